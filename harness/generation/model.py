@@ -1,0 +1,60 @@
+"""What generation takes and gives: Request, Sampling, Sample, and the Generator protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One completion to make. `seed` fixes its random draws, whatever batch it lands in."""
+
+    problem_id: str
+    index: int
+    prompt: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to decode. `temperature` 0 is greedy; `stop` strings end a completion and are cut from it."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    max_new_tokens: int = 512
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One completion. `token_ids` are the generated ids, the end-of-turn token not among them."""
+
+    problem_id: str
+    index: int
+    seed: int
+    prompt: str
+    completion: str
+    token_ids: tuple[int, ...]
+    finish_reason: FinishReason
+
+
+class Generator(Protocol):
+    """A loaded model that answers requests. One prompt is one string; it is tokenised as it stands, special
+    tokens written in it being parsed as special tokens and none being added."""
+
+    def render_chat(self, messages: list[dict[str, str]]) -> str:
+        """The model's own chat template over `messages`, with the generation prompt appended."""
+        ...
+
+    def encode(self, text: str) -> list[int]: ...
+
+    def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Sample]:
+        """Samples as they are ready, in any order; each request is answered exactly once."""
+        ...
+
+    def close(self) -> None: ...
