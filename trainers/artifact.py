@@ -1,10 +1,43 @@
-"""Artifact: a model on disk, with what made it."""
+"""Artifact: a model on disk, with what made it. No torch here: the command line identifies models at once.
+
+What made an artifact stands beside it: `artifact.json` inside a folder, `NAME.gguf.artifact.json` beside a file. A
+folder without a record is a base model, or an adapter when it holds an adapter_config.json.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from trainers.errors import ArtifactError
+
+RECORD = "artifact.json"
+ADAPTER_CONFIG = "adapter_config.json"
+_GGUF_MAGIC = b"GGUF"
+_CHUNK_BYTES = 1 << 20
+# Everything that changes what a model answers, and nothing else: logs and READMEs do not make another model.
+_CONTENT = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    ADAPTER_CONFIG,
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
 
 
 class ArtifactKind(StrEnum):
@@ -28,3 +61,187 @@ class Artifact:
     sha256: str
     parent: Artifact | None = None
     recipe: str = ""
+
+
+class _Record(BaseModel):
+    """`artifact.json`. `path` is absent for the artifact the record lies beside, and given for its parents."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: ArtifactKind
+    sha256: str
+    recipe: str = ""
+    path: Path | None = None
+    parent: _Record | None = None
+
+
+def record_path(path: Path) -> Path:
+    """Where the record of the artifact at `path` lies."""
+    return path / RECORD if path.is_dir() else path.with_name(f"{path.name}.{RECORD}")
+
+
+def save_record(artifact: Artifact) -> None:
+    """Write the artifact's record beside it, atomically. A folder that has one is whole: write it last."""
+    target = record_path(artifact.path)
+    part = target.with_name(target.name + ".part")
+    record = _to_record(artifact, with_path=False)
+    part.write_text(record.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
+    os.replace(part, target)
+
+
+def describe(kind: ArtifactKind, path: Path, parent: Artifact | None, recipe: str) -> Artifact:
+    """The Artifact that now lies at `path`, hashed, with its record written beside it."""
+    artifact = Artifact(kind, path, content_sha256(path, parent), parent, recipe)
+    save_record(artifact)
+    return artifact
+
+
+def identify(path: Path, *, base: Artifact | None = None) -> Artifact:
+    """What lies at `path`, its content hashed and held against its record.
+
+    `base` is the model under an adapter, where the adapter's own configuration names one that is not a local
+    folder. Raises ArtifactError: nothing there, unknown format, base not found, files changed since recorded.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ArtifactError(f"no model at {path}: no such file or folder")
+    kind = _format_of(path)
+    record = _load_record(path)
+    if record is not None and kind is ArtifactKind.BASE and record.kind is ArtifactKind.MERGED:
+        kind = ArtifactKind.MERGED
+    if record is not None and record.kind is not kind:
+        raise ArtifactError(f"{record_path(path)} calls {path} a {record.kind}, but its files are a {kind}")
+    parent = _from_record(record.parent) if record is not None and record.parent is not None else None
+    if kind is ArtifactKind.ADAPTER:
+        parent = base or _base_of(path, parent)
+    sha256 = content_sha256(path, parent)
+    if record is not None and record.sha256 != sha256:
+        raise ArtifactError(
+            f"{path} has changed since it was made: its files hash to {sha256[:12]}, {record_path(path).name} "
+            f"says {record.sha256[:12]}; make it again, or delete that record to take the files as they are"
+        )
+    return Artifact(kind, path, sha256, parent, record.recipe if record is not None else "")
+
+
+def content_sha256(path: Path, parent: Artifact | None = None) -> str:
+    """The sha256 of a file, or over (name, sha256) of a model folder's content files, sorted by name.
+
+    An adapter's hash takes in its base's: the same matrices on another base are another model. Where the base
+    lies and the order in which PEFT wrote its sets are left out.
+    """
+    if path.is_file():
+        return _file_sha256(path)
+    digest = hashlib.sha256()
+    names = {f.name for pattern in _CONTENT for f in path.glob(pattern)}
+    for name in sorted(names):
+        one = _adapter_config_sha256(path / name) if name == ADAPTER_CONFIG else _file_sha256(path / name)
+        digest.update(f"{name}\0{one}\n".encode())
+    if ADAPTER_CONFIG in names and parent is not None:
+        digest.update(f"base\0{parent.sha256}\n".encode())
+    return digest.hexdigest()
+
+
+def model_folder(artifact: Artifact) -> Path:
+    """The folder that holds an artifact's configuration and tokenizer: an adapter's is its base's."""
+    if artifact.kind is ArtifactKind.GGUF:
+        raise ArtifactError(f"{artifact.path} is a GGUF file; a Hugging Face folder is needed here")
+    if artifact.kind is not ArtifactKind.ADAPTER:
+        return artifact.path
+    if artifact.parent is None:
+        raise ArtifactError(f"adapter {artifact.path} has no base model recorded")
+    return artifact.parent.path
+
+
+def _format_of(path: Path) -> ArtifactKind:
+    if path.is_file():
+        if path.suffix == ".gguf":
+            with path.open("rb") as f:
+                if f.read(4) != _GGUF_MAGIC:
+                    raise ArtifactError(
+                        f"{path} does not begin with the GGUF magic; it is damaged or not GGUF"
+                    )
+            return ArtifactKind.GGUF
+        if path.suffix == ".apr":
+            raise ArtifactError(
+                f"{path}: the APR format (.apr) is unsupported; export the model to safetensors or GGUF and use that"
+            )
+        raise ArtifactError(
+            f"{path}: unknown model format {path.suffix or '(no suffix)'!r}; "
+            "known are a Hugging Face folder, a PEFT adapter folder and a .gguf file"
+        )
+    if (path / ADAPTER_CONFIG).is_file():
+        if not (path / "adapter_model.safetensors").is_file():
+            raise ArtifactError(f"{path} holds {ADAPTER_CONFIG} but no adapter_model.safetensors")
+        return ArtifactKind.ADAPTER
+    if not (path / "config.json").is_file():
+        raise ArtifactError(f"{path} holds neither config.json nor {ADAPTER_CONFIG}: not a model folder")
+    if not any(path.glob("*.safetensors")):
+        raise ArtifactError(
+            f"{path} holds no *.safetensors weights; pickled weights (*.bin) run code when loaded and are refused: "
+            "convert them to safetensors first"
+        )
+    return ArtifactKind.BASE
+
+
+def _base_of(path: Path, recorded: Artifact | None) -> Artifact:
+    if recorded is not None and recorded.path.exists():
+        return identify(recorded.path)
+    named = str(_read_json(path / ADAPTER_CONFIG).get("base_model_name_or_path") or "")
+    for candidate in (Path(named), path / named) if named else ():
+        if candidate.is_dir() and candidate != path:
+            return identify(candidate)
+    raise ArtifactError(
+        f"adapter {path} names base model {named!r}, which is no folder here; give the base's path"
+    )
+
+
+def _load_record(path: Path) -> _Record | None:
+    target = record_path(path)
+    if not target.is_file():
+        return None
+    try:
+        return _Record.model_validate_json(target.read_text(encoding="utf-8"))
+    except ValidationError as e:
+        first = e.errors()[0]
+        where = ".".join(str(p) for p in first["loc"]) or "the file"
+        raise ArtifactError(f"{target}: {where}: {first['msg']}") from e
+
+
+def _to_record(artifact: Artifact, *, with_path: bool) -> _Record:
+    parent = None if artifact.parent is None else _to_record(artifact.parent, with_path=True)
+    path = artifact.path.absolute() if with_path else None
+    return _Record(
+        kind=artifact.kind, sha256=artifact.sha256, recipe=artifact.recipe, path=path, parent=parent
+    )
+
+
+def _from_record(record: _Record) -> Artifact:
+    if record.path is None:
+        raise ArtifactError(f"the record of a {record.kind} parent (sha256 {record.sha256[:12]}) has no path")
+    parent = None if record.parent is None else _from_record(record.parent)
+    return Artifact(record.kind, record.path, record.sha256, parent, record.recipe)
+
+
+def _file_sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as f:
+        while chunk := f.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _adapter_config_sha256(path: Path) -> str:
+    config = _read_json(path)
+    config.pop("base_model_name_or_path", None)
+    config = {k: sorted(v) if k.endswith("modules") and isinstance(v, list) else v for k, v in config.items()}
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as e:
+        raise ArtifactError(f"{path}: not readable as JSON: {e}") from e
+    if not isinstance(value, dict):
+        raise ArtifactError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value

@@ -1,0 +1,170 @@
+"""The transformers backend: base, merged and adapter artifacts, on CPU or GPU.
+
+Its decode loop is our own because `generate` keeps finished rows until the whole batch is done, copies the cache at
+every step and prefills a prompt once per sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from harness.errors import BadInputError, MissingToolError
+from harness.generation.batching import GenerationStats, run_batches
+from harness.generation.model import Request, Sample, Sampling
+from harness.generation.noise import Draws, choose_torch
+from harness.generation.pieces import token_pieces
+from harness.generation.slots import SlotCache
+from harness.generation.text import END_TOKENS
+from trainers.artifact import Artifact, ArtifactKind, model_folder
+from trainers.quiet import quiet_libraries
+
+_DTYPES = {"auto", "fp32", "bf16", "fp16"}
+
+
+class TransformersGenerator:
+    """A causal language model of transformers behind the Generator protocol."""
+
+    def __init__(
+        self, artifact: Artifact, *, batch_size: int, threads: int | None, device: str, dtype: str
+    ) -> None:
+        import torch
+
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self._batch_size = batch_size
+        self._tokenizer, model = _load(artifact, device, dtype)
+        self._engine: _TorchEngine | None = _TorchEngine(model, self._tokenizer)
+        self.stats = GenerationStats()
+
+    def render_chat(self, messages: list[dict[str, str]]) -> str:
+        if self._tokenizer.chat_template is None:
+            raise BadInputError("this model has no chat template; ask it for completions instead of chats")
+        text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return str(text)
+
+    def encode(self, text: str) -> list[int]:
+        return self._open().encode(text)
+
+    def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Sample]:
+        return run_batches(self._open(), requests, sampling, self._batch_size, self.stats)
+
+    def close(self) -> None:
+        import torch
+
+        self._engine = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _open(self) -> _TorchEngine:
+        if self._engine is None:
+            raise RuntimeError("this generator is closed")
+        return self._engine
+
+
+def _load(artifact: Artifact, device: str, dtype: str) -> tuple[Any, Any]:
+    try:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+    except ImportError as e:
+        raise MissingToolError(
+            f"{e.name} is not installed; install it with: pip install 'assay[train]'"
+        ) from e
+    if dtype not in _DTYPES:
+        raise BadInputError(f"unknown dtype {dtype!r}; known: {', '.join(sorted(_DTYPES))}")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise MissingToolError(f"device {device!r} was asked for, but torch sees no CUDA device here")
+    torch_dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}.get(dtype, "auto")
+    folder = str(model_folder(artifact))
+    with quiet_libraries():
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch_dtype, attn_implementation="sdpa")
+        if artifact.kind is ArtifactKind.ADAPTER:
+            from peft import PeftModel
+
+            model = PeftModel.from_pretrained(model, str(artifact.path))
+        return tokenizer, model.to(device).eval()
+
+
+class _TorchEngine:
+    """Rows in a cache of fixed places: a new row is copied in, a step writes in place, nothing is ever shifted."""
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        config = model.config.get_text_config()
+        self.context = int(config.max_position_embeddings)
+        window = getattr(config, "sliding_window", None)
+        if window and "sliding_attention" in (getattr(config, "layer_types", None) or ("sliding_attention",)):
+            self.context = min(self.context, int(window))  # up to there a window attends to everything
+        self.pieces = token_pieces(tokenizer, int(config.vocab_size))
+        self.end_ids = _end_ids(model, tokenizer)
+        self._sampling = Sampling()
+        self._cache: SlotCache | None = None
+
+    def encode(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def begin(self, rows: int, tokens_per_row: int, sampling: Sampling) -> None:
+        self._sampling = sampling
+        self._cache = SlotCache(rows, tokens_per_row)
+
+    def admit(self, prompts: Sequence[Sequence[int]], copies: Sequence[int], draws: Draws) -> list[int]:
+        """Prefill right-padded: under a causal mask no token sees the padding behind it."""
+        import torch
+        from transformers import DynamicCache
+
+        lengths = [len(p) for p in prompts]
+        ids = torch.zeros((len(prompts), max(lengths)), dtype=torch.long)
+        for i, prompt in enumerate(prompts):
+            ids[i, : len(prompt)] = torch.tensor(prompt)
+        device = self._model.device
+        ends = sorted({n - 1 for n in lengths})
+        with torch.inference_mode():
+            cache = DynamicCache()
+            out = self._model(
+                input_ids=ids.to(device),
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=torch.tensor(ends, device=device),
+            )
+            which = [i for i, n in enumerate(copies) for _ in range(n)]
+            at = [ends.index(lengths[i] - 1) for i in which]
+            logits = out.logits[which, at].float()
+            self._slots().append(cache, which, [lengths[i] for i in which])
+            return choose_torch(logits, draws, self._sampling)
+
+    def step(self, tokens: Sequence[int], draws: Draws) -> list[int]:
+        import torch
+
+        device = self._model.device
+        cache = self._slots()
+        with torch.inference_mode():
+            positions, mask = cache.before_step(self._model.dtype)
+            out = self._model(
+                input_ids=torch.tensor(tokens, device=device)[:, None],
+                attention_mask=mask,
+                position_ids=positions[:, None],
+                past_key_values=cache.cache,
+                use_cache=True,
+            )
+            cache.after_step()
+            return choose_torch(out.logits[:, -1].float(), draws, self._sampling)
+
+    def remove(self, row: int) -> None:
+        import torch
+
+        with torch.inference_mode():
+            self._slots().remove(row)
+
+    def _slots(self) -> SlotCache:
+        assert self._cache is not None, "begin() comes first"
+        return self._cache
+
+
+def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    named = getattr(model.generation_config, "eos_token_id", None)
+    ids = set(named if isinstance(named, list) else [named]) | {tokenizer.eos_token_id}
+    ids |= {i for i, token in tokenizer.added_tokens_decoder.items() if token.content in END_TOKENS}
+    return frozenset(i for i in ids if i is not None)

@@ -1,0 +1,161 @@
+"""llama.cpp's C interface, as much of it as is needed here: open a model without noise or surprise, and close it."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from trainers.errors import ArtifactError, MissingExtraError
+
+
+def llama_cpp() -> Any:
+    """The llama_cpp module with its log held to errors. MissingExtraError where it is not installed."""
+    try:
+        import llama_cpp as module
+    except ImportError as e:
+        raise MissingExtraError("llama-cpp-python", "gguf") from e
+    # The module prints what its C side logs, at every level, unless its logger says otherwise.
+    logging.getLogger("llama-cpp-python").setLevel(logging.CRITICAL)
+    return module
+
+
+class NativeModel:
+    """An open GGUF model. Close it, or use it in a `with` block: what is left open breaks the interpreter's exit."""
+
+    def __init__(self, path: Path, *, gpu_layers: int = 0) -> None:
+        self._lib = llama_cpp()
+        self._lib.llama_backend_init()
+        params = self._lib.llama_model_default_params()
+        params.n_gpu_layers = gpu_layers
+        # Builds with ggml's AMX kernels die of SIGILL on some CPUs when these buffers are used with quantised weights.
+        params.use_extra_bufts = b"AMX_INT8 = 1" not in self._lib.llama_print_system_info()
+        self.pointer = self._lib.llama_model_load_from_file(os.fsencode(path), params)
+        if not self.pointer:
+            raise ArtifactError(
+                f"llama.cpp cannot load {path}: damaged, or of an architecture it does not know"
+            )
+        self.vocab = self._lib.llama_model_get_vocab(self.pointer)
+        self.n_vocab = int(self._lib.llama_vocab_n_tokens(self.vocab))
+        self.trained_context = int(self._lib.llama_model_n_ctx_train(self.pointer))
+
+    def metadata(self, key: str) -> str | None:
+        """One entry of the file's metadata as text; None where it has none."""
+        size = 256
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            needed = self._lib.llama_model_meta_val_str(self.pointer, key.encode(), buffer, size)
+            if needed < 0:
+                return None
+            if needed < size:
+                return buffer.value.decode("utf-8")
+            size = needed + 1
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids; special tokens written in the text are parsed, none is added."""
+        raw = text.encode()
+        room = len(raw) + 8
+        tokens = (ctypes.c_int32 * room)()
+        n = self._lib.llama_tokenize(self.vocab, raw, len(raw), tokens, room, False, True)
+        if n < 0:
+            raise ValueError(f"llama.cpp could not tokenise a text of {len(raw)} bytes (status {n})")
+        return list(tokens[:n])
+
+    def piece(self, token_id: int) -> bytes:
+        """The bytes of a token; none for a control token."""
+        size = 256
+        buffer = ctypes.create_string_buffer(size)
+        n = self._lib.llama_token_to_piece(self.vocab, token_id, buffer, size, 0, False)
+        if n < 0:
+            size = -n
+            buffer = ctypes.create_string_buffer(size)
+            n = self._lib.llama_token_to_piece(self.vocab, token_id, buffer, size, 0, False)
+        return buffer.raw[:n]
+
+    def token_text(self, token_id: int) -> str:
+        raw: bytes = self._lib.llama_vocab_get_text(self.vocab, token_id)
+        return raw.decode("utf-8", errors="replace")
+
+    def close(self) -> None:
+        if self.pointer:
+            self._lib.llama_model_free(self.pointer)
+            self.pointer = None
+
+    def __enter__(self) -> NativeModel:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class NativeContext:
+    """A decoding context: `rows` sequences of up to `tokens_per_row`, and a batch buffer to feed them through."""
+
+    def __init__(
+        self, model: NativeModel, *, rows: int, tokens_per_row: int, batch_tokens: int, threads: int
+    ) -> None:
+        import numpy as np
+
+        self._lib = llama_cpp()
+        self._n_vocab = model.n_vocab
+        self.rows = rows
+        params = self._lib.llama_context_default_params()
+        params.n_ctx = tokens_per_row * rows
+        params.n_seq_max = rows
+        params.n_batch = params.n_ubatch = batch_tokens
+        params.n_threads = params.n_threads_batch = threads
+        params.kv_unified = False  # each sequence looks over its own keys only, not over everybody's
+        params.no_perf = True
+        self.pointer = self._lib.llama_init_from_model(model.pointer, params)
+        if not self.pointer:
+            raise MemoryError(
+                f"llama.cpp could not make a context of {rows} sequences of {tokens_per_row} tokens"
+            )
+        self.memory = self._lib.llama_get_memory(self.pointer)
+        self.batch_tokens = batch_tokens
+        self._batch = self._lib.llama_batch_init(batch_tokens, 0, 1)
+        view = np.ctypeslib.as_array
+        self._token = view(self._batch.token, (batch_tokens,))
+        self._pos = view(self._batch.pos, (batch_tokens,))
+        self._n_seq = view(self._batch.n_seq_id, (batch_tokens,))
+        self._n_seq[:] = 1
+        self._seq = [view(self._batch.seq_id[i], (1,)) for i in range(batch_tokens)]
+        self._wanted = view(self._batch.logits, (batch_tokens,))
+
+    def decode(
+        self, tokens: list[int], positions: list[int], sequences: list[int], wanted: list[bool]
+    ) -> Any:
+        """Feed tokens, each at a position of a sequence; the logits [wanted, vocabulary] of those wanted, as fp32.
+
+        The array is llama.cpp's own memory: read it before the next call.
+        """
+        import numpy as np
+
+        n = len(tokens)
+        self._token[:n], self._pos[:n], self._wanted[:n] = tokens, positions, wanted
+        for i, sequence in enumerate(sequences):
+            self._seq[i][0] = sequence
+        self._batch.n_tokens = n
+        status = self._lib.llama_decode(self.pointer, self._batch)
+        if status != 0:
+            raise RuntimeError(f"llama_decode failed with status {status} on {n} tokens")
+        n_wanted = sum(wanted)
+        return np.ctypeslib.as_array(self._lib.llama_get_logits(self.pointer), (n_wanted, self._n_vocab))
+
+    def copy(self, source: int, target: int) -> None:
+        """Give sequence `target` what sequence `source` has read."""
+        self._lib.llama_memory_seq_cp(self.memory, source, target, -1, -1)
+
+    def forget(self, sequence: int) -> None:
+        self._lib.llama_memory_seq_rm(self.memory, sequence, -1, -1)
+
+    def close(self) -> None:
+        if self.pointer:
+            self._lib.llama_batch_free(self._batch)
+            self._lib.llama_free(self.pointer)
+            self.pointer = None

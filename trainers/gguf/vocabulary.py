@@ -1,0 +1,108 @@
+"""A byte-level BPE tokenizer as GGUF wants it: tokens and their types by id, merges, special ids, chat template."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+from trainers.errors import ExportError
+
+
+class TokenType(IntEnum):
+    """gguf.TokenType's values; llama.cpp parses CONTROL tokens only where special tokens are asked for."""
+
+    NORMAL = 1
+    CONTROL = 3
+    USER_DEFINED = 4
+    UNUSED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """`tokens[i]` and `types[i]` are of id i, up to the model's vocabulary size: a model's embedding is often padded
+    beyond its tokenizer, and those rows must be named or every later id would be lost."""
+
+    tokens: tuple[str, ...]
+    types: tuple[TokenType, ...]
+    merges: tuple[str, ...]
+    eos_id: int
+    pad_id: int
+    bos_id: int | None
+    chat_template: str | None
+
+
+def read_vocabulary(folder: Path, vocab_size: int) -> Vocabulary:
+    """Read the tokenizer of a Hugging Face folder. ExportError where it is not byte-level BPE or does not fit."""
+    spec = _read(folder / "tokenizer.json")
+    model = spec.get("model", {})
+    if model.get("type") != "BPE" or model.get("byte_fallback"):
+        raise ExportError(
+            f"{folder}: the tokenizer is {model.get('type')!r}; only byte-level BPE can be exported to GGUF here"
+        )
+    by_id = {i: token for token, i in model["vocab"].items()}
+    added = {entry["id"]: entry for entry in spec.get("added_tokens", [])}
+    highest = max([*by_id, *added])
+    if highest >= vocab_size:
+        raise ExportError(f"{folder}: token id {highest} lies outside the model's vocabulary of {vocab_size}")
+    tokens: list[str] = []
+    types: list[TokenType] = []
+    for i in range(vocab_size):
+        if i in added:
+            tokens.append(added[i]["content"])
+            types.append(TokenType.CONTROL if added[i]["special"] else TokenType.USER_DEFINED)
+        elif i in by_id:
+            tokens.append(by_id[i])
+            types.append(TokenType.NORMAL)
+        else:
+            tokens.append(f"[PAD{i}]")
+            types.append(TokenType.UNUSED)
+    merges = tuple(m if isinstance(m, str) else " ".join(m) for m in model["merges"])
+    ids = {token: i for i, token in enumerate(tokens)}
+    return Vocabulary(tuple(tokens), tuple(types), merges, *_special_ids(folder, ids), _chat_template(folder))
+
+
+def strip_generation_markers(template: str) -> str:
+    """The template without `{% generation %}` … `{% endgeneration %}`, which only training libraries know.
+
+    A marker with whitespace control (`{%-`) takes the whitespace on that side with it, as Jinja would.
+    """
+    template = re.sub(r"\s*\{%-\s*(?:end)?generation\s*-%\}\s*", "", template)
+    template = re.sub(r"\s*\{%-\s*(?:end)?generation\s*%\}", "", template)
+    template = re.sub(r"\{%\s*(?:end)?generation\s*-%\}\s*", "", template)
+    return re.sub(r"\{%\s*(?:end)?generation\s*%\}", "", template)
+
+
+def _special_ids(folder: Path, ids: dict[str, int]) -> tuple[int, int, int | None]:
+    """(eos, pad, bos). Where the tokenizer names no end of text, the model cannot stop: an ExportError."""
+    config = _read(folder / "tokenizer_config.json")
+
+    def find(key: str) -> int | None:
+        value = config.get(key)
+        content = value.get("content") if isinstance(value, dict) else value
+        return None if content is None else ids.get(content)
+
+    eos = find("eos_token")
+    if eos is None:
+        raise ExportError(f"{folder}: tokenizer_config.json names no eos_token of the vocabulary")
+    pad = find("pad_token")
+    return eos, eos if pad is None else pad, find("bos_token")
+
+
+def _chat_template(folder: Path) -> str | None:
+    file = folder / "chat_template.jinja"
+    if file.is_file():
+        return strip_generation_markers(file.read_text(encoding="utf-8"))
+    template = _read(folder / "tokenizer_config.json").get("chat_template")
+    return strip_generation_markers(template) if isinstance(template, str) else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as e:
+        raise ExportError(f"{path}: {e}") from e
+    return value

@@ -1,0 +1,188 @@
+"""Supervised fine-tuning of a LoRA adapter: TRL's SFTTrainer over PEFT, loss on the assistant's tokens only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from trainers import TRAINERS
+from trainers.artifact import Artifact, ArtifactKind, describe, model_folder
+from trainers.config import SftConfig, lora_arguments, sft_arguments
+from trainers.data import Records
+from trainers.errors import MissingExtraError, TrainingError
+from trainers.quiet import quiet_libraries
+from trainers.steplog import TrainingStep, append_step, keep_until, rss_bytes
+
+LOG = "train_log.jsonl"
+_CHECKPOINTS = "checkpoints"
+_INPUTS = "inputs.json"
+
+OnStep = Callable[[TrainingStep], None]
+
+
+@TRAINERS.register("sft")
+def train_sft(
+    base: Artifact, config: SftConfig, records: Records, out: Path, on_step: OnStep | None = None
+) -> Artifact:
+    """Train an adapter of `base` on `records` into the folder `out` and return it.
+
+    `out` holds the PEFT folder with the tokenizer, `train_log.jsonl` (one line a step) and, while training,
+    `checkpoints/`. Called again after a kill with the same inputs, it goes on from the newest whole checkpoint;
+    with other inputs it refuses the folder. Raises TrainingError (base is not trainable, loss not finite) and
+    MissingExtraError.
+    """
+    if base.kind not in (ArtifactKind.BASE, ArtifactKind.MERGED):
+        raise TrainingError(f"SFT starts from a base or merged model; {base.path} is a {base.kind}")
+    out.mkdir(parents=True, exist_ok=True)
+    _claim(out, base, config, records)
+    try:
+        with quiet_libraries(), _seeded(config.seed):
+            trainer = build_trainer(base, config, records, out, on_step)
+            checkpoint = _newest_checkpoint(out / _CHECKPOINTS)
+            keep_until(out / LOG, 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2]))
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+            steps = trainer.state.global_step
+            trainer.model.save_pretrained(str(out))
+            trainer.processing_class.save_pretrained(str(out))
+    except ImportError as e:
+        raise MissingExtraError(e.name or "a training package", "train") from e
+    shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)
+    return describe(ArtifactKind.ADAPTER, out, base, _recipe(config, records, steps))
+
+
+def build_trainer(
+    base: Artifact, config: SftConfig, records: Records, out: Path, on_step: OnStep | None = None
+) -> Any:
+    """The trl.SFTTrainer, ready to train: dataset tokenised and masked, adapter attached."""
+    import torch
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
+    from trl import SFTConfig as TrlConfig
+    from trl import SFTTrainer
+
+    folder = str(model_folder(base))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    use_cpu = not torch.cuda.is_available()
+    trainer = SFTTrainer(
+        model,
+        args=TrlConfig(**sft_arguments(config, str(out / _CHECKPOINTS), use_cpu=use_cpu)),
+        train_dataset=Dataset.from_list([{"messages": r.as_dicts()} for r in records.kept]),
+        processing_class=tokenizer,
+        peft_config=LoraConfig(**lora_arguments(config.lora)),
+        callbacks=[_step_callback(out / LOG, on_step)],
+    )
+    trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is for results
+    return trainer
+
+
+def _step_callback(log: Path, on_step: OnStep | None) -> Any:
+    from transformers import TrainerCallback
+
+    class StepLog(TrainerCallback):  # type: ignore[misc]  # the hook that transformers offers
+        def __init__(self) -> None:
+            self.began = time.monotonic()
+            self.tokens = 0
+
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            self.began = time.monotonic()
+
+        def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, float], **_: Any) -> None:
+            if "loss" not in logs:
+                return
+            took_s = max(time.monotonic() - self.began, 1e-9)
+            tokens = int(logs.get("num_tokens", 0))
+            step = TrainingStep(
+                step=state.global_step,
+                total_steps=state.max_steps,
+                epoch=float(logs.get("epoch", 0.0)),
+                loss=float(logs["loss"]),
+                learning_rate=float(logs["learning_rate"]),
+                grad_norm=float(logs.get("grad_norm", math.nan)),
+                tokens=tokens,
+                tok_per_s=max(tokens - self.tokens, 0) / took_s,
+                rss_bytes=rss_bytes(),
+            )
+            self.tokens = tokens
+            append_step(log, step)
+            if on_step is not None:
+                on_step(step)
+            if not math.isfinite(step.loss):
+                raise TrainingError(
+                    f"loss is {step.loss} at step {step.step}; lower learning_rate "
+                    f"({step.learning_rate:g} now) or max_grad_norm, or train in fp32"
+                )
+
+    return StepLog()
+
+
+def _claim(out: Path, base: Artifact, config: SftConfig, records: Records) -> None:
+    """Mark `out` as belonging to these inputs; refuse a folder that other inputs have begun."""
+    inputs = {
+        "base": base.sha256,
+        "records": records.sha256,
+        "config": hashlib.sha256(config.model_dump_json().encode()).hexdigest(),
+    }
+    marker = out / _INPUTS
+    if marker.is_file():
+        found = json.loads(marker.read_text(encoding="utf-8"))
+        if found != inputs:
+            other = ", ".join(k for k in inputs if found.get(k) != inputs[k])
+            raise TrainingError(
+                f"{out} was begun with another {other}; remove it or train into another folder"
+            )
+    else:
+        marker.write_text(json.dumps(inputs, indent=2) + "\n", encoding="utf-8")
+
+
+def _newest_checkpoint(folder: Path) -> Path | None:
+    """The last checkpoint that is whole: transformers writes trainer_state.json near the end of one."""
+    found = [(int(p.name.rpartition("-")[2]), p) for p in folder.glob("checkpoint-*")]
+    for _, path in sorted(found, reverse=True):
+        needed = (
+            "adapter_model.safetensors",
+            "optimizer.pt",
+            "scheduler.pt",
+            "rng_state.pth",
+            "trainer_state.json",
+        )
+        if all((path / name).is_file() for name in needed):
+            return path
+        shutil.rmtree(path)
+    return None
+
+
+def _recipe(config: SftConfig, records: Records, steps: int) -> str:
+    lora = config.lora
+    return (
+        f"SFT with TRL: LoRA r={lora.r} alpha={lora.alpha:g} on {lora.target_modules}, {steps} steps of "
+        f"{config.batch_size}x{config.gradient_accumulation_steps} chats, lr {config.learning_rate:g} "
+        f"{config.scheduler}, {config.dtype}, seed {config.seed}; {len(records.kept)} records "
+        f"(sha256 {records.sha256[:12]})"
+    )
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed the generators that TRL and PEFT draw from, and give them back as they were afterwards."""
+    import numpy as np
+    import torch
+    from transformers import set_seed
+
+    python, numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        set_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
