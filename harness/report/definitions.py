@@ -1,0 +1,112 @@
+"""What every printed figure means, and what made it. A figure without its definition is decoration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from harness.report import words
+from harness.report.model import Difference, Leaderboard
+
+
+def _methods(found: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(m for m in found if m)) or "the method was not recorded"
+
+
+def definitions(board: Leaderboard) -> list[tuple[str, str]]:
+    """What each printed figure means, in words. The methods are those recorded with the figures themselves."""
+    level = words.confidence(board)
+    k = board.headline_k or 1
+    compared: list[Difference] = [*board.comparisons, *(r.vs_reference for r in board.rows if r.vs_reference)]
+    return [
+        (
+            "pass@k",
+            "The chance that at least one of k samples of a problem passes all its checks, estimated without bias "
+            "from the n samples taken, c of them passing, as 1 − C(n−c, k) / C(n, k), and averaged over problems "
+            "(Chen et al. 2021, arXiv 2107.03374). In percent.",
+        ),
+        (
+            f"{level} interval",
+            f"Made so that {level} of such intervals, over repetitions of the whole experiment, cover the true value. "
+            f"Method for pass@k: {_methods(e.method for r in board.rows for e in r.pass_at_k.values())}.",
+        ),
+        (
+            "difference, p",
+            "Differences are in percentage points of pass@"
+            f"{k} and paired: both variants answered the same problems. p is the chance of a difference at least as "
+            "large if there were none, adjusted for the number of comparisons where an adjusted value was recorded. "
+            f"Method: {_methods(d.method for d in compared)}.",
+        ),
+        (
+            "rank",
+            "1 + the number of variants proven better by the paired test. Variants that no test tells apart may share "
+            "a rank, marked =. A figure that is higher without proof ranks no higher.",
+        ),
+        (
+            "verdict",
+            "better, worse: the paired test excludes no difference. Equivalent: the interval lies inside the margin of "
+            "equivalence. Undecided: neither is shown; the smallest detectable difference says what this many problems "
+            "could have shown.",
+        ),
+        (
+            "outcomes",
+            "How each sample's program ended in the sandbox. pass: every check held. fail: a check did not. error: it "
+            "raised, did not compile, or ended by itself. timeout, memory, output: it went over that limit. infra: the "
+            "fault was the machine's; such samples count neither as passed nor as failed.",
+        ),
+        (
+            "size",
+            "Bytes of the artifact's own files, in binary units; what it needs besides (its base) is not in it.",
+        ),
+        (
+            "tok/s",
+            "Tokens generated, divided by the seconds of generation, on the machine named here, all batches included.",
+        ),
+        (
+            "made in",
+            "Seconds that the step took that made the artifact from its parent (training, merge, or export).",
+        ),
+    ]
+
+
+def facts(board: Leaderboard) -> list[tuple[str, str]]:
+    """Provenance as pairs of words."""
+    suite, machine = board.suite, dict(board.machine)
+    packages = machine.pop("packages", None) or {}
+    ram = machine.pop("ram_bytes", None)
+    if isinstance(ram, int | float):
+        machine["memory"] = words.size(ram)
+    found = [
+        ("experiment", f"{board.experiment}, run {board.run}"),
+        ("created", board.created),
+        ("suite", f"{suite.name}{f', split {suite.split}' if suite.split else ''}"),
+        ("suite revision (sha256)", suite.revision or words.UNMEASURED),
+        ("seed", words.UNMEASURED if board.seed is None else str(board.seed)),
+        ("sampling", flat(board.sampling) or words.UNMEASURED),
+        ("machine", flat(machine) or words.UNMEASURED),
+        ("packages", flat(packages) or words.UNMEASURED),
+        ("isolation", flat(board.isolation) or words.UNMEASURED),
+    ]
+    missing = {
+        (field, reason): [r.variant for r in board.rows if r.unmeasured.get(field) == reason]
+        for row in board.rows
+        for field, reason in row.unmeasured.items()
+    }
+    everywhere = len(board.rows)
+    found += [
+        (
+            f"{field} {words.UNMEASURED}",
+            reason if len(names) == everywhere else f"{reason} ({words.enumerate_names(names)})",
+        )
+        for (field, reason), names in missing.items()
+    ]
+    return found
+
+
+def flat(value: Any) -> str:
+    """A nested fact in one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{str(k).replace('_', ' ')} {flat(v)}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(flat(v) for v in value)
+    return "none" if value is None else str(value)

@@ -1,0 +1,32 @@
+"""Notes below a table: why a figure in it is missing. On paper and under a thumb there are no tooltips."""
+
+from __future__ import annotations
+
+from harness.report.text import attribute, escape
+from harness.report.words import UNMEASURED
+
+
+class Footnotes:
+    """Numbers reasons in the order they are first needed; the same reason keeps its number."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._reasons: dict[str, int] = {}
+
+    def unmeasured(self, reason: str) -> str:
+        """What a cell without a figure says, as HTML."""
+        number = self._reasons.setdefault(reason, len(self._reasons) + 1)
+        return (
+            f'<span class="unmeasured" title="{attribute(reason)}">{UNMEASURED}'
+            f'<sup><a href="#{self._prefix}-{number}">{number}</a></sup></span>'
+        )
+
+    def html(self) -> str:
+        """The notes themselves; empty when nothing was missing."""
+        if not self._reasons:
+            return ""
+        items = "".join(
+            f'<li id="{self._prefix}-{number}">{escape(reason)}</li>'
+            for reason, number in self._reasons.items()
+        )
+        return f'<ol class="footnotes" aria-label="Why figures are missing">{items}</ol>'

@@ -1,0 +1,154 @@
+"""The leaderboard as Markdown, for a pull request or a README."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from harness.report import words
+from harness.report.definitions import definitions, facts
+from harness.report.findings import setting, verdict
+from harness.report.model import (
+    Comparison,
+    Difference,
+    Estimate,
+    Leaderboard,
+    Row,
+    headline,
+    read_leaderboard,
+)
+from harness.report.text import markdown as md
+from sandbox.model import Outcome
+
+
+def render_markdown(leaderboard: Mapping[str, Any]) -> str:
+    """The report's tables in words and figures. Raises BadInputError when the leaderboard is malformed."""
+    board = read_leaderboard(leaderboard)
+    parts = [
+        f"# {md(board.experiment)}",
+        f"**{md(verdict(board))}**",
+        md(setting(board)) + ".",
+        _leaderboard(board),
+        _missing(board),
+        _families(board),
+        _comparisons(board),
+        "## What the figures mean\n\n" + _pairs(definitions(board)),
+        "## Provenance\n\n" + _pairs(facts(board)),
+        _lineage(board),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _table(head: Iterable[str], align: str, rows: Iterable[Iterable[str]]) -> str:
+    """A pipe table; `align` has one of l and r for each column. Cells are escaped already."""
+    rule = ["---:" if a == "r" else "---" for a in align]
+    lines = [list(head), rule, *(list(row) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
+    return "\n".join(f"- **{md(key)}**: {md(value)}" for key, value in pairs)
+
+
+def _figure(value: float | None, show: words.Show) -> str:
+    return words.UNMEASURED if value is None else md(show(value))
+
+
+def _estimate(e: Estimate) -> str:
+    if e.value is None or e.low is None or e.high is None:
+        return _figure(e.value, words.percent)
+    return f"{words.percent(e.value)} ({words.percent(e.low)}{words.DASH}{words.percent(e.high)})"
+
+
+def _difference(d: Difference) -> str:
+    if d.difference is None or d.low is None or d.high is None:
+        return _figure(d.difference, words.points)
+    return f"{words.points(d.difference)} ({words.points(d.low)} to {words.points(d.high)})"
+
+
+def _leaderboard(board: Leaderboard) -> str:
+    head = [
+        "rank",
+        "variant",
+        *(f"pass@{k} %" for k in board.shown_k),
+        f"vs {md(board.reference)}, points",
+        "p",
+        "outcomes",
+        "size",
+        "tok/s",
+        "made in",
+    ]
+    align = "rl" + "r" * len(board.shown_k) + "rrlrrr"
+    note = f"Intervals are {words.confidence(board)}; best first; = marks a shared rank."
+    return f"## Leaderboard\n\n{_table(head, align, (_row(board, r) for r in board.ranked))}\n\n{note}"
+
+
+def _row(board: Leaderboard, row: Row) -> list[str]:
+    d = row.vs_reference or Difference()
+    is_reference = row.variant == board.reference
+    return [
+        words.rank(board, row),
+        f"**{md(row.variant)}**",
+        *(_estimate(headline(row, k)) for k in board.shown_k),
+        "reference" if is_reference else _difference(d),
+        "" if is_reference else _figure(d.shown_p, words.p_value),
+        ", ".join(f"{words.count(n)} {name.value}" for name in Outcome if (n := row.outcomes.get(name))),
+        _figure(row.size_bytes, words.size),
+        _figure(row.tok_per_s, words.rate),
+        _figure(row.make_s, words.seconds),
+    ]
+
+
+def _missing(board: Leaderboard) -> str:
+    """Why figures are missing, one line each."""
+    return "\n".join(
+        f"- {md(row.variant)}: {md(field)} {words.UNMEASURED}, {md(reason)}"
+        for row in board.ranked
+        for field, reason in row.unmeasured.items()
+    )
+
+
+def _families(board: Leaderboard) -> str:
+    names = list(dict.fromkeys(name for row in board.rows for name in row.families))
+    if not names:
+        return ""
+    head = ["family", *(md(row.variant) for row in board.ranked)]
+    empty = Estimate()
+    rows = ([md(n) or "(none)", *(_estimate(r.families.get(n, empty)) for r in board.ranked)] for n in names)
+    table = _table(head, "l" + "r" * len(board.rows), rows)
+    return f"## By family\n\npass@{board.headline_k} in percent.\n\n{table}"
+
+
+def _comparisons(board: Leaderboard) -> str:
+    if not board.comparisons:
+        return ""
+
+    def line(c: Comparison) -> list[str]:
+        return [
+            md(c.a),
+            md(c.b),
+            c.verdict or words.UNMEASURED,
+            _difference(c),
+            _figure(c.p, words.p_value),
+            _figure(c.p_adjusted, words.p_value),
+            _figure(c.mde, words.percent),
+            _figure(c.n, lambda n: words.count(int(n))),
+        ]
+
+    head = ["first", "second", "verdict on the first", "difference, points", "p", "p adjusted"]
+    head += ["smallest detectable", "problems"]
+    return f"## Paired comparisons\n\n{_table(head, 'lllrrrrr', map(line, board.comparisons))}"
+
+
+def _lineage(board: Leaderboard) -> str:
+    rows = (
+        [
+            md(r.variant),
+            md(r.kind),
+            md(r.parent or words.DASH),
+            md(r.recipe or words.DASH),
+            f"`{md(r.sha256)}`",
+        ]
+        for r in board.rows
+    )
+    return f"### Lineage\n\n{_table(['variant', 'kind', 'made from', 'recipe', 'sha256'], 'lllll', rows)}"

@@ -1,0 +1,271 @@
+"""The leaderboard as a report reads it: `leaderboard.json`, checked and typed.
+
+Unknown keys are let through here, against the house rule, for one reason: a report must still be able to print
+a run whose harness has since learned to measure more. The `schema` number says when the meaning has changed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from harness.errors import BadInputError
+from sandbox.model import Outcome
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Verdict = Literal["better", "worse", "equivalent", "undecided"]
+
+# Columns that the sample browser cannot do without, and those it shows where they are present.
+REQUIRED_COLUMNS = ("problem_id", "index", "completion", "program", "outcome")
+OPTIONAL_COLUMNS = (
+    "seed",
+    "prompt",
+    "n_tokens",
+    "finish_reason",
+    "rule",
+    "detail",
+    "output",
+    "checks_passed",
+    "checks_total",
+    "cpu_s",
+    "wall_s",
+    "peak_bytes",
+    "mode",
+)
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+
+
+class Estimate(_Record):
+    """A figure with its interval, as fractions of 1. `value` is None when unmeasured; `reason` then says why."""
+
+    value: Number | None = None
+    low: Number | None = None
+    high: Number | None = None
+    n: int | None = None
+    method: str = ""
+    reason: str = ""
+
+
+class Difference(_Record):
+    """A paired difference, as fractions of 1. `mde` is the smallest difference that n problems could show."""
+
+    difference: Number | None = None
+    low: Number | None = None
+    high: Number | None = None
+    p: Number | None = None
+    p_adjusted: Number | None = None
+    mde: Number | None = None
+    n: int | None = None
+    method: str = ""
+    verdict: Verdict | None = None
+    reason: str = ""
+
+    @property
+    def shown_p(self) -> float | None:
+        """The p-value a verdict rests on: the adjusted one where several claims were tested together."""
+        return self.p if self.p_adjusted is None else self.p_adjusted
+
+
+class Comparison(Difference):
+    """The difference `a` − `b`."""
+
+    a: str
+    b: str
+
+
+class Row(_Record):
+    """One variant's line on the leaderboard."""
+
+    variant: str = Field(min_length=1)
+    kind: str
+    rank: int | None = None
+    parent: str | None = None
+    sha256: str = ""
+    recipe: str = ""
+    path: str = ""
+    n_problems: int | None = None
+    n_samples: int | None = None
+    pass_at_k: dict[int, Estimate] = Field(alias="pass@k")
+    vs_reference: Difference | None = None
+    outcomes: dict[Outcome, int] = Field(default_factory=dict)
+    modes: dict[str, int] = Field(default_factory=dict)
+    families: dict[str, Estimate] = Field(default_factory=dict)
+    tokens: int | None = None
+    tok_per_s: Number | None = None
+    generate_s: Number | None = None
+    make_s: Number | None = None
+    size_bytes: int | None = None
+    peak_rss_bytes: int | None = None
+    vram_bytes: int | None = None
+    finish: dict[str, int] = Field(default_factory=dict)
+    extraction: dict[str, int] = Field(default_factory=dict)
+    unmeasured: dict[str, str] = Field(default_factory=dict)
+
+
+class SuiteFacts(_Record):
+    name: str
+    split: str | None = None
+    revision: str = ""
+    n_problems: int | None = None
+
+
+class Step(_Record):
+    id: str
+    name: str
+    seconds: Number | None = None
+    reused: bool = False
+
+
+class TrainingPoint(_Record):
+    step: int
+    loss: Number | None = None
+    lr: Number | None = None
+    grad_norm: Number | None = None
+
+
+class Leaderboard(_Record):
+    """Everything a report says, samples apart."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    experiment: str
+    run: str
+    created: str
+    reference: str
+    suite: SuiteFacts
+    rows: tuple[Row, ...] = Field(min_length=1)
+    seed: int | None = None
+    sampling: dict[str, Any] = Field(default_factory=dict)
+    machine: dict[str, Any] = Field(default_factory=dict)
+    isolation: dict[str, Any] = Field(default_factory=dict)
+    k: tuple[int, ...] = ()
+    confidence: Number = 0.95
+    comparisons: tuple[Comparison, ...] = ()
+    steps: tuple[Step, ...] = ()
+    training: dict[str, tuple[TrainingPoint, ...]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Leaderboard:
+        names = [row.variant for row in self.rows]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"variant {twice[0]!r} has more than one row")
+        mentioned = [self.reference, *(name for c in self.comparisons for name in (c.a, c.b)), *self.training]
+        for name in mentioned:
+            if name not in names:
+                raise ValueError(f"variant {name!r} has no row; rows are {', '.join(names)}")
+        return self
+
+    @property
+    def shown_k(self) -> tuple[int, ...]:
+        """The k of pass@k to print, ascending: those declared, or else those that some row has."""
+        return tuple(sorted(set(self.k) or {k for row in self.rows for k in row.pass_at_k}))
+
+    @property
+    def headline_k(self) -> int | None:
+        """The k that ranks and paired differences are about: the smallest."""
+        return self.shown_k[0] if self.shown_k else None
+
+    def row(self, variant: str) -> Row:
+        return next(row for row in self.rows if row.variant == variant)
+
+    @property
+    def ranked(self) -> tuple[Row, ...]:
+        """Rows best first. Rows of one rank stand in the order they were made from one another, never by their
+        figures: no test tells them apart. Rows without a rank come last."""
+
+        def key(row: Row) -> tuple[float, int]:
+            return (math.inf if row.rank is None else float(row.rank), self._generation(row))
+
+        return tuple(sorted(self.rows, key=key))
+
+    def _generation(self, row: Row) -> int:
+        """How many steps of making lie between a variant and its first ancestor."""
+        parents = {r.variant: r.parent for r in self.rows}
+        seen, at = {row.variant}, row.parent
+        while at is not None and at not in seen:
+            seen.add(at)
+            at = parents.get(at)
+        return len(seen) - 1
+
+    def tied(self, row: Row) -> bool:
+        """Whether another variant shares this row's rank, because no test tells them apart."""
+        return row.rank is not None and sum(other.rank == row.rank for other in self.rows) > 1
+
+    def comparison(self, a: str, b: str) -> Difference | None:
+        """The paired difference a − b, turned round where it was stored as b − a; None where none was made."""
+        for c in self.comparisons:
+            if (c.a, c.b) == (a, b):
+                return c
+            if (c.a, c.b) == (b, a):
+                return _turned(c)
+        row = self.row(a)
+        if b == self.reference and row.vs_reference is not None:
+            return row.vs_reference
+        row = self.row(b)
+        if a == self.reference and row.vs_reference is not None:
+            return _turned(row.vs_reference)
+        return None
+
+
+_OPPOSITE: dict[Verdict | None, Verdict | None] = {"better": "worse", "worse": "better"}
+
+
+def _turned(d: Difference) -> Difference:
+    return Difference(
+        difference=None if d.difference is None else -d.difference,
+        low=None if d.high is None else -d.high,
+        high=None if d.low is None else -d.low,
+        p=d.p,
+        p_adjusted=d.p_adjusted,
+        mde=d.mde,
+        n=d.n,
+        method=d.method,
+        verdict=_OPPOSITE.get(d.verdict, d.verdict),
+        reason=d.reason,
+    )
+
+
+def headline(row: Row, k: int | None) -> Estimate:
+    """The row's pass@k; an empty estimate with its reason where it was not measured."""
+    if k is not None and k in row.pass_at_k:
+        return row.pass_at_k[k]
+    return Estimate(reason=row.unmeasured.get(f"pass@{k}", ""))
+
+
+def read_leaderboard(raw: Mapping[str, Any]) -> Leaderboard:
+    """Check and type the content of a leaderboard.json. Raises BadInputError that names the field and its value."""
+    try:
+        return Leaderboard.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        value = repr(first["input"])
+        value = value if len(value) <= 120 else value[:117] + "..."
+        raise BadInputError(
+            f"leaderboard: {where}: {first['msg']} (got {value}). "
+            "Build the leaderboard anew with the version of assay that reads it."
+        ) from error
+
+
+def check_samples(board: Leaderboard, samples: Mapping[str, pd.DataFrame]) -> None:
+    """Raise BadInputError unless every frame belongs to a row and has the columns the sample browser needs."""
+    names = [row.variant for row in board.rows]
+    known_outcomes = {outcome.value for outcome in Outcome}
+    for variant, frame in samples.items():
+        if variant not in names:
+            raise BadInputError(f"samples: variant {variant!r} has no row; rows are {', '.join(names)}")
+        missing = [column for column in REQUIRED_COLUMNS if column not in frame.columns]
+        if missing:
+            raise BadInputError(f"samples of {variant}: column {missing[0]!r} is missing")
+        unknown = sorted(set(frame["outcome"].astype(str)) - known_outcomes)
+        if unknown:
+            raise BadInputError(
+                f"samples of {variant}: outcome {unknown[0]!r} is none of {', '.join(sorted(known_outcomes))}"
+            )
