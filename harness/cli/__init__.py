@@ -1,0 +1,32 @@
+"""The command line: one file a verb, each a thin door to the module that does the work."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from harness.cli import doctor, eval, plan, run  # noqa: F401  each registers its verb
+from harness.cli.app import app
+from harness.errors import AssayError
+
+__all__ = ["app", "main"]
+
+INTERRUPTED = 130  # what a shell reports for Ctrl-C
+
+
+def main() -> None:
+    """Entry point of `assay`. Errors meant for people go to stderr in one line, with their exit code."""
+    try:
+        app(standalone_mode=True)
+    except AssayError as error:
+        print(f"assay: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print(
+            "assay: interrupted; what was done is kept, and the same command goes on from there",
+            file=sys.stderr,
+        )
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

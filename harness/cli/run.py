@@ -1,0 +1,47 @@
+"""`assay run`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.app import AllowWeak, Json, Quiet, app, print_json
+
+Results = Annotated[Path, typer.Option("--results", help="Where runs are kept.")]
+
+
+@app.command()
+def run(
+    experiment: Annotated[str, typer.Argument(help="An experiment file (TOML), or the name of a lab.")],
+    results: Results = Path("results/runs"),
+    as_json: Json = False,
+    quiet: Quiet = False,
+    allow_weak: AllowWeak = False,
+) -> None:
+    """Do an experiment: train, merge, export, generate, execute, score, report. Resumable: run it again after a
+    kill, and it goes on where it was."""
+    from rich.console import Console
+
+    from harness.experiment import find_experiment, load_experiment
+    from harness.leaderboard import build_leaderboard, load_tables
+    from harness.plan import make_plan
+    from harness.progress import Progress
+    from harness.report import render_terminal, write_report
+    from harness.run import run as do
+
+    progress = Progress(enabled=not quiet)
+    plan = make_plan(load_experiment(find_experiment(experiment)))
+    done = do(plan, results, progress, allow_weak=allow_weak)
+    if not done.did:
+        progress.say("every step was done before; the leaderboard is computed again from the samples on disk")
+    tables = load_tables(done.store, plan)
+    leaderboard = build_leaderboard(done, tables)
+    write_report(done.folder, leaderboard, tables, plan.suite.by_id())
+    if as_json:
+        print_json({"run": str(done.folder), "rows": leaderboard["rows"]})
+        return
+    console = Console()
+    console.print(render_terminal(leaderboard))
+    console.print(f"report: {done.folder / 'report.html'}", soft_wrap=True)

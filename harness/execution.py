@@ -1,0 +1,112 @@
+"""Running programs: the one place where the harness opens a sandbox."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from harness.errors import MissingToolError
+from harness.experiment import SandboxTable
+from sandbox import Isolation, Limits, Program, Sandbox, SandboxUnavailableError, Verdict
+from suites import Problem, Suite
+from suites.extract import Extraction
+
+
+def limits_of(table: SandboxTable) -> Limits:
+    return Limits(cpu_s=table.cpu_s, wall_s=table.wall_s, memory_bytes=table.memory_mb << 20)
+
+
+def program_of(identity: str, problem: Problem, extraction: Extraction, limits: Limits) -> Program:
+    return Program(
+        id=identity,
+        candidate=extraction.program,
+        checks=problem.checks,
+        entry_point=problem.entry_point,
+        limits=limits,
+    )
+
+
+def workers_of(table: SandboxTable) -> int:
+    return table.workers or len(os.sched_getaffinity(0))
+
+
+@contextmanager
+def open_sandbox(table: SandboxTable, suite: Suite, *, allow_weak: bool = False) -> Iterator[Sandbox]:
+    """A sandbox that passed its start-up control. Raises MissingToolError where the machine cannot isolate."""
+    try:
+        with Sandbox(
+            backend=table.backend,
+            mode=table.mode,
+            workers=workers_of(table),
+            packages=suite.packages,
+            allow_weak=allow_weak,
+        ) as sandbox:
+            yield sandbox
+    except SandboxUnavailableError as error:
+        raise MissingToolError(str(error)) from error
+
+
+class Executor:
+    """Executes programs beside the caller's own work: `submit` returns at once, `on_verdict` is called from
+    another thread as verdicts come. Leaving the block waits for all of them; leaving it by an exception stops.
+    """
+
+    def __init__(
+        self, sandbox: Sandbox, on_verdict: Callable[[Verdict], None], *, window: int = 4096
+    ) -> None:
+        self._sandbox = sandbox
+        self._on_verdict = on_verdict
+        self._queue: queue.Queue[Program | None] = queue.Queue(window)
+        self._stopped = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._collect, name="assay-verdicts", daemon=True)
+
+    @property
+    def isolation(self) -> Isolation:
+        return self._sandbox.isolation
+
+    def submit(self, program: Program) -> None:
+        while True:
+            if self._error is not None:
+                raise self._error
+            try:
+                self._queue.put(program, timeout=0.5)
+                return
+            except queue.Full:
+                continue
+
+    def __enter__(self) -> Executor:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._stopped.set()
+        while self._thread.is_alive():
+            try:
+                self._queue.put(None, timeout=0.5)
+                break
+            except queue.Full:
+                continue
+        self._thread.join()
+        if self._error is not None and kind is None:
+            raise self._error
+
+    def _programs(self) -> Iterator[Program]:
+        while (program := self._queue.get()) is not None and not self._stopped.is_set():
+            yield program
+
+    def _collect(self) -> None:
+        try:
+            for verdict in self._sandbox.run(self._programs()):
+                if self._stopped.is_set():
+                    return
+                self._on_verdict(verdict)
+        except BaseException as error:  # handed to the submitting thread, which raises it
+            self._error = error

@@ -1,0 +1,265 @@
+"""The experiment file: what a user writes in TOML, checked at the door."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+import types
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+
+from harness.errors import BadInputError
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
+MAKERS = ("model", "train", "merge", "export")
+
+
+class Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SuiteTable(Table):
+    """Which problems. `path` is relative to the experiment file."""
+
+    name: str
+    path: Path | None = None
+    split: str | None = None
+    limit: int | None = Field(default=None, ge=1)
+
+
+class SamplingTable(Table):
+    """How samples are drawn; the same for every variant."""
+
+    style: Literal["chat", "completion"] = "chat"
+    samples: int = Field(default=1, ge=1)
+    temperature: float = Field(default=0.0, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_k: int = Field(default=0, ge=0)
+    max_new_tokens: int = Field(default=512, ge=1)
+
+    @model_validator(mode="after")
+    def _greedy_once(self) -> SamplingTable:
+        if self.temperature == 0 and self.samples > 1:
+            raise ValueError(f"temperature 0 gives the same sample {self.samples} times: set samples = 1")
+        return self
+
+
+class EngineTable(Table):
+    """How generation runs. Only `device` and `dtype` can change an answer; batch and threads change its speed.
+
+    `device` auto is the CUDA device where there is one; `dtype` auto is the type the weights are stored in, and a
+    GGUF file always has its own.
+    """
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    batch_size: int = Field(default=64, ge=1)
+    threads: int = Field(default=0, ge=0, description="0: one per core")
+
+
+class SandboxTable(Table):
+    backend: Literal["embedded", "docker"] = "embedded"
+    mode: Literal["split", "shared"] = "split"
+    workers: int = Field(default=0, ge=0, description="0: one per core")
+    cpu_s: float = Field(default=5.0, gt=0)
+    wall_s: float = Field(default=20.0, gt=0)
+    memory_mb: int = Field(default=1024, ge=64)
+
+
+class ScoreTable(Table):
+    """`margin` is the pass@1 difference that does not matter; `reference` the variant that others are held to."""
+
+    k: tuple[int, ...] = (1,)
+    reference: str = "base"
+    margin: float = Field(default=0.05, gt=0, lt=1)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+
+
+class ModelVariant(Table):
+    """A model that exists: `pocket` (shipped), a folder, a `.gguf` file or a hub id."""
+
+    name: Name
+    model: str
+
+
+class TrainVariant(Table):
+    """An adapter trained on the variant named by `train`; `config` and `data` are the trainer's own tables."""
+
+    name: Name
+    train: str
+    config: dict[str, Any]
+    data: dict[str, Any]
+
+
+class MergeVariant(Table):
+    """The adapter named by `merge`, folded into its base."""
+
+    name: Name
+    merge: str
+
+
+class ExportVariant(Table):
+    """The variant named by `export` as one GGUF file of type `quantize`."""
+
+    name: Name
+    export: str
+    quantize: str = "f16"
+
+
+def _maker(value: Any) -> str | None:
+    present = [key for key in MAKERS if key in value] if isinstance(value, dict) else []
+    return present[0] if len(present) == 1 else None
+
+
+Variant = Annotated[
+    Annotated[ModelVariant, Tag("model")]
+    | Annotated[TrainVariant, Tag("train")]
+    | Annotated[MergeVariant, Tag("merge")]
+    | Annotated[ExportVariant, Tag("export")],
+    Discriminator(
+        _maker, custom_error_type="variant", custom_error_message="needs exactly one of: " + ", ".join(MAKERS)
+    ),
+]
+
+
+class Experiment(Table):
+    """One experiment: a suite, the way samples are drawn, and the variants compared."""
+
+    name: Name
+    seed: int = Field(default=0, ge=0)
+    suite: SuiteTable
+    sampling: SamplingTable = SamplingTable()
+    engine: EngineTable = EngineTable()
+    sandbox: SandboxTable = SandboxTable()
+    score: ScoreTable = ScoreTable()
+    variant: tuple[Variant, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Experiment:
+        seen: set[str] = set()
+        for variant in self.variant:
+            if variant.name in seen:
+                raise ValueError(f"variant {variant.name!r} is named twice")
+            source = source_of(variant)
+            if source is not None and source not in seen:
+                raise ValueError(
+                    f"variant {variant.name!r} is made from {source!r}, which no variant before it is named; "
+                    f"before it: {', '.join(sorted(seen)) or 'none'}"
+                )
+            seen.add(variant.name)
+        if self.score.reference not in seen:
+            raise ValueError(
+                f"score.reference {self.score.reference!r} is no variant; there are: {', '.join(sorted(seen))}"
+            )
+        if max(self.score.k) > self.sampling.samples or min(self.score.k) < 1:
+            raise ValueError(
+                f"score.k = {list(self.score.k)} needs 1 <= k <= sampling.samples = {self.sampling.samples}"
+            )
+        return self
+
+
+def source_of(variant: ModelVariant | TrainVariant | MergeVariant | ExportVariant) -> str | None:
+    """The variant that this one is made from, or None."""
+    match variant:
+        case TrainVariant():
+            return variant.train
+        case MergeVariant():
+            return variant.merge
+        case ExportVariant():
+            return variant.export
+        case ModelVariant():
+            return None
+
+
+def load_experiment(path: Path) -> Experiment:
+    """Read and check an experiment file. Raises BadInputError that names the file, the key and its value."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInputError(f"no such file: {path}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInputError(f"{path}: not TOML: {error}") from None
+    try:
+        experiment = Experiment.model_validate(raw)
+    except ValidationError as error:
+        raise BadInputError(f"{path}: {explain(error, Experiment)}") from None
+    return _beside(experiment, path.parent)
+
+
+def _beside(experiment: Experiment, folder: Path) -> Experiment:
+    """The same experiment with its relative file names taken from the experiment file's folder."""
+    suite = experiment.suite
+    if suite.path is not None:
+        suite = suite.model_copy(update={"path": folder / suite.path})
+    variants = [
+        v.model_copy(update={"data": v.data | {"file": str(folder / v.data["file"])}})
+        if isinstance(v, TrainVariant) and isinstance(v.data.get("file"), str)
+        else v
+        for v in experiment.variant
+    ]
+    return experiment.model_copy(update={"suite": suite, "variant": tuple(variants)})
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """A pydantic error in words: the key, the value found, and for an unknown key the nearest known one."""
+    lines = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"] if part not in MAKERS or part == item["loc"][-1])
+        if item["type"] == "extra_forbidden":
+            known = known_keys(model, item["loc"][:-1])
+            near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+            lines.append(f"unknown key {key!r}; {hint}")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            shown = (
+                ""
+                if item["type"] in ("missing", "value_error", "variant")
+                else f" (got {item['input']!r:.80})"
+            )
+            lines.append(f"{key}: {message}{shown}" if key else message)
+    return "; ".join(lines)
+
+
+def known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys of the table at `location`, found by walking the models' annotations."""
+    models: list[type[BaseModel]] = [model]
+    for part in location:
+        if part in MAKERS:  # the tag pydantic adds for the kind of variant
+            models = [m for m in models if part in m.model_fields]
+            continue
+        fields = [
+            m.model_fields[part].annotation
+            for m in models
+            if isinstance(part, str) and part in m.model_fields
+        ]
+        if fields:
+            models = [found for annotation in fields for found in models_in(annotation)]
+    return sorted({name for m in models for name in m.model_fields})
+
+
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in (Union, types.UnionType, Annotated, tuple, list, dict):
+        return [found for argument in get_args(annotation) for found in models_in(argument)]
+    return []
+
+
+def find_experiment(name: str) -> Path:
+    """The file that `name` means: a path, or the name of one of the labs that come with Assay."""
+    path = Path(name)
+    if path.suffix or path.exists():
+        return path
+    labs = Path(str(files("suites"))) / "labs"
+    known = sorted(file.stem for file in labs.glob("*.toml"))
+    if name in known:
+        return labs / f"{name}.toml"
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise BadInputError(
+        f"no experiment {name!r}: give a .toml file or one of the labs: {', '.join(known)}{hint}"
+    )

@@ -1,0 +1,235 @@
+"""The leaderboard: every figure of a run, computed from the raw tables on disk and from nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.errors import UnmeasuredError
+from harness.experiment import source_of
+from harness.machine import describe_machine
+from harness.plan import Plan
+from harness.run import Run, step_record
+from harness.stats.estimate import Floats, estimate_pass_at_k, per_problem
+from harness.stats.paired import Comparison, adjust, compare, ranks
+from harness.steps import execute, generate
+from harness.store import Store
+from sandbox import Outcome
+
+SCHEMA = 1
+KEYS = ["problem_id", "index"]
+NO_MEMORY_FIGURE = "variants share one process; a figure per variant needs one process each"
+
+
+def load_tables(store: Store, plan: Plan) -> dict[str, pd.DataFrame]:
+    """Samples joined with their verdicts, one table per variant, in the suite's order."""
+    tables = {}
+    for step in plan.steps:
+        if step.kind != "execute":
+            continue
+        source = plan.step(step.inputs[0])
+        samples = pd.read_parquet(store.path(source.name, source.id) / generate.TABLE)
+        verdicts = pd.read_parquet(store.path(step.name, step.id) / execute.TABLE)
+        joined = samples.merge(verdicts, on=KEYS, how="left", validate="one_to_one")
+        if len(joined) != len(samples) or joined["outcome"].isna().any():
+            raise UnmeasuredError(
+                f"{step.name}: some samples have no verdict; remove its folder and run again"
+            )
+        tables[step.variant] = joined
+    return tables
+
+
+def build_leaderboard(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
+    """The leaderboard of a finished run, as `leaderboard.json` holds it (schema 1).
+
+    Difference, interval and p are paired over the problems that both variants were measured on. p is adjusted
+    by Holm's method: over the variants held against the reference, and apart from that over all pairs, on which
+    the ranks rest.
+    """
+    plan = run.plan
+    experiment, score = plan.experiment, plan.experiment.score
+    counts = {variant: count(table) for variant, table in tables.items()}
+    names = list(tables)
+    claims = adjust(
+        [_compare(plan, counts, name, score.reference) for name in names if name != score.reference],
+        alpha=1 - score.confidence,
+    )
+    against = {c.a: c for c in claims}
+    pairs = adjust(
+        [_compare(plan, counts, a, b) for a, b in combinations(names, 2)], alpha=1 - score.confidence
+    )
+    rank = ranks(names, pairs)
+    rows = [_row(run, name, tables[name], counts[name], rank[name], against.get(name)) for name in names]
+    rows.sort(key=lambda row: (row["rank"], -row["pass@k"][str(score.k[0])]["value"]))
+    first = next(s for s in plan.steps if s.kind == "execute")
+    return {
+        "schema": SCHEMA,
+        "experiment": experiment.name,
+        "run": plan.run_id,
+        "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "seed": experiment.seed,
+        "reference": score.reference,
+        "suite": {
+            "name": plan.suite.name,
+            "split": experiment.suite.split,
+            "revision": plan.suite.revision,
+            "n_problems": len(plan.suite.problems),
+        },
+        "sampling": experiment.sampling.model_dump(mode="json"),
+        "machine": describe_machine(),
+        "isolation": step_record(run.store, first)["isolation"],
+        "limits": experiment.sandbox.model_dump(mode="json"),
+        "k": list(score.k),
+        "confidence": score.confidence,
+        "margin": score.margin,
+        "rows": rows,
+        "comparisons": [c.to_json() for c in pairs],
+        "training": {
+            s.variant: log
+            for s in plan.steps
+            if s.kind == "train" and (log := training_log(run.store, s.name, s.id))
+        },
+        "steps": [
+            {
+                "id": s.id,
+                "name": s.name,
+                "seconds": step_record(run.store, s).get("seconds"),
+                "reused": s.name not in run.did,
+            }
+            for s in plan.steps
+        ],
+    }
+
+
+Counts = dict[str, tuple[int, int]]
+
+
+def count(table: pd.DataFrame) -> Counts:
+    """(samples, passing samples) of each problem, in the table's order. `infra` is not measured: left out."""
+    measured = table[table["outcome"] != Outcome.INFRA.value]
+    found: dict[str, tuple[int, int]] = {}
+    for problem, passed in zip(
+        measured["problem_id"], measured["outcome"] == Outcome.PASS.value, strict=True
+    ):
+        n, c = found.get(problem, (0, 0))
+        found[problem] = (n + 1, c + int(passed))
+    return found
+
+
+def _pass_at_1(counts: Counts, problems: list[str]) -> Floats:
+    return per_problem([counts[p] for p in problems], 1)
+
+
+def _compare(plan: Plan, counts: dict[str, Counts], a: str, b: str) -> Comparison:
+    score = plan.experiment.score
+    shared = [p for p in counts[a] if p in counts[b]]
+    return compare(
+        a,
+        b,
+        _pass_at_1(counts[a], shared),
+        _pass_at_1(counts[b], shared),
+        binary=all(counts[v][p][0] == 1 for v in (a, b) for p in shared),
+        margin=score.margin,
+        confidence=score.confidence,
+        seed=plan.experiment.seed,
+    )
+
+
+def _row(
+    run: Run, variant: str, table: pd.DataFrame, counts: Counts, rank: int, against: Comparison | None
+) -> dict[str, Any]:
+    plan, score = run.plan, run.plan.experiment.score
+    maker = next(s for s in plan.steps if s.variant == variant)
+    made = step_record(run.store, maker)
+    generated = step_record(run.store, plan.step(f"generate-{variant}"))
+    declared = next(v for v in plan.experiment.variant if v.name == variant)
+    if not counts:
+        raise UnmeasuredError(f"{variant}: every sample ended as 'infra', so nothing was measured")
+    difference = against.to_json() if against else None
+    unmeasured = {"peak_rss_bytes": NO_MEMORY_FIGURE}
+    if not describe_machine()["gpu"]:
+        unmeasured["vram_bytes"] = "no CUDA device on this machine"
+    if generated["tok_per_s"] is None:
+        unmeasured["tok_per_s"] = (
+            "generation was resumed after an interruption; a rate of its rest is not its rate"
+        )
+    return {
+        "variant": variant,
+        "kind": made["artifact"]["kind"],
+        "rank": rank,
+        "parent": source_of(declared),
+        "sha256": made["artifact"]["sha256"],
+        "recipe": made["artifact"]["recipe"],
+        "path": _shown_path(run, maker.name, maker.id, made["artifact"]["path"]),
+        "n_problems": len(counts),
+        "n_samples": len(table),
+        "pass@k": {
+            str(k): estimate_pass_at_k(
+                list(counts.values()), k, confidence=score.confidence, seed=plan.experiment.seed
+            ).to_json()
+            for k in score.k
+        },
+        "vs_reference": difference,
+        "outcomes": _tally(table["outcome"], [o.value for o in Outcome]),
+        "modes": _tally(table["mode"]),
+        "families": _families(plan, counts),
+        "tokens": generated["n_tokens"],
+        "tok_per_s": generated["tok_per_s"],
+        "generate_s": generated["generate_s"],
+        "make_s": None if maker.kind == "take" else made["seconds"],
+        "size_bytes": made["artifact"]["size_bytes"],
+        "peak_rss_bytes": None,
+        "vram_bytes": None,
+        "finish": _tally(table["finish_reason"]),
+        "extraction": _tally(table["rule"]),
+        "unmeasured": unmeasured,
+        "step": {
+            "name": maker.name,
+            "id": maker.id,
+            "finished": made["finished"],
+            "machine": made["machine"],
+        },
+    }
+
+
+def _shown_path(run: Run, step: str, identity: str, path: str) -> str:
+    """Where the artifact lies, relative to the experiment's folder when it was made there."""
+    if Path(path).is_absolute():
+        return path
+    return str((run.store.path(step, identity) / path).relative_to(run.store.root))
+
+
+def _families(plan: Plan, counts: Counts) -> dict[str, Any]:
+    """pass@1 by the suite's own labels; exploration, so no test rests on it."""
+    score = plan.experiment.score
+    groups: dict[str, list[tuple[int, int]]] = {}
+    for problem in plan.suite.problems:
+        if problem.family and problem.id in counts:
+            groups.setdefault(problem.family, []).append(counts[problem.id])
+    return {
+        family: estimate_pass_at_k(group, 1, confidence=score.confidence).to_json()
+        for family, group in sorted(groups.items())
+    }
+
+
+def _tally(column: pd.Series[Any], names: list[str] | None = None) -> dict[str, int]:
+    found = Counter(column.tolist())
+    return {name: found[name] for name in names or sorted(found)}
+
+
+def training_log(store: Store, name: str, identity: str) -> list[dict[str, Any]]:
+    """The trainer's own log, one row a step."""
+    file = store.path(name, identity) / "model" / "train_log.jsonl"
+    if not file.exists():
+        return []
+    rows = pd.read_json(file, lines=True).replace({np.nan: None})
+    return [
+        {"step": row["step"], "loss": row["loss"], "lr": row["learning_rate"], "grad_norm": row["grad_norm"]}
+        for row in rows.to_dict("records")
+    ]

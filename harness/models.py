@@ -1,0 +1,50 @@
+"""From what a user calls a model to the Artifact on disk."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import trainers.pocket
+from harness.errors import BadInputError, MissingToolError
+from trainers.artifact import Artifact, identify
+from trainers.errors import TrainersError
+
+POCKET = "pocket"
+HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(@[\w./-]+)?$")
+
+
+def resolve_model(name: str) -> Artifact:
+    """`pocket` (the shipped model), a folder or `.gguf` file, or a hub id `org/name[@revision]`.
+
+    A path that exists wins over a hub id of the same spelling. Raises BadInputError or MissingToolError.
+    """
+    try:
+        if name == POCKET:
+            return identify(trainers.pocket.MODEL)
+        if Path(name).exists():
+            return identify(Path(name).resolve())
+        if HUB_ID.match(name):
+            return identify(_download(name))
+    except TrainersError as error:
+        raise BadInputError(str(error)) from error
+    raise BadInputError(
+        f"no model {name!r}: it is neither {POCKET!r}, nor a path that exists, nor a hub id (org/name[@revision])"
+    )
+
+
+def _download(name: str) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise MissingToolError(
+            f"{name!r} lies on the hub; to fetch it: pip install 'assay[train]', or give a local folder"
+        ) from None
+    repository, _, revision = name.partition("@")
+    try:
+        return Path(snapshot_download(repository, revision=revision or None))
+    except Exception as error:  # the hub's client raises its own, httpx's and the OS's errors
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BadInputError(
+            f"could not fetch {name!r} from the hub ({reason}); offline, give the path of a local folder"
+        ) from error

@@ -1,0 +1,166 @@
+"""A Plan: the steps of an experiment, each named by the hash of everything that decides its result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from harness.errors import BadInputError
+from harness.experiment import (
+    Experiment,
+    ExportVariant,
+    MergeVariant,
+    ModelVariant,
+    TrainVariant,
+    explain,
+)
+from harness.models import resolve_model
+from suites import Suite, SuiteError, UnknownNameError, load_suite
+from trainers.artifact import Artifact
+from trainers.config import TrainConfig
+from trainers.data import DataConfig, Records, load_records
+from trainers.errors import TrainersError
+
+T = TypeVar("T", bound=BaseModel)
+Kind = Literal["take", "train", "merge", "export", "generate", "execute"]
+# Raised when the meaning of a step's output changes, so that older results are not taken for today's.
+FORMAT: dict[Kind, int] = {"take": 1, "train": 1, "merge": 1, "export": 1, "generate": 1, "execute": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One piece of work. `id` is the hash of kind, `config` and the ids of `inputs` (names of earlier steps)."""
+
+    name: str
+    kind: Kind
+    variant: str
+    id: str
+    config: dict[str, Any]
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A train step's own input, checked: the trainer's configuration and the records it learns from."""
+
+    config: TrainConfig
+    records: Records
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that `assay run` will do, decided before anything is done."""
+
+    experiment: Experiment
+    suite: Suite
+    steps: tuple[Step, ...]
+    models: dict[str, Artifact]
+    trainings: dict[str, Training]
+
+    @property
+    def run_id(self) -> str:
+        """Names the run: the same steps scored in the same way give the same one."""
+        return _hash(
+            {"steps": [s.id for s in self.steps], "score": self.experiment.score.model_dump(mode="json")}
+        )
+
+    def step(self, name: str) -> Step:
+        return next(s for s in self.steps if s.name == name)
+
+
+def make_plan(experiment: Experiment) -> Plan:
+    """Resolve suites, models, trainer tables and training data; raise BadInputError for what is wrong in them."""
+    try:
+        table = experiment.suite
+        suite = load_suite(table.name, path=table.path, split=table.split, limit=table.limit)
+        return _Planner(experiment, suite).plan()
+    except (SuiteError, UnknownNameError, TrainersError) as error:
+        raise BadInputError(str(error)) from error
+
+
+class _Planner:
+    def __init__(self, experiment: Experiment, suite: Suite) -> None:
+        self.experiment, self.suite = experiment, suite
+        self.steps: dict[str, Step] = {}
+        self.models: dict[str, Artifact] = {}
+        self.trainings: dict[str, Training] = {}
+
+    def plan(self) -> Plan:
+        makers = {v.name: self._make(v) for v in self.experiment.variant}
+        for name, maker in makers.items():
+            self._evaluate(name, maker)
+        return Plan(self.experiment, self.suite, tuple(self.steps.values()), self.models, self.trainings)
+
+    def _add(self, kind: Kind, variant: str, config: dict[str, Any], inputs: Iterable[str]) -> str:
+        inputs = tuple(inputs)
+        identity = {
+            "kind": kind,
+            "format": FORMAT[kind],
+            "config": config,
+            "inputs": [self.steps[name].id for name in inputs],
+        }
+        name = f"{kind}-{variant}"
+        self.steps[name] = Step(name, kind, variant, _hash(identity), config, inputs)
+        return name
+
+    def _make(self, variant: ModelVariant | TrainVariant | MergeVariant | ExportVariant) -> str:
+        match variant:
+            case ModelVariant():
+                model = self.models[variant.name] = resolve_model(variant.model)
+                return self._add("take", variant.name, {"model": variant.model, "sha256": model.sha256}, ())
+            case TrainVariant():
+                training = self.trainings[variant.name] = _training(variant, self.experiment.seed)
+                config = {
+                    "config": training.config.model_dump(mode="json"),
+                    "records": training.records.sha256,
+                }
+                return self._add("train", variant.name, config, [self._maker_of(variant.train)])
+            case MergeVariant():
+                return self._add("merge", variant.name, {}, [self._maker_of(variant.merge)])
+            case ExportVariant():
+                source = self._maker_of(variant.export)
+                return self._add("export", variant.name, {"quantize": variant.quantize}, [source])
+
+    def _maker_of(self, variant: str) -> str:
+        return next(s.name for s in self.steps.values() if s.variant == variant)
+
+    def _evaluate(self, variant: str, maker: str) -> None:
+        experiment = self.experiment
+        generate = {
+            "suite": self.suite.revision,
+            "seed": experiment.seed,
+            "sampling": experiment.sampling.model_dump(mode="json"),
+            "engine": {"device": experiment.engine.device, "dtype": experiment.engine.dtype},
+        }
+        source = self._add("generate", variant, generate, [maker])
+        limits = experiment.sandbox.model_dump(mode="json", exclude={"workers"})
+        self._add("execute", variant, {"suite": self.suite.revision, "sandbox": limits}, [source])
+
+
+def _training(variant: TrainVariant, seed: int) -> Training:
+    config = _table(TrainConfig, {"seed": seed} | variant.config, f"variant {variant.name!r}, config")
+    data = _table(DataConfig, variant.data, f"variant {variant.name!r}, data")
+    return Training(config, load_records(data))
+
+
+def _table(model: type[T], raw: dict[str, Any], where: str) -> T:
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise BadInputError(f"{where}: {explain(error, model)}") from None
+
+
+def _hash(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def relative_to(path: Path, root: Path) -> str:
+    """`path` as seen from `root` where it lies below it, so that results can be moved."""
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

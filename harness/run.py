@@ -1,0 +1,183 @@
+"""Doing a plan: the missing steps, each once, and then the leaderboard."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.errors import AssayError
+from harness.execution import open_sandbox
+from harness.machine import describe_machine
+from harness.plan import Plan, Step
+from harness.progress import Progress
+from harness.steps.execute import Execution
+from harness.steps.generate import generate, load_samples
+from harness.steps.make import load_artifact, make_artifact
+from harness.store import Store, read_json, write_json
+from trainers.artifact import Artifact
+
+DEFAULT_RESULTS = Path("results/runs")
+INPUTS = "made_from.json"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run: its folder, and which steps this call did (the others were done before)."""
+
+    folder: Path
+    store: Store
+    plan: Plan
+    did: tuple[str, ...]
+
+
+def run(plan: Plan, results: Path, progress: Progress, *, allow_weak: bool = False) -> Run:
+    """Do what is missing of `plan` under `results/<experiment>/`; a killed run is simply run again."""
+    store = Store(results / plan.experiment.name)
+    with store.lock():
+        return _Runner(plan, store, progress, allow_weak).run()
+
+
+class _Runner:
+    def __init__(self, plan: Plan, store: Store, progress: Progress, allow_weak: bool) -> None:
+        self.plan, self.store, self.progress, self.allow_weak = plan, store, progress, allow_weak
+        self.did: list[str] = []
+        self._artifacts: dict[str, Artifact] = {}
+
+    def run(self) -> Run:
+        makers = [s for s in self.plan.steps if s.kind not in ("generate", "execute")]
+        for step in makers:
+            if not self._is_done(step):
+                self._do(step, self._make)
+        for step in (s for s in self.plan.steps if s.kind == "execute"):
+            self._evaluate(self.plan.step(step.inputs[0]), step)
+        folder = self.store.root / self.plan.run_id
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "plan.json", plan_json(self.plan))
+        return Run(folder, self.store, self.plan, tuple(self.did))
+
+    def _is_done(self, step: Step) -> bool:
+        """Done, and made from the very inputs that lie there now: a remade input makes its heirs stale."""
+        record = self.store.record(step.name, step.id)
+        if record is None:
+            return False
+        if record["made_from"] == self._made_from(step):
+            return True
+        self.progress.say(f"{step.name}: its input was made again since, so it is done again")
+        self.store.discard(step.name, step.id)
+        return False
+
+    def _made_from(self, step: Step) -> dict[str, str]:
+        """When and as what each input was made."""
+        found = {}
+        for name in step.inputs:
+            source = self.plan.step(name)
+            record = self.store.record(source.name, source.id)
+            found[name] = record["token"] if record else "missing"
+        return found
+
+    def _do(self, step: Step, work: Callable[[Step, Path], dict[str, Any]]) -> None:
+        started = time.perf_counter()
+        result = work(step, self._work(step, self._made_from(step)))
+        self._commit(step, result)
+        self.progress.say(f"{step.name}: {time.perf_counter() - started:.1f} s")
+
+    def _commit(self, step: Step, result: dict[str, Any]) -> None:
+        finished = datetime.now(UTC).isoformat(timespec="microseconds")
+        record = {
+            "name": step.name,
+            "kind": step.kind,
+            "id": step.id,
+            "config": step.config,
+            "made_from": self._made_from(step),
+            "finished": finished,
+            "token": result.get("artifact", {}).get("sha256") or f"{step.id}@{finished}",
+            "machine": describe_machine(),
+            **result,
+        }
+        self.store.commit(step.name, step.id, record)
+        if step.kind in ("generate", "execute"):  # the table holds the same rows
+            for lines in self.store.path(step.name, step.id).glob("*.jsonl"):
+                lines.unlink()
+        self.did.append(step.name)
+
+    def _make(self, step: Step, folder: Path) -> dict[str, Any]:
+        source = self._artifact(self.plan.step(step.inputs[0])) if step.inputs else None
+        return make_artifact(self.plan, step, source, folder, self.progress)
+
+    def _artifact(self, step: Step) -> Artifact:
+        if step.name not in self._artifacts:
+            self._artifacts[step.name] = load_artifact(self.store, self.plan, step)
+        return self._artifacts[step.name]
+
+    def _evaluate(self, generating: Step, executing: Step) -> None:
+        """Generation and execution of one variant, side by side: verdicts come while samples are being made."""
+        generated = self._is_done(generating)
+        if generated and self._is_done(executing):
+            return
+        if self.store.record(executing.name, executing.id) is not None:
+            self.store.discard(executing.name, executing.id)  # verdicts of samples that are gone
+        started = time.perf_counter()
+        folder = self._work(executing, self._made_from(generating))
+        execution = Execution(
+            self.plan,
+            folder,
+            lambda: open_sandbox(self.plan.experiment.sandbox, self.plan.suite, allow_weak=self.allow_weak),
+        )
+        with execution:
+            if generated:
+                title = f"execute {executing.variant}"
+                with self.progress.task(title, unit="samples") as task:
+                    samples = load_samples(self.store.path(generating.name, generating.id))
+                    for number, sample in enumerate(samples, start=1):
+                        execution.submit(sample)
+                        task.update(number)
+            else:
+                self._generate(generating, execution)
+        self._commit(executing, execution.finish() | {"seconds": time.perf_counter() - started})
+        self.progress.say(f"evaluate {executing.variant}: {time.perf_counter() - started:.1f} s")
+
+    def _generate(self, step: Step, execution: Execution) -> None:
+        started = time.perf_counter()
+        artifact = self._artifact(self.plan.step(step.inputs[0]))
+        folder = self._work(step, self._made_from(step))
+        title = f"evaluate {step.variant}"
+        record = generate(self.plan, artifact, folder, execution.submit, self.progress, title)
+        self._commit(step, record | {"seconds": time.perf_counter() - started})
+
+    def _work(self, step: Step, made_from: dict[str, str]) -> Path:
+        """The step's unfinished folder, emptied first when a killed run filled it from other inputs."""
+        folder = self.store.work(step.name, step.id)
+        marker = folder / INPUTS
+        if any(folder.iterdir()) and (not marker.exists() or read_json(marker) != made_from):
+            self.store.discard(step.name, step.id)
+            folder = self.store.work(step.name, step.id)
+        if not marker.exists():
+            write_json(marker, made_from)
+        return folder
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    return {
+        "experiment": plan.experiment.model_dump(mode="json"),
+        "run": plan.run_id,
+        "suite": {
+            "name": plan.suite.name,
+            "revision": plan.suite.revision,
+            "n_problems": len(plan.suite.problems),
+        },
+        "steps": [
+            {"name": s.name, "kind": s.kind, "id": s.id, "inputs": list(s.inputs), "config": s.config}
+            for s in plan.steps
+        ],
+    }
+
+
+def step_record(store: Store, step: Step) -> dict[str, Any]:
+    record = store.record(step.name, step.id)
+    if record is None:
+        raise AssayError(f"step {step.name} is not done")
+    return record

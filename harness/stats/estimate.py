@@ -1,0 +1,126 @@
+"""pass@k and its interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import BadInputError
+
+Floats = NDArray[np.float64]
+RESAMPLES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over `n` problems with a two-sided interval.
+
+    `se` is the standard error over problems, `se_sampling` the part of it that more samples per problem would
+    remove. Both are None where they cannot be told: one problem, or one sample per problem.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    method: str
+    se: float | None
+    se_sampling: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def pass_at_k(n: int, c: int, k: int) -> float:
+    """Unbiased pass@k of one problem: 1 - C(n-c, k)/C(n, k), for c of n samples passing.
+
+    Chen et al. 2021 (arXiv 2107.03374), equation 1, in its numerically stable product form. k > n cannot be
+    estimated without bias and is refused with BadInputError.
+    """
+    if not 0 <= c <= n:
+        raise BadInputError(f"pass@k: {c} passing samples of {n} is impossible")
+    if k < 1:
+        raise BadInputError(f"pass@k: k must be at least 1, got {k}")
+    if k > n:
+        raise BadInputError(
+            f"pass@{k} needs at least {k} samples a problem, there are {n}: lower k or sample more"
+        )
+    if n - c < k:
+        return 1.0
+    return float(1.0 - np.prod(1.0 - k / np.arange(n - c + 1, n + 1)))
+
+
+def per_problem(counts: Sequence[tuple[int, int]], k: int) -> Floats:
+    """pass@k of each (n, c) pair, shape (problems,)."""
+    table: dict[tuple[int, int], float] = {}
+    return np.array([table.setdefault((n, c), pass_at_k(n, c, k)) for n, c in counts], dtype=np.float64)
+
+
+def estimate_pass_at_k(
+    counts: Sequence[tuple[int, int]], k: int, *, confidence: float = 0.95, seed: int = 0
+) -> Estimate:
+    """Mean pass@k over problems, with an interval that is clustered on problems.
+
+    `counts` holds (samples, passing samples) of each problem. One sample a problem: Wilson's score interval.
+    More: percentile bootstrap that resamples problems, because samples of one problem are not independent
+    (Miller 2024, arXiv 2411.00640; normal-theory intervals fail at this size: Bowyer et al., arXiv 2503.01747).
+    """
+    if not counts:
+        raise BadInputError("pass@k of no problems: no sample could be scored")
+    values = per_problem(counts, k)
+    value, n = float(values.mean()), len(values)
+    se = float(values.std(ddof=1) / math.sqrt(n)) if n > 1 else None
+    if all(samples == 1 for samples, _ in counts):
+        low, high = wilson(value, n, confidence)
+        return Estimate(value, low, high, n, "Wilson score", se)
+    sampling = sampling_se(counts, k, seed=seed)
+    if value in (0.0, 1.0):  # every resample is alike: the bootstrap would claim certainty
+        low, high = wilson(value, n, confidence)
+        return Estimate(value, low, high, n, "Wilson score over problems", se, sampling)
+    low, high = bootstrap_mean(values, confidence=confidence, seed=seed)
+    return Estimate(value, low, high, n, "bootstrap over problems", se, sampling)
+
+
+def wilson(p: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a proportion p of n independent trials (Wilson 1927)."""
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
+
+
+def bootstrap_mean(values: Floats, *, confidence: float, seed: int) -> tuple[float, float]:
+    """Percentile interval of the mean of `values`, resampled with replacement RESAMPLES times."""
+    rng = np.random.default_rng(seed)
+    n = len(values)
+    means = np.empty(RESAMPLES)
+    step = max(1, 4_000_000 // n)  # at most 32 MB of indices at a time
+    for start in range(0, RESAMPLES, step):
+        stop = min(start + step, RESAMPLES)
+        means[start:stop] = values[rng.integers(0, n, size=(stop - start, n))].mean(axis=1)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def sampling_se(counts: Sequence[tuple[int, int]], k: int, *, seed: int, draws: int = 400) -> float:
+    """Standard error that comes from drawing finitely many samples, the problems held fixed.
+
+    Parametric: each problem's passes are redrawn from Binomial(n, (c + 1/2)/(n + 1)); the half count keeps
+    problems seen all-pass or all-fail from pretending to have no variance.
+    """
+    rng = np.random.default_rng(seed)
+    n = np.array([a for a, _ in counts])
+    c = np.array([b for _, b in counts])
+    redrawn = rng.binomial(n, (c + 0.5) / (n + 1), size=(draws, len(counts)))
+    means = np.zeros(draws)
+    for size in np.unique(n):
+        table = np.array([pass_at_k(int(size), passed, k) for passed in range(int(size) + 1)])
+        means += table[redrawn[:, n == size]].sum(axis=1)
+    return float((means / len(counts)).std(ddof=1))

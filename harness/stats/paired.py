@@ -1,0 +1,147 @@
+"""Comparing two variants that answered the same problems."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from statistics import NormalDist
+from typing import Any, Literal
+
+import numpy as np
+
+from harness.errors import BadInputError
+from harness.stats.estimate import Floats, bootstrap_mean
+
+Verdict = Literal["better", "worse", "equivalent", "undecided"]
+PERMUTATIONS = 20_000
+EXACT_UP_TO = 14  # differing problems; 2^14 sign patterns are enumerated, more are drawn
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Mean paired difference a - b over `n` problems.
+
+    `mde` is the smallest true difference that this many problems would show with 80 % power at the 5 % level,
+    None with a single problem.
+    `p_adjusted` equals `p` until a family of comparisons is adjusted together (`holm`).
+    """
+
+    a: str
+    b: str
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_adjusted: float
+    mde: float | None
+    n: int
+    method: str
+    verdict: Verdict
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def compare(
+    a: str,
+    b: str,
+    scores_a: Floats,
+    scores_b: Floats,
+    *,
+    binary: bool,
+    margin: float,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Comparison:
+    """Paired test and interval of mean(scores_a - scores_b); both have shape (problems,), in the same order.
+
+    `binary` scores (one sample a problem) take McNemar's exact test, others a sign-flip permutation test. The
+    interval is a paired bootstrap over problems. `margin` is the difference that does not matter: a pair is
+    equivalent when the 90 % interval lies within it (two one-sided tests).
+    """
+    if scores_a.shape != scores_b.shape or not len(scores_a):
+        raise BadInputError(
+            f"{a} and {b} do not share their problems: {scores_a.shape} against {scores_b.shape}"
+        )
+    difference = scores_a - scores_b
+    n = len(difference)
+    low, high = bootstrap_mean(difference, confidence=confidence, seed=seed)
+    if binary:
+        p, method = mcnemar(int((difference > 0).sum()), int((difference < 0).sum())), "McNemar exact"
+    else:
+        p, method = sign_flip(difference, seed=seed), "paired permutation"
+    normal = NormalDist()
+    reach = normal.inv_cdf(0.975) + normal.inv_cdf(0.8)
+    mde = reach * float(difference.std(ddof=1) / math.sqrt(n)) if n > 1 else None
+    result = Comparison(a, b, float(difference.mean()), low, high, p, p, mde, n, method, "undecided")
+    inner = bootstrap_mean(difference, confidence=0.90, seed=seed)
+    return replace(result, verdict=decide(result, inner, margin, 1 - confidence))
+
+
+def decide(result: Comparison, inner: tuple[float, float], margin: float, alpha: float) -> Verdict:
+    if result.p_adjusted < alpha and (result.low > 0 or result.high < 0):
+        return "better" if result.difference > 0 else "worse"
+    if result.n > 1 and -margin < inner[0] and inner[1] < margin:
+        return "equivalent"
+    return "undecided"
+
+
+def mcnemar(only_a: int, only_b: int) -> float:
+    """Two-sided exact p of McNemar's test: the discordant pairs against a fair coin (McNemar 1947)."""
+    n = only_a + only_b
+    if n == 0:
+        return 1.0
+    tail = sum(math.comb(n, i) for i in range(min(only_a, only_b) + 1))
+    return float(min(1.0, 2 * tail / 2**n))
+
+
+def sign_flip(difference: Floats, *, seed: int) -> float:
+    """Two-sided p of the paired permutation test: under the null each problem's difference may change sign."""
+    nonzero = difference[difference != 0]
+    m = len(nonzero)
+    if m == 0:
+        return 1.0
+    observed = abs(float(nonzero.sum())) - 1e-12  # ties with the observed value count
+    if m <= EXACT_UP_TO:
+        signs = 1 - 2 * ((np.arange(2**m)[:, None] >> np.arange(m)) & 1)
+        return float((np.abs(signs @ nonzero) >= observed).mean())
+    rng = np.random.default_rng(seed)
+    hits = 0
+    step = max(1, 4_000_000 // m)
+    for start in range(0, PERMUTATIONS, step):
+        size = min(step, PERMUTATIONS - start)
+        signs = rng.integers(0, 2, size=(size, m), dtype=np.int8) * 2 - 1
+        hits += int((np.abs(signs @ nonzero) >= observed).sum())
+    return (hits + 1) / (PERMUTATIONS + 1)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjusted p values, in the order given (Holm 1979)."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted = [0.0] * len(p_values)
+    running = 0.0
+    for rank, i in enumerate(order):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = running
+    return adjusted
+
+
+def adjust(comparisons: Sequence[Comparison], *, alpha: float = 0.05) -> list[Comparison]:
+    """The same comparisons with Holm-adjusted p; a difference that no longer holds becomes undecided."""
+    result = []
+    for comparison, p in zip(comparisons, holm([c.p for c in comparisons]), strict=True):
+        lost = comparison.verdict in ("better", "worse") and p >= alpha
+        result.append(replace(comparison, p_adjusted=p, verdict="undecided" if lost else comparison.verdict))
+    return result
+
+
+def ranks(names: Sequence[str], comparisons: Sequence[Comparison]) -> dict[str, int]:
+    """1 + the number of variants proven better than each, so that what cannot be told apart shares a rank."""
+    losses = dict.fromkeys(names, 0)
+    for comparison in comparisons:
+        if comparison.verdict == "better":
+            losses[comparison.b] += 1
+        elif comparison.verdict == "worse":
+            losses[comparison.a] += 1
+    return {name: 1 + losses[name] for name in names}

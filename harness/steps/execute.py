@@ -1,0 +1,147 @@
+"""The execute step: a verdict for every sample, written as verdicts come."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.execution import Executor, limits_of, program_of
+from harness.generation.model import Sample
+from harness.plan import Plan
+from harness.steps.generate import form_of
+from harness.store import append_lines, read_json, recover_lines, write_json
+from sandbox import Sandbox, Verdict
+from suites.extract import Extraction, extract
+
+LINES = "verdicts.jsonl"
+TABLE = "verdicts.parquet"
+ISOLATION = "isolation.json"
+FLUSH_EVERY_S = 1.0
+
+
+class Execution:
+    """Verdicts of one variant, gathered while its samples are still being made.
+
+    Use as a context manager around the generation; `submit` each sample. On leaving, all verdicts are in.
+    """
+
+    def __init__(
+        self, plan: Plan, work: Path, open_box: Callable[[], AbstractContextManager[Sandbox]]
+    ) -> None:
+        self.plan, self.path, self._open_box = plan, work / LINES, open_box
+        self._problems = plan.suite.by_id()
+        self._limits = limits_of(plan.experiment.sandbox)
+        self._known = {(row["problem_id"], row["index"]) for row in recover_lines(self.path)}
+        self._pending: dict[str, tuple[Sample, Extraction]] = {}
+        self._waiting: list[dict[str, Any]] = []
+        self._lock = threading.Lock()
+        self._last = time.monotonic()
+        self._executor: Executor | None = None
+        self._box: AbstractContextManager[Sandbox] | None = None
+
+    def submit(self, sample: Sample) -> None:
+        if (sample.problem_id, sample.index) in self._known:
+            return
+        executor = self._started()
+        problem = self._problems[sample.problem_id]
+        extraction = extract(problem, sample.completion, form_of(self.plan))
+        identity = f"{sample.problem_id}#{sample.index}"
+        with self._lock:
+            self._pending[identity] = (sample, extraction)
+        executor.submit(program_of(identity, problem, extraction, self._limits))
+
+    def _started(self) -> Executor:
+        if self._executor is None:  # a resumed step with every verdict on disk opens no sandbox
+            self._box = self._open_box()
+            box = self._box.__enter__()
+            isolation = {"label": box.isolation.label, "backend": self.plan.experiment.sandbox.backend}
+            write_json(self.path.with_name(ISOLATION), isolation)
+            self._executor = Executor(box, self._on_verdict)
+            self._executor.__enter__()
+        return self._executor
+
+    def __enter__(self) -> Execution:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        try:
+            if self._executor is not None:
+                self._executor.__exit__(*error)
+        finally:
+            self._flush()
+            if self._box is not None:
+                self._box.__exit__(*error)
+
+    def _on_verdict(self, verdict: Verdict) -> None:
+        with self._lock:
+            sample, extraction = self._pending.pop(verdict.id)
+            self._waiting.append(_row(sample, extraction, verdict))
+            due = time.monotonic() - self._last >= FLUSH_EVERY_S
+        if due:
+            self._flush()
+
+    def _flush(self) -> None:
+        with self._lock:
+            rows, self._waiting, self._last = self._waiting, [], time.monotonic()
+        if rows:
+            append_lines(self.path, rows)
+
+    def finish(self) -> dict[str, Any]:
+        """Turn the lines into a table in the suite's order and return the step's record."""
+        rows = recover_lines(self.path)
+        order = {p.id: i for i, p in enumerate(self.plan.suite.problems)}
+        rows.sort(key=lambda row: (order[row["problem_id"]], row["index"]))
+        pd.DataFrame(rows, columns=list(COLUMNS)).to_parquet(self.path.with_name(TABLE), index=False)
+        return {
+            "n_verdicts": len(rows),
+            "outcomes": dict(Counter(row["outcome"] for row in rows)),
+            "modes": dict(Counter(row["mode"] for row in rows)),
+            "isolation": read_json(self.path.with_name(ISOLATION)),
+        }
+
+
+COLUMNS = (
+    "problem_id",
+    "index",
+    "program",
+    "rule",
+    "outcome",
+    "detail",
+    "output",
+    "checks_passed",
+    "checks_total",
+    "cpu_s",
+    "wall_s",
+    "peak_bytes",
+    "mode",
+)
+
+
+def _row(sample: Sample, extraction: Extraction, verdict: Verdict) -> dict[str, Any]:
+    return {
+        "problem_id": sample.problem_id,
+        "index": sample.index,
+        "program": storable(extraction.program),
+        "rule": extraction.rule,
+        "outcome": verdict.outcome.value,
+        "detail": storable(verdict.detail),
+        "output": storable(verdict.output),
+        "checks_passed": verdict.checks_passed,
+        "checks_total": verdict.checks_total,
+        "cpu_s": verdict.cpu_s,
+        "wall_s": verdict.wall_s,
+        "peak_bytes": verdict.peak_bytes,
+        "mode": verdict.mode,
+    }
+
+
+def storable(text: str) -> str:
+    """Text as UTF-8 can hold it: a lone surrogate, which a program may print, becomes its escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

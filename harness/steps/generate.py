@@ -1,0 +1,176 @@
+"""The generate step: every sample of one variant, on disk as soon as it is made."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.execution import workers_of
+from harness.generation.model import Generator, Request, Sample, Sampling
+from harness.machine import gpu_name
+from harness.plan import Plan
+from harness.progress import Progress
+from harness.store import append_lines, recover_lines
+from suites import Problem
+from suites.extract import Form
+from trainers.artifact import Artifact, ArtifactKind
+
+LINES = "samples.jsonl"
+TABLE = "samples.parquet"
+COLUMNS = ("problem_id", "index", "seed", "prompt", "completion", "token_ids", "n_tokens", "finish_reason")
+FLUSH_EVERY_S = 1.0
+
+
+def seed_of(seed: int, problem_id: str, index: int) -> int:
+    """The seed of one sample: of the experiment's seed, the problem and the index, never of the variant.
+
+    Variants thus draw with the same random numbers, which makes the paired comparison sharper, and a sample
+    made again after a kill is the sample it would have been.
+    """
+    digest = hashlib.sha256(f"{seed}/{problem_id}/{index}".encode()).digest()
+    return int.from_bytes(digest[:8]) >> 1
+
+
+def form_of(plan: Plan) -> Form:
+    return "reply" if plan.experiment.sampling.style == "chat" else "completion"
+
+
+def generate(
+    plan: Plan,
+    artifact: Artifact,
+    work: Path,
+    on_sample: Callable[[Sample], None],
+    progress: Progress,
+    title: str,
+) -> dict[str, Any]:
+    """Make the samples that `work` lacks and return the step's record; every sample, old or new, goes through
+    `on_sample`, so that execution can run beside generation.
+    """
+    done = [_sample(row) for row in recover_lines(work / LINES)]
+    for sample in done:
+        on_sample(sample)
+    have = {(sample.problem_id, sample.index) for sample in done}
+    wanted = plan.experiment.sampling.samples
+    missing = [(p, i) for p in plan.suite.problems for i in range(wanted) if (p.id, i) not in have]
+    n_tokens, seconds = 0, 0.0
+    if missing:
+        started = time.perf_counter()
+        generator = _load(plan, artifact)
+        load_s = time.perf_counter() - started
+        try:
+            total = len(have) + len(missing)
+            with progress.task(title, total=total, unit="samples") as task:
+                started = time.perf_counter()
+                for number, sample in enumerate(
+                    _flushed(_answers(plan, generator, missing), work / LINES), start=1
+                ):
+                    n_tokens += len(sample.token_ids)
+                    seconds = time.perf_counter() - started
+                    on_sample(sample)
+                    task.update(len(have) + number, f"{n_tokens / max(seconds, 1e-9):,.0f} tok/s")
+                seconds = time.perf_counter() - started
+        finally:
+            generator.close()
+    else:
+        load_s = 0.0
+    rows = recover_lines(work / LINES)
+    order = {p.id: i for i, p in enumerate(plan.suite.problems)}
+    rows.sort(key=lambda row: (order[row["problem_id"]], row["index"]))
+    pd.DataFrame(rows, columns=list(COLUMNS)).to_parquet(work / TABLE, index=False)
+    measured = len(missing) == len(rows)
+    return {
+        "n_samples": len(rows),
+        "n_tokens": sum(row["n_tokens"] for row in rows),
+        # A resumed step saw only part of the generation: a rate of the rest would not be this variant's rate.
+        "generate_s": seconds if measured else None,
+        "tok_per_s": n_tokens / seconds if measured and seconds > 0 else None,
+        "load_s": load_s if measured else None,
+    }
+
+
+def _load(plan: Plan, artifact: Artifact) -> Generator:
+    from harness.generation import load_generator
+
+    engine = plan.experiment.engine
+    device = ("cuda" if gpu_name() else "cpu") if engine.device == "auto" else engine.device
+    return load_generator(
+        artifact,
+        batch_size=engine.batch_size,
+        threads=engine.threads or workers_of(plan.experiment.sandbox),
+        device=device,
+        dtype="auto" if artifact.kind is ArtifactKind.GGUF else engine.dtype,
+    )
+
+
+def _answers(plan: Plan, generator: Generator, missing: list[tuple[Problem, int]]) -> Iterator[Sample]:
+    table = plan.experiment.sampling
+    chat = table.style == "chat"
+    sampling = Sampling(
+        temperature=table.temperature,
+        top_p=table.top_p,
+        top_k=table.top_k,
+        max_new_tokens=table.max_new_tokens,
+        stop=() if chat else plan.suite.stop,
+    )
+    prompts: dict[str, str] = {}
+
+    def prompt(problem: Problem) -> str:
+        if problem.id not in prompts:
+            messages = [{"role": "user", "content": problem.instruction or problem.prompt}]
+            prompts[problem.id] = generator.render_chat(messages) if chat else problem.prompt
+        return prompts[problem.id]
+
+    seed = plan.experiment.seed
+    requests = (Request(p.id, i, prompt(p), seed_of(seed, p.id, i)) for p, i in missing)
+    return generator.generate(requests, sampling)
+
+
+def _flushed(samples: Iterator[Sample], path: Path) -> Iterator[Sample]:
+    """The same samples, each on disk before it is handed on; the disk is forced about once a second."""
+    waiting: list[Sample] = []
+    last = time.monotonic()
+    for sample in samples:
+        waiting.append(sample)
+        if time.monotonic() - last >= FLUSH_EVERY_S:
+            append_lines(path, [_row(s) for s in waiting])
+            yield from waiting
+            waiting, last = [], time.monotonic()
+    if waiting:
+        append_lines(path, [_row(s) for s in waiting])
+        yield from waiting
+
+
+def _row(sample: Sample) -> dict[str, Any]:
+    return {
+        "problem_id": sample.problem_id,
+        "index": sample.index,
+        "seed": sample.seed,
+        "prompt": sample.prompt,
+        "completion": sample.completion,
+        "token_ids": list(sample.token_ids),
+        "n_tokens": len(sample.token_ids),
+        "finish_reason": sample.finish_reason,
+    }
+
+
+def _sample(row: dict[str, Any]) -> Sample:
+    return Sample(
+        problem_id=row["problem_id"],
+        index=int(row["index"]),
+        seed=int(row["seed"]),
+        prompt=row["prompt"],
+        completion=row["completion"],
+        token_ids=tuple(int(t) for t in row["token_ids"]),
+        finish_reason=row["finish_reason"],
+    )
+
+
+def load_samples(folder: Path) -> Iterator[Sample]:
+    """The samples of a finished generate step, in the suite's order."""
+    for row in pd.read_parquet(folder / TABLE).to_dict("records"):
+        yield _sample({str(key): value for key, value in row.items()})

@@ -1,0 +1,96 @@
+"""Steps that make an artifact: take, train, merge, export."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from harness.errors import AssayError, BadInputError, MissingToolError
+from harness.plan import Plan, Step
+from harness.progress import Progress
+from harness.store import Store
+from trainers.artifact import Artifact, identify
+from trainers.errors import MissingExtraError, TrainersError
+
+MODEL = "model"
+
+
+def make_artifact(
+    plan: Plan, step: Step, source: Artifact | None, work: Path, progress: Progress
+) -> dict[str, Any]:
+    """Do the step in the folder `work` and return its record's own part. Raises AssayError."""
+    started = time.perf_counter()
+    try:
+        artifact = _make(plan, step, source, work, progress)
+    except MissingExtraError as error:
+        raise MissingToolError(str(error)) from error
+    except TrainersError as error:
+        raise BadInputError(f"{step.name}: {error}") from error
+    inside = artifact.path.is_relative_to(work)
+    return {
+        "artifact": {
+            "kind": artifact.kind.value,
+            "path": str(artifact.path.relative_to(work)) if inside else str(artifact.path),
+            "sha256": artifact.sha256,
+            "recipe": artifact.recipe,
+            "size_bytes": size_bytes(artifact.path),
+        },
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def _make(plan: Plan, step: Step, source: Artifact | None, work: Path, progress: Progress) -> Artifact:
+    if step.kind == "take":
+        return plan.models[step.variant]
+    assert source is not None
+    if step.kind == "train":
+        return _train(plan, step, source, work / MODEL, progress)
+    shutil.rmtree(work / MODEL, ignore_errors=True)  # merge and export are quick: begun again from nothing
+    with progress.task(step.name):
+        if step.kind == "merge":
+            from trainers.merge import merge_adapter
+
+            return merge_adapter(source, work / MODEL)
+        from trainers.gguf import export_gguf
+
+        return export_gguf(source, work / f"{step.variant}.gguf", step.config["quantize"])
+
+
+def _train(plan: Plan, step: Step, source: Artifact, out: Path, progress: Progress) -> Artifact:
+    from trainers import TRAINERS, TrainingStep
+
+    training = plan.trainings[step.variant]
+    train = TRAINERS.get(training.config.method)
+    with progress.task(step.name, unit="steps") as task:
+
+        def on_step(at: TrainingStep) -> None:
+            task.update(at.step, f"of {at.total_steps}, loss {at.loss:.3f}, {at.tok_per_s:,.0f} tok/s")
+
+        return train(source, training.config, training.records, out, on_step)
+
+
+def load_artifact(store: Store, plan: Plan, step: Step) -> Artifact:
+    """The artifact that a finished step made, held against the hash its record gives, with its parents."""
+    record = store.record(step.name, step.id)
+    if record is None:
+        raise AssayError(f"step {step.name} is not done")
+    if step.kind == "take":
+        return plan.models[step.variant]
+    made = record["artifact"]
+    parent = load_artifact(store, plan, plan.step(step.inputs[0]))
+    path = store.path(step.name, step.id) / made["path"]
+    try:
+        found = identify(path, base=parent)
+    except TrainersError as error:
+        raise BadInputError(f"{error}; remove {store.path(step.name, step.id)} to make it again") from error
+    return dataclasses.replace(found, parent=parent, recipe=made["recipe"])
+
+
+def size_bytes(path: Path) -> int:
+    """Bytes of weights on disk: the file itself, or a folder's safetensors files."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(f.stat().st_size for f in path.glob("*.safetensors"))

@@ -1,0 +1,115 @@
+"""Files that are whole or absent: atomic writes, and step directories that appear by rename."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.errors import BadInputError, CheckFailedError
+
+STEP_FILE = "step.json"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write so that a reader, or a kill, sees the old file or the new one and never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def append_lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Append JSON Lines and force them to the disk: what was paid for in compute survives a power cut."""
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def recover_lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a file that a killed process was appending to; a torn last line is cut from the file."""
+    if not path.exists():
+        return []
+    rows, good = [], 0
+    with path.open("rb") as file:
+        for raw in file:
+            try:
+                rows.append(json.loads(raw))
+            except (json.JSONDecodeError, UnicodeDecodeError):
+                break
+            if not raw.endswith(b"\n"):
+                rows.pop()
+                break
+            good += len(raw)
+    if good != path.stat().st_size:
+        os.truncate(path, good)
+    return rows
+
+
+class Store:
+    """The steps of one experiment: `<root>/steps/<name>-<id>/`, each present only when it is done."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, name: str, step_id: str) -> Path:
+        return self.root / "steps" / f"{name}-{step_id}"
+
+    def work(self, name: str, step_id: str) -> Path:
+        """The unfinished step's folder; it outlives a kill, so that the step can go on where it was."""
+        folder = self.path(name, step_id).with_suffix(".part")
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def record(self, name: str, step_id: str) -> dict[str, Any] | None:
+        """What the finished step wrote about itself, or None when it is not done."""
+        file = self.path(name, step_id) / STEP_FILE
+        if not file.exists():
+            return None
+        record: dict[str, Any] = read_json(file)
+        return record
+
+    def commit(self, name: str, step_id: str, record: dict[str, Any]) -> None:
+        """Make the work folder the step: its record is written first, then one rename."""
+        work, final = self.work(name, step_id), self.path(name, step_id)
+        write_json(work / STEP_FILE, record)
+        if final.exists():
+            raise CheckFailedError(f"{final} is already there: another run finished the same step meanwhile")
+        work.rename(final)
+
+    def discard(self, name: str, step_id: str) -> None:
+        for folder in (self.path(name, step_id), self.path(name, step_id).with_suffix(".part")):
+            if folder.exists():
+                shutil.rmtree(folder)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """One run at a time per experiment; the lock goes with the process that held it."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BadInputError(
+                    f"another `assay run` is at work in {self.root}: wait for it, or give --results another folder"
+                ) from None
+            yield
