@@ -1,0 +1,73 @@
+"""A run in which every string that a model or a user can choose is an attack on its reader."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+
+from tests.harness.report.conftest import SyntheticRun
+
+HOSTILE = (
+    "</script></style></title><script>document.title='pwned'</script>"
+    "<img src=x onerror=\"document.title='pwned'\">\"' onmouseover='document.title=1' <!-- ]]> ${7*7} {{7*7}} "
+    "| `x` [a](javascript:alert(1)) \u202e\x00\x1b[31m\ud800\u2028 "
+)
+NAME = HOSTILE.replace("\ud800", "")  # a lone surrogate in a leaderboard is refused at the edge
+
+
+def make_hostile(run: SyntheticRun) -> SyntheticRun:
+    """The same run with HOSTILE in front of every name, recipe, reason, program and output."""
+    board = run.leaderboard
+
+    def bad(text: str | None) -> str | None:
+        return None if text is None else NAME + text
+
+    for row in board["rows"]:
+        row |= {
+            "variant": bad(row["variant"]),
+            "parent": bad(row["parent"]),
+            "recipe": NAME,
+            "path": NAME,
+        }
+        row |= {"kind": NAME, "sha256": NAME, "modes": {NAME: 3}, "extraction": {NAME: 3}}
+        row["families"] = {bad(name): e for name, e in row["families"].items()}
+        row["unmeasured"] = {"make_s": NAME, NAME: NAME}
+        row["make_s"] = None
+        for e in row["pass@k"].values():
+            e["method"] = NAME
+    for c in board["comparisons"]:
+        c |= {"a": bad(c["a"]), "b": bad(c["b"]), "method": NAME}
+    board |= {
+        "experiment": NAME,
+        "run": NAME,
+        "created": NAME,
+        "reference": bad(board["reference"]),
+        "suite": {"name": NAME, "split": NAME, "revision": NAME, "n_problems": 3},
+        "machine": {NAME: NAME, "cpu": NAME, "packages": {NAME: NAME}},
+        "isolation": {"label": NAME},
+        "steps": [{"id": NAME, "name": NAME, "seconds": 1.0}],
+        "training": {bad(v): curve for v, curve in board["training"].items()},
+    }
+    problems = {
+        NAME + p.id: replace(
+            p,
+            id=NAME + p.id,
+            prompt=HOSTILE + p.prompt,
+            instruction=HOSTILE + p.instruction,
+            family=NAME + p.family,
+            checks=(HOSTILE,),
+        )
+        for p in run.problems.values()
+    }
+    samples = {NAME + variant: _spoil(frame) for variant, frame in run.samples.items()}
+    return SyntheticRun(board, samples, problems)
+
+
+def _spoil(frame: pd.DataFrame) -> pd.DataFrame:
+    """As objects: pandas' own strings cannot hold the lone surrogate."""
+    changed = dict.fromkeys(("prompt", "completion", "detail", "output", "rule", "mode"), HOSTILE)
+    changed |= {"program": HOSTILE + "program"}
+    columns = {name: pd.Series([text] * len(frame), dtype=object) for name, text in changed.items()}
+    ids = pd.Series([NAME + problem for problem in frame["problem_id"]], dtype=object)
+    return frame.assign(problem_id=ids, **columns)

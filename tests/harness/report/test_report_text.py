@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.report import text
+
+# Every code point, lone surrogates included: a decoder can produce them, and no file can encode them.
+anything = st.text(st.characters(), max_size=60)
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[str] = []
+        self.text = ""
+        self.title: str | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.title = dict(attrs).get("title", self.title)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@given(anything)
+def test_escaped_text_reads_back_as_text_and_opens_nothing(hostile: str) -> None:
+    reader = _Reader()
+    reader.feed(f'<p title="{text.attribute(hostile)}">{text.escape(hostile)}</p>')
+    reader.close()
+    assert reader.tags == ["p"]
+    assert reader.text == text.visible(hostile)
+    text.escape(hostile).encode("utf-8")
+
+
+@given(
+    st.recursive(anything | st.none() | st.integers(), lambda s: st.lists(s) | st.dictionaries(anything, s))
+)
+def test_script_json_holds_the_value_and_no_markup(value: object) -> None:
+    encoded = text.script_json(value)
+    assert not set("<>&") & set(encoded)
+    assert encoded.isascii()
+    assert json.loads(encoded) == value
+
+
+@given(anything)
+def test_markdown_stays_in_its_cell(hostile: str) -> None:
+    cell = text.markdown(hostile)
+    assert "\n" not in cell
+    assert "|" not in cell.replace("\\\\", "").replace("\\|", "")
+    assert "<" not in cell.replace("\\\\", "").replace("\\<", "")
+
+
+def test_what_cannot_be_seen_is_spelled_out() -> None:
+    assert text.visible("a\u202eb") == "a⟨U+202E⟩b"  # right-to-left override
+    assert text.visible("\x1b[31m") == "⟨U+001B⟩[31m"
+    assert text.visible("\ud800") == "⟨U+D800⟩"
+    assert text.visible("tab\tnew\nline é 漢 🙂") == "tab\tnew\nline é 漢 🙂"
