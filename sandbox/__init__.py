@@ -1,1 +1,27 @@
+"""Runs untrusted programs and says how each ended. Knows nothing of models; usable by itself.
 
+with Sandbox(workers=2) as sandbox:
+    for verdict in sandbox.run(programs):
+        print(verdict.id, verdict.outcome, verdict.detail)
+"""
+
+from sandbox.box import Sandbox
+from sandbox.errors import CellError, ControlError, IsolationError, SandboxError
+from sandbox.isolation import Isolation, Piece, probe
+from sandbox.model import Limits, Mode, Outcome, Program, Verdict
+
+__all__ = [
+    "CellError",
+    "ControlError",
+    "Isolation",
+    "IsolationError",
+    "Limits",
+    "Mode",
+    "Outcome",
+    "Piece",
+    "Program",
+    "Sandbox",
+    "SandboxError",
+    "Verdict",
+    "probe",
+]

@@ -1,0 +1,142 @@
+"""The Sandbox: what a user holds. Starts cells, checks them with two controls, and gives verdicts."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Literal, Self
+
+from sandbox.cells import Cell, CellOptions
+from sandbox.errors import ControlError, SandboxError
+from sandbox.isolation import Isolation, start_cell
+from sandbox.layout import host_layout
+from sandbox.model import Limits, Mode, Outcome, Program, Verdict
+from sandbox.rig import Rig, SharedRig
+from sandbox.scheduler import Scheduler
+
+Backend = Literal["embedded", "docker"]
+
+_CONTROL_CHECK = "assert double(21) == 42"
+_CONTROLS = (
+    (
+        Program("control-right", "def double(x):\n    return 2 * x\n", (_CONTROL_CHECK,), "double"),
+        Outcome.PASS,
+    ),
+    (
+        Program("control-wrong", "def double(x):\n    return None\n", (_CONTROL_CHECK,), "double"),
+        Outcome.FAIL,
+    ),
+)
+
+
+class Sandbox:
+    """Runs untrusted programs and says how each ended.
+
+    `workers` programs run at once. `packages` can be imported by programs, besides the standard library.
+    Without namespaces (or with another piece of the isolation missing) entering raises IsolationError, unless
+    `allow_weak`; what is then in force stands in `isolation`. Safe to use from several threads, and from a process
+    that holds torch and CUDA: cells are processes of their own, started without forking the caller.
+    """
+
+    def __init__(
+        self,
+        backend: Backend = "embedded",
+        mode: Mode = "shared",
+        workers: int | None = None,
+        packages: Iterable[str] = (),
+        *,
+        allow_weak: bool = False,
+        limits: Limits | None = None,
+    ) -> None:
+        if backend != "embedded":
+            raise SandboxError(f"unknown backend {backend!r}; known: embedded")
+        if mode not in ("shared",):
+            raise SandboxError(f"unknown mode {mode!r}; known: shared")
+        count = workers if workers is not None else os.cpu_count() or 1
+        if count < 1:
+            raise SandboxError(f"workers must be at least 1, got {count}")
+        self.backend = backend
+        self.mode = mode
+        self.workers = count
+        self.packages = tuple(packages)
+        self._allow_weak = allow_weak
+        self._largest = limits or Limits()
+        self._isolation: Isolation | None = None
+        self._scheduler: Scheduler | None = None
+        self._closing = threading.Lock()
+
+    @property
+    def isolation(self) -> Isolation:
+        """What the cells are isolated with; known once the sandbox is entered."""
+        if self._isolation is None:
+            raise SandboxError(
+                "the sandbox is not open; use it as a context manager: with Sandbox() as sandbox"
+            )
+        return self._isolation
+
+    def __enter__(self) -> Self:
+        options = CellOptions(
+            host_layout(self.packages),
+            self.packages,
+            memory_bytes=self._largest.memory_bytes,
+            processes=self._largest.processes + 8,
+        )
+        first, self._isolation = start_cell(options, allow_weak=self._allow_weak)
+
+        def make_rig(_mode: Mode) -> Rig:
+            return SharedRig(self._new_cell(options))
+
+        self._scheduler = Scheduler(make_rig, lambda _program: "shared", self.workers)
+        self._scheduler.workers[0].adopt("shared", SharedRig(first))
+        self._scheduler.start()
+        try:
+            self._check_controls()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _new_cell(self, options: CellOptions) -> Cell:
+        cell, isolation = start_cell(options, allow_weak=self._allow_weak)
+        if isolation != self._isolation:
+            cell.close()
+            raise SandboxError(
+                f"a new cell has other isolation than the first: {isolation} against {self._isolation}"
+            )
+        return cell
+
+    def _check_controls(self) -> None:
+        expected = {program.id: outcome for program, outcome in _CONTROLS}
+        for verdict in self.run([program for program, _ in _CONTROLS]):
+            if verdict.outcome is not expected[verdict.id]:
+                raise ControlError(
+                    f"the program {verdict.id} ended as {verdict.outcome} instead of {expected[verdict.id]} "
+                    f"({verdict.detail or 'no detail'}): verdicts from this sandbox would be wrong. "
+                    "`assay doctor` and `assay sandbox selfcheck` say more"
+                )
+
+    def run(self, programs: Iterable[Program]) -> Iterator[Verdict]:
+        """Verdicts as they come, in any order, one for each program.
+
+        `programs` is consumed lazily in a thread of its own, a few ahead of the verdicts taken. An exception it
+        raises is raised here. Closing the iterator stops what is still running.
+        """
+        if self._scheduler is None:
+            raise SandboxError(
+                "the sandbox is not open; use it as a context manager: with Sandbox() as sandbox"
+            )
+        return self._scheduler.run(programs)
+
+    def close(self) -> None:
+        """End all cells and wait until they are gone. A sandbox can be entered again afterwards."""
+        with self._closing:
+            scheduler, self._scheduler = self._scheduler, None
+            if scheduler is not None:
+                scheduler.close()

@@ -1,0 +1,211 @@
+"""Fork, watch, kill and tidy: what every role of the cell does with one sample.
+
+The fork server is process 1 of its PID namespace (or of its container), so that one kill reaches everything a
+sample left behind. Where it is not, samples may not fork at all and killing the sample is enough.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import resource
+import select
+import signal
+import stat
+import time
+from collections.abc import Callable
+from typing import NamedTuple, NoReturn
+
+from sandbox.cell import wire
+from sandbox.cell.jail import SCRATCH
+
+# Descriptors 3 and 4 belong to samples: the report pipe and the channel to the judge. The server parks
+# /dev/null there, so that everything it opens is numbered above them.
+REPORT_FD, CHANNEL_FD = 3, 4
+_FIRST_FREE_FD = 5
+_LARGEST_FD = 1 << 20
+_OPEN_FILES = 256
+_STACK_BYTES = 64 << 20
+_REPORT_BYTES = 4096
+_SHORTEST_WAIT_MS = 5.0
+_CPU_CLOCK_OF_PROCESS = 2
+
+
+class Usage(NamedTuple):
+    status: int
+    cpu_us: int
+    peak: int
+
+
+class Desk:
+    """What the server keeps between samples: one output file, the scratch folder's empty state, a poller."""
+
+    def __init__(self, control: int, statm: int, *, is_init: bool, scratch: str = SCRATCH) -> None:
+        self.null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        self.output = os.memfd_create("output")
+        self.is_init = is_init
+        self._control = control
+        self._poller = select.poll()
+        self._poller.register(control, 0)  # hang-up and error only
+        self.restrict: Callable[[], None] | None = (
+            None  # set where each sample has to be restricted by itself
+        )
+        self._scratch = scratch
+        self._scratch_state = _state_of(scratch)
+        self._flags = fcntl.fcntl(self.output, fcntl.F_GETFL)
+        self._mode = stat.S_IMODE(os.fstat(self.output).st_mode)
+        self._address_space = _address_space_bytes(statm)
+
+    def dress(self, request: wire.Request, report: int, channel: int) -> None:
+        """In the forked sample: its descriptors and limits. Everything else of the server's is closed."""
+        os.dup2(self.null, 0)
+        os.dup2(self.output, 1)
+        os.dup2(self.output, 2)
+        if report >= 0:
+            os.dup2(report, REPORT_FD, inheritable=False)
+        if channel >= 0:
+            os.dup2(channel, CHANNEL_FD, inheritable=False)
+        os.closerange(_FIRST_FREE_FD, _LARGEST_FD)
+        limit = resource.setrlimit
+        seconds = request.cpu_ms // 1000 + 2
+        limit(resource.RLIMIT_CPU, (seconds, seconds))
+        memory = request.memory + self._address_space
+        limit(resource.RLIMIT_AS, (memory, memory))
+        limit(resource.RLIMIT_FSIZE, (request.file, request.file))
+        if request.processes:
+            # Itself and the server are counted with what it may start.
+            processes = request.processes + 2
+            limit(resource.RLIMIT_NPROC, (processes, processes))
+        if self.restrict is not None:
+            self.restrict()
+
+    def watch(self, pid: int, request: wire.Request, hangup: int, started: float) -> int:
+        """Wait until the sample ends, uses up its CPU or wall time, or `hangup` closes; says which."""
+        end = os.pidfd_open(pid)
+        self._poller.register(end, select.POLLIN)
+        if hangup >= 0:
+            self._poller.register(hangup, 0)
+        try:
+            return self._wait(end, pid, request, started)
+        finally:
+            self._poller.unregister(end)
+            os.close(end)
+            if hangup >= 0:
+                self._poller.unregister(hangup)
+
+    def _wait(self, end: int, pid: int, request: wire.Request, started: float) -> int:
+        cpu_left = request.cpu_ms / 1000
+        while True:
+            wall_left = started + request.wall_ms / 1000 - time.monotonic()
+            events = self._poller.poll(max(_SHORTEST_WAIT_MS, 1000 * min(cpu_left, wall_left)))
+            for fd, _ in events:
+                if fd == end:
+                    return wire.ENDED
+            for fd, _ in events:
+                if fd == self._control:
+                    os._exit(0)  # the host is gone; process 1 takes everything with it
+                return wire.HUNG_UP
+            cpu_left = request.cpu_ms / 1000 - time.clock_gettime(~pid << 3 | _CPU_CLOCK_OF_PROCESS)
+            if cpu_left <= 0:
+                return wire.CPU_LIMIT
+            if time.monotonic() >= started + request.wall_ms / 1000:
+                return wire.WALL_LIMIT
+
+    def reap(self, pid: int) -> Usage:
+        """Kill the sample and everything it started, and wait until all of it is gone."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(-1 if self.is_init else pid, signal.SIGKILL)
+        status, cpu_s, peak = 0, 0.0, 0
+        while True:
+            try:
+                ended, its_status, usage = os.wait4(-1, 0)
+            except ChildProcessError:
+                return Usage(status, round(cpu_s * 1e6), peak)
+            if ended == pid:
+                status = its_status
+            cpu_s += usage.ru_utime + usage.ru_stime
+            peak = max(peak, usage.ru_maxrss * 1024)
+
+    def collect_output(self) -> tuple[int, bytes]:
+        """How many bytes the sample wrote and what is shown of them, leaving the file as new for the next."""
+        size = os.fstat(self.output).st_size
+        shown = b""
+        if size:
+            shown = self._shown(size)
+            os.ftruncate(self.output, 0)
+        # What else a sample can change about a file that it shares with the next one.
+        os.lseek(self.output, 0, os.SEEK_SET)
+        fcntl.fcntl(self.output, fcntl.F_SETFL, self._flags)
+        fcntl.flock(self.output, fcntl.LOCK_UN)
+        os.fchmod(self.output, self._mode)
+        return size, shown
+
+    def _shown(self, size: int) -> bytes:
+        if size <= wire.SHOWN_OUTPUT_BYTES:
+            return os.pread(self.output, size, 0)
+        half = wire.SHOWN_OUTPUT_BYTES // 2
+        note = f"\n[... {size - 2 * half} bytes left out ...]\n".encode()
+        return os.pread(self.output, half, 0) + note + os.pread(self.output, half, size - half)
+
+    def tidy(self) -> bool:
+        """Empty the scratch folder; False when it could not be brought back to what it was."""
+        try:
+            if stat.S_IMODE(os.stat(self._scratch).st_mode) != self._scratch_state[0]:
+                os.chmod(self._scratch, self._scratch_state[0])
+            if _state_of(self._scratch) != self._scratch_state:
+                _empty(self._scratch)
+            return _state_of(self._scratch) == self._scratch_state
+        except (OSError, RecursionError):
+            return False
+
+
+def _state_of(folder: str) -> tuple[int, list[str], int, int]:
+    """Mode and entries of the folder, and the free blocks and inodes where it is a file system of its own."""
+    blocks = inodes = 0
+    if os.path.ismount(folder):
+        space = os.statvfs(folder)
+        blocks, inodes = space.f_bfree, space.f_ffree
+    return stat.S_IMODE(os.stat(folder).st_mode), os.listdir(folder), blocks, inodes
+
+
+def _empty(folder: str) -> None:
+    with os.scandir(folder) as entries:
+        for entry in list(entries):
+            if entry.is_dir(follow_symlinks=False):
+                os.chmod(entry.path, 0o700)
+                _empty(entry.path)
+                os.rmdir(entry.path)
+            else:
+                os.unlink(entry.path)
+
+
+def _address_space_bytes(statm: int) -> int:
+    """Of this process (`statm` is its open /proc/self/statm), so that a sample's limit is on what it adds."""
+    pages = int(os.pread(statm, 64, 0).split()[0])
+    os.close(statm)
+    return pages * resource.getpagesize()
+
+
+def limit_server() -> None:
+    """The limits that every sample inherits unchanged."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+    resource.setrlimit(resource.RLIMIT_STACK, (_STACK_BYTES, _STACK_BYTES))
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
+
+
+def read_report(pipe: int) -> bytes:
+    os.set_blocking(pipe, False)
+    try:
+        return os.read(pipe, _REPORT_BYTES)
+    except BlockingIOError:
+        return b""
+
+
+def run_in_child(body: Callable[[], None]) -> NoReturn:
+    """Run `body` in the forked sample; whatever it does, no stack of the server's is unwound."""
+    try:
+        body()
+    finally:
+        os._exit(1)

@@ -1,0 +1,113 @@
+"""The Linux calls that Python does not wrap, through ctypes. x86-64 and aarch64."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+
+NEWNS = 0x00020000
+NEWCGROUP = 0x02000000
+NEWUTS = 0x04000000
+NEWIPC = 0x08000000
+NEWUSER = 0x10000000
+NEWPID = 0x20000000
+NEWNET = 0x40000000
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
+MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
+MNT_DETACH = 2
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_CAPBSET_DROP = 24
+PR_SET_NO_NEW_PRIVS = 38
+
+MACHINE = platform.machine()
+_X86 = MACHINE == "x86_64"
+_PIVOT_ROOT = 155 if _X86 else 41
+_MOUNT_SETATTR = 442
+_AT_FDCWD = -100
+_AT_RECURSIVE = 0x8000
+_MOUNT_ATTR = {MS_RDONLY: 1, MS_NOSUID: 2, MS_NODEV: 4, MS_NOEXEC: 8}
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def check(result: int, what: str) -> int:
+    """Raise OSError naming `what` when a call returned a negative number."""
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+def unshare(flags: int) -> None:
+    check(libc.unshare(flags), f"unshare({flags:#x})")
+
+
+def mount(source: str | None, target: str, kind: str | None, flags: int = 0, data: str = "") -> None:
+    check(
+        libc.mount(
+            source.encode() if source else None,
+            target.encode(),
+            kind.encode() if kind else None,
+            ctypes.c_ulong(flags),
+            data.encode() if data else None,
+        ),
+        f"mount {source or kind} on {target}",
+    )
+
+
+def restrict_mount(target: str, flags: int, *, below: bool = True) -> None:
+    """Add `flags` to the mount at `target`, and to all `below` it, keeping those it has."""
+    attributes = sum(bit for flag, bit in _MOUNT_ATTR.items() if flags & flag)
+    argument = (ctypes.c_uint64 * 4)(attributes, 0, 0, 0)
+    result = libc.syscall(
+        _MOUNT_SETATTR,
+        _AT_FDCWD,
+        target.encode(),
+        _AT_RECURSIVE if below else 0,
+        ctypes.byref(argument),
+        ctypes.c_size_t(ctypes.sizeof(argument)),
+    )
+    if result == 0:
+        return
+    if ctypes.get_errno() != errno.ENOSYS:
+        check(result, f"mount_setattr {target}")
+    # Before Linux 5.12: remount, repeating the flags that a user namespace is not allowed to take off.
+    kept = os.statvfs(target).f_flag & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    mount(None, target, None, MS_BIND | MS_REMOUNT | flags | kept)
+
+
+def unmount(target: str) -> None:
+    check(libc.umount2(target.encode(), MNT_DETACH), f"umount {target}")
+
+
+def pivot_root(new: str, old: str) -> None:
+    check(libc.syscall(_PIVOT_ROOT, new.encode(), old.encode()), f"pivot_root {new}")
+
+
+def sethostname(name: bytes) -> None:
+    check(libc.sethostname(name, len(name)), "sethostname")
+
+
+def prctl(option: int, value: int = 0) -> None:
+    zero = ctypes.c_ulong(0)
+    check(libc.prctl(option, ctypes.c_ulong(value), zero, zero, zero), f"prctl({option}, {value})")
+
+
+def drop_bounding_set() -> None:
+    """Take every capability out of the bounding set; needs CAP_SETPCAP in the user namespace."""
+    for capability in range(64):
+        if libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) < 0:
+            if ctypes.get_errno() == errno.EINVAL and capability > 30:
+                return
+            check(-1, f"prctl(PR_CAPBSET_DROP, {capability})")
+
+
+def drop_capabilities() -> None:
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    nothing = (ctypes.c_uint32 * 6)()
+    check(libc.capset(ctypes.byref(header), ctypes.byref(nothing)), "capset")

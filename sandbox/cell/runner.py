@@ -1,0 +1,149 @@
+"""Running sources: what a forked sample does in shared mode, and the pieces that split mode has in common with it."""
+
+from __future__ import annotations
+
+import builtins
+import gc
+import os
+import random
+import struct
+import sys
+import types
+from builtins import (  # noqa: UP029
+    AssertionError,
+    BaseException,
+    MemoryError,
+    SyntaxError,
+    compile,
+    enumerate,
+    exec,
+    getattr,
+    isinstance,
+    len,
+    str,
+    type,
+)
+from collections.abc import Sequence
+from typing import Any
+
+from sandbox.cell import wire
+
+REPORT = struct.Struct("!16sBII")  # token, code, checks passed, length of the detail that follows
+MODULE = "candidate"
+
+# Bound before any candidate runs, like the builtins above: replacing them later changes nothing here.
+_write, _exit = os.write, os._exit
+_type_name = type.__dict__["__name__"].__get__
+
+
+def new_module() -> types.ModuleType:
+    """The module a candidate runs as, and what `import __main__` gives it; `__name__` is not "__main__"."""
+    module = types.ModuleType(MODULE)
+    sys.modules[MODULE] = sys.modules["__main__"] = module
+    return module
+
+
+def run_source(source: bytes, filename: str, namespace: dict[str, Any]) -> None:
+    exec(compile(wire.decode_text(source), filename, "exec"), namespace)
+
+
+def describe(error: BaseException, filename: str) -> str:
+    """Type, message and line of an exception, whatever its class does when it is asked."""
+    try:
+        name = _type_name(type(error))
+        is_syntax = isinstance(error, SyntaxError)
+        message = str(getattr(error, "msg", "") if is_syntax else error)[:300]
+        line = getattr(error, "lineno", None) if is_syntax else None
+        trace = error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == filename:
+                line = trace.tb_lineno
+            trace = trace.tb_next
+        where = f" (line {line})" if line else ""
+        return f"{name}: {message}{where}" if message else f"{name}{where}"
+    except BaseException:
+        return "an exception that cannot be described"
+
+
+def code_of(error: BaseException, *, in_check: bool) -> int:
+    if isinstance(error, MemoryError):
+        return wire.OUT_OF_MEMORY
+    if in_check and isinstance(error, AssertionError):
+        return wire.FAILED
+    return wire.ERROR
+
+
+def run_checks(checks: Sequence[bytes], namespace: dict[str, Any]) -> tuple[int, int, str]:
+    """Run every check. Returns the code and description of the first that did not pass, and how many passed."""
+    code, passed, detail = wire.PASSED, 0, ""
+    for number, check in enumerate(checks, 1):
+        filename = f"<check {number}>"
+        try:
+            run_source(check, filename, namespace)
+            passed += 1
+        except BaseException as error:
+            if code == wire.PASSED:
+                code = code_of(error, in_check=True)
+                which = f"check {number} of {len(checks)}: " if len(checks) > 1 else ""
+                detail = which + describe(error, filename)
+    return code, passed, detail
+
+
+def flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:
+            continue
+
+
+def send_report(descriptor: int, token: bytes, code: int, passed: int, detail: str) -> None:
+    text = detail.encode("utf-8", "backslashreplace")[: wire.DETAIL_BYTES]
+    _write(descriptor, REPORT.pack(token, code, passed, len(text)) + text)
+    _exit(0)
+
+
+def run_shared(body: bytes, token: bytes, descriptor: int) -> None:
+    """A sample in one interpreter with its checks. The token makes forging the report hard, not impossible."""
+    candidate, *checks = wire.split(body)
+    del body
+    namespace = new_module().__dict__
+    gc.enable()
+    random.seed(0)  # a fork reseeds it by chance; a verdict is to be had again
+    filename = f"<{MODULE}>"
+    try:
+        run_source(candidate, filename, namespace)
+    except BaseException as error:
+        code, passed, detail = code_of(error, in_check=False), 0, describe(error, filename)
+    else:
+        code, passed, detail = run_checks(checks, namespace)
+    flush()
+    send_report(descriptor, token, code, passed, detail)
+
+
+_WARM_UP = b'''
+import math, re
+class Thing:
+    def __init__(self): self.items = [i * 2 for i in range(50)]
+    def pairs(self, *args, **kwargs): return {k: v for k, v in zip(self.items, self.items)}
+def double(x: int, y=None, *rest) -> int:
+    """A docstring."""
+    for i in range(x):
+        if i % 2 == 0 and y: yield i
+def check(f):
+    assert f(1) == 2
+    assert sorted([3, 1, 2]) == [1, 2, 3], "message"
+check(lambda x: x + 1)
+Thing().pairs(list(double(3, 1)))
+try:
+    assert "".join(sorted("cab")) == "x" and round(1.5)
+except AssertionError as error:
+    text = f"{error!r}".split()
+'''
+
+
+def warm_up() -> None:
+    """Run a small program a few times in the server, so that samples inherit warm caches and memory pools."""
+    for _ in range(3):
+        namespace: dict[str, Any] = {"__builtins__": builtins}
+        run_source(_WARM_UP, "<warm-up>", namespace)

@@ -1,0 +1,272 @@
+"""The cell's process: a stub that stays outside, and the isolated fork server that it starts as process 1.
+
+SPEC, the last argument, is JSON: see `sandbox.layout`. The stub owns what has to outlive the server: it
+writes the id maps, holds the cgroup, and ends the server as soon as the host closes its end of the channel, even
+when the host is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from typing import Any, NoReturn
+
+from sandbox.cell import cgroup, fork, jail, kernel, landlock, runner, seccomp, server, wire
+
+_SAMPLE_ID = 1000
+_ALIVE_CHECK_MS = 2000
+
+
+class StepFailedError(Exception):
+    """An isolation step that the kernel refused: `step` names it."""
+
+    def __init__(self, step: str, error: OSError | str) -> None:
+        super().__init__(step, str(error))
+        self.step = step
+
+
+@contextlib.contextmanager
+def _step(name: str) -> Any:
+    try:
+        yield
+    except OSError as error:
+        raise StepFailedError(name, error) from error
+
+
+def _say(control: int, message: dict[str, Any]) -> None:
+    data = json.dumps(message).encode()
+    os.write(control, wire.LENGTH.pack(len(data)) + data)
+
+
+def main() -> None:
+    spec = json.loads(sys.argv[1])
+    control = int(spec["control"])
+    try:
+        if spec["namespaces"]:
+            _start_stub(spec, control)
+        else:
+            _serve_unconfined_root(spec, control)
+    except StepFailedError as error:
+        _say(control, {"failed": error.step, "why": error.args[1]})
+    except Exception as error:
+        _say(control, {"failed": "start", "why": f"{type(error).__name__}: {error}"})
+
+
+# --- outside -----------------------------------------------------------------------------------------------------
+
+
+def _start_stub(spec: dict[str, Any], control: int) -> None:
+    group = cgroup.create(spec["cgroup"]) if spec["cgroup"] else cgroup.none("not asked for")
+    as_root = os.geteuid() == 0
+    user, own_group = os.geteuid(), os.getegid()
+    inner, outer = socket.socketpair()
+    try:
+        with _step("user and PID namespaces"):
+            if as_root:
+                os.setgroups([])
+            kernel.unshare(kernel.NEWPID if as_root else kernel.NEWUSER | kernel.NEWPID)
+        if not as_root:
+            with _step("id maps"):
+                _write_maps(os.getpid(), [(_SAMPLE_ID, user)], [(_SAMPLE_ID, own_group)])
+        pid = os.fork()
+        if pid == 0:
+            outer.close()
+            _start_server(spec, control, inner, group.report)
+        inner.close()
+        host = os.getppid()
+        if _attend(outer, pid, spec, group):
+            _supervise(control, pid, host)
+    finally:
+        group.remove()
+
+
+def _write_maps(pid: int, users: list[tuple[int, int]], groups: list[tuple[int, int]]) -> None:
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", "".join(f"{inside} {outside} 1\n" for inside, outside in users)),
+        ("gid_map", "".join(f"{inside} {outside} 1\n" for inside, outside in groups)),
+    ):
+        with open(f"/proc/{pid}/{name}", "w") as file:
+            file.write(text)
+
+
+def _attend(outer: socket.socket, pid: int, spec: dict[str, Any], group: cgroup.Group) -> bool:
+    """Answer the server's requests during its start; False when it ended instead."""
+    while True:
+        asked = outer.recv(8)
+        if asked == b"map":
+            base = int(spec["id_base"])
+            ids = [(0, base), (_SAMPLE_ID, base + 1)]
+            _write_maps(pid, ids, ids)
+        elif asked == b"join":
+            group.add(pid)
+        else:
+            os.waitpid(pid, 0)
+            return False
+        outer.send(b"ok")
+        if asked == b"join":
+            return True
+
+
+def _supervise(control: int, pid: int, host: int) -> None:
+    """Wait until the server ends or the host goes, then see to it that nothing of the server is left."""
+    end = os.pidfd_open(pid)
+    poller = select.poll()
+    poller.register(end, select.POLLIN)
+    poller.register(control, 0)
+    while not poller.poll(_ALIVE_CHECK_MS) and os.getppid() == host:
+        pass
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+# --- inside ------------------------------------------------------------------------------------------------------
+
+
+def _ask(inner: socket.socket, what: bytes) -> None:
+    inner.send(what)
+    if inner.recv(8) != b"ok":
+        os._exit(1)
+
+
+def _start_server(
+    spec: dict[str, Any], control: int, inner: socket.socket, memory: dict[str, str]
+) -> NoReturn:
+    try:
+        statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)  # read when the root is long gone
+        _isolate(spec, inner)
+        inner.close()
+        _serve(spec, control, statm, memory)
+    except StepFailedError as error:
+        _say(control, {"failed": error.step, "why": error.args[1]})
+    except Exception as error:
+        _say(control, {"failed": "start", "why": f"{type(error).__name__}: {error}"})
+    finally:
+        os._exit(0)
+
+
+def _isolate(spec: dict[str, Any], inner: socket.socket) -> None:
+    """Enter all namespaces and the new root, give up every capability, become the sample user."""
+    rest = kernel.NEWNET | kernel.NEWIPC | kernel.NEWUTS | kernel.NEWCGROUP
+    as_root = os.geteuid() == 0
+    with _step("mount namespace"):
+        kernel.unshare(kernel.NEWNS if as_root else kernel.NEWNS | rest)
+    with _step("read-only root"):
+        jail.enter(spec["binds"], spec["links"], spec["hidden"], int(spec["scratch"]))
+    if as_root:
+        with _step("user, network, IPC and UTS namespaces"):
+            kernel.unshare(kernel.NEWUSER | rest)
+        _ask(inner, b"map")
+    with _step("host name"):
+        kernel.sethostname(b"cell")
+    with _step("capabilities"):
+        kernel.drop_bounding_set()
+        if as_root:
+            os.setresgid(_SAMPLE_ID, _SAMPLE_ID, _SAMPLE_ID)
+            os.setresuid(_SAMPLE_ID, _SAMPLE_ID, _SAMPLE_ID)
+        kernel.drop_capabilities()
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    _ask(inner, b"join")
+
+
+def _serve(spec: dict[str, Any], control: int, statm: int, memory: dict[str, str]) -> None:
+    """Import what samples share, restrict this process for good, and answer requests."""
+    version = landlock.abi()
+    fork.limit_server()
+    _preload(spec)
+    desk = fork.Desk(control, statm, is_init=True)
+    with _step("no_new_privs"):
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    if version:
+        with _step("Landlock"):
+            readable = [*spec["binds"], *spec["links"], *filter(os.path.exists, jail.DEVICES)]
+            landlock.restrict(landlock.rule_set(readable, [jail.SCRATCH, "/dev/null"], version))
+    with _step("seccomp filter"):
+        seccomp.install(seccomp.build())
+    _settle()
+    _say(control, _pieces(spec, version, memory, namespaces=True))
+    server.serve(desk, control, control)
+
+
+def _preload(spec: dict[str, Any]) -> None:
+    """The standard modules that programs use most, and the packages asked for, once for all samples."""
+    sys.path[:] = [folder for folder in sys.path if os.path.isdir(folder)]
+    sys.path_importer_cache.clear()
+    if spec["packages"]:
+        sys.path.append(jail.PACKAGES)
+    for name in [*spec["preload"], *spec["packages"]]:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise StepFailedError(f"import of {name} in the cell", str(error)) from error
+    os.environ.clear()
+    runner.warm_up()
+
+
+def _settle() -> None:
+    """Freeze the server's objects: the collector of a sample never touches, and so never copies, their pages."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+def _pieces(
+    spec: dict[str, Any], version: int, memory: dict[str, str], *, namespaces: bool
+) -> dict[str, Any]:
+    return {
+        "namespaces": namespaces,
+        "landlock": version,
+        "seccomp": seccomp.supported(),
+        "cgroup": memory,
+        "python": sys.version.split()[0],
+        "packages": {name: str(getattr(sys.modules[name], "__version__", "")) for name in spec["packages"]},
+    }
+
+
+def _serve_unconfined_root(spec: dict[str, Any], control: int) -> None:
+    """Without namespaces of our own: inside a container, or, weaker, straight on the host.
+
+    As process 1 of a container the server can be restricted like any other. Elsewhere it cannot kill what a
+    sample's children leave behind, so each sample is restricted by itself: no new processes, its own Landlock
+    domain (with signal scoping it reaches nobody, the server included).
+    """
+    is_init = os.getpid() == 1
+    incoming = int(spec.get("incoming", control))
+    version = landlock.abi()
+    statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+    os.chdir(spec["scratch_folder"])
+    fork.limit_server()
+    _preload(spec)
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    desk = fork.Desk(incoming, statm, is_init=is_init, scratch=spec["scratch_folder"])
+    rules = -1
+    if version:
+        devices = list(filter(os.path.exists, jail.DEVICES))
+        rules = landlock.rule_set(
+            [*spec["readable"], *devices], [spec["scratch_folder"], "/dev/null"], version
+        )
+    instructions = seccomp.build(allow_processes=is_init) if seccomp.supported() else b""
+
+    def restrict() -> None:
+        if rules >= 0:
+            landlock.restrict(rules)
+        if instructions:
+            seccomp.install(instructions)
+
+    if is_init:
+        restrict()
+    else:
+        desk.restrict = restrict
+    _settle()
+    _say(control, _pieces(spec, version, {"missing": "no namespaces"}, namespaces=False))
+    server.serve(desk, incoming, control)

@@ -1,0 +1,111 @@
+"""The frames between the host and a cell: fixed binary headers, then bytes. Kept lean, for it runs between forks.
+
+Host to cell: REQUEST, then a body of blobs (candidate, then checks). Cell to host: RESPONSE, then detail, then output.
+The first frame a cell sends is READY: a length and a JSON object that says which isolation pieces are on, or
+which step failed.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+REQUEST = struct.Struct("!IIIQQQIII")
+RESPONSE = struct.Struct("!IBBiQQQQIIII")
+LENGTH = struct.Struct("!I")
+
+# Why the cell stopped waiting for a sample.
+ENDED, CPU_LIMIT, WALL_LIMIT, HUNG_UP = range(4)
+
+# Who speaks in Response.code, and what they say.
+NO_REPORT, PASSED, FAILED, ERROR, OUT_OF_MEMORY, NEEDS_SHARED, CANDIDATE_GONE = range(7)
+
+SHOWN_OUTPUT_BYTES = 16 << 10
+DETAIL_BYTES = 600
+
+
+class Request(NamedTuple):
+    """One sample to run. Times in milliseconds, sizes in bytes; `body` is what `join` packed."""
+
+    sequence: int
+    cpu_ms: int
+    wall_ms: int
+    memory: int
+    output: int
+    file: int
+    processes: int
+    peer: int
+    body: bytes
+
+    def pack(self) -> bytes:
+        return REQUEST.pack(*self[:8], len(self.body)) + self.body
+
+
+class Response(NamedTuple):
+    """How one sample ended. `status` is the wait status; `code` is what the sample's own runner reported."""
+
+    sequence: int
+    reason: int
+    code: int
+    status: int
+    cpu_us: int
+    wall_us: int
+    peak: int
+    written: int
+    passed: int
+    retire: int
+    detail: bytes
+    output: bytes
+
+    def pack(self) -> bytes:
+        return RESPONSE.pack(*self[:10], len(self.detail), len(self.output)) + self.detail + self.output
+
+
+def join(blobs: Sequence[bytes]) -> bytes:
+    count = len(blobs)
+    return struct.pack(f"!I{count}I", count, *map(len, blobs)) + b"".join(blobs)
+
+
+def split(body: bytes) -> list[bytes]:
+    (count,) = struct.unpack_from("!I", body)
+    start = 4 + 4 * count
+    blobs = []
+    for size in struct.unpack_from(f"!{count}I", body, 4):
+        blobs.append(body[start : start + size])
+        start += size
+    return blobs
+
+
+def read_exactly(read: Callable[[int], bytes], size: int) -> bytes:
+    """`size` bytes from `read`, or EOFError."""
+    data = read(size) if size else b""
+    if len(data) == size:
+        return data
+    parts = [data]
+    missing = size - len(data)
+    while missing:
+        if not parts[-1]:
+            raise EOFError(f"the channel closed {missing} bytes before the end of a frame of {size}")
+        parts.append(read(missing))
+        missing -= len(parts[-1])
+    return b"".join(parts)
+
+
+def read_request(read: Callable[[int], bytes]) -> Request:
+    *fields, size = REQUEST.unpack(read_exactly(read, REQUEST.size))
+    return Request._make((*fields, read_exactly(read, size)))
+
+
+def read_response(read: Callable[[int], bytes]) -> Response:
+    *fields, detail, output = RESPONSE.unpack(read_exactly(read, RESPONSE.size))
+    return Response._make((*fields, read_exactly(read, detail), read_exactly(read, output)))
+
+
+def encode_text(source: str) -> bytes:
+    """UTF-8 that also carries lone surrogates, which a model's bytes can decode to."""
+    return source.encode("utf-8", "surrogatepass")
+
+
+def decode_text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")
