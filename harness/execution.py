@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
-from harness.errors import MissingToolError
+from harness.errors import MissingToolError, UnmeasuredError
 from harness.experiment import SandboxTable
-from sandbox import Isolation, Limits, Program, Sandbox, SandboxUnavailableError, Verdict
+from sandbox import Isolation, IsolationError, Limits, Program, Sandbox, SandboxError, Verdict
 from suites import Problem, Suite
 from suites.extract import Extraction
 
@@ -46,8 +46,10 @@ def open_sandbox(table: SandboxTable, suite: Suite, *, allow_weak: bool = False)
             allow_weak=allow_weak,
         ) as sandbox:
             yield sandbox
-    except SandboxUnavailableError as error:
+    except IsolationError as error:
         raise MissingToolError(str(error)) from error
+    except SandboxError as error:
+        raise UnmeasuredError(f"the sandbox could not give verdicts: {error}") from error
 
 
 class Executor:

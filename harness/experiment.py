@@ -62,7 +62,7 @@ class EngineTable(Table):
 
 class SandboxTable(Table):
     backend: Literal["embedded", "docker"] = "embedded"
-    mode: Literal["split", "shared"] = "split"
+    mode: Literal["split", "shared"] = "shared"
     workers: int = Field(default=0, ge=0, description="0: one per core")
     cpu_s: float = Field(default=5.0, gt=0)
     wall_s: float = Field(default=20.0, gt=0)
@@ -110,7 +110,9 @@ class ExportVariant(Table):
 
 
 def _maker(value: Any) -> str | None:
-    present = [key for key in MAKERS if key in value] if isinstance(value, dict) else []
+    """Which kind of variant a table, or an already checked variant, is: the one maker it names."""
+    given = value if isinstance(value, dict) else dict(value) if isinstance(value, BaseModel) else {}
+    present = [key for key in MAKERS if key in given]
     return present[0] if len(present) == 1 else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from harness.cli.app import AllowWeak, Json, Quiet, app, print_json
 
+PLAIN_WIDTH = 140  # columns of a table that goes to a file or a pipe
 Results = Annotated[Path, typer.Option("--results", help="Where runs are kept.")]
 
 
@@ -20,8 +22,7 @@ def run(
     quiet: Quiet = False,
     allow_weak: AllowWeak = False,
 ) -> None:
-    """Do an experiment: train, merge, export, generate, execute, score, report. Resumable: run it again after a
-    kill, and it goes on where it was."""
+    """Do an experiment: train, merge, export, generate, execute, score, report. Resumes after a kill."""
     from rich.console import Console
 
     from harness.experiment import find_experiment, load_experiment
@@ -42,6 +43,6 @@ def run(
     if as_json:
         print_json({"run": str(done.folder), "rows": leaderboard["rows"]})
         return
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
     console.print(render_terminal(leaderboard))
     console.print(f"report: {done.folder / 'report.html'}", soft_wrap=True)

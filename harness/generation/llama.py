@@ -64,7 +64,8 @@ class LlamaGenerator:
 
 
 class _LlamaEngine:
-    """Rows are llama.cpp sequences; `_sequence[row]` says which, for rows are renumbered and sequences are not."""
+    """Row i is llama.cpp's sequence i. Rows stay dense and in order, for llama.cpp computes a run of consecutive
+    sequences at once and each gap costs a pass of its own."""
 
     def __init__(self, model: NativeModel, threads: int) -> None:
         self._model = model
@@ -75,9 +76,7 @@ class _LlamaEngine:
         self.end_ids = _end_ids(model)
         self._sampling = Sampling()
         self._native: NativeContext | None = None
-        self._sequence: list[int] = []
         self._length: list[int] = []
-        self._free: list[int] = []
 
     def encode(self, text: str) -> list[int]:
         # Qwen2's tokenizer normalises to NFC, which llama.cpp leaves to its caller.
@@ -94,41 +93,40 @@ class _LlamaEngine:
             batch_tokens=batch_tokens,
             threads=self._threads,
         )
-        self._free = list(range(rows))
 
     def admit(self, prompts: Sequence[Sequence[int]], copies: Sequence[int], draws: Draws) -> list[int]:
-        native = self._context()
-        firsts: list[int] = []
-        for prompt, n in zip(prompts, copies, strict=True):
-            sequences = [self._free.pop() for _ in range(n)]
-            firsts.append(sequences[0])
-            self._sequence += sequences
-            self._length += [len(prompt)] * n
-        last = self._prefill(native, prompts, firsts)
-        row = len(self._sequence) - sum(copies)
-        for first, n in zip(firsts, copies, strict=True):
-            for sequence in self._sequence[row + 1 : row + n]:
-                native.copy(first, sequence)
-            row += n
+        """Read prompt i into row base+i, then copy each to where its rows belong, the last prompt first: no copy
+        lands on a row that is still to be copied from."""
+        native, base = self._context(), len(self._length)
+        last = self._prefill(native, prompts, base)
+        end = base + sum(copies)
+        for i in reversed(range(len(prompts))):
+            for row in range(end - copies[i], end):
+                if row != base + i:
+                    native.copy(base + i, row)
+            end -= copies[i]
+        self._length += [len(prompt) for prompt, n in zip(prompts, copies, strict=True) for _ in range(n)]
         return choose_numpy(last.repeat(copies, axis=0), draws, self._sampling)
 
     def step(self, tokens: Sequence[int], draws: Draws) -> list[int]:
-        logits = self._context().decode(list(tokens), self._length, self._sequence, [True] * len(tokens))
-        self._length = [n + 1 for n in self._length]
+        n = len(tokens)
+        logits = self._context().decode(list(tokens), self._length, range(n), [True] * n)
+        self._length = [length + 1 for length in self._length]
         return choose_numpy(logits, draws, self._sampling)
 
     def remove(self, row: int) -> None:
-        self._context().forget(self._sequence[row])
-        self._free.append(self._sequence[row])
-        self._sequence[row], self._length[row] = self._sequence[-1], self._length[-1]
-        self._sequence.pop()
+        last = len(self._length) - 1
+        if row != last:
+            self._context().copy(last, row)
+            self._length[row] = self._length[last]
+        self._context().forget(last)
         self._length.pop()
 
     def end(self) -> None:
         if self._native is not None:
             self._native.close()
             self._native = None
-        self._sequence, self._length, self._free = [], [], []
+        self._length = []
 
     def close(self) -> None:
         self.end()
@@ -138,26 +136,24 @@ class _LlamaEngine:
         assert self._native is not None, "begin() comes first"
         return self._native
 
-    def _prefill(
-        self, native: NativeContext, prompts: Sequence[Sequence[int]], sequences: Sequence[int]
-    ) -> Any:
-        """Read the prompts, packed into batches; the logits [prompts, vocabulary] behind the last token of each."""
+    def _prefill(self, native: NativeContext, prompts: Sequence[Sequence[int]], base: int) -> Any:
+        """Read prompt i into row base+i; the logits [prompts, vocabulary] behind the last token of each.
+
+        One prompt at a time: llama.cpp would cut a batch of unequal ones into pieces of equal length.
+        """
         import numpy as np
 
-        feed = [
-            (token, at, sequence, at == len(prompt) - 1)
-            for prompt, sequence in zip(prompts, sequences, strict=True)
-            for at, token in enumerate(prompt)
-        ]
         found = []
-        for begin in range(0, len(feed), native.batch_tokens):
-            tokens, positions, owners, wanted = map(
-                list, zip(*feed[begin : begin + native.batch_tokens], strict=True)
-            )
-            logits = native.decode(tokens, positions, owners, wanted)
-            if any(wanted):
-                found.append(logits.copy())
-        return np.concatenate(found)
+        for row, prompt in enumerate(prompts, base):
+            native.forget(row)
+            for begin in range(0, len(prompt), native.batch_tokens):
+                tokens = prompt[begin : begin + native.batch_tokens]
+                wanted = [begin + i == len(prompt) - 1 for i in range(len(tokens))]
+                logits = native.decode(
+                    list(tokens), range(begin, begin + len(tokens)), [row] * len(tokens), wanted
+                )
+            found.append(logits[0].copy())
+        return np.stack(found)
 
 
 def _end_ids(model: NativeModel) -> frozenset[int]:

@@ -44,9 +44,9 @@ def section(board: Leaderboard) -> str:
     others = [k for k in board.shown_k if k != board.headline_k]
     body = "".join(_row(board, row, axes, others, notes) for row in board.ranked)
     return (
-        '<div class="scroll"><table class="board sortable">'
-        f"<caption>Best first; variants that no test tells apart share a rank, and stand in the order they were made. "
-        f"Intervals are {escape(words.confidence(board))}; the dashed line is {escape(board.reference)}.</caption>"
+        '<p class="note" id="about-board">Best first; variants that share a rank stand in the order they were made. '
+        f"Intervals are {escape(words.confidence(board))}; the dashed line is {escape(board.reference)}.</p>"
+        '<div class="scroll"><table class="board sortable" aria-describedby="about-board">'
         f"{_head(board, axes, others)}<tbody>{body}</tbody></table></div>"
         f"{_legend(board)}{notes.html()}"
     )
@@ -96,7 +96,9 @@ def _row(board: Leaderboard, row: Row, axes: _Axes, others: list[int], notes: Fo
         _outcomes_cell(row),
         _plain_cell(row, "size_bytes", "size", row.size_bytes, words.size, notes),
         _plain_cell(row, "tok_per_s", "tok/s", row.tok_per_s, words.rate, notes),
-        _plain_cell(row, "make_s", "made in", row.make_s, words.seconds, notes),
+        _cell("num quiet", words.GIVEN, label="made in")
+        if row.given
+        else _plain_cell(row, "make_s", "made in", row.make_s, words.seconds, notes),
     ]
     return f"<tr{' class=reference' if is_reference else ''}>{''.join(cells)}</tr>"
 

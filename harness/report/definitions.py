@@ -17,6 +17,7 @@ def definitions(board: Leaderboard) -> list[tuple[str, str]]:
     """What each printed figure means, in words. The methods are those recorded with the figures themselves."""
     level = words.confidence(board)
     k = board.headline_k or 1
+    margin = "" if board.margin is None else f" of ±{board.margin * 100:g} points"
     compared: list[Difference] = [*board.comparisons, *(r.vs_reference for r in board.rows if r.vs_reference)]
     return [
         (
@@ -34,7 +35,8 @@ def definitions(board: Leaderboard) -> list[tuple[str, str]]:
             "difference, p",
             "Differences are in percentage points of pass@"
             f"{k} and paired: both variants answered the same problems. p is the chance of a difference at least as "
-            "large if there were none, adjusted for the number of comparisons where an adjusted value was recorded. "
+            "large if there were none, adjusted for the number of claims tested together: in the leaderboard those "
+            "against the reference, among the pairs all pairs. "
             f"Method: {_methods(d.method for d in compared)}.",
         ),
         (
@@ -44,9 +46,9 @@ def definitions(board: Leaderboard) -> list[tuple[str, str]]:
         ),
         (
             "verdict",
-            "better, worse: the paired test excludes no difference. Equivalent: the interval lies inside the margin of "
-            "equivalence. Undecided: neither is shown; the smallest detectable difference says what this many problems "
-            "could have shown.",
+            "better, worse: the paired test excludes no difference. Equivalent: the difference is shown to lie within "
+            f"the margin of equivalence{margin}. Undecided: neither is shown. The smallest detectable difference is "
+            "the true one that this many problems would show with 80 % power at the 5 % level.",
         ),
         (
             "outcomes",
@@ -64,7 +66,8 @@ def definitions(board: Leaderboard) -> list[tuple[str, str]]:
         ),
         (
             "made in",
-            "Seconds that the step took that made the artifact from its parent (training, merge, or export).",
+            "Seconds that the step took that made the artifact from its parent (training, merge, or export); "
+            "given where it was taken as it was.",
         ),
     ]
 
@@ -86,6 +89,7 @@ def facts(board: Leaderboard) -> list[tuple[str, str]]:
         ("machine", flat(machine) or words.UNMEASURED),
         ("packages", flat(packages) or words.UNMEASURED),
         ("isolation", flat(board.isolation) or words.UNMEASURED),
+        ("limits of a program", flat(board.limits) or words.UNMEASURED),
     ]
     missing = {
         (field, reason): [r.variant for r in board.rows if r.unmeasured.get(field) == reason]

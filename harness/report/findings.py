@@ -34,6 +34,14 @@ def _against_reference(board: Leaderboard, row: Row) -> str:
     )
 
 
+def _each_or_all(board: Leaderboard, rows: Sequence[Row], direction: str) -> list[str]:
+    """Up to two variants each with its figures; more of them by name alone, lest the sentence drown."""
+    if len(rows) <= 2:
+        return [_against_reference(board, row) for row in rows]
+    names = words.enumerate_names([row.variant for row in rows])
+    return [f"{names} each solve {direction} than {board.reference}"]
+
+
 def _leader_clauses(board: Leaderboard, leader: Row, others: Sequence[Row]) -> list[str]:
     """How the other variants stand to the leader, one clause for each kind of finding."""
     groups: dict[str, list[str]] = {"undecided": [], "equivalent": [], "worse": [], "better": []}
@@ -44,7 +52,7 @@ def _leader_clauses(board: Leaderboard, leader: Row, others: Sequence[Row]) -> l
             groups[d.verdict].append(row.variant)
         elif row.vs_reference is not None and row.vs_reference.verdict == "better":
             apart.append(row)
-    clauses = [_against_reference(board, row) for row in apart]
+    clauses = _each_or_all(board, apart, "more")
     if names := groups["undecided"]:
         clauses.append(f"{words.enumerate_names(names)} cannot be told apart from {leader.variant}")
     if names := groups["equivalent"]:
@@ -77,7 +85,7 @@ def verdict(board: Leaderboard) -> str:
         clauses = [_against_reference(board, leader), *_leader_clauses(board, leader, rest)]
     else:
         clauses = _even_clauses(board, found["undecided"], found["equivalent"])
-    clauses += [_against_reference(board, row) for row in found["worse"]]
+    clauses += _each_or_all(board, found["worse"], "fewer")
     if not clauses:
         return f"No variant was compared with {board.reference}; the differences are {words.UNMEASURED}."
     return "; ".join(clauses) + "."

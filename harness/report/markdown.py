@@ -95,7 +95,7 @@ def _row(board: Leaderboard, row: Row) -> list[str]:
         ", ".join(f"{words.count(n)} {name.value}" for name in Outcome if (n := row.outcomes.get(name))),
         _figure(row.size_bytes, words.size),
         _figure(row.tok_per_s, words.rate),
-        _figure(row.make_s, words.seconds),
+        words.GIVEN if row.given else _figure(row.make_s, words.seconds),
     ]
 
 

@@ -108,6 +108,11 @@ class Row(_Record):
     extraction: dict[str, int] = Field(default_factory=dict)
     unmeasured: dict[str, str] = Field(default_factory=dict)
 
+    @property
+    def given(self) -> bool:
+        """Whether the variant was taken as it was, so that there was nothing to make and nothing to time."""
+        return self.make_s is None and self.parent is None and "make_s" not in self.unmeasured
+
 
 class SuiteFacts(_Record):
     name: str
@@ -145,7 +150,9 @@ class Leaderboard(_Record):
     machine: dict[str, Any] = Field(default_factory=dict)
     isolation: dict[str, Any] = Field(default_factory=dict)
     k: tuple[int, ...] = ()
+    limits: dict[str, Any] = Field(default_factory=dict)
     confidence: Number = 0.95
+    margin: Number | None = None
     comparisons: tuple[Comparison, ...] = ()
     steps: tuple[Step, ...] = ()
     training: dict[str, tuple[TrainingPoint, ...]] = Field(default_factory=dict)

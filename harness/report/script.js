@@ -431,7 +431,11 @@
   /* ---------- start ---------- */
   function refresh() { search(); showControls(); showList(); writeHash(); }
   function fromHash() { state = readHash(); search(); showControls(); showList(); showSample(); }
+  function land() { // a link to filtered samples leads to them
+    if (location.hash.includes("=")) document.getElementById("samples").scrollIntoView();
+  }
   buildControls();
   fromHash();
-  addEventListener("hashchange", () => { if (location.hash.includes("=")) fromHash(); });
+  land();
+  addEventListener("hashchange", () => { if (location.hash.includes("=")) { fromHash(); land(); } });
 })();

@@ -28,9 +28,9 @@ def families(board: Leaderboard) -> str:
     )
     body = "".join(_family_row(name, rows, reference, scale) for name in names)
     return (
-        '<div class="scroll"><table class="families">'
-        f"<caption>pass@{board.headline_k} in percent, with {escape(words.confidence(board))} intervals; "
-        f"the dashed line is {escape(board.reference)} in that family.</caption>"
+        f'<p class="note" id="about-families">pass@{board.headline_k} in percent, with '
+        f"{escape(words.confidence(board))} intervals; the dashed line is {escape(board.reference)} in that family.</p>"
+        '<div class="scroll"><table class="families" aria-describedby="about-families">'
         f'<thead><tr><th scope="col">family</th><th scope="col" class="num">problems</th>{head}</tr>'
         f'<tr class="axes"><td></td><td></td>{axes}</tr></thead><tbody>{body}</tbody></table></div>'
     )
@@ -82,8 +82,9 @@ def comparisons(board: Leaderboard) -> str:
     labels = {t: words.tick(t, signed=True) for t in scale.ticks}
     body = "".join(_comparison_row(board, c, scale, notes) for c in board.comparisons)
     return (
-        '<div class="scroll"><table class="pairs"><caption>First minus second, in percentage points of '
-        f"pass@{board.headline_k}, on the same problems.</caption>"
+        '<p class="note" id="about-pairs">First minus second, in percentage points of '
+        f"pass@{board.headline_k}, on the same problems.</p>"
+        '<div class="scroll"><table class="pairs" aria-describedby="about-pairs">'
         '<thead><tr><th scope="col">first</th><th scope="col">second</th><th scope="col">verdict on the first</th>'
         '<th scope="col" class="num">difference</th>'
         f'<td class="drawn">{svg.axis(scale, labels)}</td>'

@@ -43,7 +43,7 @@ def _cells(board: Leaderboard, row: Row) -> list[Text]:
         Text(outcomes),
         _figure(row.size_bytes, words.size),
         _figure(row.tok_per_s, words.rate),
-        _figure(row.make_s, words.seconds),
+        Text(words.GIVEN, style="dim") if row.given else _figure(row.make_s, words.seconds),
     ]
 
 

@@ -13,6 +13,7 @@ from harness.report.model import Difference, Leaderboard, Row
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
 UNMEASURED = "unmeasured"
+GIVEN = "given"
 
 Show = Callable[[float], str]
 

@@ -1,0 +1,128 @@
+"""What this machine can do, what it cannot, and what to install for more."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from harness.machine import describe_machine, package_version
+from sandbox import Isolation, probe
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """Something a user may want to do here, whether it works, and what to do when it does not."""
+
+    name: str
+    works: bool
+    detail: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    machine: dict[str, Any]
+    isolation: Isolation
+    capabilities: tuple[Capability, ...]
+
+    @property
+    def can_execute(self) -> bool:
+        """Whether programs can be run with full isolation."""
+        return self.isolation.level == "full"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "machine": self.machine,
+            "isolation": self.isolation.as_json(),
+            "capabilities": [asdict(c) for c in self.capabilities],
+        }
+
+    def print(self) -> None:
+        from rich.console import Console
+        from rich.table import Table
+
+        console = Console()
+        machine = self.machine
+        console.print(
+            f"{machine['cpu']}, {machine['cores']} cores, {machine['ram_bytes'] / 2**30:.1f} GiB, {machine['os']}, "
+            f"Python {machine['python']}, GPU: {machine['gpu'] or 'none'}",
+            soft_wrap=True,
+        )
+        rows = [(p.name, p.present, p.detail, p.remedy) for p in self.isolation.pieces]
+        parts = (
+            (f"Isolation of candidate programs: {self.isolation.level}", rows),
+            ("What else works", [(c.name, c.works, c.detail, c.remedy) for c in self.capabilities]),
+        )
+        for title, found in parts:
+            table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
+            for name, works, detail, remedy in found:
+                state = "[green]yes[/]" if works else "[yellow]no[/]"
+                table.add_row(f"  {name}", state, detail if works or not remedy else f"{detail}. {remedy}")
+            console.print()
+            console.print(table)
+
+
+def examine() -> Report:
+    """Look at this machine. Starts one sandbox cell; imports none of the heavy packages."""
+    return Report(describe_machine(), probe(), (train(), gguf(), gpu(), docker()))
+
+
+def train() -> Capability:
+    needed = ("torch", "transformers", "peft", "trl", "datasets", "accelerate")
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        return Capability(
+            "train", False, f"not installed: {', '.join(missing)}", "pip install 'assay[train]'"
+        )
+    return Capability("train", True, f"torch {package_version('torch')}, trl {package_version('trl')}")
+
+
+PORTABLE = (
+    'CMAKE_ARGS="-DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF" '
+    "pip install --no-cache-dir --force-reinstall llama-cpp-python"
+)
+
+
+def gguf() -> Capability:
+    if importlib.util.find_spec("llama_cpp") is None or importlib.util.find_spec("gguf") is None:
+        return Capability("GGUF", False, "llama-cpp-python or gguf is not installed", "make install")
+    from llama_cpp import llama_cpp
+
+    info = llama_cpp.llama_print_system_info().decode()
+    if "AMX_INT8 = 1" in info:
+        detail = "llama.cpp was built for this CPU's AMX, which crashes it on quantised models"
+        return Capability("GGUF", False, detail, PORTABLE)
+    return Capability("GGUF", True, f"llama-cpp-python {package_version('llama-cpp-python')}")
+
+
+def gpu() -> Capability:
+    name = describe_machine()["gpu"]
+    if name:
+        return Capability("GPU", True, name)
+    if importlib.util.find_spec("pynvml") is None:
+        return Capability("GPU", False, "NVML is not installed", "pip install 'assay[gpu]'")
+    return Capability(
+        "GPU", False, "NVML finds no device", "memory and speed on a GPU are reported as unmeasured"
+    )
+
+
+def docker() -> Capability:
+    import docker as sdk
+    from docker.errors import DockerException
+
+    try:
+        client = sdk.from_env(timeout=5)
+    except DockerException as error:
+        reason = str(error).split("(")[0].strip() or type(error).__name__
+        return Capability(
+            "Docker", False, reason, "start an engine to use --backend docker; embedded needs none"
+        )
+    try:
+        return Capability("Docker", True, f"engine {client.version()['Version']}")
+    except DockerException as error:
+        return Capability(
+            "Docker", False, str(error), "start an engine to use --backend docker; embedded needs none"
+        )
+    finally:
+        client.close()
