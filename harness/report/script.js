@@ -26,6 +26,8 @@
   const UNPRINTABLE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
   const visible = (text) =>
     String(text).replace(UNPRINTABLE, (c) => `⟨U+${c.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+  /* A statement's `code` in backticks; no other markup is read. */
+  const inline = (text) => visible(text).split("`").map((part, i) => (i % 2 ? el("code", {}, part) : part));
   const plural = (n, word) => `${n.toLocaleString("en").replace(/,/g, "\u202f")} ${word}${n === 1 ? "" : "s"}`;
 
   /* ---------- the leaderboard's sorting ---------- */
@@ -244,7 +246,7 @@
     const rows = shown.map(({ place, rows }) => {
       const p = problems[place];
       return el("tr", {}, el("th", { scope: "row" }, visible(p.id)), withFamily ? el("td", { class: "quiet" }, visible(p.family)) : null,
-        el("td", { class: "task" }, visible((p.instruction || p.prompt).split("\n").find((l) => l.trim()) || "")),
+        el("td", { class: "task" }, ...inline((p.instruction || p.prompt).split("\n").find((l) => l.trim()) || "")),
         ...DATA.variants.map((v) => el("td", {}, cells(v, place, v === state.variant ? new Set(rows) : null))));
     });
     list.replaceChildren(el("table", {}, el("thead", {}, head), el("tbody", {}, ...rows)), pager());
@@ -299,7 +301,8 @@
   dialog.addEventListener("close", () => {
     state.sample = null;
     writeHash();
-    if (opener && opener.isConnected) opener.focus();
+    if (opener && opener.isConnected && opener !== document.body) opener.focus();
+    else document.getElementById("samples").scrollIntoView();
   });
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
   dialog.addEventListener("keydown", (event) => {
@@ -367,8 +370,6 @@
     if (has("seed")) items.push(`seed ${of("seed")}`);
     return el("p", { class: "measures" }, ...items.map((text) => el("span", {}, visible(text))));
   }
-  /* A statement's `code` in backticks; no other markup is read. */
-  const inline = (text) => visible(text).split("`").map((part, i) => (i % 2 ? el("code", {}, part) : part));
   function fold(title, body) { return body ? el("details", {}, el("summary", {}, title), body) : null; }
   const plain = (text) => (text ? el("pre", { class: "text", tabindex: 0 }, visible(text)) : null);
 
@@ -432,7 +433,7 @@
   function refresh() { search(); showControls(); showList(); writeHash(); }
   function fromHash() { state = readHash(); search(); showControls(); showList(); showSample(); }
   function land() { // a link to filtered samples leads to them
-    if (location.hash.includes("=")) document.getElementById("samples").scrollIntoView();
+    if (location.hash.includes("=") && !state.sample) document.getElementById("samples").scrollIntoView();
   }
   buildControls();
   fromHash();

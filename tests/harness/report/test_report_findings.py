@@ -81,6 +81,8 @@ def test_a_better_variant_that_the_leader_beats() -> None:
 def test_better_variants_that_were_not_compared_with_each_other_are_each_told() -> None:
     rows = [row("base", 3), row("sft", 1, "base", **BETTER), row("dpo", 1, "base", **BETTER)]
     assert said(rows).count("12.3 points more than base") == 2
+    rows += [row(name, 1, "base", **BETTER) for name in ("kto", "orpo")]
+    assert said(rows).endswith("; dpo, kto and orpo each solve more than base.")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from html.parser import HTMLParser
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.report import text
@@ -27,6 +27,7 @@ class _Reader(HTMLParser):
         self.text += data
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(anything)
 def test_escaped_text_reads_back_as_text_and_opens_nothing(hostile: str) -> None:
     reader = _Reader()
@@ -37,6 +38,7 @@ def test_escaped_text_reads_back_as_text_and_opens_nothing(hostile: str) -> None
     text.escape(hostile).encode("utf-8")
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.recursive(anything | st.none() | st.integers(), lambda s: st.lists(s) | st.dictionaries(anything, s))
 )
@@ -47,6 +49,7 @@ def test_script_json_holds_the_value_and_no_markup(value: object) -> None:
     assert json.loads(encoded) == value
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(anything)
 def test_markdown_stays_in_its_cell(hostile: str) -> None:
     cell = text.markdown(hostile)

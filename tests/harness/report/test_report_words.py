@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.report import svg, words
@@ -60,6 +60,7 @@ def test_a_date_that_cannot_be_read_is_printed_as_it_is() -> None:
     assert words.day("yesterday") == "yesterday"
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.floats(-1, 1), max_size=8), st.integers(2, 6))
 def test_a_scale_covers_its_values_and_has_few_round_ticks(values: list[float], most: int) -> None:
     scale = svg.scale_for(values, max_ticks=most)

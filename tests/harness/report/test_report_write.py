@@ -145,9 +145,15 @@ def test_what_was_not_measured_says_so_and_why(run: SyntheticRun, tmp_path: Path
         "no reason was recorded",
         "k is above n",
         "other problems",
-        "given, not made by this run",
     }
-    assert page.count('class="unmeasured"') == 5
+    assert page.count('class="unmeasured"') == 4
+
+
+def test_a_model_taken_as_it_was_has_no_time_of_making(run: SyntheticRun, tmp_path: Path) -> None:
+    assert run.leaderboard["rows"][0]["make_s"] is None
+    assert '<td class="num quiet" data-label="made in">given</td>' in written(run, tmp_path)
+    run.leaderboard["rows"][0]["unmeasured"]["make_s"] = "made elsewhere"
+    assert "made elsewhere</li>" in written(run, tmp_path)
 
 
 def test_a_leaderboard_with_the_bare_minimum(tmp_path: Path) -> None:
