@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Literal, Self
 
-from sandbox.cells import Cell, CellOptions
+from sandbox.cells import CellOptions
 from sandbox.errors import ControlError, SandboxError
-from sandbox.isolation import Isolation, start_cell
+from sandbox.isolation import Isolation, start_cells
 from sandbox.layout import host_layout
 from sandbox.model import Limits, Mode, Outcome, Program, Verdict
-from sandbox.rig import Rig, SharedRig
+from sandbox.needs import Needs, needs_of
+from sandbox.rig import Rig, SharedRig, SplitRig
 from sandbox.scheduler import Scheduler
 
 Backend = Literal["embedded", "docker"]
@@ -34,7 +35,11 @@ _CONTROLS = (
 class Sandbox:
     """Runs untrusted programs and says how each ended.
 
-    `workers` programs run at once. `packages` can be imported by programs, besides the standard library.
+    In "split" mode a program's checks run in another cell than the candidate, which answers calls with data; a
+    program whose checks need more than that is judged in "shared" mode, where a hostile candidate can forge its
+    verdict, and each verdict says which it was. `workers` programs run at once. `packages` can be imported by
+    programs, besides the standard library.
+
     Without namespaces (or with another piece of the isolation missing) entering raises IsolationError, unless
     `allow_weak`; what is then in force stands in `isolation`. Safe to use from several threads, and from a process
     that holds torch and CUDA: cells are processes of their own, started without forking the caller.
@@ -43,7 +48,7 @@ class Sandbox:
     def __init__(
         self,
         backend: Backend = "embedded",
-        mode: Mode = "shared",
+        mode: Mode = "split",
         workers: int | None = None,
         packages: Iterable[str] = (),
         *,
@@ -52,8 +57,8 @@ class Sandbox:
     ) -> None:
         if backend != "embedded":
             raise SandboxError(f"unknown backend {backend!r}; known: embedded")
-        if mode not in ("shared",):
-            raise SandboxError(f"unknown mode {mode!r}; known: shared")
+        if mode not in ("split", "shared"):
+            raise SandboxError(f"unknown mode {mode!r}; known: split, shared")
         count = workers if workers is not None else os.cpu_count() or 1
         if count < 1:
             raise SandboxError(f"workers must be at least 1, got {count}")
@@ -83,13 +88,9 @@ class Sandbox:
             memory_bytes=self._largest.memory_bytes,
             processes=self._largest.processes + 8,
         )
-        first, self._isolation = start_cell(options, allow_weak=self._allow_weak)
-
-        def make_rig(_mode: Mode) -> Rig:
-            return SharedRig(self._new_cell(options))
-
-        self._scheduler = Scheduler(make_rig, lambda _program: "shared", self.workers)
-        self._scheduler.workers[0].adopt("shared", SharedRig(first))
+        first = self._start_rig(options, self.mode)
+        self._scheduler = Scheduler(lambda mode: self._start_rig(options, mode), self._mode_of, self.workers)
+        self._scheduler.workers[0].adopt(self.mode, first)
         self._scheduler.start()
         try:
             self._check_controls()
@@ -103,14 +104,29 @@ class Sandbox:
     ) -> None:
         self.close()
 
-    def _new_cell(self, options: CellOptions) -> Cell:
-        cell, isolation = start_cell(options, allow_weak=self._allow_weak)
-        if isolation != self._isolation:
-            cell.close()
+    def _start_rig(self, options: CellOptions, mode: Mode) -> Rig:
+        cells, isolation = start_cells(options, mode, allow_weak=self._allow_weak)
+        if self._isolation is None:
+            self._isolation = isolation
+        elif isolation.label != self._isolation.label:
+            for cell in cells:
+                cell.close()
             raise SandboxError(
-                f"a new cell has other isolation than the first: {isolation} against {self._isolation}"
+                f"a new cell has {isolation.label}, where the first had {self._isolation.label}"
             )
-        return cell
+        if mode == "shared":
+            return SharedRig(*cells)
+        judge, candidate = cells
+        return SplitRig(judge, candidate, self._needs)
+
+    def _needs(self, program: Program) -> Needs:
+        return needs_of(program, self.packages)
+
+    def _mode_of(self, program: Program) -> Mode:
+        """Shared where it is asked for, by the sandbox or the program; else what the program's checks need."""
+        if self.mode == "shared" or program.mode == "shared":
+            return "shared"
+        return self._needs(program).mode if program.mode is None else "split"
 
     def _check_controls(self) -> None:
         expected = {program.id: outcome for program, outcome in _CONTROLS}

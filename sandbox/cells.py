@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, Self
 
 from sandbox.cell import wire
 from sandbox.errors import CellError
@@ -51,6 +51,7 @@ class CellOptions:
 
     layout: Layout
     packages: tuple[str, ...] = ()
+    role: Literal["shared", "judge", "candidate"] = "shared"
     namespaces: bool = True
     cgroup: bool = True
     memory_bytes: int = 1 << 30
@@ -60,19 +61,26 @@ class CellOptions:
 class Cell:
     """One fork server. Not thread-safe but for `abort`, which ends it from any thread."""
 
-    def __init__(self, options: CellOptions) -> None:
+    def __init__(self, options: CellOptions, peer: socket.socket | None = None) -> None:
+        """Start the process without waiting for it: `wait_ready` does. `peer` is its end of a pair's channel."""
         self._folder = None if options.namespaces else tempfile.mkdtemp(prefix="assay-cell-")
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = _spawn(options, theirs.fileno(), self._folder)
+            self._process = _spawn(options, theirs.fileno(), peer.fileno() if peer else -1, self._folder)
         self._channel = ours
         self._received = bytearray()
+        self._oom_kills = 0
+        self.report: dict[str, Any] = {}
+
+    def wait_ready(self) -> Self:
+        """Wait for the cell's report on its isolation. CellError, with the cell ended, when it has none."""
         try:
             self.report = self._handshake()
         except BaseException:
             self.close()
             raise
         self._oom_kills = self._count_oom_kills()
+        return self
 
     def _handshake(self) -> dict[str, Any]:
         deadline = time.monotonic() + _START_TIMEOUT_S
@@ -146,10 +154,12 @@ class Cell:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _spawn(options: CellOptions, channel: int, folder: str | None) -> subprocess.Popen[bytes]:
+def _spawn(options: CellOptions, channel: int, peer: int, folder: str | None) -> subprocess.Popen[bytes]:
     layout = options.layout
     spec = {
+        "role": options.role,
         "control": channel,
+        "peer": peer,
         "namespaces": options.namespaces,
         "binds": layout.binds,
         "links": layout.links,
@@ -174,7 +184,7 @@ def _spawn(options: CellOptions, channel: int, folder: str | None) -> subprocess
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        pass_fds=(channel,),
+        pass_fds=(channel,) if peer < 0 else (channel, peer),
         cwd="/",
         env=_ENVIRONMENT,
         start_new_session=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import socket
 import sys
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from typing import Any, Literal
 from sandbox.cells import Cell, CellOptions, StepFailedError
 from sandbox.errors import CellError, IsolationError
 from sandbox.layout import Layout, host_layout
+from sandbox.model import Mode
 
 Level = Literal["full", "weak", "none"]
 
@@ -95,26 +97,48 @@ def _nothing(backend: str, why: str, remedy: str) -> Isolation:
     return Isolation(backend, "none", f"{backend}, not available", (Piece("namespaces", False, why, remedy),))
 
 
-def start_cell(options: CellOptions, *, allow_weak: bool) -> tuple[Cell, Isolation]:
-    """A cell and what it is isolated with. IsolationError where that is weaker than full and not allowed."""
+def start_cells(options: CellOptions, mode: Mode, *, allow_weak: bool) -> tuple[list[Cell], Isolation]:
+    """The cells of one mode (one, or judge and candidate) and what they are isolated with.
+
+    IsolationError where that is weaker than full and not allowed.
+    """
     if sys.platform != "linux":
         raise IsolationError(
             f"the embedded backend needs Linux, this is {sys.platform}; use the docker backend (--backend docker)"
         )
     failure = None
     try:
-        cell = Cell(options)
+        cells = _start(options, mode)
     except StepFailedError as error:
         if not allow_weak:
             raise IsolationError(_refusal(error)) from error
         failure = error
-        cell = Cell(dataclasses.replace(options, namespaces=False, cgroup=False))
-    isolation = from_report("embedded", cell.report, failure)
+        cells = _start(dataclasses.replace(options, namespaces=False, cgroup=False), mode)
+    isolation = from_report("embedded", cells[0].report, failure)
     if isolation.level != "full" and not allow_weak:
-        cell.close()
+        for cell in cells:
+            cell.close()
         missing = "; ".join(f"{p.name}: {p.detail}. {p.remedy}" for p in isolation.pieces if not p.present)
         raise IsolationError(f"{isolation.label}: {missing}. Or accept the weaker level with --allow-weak")
-    return cell, isolation
+    return cells, isolation
+
+
+def _start(options: CellOptions, mode: Mode) -> list[Cell]:
+    """Started at the same time, for most of a start is waiting for the kernel and the disk."""
+    if mode == "shared":
+        return [Cell(options).wait_ready()]
+    judges_end, candidates_end = socket.socketpair()
+    with judges_end, candidates_end:
+        cells = [
+            Cell(dataclasses.replace(options, role="judge"), judges_end),
+            Cell(dataclasses.replace(options, role="candidate"), candidates_end),
+        ]
+        try:
+            return [cell.wait_ready() for cell in cells]
+        except BaseException:
+            for cell in cells:
+                cell.close()
+            raise
 
 
 def _refusal(error: StepFailedError) -> str:
@@ -132,7 +156,7 @@ def probe(layout: Layout | None = None) -> Isolation:
         return _nothing("embedded", f"this is {sys.platform}, not Linux", "use the docker backend")
     options = CellOptions(layout or host_layout(()))
     try:
-        cell, isolation = start_cell(options, allow_weak=True)
+        (cell,), isolation = start_cells(options, "shared", allow_weak=True)
     except CellError as error:
         return _nothing("embedded", str(error), _NAMESPACE_REMEDY)
     cell.close()

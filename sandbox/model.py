@@ -39,6 +39,9 @@ class Program:
 
     `candidate` is the whole program under test; `checks` are sources run after it, in order, in its namespace.
     Each check that raises is a failed check; all are run, so that a partial score exists.
+
+    `prelude` is trusted source that the checks may use the names of, such as the problem's own prompt: split mode
+    runs it in the judge. `mode` says how this program has to be judged; None leaves it to what its checks need.
     """
 
     id: str
@@ -46,6 +49,8 @@ class Program:
     checks: tuple[str, ...]
     entry_point: str = ""
     limits: Limits = field(default_factory=Limits)
+    prelude: str = ""
+    mode: Mode | None = None
 
 
 @dataclass(frozen=True, slots=True)

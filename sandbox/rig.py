@@ -1,21 +1,27 @@
-"""A rig runs one program at a time to a verdict; a worker holds one per mode and keeps it fed."""
+"""A rig runs programs to verdicts, one after the other; a worker holds one per mode and keeps it fed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from sandbox import verdicts
+from sandbox.cell import wire
 from sandbox.cells import Cell
 from sandbox.model import Program, Verdict
+from sandbox.needs import Needs
 
 # What a cell may take beyond a sample's wall limit (fork, kill, tidy) before it is given up.
 GRACE_S = 10.0
+# The judge starts before the candidate and outlasts it, so that the candidate's wall limit is the one that counts.
+_JUDGE_LAG_S = 2.0
 
 
 class Trial(NamedTuple):
-    """One verdict; whether a loaded machine could have decided it, and whether the rig is to be thrown away."""
+    """One verdict, or None when the checks need shared mode after all; whether a loaded machine could have
+    decided it; and whether the rig is to be thrown away."""
 
-    verdict: Verdict
+    verdict: Verdict | None
     needs_quiet: bool
     retire: bool
 
@@ -42,10 +48,7 @@ class SharedRig:
         self._cell.send(verdicts.request_for(program, sequence, verdicts.shared_body(program)))
 
     def receive(self, program: Program, sequence: int) -> Trial:
-        response = self._cell.receive(program.limits.wall_s + GRACE_S)
-        if response.sequence != sequence:
-            raise EOFError(f"the cell answered {response.sequence} where {sequence} was asked")
-        oom = self._cell.ran_out_of_memory()
+        response, oom = _answer(self._cell, program, sequence)
         verdict = verdicts.verdict_of(program, response, oom=oom, mode="shared")
         return Trial(verdict, verdicts.needs_quiet(program.limits, response), bool(response.retire))
 
@@ -54,3 +57,39 @@ class SharedRig:
 
     def close(self) -> None:
         self._cell.close()
+
+
+class SplitRig:
+    """Two cells that share a channel: one judges, the other runs the candidate."""
+
+    def __init__(self, judge: Cell, candidate: Cell, needs_of: Callable[[Program], Needs]) -> None:
+        self._judge = judge
+        self._candidate = candidate
+        self._needs_of = needs_of
+
+    def send(self, program: Program, sequence: int) -> None:
+        for_judge, for_candidate = verdicts.split_bodies(program, self._needs_of(program))
+        self._judge.send(verdicts.request_for(program, sequence, for_judge, extra_wall_s=_JUDGE_LAG_S))
+        self._candidate.send(verdicts.request_for(program, sequence, for_candidate))
+
+    def receive(self, program: Program, sequence: int) -> Trial:
+        candidate, oom = _answer(self._candidate, program, sequence)
+        judge, judge_oom = _answer(self._judge, program, sequence)
+        verdict = verdicts.split_verdict(program, judge, candidate, judge_oom=judge_oom, oom=oom)
+        quiet = verdicts.needs_quiet(program.limits, candidate) or verdicts.needs_quiet(program.limits, judge)
+        return Trial(verdict, quiet, bool(judge.retire or candidate.retire))
+
+    def abort(self) -> None:
+        self._judge.abort()
+        self._candidate.abort()
+
+    def close(self) -> None:
+        self._judge.close()
+        self._candidate.close()
+
+
+def _answer(cell: Cell, program: Program, sequence: int) -> tuple[wire.Response, bool]:
+    response = cell.receive(program.limits.wall_s + GRACE_S)
+    if response.sequence != sequence:
+        raise EOFError(f"the cell answered {response.sequence} where {sequence} was asked")
+    return response, cell.ran_out_of_memory()

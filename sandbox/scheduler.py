@@ -235,7 +235,10 @@ class Worker:
         if trial.retire:
             self._requeue_all()
             self._drop_rigs()
-        if trial.needs_quiet and not job.quiet and not job.batch.cancelled:
+        if trial.verdict is None:
+            job.mode = "shared"
+            self._jobs.put(job)
+        elif trial.needs_quiet and not job.quiet and not job.batch.cancelled:
             job.quiet = True
             self._jobs.put(job)
         else:

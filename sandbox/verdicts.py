@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import signal
 from typing import Literal
 
 from sandbox.cell import wire
 from sandbox.model import Limits, Mode, Outcome, Program, Verdict
+from sandbox.needs import Needs
 
 # A sample is stopped a little past its CPU limit. One that ends by itself between these fractions of the limit is
 # judged again with nothing else running, so that a busy machine flips no verdict.
@@ -24,12 +27,12 @@ _BY_CODE = {
 }
 
 
-def request_for(program: Program, sequence: int, body: bytes) -> wire.Request:
+def request_for(program: Program, sequence: int, body: bytes, *, extra_wall_s: float = 0) -> wire.Request:
     limits = program.limits
     return wire.Request(
         sequence,
         round(limits.cpu_s * 1000 * CPU_STOP),
-        round(limits.wall_s * 1000),
+        round((limits.wall_s + extra_wall_s) * 1000),
         limits.memory_bytes,
         limits.output_bytes,
         limits.file_bytes,
@@ -109,3 +112,44 @@ def ending(status: int) -> str:
 
 def infra(program: Program, why: str, mode: Mode | Literal["shared"] = "shared") -> Verdict:
     return Verdict(program.id, Outcome.INFRA, why, 0, len(program.checks), mode=mode)
+
+
+def split_bodies(program: Program, needs: Needs) -> tuple[bytes, bytes]:
+    """What the judge cell gets, and what the candidate cell gets."""
+    judge = [needs.prelude, json.dumps(needs.names), *program.checks]
+    return wire.join([wire.encode_text(part) for part in judge]), wire.join(
+        [wire.encode_text(program.candidate)]
+    )
+
+
+def split_verdict(
+    program: Program, judge: wire.Response, candidate: wire.Response, *, judge_oom: bool, oom: bool
+) -> Verdict | None:
+    """The verdict from both cells of a pair; None when the checks turn out to need shared mode.
+
+    A limit that the candidate reached comes first, then one that the judge reached over its answers, then the
+    judge's word. CPU time and memory are the candidate's.
+    """
+    base = verdict_of(program, candidate, oom=oom, mode="split")
+    base = dataclasses.replace(
+        base,
+        checks_passed=min(judge.passed, len(program.checks)),
+        output=base.output + judge.output.decode("utf-8", "replace"),
+    )
+    if limit_reached(program.limits, candidate, oom=oom):
+        return base
+    over = limit_reached(program.limits, judge, oom=judge_oom)
+    if over:
+        return dataclasses.replace(
+            base, outcome=over[0], detail=f"while its answers were compared: {over[1]}"
+        )
+    if judge.code == wire.NEEDS_SHARED:
+        return None
+    detail = judge.detail.decode("utf-8", "replace")
+    if judge.code in _BY_CODE:
+        return dataclasses.replace(base, outcome=_BY_CODE[judge.code], detail=detail)
+    if judge.code == wire.CANDIDATE_GONE:
+        how = detail if candidate.reason == wire.HUNG_UP else ending(candidate.status)
+        return dataclasses.replace(base, outcome=Outcome.ERROR, detail=f"{how} before its checks were done")
+    how = f"the checks {ending(judge.status)} before they were done"
+    return dataclasses.replace(base, outcome=Outcome.ERROR, detail=how)

@@ -15,7 +15,7 @@ import signal
 import stat
 import time
 from collections.abc import Callable
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from sandbox.cell import wire
 from sandbox.cell.jail import SCRATCH
@@ -201,11 +201,3 @@ def read_report(pipe: int) -> bytes:
         return os.read(pipe, _REPORT_BYTES)
     except BlockingIOError:
         return b""
-
-
-def run_in_child(body: Callable[[], None]) -> NoReturn:
-    """Run `body` in the forked sample; whatever it does, no stack of the server's is unwound."""
-    try:
-        body()
-    finally:
-        os._exit(1)

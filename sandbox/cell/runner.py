@@ -14,6 +14,7 @@ from builtins import (  # noqa: UP029
     BaseException,
     MemoryError,
     SyntaxError,
+    bytes,
     compile,
     enumerate,
     exec,
@@ -43,8 +44,12 @@ def new_module() -> types.ModuleType:
     return module
 
 
-def run_source(source: bytes, filename: str, namespace: dict[str, Any]) -> None:
-    exec(compile(wire.decode_text(source), filename, "exec"), namespace)
+def compile_source(source: bytes, filename: str) -> types.CodeType:
+    return compile(wire.decode_text(source), filename, "exec")
+
+
+def run_source(source: bytes | types.CodeType, filename: str, namespace: dict[str, Any]) -> None:
+    exec(compile_source(source, filename) if isinstance(source, bytes) else source, namespace)
 
 
 def describe(error: BaseException, filename: str) -> str:
@@ -73,7 +78,7 @@ def code_of(error: BaseException, *, in_check: bool) -> int:
     return wire.ERROR
 
 
-def run_checks(checks: Sequence[bytes], namespace: dict[str, Any]) -> tuple[int, int, str]:
+def run_checks(checks: Sequence[bytes | types.CodeType], namespace: dict[str, Any]) -> tuple[int, int, str]:
     """Run every check. Returns the code and description of the first that did not pass, and how many passed."""
     code, passed, detail = wire.PASSED, 0, ""
     for number, check in enumerate(checks, 1):

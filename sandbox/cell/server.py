@@ -1,23 +1,51 @@
-"""The fork server's loop: take a request, fork a sample, watch it, tidy up, answer."""
+"""The fork server's loop: take a request, fork a sample, watch it, tidy up, answer.
+
+One cell plays one role. "shared" runs a candidate together with its checks. In split mode the "judge" makes a
+socket pair for each sample, keeps one end for its own sample and passes the other to the "candidate" cell over the
+descriptor the two share; they take the host's requests in the same order.
+"""
 
 from __future__ import annotations
 
 import os
+import socket
+import struct
 import time
+from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
-from sandbox.cell import fork, runner, wire
+from sandbox.cell import candidate, fork, judge, runner, wire
+
+Role = Literal["shared", "judge", "candidate"]
+Body = Callable[[], None]
+
+_SEQUENCE = struct.Struct("!I")
 
 
-def serve(desk: fork.Desk, incoming: int, outgoing: int) -> None:
+class PeerLostError(Exception):
+    """The other cell of the pair is gone or out of step; this one is of no use without it."""
+
+
+def serve(desk: fork.Desk, role: Role, incoming: int, outgoing: int, peer: int) -> None:
     """Answer requests until the host closes the channel."""
     read = partial(os.read, incoming)
+    link = socket.socket(fileno=peer) if peer >= 0 else None
+    checks = judge.Cache()
     while True:
         try:
             request = wire.read_request(read)
-        except EOFError:
+            if role == "shared":
+                response = _shared(desk, request)
+            elif link is None:
+                raise PeerLostError("a cell of a pair without its peer")
+            elif role == "judge":
+                response = _judge(desk, request, link, checks)
+            else:
+                response = _candidate(desk, request, link)
+        except (EOFError, PeerLostError):
             return
-        _send(outgoing, _run_shared(desk, request).pack())
+        _send(outgoing, response.pack())
 
 
 def _send(descriptor: int, data: bytes) -> None:
@@ -26,42 +54,86 @@ def _send(descriptor: int, data: bytes) -> None:
         sent += os.write(descriptor, data[sent:])
 
 
-def _run_shared(desk: fork.Desk, request: wire.Request) -> wire.Response:
+def _shared(desk: fork.Desk, request: wire.Request) -> wire.Response:
     token = os.urandom(16)
+    return _reported(desk, request, -1, token, lambda: runner.run_shared(request.body, token, fork.REPORT_FD))
+
+
+def _judge(desk: fork.Desk, request: wire.Request, peer: socket.socket, cache: judge.Cache) -> wire.Response:
+    ours, theirs = socket.socketpair()
+    try:
+        socket.send_fds(peer, [_SEQUENCE.pack(request.sequence)], [theirs.fileno()])
+    except OSError as error:
+        raise PeerLostError(str(error)) from error
+    finally:
+        theirs.close()
+    checks = cache.get(request.body)
+    token = os.urandom(16)
+    return _reported(desk, request, ours.detach(), token, lambda: judge.run(checks, token))
+
+
+def _candidate(desk: fork.Desk, request: wire.Request, peer: socket.socket) -> wire.Response:
+    message, descriptors, _, _ = socket.recv_fds(peer, _SEQUENCE.size, 1)
+    if message != _SEQUENCE.pack(request.sequence) or len(descriptors) != 1:
+        raise PeerLostError("the judge sent another sample's channel")
+    channel = descriptors[0]
+    started = time.monotonic()
+    pid = _fork(desk, request, -1, channel, lambda: candidate.run(request.body))
+    reason = desk.watch(pid, request, channel, started)
+    response = _response(desk, request, pid, reason, started)
+    os.close(channel)
+    return response
+
+
+def _reported(
+    desk: fork.Desk, request: wire.Request, channel: int, token: bytes, body: Body
+) -> wire.Response:
+    """Run a sample that reports over a pipe of its own; `channel`, if any, is closed here once it has it."""
     report_end, report = os.pipe()
     started = time.monotonic()
-    pid = os.fork()
-    if pid == 0:
-        fork.run_in_child(lambda: _shared_sample(desk, request, report, token))
+    pid = _fork(desk, request, report, channel, body)
     os.close(report)
+    if channel >= 0:
+        os.close(channel)
     reason = desk.watch(pid, request, -1, started)
-    usage = desk.reap(pid)
-    wall_us = round((time.monotonic() - started) * 1e6)
+    response = _response(desk, request, pid, reason, started)
     message = fork.read_report(report_end)
     os.close(report_end)
-    code, passed, detail = wire.NO_REPORT, 0, b""
-    if len(message) >= runner.REPORT.size:
-        seal, its_code, its_passed, size = runner.REPORT.unpack_from(message)
-        if seal == token:
-            code, passed, detail = its_code, its_passed, message[runner.REPORT.size :][:size]
+    if len(message) < runner.REPORT.size:
+        return response
+    seal, code, passed, size = runner.REPORT.unpack_from(message)
+    if seal != token:
+        return response
+    return response._replace(code=code, passed=passed, detail=message[runner.REPORT.size :][:size])
+
+
+def _fork(desk: fork.Desk, request: wire.Request, report: int, channel: int, body: Body) -> int:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            desk.dress(request, report, channel)
+            body()
+        finally:
+            os._exit(1)
+    return pid
+
+
+def _response(desk: fork.Desk, request: wire.Request, pid: int, reason: int, started: float) -> wire.Response:
+    usage = desk.reap(pid)
+    wall_us = round((time.monotonic() - started) * 1e6)
     written, shown = desk.collect_output()
     retire = 0 if desk.tidy() else 1
     return wire.Response(
         request.sequence,
         reason,
-        code,
+        wire.NO_REPORT,
         usage.status,
         usage.cpu_us,
         wall_us,
         usage.peak,
         written,
-        passed,
+        0,
         retire,
-        detail,
+        b"",
         shown,
     )
-
-
-def _shared_sample(desk: fork.Desk, request: wire.Request, report: int, token: bytes) -> None:
-    desk.dress(request, report, -1)
-    runner.run_shared(request.body, token, fork.REPORT_FD)

@@ -194,7 +194,7 @@ def _serve(spec: dict[str, Any], control: int, statm: int, memory: dict[str, str
         seccomp.install(seccomp.build())
     _settle()
     _say(control, _pieces(spec, version, memory, namespaces=True))
-    server.serve(desk, control, control)
+    server.serve(desk, spec["role"], control, control, int(spec["peer"]))
 
 
 def _preload(spec: dict[str, Any]) -> None:
@@ -269,4 +269,4 @@ def _serve_unconfined_root(spec: dict[str, Any], control: int) -> None:
         desk.restrict = restrict
     _settle()
     _say(control, _pieces(spec, version, {"missing": "no namespaces"}, namespaces=False))
-    server.serve(desk, incoming, control)
+    server.serve(desk, spec["role"], incoming, control, int(spec["peer"]))
