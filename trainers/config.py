@@ -29,7 +29,8 @@ class SftConfig(BaseModel):
     """Supervised fine-tuning of a LoRA adapter.
 
     `dtype` is the arithmetic of the forward pass: bf16 means autocast over fp32 weights; the adapter itself and its
-    optimiser state are always fp32. One step takes `batch_size` × `gradient_accumulation_steps` sequences.
+    optimiser state are always fp32. One step takes `batch_size` × `gradient_accumulation_steps` sequences;
+    `group_by_length` puts sequences of like length in one batch, which saves padding and shuffles less well.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,6 +53,7 @@ class SftConfig(BaseModel):
     # sequences
     max_length: Positive = 1024
     packing: bool = False
+    group_by_length: bool = False
     assistant_only_loss: bool = True
     # machine
     dtype: Literal["fp32", "bf16"] = "bf16"
@@ -82,6 +84,7 @@ def sft_arguments(config: SftConfig, output_dir: str, *, use_cpu: bool) -> dict[
         "max_steps": -1 if config.max_steps is None else config.max_steps,
         "max_length": config.max_length,
         "packing": config.packing,
+        "train_sampling_strategy": "group_by_length" if config.group_by_length else "random",
         "assistant_only_loss": config.assistant_only_loss,
         "bf16": config.dtype == "bf16",
         "gradient_checkpointing": config.gradient_checkpointing,

@@ -24,7 +24,6 @@ _LOGGERS = (
 # Read by these libraries when they are imported.
 _ENVIRONMENT = {
     "TRL_EXPERIMENTAL_SILENCE": "1",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "BITSANDBYTES_NOWELCOME": "1",
 }

@@ -24,6 +24,7 @@ from trainers.steplog import TrainingStep, append_step, keep_until, rss_bytes
 LOG = "train_log.jsonl"
 _CHECKPOINTS = "checkpoints"
 _INPUTS = "inputs.json"
+_EAGER_LENGTH = 1024
 
 OnStep = Callable[[TrainingStep], None]
 
@@ -71,8 +72,10 @@ def build_trainer(
 
     folder = str(model_folder(base))
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     use_cpu = not torch.cuda.is_available()
+    # On CPU, torch's fused attention spends more on its backward pass than plain matrices do at short lengths.
+    attention = "eager" if use_cpu and config.max_length <= _EAGER_LENGTH and not config.packing else "sdpa"
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention)
     trainer = SFTTrainer(
         model,
         args=TrlConfig(**sft_arguments(config, str(out / _CHECKPOINTS), use_cpu=use_cpu)),

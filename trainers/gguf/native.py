@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -110,6 +111,7 @@ class NativeContext:
         params.n_batch = params.n_ubatch = batch_tokens
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = False  # each sequence looks over its own keys only, not over everybody's
+        params.flash_attn_type = self._lib.LLAMA_FLASH_ATTN_TYPE_ENABLED
         params.no_perf = True
         self.pointer = self._lib.llama_init_from_model(model.pointer, params)
         if not self.pointer:
