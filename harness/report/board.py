@@ -112,7 +112,7 @@ def _name_cell(row: Row) -> str:
     recipe = row.recipe or row.kind
     return (
         f'<th scope="row" class="name" data-sort="{attribute(row.variant)}"><b>{escape(row.variant)}</b>'
-        f'<small class="recipe">{escape(recipe)}</small></th>'
+        f'<small class="recipe" title="{attribute(recipe)}">{escape(recipe)}</small></th>'
     )
 
 

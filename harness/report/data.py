@@ -33,6 +33,7 @@ _TEXT_COLUMNS = (
     "finish_reason",
     "mode",
     "outcome",
+    "seed",  # 64 bits, of which a JavaScript number keeps 53
 )
 
 

@@ -8,7 +8,7 @@
   const DATA = JSON.parse(document.getElementById("data").textContent);
   const OUTCOMES = ["pass", "fail", "error", "timeout", "memory", "output", "infra"];
   const LETTER = { pass: "", fail: "", error: "e", timeout: "t", memory: "m", output: "o", infra: "i" };
-  const TEXTS = new Set(["prompt", "completion", "program", "detail", "output", "rule", "finish_reason", "mode", "outcome"]);
+  const TEXTS = new Set(["prompt", "completion", "program", "detail", "output", "rule", "finish_reason", "mode", "outcome", "seed"]);
   const PAGE = 40;
   const MANY = 12; // with more samples a problem than this, unchosen variants show a count
 
@@ -28,6 +28,13 @@
     String(text).replace(UNPRINTABLE, (c) => `⟨U+${c.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
   /* A statement's `code` in backticks; no other markup is read. */
   const inline = (text) => visible(text).split("`").map((part, i) => (i % 2 ? el("code", {}, part) : part));
+  /* What a problem asks, in a line: its own words where it has any, else the docstring of the function asked for. */
+  function task(p) {
+    if (p.instruction && !p.instruction.includes(p.prompt.trim())) return p.instruction.trim().split("\n")[0];
+    const body = p.prompt.slice(Math.max(0, p.prompt.lastIndexOf(`def ${p.entry}(`)));
+    const doc = /("""|''')\s*([^]*?)\s*(?:\1|\n\s*\n|$)/.exec(body);
+    return doc && doc[2] ? doc[2].replace(/\s+/g, " ") : body.split("\n")[0];
+  }
   const plural = (n, word) => `${n.toLocaleString("en").replace(/,/g, "\u202f")} ${word}${n === 1 ? "" : "s"}`;
 
   /* ---------- the leaderboard's sorting ---------- */
@@ -246,7 +253,7 @@
     const rows = shown.map(({ place, rows }) => {
       const p = problems[place];
       return el("tr", {}, el("th", { scope: "row" }, visible(p.id)), withFamily ? el("td", { class: "quiet" }, visible(p.family)) : null,
-        el("td", { class: "task" }, ...inline((p.instruction || p.prompt).split("\n").find((l) => l.trim()) || "")),
+        el("td", { class: "task" }, ...inline(task(p))),
         ...DATA.variants.map((v) => el("td", {}, cells(v, place, v === state.variant ? new Set(rows) : null))));
     });
     list.replaceChildren(el("table", {}, el("thead", {}, head), el("tbody", {}, ...rows)), pager());
@@ -389,6 +396,13 @@
     if (!cards.length) return null;
     return el("div", {}, el("h3", {}, `Sample ${sample.index} of the other variants (marked: lines that differ)`), el("div", { class: "others" }, ...cards));
   }
+  /* The problem's own words; where those only wrap its code, the code. */
+  function statement(p) {
+    if (p.instruction && !p.instruction.includes(p.prompt.trim())) return el("p", { class: "statement" }, ...inline(p.instruction));
+    const shown = code(p.prompt);
+    shown.classList.add("statement");
+    return shown;
+  }
   function showSample() {
     const sample = state.sample;
     if (!sample) { if (dialog.open) dialog.close(); return; }
@@ -411,7 +425,7 @@
         step(-1, "← previous"), step(1, "next →"),
         el("button", { class: "button", type: "button", "data-by": "0", on: { click: () => dialog.close() } }, "close")),
       el("div", { class: "viewer-body" },
-        p.instruction ? el("p", { class: "statement" }, ...inline(p.instruction)) : el("pre", { class: "statement" }, visible(p.prompt)),
+        statement(p),
         el("div", { class: "tracks" }, ...tracks),
         el("p", { class: "ruling" }, el("b", { class: `t-${outcome}` }, outcome), visible(get(variant, row, "detail") ? `  ${get(variant, row, "detail")}` : "")),
         measures(variant, row),

@@ -83,7 +83,7 @@ def _sample(problem: Problem, index: int, passed: bool, rng: np.random.Generator
     return {
         "problem_id": problem.id,
         "index": index,
-        "seed": 1000 + index,
+        "seed": 392752651021014401 + index,
         "prompt": f"<|im_start|>user\n{problem.instruction}<|im_end|>\n<|im_start|>assistant\n",
         "completion": f"```python\n{problem.prompt}{body}```",
         "n_tokens": 24 + len(body) // 4,

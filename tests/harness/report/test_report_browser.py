@@ -13,6 +13,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -159,6 +160,9 @@ def test_sorting_filtering_and_opening(run: SyntheticRun, tmp_path: Path) -> Non
 def test_a_linked_sample_shows_what_the_data_says(run: SyntheticRun, tmp_path: Path) -> None:
     frame = run.samples["gguf-q8_0"]
     row = frame[frame.outcome == "fail"].iloc[3]
+    problem = run.problems[row.problem_id]
+    wrapped = next(iter(run.problems.values()))
+    run.problems[wrapped.id] = replace(wrapped, instruction=f"Write the body.\n{wrapped.prompt}")
     steps = """
       seen.title = $("dialog h2").textContent;
       seen.ruling = $("dialog .ruling").textContent;
@@ -166,12 +170,18 @@ def test_a_linked_sample_shows_what_the_data_says(run: SyntheticRun, tmp_path: P
       seen.others = $$("dialog .others h4").map((h) => h.textContent);
       seen.folded = $$("dialog details pre").map((p) => p.textContent);
       seen.variant = $("#filters select").value;
+      seen.seed = $("dialog .measures").textContent.split("seed ")[1];
+      seen.statement = $("dialog .statement").textContent;
+      $("dialog [data-by='0']").click();
+      set($("#filters select"), "base"); $("#filters input:checked").click(); $("#filters input:checked").click();
+      seen.task = $("#list .task:not(th)").textContent;
+      $("#list .cell").click();
+      seen.code = $("dialog pre.statement").textContent;
     """
     fragment = (
         "#variant=base&outcome=fail,timeout&" + link("gguf-q8_0", row.problem_id, int(row["index"]))[1:]
     )
     seen = drive(run, tmp_path, steps, fragment)
-    problem = run.problems[row.problem_id]
     assert seen["title"] == f"{problem.id}{problem.family} · gguf-q8_0 · sample {row['index']}"
     assert seen["ruling"] == f"fail  {row.detail}"
     assert seen["program"] == row.program.rstrip("\n")
@@ -183,6 +193,11 @@ def test_a_linked_sample_shows_what_the_data_says(run: SyntheticRun, tmp_path: P
     assert sorted(seen["others"]) == sorted(f"{v} {same[v].outcome}" for v in others)
     assert seen["folded"][:2] == [row.prompt, row.completion]
     assert seen["variant"] == "base"
+    assert seen["seed"] == str(row.seed)
+    assert seen["statement"] == problem.instruction.replace("`", "")
+    # A statement that only wraps the code is shown as the code, and told in the list by its docstring.
+    assert seen["task"] == "Return the sum of all values of xs, each times 2."
+    assert seen["code"] == wrapped.prompt.rstrip().replace("\n", "")
 
 
 def test_hostile_samples_do_nothing(run: SyntheticRun, tmp_path: Path) -> None:

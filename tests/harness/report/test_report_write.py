@@ -203,7 +203,7 @@ def test_the_terminal_prints_figures_and_reads_no_markup(run: SyntheticRun) -> N
 
 def test_every_figure_in_the_page_is_the_one_in_the_data(run: SyntheticRun, tmp_path: Path) -> None:
     page = written(run, tmp_path)
-    shown = dict(re.findall(r'data-sort="([\w.-]+)"><b>[^<]*</b><small class="recipe">.*?data-label="pass@1" '
+    shown = dict(re.findall(r'data-sort="([\w.-]+)"><b>[^<]*</b><small class="recipe"[^>]*>.*?data-label="pass@1" '
                             r'data-sort="([\d.]+)"', page))  # fmt: skip
     assert {k: float(v) for k, v in shown.items()} == {
         r["variant"]: r["pass@k"]["1"]["value"] for r in run.leaderboard["rows"]
