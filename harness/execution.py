@@ -27,6 +27,7 @@ def program_of(identity: str, problem: Problem, extraction: Extraction, limits: 
         checks=problem.checks,
         entry_point=problem.entry_point,
         limits=limits,
+        prelude=problem.prompt,
     )
 
 

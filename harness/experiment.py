@@ -62,7 +62,7 @@ class EngineTable(Table):
 
 class SandboxTable(Table):
     backend: Literal["embedded", "docker"] = "embedded"
-    mode: Literal["split", "shared"] = "shared"
+    mode: Literal["split", "shared"] = "split"
     workers: int = Field(default=0, ge=0, description="0: one per core")
     cpu_s: float = Field(default=5.0, gt=0)
     wall_s: float = Field(default=20.0, gt=0)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from importlib.resources import files
 from pathlib import Path
 
-import trainers.pocket
 from harness.errors import BadInputError, MissingToolError
 from trainers.artifact import Artifact, identify
 from trainers.errors import TrainersError
 
 POCKET = "pocket"
+POCKET_FOLDER = Path(str(files("trainers.pocket"))) / "model"
 HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(@[\w./-]+)?$")
 
 
@@ -21,7 +22,7 @@ def resolve_model(name: str) -> Artifact:
     """
     try:
         if name == POCKET:
-            return identify(trainers.pocket.MODEL)
+            return identify(POCKET_FOLDER)
         if Path(name).exists():
             return identify(Path(name).resolve())
         if HUB_ID.match(name):

@@ -32,7 +32,7 @@ def evaluate(
         str | None, typer.Option("--split", help="train, dev or test, where the suite has them.")
     ] = None,
     backend: Annotated[str, typer.Option("--backend", help="embedded or docker.")] = "embedded",
-    mode: Annotated[str, typer.Option("--mode", help="split or shared.")] = "shared",
+    mode: Annotated[str, typer.Option("--mode", help="split or shared.")] = "split",
     workers: Annotated[int, typer.Option("--workers", help="Programs at a time; 0 is one per core.")] = 0,
     cpu_s: Annotated[float, typer.Option("--cpu-s", help="CPU seconds a program may use.")] = 5.0,
     memory_mb: Annotated[int, typer.Option("--memory-mb", help="MiB of memory a program may use.")] = 1024,
