@@ -32,7 +32,7 @@
   function task(p) {
     if (p.instruction && !p.instruction.includes(p.prompt.trim())) return p.instruction.trim().split("\n")[0];
     const body = p.prompt.slice(Math.max(0, p.prompt.lastIndexOf(`def ${p.entry}(`)));
-    const doc = /("""|''')\s*([^]*?)\s*(?:\1|\n\s*\n|$)/.exec(body);
+    const doc = /("""|''')\s*([^]*?)\s*(?:\1|\n\s*\n|>>>|$)/.exec(body);
     return doc && doc[2] ? doc[2].replace(/\s+/g, " ") : body.split("\n")[0];
   }
   const plural = (n, word) => `${n.toLocaleString("en").replace(/,/g, "\u202f")} ${word}${n === 1 ? "" : "s"}`;
@@ -432,7 +432,7 @@
         el("div", { class: "pair" },
           el("div", {}, el("h3", {}, "Program"), program ? code(program, { given: givenLines(p, program, completion) }) : el("p", { class: "quiet" }, "nothing was extracted")),
           el("div", {}, el("h3", {}, "Its output"), plain(get(variant, row, "output")) || el("p", { class: "quiet" }, "none"),
-            el("h3", {}, "Checks"), p.checks ? code(p.checks) : el("p", { class: "quiet" }, "none"))),
+            el("h3", {}, "Checks"), p.checks ? code(p.checks.replace(/^\n+/, "")) : el("p", { class: "quiet" }, "none"))),
         otherVariants(sample, program),
         fold("Prompt as the model got it", plain(get(variant, row, "prompt"))),
         fold("Completion as the model gave it", plain(completion)),
