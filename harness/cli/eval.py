@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import sys
-from collections import Counter
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from harness.cli.app import AllowWeak, Json, Quiet, app, print_json
-
-if TYPE_CHECKING:
-    from harness.evaluation import Evaluation
-
-SHOWN_FAULTS = 5
+from harness.cli.app import AllowWeak, Json, Quiet, app
+from harness.cli.run import Results
 
 
 @app.command(name="eval")
 def evaluate(
+    model: Annotated[
+        str | None, typer.Argument(help="A model to evaluate: pocket, a folder, a .gguf file or a hub id.")
+    ] = None,
     samples: Annotated[
-        Path, typer.Option("--samples", help="JSON Lines: task_id and completion, solution or reply.")
-    ],
+        Path | None,
+        typer.Option("--samples", help="Or samples: JSON Lines of completion, solution or reply."),
+    ] = None,
     suite: Annotated[
         str, typer.Option("--suite", help="humaneval, pocket, jsonl, or a plugin's.")
     ] = "humaneval",
@@ -31,6 +30,22 @@ def evaluate(
     split: Annotated[
         str | None, typer.Option("--split", help="train, dev or test, where the suite has them.")
     ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", help="Only the first problems.")] = None,
+    n: Annotated[
+        int | None, typer.Option("--n", help="Of a model: samples a problem; 1 where not given.")
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option("--temperature", help="Of a model: 0 is greedy, the value where not given."),
+    ] = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option("--max-new-tokens", help="Of a model: length of a completion; 512 at most.")
+    ] = None,
+    style: Annotated[
+        str | None, typer.Option("--style", help="Of a model: chat or completion; chat where not given.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of a model: seed of the samples; 0.")] = None,
+    results: Results = Path("results/runs"),
     backend: Annotated[str, typer.Option("--backend", help="embedded or docker.")] = "embedded",
     mode: Annotated[str, typer.Option("--mode", help="split or shared.")] = "split",
     workers: Annotated[int, typer.Option("--workers", help="Programs at a time; 0 is one per core.")] = 0,
@@ -43,50 +58,77 @@ def evaluate(
     quiet: Quiet = False,
     allow_weak: AllowWeak = False,
 ) -> None:
-    """Score a samples file. Verdicts are written beside it, in FILE_results.jsonl, in input order."""
+    """Score a model on a suite, or a samples file (verdicts beside it, in FILE_results.jsonl, in input order)."""
+    from harness.errors import BadInputError
+    from harness.experiment import SandboxTable, SuiteTable
+
+    sandbox = table(
+        SandboxTable,
+        backend=backend,
+        mode=mode,
+        workers=workers,
+        cpu_s=cpu_s,
+        wall_s=max(20.0, 4 * cpu_s),
+        memory_mb=memory_mb,
+    )
+    problems = table(SuiteTable, name=suite, path=suite_path, split=split, limit=limit)
+    sampling = {
+        "samples": n,
+        "temperature": temperature,
+        "max_new_tokens": max_new_tokens,
+        "style": style,
+    }
+    if (model is None) == (samples is None):
+        raise BadInputError("give a MODEL to evaluate, or --samples FILE to score; one of the two")
+    if samples is not None:
+        idle = [
+            f"--{key.replace('_', '-')}"
+            for key, value in (sampling | {"seed": seed}).items()
+            if value is not None
+        ]
+        if idle:
+            raise BadInputError(
+                f"{', '.join(idle)}: these say how a model samples; --samples holds samples already"
+            )
+        from harness.cli.eval_file import evaluate_samples
+
+        evaluate_samples(
+            problems, samples, sandbox, parse_k(k), as_json=as_json, quiet=quiet, allow_weak=allow_weak
+        )
+        return
+    from harness.cli.run import conduct
+    from harness.experiment import Experiment
+
+    given = {key: value for key, value in sampling.items() if value is not None}
+    wanted = parse_k(k) or tuple(i for i in (1, 10, 100) if i <= (n or 1))
+    experiment = table(
+        Experiment,
+        name=slug(f"eval-{model}-{suite}"),
+        seed=seed or 0,
+        suite=problems,
+        sampling=given,
+        sandbox=sandbox,
+        score={"k": wanted, "reference": "model"},
+        variant=[{"name": "model", "model": model}],
+    )
+    conduct(experiment, results, as_json=as_json, quiet=quiet, allow_weak=allow_weak)
+
+
+def table(model: Any, **values: Any) -> Any:
+    """A checked configuration table from command line values."""
     from pydantic import ValidationError
 
     from harness.errors import BadInputError
-    from harness.evaluation import evaluate_file
-    from harness.experiment import SandboxTable, explain
-    from harness.progress import Progress
-    from suites import SuiteError, UnknownNameError, load_suite
+    from harness.experiment import explain
 
-    raw: dict[str, Any] = {
-        "backend": backend,
-        "mode": mode,
-        "workers": workers,
-        "cpu_s": cpu_s,
-        "wall_s": max(20.0, 4 * cpu_s),
-        "memory_mb": memory_mb,
-    }
     try:
-        table = SandboxTable.model_validate(raw)
-        problems = load_suite(suite, path=suite_path, split=split)
+        return model.model_validate(values)
     except ValidationError as error:
-        raise BadInputError(explain(error, SandboxTable)) from None
-    except (SuiteError, UnknownNameError) as error:
-        raise BadInputError(str(error)) from error
-    faults = Faults()
-    with Progress(enabled=not quiet).task("execute", unit="samples") as task:
-        result = evaluate_file(
-            problems,
-            samples,
-            table,
-            k=parse_k(k),
-            allow_weak=allow_weak,
-            on_progress=task.update,
-            on_malformed=faults.add,
-        )
-    faults.finish()
-    if as_json:
-        print_json(result.to_json())
-    else:
-        show(result)
-    if result.malformed:
-        raise typer.Exit(3)
-    if result.tally.outcomes["infra"]:
-        raise typer.Exit(2)
+        raise BadInputError(explain(error, model)) from None
+
+
+def slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-")[-64:].lstrip("-._")
 
 
 def parse_k(text: str) -> tuple[int, ...] | None:
@@ -101,46 +143,3 @@ def parse_k(text: str) -> tuple[int, ...] | None:
     if min(found) < 1:
         raise BadInputError(f"--k: k must be at least 1, got {min(found)}")
     return found
-
-
-class Faults:
-    """Says the first malformed lines at once and counts the rest."""
-
-    def __init__(self) -> None:
-        self.seen = 0
-
-    def add(self, message: str) -> None:
-        self.seen += 1
-        if self.seen <= SHOWN_FAULTS:
-            print(f"assay: left out: {message}", file=sys.stderr)
-
-    def finish(self) -> None:
-        if self.seen > SHOWN_FAULTS:
-            print(f"assay: and {self.seen - SHOWN_FAULTS} more malformed lines", file=sys.stderr)
-
-
-def show(result: Evaluation) -> None:
-    """A table for a person."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    problems, whole = len(result.tally.per_problem), len(result.suite.problems)
-    table = Table(title=f"{result.suite.name}: {problems} of {whole} problems", title_justify="left")
-    for column in ("", "value", "95 % interval", "method"):
-        table.add_column(column)
-    for k, estimate in result.scores.items():
-        interval = f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}"
-        table.add_row(f"pass@{k}", f"{100 * estimate.value:.1f} %", interval, estimate.method)
-    console.print(table)
-    outcomes: Counter[str] = result.tally.outcomes
-    console.print(
-        f"{sum(outcomes.values())} samples: " + ", ".join(f"{n} {name}" for name, n in outcomes.items() if n)
-    )
-    modes = ", ".join(f"{n} {mode}" for mode, n in result.tally.modes.items())
-    console.print(f"judged: {modes}; isolation: {result.isolation}; {result.seconds:.1f} s", soft_wrap=True)
-    if problems < whole:
-        console.print(
-            f"{whole - problems} problems have no sample: the score is over the {problems} that have one"
-        )
-    console.print(f"verdicts: {result.results}", soft_wrap=True)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli.app import AllowWeak, Json, Quiet, app, print_json
+
+if TYPE_CHECKING:
+    from harness.experiment import Experiment
 
 PLAIN_WIDTH = 140  # columns of a table that goes to a file or a pipe
 Results = Annotated[Path, typer.Option("--results", help="Where runs are kept.")]
@@ -23,9 +26,16 @@ def run(
     allow_weak: AllowWeak = False,
 ) -> None:
     """Do an experiment: train, merge, export, generate, execute, score, report. Resumes after a kill."""
+    from harness.experiment import find_experiment, load_experiment
+
+    checked = load_experiment(find_experiment(experiment))
+    conduct(checked, results, as_json=as_json, quiet=quiet, allow_weak=allow_weak)
+
+
+def conduct(experiment: Experiment, results: Path, *, as_json: bool, quiet: bool, allow_weak: bool) -> None:
+    """Plan, run, score and report, and print what came out."""
     from rich.console import Console
 
-    from harness.experiment import find_experiment, load_experiment
     from harness.leaderboard import build_leaderboard, load_tables
     from harness.plan import make_plan
     from harness.progress import Progress
@@ -33,7 +43,7 @@ def run(
     from harness.run import run as do
 
     progress = Progress(enabled=not quiet)
-    plan = make_plan(load_experiment(find_experiment(experiment)))
+    plan = make_plan(experiment)
     done = do(plan, results, progress, allow_weak=allow_weak)
     if not done.did:
         progress.say("every step was done before; the leaderboard is computed again from the samples on disk")
@@ -42,7 +52,11 @@ def run(
     write_report(done.folder, leaderboard, tables, plan.suite.by_id())
     if as_json:
         print_json({"run": str(done.folder), "rows": leaderboard["rows"]})
-        return
-    console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
-    console.print(render_terminal(leaderboard))
-    console.print(f"report: {done.folder / 'report.html'}", soft_wrap=True)
+    else:
+        console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
+        console.print(render_terminal(leaderboard))
+        console.print(f"report: {done.folder / 'report.html'}", soft_wrap=True)
+    unmeasured = sum(row["outcomes"]["infra"] for row in leaderboard["rows"])
+    if unmeasured:
+        progress.say(f"{unmeasured} samples could not be measured (infra); they are left out of every figure")
+        raise typer.Exit(2)
