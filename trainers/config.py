@@ -28,9 +28,10 @@ class LoraTable(BaseModel):
 class SftConfig(BaseModel):
     """Supervised fine-tuning of a LoRA adapter.
 
-    `dtype` is the arithmetic of the forward pass: bf16 means autocast over fp32 weights; the adapter itself and its
-    optimiser state are always fp32. One step takes `batch_size` × `gradient_accumulation_steps` sequences;
-    `group_by_length` puts sequences of like length in one batch, which saves padding and shuffles less well.
+    `dtype` is the arithmetic of the forward pass: bf16 means autocast over fp32 weights, auto is bf16 where the
+    device has it in hardware and fp32 elsewhere; the adapter itself and its optimiser state are always fp32. One step
+    takes `batch_size` × `gradient_accumulation_steps` sequences; `group_by_length` puts sequences of like length in one
+    batch, which saves padding and shuffles less well.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,7 +57,7 @@ class SftConfig(BaseModel):
     group_by_length: bool = False
     assistant_only_loss: bool = True
     # machine
-    dtype: Literal["fp32", "bf16"] = "bf16"
+    dtype: Literal["auto", "fp32", "bf16"] = "auto"
     gradient_checkpointing: bool = False
     # checkpoints, in steps
     save_steps: Positive = 50
@@ -66,8 +67,9 @@ class SftConfig(BaseModel):
 TrainConfig = SftConfig
 
 
-def sft_arguments(config: SftConfig, output_dir: str, *, use_cpu: bool) -> dict[str, Any]:
-    """Keyword arguments of trl.SFTConfig. What is not a choice of ours is fixed here, with its reason."""
+def sft_arguments(config: SftConfig, output_dir: str, *, use_cpu: bool, bf16: bool) -> dict[str, Any]:
+    """Keyword arguments of trl.SFTConfig; `bf16` is what `dtype` came to on this machine. What is no choice of the
+    user's is fixed here, with its reason."""
     return {
         "output_dir": output_dir,
         "seed": config.seed,
@@ -86,7 +88,7 @@ def sft_arguments(config: SftConfig, output_dir: str, *, use_cpu: bool) -> dict[
         "packing": config.packing,
         "train_sampling_strategy": "group_by_length" if config.group_by_length else "random",
         "assistant_only_loss": config.assistant_only_loss,
-        "bf16": config.dtype == "bf16",
+        "bf16": bf16,
         "gradient_checkpointing": config.gradient_checkpointing,
         "save_steps": config.save_steps,
         "save_total_limit": config.save_total_limit,

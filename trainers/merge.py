@@ -17,7 +17,7 @@ def merge_adapter(adapter: Artifact, out: Path) -> Artifact:
     export decides how many bits to keep.
     """
     if adapter.kind is not ArtifactKind.ADAPTER:
-        raise ArtifactError(f"only an adapter can be merged; {adapter.path} is a {adapter.kind}")
+        raise ArtifactError(f"only an adapter can be merged; {adapter.path} is of kind {adapter.kind}")
     base = model_folder(adapter)
     try:
         import torch

@@ -19,7 +19,7 @@ from trainers.config import SftConfig, lora_arguments, sft_arguments
 from trainers.data import Records
 from trainers.errors import MissingExtraError, TrainingError
 from trainers.quiet import quiet_libraries
-from trainers.steplog import TrainingStep, append_step, keep_until, rss_bytes
+from trainers.steplog import TrainingStep, append_step, keep_until, read_steps, rss_bytes
 
 LOG = "train_log.jsonl"
 _CHECKPOINTS = "checkpoints"
@@ -41,14 +41,14 @@ def train_sft(
     MissingExtraError.
     """
     if base.kind not in (ArtifactKind.BASE, ArtifactKind.MERGED):
-        raise TrainingError(f"SFT starts from a base or merged model; {base.path} is a {base.kind}")
+        raise TrainingError(f"SFT starts from a base or merged model; {base.path} is of kind {base.kind}")
     out.mkdir(parents=True, exist_ok=True)
     _claim(out, base, config, records)
     try:
         with quiet_libraries(), _seeded(config.seed):
-            trainer = build_trainer(base, config, records, out, on_step)
             checkpoint = _newest_checkpoint(out / _CHECKPOINTS)
             keep_until(out / LOG, 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2]))
+            trainer = build_trainer(base, config, records, out, on_step)
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
             steps = trainer.state.global_step
             trainer.model.save_pretrained(str(out))
@@ -76,9 +76,14 @@ def build_trainer(
     # On CPU, torch's fused attention spends more on its backward pass than plain matrices do at short lengths.
     attention = "eager" if use_cpu and config.max_length <= _EAGER_LENGTH and not config.packing else "sdpa"
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention)
+    _check_modules(model, config)
     trainer = SFTTrainer(
         model,
-        args=TrlConfig(**sft_arguments(config, str(out / _CHECKPOINTS), use_cpu=use_cpu)),
+        args=TrlConfig(
+            **sft_arguments(
+                config, str(out / _CHECKPOINTS), use_cpu=use_cpu, bf16=_resolve_dtype(config) == "bf16"
+            )
+        ),
         train_dataset=Dataset.from_list([{"messages": r.as_dicts()} for r in records.kept]),
         processing_class=tokenizer,
         peft_config=LoraConfig(**lora_arguments(config.lora)),
@@ -88,13 +93,44 @@ def build_trainer(
     return trainer
 
 
+def _check_modules(model: Any, config: SftConfig) -> None:
+    """PEFT takes a list of which one name fits and says nothing of the others; here each must fit."""
+    from torch.nn import Linear
+
+    linears = sorted(
+        {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, Linear)}
+    )
+    wanted = config.lora.target_modules
+    unknown = [] if wanted == "all-linear" else [name for name in wanted if name not in linears]
+    if unknown:
+        raise TrainingError(
+            f"lora.target_modules: this model has no linear layer {', '.join(map(repr, unknown))}; "
+            f"it has {', '.join(linears)}"
+        )
+
+
+def _resolve_dtype(config: SftConfig) -> str:
+    """fp32 or bf16. Where bf16 must be emulated it is several times slower than fp32."""
+    import torch
+
+    if config.dtype != "auto":
+        return config.dtype
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if torch.cpu.get_capabilities().get("avx512_bf16") else "fp32"
+
+
 def _step_callback(log: Path, on_step: OnStep | None) -> Any:
     from transformers import TrainerCallback
+
+    logged = read_steps(log)
 
     class StepLog(TrainerCallback):  # type: ignore[misc]  # the hook that transformers offers
         def __init__(self) -> None:
             self.began = time.monotonic()
-            self.tokens = 0
+            # TRL counts from 0 again in a resumed run; the log says what was read before.
+            self.before = logged[-1].tokens if logged else 0
+            self.tokens = self.before
 
         def on_step_begin(self, *_: Any, **__: Any) -> None:
             self.began = time.monotonic()
@@ -103,7 +139,7 @@ def _step_callback(log: Path, on_step: OnStep | None) -> Any:
             if "loss" not in logs:
                 return
             took_s = max(time.monotonic() - self.began, 1e-9)
-            tokens = int(logs.get("num_tokens", 0))
+            tokens = self.before + int(logs.get("num_tokens", 0))
             step = TrainingStep(
                 step=state.global_step,
                 total_steps=state.max_steps,
@@ -169,7 +205,7 @@ def _recipe(config: SftConfig, records: Records, steps: int) -> str:
     return (
         f"SFT with TRL: LoRA r={lora.r} alpha={lora.alpha:g} on {lora.target_modules}, {steps} steps of "
         f"{config.batch_size}x{config.gradient_accumulation_steps} chats, lr {config.learning_rate:g} "
-        f"{config.scheduler}, {config.dtype}, seed {config.seed}; {len(records.kept)} records "
+        f"{config.scheduler}, {_resolve_dtype(config)}, seed {config.seed}; {len(records.kept)} records "
         f"(sha256 {records.sha256[:12]})"
     )
 

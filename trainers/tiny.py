@@ -1,4 +1,4 @@
-"""A random Qwen2 with the pocket model's kind of tokenizer, made in a second: for trying the machinery where no weights are.
+"""A random Qwen2 with the pocket model's kind of tokenizer, made in a second: to try the machinery without weights.
 
 Its answers mean nothing; its files, shapes, tokenizer and chat template are of the real kind.
 """

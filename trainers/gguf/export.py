@@ -33,7 +33,7 @@ def export_gguf(model: Artifact, out_file: Path, quantize: str = "f16", *, threa
         raise ExportError(f"unknown GGUF quantisation {quantize!r}; known: {', '.join(QUANTIZATIONS)}")
     if model.kind not in (ArtifactKind.BASE, ArtifactKind.MERGED):
         what = "merge it first" if model.kind is ArtifactKind.ADAPTER else "it is GGUF already"
-        raise ExportError(f"{model.path} is a {model.kind}: {what}")
+        raise ExportError(f"{model.path} is of kind {model.kind}: {what}")
     out_file.parent.mkdir(parents=True, exist_ok=True)
     part, plain = (out_file.with_name(f"{out_file.name}.{end}") for end in ("part", "f32.part"))
     try:

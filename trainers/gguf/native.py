@@ -130,7 +130,11 @@ class NativeContext:
         self._wanted = view(self._batch.logits, (batch_tokens,))
 
     def decode(
-        self, tokens: list[int], positions: list[int], sequences: list[int], wanted: list[bool]
+        self,
+        tokens: Sequence[int],
+        positions: Sequence[int],
+        sequences: Sequence[int],
+        wanted: Sequence[bool],
     ) -> Any:
         """Feed tokens, each at a position of a sequence; the logits [wanted, vocabulary] of those wanted, as fp32.
 
