@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 import sysconfig
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,16 @@ def interpreter() -> str:
     return os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable)
 
 
+# sysconfig fills its tables without a lock: a second thread would find them half full.
+_sysconfig_lock = threading.Lock()
+
+
 def host_layout(packages: Sequence[str]) -> Layout:
+    with _sysconfig_lock:
+        return _host_layout(packages)
+
+
+def _host_layout(packages: Sequence[str]) -> Layout:
     executable = interpreter()
     folders = {
         sysconfig.get_path("stdlib"),

@@ -14,7 +14,7 @@ import select
 import signal
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from sandbox.cell import wire
@@ -24,6 +24,7 @@ from sandbox.cell.jail import SCRATCH
 # /dev/null there, so that everything it opens is numbered above them.
 REPORT_FD, CHANNEL_FD = 3, 4
 _FIRST_FREE_FD = 5
+_FIRST_SERVER_FD = 16
 _LARGEST_FD = 1 << 20
 _OPEN_FILES = 256
 _STACK_BYTES = 64 << 20
@@ -62,10 +63,11 @@ class Desk:
         os.dup2(self.null, 0)
         os.dup2(self.output, 1)
         os.dup2(self.output, 2)
-        if report >= 0:
-            os.dup2(report, REPORT_FD, inheritable=False)
-        if channel >= 0:
-            os.dup2(channel, CHANNEL_FD, inheritable=False)
+        for source, target in ((report, REPORT_FD), (channel, CHANNEL_FD)):
+            if source >= 0:
+                os.dup2(source, target, inheritable=False)
+            else:
+                os.close(target)
         os.closerange(_FIRST_FREE_FD, _LARGEST_FD)
         limit = resource.setrlimit
         seconds = request.cpu_ms // 1000 + 2
@@ -187,12 +189,29 @@ def _address_space_bytes(statm: int) -> int:
     return pages * resource.getpagesize()
 
 
+def park_descriptors(inherited: Sequence[int]) -> list[int]:
+    """Move what the host passed above the samples' own descriptors, and keep those taken. Gives the new numbers."""
+    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_SERVER_FD) if fd >= 0 else -1 for fd in inherited]
+    for fd in inherited:
+        if fd > 2:
+            os.close(fd)
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (REPORT_FD, CHANNEL_FD):
+        if fd != null:
+            os.dup2(null, fd, inheritable=False)
+    if null not in (REPORT_FD, CHANNEL_FD):
+        os.close(null)
+    return moved
+
+
 def limit_server() -> None:
     """The limits that every sample inherits unchanged."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
     resource.setrlimit(resource.RLIMIT_STACK, (_STACK_BYTES, _STACK_BYTES))
     resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
+    # A process 1 receives from its children only the signals that it has a handler for; Python has one for this.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def read_report(pipe: int) -> bytes:

@@ -47,7 +47,7 @@ def _say(control: int, message: dict[str, Any]) -> None:
 
 def main() -> None:
     spec = json.loads(sys.argv[1])
-    control = int(spec["control"])
+    control, spec["peer"] = fork.park_descriptors([int(spec["control"]), int(spec["peer"])])
     try:
         if spec["namespaces"]:
             _start_stub(spec, control)

@@ -1,0 +1,146 @@
+"""Run the attack corpus against a sandbox, a canary after each attack, and say what got through."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from sandbox.box import Sandbox
+from sandbox.corpus import Attack, Kind
+from sandbox.model import Mode, Outcome, Program, Verdict
+
+# What a sample can see of the one before it: its files, processes, descriptors, limits, signals, modules, state.
+_CANARY = """
+import builtins, fcntl, os, resource, signal, sys, threading
+def f(x): return x + 1
+def opened(n):
+    try: return os.fstat(n).st_mode
+    except OSError: return None
+umask = os.umask(0o77)
+try: child = os.waitpid(-1, os.WNOHANG)
+except ChildProcessError: child = None
+print(sorted(os.listdir(".")), umask, child, threading.active_count(), len(sys.modules), len(vars(builtins)))
+print([opened(n) for n in range(64)], os.lseek(1, 0, 1) == 0, fcntl.fcntl(1, fcntl.F_GETFL), os.fstat(1).st_size)
+print([resource.getrlimit(n) for n in range(16)], [str(signal.getsignal(n)) for n in range(1, 32)])
+print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())), sys.getrecursionlimit(), dict(os.environ))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of one attack."""
+
+    attack: Attack
+    verdict: Verdict
+    canary_same: bool
+
+    @property
+    def wrong_pass(self) -> bool:
+        return self.attack.kind != "control" and self.verdict.passed
+
+    @property
+    def undenied(self) -> bool:
+        return self.attack.must_be_denied and (
+            "ALLOWED" in self.verdict.output or "DENIED" not in self.verdict.output
+        )
+
+    @property
+    def unexpected(self) -> bool:
+        return self.verdict.outcome not in self.attack.expected
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: how many of a kind were run in a mode, and how many went wrong in which way."""
+
+    backend: str
+    mode: Mode
+    kind: Kind
+    run: int
+    wrong_passes: int
+    undenied: int
+    unexpected: int
+    canary_differences: int
+
+    @property
+    def good(self) -> bool:
+        """In shared mode a forgery that passes is the known weakness, which is stated; everything else is a fault."""
+        if self.kind == "forgery" and self.mode == "shared":
+            return not self.undenied and not self.canary_differences
+        return not (self.wrong_passes or self.undenied or self.unexpected or self.canary_differences)
+
+
+def attack_all(sandbox: Sandbox, attacks: Iterable[Attack], mode: Mode) -> Iterator[Finding]:
+    """Run each attack and then a canary in the same cell; `sandbox` must have one worker.
+
+    A canary differs when its verdict or anything it prints is not what a fresh cell's canary printed.
+    """
+    canary = Program("canary", _CANARY, ("assert f(1) == 2",), "f", mode=mode)
+    (clean,) = sandbox.run([canary])
+    for attack in attacks:
+        (verdict,) = sandbox.run([replace(attack.program, mode=mode)])
+        (after,) = sandbox.run([canary])
+        same = (after.outcome, after.output) == (
+            clean.outcome,
+            clean.output,
+        ) and clean.outcome is Outcome.PASS
+        yield Finding(attack, verdict, same)
+
+
+def run_corpus(
+    make_sandbox: Callable[[], Sandbox], attacks: Sequence[Attack], mode: Mode, *, parallel: int = 2
+) -> list[Finding]:
+    """Run `attacks` on `parallel` sandboxes of one worker each, made by `make_sandbox`; findings in their order."""
+    waiting = deque(enumerate(attacks))
+    found: dict[int, Finding] = {}
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with make_sandbox() as sandbox:
+                numbers: list[int] = []
+                for finding in attack_all(sandbox, _take(waiting, numbers), mode):
+                    found[numbers[-1]] = finding
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, name="sandbox-selfcheck") for _ in range(parallel)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return [found[number] for number in sorted(found)]
+
+
+def _take(waiting: deque[tuple[int, Attack]], numbers: list[int]) -> Iterator[Attack]:
+    while waiting:
+        try:
+            number, attack = waiting.popleft()
+        except IndexError:
+            return
+        numbers.append(number)
+        yield attack
+
+
+def summarise(backend: str, mode: Mode, findings: Iterable[Finding]) -> list[Row]:
+    found = list(findings)
+    rows = []
+    for kind in dict.fromkeys(finding.attack.kind for finding in found):
+        of_kind = [finding for finding in found if finding.attack.kind == kind]
+        rows.append(
+            Row(
+                backend,
+                mode,
+                kind,
+                len(of_kind),
+                sum(f.wrong_pass for f in of_kind),
+                sum(f.undenied for f in of_kind),
+                sum(f.unexpected for f in of_kind),
+                sum(not f.canary_same for f in of_kind),
+            )
+        )
+    return rows

@@ -1,0 +1,4 @@
+# expect: fail error timeout memory output
+# check: assert not f(1) != 2
+# limits: cpu_s=2 wall_s=6
+def f(x): return float("nan")

@@ -1,0 +1,5 @@
+# expect: fail error timeout memory output
+# check: assert f(1) == 2
+# limits: cpu_s=2 wall_s=6
+def f(x):
+    yield 2

@@ -1,0 +1,4 @@
+# expect: error fail
+# limits: cpu_s=1 wall_s=3
+import os
+def f(x): os._exit(0)

@@ -1,0 +1,3 @@
+# expect: timeout memory
+# limits: cpu_s=0.3 wall_s=1
+x = 3 ** 200_000_000

@@ -1,0 +1,3 @@
+# expect: error
+# -*- coding: no-such-codec -*-
+raise LookupError("codec")

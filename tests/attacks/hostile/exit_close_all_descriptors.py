@@ -1,0 +1,3 @@
+# expect: error
+import os
+os.closerange(0, 1024)

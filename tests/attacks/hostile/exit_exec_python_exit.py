@@ -1,0 +1,3 @@
+# expect: error
+import os, sys
+os.execv(sys.executable, [sys.executable, "-S", "-c", "pass"])

@@ -1,0 +1,3 @@
+# expect: error
+import builtins, sys
+getattr(builtins, "exit", sys.exit)(0)

@@ -1,0 +1,3 @@
+# expect: error
+import faulthandler
+faulthandler._sigsegv()

@@ -1,0 +1,2 @@
+# expect: error
+import no_such_module_at_all

@@ -1,0 +1,2 @@
+# expect: error
+x = "\0"; exec("\0")

@@ -1,0 +1,3 @@
+# expect: error
+import ctypes
+ctypes.string_at(0)

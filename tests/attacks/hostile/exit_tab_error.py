@@ -1,0 +1,4 @@
+# expect: error
+def f(x):
+	return 1
+        return 2

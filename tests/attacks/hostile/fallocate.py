@@ -1,0 +1,4 @@
+# expect: error
+# limits: cpu_s=1 wall_s=3
+import os
+os.posix_fallocate(os.open("/tmp/x", os.O_CREAT | os.O_RDWR), 0, 1 << 40)

@@ -1,0 +1,3 @@
+# expect: timeout
+# limits: cpu_s=0.3 wall_s=1
+sum(range(10**13))

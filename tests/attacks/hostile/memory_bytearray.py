@@ -1,0 +1,3 @@
+# expect: memory error timeout
+# limits: cpu_s=2 wall_s=4
+x = bytearray(4 << 30)

@@ -1,0 +1,8 @@
+# expect: error
+# denied: yes
+import ctypes, platform
+libc = ctypes.CDLL(None, use_errno=True)
+number = {"x86_64": 203, "aarch64": 122}[platform.machine()]
+result = libc.syscall(number, 1, 8, ctypes.byref(ctypes.c_uint64(1))) if number is not None else -1
+error = ctypes.get_errno() if number is not None else 38
+print("DENIED" if result < 0 and error in (1, 25, 38, 97) else f"ALLOWED {result} {error}")
