@@ -81,11 +81,9 @@ def evaluate(
     if (model is None) == (samples is None):
         raise BadInputError("give a MODEL to evaluate, or --samples FILE to score; one of the two")
     if samples is not None:
-        idle = [
-            f"--{key.replace('_', '-')}"
-            for key, value in (sampling | {"seed": seed}).items()
-            if value is not None
-        ]
+        flags = {"--n": n, "--temperature": temperature, "--style": style, "--seed": seed}
+        flags["--max-new-tokens"] = max_new_tokens
+        idle = [flag for flag, value in flags.items() if value is not None]
         if idle:
             raise BadInputError(
                 f"{', '.join(idle)}: these say how a model samples; --samples holds samples already"

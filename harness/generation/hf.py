@@ -12,7 +12,7 @@ from typing import Any
 from harness.errors import BadInputError, MissingToolError
 from harness.generation.batching import GenerationStats, run_batches
 from harness.generation.model import Request, Sample, Sampling
-from harness.generation.noise import Draws, choose_torch
+from harness.generation.noise import Draws, choose_numpy, choose_torch
 from harness.generation.pieces import token_pieces
 from harness.generation.slots import SlotCache
 from harness.generation.text import END_TOKENS
@@ -36,6 +36,8 @@ class TransformersGenerator:
         self._tokenizer, model = _load(artifact, device, dtype)
         self._engine: _TorchEngine | None = _TorchEngine(model, self._tokenizer)
         self.stats = GenerationStats()
+        weights = str(model.dtype).removeprefix("torch.")
+        self.backend = f"transformers, sdpa attention, {weights} on {model.device}"
 
     def render_chat(self, messages: list[dict[str, str]]) -> str:
         if self._tokenizer.chat_template is None:
@@ -72,6 +74,8 @@ def _load(artifact: Artifact, device: str, dtype: str) -> tuple[Any, Any]:
         ) from e
     if dtype not in _DTYPES:
         raise BadInputError(f"unknown dtype {dtype!r}; known: {', '.join(sorted(_DTYPES))}")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise MissingToolError(f"device {device!r} was asked for, but torch sees no CUDA device here")
     torch_dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}.get(dtype, "auto")
@@ -133,7 +137,7 @@ class _TorchEngine:
             at = [ends.index(lengths[i] - 1) for i in which]
             logits = out.logits[which, at].float()
             self._slots().append(cache, which, [lengths[i] for i in which])
-            return choose_torch(logits, draws, self._sampling)
+            return self._choose(logits, draws)
 
     def step(self, tokens: Sequence[int], draws: Draws) -> list[int]:
         import torch
@@ -150,13 +154,18 @@ class _TorchEngine:
                 use_cache=True,
             )
             cache.after_step()
-            return choose_torch(out.logits[:, -1].float(), draws, self._sampling)
+            return self._choose(out.logits[:, -1].float(), draws)
 
     def remove(self, row: int) -> None:
         import torch
 
         with torch.inference_mode():
             self._slots().remove(row)
+
+    def _choose(self, logits: Any, draws: Draws) -> list[int]:
+        if logits.device.type == "cpu":  # numpy's 64-bit integers are twice as fast here, and the same
+            return choose_numpy(logits.numpy(), draws, self._sampling)
+        return choose_torch(logits, draws, self._sampling)
 
     def _slots(self) -> SlotCache:
         assert self._cache is not None, "begin() comes first"
