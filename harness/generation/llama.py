@@ -14,7 +14,7 @@ from harness.generation.noise import Draws, choose_numpy
 from harness.generation.text import END_TOKENS
 from trainers.artifact import Artifact
 from trainers.errors import MissingExtraError
-from trainers.gguf.native import NativeContext, NativeModel
+from trainers.gguf.native import NativeContext, NativeModel, llama_cpp
 
 _BATCH_TOKENS = 512  # of one decode call; longer prompts are read in pieces
 _MAX_ROWS = 256  # llama.cpp's LLAMA_MAX_SEQ
@@ -23,17 +23,17 @@ _MAX_ROWS = 256  # llama.cpp's LLAMA_MAX_SEQ
 class LlamaGenerator:
     """A GGUF file behind the Generator protocol."""
 
-    def __init__(
-        self, artifact: Artifact, *, batch_size: int, threads: int | None, gpu: bool = False
-    ) -> None:
+    def __init__(self, artifact: Artifact, *, batch_size: int, threads: int | None, device: str) -> None:
         try:
-            model = NativeModel(artifact.path, gpu_layers=-1 if gpu else 0)
+            offload = _offloads(device)
+            model = NativeModel(artifact.path, gpu_layers=-1 if offload else 0)
         except MissingExtraError as e:
             raise MissingToolError(str(e)) from e
         self._batch_size = min(batch_size, _MAX_ROWS)
         self._engine: _LlamaEngine | None = _LlamaEngine(model, threads or len(os.sched_getaffinity(0)))
         self._template = model.metadata("tokenizer.chat_template")
         self.stats = GenerationStats()
+        self.backend = f"llama.cpp, flash attention, F16 cache on {'GPU' if offload else 'CPU'}"
 
     def render_chat(self, messages: list[dict[str, str]]) -> str:
         if self._template is None:
@@ -156,14 +156,24 @@ class _LlamaEngine:
         return np.stack(found)
 
 
-def _end_ids(model: NativeModel) -> frozenset[int]:
-    import llama_cpp
+def _offloads(device: str) -> bool:
+    """Whether layers go to a GPU. MissingToolError where one is asked for that this build cannot use."""
+    able = bool(llama_cpp().llama_supports_gpu_offload())
+    if device.startswith("cuda") and not able:
+        raise MissingToolError(
+            f"device {device!r} was asked for, but this build of llama-cpp-python runs on the CPU only; rebuild it "
+            "with CMAKE_ARGS=-DGGML_CUDA=on, or ask for device 'auto' or 'cpu'"
+        )
+    return able and device != "cpu"
 
+
+def _end_ids(model: NativeModel) -> frozenset[int]:
+    lib = llama_cpp()
     return frozenset(
         i
         for i in range(model.n_vocab)
-        if llama_cpp.llama_vocab_is_eog(model.vocab, i)
-        or (llama_cpp.llama_vocab_is_control(model.vocab, i) and model.token_text(i) in END_TOKENS)
+        if lib.llama_vocab_is_eog(model.vocab, i)
+        or (lib.llama_vocab_is_control(model.vocab, i) and model.token_text(i) in END_TOKENS)
     )
 
 

@@ -11,9 +11,10 @@ from trainers.artifact import Artifact, ArtifactKind
 
 
 class MeasuredGenerator(Generator, Protocol):
-    """A generator that says what it has done so far."""
+    """A generator that says what it has done so far, and by which path: library, attention, arithmetic, device."""
 
     stats: GenerationStats
+    backend: str
 
 
 def load_generator(
@@ -27,7 +28,8 @@ def load_generator(
     """Load a model to generate with; close it when done.
 
     `batch_size` samples are decoded at once. `threads` are CPU threads (None: the library's default). `device` is
-    "cpu" or "cuda"; `dtype` is fp32, bf16, fp16 or auto, the one the weights are stored in (a GGUF file has its own).
+    "cpu", "cuda" or "auto", which is CUDA where torch, or the build of llama.cpp, can use it; `dtype` is fp32, bf16,
+    fp16 or auto, the one the weights are stored in (a GGUF file has its own).
     Raises BadInputError and MissingToolError.
     """
     if batch_size < 1:
@@ -39,7 +41,7 @@ def load_generator(
             raise BadInputError(
                 f"a GGUF file's weights have their own type; dtype {dtype!r} cannot be asked for"
             )
-        return LlamaGenerator(artifact, batch_size=batch_size, threads=threads, gpu=device.startswith("cuda"))
+        return LlamaGenerator(artifact, batch_size=batch_size, threads=threads, device=device)
     from harness.generation.hf import TransformersGenerator
 
     return TransformersGenerator(artifact, batch_size=batch_size, threads=threads, device=device, dtype=dtype)

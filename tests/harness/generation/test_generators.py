@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ from trainers.pocket.pretrain import FOLDER
 
 pytestmark = [pytest.mark.train, pytest.mark.gguf]
 
+ROOT = Path(__file__).parents[3]
 POCKET = FOLDER / "model"
 GREEDY, SAMPLED = Sampling(max_new_tokens=40), Sampling(temperature=0.8, top_p=0.95, max_new_tokens=40)
 Answers = dict[tuple[str, int], Sample]
@@ -156,6 +159,37 @@ def test_what_this_machine_or_model_cannot_do(variants: dict[str, Artifact]) -> 
     if not torch.cuda.is_available():
         with pytest.raises(MissingToolError, match="no CUDA device"):
             load_generator(variants["base"], device="cuda")
+        with pytest.raises(MissingToolError, match="runs on the CPU only"):
+            load_generator(variants["f16"], device="cuda")
+
+
+def test_the_path_taken_is_told(variants: dict[str, Artifact]) -> None:
+    import torch
+
+    where = "cuda:0" if torch.cuda.is_available() else "cpu"
+    expected = {
+        "merged": f"transformers, sdpa attention, bfloat16 on {where}",
+        "f16": "llama.cpp, flash attention",
+    }
+    for kind, dtype in (("merged", "bf16"), ("f16", "auto")):
+        generator = load_generator(variants[kind], threads=1, device="auto", dtype=dtype)
+        assert generator.backend.startswith(expected[kind])
+        generator.close()
+
+
+def test_nothing_is_printed(variants: dict[str, Artifact]) -> None:
+    """In a fresh interpreter, where the libraries are imported for the first time."""
+    code = f"""
+from pathlib import Path
+from harness.generation import Request, Sampling, load_generator
+from trainers import identify
+for path in ({str(variants["adapter"].path)!r}, {str(variants["q8_0"].path)!r}):
+    generator = load_generator(identify(Path(path)), threads=1)
+    assert len(list(generator.generate([Request("p", 0, "x", 0)], Sampling(max_new_tokens=2)))) == 1
+    generator.close()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_long_prompts_are_read_in_pieces(variants: dict[str, Artifact], tmp_path: Path) -> None:
