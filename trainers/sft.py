@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers import TRAINERS
-from trainers.artifact import Artifact, ArtifactKind, describe, model_folder
+from trainers.artifact import Artifact, ArtifactKind, describe, identify, model_folder, record_path
 from trainers.config import SftConfig, lora_arguments, sft_arguments
 from trainers.data import Records
 from trainers.errors import MissingExtraError, TrainingError
@@ -44,19 +44,23 @@ def train_sft(
         raise TrainingError(f"SFT starts from a base or merged model; {base.path} is of kind {base.kind}")
     out.mkdir(parents=True, exist_ok=True)
     _claim(out, base, config, records)
+    if record_path(out).is_file():  # done already, by a run that was killed behind it
+        shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)
+        return identify(out, base=base)
     try:
         with quiet_libraries(), _seeded(config.seed):
             checkpoint = _newest_checkpoint(out / _CHECKPOINTS)
             keep_until(out / LOG, 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2]))
             trainer = build_trainer(base, config, records, out, on_step)
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-            steps = trainer.state.global_step
+            recipe = _recipe(config, records, trainer)
             trainer.model.save_pretrained(str(out))
             trainer.processing_class.save_pretrained(str(out))
     except ImportError as e:
         raise MissingExtraError(e.name or "a training package", "train") from e
+    adapter = describe(ArtifactKind.ADAPTER, out, base, recipe)
     shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)
-    return describe(ArtifactKind.ADAPTER, out, base, _recipe(config, records, steps))
+    return adapter
 
 
 def build_trainer(
@@ -89,6 +93,8 @@ def build_trainer(
         peft_config=LoraConfig(**lora_arguments(config.lora)),
         callbacks=[_step_callback(out / LOG, on_step)],
     )
+    if len(trainer.train_dataset) == 0:
+        raise TrainingError(f"no chat has an answer within max_length={config.max_length} tokens; raise it")
     trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is for results
     return trainer
 
@@ -102,6 +108,10 @@ def _check_modules(model: Any, config: SftConfig) -> None:
     )
     wanted = config.lora.target_modules
     unknown = [] if wanted == "all-linear" else [name for name in wanted if name not in linears]
+    if "lm_head" in wanted and model.config.get_text_config().tie_word_embeddings:
+        raise TrainingError(
+            "lora.target_modules: this model's lm_head is its embedding (tied); a merge would change both, so leave it out"
+        )
     if unknown:
         raise TrainingError(
             f"lora.target_modules: this model has no linear layer {', '.join(map(repr, unknown))}; "
@@ -184,7 +194,7 @@ def _claim(out: Path, base: Artifact, config: SftConfig, records: Records) -> No
 
 
 def _newest_checkpoint(folder: Path) -> Path | None:
-    """The last checkpoint that is whole: transformers writes trainer_state.json near the end of one."""
+    """The last checkpoint that is whole; one that a kill cut short is removed."""
     found = [(int(p.name.rpartition("-")[2]), p) for p in folder.glob("checkpoint-*")]
     for _, path in sorted(found, reverse=True):
         needed = (
@@ -194,20 +204,39 @@ def _newest_checkpoint(folder: Path) -> Path | None:
             "rng_state.pth",
             "trainer_state.json",
         )
-        if all((path / name).is_file() for name in needed):
+        if all((path / name).is_file() for name in needed) and _is_json(path / "trainer_state.json"):
             return path
         shutil.rmtree(path)
     return None
 
 
-def _recipe(config: SftConfig, records: Records, steps: int) -> str:
-    lora = config.lora
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return True
+
+
+def _recipe(config: SftConfig, records: Records, trainer: Any) -> str:
+    lora, steps = config.lora, trainer.state.global_step
+    cut = _longer_than(config.max_length, records, trainer)
     return (
         f"SFT with TRL: LoRA r={lora.r} alpha={lora.alpha:g} on {lora.target_modules}, {steps} steps of "
         f"{config.batch_size}x{config.gradient_accumulation_steps} chats, lr {config.learning_rate:g} "
         f"{config.scheduler}, {_resolve_dtype(config)}, seed {config.seed}; {len(records.kept)} records "
         f"(sha256 {records.sha256[:12]})"
+        + (f", {cut} of them longer than {config.max_length} tokens" if cut else "")
     )
+
+
+def _longer_than(max_length: int, records: Records, trainer: Any) -> int:
+    """How many chats TRL has cut (or dropped, where the cut left no answer): it says so to nobody."""
+    template = trainer.chat_template  # None: the tokenizer's own
+    chats = [r.as_dicts() for r in records.kept]
+    tokenizer = trainer.processing_class
+    texts = tokenizer.apply_chat_template(chats, tokenize=False, chat_template=template)
+    return sum(len(ids) > max_length for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
 
 
 @contextmanager

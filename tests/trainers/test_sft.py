@@ -7,6 +7,7 @@ import random
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -145,8 +146,8 @@ def test_a_killed_run_goes_on_to_the_same_adapter(
     newest = tmp_path / "out" / "checkpoints" / "checkpoint-4"
     assert newest.is_dir()
     half_written = newest.with_name("checkpoint-6")
-    half_written.mkdir()
-    (half_written / "trainer_state.json").write_text("{")
+    shutil.copytree(newest, half_written)
+    (half_written / "trainer_state.json").write_text('{"best_global')
     seen: list[int] = []
     resumed = train_sft(tiny, config, chats, tmp_path / "out", lambda s: seen.append(s.step))
     assert seen == [5, 6]
@@ -155,6 +156,7 @@ def test_a_killed_run_goes_on_to_the_same_adapter(
         (s.step, s.loss, s.learning_rate, s.tokens) for s in whole
     ]
     assert resumed.sha256 == adapter.sha256
+    assert train_sft(tiny, config, chats, tmp_path / "out", kill) == resumed, "what is done is not done again"
 
 
 def test_the_seed_decides(
@@ -167,6 +169,40 @@ def test_the_seed_decides(
     assert random.random() == expected_draw, "the caller's generator is not ours to advance"
     assert again.sha256 == adapter.sha256
     assert other.sha256 != adapter.sha256
+
+
+def test_chats_that_were_cut_are_counted(
+    tiny: Artifact, chats: Records, small_config: Make, tmp_path: Path
+) -> None:
+    """Held against lengths counted here."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(tiny.path))
+    texts = tokenizer.apply_chat_template([r.as_dicts() for r in chats.kept], tokenize=False)
+    lengths = [len(ids) for ids in tokenizer(texts)["input_ids"]]
+    limit = max(lengths) - 1
+    cut = sum(n > limit for n in lengths)
+    made = train_sft(tiny, small_config(max_length=limit, max_steps=1), chats, tmp_path / "out")
+    assert made.recipe.endswith(f", {cut} of them longer than {limit} tokens")
+    with pytest.raises(TrainingError, match="within max_length=3 tokens"):
+        train_sft(tiny, small_config(max_length=3), chats, tmp_path / "none")
+
+
+def test_packed_chats_do_not_see_each_other(
+    tiny: Artifact, chats: Records, small_config: Make, tmp_path: Path
+) -> None:
+    """The logits of each chat in a packed batch are those of the chat alone."""
+    import torch
+
+    trainer = build_trainer(tiny, small_config(packing=True), chats, tmp_path)
+    batch = next(iter(trainer.get_train_dataloader()))
+    starts = [*(batch["position_ids"][0] == 0).nonzero()[:, 0].tolist(), batch["input_ids"].shape[1]]
+    assert len(starts) > 8
+    with torch.inference_mode():
+        packed = trainer.model(**{k: v for k, v in batch.items() if k != "labels"}, use_cache=False).logits[0]
+        for begin, end in pairwise(starts):
+            alone = trainer.model(input_ids=batch["input_ids"][:, begin:end]).logits[0]
+            torch.testing.assert_close(packed[begin:end], alone, rtol=1e-4, atol=1e-4)
 
 
 def test_a_folder_begun_with_other_inputs_is_refused(
@@ -219,6 +255,13 @@ def test_an_unknown_module_is_an_error_that_lists_the_models_own(
         TrainingError, match=r"w_proj.*down_proj, gate_proj, k_proj, lm_head, o_proj, q_proj, up_proj, v_proj"
     ):
         train_sft(tiny, config, chats, tmp_path / "out")
+
+
+def test_a_tied_head_is_not_adapted(
+    tied: Artifact, chats: Records, small_config: Make, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match="tied"):
+        train_sft(tied, small_config(lora={"target_modules": ["q_proj", "lm_head"]}), chats, tmp_path / "out")
 
 
 def test_the_log_is_plain_json_lines(adapter: Artifact) -> None:
