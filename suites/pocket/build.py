@@ -1,0 +1,65 @@
+"""Builds the pocket suite's data: `python -m suites.pocket.build` rewrites `data/` (a test compares the two).
+
+The data is kept in the repository so that loading costs nothing and the problems stand still: a change of a
+generator shows up as a change of the data, never as a silent change of what was asked.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from suites.model import Problem
+from suites.pocket.checks import UnusableTaskError, build_checks
+from suites.pocket.problems import Split, Task, tasks
+
+DATA = Path(__file__).parent / "data"
+SIZE = 400
+SEED = 0
+FROZEN: tuple[Split, ...] = ("dev", "test")
+
+
+def problem(task: Task, problem_id: str) -> Problem:
+    """`task` with its checks. Raises UnusableTaskError where no checks could tell right from wrong."""
+    return Problem(
+        id=problem_id,
+        prompt=task.prompt,
+        entry_point=task.name,
+        checks=build_checks(task),
+        canonical_solution=task.body(),
+        instruction=task.instruction,
+        family=task.family,
+    )
+
+
+def make(split: Split, size: int = SIZE) -> list[Problem]:
+    """The first `size` usable problems of a split, from a fixed seed, the same on every machine."""
+    found: list[Problem] = []
+    for task in tasks(split, SEED):
+        if len(found) == size:
+            break
+        try:
+            found.append(problem(task, f"pocket-{split}/{len(found)}"))
+        except UnusableTaskError:
+            continue
+    return found
+
+
+def to_jsonl(problems: list[Problem]) -> bytes:
+    return "".join(json.dumps(asdict(p), ensure_ascii=False) + "\n" for p in problems).encode()
+
+
+def file_of(split: Split) -> Path:
+    return DATA / f"{split}.jsonl.gz"
+
+
+def main() -> None:
+    DATA.mkdir(exist_ok=True)
+    for split in FROZEN:
+        file_of(split).write_bytes(gzip.compress(to_jsonl(make(split)), mtime=0))
+
+
+if __name__ == "__main__":
+    main()
