@@ -110,7 +110,8 @@ def _check_modules(model: Any, config: SftConfig) -> None:
     unknown = [] if wanted == "all-linear" else [name for name in wanted if name not in linears]
     if "lm_head" in wanted and model.config.get_text_config().tie_word_embeddings:
         raise TrainingError(
-            "lora.target_modules: this model's lm_head is its embedding (tied); a merge would change both, so leave it out"
+            "lora.target_modules: this model's lm_head is tied to its embedding and a merge would change both; "
+            "leave lm_head out"
         )
     if unknown:
         raise TrainingError(
