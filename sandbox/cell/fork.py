@@ -6,7 +6,6 @@ sample left behind. Where it is not, samples may not fork at all and killing the
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import resource
@@ -49,17 +48,19 @@ class Desk:
         self._control = control
         self._poller = select.poll()
         self._poller.register(control, 0)  # hang-up and error only
-        self.restrict: Callable[[], None] | None = (
-            None  # set where each sample has to be restricted by itself
-        )
+        # Set where each sample has to be restricted by itself.
+        self.restrict: Callable[[], None] | None = None
         self._scratch = scratch
-        self._scratch_state = _state_of(scratch)
+        self._is_mount = os.path.ismount(scratch)
+        self._scratch_state = self._state()
         self._flags = fcntl.fcntl(self.output, fcntl.F_GETFL)
         self._mode = stat.S_IMODE(os.fstat(self.output).st_mode)
         self._address_space = _address_space_bytes(statm)
 
     def dress(self, request: wire.Request, report: int, channel: int) -> None:
         """In the forked sample: its descriptors and limits. Everything else of the server's is closed."""
+        if self.restrict is not None:
+            self.restrict()
         os.dup2(self.null, 0)
         os.dup2(self.output, 1)
         os.dup2(self.output, 2)
@@ -79,8 +80,6 @@ class Desk:
             # Itself and the server are counted with what it may start.
             processes = request.processes + 2
             limit(resource.RLIMIT_NPROC, (processes, processes))
-        if self.restrict is not None:
-            self.restrict()
 
     def watch(self, pid: int, request: wire.Request, hangup: int, started: float) -> int:
         """Wait until the sample ends, uses up its CPU or wall time, or `hangup` closes; says which."""
@@ -116,8 +115,10 @@ class Desk:
 
     def reap(self, pid: int) -> Usage:
         """Kill the sample and everything it started, and wait until all of it is gone."""
-        with contextlib.suppress(ProcessLookupError):
+        try:  # noqa: SIM105 - between forks every object touched is a page copied
             os.kill(-1 if self.is_init else pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
         status, cpu_s, peak = 0, 0.0, 0
         while True:
             try:
@@ -153,22 +154,23 @@ class Desk:
     def tidy(self) -> bool:
         """Empty the scratch folder; False when it could not be brought back to what it was."""
         try:
-            if stat.S_IMODE(os.stat(self._scratch).st_mode) != self._scratch_state[0]:
-                os.chmod(self._scratch, self._scratch_state[0])
-            if _state_of(self._scratch) != self._scratch_state:
-                _empty(self._scratch)
-            return _state_of(self._scratch) == self._scratch_state
+            mode = os.stat(self._scratch).st_mode
+            if mode == self._scratch_state[0] and self._state() == self._scratch_state:
+                return True
+            if mode != self._scratch_state[0]:
+                os.chmod(self._scratch, stat.S_IMODE(self._scratch_state[0]))
+            _empty(self._scratch)
+            return self._state() == self._scratch_state
         except (OSError, RecursionError):
             return False
 
-
-def _state_of(folder: str) -> tuple[int, list[str], int, int]:
-    """Mode and entries of the folder, and the free blocks and inodes where it is a file system of its own."""
-    blocks = inodes = 0
-    if os.path.ismount(folder):
-        space = os.statvfs(folder)
-        blocks, inodes = space.f_bfree, space.f_ffree
-    return stat.S_IMODE(os.stat(folder).st_mode), os.listdir(folder), blocks, inodes
+    def _state(self) -> tuple[int, int, int]:
+        """Mode of the scratch folder and what is free in it; its entries where it has no file system of its own."""
+        mode = os.stat(self._scratch).st_mode
+        if not self._is_mount:
+            return mode, len(os.listdir(self._scratch)), 0
+        space = os.statvfs(self._scratch)
+        return mode, space.f_bfree, space.f_ffree
 
 
 def _empty(folder: str) -> None:
