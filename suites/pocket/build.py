@@ -13,10 +13,10 @@ from pathlib import Path
 
 from suites.model import Problem
 from suites.pocket.checks import UnusableTaskError, build_checks
+from suites.pocket.families import HELD_OUT_PAIRS, SINGLE, TRAINED_PAIRS
 from suites.pocket.problems import Split, Task, tasks
 
 DATA = Path(__file__).parent / "data"
-SIZE = 400
 SEED = 0
 FROZEN: tuple[Split, ...] = ("dev", "test")
 
@@ -34,14 +34,28 @@ def problem(task: Task, problem_id: str) -> Problem:
     )
 
 
-def make(split: Split, size: int = SIZE) -> list[Problem]:
-    """The first `size` usable problems of a split, from a fixed seed, the same on every machine."""
+def _quotas(split: Split) -> dict[str, int]:
+    """Problems of each family, 400 in all; training has no held-out compositions."""
+    single, pair, compose = (40, 12, 0) if split == "train" else (22, 9, 39)
+    return (
+        dict.fromkeys(SINGLE, single)
+        | {f"pair/{a}+{b}": pair for a, b, _ in TRAINED_PAIRS}
+        | {f"compose/{a}+{b}": compose for a, b, _ in HELD_OUT_PAIRS}
+    )
+
+
+def make(split: Split) -> list[Problem]:
+    """The first usable problems of each family, from a fixed seed, the same on every machine."""
+    left = _quotas(split)
     found: list[Problem] = []
-    for task in tasks(split, SEED):
-        if len(found) == size:
-            break
+    stream = tasks(split, SEED)
+    while any(left.values()):
+        task = next(stream)
+        if not left[task.family]:
+            continue
         try:
             found.append(problem(task, f"pocket-{split}/{len(found)}"))
+            left[task.family] -= 1
         except UnusableTaskError:
             continue
     return found

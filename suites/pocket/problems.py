@@ -68,7 +68,7 @@ def _pair_name(pair: Pair) -> str:
 def _draw(rng: random.Random, split: Split) -> Task:
     """A task of any skeleton: singles, pairs seen in training, and outside training pairs never seen there."""
     name = pick(rng, NAMES)
-    if chance(rng, 0.6 if split == "train" else 0.22):
+    if chance(rng, 0.6):
         family = pick(rng, tuple(SINGLE))
         return Task(family, name, SINGLE[family](rng))
     if split == "train" or chance(rng, 0.4):
