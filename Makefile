@@ -25,16 +25,16 @@ help:
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit("Assay needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv $(VENV)
-	echo 'set(LLAMA_BUILD_COMMON OFF)' > $(LLAMA_HOOK)
-	@echo "[1/3] torch"
-	$(PIP) install -q -c constraints.txt torch
+	@$(PYTHON) -c 'import sys; sys.exit("Assay needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV)
+	@echo 'set(LLAMA_BUILD_COMMON OFF)' > $(LLAMA_HOOK)
+	@echo "[1/3] torch (hundreds of megabytes)"
+	@$(PIP) install -q -c constraints.txt torch
 	@echo "[2/3] llama.cpp, compiled here: two minutes on two cores, seconds when pip has it cached"
-	CMAKE_ARGS="$(LLAMA_ARGS)" $(PIP) install -v -c constraints.txt llama-cpp-python 2>&1 | $(NINJA_STEPS)
+	@CMAKE_ARGS="$(LLAMA_ARGS)" $(PIP) install -v -c constraints.txt llama-cpp-python 2>&1 | $(NINJA_STEPS)
 	@echo "[3/3] Assay and the rest"
-	$(PIP) install -q -c constraints.txt -e '.[all]'
-	touch $@
+	@$(PIP) install -q -c constraints.txt -e '.[all]'
+	@touch $@
 
 demo: install
 	$(BIN)/assay run suites/labs/pocket.toml

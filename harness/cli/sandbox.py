@@ -1,0 +1,95 @@
+"""`assay sandbox selfcheck`"""
+
+from __future__ import annotations
+
+import dataclasses
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.app import AllowWeak, Json, Quiet, app, print_json
+
+
+class Backend(StrEnum):
+    EMBEDDED = "embedded"
+    DOCKER = "docker"
+
+
+sandbox_app = typer.Typer(name="sandbox", help="The sandbox by itself.", no_args_is_help=True)
+app.add_typer(sandbox_app)
+
+
+@sandbox_app.callback()
+def _root() -> None:
+    """The sandbox by itself."""
+
+
+@sandbox_app.command()
+def selfcheck(
+    corpus: Annotated[
+        Path | None,
+        typer.Option("--corpus", help="The attack corpus; a checkout's tests/attacks where not given."),
+    ] = None,
+    backend: Annotated[Backend, typer.Option("--backend", help="embedded or docker.")] = Backend.EMBEDDED,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    allow_weak: AllowWeak = False,
+) -> None:
+    """Run the attack corpus on this machine: what got through, what was not denied, what leaked to the next sample."""
+    from harness.errors import MissingToolError, UnmeasuredError
+    from harness.progress import Progress
+    from sandbox import IsolationError, Sandbox, SandboxError
+    from sandbox.corpus import DEFAULT_FOLDER, load_corpus
+    from sandbox.model import Mode
+    from sandbox.selfcheck import Finding, run_corpus, summarise
+
+    progress = Progress(enabled=not quiet)
+    rows, faults = [], list[Finding]()
+    modes: tuple[Mode, ...] = ("split", "shared")
+    try:
+        attacks = load_corpus(corpus or DEFAULT_FOLDER)
+        for mode in modes:
+            progress.say(f"{len(attacks)} programs in {mode} mode, a canary after each")
+
+            def box(mode: Mode = mode) -> Sandbox:
+                return Sandbox(backend=backend.value, workers=1, mode=mode, allow_weak=allow_weak)
+
+            found = run_corpus(box, attacks, mode)
+            rows += summarise(backend.value, mode, found)
+            faults += [f for f in found if not all(row.good for row in summarise(backend.value, mode, [f]))]
+    except IsolationError as error:
+        raise MissingToolError(str(error)) from error
+    except SandboxError as error:
+        raise UnmeasuredError(str(error)) from error
+    if as_json:
+        print_json(
+            {
+                "rows": [dataclasses.asdict(row) | {"good": row.good} for row in rows],
+                "faults": [{"attack": f.attack.name, "outcome": f.verdict.outcome.value} for f in faults],
+            }
+        )
+    else:
+        _show([dataclasses.asdict(row) | {"good": row.good} for row in rows], [f.attack.name for f in faults])
+    if faults:
+        raise typer.Exit(1)
+
+
+def _show(rows: list[dict[str, object]], faults: list[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="Attack corpus", title_justify="left")
+    names = ("backend", "mode", "kind", "run", "wrong_passes", "undenied", "unexpected", "canary_differences")
+    for name in names:
+        table.add_column(name.replace("_", " "))
+    for row in rows:
+        table.add_row(*(str(row[name]) for name in names), style="" if row["good"] else "red")
+    console = Console()
+    console.print(table)
+    console.print(
+        "A forgery that passes in shared mode is that mode's known weakness: reports count shared verdicts."
+    )
+    if faults:
+        console.print(f"[red]not held:[/] {', '.join(faults)}")
