@@ -54,7 +54,7 @@ def conduct(experiment: Experiment, results: Path, *, as_json: bool, quiet: bool
         print_json({"run": str(done.folder), "rows": leaderboard["rows"]})
     else:
         console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
-        console.print(render_terminal(leaderboard))
+        console.print(render_terminal(leaderboard, console.width))
         console.print(f"report: {done.folder / 'report.html'}", soft_wrap=True)
     unmeasured = sum(row["outcomes"]["infra"] for row in leaderboard["rows"])
     if unmeasured:

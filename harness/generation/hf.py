@@ -18,6 +18,7 @@ from harness.generation.slots import SlotCache
 from harness.generation.text import END_TOKENS
 from trainers.artifact import Artifact, ArtifactKind, model_folder
 from trainers.quiet import quiet_libraries
+from trainers.threads import let_idle_threads_sleep
 
 _DTYPES = {"auto", "fp32", "bf16", "fp16"}
 
@@ -28,12 +29,8 @@ class TransformersGenerator:
     def __init__(
         self, artifact: Artifact, *, batch_size: int, threads: int | None, device: str, dtype: str
     ) -> None:
-        import torch
-
-        if threads is not None:
-            torch.set_num_threads(threads)
         self._batch_size = batch_size
-        self._tokenizer, model = _load(artifact, device, dtype)
+        self._tokenizer, model = _load(artifact, threads, device, dtype)
         self._engine: _TorchEngine | None = _TorchEngine(model, self._tokenizer)
         self.stats = GenerationStats()
         weights = str(model.dtype).removeprefix("torch.")
@@ -64,7 +61,8 @@ class TransformersGenerator:
         return self._engine
 
 
-def _load(artifact: Artifact, device: str, dtype: str) -> tuple[Any, Any]:
+def _load(artifact: Artifact, threads: int | None, device: str, dtype: str) -> tuple[Any, Any]:
+    let_idle_threads_sleep()
     try:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -72,6 +70,8 @@ def _load(artifact: Artifact, device: str, dtype: str) -> tuple[Any, Any]:
         raise MissingToolError(
             f"{e.name} is not installed; install it with: pip install 'assay[train]'"
         ) from e
+    if threads is not None:
+        torch.set_num_threads(threads)
     if dtype not in _DTYPES:
         raise BadInputError(f"unknown dtype {dtype!r}; known: {', '.join(sorted(_DTYPES))}")
     if device == "auto":

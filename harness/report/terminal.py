@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -14,32 +14,45 @@ from harness.report.model import Difference, Estimate, Leaderboard, Row, headlin
 from harness.report.text import visible
 from sandbox.model import Outcome
 
+WIDE = 120  # columns that hold the whole table
+_COSTS = ("outcomes", "size", "tok/s", "made in")
 _COLOURS = {"better": "green", "worse": "red", "equivalent": "cyan", "undecided": "yellow"}
 
 
-def render_terminal(leaderboard: Mapping[str, Any]) -> Table:
-    """A rich table, best variant first. Raises BadInputError when the leaderboard is malformed."""
+def render_terminal(leaderboard: Mapping[str, Any], width: int = WIDE) -> Table:
+    """A rich table, best variant first. Raises BadInputError when the leaderboard is malformed.
+
+    Where `width` columns do not hold it all, the figures that decide are kept and the costs left to the report.
+    """
     board = read_leaderboard(leaderboard)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=None)
-    table.add_column("rank", justify="right")
+    shown = board.shown_k if width >= WIDE else board.shown_k[:1]
+    table.add_column("rank", justify="right", no_wrap=True)
     table.add_column("variant", overflow="fold")
-    for k in board.shown_k:
-        table.add_column(f"pass@{k} %", justify="right")
-    table.add_column(Text(visible(f"vs {board.reference}, points")), justify="right")
-    for name in ("p", "outcomes", "size", "tok/s", "made in"):
+    for k in shown:
+        table.add_column(f"pass@{k} %", justify="right", no_wrap=True)
+    table.add_column(Text(visible(f"vs {board.reference}, points")), justify="right", no_wrap=True)
+    table.add_column("p", justify="right", no_wrap=True)
+    for name in _COSTS if width >= WIDE else ():
         table.add_column(name, justify="left" if name == "outcomes" else "right")
     for row in board.ranked:
-        table.add_row(*_cells(board, row))
+        table.add_row(*_verdict_cells(board, row, shown), *(_cost_cells(row) if width >= WIDE else ()))
     return table
 
 
-def _cells(board: Leaderboard, row: Row) -> list[Text]:
-    outcomes = " ".join(f"{words.count(n)} {name.value}" for name in Outcome if (n := row.outcomes.get(name)))
+def _verdict_cells(board: Leaderboard, row: Row, shown: Sequence[int]) -> list[Text]:
     return [
         Text(words.rank(board, row)),
         Text(visible(row.variant), style="bold"),
-        *(_estimate(headline(row, k)) for k in board.shown_k),
+        *(_estimate(headline(row, k)) for k in shown),
         *_difference(board, row),
+    ]
+
+
+def _cost_cells(row: Row) -> list[Text]:
+    """In the order of _COSTS."""
+    outcomes = " ".join(f"{words.count(n)} {name.value}" for name in Outcome if (n := row.outcomes.get(name)))
+    return [
         Text(outcomes),
         _figure(row.size_bytes, words.size),
         _figure(row.tok_per_s, words.rate),

@@ -163,6 +163,17 @@ def test_what_this_machine_or_model_cannot_do(variants: dict[str, Artifact]) -> 
             load_generator(variants["f16"], device="cuda")
 
 
+@pytest.mark.parametrize(
+    ("kind", "package", "extra"), [("base", "torch", "train"), ("f16", "llama_cpp", "gguf")]
+)
+def test_a_missing_package_is_named_with_its_extra(
+    variants: dict[str, Artifact], kind: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingToolError, match=rf"pip install 'assay\[{extra}\]'"):
+        load_generator(variants[kind])
+
+
 def test_the_path_taken_is_told(variants: dict[str, Artifact]) -> None:
     import torch
 
