@@ -7,6 +7,7 @@ from pathlib import Path
 from trainers.artifact import Artifact, ArtifactKind, describe, model_folder
 from trainers.errors import ArtifactError, MissingExtraError
 from trainers.quiet import quiet_libraries
+from trainers.threads import let_idle_threads_sleep
 
 
 def merge_adapter(adapter: Artifact, out: Path) -> Artifact:
@@ -19,6 +20,7 @@ def merge_adapter(adapter: Artifact, out: Path) -> Artifact:
     if adapter.kind is not ArtifactKind.ADAPTER:
         raise ArtifactError(f"only an adapter can be merged; {adapter.path} is of kind {adapter.kind}")
     base = model_folder(adapter)
+    let_idle_threads_sleep()
     try:
         import torch
         from peft import PeftModel

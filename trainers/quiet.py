@@ -11,6 +11,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from trainers.threads import let_idle_threads_sleep
+
 _LOGGERS = (
     "transformers",
     "trl",
@@ -34,6 +36,7 @@ def quiet_libraries() -> Iterator[None]:
     """Within the block, only errors of the training libraries are logged, and their bars are off."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    let_idle_threads_sleep()
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -11,10 +11,12 @@ from types import TracebackType
 from typing import Any
 
 from trainers.errors import ArtifactError, MissingExtraError
+from trainers.threads import let_idle_threads_sleep
 
 
 def llama_cpp() -> Any:
     """The llama_cpp module with its log held to errors. MissingExtraError where it is not installed."""
+    let_idle_threads_sleep()
     try:
         import llama_cpp as module
     except ImportError as e:
