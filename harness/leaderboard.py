@@ -182,6 +182,7 @@ def _row(
         "tokens": generated["n_tokens"],
         "tok_per_s": generated["tok_per_s"],
         "generate_s": generated["generate_s"],
+        "backend": generated["backend"],
         "make_s": None if maker.kind == "take" else made["seconds"],
         "size_bytes": made["artifact"]["size_bytes"],
         "peak_rss_bytes": None,

@@ -58,6 +58,9 @@ def quiet_libraries() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-        if bars_were_on:
-            datasets.enable_progress_bars()
-        transformers_logging.enable_progress_bar()
+        with warnings.catch_warnings():
+            # Where the environment switches bars off, being asked to switch them on is warned about.
+            warnings.filterwarnings("ignore", message="Cannot enable progress bars")
+            if bars_were_on:
+                datasets.enable_progress_bars()
+            transformers_logging.enable_progress_bar()

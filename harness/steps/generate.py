@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from harness.execution import workers_of
+from harness.generation.load import MeasuredGenerator
 from harness.generation.model import Generator, Request, Sample, Sampling
-from harness.machine import gpu_name
 from harness.plan import Plan
-from harness.progress import Progress
+from harness.progress import Progress, Task
 from harness.store import append_lines, recover_lines
 from suites import Problem
 from suites.extract import Form
@@ -57,52 +58,71 @@ def generate(
     have = {(sample.problem_id, sample.index) for sample in done}
     wanted = plan.experiment.sampling.samples
     missing = [(p, i) for p in plan.suite.problems for i in range(wanted) if (p.id, i) not in have]
-    n_tokens, seconds = 0, 0.0
-    if missing:
-        started = time.perf_counter()
-        generator = _load(plan, artifact)
-        load_s = time.perf_counter() - started
-        try:
-            total = len(have) + len(missing)
-            with progress.task(title, total=total, unit="samples") as task:
-                started = time.perf_counter()
-                for number, sample in enumerate(
-                    _flushed(_answers(plan, generator, missing), work / LINES), start=1
-                ):
-                    n_tokens += len(sample.token_ids)
-                    seconds = time.perf_counter() - started
-                    on_sample(sample)
-                    task.update(len(have) + number, f"{n_tokens / max(seconds, 1e-9):,.0f} tok/s")
-                seconds = time.perf_counter() - started
-        finally:
-            generator.close()
-    else:
-        load_s = 0.0
+    with progress.task(title, total=len(have) + len(missing), unit="samples") as task:
+        made = _produce(plan, artifact, missing, work / LINES, on_sample, task) if missing else _NOTHING
     rows = recover_lines(work / LINES)
     order = {p.id: i for i, p in enumerate(plan.suite.problems)}
     rows.sort(key=lambda row: (order[row["problem_id"]], row["index"]))
     pd.DataFrame(rows, columns=list(COLUMNS)).to_parquet(work / TABLE, index=False)
-    measured = len(missing) == len(rows)
+    whole = len(missing) == len(rows)
     return {
         "n_samples": len(rows),
         "n_tokens": sum(row["n_tokens"] for row in rows),
         # A resumed step saw only part of the generation: a rate of the rest would not be this variant's rate.
-        "generate_s": seconds if measured else None,
-        "tok_per_s": n_tokens / seconds if measured and seconds > 0 else None,
-        "load_s": load_s if measured else None,
+        "generate_s": made.seconds if whole else None,
+        "tok_per_s": made.n_tokens / made.seconds if whole and made.seconds > 0 else None,
+        "load_s": made.load_s if whole else None,
+        "backend": made.backend,
     }
 
 
-def _load(plan: Plan, artifact: Artifact) -> Generator:
+@dataclass(frozen=True, slots=True)
+class _Made:
+    n_tokens: int
+    seconds: float
+    load_s: float
+    backend: str | None
+
+
+_NOTHING = _Made(0, 0.0, 0.0, None)
+
+
+def _produce(
+    plan: Plan,
+    artifact: Artifact,
+    missing: list[tuple[Problem, int]],
+    lines: Path,
+    on_sample: Callable[[Sample], None],
+    task: Task,
+) -> _Made:
+    before = time.perf_counter()
+    generator = _load(plan, artifact)
+    try:
+        started = time.perf_counter()
+        n_tokens, seconds, first = (
+            0,
+            0.0,
+            plan.experiment.sampling.samples * len(plan.suite.problems) - len(missing),
+        )
+        for number, sample in enumerate(_flushed(_answers(plan, generator, missing), lines), start=first + 1):
+            n_tokens += len(sample.token_ids)
+            seconds = time.perf_counter() - started
+            on_sample(sample)
+            task.update(number, f"{n_tokens / max(seconds, 1e-9):,.0f} tok/s")
+        return _Made(n_tokens, time.perf_counter() - started, started - before, generator.backend)
+    finally:
+        generator.close()
+
+
+def _load(plan: Plan, artifact: Artifact) -> MeasuredGenerator:
     from harness.generation import load_generator
 
     engine = plan.experiment.engine
-    device = ("cuda" if gpu_name() else "cpu") if engine.device == "auto" else engine.device
     return load_generator(
         artifact,
         batch_size=engine.batch_size,
-        threads=engine.threads or workers_of(plan.experiment.sandbox),
-        device=device,
+        threads=engine.threads or len(os.sched_getaffinity(0)),
+        device=engine.device,
         dtype="auto" if artifact.kind is ArtifactKind.GGUF else engine.dtype,
     )
 
