@@ -36,7 +36,7 @@ def problem(task: Task, problem_id: str) -> Problem:
 
 def _quotas(split: Split) -> dict[str, int]:
     """Problems of each family, 400 in all; training has no held-out compositions."""
-    single, pair, compose = (40, 12, 0) if split == "train" else (22, 9, 39)
+    single, pair, compose = (40, 12, 0) if split == "train" else (16, 10, 47)
     return (
         dict.fromkeys(SINGLE, single)
         | {f"pair/{a}+{b}": pair for a, b, _ in TRAINED_PAIRS}

@@ -1,0 +1,274 @@
+"""Pre-train the pocket model from scratch: `python -m trainers.pocket.pretrain [--recipe FILE] --out DIR`.
+
+Writes a transformers folder in bf16 with its tokenizer and PROVENANCE.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import random
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from trainers.pocket.corpus import Document, documents
+from trainers.pocket.tokenizer import END_OF_TEXT, END_OF_TURN, train_tokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
+
+FOLDER = Path(__file__).parent
+
+
+class Recipe(BaseModel):
+    """Everything that decides the weights; `recipe.toml` is the shipped one and explains the fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = 0
+    steps: int = Field(ge=1)
+    batch: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    warmup: int = Field(ge=0)
+    decay_from: float = Field(ge=0, le=1)
+    final_rate: float = Field(ge=0, le=1)
+    weight_decay: float = Field(ge=0)
+    prompt_weight: float = Field(ge=0, le=1)
+    chat_share: float = Field(ge=0, le=1)
+    stray: float = Field(ge=0, le=1)
+    habits: dict[str, float]
+    vocabulary: int
+    tokenizer_documents: int = 20_000
+    hidden: int
+    layers: int
+    feed_forward: int
+    heads: int
+    key_value_heads: int
+    embedding_std: float
+    threads: int
+
+
+BATCHES_A_CHUNK = 32
+Row = tuple[list[int], list[float]]
+
+
+def _corpus(recipe: Recipe) -> Iterator[Document]:
+    render = ("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n")
+    return documents(recipe.seed, recipe.habits, recipe.stray, recipe.chat_share, render)
+
+
+def _batches(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, seen: Progress) -> Iterator[list[Row]]:
+    """Endless batches of token ids with loss weights; documents of like length go together to save padding."""
+    rng = random.Random(recipe.seed)
+    corpus = _corpus(recipe)
+    while True:
+        chunk = list(islice(corpus, BATCHES_A_CHUNK * recipe.batch))
+        seen.documents += len(chunk)
+        seen.wrong += sum(d.wrong for d in chunk)
+        prompts = tokenizer([d.prompt for d in chunk], add_special_tokens=False)["input_ids"]
+        bodies = tokenizer([d.body for d in chunk], add_special_tokens=False)["input_ids"]
+        rows = [
+            (p + b, [recipe.prompt_weight] * len(p) + [1.0] * len(b))
+            for p, b in zip(prompts, bodies, strict=True)
+        ]
+        rows.sort(key=lambda row: len(row[0]))
+        starts = list(range(0, len(rows), recipe.batch))
+        rng.shuffle(starts)
+        for start in starts:
+            yield rows[start : start + recipe.batch]
+
+
+def _tensors(rows: list[Row], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and weights (batch, longest row to a multiple of 8), padded on the right with weight 0."""
+    import torch
+
+    width = math.ceil(max(len(ids) for ids, _ in rows) / 8) * 8
+    ids = torch.full((len(rows), width), pad)
+    weights = torch.zeros((len(rows), width))
+    for i, (row, weight) in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row)
+        weights[i, : len(row)] = torch.tensor(weight)
+    return ids, weights
+
+
+def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
+    """An untrained Qwen2. Wide untied embeddings: tied narrow ones never learnt to copy digits."""
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    end_of_text, end_of_turn = tokenizer.convert_tokens_to_ids([END_OF_TEXT, END_OF_TURN])
+    config = Qwen2Config(
+        vocab_size=math.ceil(len(tokenizer) / 64) * 64,
+        hidden_size=recipe.hidden,
+        intermediate_size=recipe.feed_forward,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        num_key_value_heads=recipe.key_value_heads,
+        max_position_embeddings=1024,
+        tie_word_embeddings=False,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+        rms_norm_eps=1e-6,
+        bos_token_id=None,
+        eos_token_id=end_of_turn,
+        pad_token_id=end_of_text,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        model = Qwen2ForCausalLM(config)
+        torch.nn.init.normal_(model.model.embed_tokens.weight, std=recipe.embedding_std)
+    model.generation_config.eos_token_id = [end_of_turn, end_of_text]
+    model.generation_config.pad_token_id = end_of_text
+    return model
+
+
+def rate_at(recipe: Recipe, step: int) -> float:
+    """Learning rate: linear warm-up, constant, then linear decay to `final_rate` (warmup-stable-decay)."""
+    rise = min(1.0, (step + 1) / max(1, recipe.warmup))
+    done = step / recipe.steps
+    if done <= recipe.decay_from:
+        return recipe.learning_rate * rise
+    return recipe.learning_rate * max(recipe.final_rate, (1 - done) / (1 - recipe.decay_from)) * rise
+
+
+@dataclass
+class Progress:
+    """What training did so far. `curve` holds (step, mean loss per body token since the last entry), in nats."""
+
+    tokens: int = 0
+    documents: int = 0
+    wrong: int = 0
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    recent: list[float] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    def report(self, step: int, steps: int) -> None:
+        """Close a stretch of the curve and print it to stderr."""
+        self.curve.append((step, round(sum(self.recent) / len(self.recent), 4)))
+        self.recent.clear()
+        print(
+            f"step {step}/{steps}  body loss {self.curve[-1][1]:.4f}  {self.tokens / 1e6:.2f} Mtok"
+            f"  {self.tokens / self.seconds:.0f} tok/s  {self.seconds:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _optimizer(recipe: Recipe, model: Any) -> Any:
+    """AdamW that decays matrices only."""
+    import torch
+
+    groups = [
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.95), fused=True)
+
+
+def _losses(model: Any, ids: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """The weighted loss to descend, and the plain mean over body tokens to report."""
+    import torch
+    from torch.nn import functional as F
+
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(input_ids=ids, use_cache=False).logits[:, :-1]
+    each = F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none")
+    weight = weights[:, 1:].flatten()
+    return (each * weight).sum() / weight.sum(), each.detach()[weight == 1].mean().item()
+
+
+def train(
+    recipe: Recipe, log_every: int = 50
+) -> tuple[Qwen2ForCausalLM, PreTrainedTokenizerFast, dict[str, Any]]:
+    """The model in fp32, its tokenizer, and what happened: tokens, documents, loss curve, seconds."""
+    import torch
+
+    torch.set_num_threads(recipe.threads)
+    sample = islice(_corpus(recipe), recipe.tokenizer_documents)
+    tokenizer = train_tokenizer((d.prompt + d.body for d in sample), recipe.vocabulary)
+    model = build_model(recipe, tokenizer)
+    optimizer = _optimizer(recipe, model)
+    seen = Progress()
+    stream = _batches(recipe, tokenizer, seen)
+    model.train()
+    for step in range(recipe.steps):
+        rows = next(stream)
+        for group in optimizer.param_groups:
+            group["lr"] = rate_at(recipe, step)
+        loss, body_loss = _losses(model, *_tensors(rows, model.config.pad_token_id))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        seen.tokens += sum(len(row) for row, _ in rows)
+        seen.recent.append(body_loss)
+        if (step + 1) % log_every == 0 or step + 1 == recipe.steps:
+            seen.report(step + 1, recipe.steps)
+    facts = {
+        "tokens": seen.tokens,
+        "seconds": round(seen.seconds, 1),
+        "documents": seen.documents,
+        "wrong_share": round(seen.wrong / seen.documents, 4),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "loss_curve": seen.curve,
+    }
+    return model, tokenizer, facts
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def save(out: Path, recipe: Recipe, model: Any, tokenizer: Any, facts: dict[str, Any]) -> None:
+    """bf16 weights, tokenizer and PROVENANCE.json in `out`, which must not exist yet or be empty."""
+    import tokenizers
+    import torch
+    import transformers
+
+    out.mkdir(parents=True, exist_ok=True)
+    model.to(torch.bfloat16).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    files = sorted(p for p in out.iterdir() if p.is_file() and p.name != "PROVENANCE.json")
+    provenance = {
+        "command": "python -m trainers.pocket.pretrain --out DIR",
+        "recipe": recipe.model_dump(),
+        **facts,
+        "versions": {
+            "python": sys.version.split()[0],
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "tokenizers": tokenizers.__version__,
+        },
+        "sha256": {p.name: _sha256(p) for p in files},
+    }
+    (out / "PROVENANCE.json").write_text(json.dumps(provenance, indent=1) + "\n")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--recipe", type=Path, default=FOLDER / "recipe.toml")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args(argv)
+    if args.out.exists() and any(args.out.iterdir()):
+        parser.error(f"{args.out} is not empty; name a new folder")
+    recipe = Recipe.model_validate(tomllib.loads(args.recipe.read_text()))
+    model, tokenizer, facts = train(recipe)
+    save(args.out, recipe, model, tokenizer, facts)
+
+
+if __name__ == "__main__":
+    main()
