@@ -7,8 +7,10 @@ with Sandbox(workers=2) as sandbox:
 
 from sandbox.box import Sandbox
 from sandbox.errors import CellError, ControlError, IsolationError, SandboxError
-from sandbox.isolation import Isolation, Piece, probe
+from sandbox.isolation import Isolation, Piece
 from sandbox.model import Limits, Mode, Outcome, Program, Verdict
+from sandbox.probe import probe
+from sandbox.selfcheck import Row, selfcheck
 
 __all__ = [
     "CellError",
@@ -20,8 +22,10 @@ __all__ = [
     "Outcome",
     "Piece",
     "Program",
+    "Row",
     "Sandbox",
     "SandboxError",
     "Verdict",
     "probe",
+    "selfcheck",
 ]

@@ -6,18 +6,25 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-from sandbox.cells import CellOptions
+from sandbox import embedded
+from sandbox.cells import Cell, CellOptions
 from sandbox.errors import ControlError, SandboxError
-from sandbox.isolation import Isolation, start_cells
+from sandbox.isolation import Isolation
 from sandbox.layout import host_layout
 from sandbox.model import Limits, Mode, Outcome, Program, Verdict
 from sandbox.needs import Needs, needs_of
 from sandbox.rig import Rig, SharedRig, SplitRig
 from sandbox.scheduler import Scheduler
 
+if TYPE_CHECKING:
+    from sandbox.container import DockerOptions
+
 Backend = Literal["embedded", "docker"]
+
+# How many programs are sent ahead of a worker's answers: more where an answer takes longer to travel.
+_DEPTH = {"embedded": 2, "docker": 5}
 
 _CONTROL_CHECK = "assert double(21) == 42"
 _CONTROLS = (
@@ -54,9 +61,10 @@ class Sandbox:
         *,
         allow_weak: bool = False,
         limits: Limits | None = None,
+        docker: DockerOptions | None = None,
     ) -> None:
-        if backend != "embedded":
-            raise SandboxError(f"unknown backend {backend!r}; known: embedded")
+        if backend not in ("embedded", "docker"):
+            raise SandboxError(f"unknown backend {backend!r}; known: embedded, docker")
         if mode not in ("split", "shared"):
             raise SandboxError(f"unknown mode {mode!r}; known: split, shared")
         count = workers if workers is not None else os.cpu_count() or 1
@@ -67,6 +75,7 @@ class Sandbox:
         self.workers = count
         self.packages = tuple(packages)
         self._allow_weak = allow_weak
+        self._docker = docker
         self._largest = limits or Limits()
         self._isolation: Isolation | None = None
         self._scheduler: Scheduler | None = None
@@ -89,7 +98,9 @@ class Sandbox:
             processes=self._largest.processes + 8,
         )
         first = self._start_rig(options, self.mode)
-        self._scheduler = Scheduler(lambda mode: self._start_rig(options, mode), self._mode_of, self.workers)
+        self._scheduler = Scheduler(
+            lambda mode: self._start_rig(options, mode), self._mode_of, self.workers, _DEPTH[self.backend]
+        )
         self._scheduler.workers[0].adopt(self.mode, first)
         self._scheduler.start()
         try:
@@ -105,7 +116,7 @@ class Sandbox:
         self.close()
 
     def _start_rig(self, options: CellOptions, mode: Mode) -> Rig:
-        cells, isolation = start_cells(options, mode, allow_weak=self._allow_weak)
+        cells, isolation = self._start_cells(options, mode)
         if self._isolation is None:
             self._isolation = isolation
         elif isolation.label != self._isolation.label:
@@ -118,6 +129,14 @@ class Sandbox:
             return SharedRig(*cells)
         judge, candidate = cells
         return SplitRig(judge, candidate, self._needs)
+
+    def _start_cells(self, options: CellOptions, mode: Mode) -> tuple[list[Cell], Isolation]:
+        if self.backend == "docker":
+            from sandbox import container  # the docker package takes 0.2 s to import
+
+            docker_options = self._docker or container.DockerOptions()
+            return container.start_cells(options, mode, docker_options)
+        return embedded.start_cells(options, mode, allow_weak=self._allow_weak)
 
     def _needs(self, program: Program) -> Needs:
         return needs_of(program, self.packages)

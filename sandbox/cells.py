@@ -1,32 +1,25 @@
-"""A cell as the host sees it: a process, a channel, and frames."""
+"""A cell as the host sees it: a channel, and frames. Where it runs is the backends' affair."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
-import os
-import secrets
-import shutil
 import socket
-import subprocess
-import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 from sandbox.cell import wire
 from sandbox.errors import CellError
-from sandbox.layout import BOOT, PRELOAD, Layout
+from sandbox.layout import PRELOAD, Layout
 
 _START_TIMEOUT_S = 30.0
-_END_TIMEOUT_S = 5.0
-_SCRATCH_BYTES = 64 << 20
+SCRATCH_BYTES = 64 << 20
 _RECEIVE_BYTES = 1 << 16
-_names = itertools.count()
 
 # Everything a cell's environment holds; the hash seed is fixed so that a verdict can be had again.
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "MALLOC_ARENA_MAX": "2",
     "OMP_NUM_THREADS": "1",
@@ -58,18 +51,28 @@ class CellOptions:
     processes: int = 64
 
 
+class Channel(Protocol):
+    """What a cell is spoken to through: a socket, or something that acts as one."""
+
+    def sendall(self, data: bytes, /) -> None: ...
+
+    def recv(self, size: int, /) -> bytes: ...
+
+    def settimeout(self, seconds: float, /) -> None: ...
+
+    def shutdown(self, how: int, /) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Cell:
     """One fork server. Not thread-safe but for `abort`, which ends it from any thread."""
 
-    def __init__(self, options: CellOptions, peer: socket.socket | None = None) -> None:
-        """Start the process without waiting for it: `wait_ready` does. `peer` is its end of a pair's channel."""
-        self._folder = None if options.namespaces else tempfile.mkdtemp(prefix="assay-cell-")
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = _spawn(options, theirs.fileno(), peer.fileno() if peer else -1, self._folder)
-        self._channel = ours
+    def __init__(self, channel: Channel, wait_for_end: Callable[[], None]) -> None:
+        """`wait_for_end` is called once the channel is closed, and returns when nothing of the cell is left."""
+        self._channel = channel
+        self._wait_for_end = wait_for_end
         self._received = bytearray()
-        self._oom_kills = 0
         self.report: dict[str, Any] = {}
 
     def wait_ready(self) -> Self:
@@ -79,7 +82,6 @@ class Cell:
         except BaseException:
             self.close()
             raise
-        self._oom_kills = self._count_oom_kills()
         return self
 
     def _handshake(self) -> dict[str, Any]:
@@ -120,22 +122,6 @@ class Cell:
         del self._received[:size]
         return data
 
-    def ran_out_of_memory(self) -> bool:
-        """Whether the kernel killed a process of this cell for memory since this was last asked."""
-        before, self._oom_kills = self._oom_kills, self._count_oom_kills()
-        return self._oom_kills > before
-
-    def _count_oom_kills(self) -> int:
-        events = self.report["cgroup"].get("events")
-        if not events:
-            return 0
-        try:
-            with open(events) as file:
-                counts = dict(line.split() for line in file)
-        except OSError:
-            return 0
-        return int(counts.get("oom_kill", 0))
-
     def abort(self) -> None:
         """End the cell from any thread; a waiting `receive` raises EOFError."""
         with contextlib.suppress(OSError):
@@ -145,47 +131,14 @@ class Cell:
         """End the cell and wait until it is gone."""
         self.abort()
         self._channel.close()
-        try:
-            self._process.wait(_END_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self._wait_for_end()
 
 
-def _spawn(options: CellOptions, channel: int, peer: int, folder: str | None) -> subprocess.Popen[bytes]:
-    layout = options.layout
-    spec = {
+def spec_of(options: CellOptions) -> dict[str, Any]:
+    """The part of a cell's SPEC that is the same wherever it runs."""
+    return {
         "role": options.role,
-        "control": channel,
-        "peer": peer,
-        "namespaces": options.namespaces,
-        "binds": layout.binds,
-        "links": layout.links,
-        "hidden": layout.hidden,
-        "readable": sorted(layout.binds.values()),
-        "scratch": _SCRATCH_BYTES,
-        "scratch_folder": folder,
         "packages": options.packages,
         "preload": PRELOAD,
-        # Ids that belong to nobody; two cells get different ones.
-        "id_base": (1 << 30) + 2 * secrets.randbelow(1 << 29),
-        "cgroup": {
-            "name": f"assay-{os.getpid()}-{next(_names)}",
-            "memory": options.memory_bytes,
-            "pids": options.processes,
-        }
-        if options.cgroup
-        else None,
+        "scratch": SCRATCH_BYTES,
     }
-    return subprocess.Popen(
-        [layout.interpreter, "-S", "-s", "-P", str(BOOT), json.dumps(spec)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        pass_fds=(channel,) if peer < 0 else (channel, peer),
-        cwd="/",
-        env=_ENVIRONMENT,
-        start_new_session=True,
-    )

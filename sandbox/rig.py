@@ -48,9 +48,10 @@ class SharedRig:
         self._cell.send(verdicts.request_for(program, sequence, verdicts.shared_body(program)))
 
     def receive(self, program: Program, sequence: int) -> Trial:
-        response, oom = _answer(self._cell, program, sequence)
-        verdict = verdicts.verdict_of(program, response, oom=oom, mode="shared")
-        return Trial(verdict, verdicts.needs_quiet(program.limits, response), bool(response.retire))
+        response = _answer(self._cell, program, sequence)
+        verdict = verdicts.verdict_of(program, response, mode="shared")
+        retire = bool(response.flags & wire.RETIRE)
+        return Trial(verdict, verdicts.needs_quiet(program.limits, response), retire)
 
     def abort(self) -> None:
         self._cell.abort()
@@ -73,11 +74,11 @@ class SplitRig:
         self._candidate.send(verdicts.request_for(program, sequence, for_candidate))
 
     def receive(self, program: Program, sequence: int) -> Trial:
-        candidate, oom = _answer(self._candidate, program, sequence)
-        judge, judge_oom = _answer(self._judge, program, sequence)
-        verdict = verdicts.split_verdict(program, judge, candidate, judge_oom=judge_oom, oom=oom)
+        candidate = _answer(self._candidate, program, sequence)
+        judge = _answer(self._judge, program, sequence)
+        verdict = verdicts.split_verdict(program, judge, candidate)
         quiet = verdicts.needs_quiet(program.limits, candidate) or verdicts.needs_quiet(program.limits, judge)
-        return Trial(verdict, quiet, bool(judge.retire or candidate.retire))
+        return Trial(verdict, quiet, bool((judge.flags | candidate.flags) & wire.RETIRE))
 
     def abort(self) -> None:
         self._judge.abort()
@@ -88,8 +89,8 @@ class SplitRig:
         self._candidate.close()
 
 
-def _answer(cell: Cell, program: Program, sequence: int) -> tuple[wire.Response, bool]:
+def _answer(cell: Cell, program: Program, sequence: int) -> wire.Response:
     response = cell.receive(program.limits.wall_s + GRACE_S)
     if response.sequence != sequence:
         raise EOFError(f"the cell answered {response.sequence} where {sequence} was asked")
-    return response, cell.ran_out_of_memory()
+    return response

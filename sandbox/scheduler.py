@@ -18,8 +18,6 @@ from sandbox.errors import SandboxError
 from sandbox.model import Mode, Program, Verdict
 from sandbox.rig import Rig, Trial
 
-# Sent to a cell ahead of its answer, so that it never waits for the host.
-_DEPTH = 2
 _ATTEMPTS = 3
 _ABORT_AFTER_S = 0.25
 
@@ -123,8 +121,10 @@ class Worker:
     """A thread that takes jobs off the common queue and runs them on its own rigs."""
 
     def __init__(
-        self, jobs: queue.SimpleQueue[_Job | None], gate: Gate, make_rig: RigFactory, index: int
+        self, jobs: queue.SimpleQueue[_Job | None], gate: Gate, make_rig: RigFactory, depth: int, index: int
     ) -> None:
+        """`depth` programs are sent to a rig ahead of its answers, so that it never waits for the host."""
+        self._depth = depth
         self._jobs = jobs
         self._gate = gate
         self._make_rig = make_rig
@@ -160,7 +160,7 @@ class Worker:
 
     def _fill(self) -> bool:
         """Send jobs until enough are in flight; False when there will be none any more."""
-        while len(self._in_flight) < _DEPTH:
+        while len(self._in_flight) < self._depth:
             if self._in_flight and self._gate.closing:
                 return True
             job = self._next()
@@ -287,12 +287,12 @@ class Worker:
 class Scheduler:
     """The workers and their common queue."""
 
-    def __init__(self, make_rig: RigFactory, mode_of: ModeOf, workers: int) -> None:
+    def __init__(self, make_rig: RigFactory, mode_of: ModeOf, workers: int, depth: int) -> None:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._mode_of = mode_of
         gate = Gate()
-        self.workers = [Worker(self._jobs, gate, make_rig, index) for index in range(workers)]
-        self._window = workers * (_DEPTH + 2) + 4
+        self.workers = [Worker(self._jobs, gate, make_rig, depth, index) for index in range(workers)]
+        self._window = workers * (depth + 2) + 4
 
     def start(self) -> None:
         for worker in self.workers:

@@ -6,9 +6,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
-from sandbox.box import Sandbox
-from sandbox.corpus import Attack, Kind
+from sandbox.box import Backend, Sandbox
+from sandbox.corpus import DEFAULT_FOLDER, Attack, Kind, load_corpus
 from sandbox.model import Mode, Outcome, Program, Verdict
 
 # What a sample can see of the one before it: its files, processes, descriptors, limits, signals, modules, state.
@@ -87,6 +89,24 @@ def attack_all(sandbox: Sandbox, attacks: Iterable[Attack], mode: Mode) -> Itera
             clean.output,
         ) and clean.outcome is Outcome.PASS
         yield Finding(attack, verdict, same)
+
+
+def selfcheck(
+    backends: Sequence[Backend] = ("embedded",),
+    modes: Sequence[Mode] = ("split", "shared"),
+    corpus: Path = DEFAULT_FOLDER,
+    *,
+    parallel: int = 2,
+) -> Iterator[Row]:
+    """The table of `assay sandbox selfcheck`: a row for each backend, mode and kind of program, as they are done.
+
+    SandboxError where a backend cannot run here or the corpus is not found.
+    """
+    attacks = load_corpus(corpus)
+    for backend in backends:
+        for mode in modes:
+            make = partial(Sandbox, backend, mode, 1)
+            yield from summarise(backend, mode, run_corpus(make, attacks, mode, parallel=parallel))
 
 
 def run_corpus(

@@ -54,9 +54,9 @@ def needs_quiet(limits: Limits, response: wire.Response) -> bool:
     return response.reason == wire.ENDED and _NEAR_CPU <= cpu_s / limits.cpu_s <= CPU_STOP
 
 
-def verdict_of(program: Program, response: wire.Response, *, oom: bool, mode: Mode) -> Verdict:
-    """The verdict on a sample that ran in one cell; `oom` says that the kernel killed it for memory."""
-    outcome, detail = _outcome(program.limits, response, oom=oom)
+def verdict_of(program: Program, response: wire.Response, *, mode: Mode) -> Verdict:
+    """The verdict on a sample that ran in one cell."""
+    outcome, detail = _outcome(program.limits, response)
     return Verdict(
         id=program.id,
         outcome=outcome,
@@ -71,8 +71,8 @@ def verdict_of(program: Program, response: wire.Response, *, oom: bool, mode: Mo
     )
 
 
-def _outcome(limits: Limits, response: wire.Response, *, oom: bool) -> tuple[Outcome, str]:
-    stopped = limit_reached(limits, response, oom=oom)
+def _outcome(limits: Limits, response: wire.Response) -> tuple[Outcome, str]:
+    stopped = limit_reached(limits, response)
     if stopped:
         return stopped
     detail = response.detail.decode("utf-8", "replace")
@@ -81,10 +81,10 @@ def _outcome(limits: Limits, response: wire.Response, *, oom: bool) -> tuple[Out
     return Outcome.ERROR, ending(response.status) + " before its checks were done"
 
 
-def limit_reached(limits: Limits, response: wire.Response, *, oom: bool) -> tuple[Outcome, str] | None:
+def limit_reached(limits: Limits, response: wire.Response) -> tuple[Outcome, str] | None:
     """The outcome when a limit ended the sample, whatever it had to say itself."""
     cpu_s = response.cpu_us / 1e6
-    if oom:
+    if response.flags & wire.OOM_KILLED:
         return Outcome.MEMORY, f"killed for going past {limits.memory_bytes} bytes of memory"
     if (
         response.reason == wire.CPU_LIMIT
@@ -122,23 +122,21 @@ def split_bodies(program: Program, needs: Needs) -> tuple[bytes, bytes]:
     )
 
 
-def split_verdict(
-    program: Program, judge: wire.Response, candidate: wire.Response, *, judge_oom: bool, oom: bool
-) -> Verdict | None:
+def split_verdict(program: Program, judge: wire.Response, candidate: wire.Response) -> Verdict | None:
     """The verdict from both cells of a pair; None when the checks turn out to need shared mode.
 
     A limit that the candidate reached comes first, then one that the judge reached over its answers, then the
     judge's word. CPU time and memory are the candidate's.
     """
-    base = verdict_of(program, candidate, oom=oom, mode="split")
+    base = verdict_of(program, candidate, mode="split")
     base = dataclasses.replace(
         base,
         checks_passed=min(judge.passed, len(program.checks)),
         output=base.output + judge.output.decode("utf-8", "replace"),
     )
-    if limit_reached(program.limits, candidate, oom=oom):
+    if limit_reached(program.limits, candidate):
         return base
-    over = limit_reached(program.limits, judge, oom=judge_oom)
+    over = limit_reached(program.limits, judge)
     if over:
         return dataclasses.replace(
             base, outcome=over[0], detail=f"while its answers were compared: {over[1]}"

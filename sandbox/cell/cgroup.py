@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _ROOT = "/sys/fs/cgroup"
+# Where a container sees the events of its own group.
+CONTAINER_EVENTS = (f"{_ROOT}/memory.events", f"{_ROOT}/memory/memory.oom_control")
 # The fork server's own memory, on top of what a sample may use.
 _SERVER_BYTES = 96 << 20
 _REMOVE_TRIES = 200
@@ -23,6 +25,7 @@ class Group:
     """The folders made for one cell, and what to tell the host about them."""
 
     folders: tuple[str, ...] = ()
+    events: str = ""  # the file that counts kills for memory
     report: dict[str, str] = field(default_factory=dict)
 
     def add(self, pid: int) -> None:
@@ -85,7 +88,7 @@ def _create_v1(own: Mapping[str, str], limits: Mapping[str, Any], root: str) -> 
     except OSError:
         Group(tuple(folders)).remove()
         raise
-    return Group(tuple(folders), {"version": "1", "events": f"{memory}/memory.oom_control"})
+    return Group(tuple(folders), f"{memory}/memory.oom_control", {"version": "1"})
 
 
 def _create_v2(own: Mapping[str, str], limits: Mapping[str, Any], root: str) -> Group:
@@ -109,7 +112,7 @@ def _create_v2(own: Mapping[str, str], limits: Mapping[str, Any], root: str) -> 
     except OSError:
         Group((folder,)).remove()
         raise
-    return Group((folder,), {"version": "2", "events": f"{folder}/memory.events"})
+    return Group((folder,), f"{folder}/memory.events", {"version": "2"})
 
 
 def _write(path: str, text: str) -> None:

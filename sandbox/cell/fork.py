@@ -41,7 +41,9 @@ class Usage(NamedTuple):
 class Desk:
     """What the server keeps between samples: one output file, the scratch folder's empty state, a poller."""
 
-    def __init__(self, control: int, statm: int, *, is_init: bool, scratch: str = SCRATCH) -> None:
+    def __init__(
+        self, control: int, statm: int, events: int, *, is_init: bool, scratch: str = SCRATCH
+    ) -> None:
         self.null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         self.output = os.memfd_create("output")
         self.is_init = is_init
@@ -56,6 +58,8 @@ class Desk:
         self._flags = fcntl.fcntl(self.output, fcntl.F_GETFL)
         self._mode = stat.S_IMODE(os.fstat(self.output).st_mode)
         self._address_space = _address_space_bytes(statm)
+        self._events = events
+        self._last_events = self._read_events()
 
     def dress(self, request: wire.Request, report: int, channel: int) -> None:
         """In the forked sample: its descriptors and limits. Everything else of the server's is closed."""
@@ -151,6 +155,14 @@ class Desk:
         note = f"\n[... {size - 2 * half} bytes left out ...]\n".encode()
         return os.pread(self.output, half, 0) + note + os.pread(self.output, half, size - half)
 
+    def ran_out_of_memory(self) -> bool:
+        """Whether the kernel killed a process of this cell for memory since this was last asked."""
+        before, self._last_events = self._last_events, self._read_events()
+        return before != self._last_events and _oom_kills(before) < _oom_kills(self._last_events)
+
+    def _read_events(self) -> bytes:
+        return os.pread(self._events, 512, 0) if self._events >= 0 else b""
+
     def tidy(self) -> bool:
         """Empty the scratch folder; False when it could not be brought back to what it was."""
         try:
@@ -171,6 +183,15 @@ class Desk:
             return mode, len(os.listdir(self._scratch)), 0
         space = os.statvfs(self._scratch)
         return mode, space.f_bfree, space.f_ffree
+
+
+def _oom_kills(events: bytes) -> int:
+    """The count in a cgroup's memory.events or memory.oom_control."""
+    for line in events.splitlines():
+        name, _, count = line.partition(b" ")
+        if name == b"oom_kill":
+            return int(count)
+    return 0
 
 
 def _empty(folder: str) -> None:

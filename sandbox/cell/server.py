@@ -122,7 +122,7 @@ def _response(desk: fork.Desk, request: wire.Request, pid: int, reason: int, sta
     usage = desk.reap(pid)
     wall_us = round((time.monotonic() - started) * 1e6)
     written, shown = desk.collect_output()
-    retire = 0 if desk.tidy() else 1
+    flags = (0 if desk.tidy() else wire.RETIRE) | (wire.OOM_KILLED if desk.ran_out_of_memory() else 0)
     return wire.Response(
         request.sequence,
         reason,
@@ -133,7 +133,7 @@ def _response(desk: fork.Desk, request: wire.Request, pid: int, reason: int, sta
         usage.peak,
         written,
         0,
-        retire,
+        flags,
         b"",
         shown,
     )

@@ -16,12 +16,15 @@ import select
 import signal
 import socket
 import sys
+import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from sandbox.cell import cgroup, fork, jail, kernel, landlock, runner, seccomp, server, wire
 
 _SAMPLE_ID = 1000
 _ALIVE_CHECK_MS = 2000
+_MEET_TIMEOUT_S = 20.0
 
 
 class StepFailedError(Exception):
@@ -48,11 +51,13 @@ def _say(control: int, message: dict[str, Any]) -> None:
 def main() -> None:
     spec = json.loads(sys.argv[1])
     control, spec["peer"] = fork.park_descriptors([int(spec["control"]), int(spec["peer"])])
+    if "incoming" in spec:
+        (spec["incoming"],) = fork.park_descriptors([int(spec["incoming"])])
     try:
         if spec["namespaces"]:
             _start_stub(spec, control)
         else:
-            _serve_unconfined_root(spec, control)
+            _serve_without_namespaces(spec, control)
     except StepFailedError as error:
         _say(control, {"failed": error.step, "why": error.args[1]})
     except Exception as error:
@@ -78,7 +83,7 @@ def _start_stub(spec: dict[str, Any], control: int) -> None:
         pid = os.fork()
         if pid == 0:
             outer.close()
-            _start_server(spec, control, inner, group.report)
+            _start_server(spec, control, inner, group)
         inner.close()
         host = os.getppid()
         if _attend(outer, pid, spec, group):
@@ -137,14 +142,14 @@ def _ask(inner: socket.socket, what: bytes) -> None:
         os._exit(1)
 
 
-def _start_server(
-    spec: dict[str, Any], control: int, inner: socket.socket, memory: dict[str, str]
-) -> NoReturn:
+def _start_server(spec: dict[str, Any], control: int, inner: socket.socket, group: cgroup.Group) -> NoReturn:
     try:
-        statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)  # read when the root is long gone
+        # Read when the host's root is long gone.
+        statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        events = os.open(group.events, os.O_RDONLY | os.O_CLOEXEC) if group.events else -1
         _isolate(spec, inner)
         inner.close()
-        _serve(spec, control, statm, memory)
+        _serve(spec, control, statm, events, group.report)
     except StepFailedError as error:
         _say(control, {"failed": error.step, "why": error.args[1]})
     except Exception as error:
@@ -177,12 +182,12 @@ def _isolate(spec: dict[str, Any], inner: socket.socket) -> None:
     _ask(inner, b"join")
 
 
-def _serve(spec: dict[str, Any], control: int, statm: int, memory: dict[str, str]) -> None:
+def _serve(spec: dict[str, Any], control: int, statm: int, events: int, memory: dict[str, str]) -> None:
     """Import what samples share, restrict this process for good, and answer requests."""
     version = landlock.abi()
     fork.limit_server()
     _preload(spec)
-    desk = fork.Desk(control, statm, is_init=True)
+    desk = fork.Desk(control, statm, events, is_init=True)
     with _step("no_new_privs"):
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
@@ -232,7 +237,7 @@ def _pieces(
     }
 
 
-def _serve_unconfined_root(spec: dict[str, Any], control: int) -> None:
+def _serve_without_namespaces(spec: dict[str, Any], control: int) -> None:
     """Without namespaces of our own: inside a container, or, weaker, straight on the host.
 
     As process 1 of a container the server can be restricted like any other. Elsewhere it cannot kill what a
@@ -243,19 +248,32 @@ def _serve_unconfined_root(spec: dict[str, Any], control: int) -> None:
     incoming = int(spec.get("incoming", control))
     version = landlock.abi()
     statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+    path = next(filter(os.path.exists, cgroup.CONTAINER_EVENTS), "") if is_init else ""
+    events = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if path else -1
+    peer = _meet(spec["role"], spec["peer_path"]) if spec.get("peer_path") else int(spec["peer"])
     os.chdir(spec["scratch_folder"])
     fork.limit_server()
     _preload(spec)
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-    desk = fork.Desk(incoming, statm, is_init=is_init, scratch=spec["scratch_folder"])
+    desk = fork.Desk(incoming, statm, events, is_init=is_init, scratch=spec["scratch_folder"])
+    restrict = _restriction(spec, version, allow_processes=is_init)
+    if is_init:
+        restrict()
+    else:
+        desk.restrict = restrict
+    _settle()
+    memory = {"version": "the container's"} if is_init else {"missing": "no namespaces"}
+    _say(control, _pieces(spec, version, memory, namespaces=is_init))
+    server.serve(desk, spec["role"], incoming, control, peer)
+
+
+def _restriction(spec: dict[str, Any], version: int, *, allow_processes: bool) -> Callable[[], None]:
     rules = -1
     if version:
-        devices = list(filter(os.path.exists, jail.DEVICES))
-        rules = landlock.rule_set(
-            [*spec["readable"], *devices], [spec["scratch_folder"], "/dev/null"], version
-        )
-    instructions = seccomp.build(allow_processes=is_init) if seccomp.supported() else b""
+        readable = filter(os.path.exists, [*spec["readable"], *jail.DEVICES])
+        rules = landlock.rule_set(list(readable), [spec["scratch_folder"], "/dev/null"], version)
+    instructions = seccomp.build(allow_processes=allow_processes) if seccomp.supported() else b""
 
     def restrict() -> None:
         if rules >= 0:
@@ -263,10 +281,30 @@ def _serve_unconfined_root(spec: dict[str, Any], control: int) -> None:
         if instructions:
             seccomp.install(instructions)
 
-    if is_init:
-        restrict()
-    else:
-        desk.restrict = restrict
-    _settle()
-    _say(control, _pieces(spec, version, {"missing": "no namespaces"}, namespaces=False))
-    server.serve(desk, spec["role"], incoming, control, int(spec["peer"]))
+    return restrict
+
+
+def _meet(role: str, path: str) -> int:
+    """The channel to the other cell of a pair in another container, over a socket in a volume that both mount.
+
+    The judge listens for one caller, and the name is gone before any sample runs.
+    """
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    deadline = time.monotonic() + _MEET_TIMEOUT_S
+    if role == "judge":
+        channel.bind(path)
+        channel.listen(1)
+        channel.settimeout(_MEET_TIMEOUT_S)
+        caller, _ = channel.accept()
+        os.unlink(path)
+        channel.close()
+        caller.setblocking(True)
+        return fork.park_descriptors([caller.detach()])[0]
+    while True:
+        try:
+            channel.connect(path)
+            return fork.park_descriptors([channel.detach()])[0]
+        except (FileNotFoundError, ConnectionRefusedError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.002)

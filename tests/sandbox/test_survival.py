@@ -104,6 +104,8 @@ def test_an_interrupted_holder_leaves_nothing() -> None:
 
 def test_a_holder_that_never_closes_leaves_nothing() -> None:
     code = "from sandbox import Sandbox\nbox = Sandbox(workers=1).__enter__()\nprint(box.isolation.label)"
-    with subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as holder:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    ) as holder:
         assert "isolation" in holder.communicate(timeout=60)[0]
         assert wait_until_gone(holder.pid, 10) == ([], [])

@@ -1,0 +1,295 @@
+"""The Docker backend: the same cells, each process 1 of a hardened container that lives as long as the sandbox.
+
+The host speaks to a cell through the container's stdin and stdout, with one attached connection each; when the host
+goes, stdin closes, the cell ends and the engine removes the container. The two cells of a pair find each other over
+a socket in a small volume of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import struct
+import threading
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import docker
+import docker.errors
+import docker.types
+
+from sandbox import image
+from sandbox.cells import ENVIRONMENT, SCRATCH_BYTES, Cell, CellOptions, spec_of
+from sandbox.errors import CellError, IsolationError, SandboxError
+from sandbox.isolation import Isolation, from_report, unavailable
+from sandbox.layout import host_layout
+from sandbox.model import Mode
+
+_NOBODY = "65534:65534"
+_PEER_FOLDER = "/peer"
+_PAIR: tuple[Literal["judge", "candidate"], ...] = ("judge", "candidate")
+_STDOUT = 1
+_END_TIMEOUT_S = 10.0
+_SERVER_BYTES = 96 << 20
+_HARDENING = (
+    "Docker: no network, read-only root, no capabilities, no new privileges, user nobody, "
+    "limits on memory, processes and CPUs"
+)
+_REMEDY = (
+    "start a Docker engine and let this user reach it (DOCKER_HOST, or the docker group); on Debian: "
+    "apt-get install docker.io, then dockerd"
+)
+_images_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class DockerOptions:
+    """`image` is used in place of one made from this machine's interpreter, with the `interpreter` that it has;
+    `runtime` is the engine's default, or one that it knows, such as "runsc"."""
+
+    image: str | None = None
+    interpreter: str | None = None
+    runtime: str | None = None
+    cpus: float = 1.0
+
+
+class Attached:
+    """A container's stdin and stdout as one channel. The engine frames what it sends: a header of 8 bytes that
+    says which stream and how long."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._left = 0
+
+    def sendall(self, data: bytes) -> None:
+        self._connection.sendall(data)
+
+    def recv(self, size: int) -> bytes:
+        while not self._left:
+            header = self._connection.recv(8, socket.MSG_WAITALL)
+            if len(header) < 8:
+                return b""
+            stream, length = struct.unpack("!BxxxI", header)
+            if stream == _STDOUT:
+                self._left = length
+            elif self._connection.recv(length, socket.MSG_WAITALL) is None:
+                return b""
+        data = self._connection.recv(min(size, self._left))
+        self._left -= len(data)
+        return data
+
+    def settimeout(self, seconds: float) -> None:
+        self._connection.settimeout(seconds)
+
+    def shutdown(self, how: int) -> None:
+        self._connection.shutdown(how)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def connect() -> docker.APIClient:
+    """A client of the engine. IsolationError, with what to do, where there is none."""
+    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if address.startswith("unix://") and not os.path.exists(address.removeprefix("unix://")):
+        # Found out here because the SDK leaves a socket open when it finds out itself.
+        raise IsolationError(f"no Docker engine: {address} does not exist; {_REMEDY}")
+    try:
+        client = docker.from_env().api
+    except (docker.errors.DockerException, OSError) as error:
+        raise IsolationError(f"no Docker engine answers ({error}): {_REMEDY}") from error
+    try:
+        client.ping()
+    except (docker.errors.DockerException, OSError) as error:
+        client.close()
+        raise IsolationError(f"no Docker engine answers ({error}): {_REMEDY}") from error
+    return client
+
+
+def ensure_image(client: docker.APIClient, options: CellOptions) -> str:
+    """The image of this machine's interpreter, made when the engine does not have it yet (a few seconds)."""
+    packages = {name: _version_of(name) for name in options.packages}
+    tag = image.tag_of(options.layout, packages)
+    name = f"{image.REPOSITORY}:{tag}"
+    with _images_lock:
+        if not client.images(name=name, quiet=True):
+            client.import_image_from_data(image.build(options.layout), repository=image.REPOSITORY, tag=tag)
+    return name
+
+
+def _version_of(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def start_cells(
+    options: CellOptions, mode: Mode, docker_options: DockerOptions
+) -> tuple[list[Cell], Isolation]:
+    """The cells of one mode, each in a container of its own. IsolationError or CellError where that fails."""
+    with contextlib.closing(connect()) as client:
+        try:
+            name = docker_options.image or ensure_image(client, options)
+            if mode == "shared":
+                cells = [_start(client, name, options, docker_options, None).wait_ready()]
+            else:
+                cells = _start_pair(client, name, options, docker_options)
+        except docker.errors.DockerException as error:
+            raise CellError(f"the Docker engine refused to start a cell: {error}") from error
+    report = cells[0].report | {
+        "container": _HARDENING + (f", runtime {docker_options.runtime}" if docker_options.runtime else "")
+    }
+    isolation = from_report("docker", report)
+    if isolation.level != "full":
+        for cell in cells:
+            cell.close()
+        raise IsolationError(
+            f"{isolation.label}: the cell is not process 1 of its container, or has no filter"
+        )
+    return cells, isolation
+
+
+def _start_pair(
+    client: docker.APIClient, name: str, options: CellOptions, docker_options: DockerOptions
+) -> list[Cell]:
+    volume = f"assay-{os.getpid()}-{secrets.token_hex(4)}"
+    client.create_volume(
+        volume, driver_opts={"type": "tmpfs", "device": "tmpfs", "o": "size=64k,mode=1777"}, labels=_labels()
+    )
+    cells: list[Cell] = []
+    try:
+        for role in _PAIR:
+            cells.append(_start(client, name, replace(options, role=role), docker_options, volume))  # noqa: PERF401
+        return [cell.wait_ready() for cell in cells]
+    except BaseException:
+        for cell in cells:
+            cell.close()
+        raise
+    finally:
+        # Refused while a container uses it; the last of the pair to end removes it.
+        with contextlib.suppress(docker.errors.DockerException):
+            client.remove_volume(volume)
+
+
+def _labels() -> dict[str, str]:
+    return {"assay.holder": str(os.getpid())}
+
+
+def _start(
+    client: docker.APIClient,
+    name: str,
+    options: CellOptions,
+    docker_options: DockerOptions,
+    volume: str | None,
+) -> Cell:
+    container = client.create_container(
+        name,
+        [
+            docker_options.interpreter or options.layout.interpreter,
+            "-S",
+            "-s",
+            "-P",
+            f"{image.CELL_FOLDER}/sandbox/cell/boot.py",
+            json.dumps(_spec(options, volume)),
+        ],
+        stdin_open=True,
+        user=_NOBODY,
+        hostname="cell",
+        environment=ENVIRONMENT,
+        labels=_labels(),
+        working_dir="/tmp",
+        host_config=_host_config(client, options, docker_options, volume),
+    )["Id"]
+    try:
+        attached = client.attach_socket(container, params={"stdin": 1, "stdout": 1, "stream": 1})
+        connection = getattr(attached, "_sock", attached)
+        connection.setblocking(True)
+        client.start(container)
+    except BaseException:
+        client.remove_container(container, force=True)
+        raise
+    return Cell(Attached(connection), partial(_wait_for_end, container, volume, attached))
+
+
+def _spec(options: CellOptions, volume: str | None) -> dict[str, Any]:
+    return spec_of(options) | {
+        "control": 1,
+        "incoming": 0,
+        "peer": -1,
+        "peer_path": f"{_PEER_FOLDER}/s" if volume else "",
+        "namespaces": False,
+        "readable": ["/usr", "/lib", "/lib64", "/packages", *options.layout.binds],
+        "scratch_folder": "/tmp",
+    }
+
+
+def _host_config(
+    client: docker.APIClient, options: CellOptions, docker_options: DockerOptions, volume: str | None
+) -> dict[str, Any]:
+    memory = options.memory_bytes + _SERVER_BYTES
+    config: dict[str, Any] = client.create_host_config(
+        auto_remove=True,
+        network_mode="none",
+        read_only=True,
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        pids_limit=options.processes,
+        mem_limit=memory,
+        memswap_limit=memory,
+        nano_cpus=round(docker_options.cpus * 1e9),
+        tmpfs={"/tmp": f"rw,noexec,nosuid,nodev,size={SCRATCH_BYTES},nr_inodes=4096,mode=1777"},
+        ipc_mode="none",
+        log_config=docker.types.LogConfig(type="none"),
+        runtime=docker_options.runtime,
+        binds={
+            volume: {"bind": _PEER_FOLDER, "mode": ("rw" if options.role == "judge" else "ro") + ",nocopy"}
+        }
+        if volume
+        else None,
+    )
+    return config
+
+
+def _wait_for_end(container: str, volume: str | None, attached: Any) -> None:
+    """The cell ends by itself when its stdin closes; this makes sure, and waits until the engine has removed it."""
+    attached._response.close()  # the SDK keeps the HTTP response that it took the socket from
+    attached.close()
+    with contextlib.closing(connect()) as client:
+        with contextlib.suppress(docker.errors.APIError):
+            client.kill(container)
+        deadline = time.monotonic() + _END_TIMEOUT_S
+        while _exists(client, container):
+            if time.monotonic() > deadline:
+                with contextlib.suppress(docker.errors.APIError):
+                    client.remove_container(container, force=True)
+                break
+            time.sleep(0.02)
+        if volume:
+            with contextlib.suppress(docker.errors.APIError):
+                client.remove_volume(volume)
+
+
+def _exists(client: docker.APIClient, container: str) -> bool:
+    try:
+        client.inspect_container(container)
+    except docker.errors.NotFound:
+        return False
+    return True
+
+
+def probe() -> Isolation:
+    """The isolation of the Docker backend here, found by starting a cell."""
+    try:
+        (cell,), isolation = start_cells(CellOptions(host_layout(())), "shared", DockerOptions())
+    except SandboxError as error:
+        return unavailable("docker", str(error), _REMEDY)
+    cell.close()
+    return isolation

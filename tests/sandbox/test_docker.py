@@ -1,0 +1,95 @@
+"""The Docker backend: the same verdicts as the embedded one, the corpus denied, and nothing left behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sandbox import Outcome, Program, Sandbox, probe
+from sandbox.corpus import load_corpus
+from sandbox.selfcheck import run_corpus
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.usefixtures("engine")]
+
+PROGRAMS = [
+    Program("right", "def f(x):\n    return x + 1", ("assert f(1) == 2", "assert f(2) == 3"), "f"),
+    Program("wrong", "def f(x):\n    return 2", ("assert f(1) == 2", "assert f(2) == 3"), "f"),
+    Program("error", "def f(x):\n    return y", ("assert f(1) == 2",), "f"),
+    Program("exit", "import os\nos._exit(0)", ("assert f(1) == 2",), "f"),
+    Program("memory", "x = bytearray(8 << 30)", ("assert f(1) == 2",), "f"),
+    Program("output", "print('x' * 2_000_000)\ndef f(x): return 2", ("assert f(1) == 2",), "f"),
+    Program("shared", "def f(g): return g(1)", ("assert f(lambda x: x) == 1",), "f"),
+]
+
+
+def containers() -> list[str]:
+    from sandbox.container import connect
+
+    client = connect()
+    try:
+        running = [entry["Id"] for entry in client.containers(all=True, filters={"label": "assay.holder"})]
+        return running + [volume["Name"] for volume in client.volumes()["Volumes"] or []]
+    finally:
+        client.close()
+
+
+def test_verdicts_equal_those_of_the_embedded_backend() -> None:
+    with Sandbox("docker", workers=2) as docker, Sandbox("embedded", workers=2) as embedded:
+        assert docker.isolation.level == "full"
+        assert docker.isolation.python == embedded.isolation.python
+        first, second = (
+            {v.id: (v.outcome, v.detail, v.checks_passed, v.mode) for v in box.run(PROGRAMS)}
+            for box in (docker, embedded)
+        )
+    assert first == second
+    assert first["right"][0] is Outcome.PASS
+    assert containers() == []
+
+
+def test_packages_are_in_the_image() -> None:
+    pytest.importorskip("numpy")
+    with Sandbox("docker", workers=1, mode="shared", packages=("numpy",)) as box:
+        (verdict,) = box.run([Program("n", "import numpy\nx = numpy.ones(3).sum()", ("assert x == 3",))])
+    assert verdict.passed, verdict.detail
+
+
+def test_the_corpus_in_split_mode() -> None:
+    found = run_corpus(lambda: Sandbox("docker", workers=1), load_corpus(), "split", parallel=3)
+    bad = [
+        (f.attack.name, f.verdict.outcome, f.verdict.detail, f.verdict.output[-200:], f.canary_same)
+        for f in found
+        if f.wrong_pass or f.undenied or f.unexpected or not f.canary_same
+    ]
+    assert bad == []
+    assert containers() == []
+
+
+def test_a_killed_holder_leaves_no_container() -> None:
+    code = (
+        "from sandbox import Program, Sandbox\n"
+        "with Sandbox('docker', workers=2) as box:\n    print('open', flush=True)\n"
+        "    list(box.run(Program(str(n), 'import time; time.sleep(9)', ('f(1)',)) for n in range(9)))"
+    )
+    root = Path(__file__).resolve().parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "open\n"
+        time.sleep(0.5)
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    deadline = time.monotonic() + 30
+    while [name for name in containers() if not name.startswith("assay-")] and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert [name for name in containers() if not name.startswith("assay-")] == []
+
+
+def test_probe_finds_the_backend() -> None:
+    isolation = probe("docker")
+    assert (isolation.backend, isolation.level) == ("docker", "full")
