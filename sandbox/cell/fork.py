@@ -99,7 +99,9 @@ class Desk:
             if hangup >= 0:
                 self._poller.unregister(hangup)
 
-    def _wait(self, end: int, pid: int, request: wire.Request, started: float) -> int:
+    def _wait(
+        self, end: int, pid: int, request: wire.Request, started: float, cpu_before_s: float = 0.0
+    ) -> int:
         cpu_left = request.cpu_ms / 1000
         while True:
             wall_left = started + request.wall_ms / 1000 - time.monotonic()
@@ -111,11 +113,21 @@ class Desk:
                 if fd == self._control:
                     os._exit(0)  # the host is gone; process 1 takes everything with it
                 return wire.HUNG_UP
-            cpu_left = request.cpu_ms / 1000 - time.clock_gettime(~pid << 3 | _CPU_CLOCK_OF_PROCESS)
+            cpu_left = request.cpu_ms / 1000 - cpu_s_of(pid) + cpu_before_s
             if cpu_left <= 0:
                 return wire.CPU_LIMIT
             if time.monotonic() >= started + request.wall_ms / 1000:
                 return wire.WALL_LIMIT
+
+    def wait_for_reply(
+        self, replies: int, pid: int, request: wire.Request, started: float, cpu_before_s: float
+    ) -> int:
+        """Like `watch`, for a process that stays: wait until `replies` can be read or a limit is reached."""
+        self._poller.register(replies, select.POLLIN)
+        try:
+            return self._wait(replies, pid, request, started, cpu_before_s)
+        finally:
+            self._poller.unregister(replies)
 
     def reap(self, pid: int) -> Usage:
         """Kill the sample and everything it started, and wait until all of it is gone."""
@@ -183,6 +195,11 @@ class Desk:
             return mode, len(os.listdir(self._scratch)), 0
         space = os.statvfs(self._scratch)
         return mode, space.f_bfree, space.f_ffree
+
+
+def cpu_s_of(pid: int) -> float:
+    """CPU time of all threads of a process of this namespace, one that has ended but is not reaped included."""
+    return time.clock_gettime(~pid << 3 | _CPU_CLOCK_OF_PROCESS)
 
 
 def _oom_kills(events: bytes) -> int:

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from sandbox.cell import codec, fork, link, runner, wire
 
 MAX_CALLS = 100_000
-_CACHED_CHECKS = 256
+CACHED_CHECKS = 256
 
 _EXCEPTIONS: dict[str, type[BaseException]] = {
     name: kind
@@ -43,6 +43,7 @@ class Checks:
 
     def __init__(self, body: bytes) -> None:
         prelude, names, *checks = wire.split(body)
+        self.sources = [prelude, *checks]
         self.names: list[str] = json.loads(names)
         self.prelude = runner.compile_source(prelude, "<prelude>") if prelude else None
         self.checks = [self._compile(check, f"<check {number}>") for number, check in enumerate(checks, 1)]
@@ -64,7 +65,7 @@ class Cache:
     def get(self, body: bytes) -> Checks:
         checks = self._known.get(body)
         if checks is None:
-            while len(self._known) >= _CACHED_CHECKS:
+            while len(self._known) >= CACHED_CHECKS:
                 del self._known[next(iter(self._known))]
             checks = self._known[body] = Checks(body)
         return checks
@@ -73,7 +74,8 @@ class Cache:
 class Counterpart:
     """The candidate, as far as the judge is concerned."""
 
-    def __init__(self) -> None:
+    def __init__(self, channel: int) -> None:
+        self._channel = channel
         self.gone = ""
         self.needs_shared = ""
         self._calls = 0
@@ -111,7 +113,7 @@ class Counterpart:
             self.needs_shared = f"a check passes {error} to {name}"
             raise NeedsSharedError(self.needs_shared) from None
         try:
-            link.send(fork.CHANNEL_FD, [name, forms, named_forms])
+            link.send(self._channel, [name, forms, named_forms])
         except OSError:
             self._is_gone("")
         return self._take_reply(name, arguments, named)
@@ -140,7 +142,7 @@ class Counterpart:
 
     def _receive(self) -> list[Any]:
         try:
-            return link.receive(fork.CHANNEL_FD)
+            return link.receive(self._channel)
         except (EOFError, OSError):
             self._is_gone("")
         except (ValueError, RecursionError) as error:
@@ -174,10 +176,17 @@ def _exception(lineage: Sequence[Any], text: str) -> BaseException:
 
 
 def run(checks: Checks, token: bytes) -> None:
-    """In the forked judge: wait for the candidate, run the checks, report."""
+    """In a judge forked for one sample: judge and report."""
     gc.enable()
+    code, passed, detail = judge(checks, fork.CHANNEL_FD)
+    runner.flush()
+    runner.send_report(fork.REPORT_FD, token, code, passed, detail)
+
+
+def judge(checks: Checks, channel: int) -> tuple[int, int, str]:
+    """Wait until the candidate has run as a module, then run the checks; a code, how many passed, a description."""
     random.seed(0)
-    candidate = Counterpart()
+    candidate = Counterpart(channel)
     code, detail = candidate.load()
     passed = 0
     if code == wire.PASSED:
@@ -186,8 +195,7 @@ def run(checks: Checks, token: bytes) -> None:
         code, detail = wire.NEEDS_SHARED, candidate.needs_shared
     elif candidate.gone:
         code, detail = wire.CANDIDATE_GONE, candidate.gone
-    runner.flush()
-    runner.send_report(fork.REPORT_FD, token, code, passed, detail)
+    return code, passed, detail
 
 
 def _judge(checks: Checks, candidate: Counterpart) -> tuple[int, int, str]:

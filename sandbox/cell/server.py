@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-from sandbox.cell import candidate, fork, judge, runner, wire
+from sandbox.cell import candidate, fork, judge, resident, runner, wire
 
 Role = Literal["shared", "judge", "candidate"]
 Body = Callable[[], None]
@@ -31,7 +31,7 @@ def serve(desk: fork.Desk, role: Role, incoming: int, outgoing: int, peer: int) 
     """Answer requests until the host closes the channel."""
     read = partial(os.read, incoming)
     link = socket.socket(fileno=peer) if peer >= 0 else None
-    checks = judge.Cache()
+    bench = _Bench(desk)
     while True:
         try:
             request = wire.read_request(read)
@@ -40,7 +40,7 @@ def serve(desk: fork.Desk, role: Role, incoming: int, outgoing: int, peer: int) 
             elif link is None:
                 raise PeerLostError("a cell of a pair without its peer")
             elif role == "judge":
-                response = _judge(desk, request, link, checks)
+                response = _judge(desk, request, link, bench)
             else:
                 response = _candidate(desk, request, link)
         except (EOFError, PeerLostError):
@@ -59,7 +59,24 @@ def _shared(desk: fork.Desk, request: wire.Request) -> wire.Response:
     return _reported(desk, request, -1, token, lambda: runner.run_shared(request.body, token, fork.REPORT_FD))
 
 
-def _judge(desk: fork.Desk, request: wire.Request, peer: socket.socket, cache: judge.Cache) -> wire.Response:
+class _Bench:
+    """What the judge's role keeps between samples."""
+
+    def __init__(self, desk: fork.Desk) -> None:
+        self.resident = resident.Resident(desk)
+        self.checks = judge.Cache()
+        self.pure: dict[bytes, bool] = {}
+
+    def is_pure(self, body: bytes) -> bool:
+        known = self.pure.get(body)
+        if known is None:
+            if len(self.pure) >= judge.CACHED_CHECKS:
+                self.pure.clear()
+            known = self.pure[body] = resident.is_pure(self.checks.get(body).sources)
+        return known
+
+
+def _judge(desk: fork.Desk, request: wire.Request, peer: socket.socket, bench: _Bench) -> wire.Response:
     ours, theirs = socket.socketpair()
     try:
         socket.send_fds(peer, [_SEQUENCE.pack(request.sequence)], [theirs.fileno()])
@@ -67,9 +84,37 @@ def _judge(desk: fork.Desk, request: wire.Request, peer: socket.socket, cache: j
         raise PeerLostError(str(error)) from error
     finally:
         theirs.close()
-    checks = cache.get(request.body)
+    if bench.is_pure(request.body):
+        return _judge_in_resident(desk, request, ours, bench)
+    bench.resident.dismiss()
     token = os.urandom(16)
+    checks = bench.checks.get(request.body)
     return _reported(desk, request, ours.detach(), token, lambda: judge.run(checks, token))
+
+
+def _judge_in_resident(
+    desk: fork.Desk, request: wire.Request, channel: socket.socket, bench: _Bench
+) -> wire.Response:
+    started = time.monotonic()
+    with channel:
+        outcome = bench.resident.judge(request, channel.fileno())
+    wall_us = round((time.monotonic() - started) * 1e6)
+    written, shown = desk.collect_output()
+    flags = (0 if desk.tidy() else wire.RETIRE) | (wire.OOM_KILLED if desk.ran_out_of_memory() else 0)
+    return wire.Response(
+        request.sequence,
+        outcome.reason,
+        outcome.code,
+        0,
+        outcome.cpu_us,
+        wall_us,
+        0,
+        written,
+        outcome.passed,
+        flags,
+        outcome.detail,
+        shown,
+    )
 
 
 def _candidate(desk: fork.Desk, request: wire.Request, peer: socket.socket) -> wire.Response:

@@ -1,0 +1,144 @@
+"""A judge that stays: for checks that provably leave nothing behind, one process judges sample after sample.
+
+Forking a judge costs as much as forking the candidate. Checks that only compare data (no imports but pure modules,
+no attribute set, no way to reach the interpreter's state) need no process of their own; all others are run in a
+forked judge. Each sample gets a new namespace in either case, and a judge that did anything but report is replaced.
+"""
+
+from __future__ import annotations
+
+import ast
+import gc
+import os
+import socket
+import struct
+import time
+from collections.abc import Sequence
+from typing import NamedTuple, NoReturn
+
+from sandbox.cell import fork, judge, runner, wire
+
+_COMMAND = struct.Struct("!I")
+_REPLY = struct.Struct("!BII")
+_SAMPLES_PER_JUDGE = 2000
+_NO_LIMIT_MS = 1 << 31
+
+# fmt: off
+_PURE_MODULES = frozenset((
+    "__future__", "bisect", "cmath", "collections", "copy", "datetime", "decimal", "fractions", "functools", "heapq",
+    "itertools", "math", "operator", "statistics", "string", "typing",
+))
+_IMPURE_NAMES = frozenset((
+    "__builtins__", "__import__", "breakpoint", "compile", "delattr", "dir", "eval", "exec", "exit", "getattr",
+    "globals", "help", "input", "locals", "memoryview", "open", "quit", "setattr", "vars",
+))
+# fmt: on
+_IMPURE_NODES = (ast.AsyncFunctionDef, ast.Await, ast.ClassDef, ast.Global, ast.Nonlocal)
+_IMPURE_ATTRIBUTES = frozenset(("setcontext", "getcontext", "localcontext", "register", "format_map"))
+
+
+def is_pure(sources: Sequence[bytes]) -> bool:
+    """Whether running these sources in a new namespace provably changes nothing outside of it."""
+    try:
+        return all(map(_is_pure_tree, (ast.parse(wire.decode_text(source)) for source in sources)))
+    except (SyntaxError, ValueError, RecursionError):
+        return False
+
+
+def _is_pure_tree(tree: ast.AST) -> bool:
+    return all(_is_pure_node(node) for node in ast.walk(tree))
+
+
+def _is_pure_node(node: ast.AST) -> bool:
+    if isinstance(node, ast.Attribute):
+        is_read = isinstance(node.ctx, ast.Load)
+        return is_read and not node.attr.startswith("_") and node.attr not in _IMPURE_ATTRIBUTES
+    if isinstance(node, ast.Name):
+        return node.id not in _IMPURE_NAMES
+    if isinstance(node, ast.Import):
+        return all(alias.name in _PURE_MODULES for alias in node.names)
+    if isinstance(node, ast.ImportFrom):
+        return node.level == 0 and node.module in _PURE_MODULES
+    return not isinstance(node, _IMPURE_NODES)
+
+
+class Outcome(NamedTuple):
+    """What the resident judge said of one sample, and what it used. `reason` is one of wire's; `code` NO_REPORT
+    with a reason of ENDED means that it died."""
+
+    reason: int
+    code: int
+    passed: int
+    detail: bytes
+    cpu_us: int
+
+
+class Resident:
+    """The server's handle on its resident judge, which is forked when it is first needed."""
+
+    def __init__(self, desk: fork.Desk) -> None:
+        self._desk = desk
+        self._pid = 0
+        self._commands: socket.socket | None = None
+        self._judged = 0
+
+    def judge(self, request: wire.Request, channel: int) -> Outcome:
+        """Have a sample judged; `channel` leads to the candidate and stays the caller's."""
+        if self._judged >= _SAMPLES_PER_JUDGE:
+            self.dismiss()
+        commands = self._commands or self._hire(request)
+        self._judged += 1
+        before = fork.cpu_s_of(self._pid)
+        started = time.monotonic()
+        reason = wire.ENDED
+        try:
+            socket.send_fds(commands, [_COMMAND.pack(len(request.body))], [channel])
+            commands.sendall(request.body)
+            reason = self._desk.wait_for_reply(commands.fileno(), self._pid, request, started, before)
+            if reason == wire.ENDED:
+                code, passed, size = _REPLY.unpack(wire.read_exactly(commands.recv, _REPLY.size))
+                detail = wire.read_exactly(commands.recv, size)
+                used = fork.cpu_s_of(self._pid) - before
+                return Outcome(reason, code, passed, detail, round(used * 1e6))
+        except (EOFError, OSError):
+            pass
+        used = fork.cpu_s_of(self._pid) - before
+        self.dismiss()
+        return Outcome(reason, wire.NO_REPORT, 0, b"", round(used * 1e6))
+
+    def dismiss(self) -> None:
+        """End the resident judge, if there is one."""
+        if self._commands is not None:
+            self._commands.close()
+            self._desk.reap(self._pid)
+            self._commands, self._pid, self._judged = None, 0, 0
+
+    def _hire(self, request: wire.Request) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self._desk.dress(request._replace(cpu_ms=_NO_LIMIT_MS), -1, theirs.fileno())
+                _stay(socket.socket(fileno=fork.CHANNEL_FD))
+            finally:
+                os._exit(1)
+        theirs.close()
+        self._pid, self._commands = pid, ours
+        return ours
+
+
+def _stay(commands: socket.socket) -> NoReturn:
+    """In the resident judge: one sample after the other, until the server goes or ends it."""
+    cache = judge.Cache()
+    gc.enable()
+    while True:
+        header, descriptors, _, _ = socket.recv_fds(commands, _COMMAND.size, 1)
+        if len(header) < _COMMAND.size:
+            os._exit(0)
+        (size,) = _COMMAND.unpack(header)
+        body = wire.read_exactly(commands.recv, size)
+        code, passed, detail = judge.judge(cache.get(body), descriptors[0])
+        os.close(descriptors[0])
+        runner.flush()
+        text = detail.encode("utf-8", "backslashreplace")[: wire.DETAIL_BYTES]
+        commands.sendall(_REPLY.pack(code, passed, len(text)) + text)

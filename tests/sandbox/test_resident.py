@@ -1,0 +1,71 @@
+"""Which checks may share a judge process, and that one sample leaves nothing there to the next."""
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox import Limits, Outcome, Program, Sandbox
+from sandbox.cell.resident import is_pure
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "assert f(1) == 2",
+        "METADATA = {'a': 1}\ndef check(candidate):\n    assert candidate([1]) == [2]\ncheck(f)",
+        "import math\nassert math.isclose(f(1.0), 2.0)",
+        "from collections import Counter\nassert Counter(f('a')) == {'a': 1}",
+        "for i in range(3):\n    x = [i]\n    x.append(f(i))\n    x[0] = 1\n    assert sorted(x)",
+        "try:\n    f(1)\nexcept ValueError as error:\n    assert str(error)",
+    ],
+)
+def test_pure_checks(source: str) -> None:
+    assert is_pure([source.encode()])
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import random\nrandom.seed(1)",
+        "import sys",
+        "import math\nmath.pi = 3",
+        "import os.path",
+        "from . import x",
+        "f.__globals__",
+        "().__class__.__bases__",
+        "eval('1')",
+        "globals()['x'] = 1",
+        "setattr(f, 'x', 1)",
+        "open('/tmp/x', 'w')",
+        "import decimal\ndecimal.getcontext().prec = 3",
+        "class A: pass",
+        "def g():\n    global x\n    x = 1",
+        "x = (",
+    ],
+)
+def test_checks_that_get_a_process_of_their_own(source: str) -> None:
+    assert not is_pure([source.encode()])
+
+
+def test_samples_share_nothing_but_the_process() -> None:
+    """Names that one sample's checks define are gone for the next, and so is what its candidate answered."""
+    first = Program("first", "def f(x): return x", ("seen = f(1)\nlimit = 5\nassert seen == 1",), "f")
+    second = Program("second", "def f(x): return x", ("assert limit == 5 or f(1)",), "f")
+    forked = Program("forked", "def f(x): return x", ("import random\nassert f(random.random()) < 1",), "f")
+    with Sandbox(workers=1) as box:
+        for _ in range(3):
+            outcomes = {v.id: v.outcome for v in box.run([first, second, forked])}
+            assert outcomes == {"first": Outcome.PASS, "second": Outcome.ERROR, "forked": Outcome.PASS}
+
+
+def test_a_check_that_never_ends_is_stopped_and_the_next_is_judged() -> None:
+    endless = Program(
+        "endless", "def f(x): return x", ("while f(1): pass",), "f", Limits(cpu_s=0.4, wall_s=3)
+    )
+    heavy = Program(
+        "heavy", "def f(x): return x", ("y = f(1)\nwhile y: pass",), "f", Limits(cpu_s=0.4, wall_s=3)
+    )
+    fine = Program("fine", "def f(x): return x", ("assert f(1) == 1",), "f")
+    with Sandbox(workers=1) as box:
+        outcomes = [v.outcome for program in (endless, fine, heavy, fine) for v in box.run([program])]
+    assert outcomes == [Outcome.TIMEOUT, Outcome.PASS, Outcome.TIMEOUT, Outcome.PASS]
