@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import logging
 import os
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,9 +23,21 @@ def llama_cpp() -> Any:
         import llama_cpp as module
     except ImportError as e:
         raise MissingExtraError("llama-cpp-python", "gguf") from e
+    _close_at_exit()
     # The module prints what its C side logs, at every level, unless its logger says otherwise.
     logging.getLogger("llama-cpp-python").setLevel(logging.CRITICAL)
     return module
+
+
+@cache
+def _close_at_exit() -> None:
+    """llama_cpp opens the null device twice when imported and never closes it, which Python complains of at exit."""
+    from llama_cpp import _utils
+
+    for name in ("outnull_file", "errnull_file"):
+        file = getattr(_utils, name, None)
+        if file is not None:
+            atexit.register(file.close)
 
 
 class NativeModel:
