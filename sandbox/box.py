@@ -47,6 +47,9 @@ class Sandbox:
     verdict, and each verdict says which it was. `workers` programs run at once. `packages` can be imported by
     programs, besides the standard library.
 
+    A cell runs many programs, and is proved to be as it was after each; `fresh` starts new cells for every program
+    instead, at a tenth of the rate. `limits` are the largest that any program has: they bound a cell as a whole.
+
     Without namespaces (or with another piece of the isolation missing) entering raises IsolationError, unless
     `allow_weak`; what is then in force stands in `isolation`. Safe to use from several threads, and from a process
     that holds torch and CUDA: cells are processes of their own, started without forking the caller.
@@ -60,6 +63,7 @@ class Sandbox:
         packages: Iterable[str] = (),
         *,
         allow_weak: bool = False,
+        fresh: bool = False,
         limits: Limits | None = None,
         docker: DockerOptions | None = None,
     ) -> None:
@@ -74,6 +78,7 @@ class Sandbox:
         self.mode = mode
         self.workers = count
         self.packages = tuple(packages)
+        self.fresh = fresh
         self._allow_weak = allow_weak
         self._docker = docker
         self._largest = limits or Limits()
@@ -98,8 +103,9 @@ class Sandbox:
             processes=self._largest.processes + 8,
         )
         first = self._start_rig(options, self.mode)
+        depth = 0 if self.fresh else _DEPTH[self.backend]
         self._scheduler = Scheduler(
-            lambda mode: self._start_rig(options, mode), self._mode_of, self.workers, _DEPTH[self.backend]
+            lambda mode: self._start_rig(options, mode), self._mode_of, self.workers, depth
         )
         self._scheduler.workers[0].adopt(self.mode, first)
         self._scheduler.start()

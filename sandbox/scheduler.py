@@ -123,8 +123,10 @@ class Worker:
     def __init__(
         self, jobs: queue.SimpleQueue[_Job | None], gate: Gate, make_rig: RigFactory, depth: int, index: int
     ) -> None:
-        """`depth` programs are sent to a rig ahead of its answers, so that it never waits for the host."""
-        self._depth = depth
+        """`depth` programs are sent to a rig ahead of its answers, so that it never waits for the host; 0 gives
+        each program a rig of its own."""
+        self._depth = max(1, depth)
+        self._fresh = depth == 0
         self._jobs = jobs
         self._gate = gate
         self._make_rig = make_rig
@@ -232,7 +234,7 @@ class Worker:
             self._gate.leave()
 
     def _finish(self, job: _Job, trial: Trial) -> None:
-        if trial.retire:
+        if trial.retire or self._fresh:
             self._requeue_all()
             self._drop_rigs()
         if trial.verdict is None:

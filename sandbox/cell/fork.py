@@ -29,6 +29,7 @@ _OPEN_FILES = 256
 _STACK_BYTES = 64 << 20
 _REPORT_BYTES = 4096
 _SHORTEST_WAIT_MS = 5.0
+_ADDRESS_SPACE_STEP = 64 << 20
 _CPU_CLOCK_OF_PROCESS = 2
 
 
@@ -223,10 +224,13 @@ def _empty(folder: str) -> None:
 
 
 def _address_space_bytes(statm: int) -> int:
-    """Of this process (`statm` is its open /proc/self/statm), so that a sample's limit is on what it adds."""
+    """Of this process (`statm` is its open /proc/self/statm), so that a sample's limit is on what it adds.
+
+    Rounded up, for two cells differ by a few pages and their samples must not.
+    """
     pages = int(os.pread(statm, 64, 0).split()[0])
     os.close(statm)
-    return pages * resource.getpagesize()
+    return -(-pages * resource.getpagesize() // _ADDRESS_SPACE_STEP) * _ADDRESS_SPACE_STEP
 
 
 def park_descriptors(inherited: Sequence[int]) -> list[int]:
