@@ -35,7 +35,7 @@ def make_artifact(
             "kind": artifact.kind.value,
             "path": str(artifact.path.relative_to(work)) if inside else str(artifact.path),
             "sha256": artifact.sha256,
-            "recipe": artifact.recipe,
+            "recipe": artifact.recipe or f"{step.config.get('model', step.name)}, taken as it is",
             "size_bytes": size_bytes(artifact.path),
         },
         "seconds": time.perf_counter() - started,
