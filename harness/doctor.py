@@ -40,6 +40,7 @@ class Report:
 
     def print(self) -> None:
         from rich.console import Console
+        from rich.markup import escape
         from rich.table import Table
 
         console = Console()
@@ -58,7 +59,8 @@ class Report:
             table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
             for name, works, detail, remedy in found:
                 state = "[green]yes[/]" if works else "[yellow]no[/]"
-                table.add_row(f"  {name}", state, detail if works or not remedy else f"{detail}. {remedy}")
+                told = detail if works or not remedy else f"{detail}. {remedy}"
+                table.add_row(f"  {name}", state, escape(told))
             console.print()
             console.print(table)
 
@@ -78,15 +80,15 @@ def train() -> Capability:
     return Capability("train", True, f"torch {package_version('torch')}, trl {package_version('trl')}")
 
 
-PORTABLE = (
-    'CMAKE_ARGS="-DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF" '
-    "pip install --no-cache-dir --force-reinstall llama-cpp-python"
-)
+FLAGS = 'CMAKE_ARGS="-DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF"'
+PORTABLE = f"{FLAGS} pip install --no-cache-dir --force-reinstall llama-cpp-python"
 
 
 def gguf() -> Capability:
     if importlib.util.find_spec("llama_cpp") is None or importlib.util.find_spec("gguf") is None:
-        return Capability("GGUF", False, "llama-cpp-python or gguf is not installed", "make install")
+        return Capability(
+            "GGUF", False, "llama-cpp-python or gguf is not installed", f"{FLAGS} pip install 'assay[gguf]'"
+        )
     from llama_cpp import llama_cpp
 
     info = llama_cpp.llama_print_system_info().decode()

@@ -66,7 +66,9 @@ def build_leaderboard(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, An
     )
     rank = ranks(names, pairs)
     rows = [_row(run, name, tables[name], counts[name], rank[name], against.get(name)) for name in names]
-    rows.sort(key=lambda row: row["rank"])  # what shares a rank stays in the order it was declared in, not by luck
+    rows.sort(
+        key=lambda row: row["rank"]
+    )  # what shares a rank stays in the order it was declared in, not by luck
     first = next(s for s in plan.steps if s.kind == "execute")
     return {
         "schema": SCHEMA,

@@ -35,3 +35,11 @@ def test_it_says_what_there_is_and_what_to_do_about_the_rest() -> None:
 
 def test_the_page_for_people_names_the_level() -> None:
     assert "Isolation of candidate programs:" in doctor().stdout
+
+
+def test_what_to_install_is_shown_as_it_is_typed() -> None:
+    code = "import sys; sys.modules['pynvml'] = None; from harness.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "doctor"], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert "pip install 'assay[gpu]'" in " ".join(done.stdout.split())
