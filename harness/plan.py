@@ -136,6 +136,7 @@ class _Planner:
             "suite": self.suite.revision,
             "seed": experiment.seed,
             "sampling": experiment.sampling.model_dump(mode="json"),
+            "stop": list(self.suite.stop) if experiment.sampling.style == "completion" else [],
             "engine": {"device": experiment.engine.device, "dtype": experiment.engine.dtype},
         }
         source = self._add("generate", variant, generate, [maker])

@@ -19,6 +19,7 @@ from harness.progress import Progress, Task
 from harness.store import append_lines, recover_lines
 from suites import Problem
 from suites.extract import Form
+from suites.prompts import chat_messages
 from trainers.artifact import Artifact, ArtifactKind
 
 LINES = "samples.jsonl"
@@ -141,8 +142,7 @@ def _answers(plan: Plan, generator: Generator, missing: list[tuple[Problem, int]
 
     def prompt(problem: Problem) -> str:
         if problem.id not in prompts:
-            messages = [{"role": "user", "content": problem.instruction or problem.prompt}]
-            prompts[problem.id] = generator.render_chat(messages) if chat else problem.prompt
+            prompts[problem.id] = generator.render_chat(chat_messages(problem)) if chat else problem.prompt
         return prompts[problem.id]
 
     seed = plan.experiment.seed
