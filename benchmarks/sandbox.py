@@ -298,13 +298,12 @@ def mixed_load(count: int) -> None:
 
 def attacks_table(backends: list[str]) -> None:
     for row in selfcheck(backends=backends):  # type: ignore[arg-type]
-        value = f"{row.run} run, {row.wrong_passes} wrong passes, {row.undenied} undenied, {row.canary_differences} canary differences"
-        target = "stated" if row.kind == "forgery" and row.mode == "shared" else "0, 0, 0"
-        say(
-            f"{row.kind} programs, {row.backend}, {row.mode}",
-            target,
-            f"{value}, {row.unexpected} other than expected",
+        value = (
+            f"{row.run} run, {row.wrong_passes} wrong passes, {row.undenied} undenied, "
+            f"{row.canary_differences} canary differences, {row.unexpected} other than expected"
         )
+        target = "stated" if row.kind == "forgery" and row.mode == "shared" else "0, 0, 0"
+        say(f"{row.kind} programs, {row.backend}, {row.mode}", target, value)
 
 
 def workers_table() -> None:
@@ -336,7 +335,8 @@ def main() -> None:
     except SandboxError:
         docker = False
     print(
-        f"{probe().label}; Docker: {docker}; Python {sys.version.split()[0]}; {os.cpu_count()} cores; load {os.getloadavg()}"
+        f"{probe().label}; Docker: {docker}; Python {sys.version.split()[0]}; "
+        f"{os.cpu_count()} cores; load {os.getloadavg()}"
     )
     if "rates" in wanted:
         print_rates(measure_rates(rounds, docker), rounds)

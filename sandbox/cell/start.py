@@ -18,9 +18,9 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
-from sandbox.cell import cgroup, fork, jail, kernel, landlock, runner, seccomp, server, wire
+from sandbox.cell import cgroup, fork, hotpages, jail, kernel, landlock, runner, seccomp, server, wire
 
 _SAMPLE_ID = 1000
 _ALIVE_CHECK_MS = 2000
@@ -147,9 +147,10 @@ def _start_server(spec: dict[str, Any], control: int, inner: socket.socket, grou
         # Read when the host's root is long gone.
         statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         events = os.open(group.events, os.O_RDONLY | os.O_CLOEXEC) if group.events else -1
+        proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
         _isolate(spec, inner)
         inner.close()
-        _serve(spec, control, statm, events, group.report)
+        _serve(spec, control, _Kept(statm, events, proc), group.report)
     except StepFailedError as error:
         _say(control, {"failed": error.step, "why": error.args[1]})
     except Exception as error:
@@ -182,12 +183,16 @@ def _isolate(spec: dict[str, Any], inner: socket.socket) -> None:
     _ask(inner, b"join")
 
 
-def _serve(spec: dict[str, Any], control: int, statm: int, events: int, memory: dict[str, str]) -> None:
+def _serve(spec: dict[str, Any], control: int, kept: _Kept, memory: dict[str, str]) -> None:
     """Import what samples share, restrict this process for good, and answer requests."""
     version = landlock.abi()
     fork.limit_server()
     _preload(spec)
-    desk = fork.Desk(control, statm, events, is_init=True)
+    desk = fork.Desk(control, kept.statm, kept.events, is_init=True)
+    _settle()
+    pinned = _pin_hot_pages(desk, kept.proc)
+    os.close(kept.proc)
+    fork.limit_locked_memory()
     with _step("no_new_privs"):
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
@@ -197,9 +202,23 @@ def _serve(spec: dict[str, Any], control: int, statm: int, events: int, memory: 
             landlock.restrict(landlock.rule_set(readable, [jail.SCRATCH, "/dev/null"], version))
     with _step("seccomp filter"):
         seccomp.install(seccomp.build())
-    _settle()
-    _say(control, _pieces(spec, version, memory, namespaces=True))
+    _say(control, _pieces(spec, version, memory, namespaces=True) | {"pinned_pages": pinned})
     server.serve(desk, spec["role"], control, control, int(spec["peer"]))
+
+
+class _Kept(NamedTuple):
+    """Descriptors of what is out of reach in the new root: of this process's statm, its cgroup's events, /proc."""
+
+    statm: int
+    events: int
+    proc: int
+
+
+def _pin_hot_pages(desk: fork.Desk, proc: int) -> int:
+    """How many; see `hotpages`. Reading one's own page map takes being dumpable for as long as that lasts."""
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
+
+    return hotpages.pin(proc, runner.rehearse, lambda: server.rehearse(desk))
 
 
 def _preload(spec: dict[str, Any]) -> None:
@@ -253,6 +272,7 @@ def _serve_without_namespaces(spec: dict[str, Any], control: int) -> None:
     peer = _meet(spec["role"], spec["peer_path"]) if spec.get("peer_path") else int(spec["peer"])
     os.chdir(spec["scratch_folder"])
     fork.limit_server()
+    fork.limit_locked_memory()
     _preload(spec)
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
