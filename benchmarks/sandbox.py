@@ -238,9 +238,8 @@ def mixed_programs(count: int) -> Iterator[Program]:
 def left_over() -> dict[str, int]:
     """What a sandbox could leave in the system: processes, cgroups, mounts, files in /tmp, our own descriptors."""
     gc.collect()
-    processes = sum(
-        b"/cell/boot.py" in _read(p / "cmdline") for p in Path("/proc").iterdir() if p.name.isdigit()
-    )
+    marker = f'"assay-{os.getpid()}-'.encode()
+    processes = sum(marker in _read(p / "cmdline") for p in Path("/proc").iterdir() if p.name.isdigit())
     groups = sum(
         name.startswith(f"assay-{os.getpid()}-")
         for _, names, _ in os.walk("/sys/fs/cgroup")

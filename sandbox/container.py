@@ -55,7 +55,7 @@ class DockerOptions:
     image: str | None = None
     interpreter: str | None = None
     runtime: str | None = None
-    cpus: float = 1.0
+    cpus: float = 2.0
 
 
 class Attached:
@@ -244,7 +244,7 @@ def _host_config(
         pids_limit=options.processes,
         mem_limit=memory,
         memswap_limit=memory,
-        nano_cpus=round(docker_options.cpus * 1e9),
+        nano_cpus=round(min(docker_options.cpus, client.info()["NCPU"]) * 1e9),
         tmpfs={"/tmp": f"rw,noexec,nosuid,nodev,size={SCRATCH_BYTES},nr_inodes=4096,mode=1777"},
         ipc_mode="none",
         log_config=docker.types.LogConfig(type="none"),

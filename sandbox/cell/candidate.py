@@ -30,9 +30,10 @@ def run(body: bytes) -> None:
         message = [link.LOADED]
     runner.flush()
     link.send(fork.CHANNEL_FD, message)
+    calls = link.Reader(fork.CHANNEL_FD)
     while True:
         try:
-            call = link.receive(fork.CHANNEL_FD)
+            call = calls.receive()
         except EOFError:
             _exit(0)
         reply = _answer(namespace, call)

@@ -150,6 +150,9 @@ class Desk:
             cpu_s += usage.ru_utime + usage.ru_stime
             peak = max(peak, usage.ru_maxrss * 1024)
 
+    def has_output(self) -> bool:
+        return os.fstat(self.output).st_size > 0
+
     def collect_output(self) -> tuple[int, bytes]:
         """How many bytes the sample wrote and what is shown of them, leaving the file as new for the next."""
         size = os.fstat(self.output).st_size

@@ -76,6 +76,7 @@ class Counterpart:
 
     def __init__(self, channel: int) -> None:
         self._channel = channel
+        self._answers = link.Reader(channel)
         self.gone = ""
         self.needs_shared = ""
         self._calls = 0
@@ -142,7 +143,7 @@ class Counterpart:
 
     def _receive(self) -> list[Any]:
         try:
-            return link.receive(self._channel)
+            return self._answers.receive()
         except (EOFError, OSError):
             self._is_gone("")
         except (ValueError, RecursionError) as error:

@@ -25,22 +25,29 @@ def send(descriptor: int, message: list[Any]) -> None:
         sent += _write(descriptor, data[sent:])
 
 
-def receive(descriptor: int) -> list[Any]:
-    """EOFError when the other side is gone, ValueError when it sent something that is no message.
+class Reader:
+    """Takes messages off a descriptor in order. One system call gets a short message whole; what it gets of the
+    next one is kept, so that a verdict does not depend on how the messages were timed."""
 
-    Calls and answers take turns, so what is there to read is one message: one system call gets a short one whole.
-    """
-    data = _read(descriptor, _READ_BYTES)
-    if len(data) < _LENGTH.size:
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._data = b""
+
+    def receive(self) -> list[Any]:
+        """EOFError when the other side is gone, ValueError when it sent something that is no message."""
+        data = self._data
+        while len(data) < _LENGTH.size:
+            data += self._more()
+        end = _LENGTH.size + _LENGTH.unpack_from(data)[0]
+        if end > codec.MAX_BYTES + _LENGTH.size:
+            raise ValueError(f"a message of {end} bytes")
+        if len(data) < end:
+            data += wire.read_exactly(partial(_read, self._descriptor), end - len(data))
+        self._data = data[end:]
+        return codec.from_bytes(data[_LENGTH.size : end])
+
+    def _more(self) -> bytes:
+        data = _read(self._descriptor, _READ_BYTES)
         if not data:
             raise EOFError("the other side closed the channel")
-        data += wire.read_exactly(partial(_read, descriptor), _LENGTH.size - len(data))
-    (size,) = _LENGTH.unpack_from(data)
-    if size > codec.MAX_BYTES:
-        raise ValueError(f"a message of {size} bytes")
-    missing = size + _LENGTH.size - len(data)
-    if missing < 0:
-        raise ValueError("more than one message at a time")
-    if missing:
-        data += wire.read_exactly(partial(_read, descriptor), missing)
-    return codec.from_bytes(data[_LENGTH.size :])
+        return data

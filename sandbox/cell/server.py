@@ -116,8 +116,9 @@ def _judge_in_resident(
     with channel:
         outcome = bench.resident.judge(request, channel.fileno())
     wall_us = round((time.monotonic() - started) * 1e6)
-    written, shown = desk.collect_output()
-    flags = (0 if desk.tidy() else wire.RETIRE) | (wire.OOM_KILLED if desk.ran_out_of_memory() else 0)
+    # Pure checks can print, but have no means to touch the scratch folder or the output's flags.
+    written, shown = desk.collect_output() if desk.has_output() else (0, b"")
+    flags = wire.OOM_KILLED if desk.ran_out_of_memory() else 0
     return wire.Response(
         request.sequence,
         outcome.reason,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import socket
+import struct
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
@@ -16,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox import Limits, Outcome, Program, Sandbox, Verdict
-from sandbox.cell import codec
+from sandbox.cell import codec, link
 from sandbox.needs import needs_of
 
 
@@ -289,3 +291,21 @@ def test_a_decoder_makes_data_or_refuses(form: Any) -> None:
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError):
         return
     assert type(value).__module__ in ("builtins", "collections", "datetime", "decimal", "fractions")
+
+
+def test_messages_are_taken_in_order_however_they_arrive() -> None:
+    """All at once, in pieces, or one by one: a reader gives the same messages."""
+    sent = [[0], [2, "x" * 100, []], [3, ["ValueError"], "y"]]
+    stream = b"".join(
+        struct.pack("!I", len(data)) + data for data in (codec.to_bytes(message) for message in sent)
+    )
+    for piece in (1, 3, 7, 50, len(stream)):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            for start in range(0, len(stream), piece):
+                theirs.sendall(stream[start : start + piece])
+            theirs.shutdown(socket.SHUT_WR)
+            reader = link.Reader(ours.fileno())
+            assert [reader.receive() for _ in sent] == sent
+            with pytest.raises(EOFError):
+                reader.receive()
