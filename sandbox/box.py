@@ -149,6 +149,12 @@ class Sandbox:
 
     def _mode_of(self, program: Program) -> Mode:
         """Shared where it is asked for, by the sandbox or the program; else what the program's checks need."""
+        wanted, given = program.limits, self._largest
+        if wanted.memory_bytes > given.memory_bytes or wanted.processes > given.processes:
+            raise SandboxError(
+                f"program {program.id!r} may use {wanted.memory_bytes} bytes and {wanted.processes} processes, this "
+                f"sandbox was opened for {given.memory_bytes} and {given.processes}: open it with limits="
+            )
         if self.mode == "shared" or program.mode == "shared":
             return "shared"
         return self._needs(program).mode if program.mode is None else "split"

@@ -60,20 +60,22 @@ def _analyse(checks: tuple[str, ...], prelude: str, entry_point: str, packages: 
         trees = [ast.parse(check) for check in checks]
     except (SyntaxError, ValueError, RecursionError):
         return Needs((entry_point,) if entry_point else ())  # the judge reports what is wrong with the check
-    free = used - defined - _BUILTINS
+    helpers, source = _prelude_names(prelude)
+    wanted = used - defined - _BUILTINS - {entry_point}
+    names = (wanted - helpers) | ({entry_point} & used)
+    reason = _why_not_split(used, trees, names, packages)
+    return Needs(tuple(sorted(names)), reason, source if wanted & helpers else "")
+
+
+def _why_not_split(
+    used: set[str], trees: list[ast.Module], names: set[str], packages: tuple[str, ...]
+) -> str:
     if used & _WHOLE_NAMESPACE:
-        return Needs((), f"a check uses {min(used & _WHOLE_NAMESPACE)}()")
+        return f"a check uses {min(used & _WHOLE_NAMESPACE)}()"
     imported = {root for tree in trees for root in _imports(tree)} & set(packages)
     if imported:
-        return Needs((), f"a check imports {min(imported)}")
-    helpers, source = _prelude_names(prelude)
-    wanted = free - {entry_point}
-    names = (wanted - helpers) | ({entry_point} & used)
-    for tree in trees:
-        reason = _more_than_calls(tree, names)
-        if reason:
-            return Needs((), reason)
-    return Needs(tuple(sorted(names)), "", source if wanted & helpers else "")
+        return f"a check imports {min(imported)}"
+    return next(filter(None, (_more_than_calls(tree, names) for tree in trees)), "")
 
 
 def _names(sources: tuple[str, ...]) -> tuple[set[str], set[str]]:

@@ -226,3 +226,10 @@ def test_a_closed_sandbox_says_so() -> None:
     box = Sandbox()
     with pytest.raises(SandboxError, match="not open"):
         list(box.run([]))
+
+
+def test_a_program_with_larger_limits_than_the_sandbox_is_refused(sandbox: Sandbox) -> None:
+    with pytest.raises(SandboxError, match="open it with limits="):
+        run_one(sandbox, "x = 1", limits=Limits(memory_bytes=4 << 30))
+    with Sandbox(workers=1, mode="shared", limits=Limits(memory_bytes=4 << 30)) as box:
+        assert run_one(box, "x = 1", limits=Limits(memory_bytes=2 << 30)).outcome is Outcome.PASS

@@ -166,6 +166,13 @@ def test_a_program_may_ask_for_its_mode(sandbox: Sandbox) -> None:
     assert {v.id: v.mode for v in sandbox.run(programs)} == {"split": "split", "shared": "shared"}
 
 
+def test_split_mode_asked_for_is_split_mode_whatever_the_checks_look_like(sandbox: Sandbox) -> None:
+    program = Program("p", "def Make(): return 1", ("assert Make() == 1",), "Make", mode="split")
+    assert needs_of(program, ()).mode == "shared"
+    (verdict,) = sandbox.run([program])
+    assert (verdict.outcome, verdict.mode) == (Outcome.PASS, "split")
+
+
 def test_needs_are_read_from_the_checks() -> None:
     needs = needs_of(
         Program("p", "", ("import math\nx = 1\ndef g(y): return y\nassert g(f(x)) == h(math.pi)",), "f"), ()
