@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import pandas as pd
 from harness.errors import UnmeasuredError
 from harness.experiment import source_of
 from harness.machine import describe_machine
-from harness.plan import Plan
+from harness.plan import Plan, Step
 from harness.run import Run, step_record
 from harness.stats.estimate import Floats, estimate_pass_at_k, per_problem
 from harness.stats.paired import Comparison, adjust, compare, ranks
@@ -168,7 +167,7 @@ def _row(
         "parent": source_of(declared),
         "sha256": made["artifact"]["sha256"],
         "recipe": made["artifact"]["recipe"],
-        "path": _shown_path(run, maker.name, maker.id, made["artifact"]["path"]),
+        "path": _shown_path(run, maker, made["artifact"]["path"]),
         "n_problems": len(counts),
         "n_samples": len(table),
         "pass@k": {
@@ -201,11 +200,11 @@ def _row(
     }
 
 
-def _shown_path(run: Run, step: str, identity: str, path: str) -> str:
-    """Where the artifact lies, relative to the experiment's folder when it was made there."""
-    if Path(path).is_absolute():
-        return path
-    return str((run.store.path(step, identity) / path).relative_to(run.store.root))
+def _shown_path(run: Run, maker: Step, path: str) -> str:
+    """Where the artifact lies: as the user called it, or relative to the experiment's folder when made there."""
+    if maker.kind == "take":
+        return str(maker.config["model"])
+    return str((run.store.path(maker.name, maker.id) / path).relative_to(run.store.root))
 
 
 def _families(plan: Plan, counts: Counts) -> dict[str, Any]:
