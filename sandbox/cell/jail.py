@@ -13,15 +13,15 @@ PACKAGES = "/packages"
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 _SCRATCH_INODES = 4096
 # A folder to build the new root on; it is covered in this mount namespace only, and nothing is written to it.
-_PLACES = ("/mnt", "/srv", "/media", "/opt", "/sys", "/proc")
+PLACES = ("/mnt", "/srv", "/media", "/opt", "/sys", "/proc")
 
 
 def _place(sources: Sequence[str]) -> str:
-    for place in _PLACES:
+    for place in PLACES:
         if os.path.isdir(place) and not any(s == place or s.startswith(place + "/") for s in sources):
             return place
     raise OSError(
-        f"no folder to build the new root on: none of {', '.join(_PLACES)} exists and is free of {sources}"
+        f"no folder to build the new root on: none of {', '.join(PLACES)} exists and is free of {sources}"
     )
 
 
