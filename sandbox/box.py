@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -161,7 +162,7 @@ class Sandbox:
 
     def _check_controls(self) -> None:
         expected = {program.id: outcome for program, outcome in _CONTROLS}
-        for verdict in self.run([program for program, _ in _CONTROLS]):
+        for verdict in self.run([replace(program, limits=self._largest) for program, _ in _CONTROLS]):
             if verdict.outcome is not expected[verdict.id]:
                 raise ControlError(
                     f"the program {verdict.id} ended as {verdict.outcome} instead of {expected[verdict.id]} "
