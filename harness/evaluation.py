@@ -31,8 +31,10 @@ class Tally:
     outcomes: Counter[str] = field(default_factory=Counter)
     modes: Counter[str] = field(default_factory=Counter)
     per_problem: dict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
+    attempted: Counter[str] = field(default_factory=Counter)
 
     def add(self, problem_id: str, verdict: Verdict) -> None:
+        self.attempted[problem_id] += 1
         self.outcomes[verdict.outcome.value] += 1
         self.modes[verdict.mode] += 1
         if verdict.outcome is Outcome.INFRA:
@@ -177,15 +179,21 @@ def _programs(
 
 
 def _scores(tally: Tally, k: Sequence[int] | None, results: Path) -> dict[int, Estimate]:
-    counts = tally.counts()
-    if not counts:
-        raise UnmeasuredError(f"every sample ended as 'infra', so nothing was measured; see {results}")
-    fewest = min(n for n, _ in counts)
+    """pass@k of each k. A problem that `infra` left with fewer than k measured samples is left out of that k."""
+    fewest = min(tally.attempted.values())
     wanted = [i for i in DEFAULT_K if i <= fewest] if k is None else list(k)
-    if max(wanted, default=1) > fewest:
-        scarce = next(problem for problem, (n, _) in tally.per_problem.items() if n == fewest)
+    if max(wanted) > fewest:
+        scarce = next(problem for problem, n in tally.attempted.items() if n == fewest)
         raise BadInputError(
             f"pass@{max(wanted)} needs {max(wanted)} samples a problem, and {scarce} has {fewest}: "
             f"lower --k or add samples (the verdicts are in {results})"
         )
-    return {i: estimate_pass_at_k(counts, i) for i in wanted}
+    scores = {}
+    for i in wanted:
+        counts = [(n, c) for n, c in tally.counts() if n >= i]
+        if not counts:
+            raise UnmeasuredError(
+                f"pass@{i}: no problem has {i} samples that could be measured (infra); see {results}"
+            )
+        scores[i] = estimate_pass_at_k(counts, i)
+    return scores

@@ -45,12 +45,20 @@ def open_sandbox(table: SandboxTable, suite: Suite, *, allow_weak: bool = False)
             workers=workers_of(table),
             packages=suite.packages,
             allow_weak=allow_weak,
+            limits=limits_of(table),
         ) as sandbox:
             yield sandbox
-    except IsolationError as error:
-        raise MissingToolError(str(error)) from error
     except SandboxError as error:
-        raise UnmeasuredError(f"the sandbox could not give verdicts: {error}") from error
+        raise as_assay_error(error) from error
+
+
+def as_assay_error(error: BaseException) -> BaseException:
+    """A sandbox's error as one of ours, with its exit code; any other error as it is."""
+    if isinstance(error, IsolationError):
+        return MissingToolError(str(error))
+    if isinstance(error, SandboxError):
+        return UnmeasuredError(f"the sandbox could not give verdicts: {error}")
+    return error
 
 
 class Executor:
@@ -112,4 +120,4 @@ class Executor:
                     return
                 self._on_verdict(verdict)
         except BaseException as error:  # handed to the submitting thread, which raises it
-            self._error = error
+            self._error = as_assay_error(error)

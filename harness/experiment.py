@@ -18,7 +18,7 @@ MAKERS = ("model", "train", "merge", "export")
 
 
 class Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SuiteTable(Table):
@@ -72,7 +72,7 @@ class SandboxTable(Table):
 class ScoreTable(Table):
     """`margin` is the pass@1 difference that does not matter; `reference` the variant that others are held to."""
 
-    k: tuple[int, ...] = (1,)
+    k: tuple[int, ...] = Field(default=(1,), min_length=1)
     reference: str = "base"
     margin: float = Field(default=0.05, gt=0, lt=1)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
@@ -107,6 +107,9 @@ class ExportVariant(Table):
     name: Name
     export: str
     quantize: str = "f16"
+
+
+AnyVariant = ModelVariant | TrainVariant | MergeVariant | ExportVariant
 
 
 def _maker(value: Any) -> str | None:
@@ -163,7 +166,7 @@ class Experiment(Table):
         return self
 
 
-def source_of(variant: ModelVariant | TrainVariant | MergeVariant | ExportVariant) -> str | None:
+def source_of(variant: AnyVariant) -> str | None:
     """The variant that this one is made from, or None."""
     match variant:
         case TrainVariant():
@@ -182,6 +185,8 @@ def load_experiment(path: Path) -> Experiment:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadInputError(f"no such file: {path}") from None
+    except OSError as error:
+        raise BadInputError(f"{path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInputError(f"{path}: not TOML: {error}") from None
     try:
@@ -196,13 +201,20 @@ def _beside(experiment: Experiment, folder: Path) -> Experiment:
     suite = experiment.suite
     if suite.path is not None:
         suite = suite.model_copy(update={"path": folder / suite.path})
-    variants = [
-        v.model_copy(update={"data": v.data | {"file": str(folder / v.data["file"])}})
-        if isinstance(v, TrainVariant) and isinstance(v.data.get("file"), str)
-        else v
-        for v in experiment.variant
-    ]
+    variants = [_variant_beside(v, folder) for v in experiment.variant]
     return experiment.model_copy(update={"suite": suite, "variant": tuple(variants)})
+
+
+def _variant_beside(variant: AnyVariant, folder: Path) -> AnyVariant:
+    if isinstance(variant, TrainVariant) and isinstance(variant.data.get("file"), str):
+        return variant.model_copy(
+            update={"data": variant.data | {"file": str(folder / variant.data["file"])}}
+        )
+    if isinstance(variant, ModelVariant) and (
+        variant.model.startswith(".") or variant.model.endswith(".gguf")
+    ):
+        return variant.model_copy(update={"model": str(folder / variant.model)})
+    return variant
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:

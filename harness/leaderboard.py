@@ -12,7 +12,6 @@ import pandas as pd
 
 from harness.errors import UnmeasuredError
 from harness.experiment import source_of
-from harness.machine import describe_machine
 from harness.plan import Plan, Step
 from harness.run import Run, step_record
 from harness.stats.estimate import Floats, estimate_pass_at_k, per_problem
@@ -64,11 +63,14 @@ def build_leaderboard(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, An
         [_compare(plan, counts, a, b) for a, b in combinations(names, 2)], alpha=1 - score.confidence
     )
     rank = ranks(names, pairs)
-    rows = [_row(run, name, tables[name], counts[name], rank[name], against.get(name)) for name in names]
+    machine = step_record(run.store, next(s for s in plan.steps if s.kind == "generate"))["machine"]
+    rows = [
+        _row(run, machine, name, tables[name], counts[name], rank[name], against.get(name)) for name in names
+    ]
     rows.sort(
         key=lambda row: row["rank"]
     )  # what shares a rank stays in the order it was declared in, not by luck
-    first = next(s for s in plan.steps if s.kind == "execute")
+    isolations = [step_record(run.store, s)["isolation"] for s in plan.steps if s.kind == "execute"]
     return {
         "schema": SCHEMA,
         "experiment": experiment.name,
@@ -83,8 +85,12 @@ def build_leaderboard(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, An
             "n_problems": len(plan.suite.problems),
         },
         "sampling": experiment.sampling.model_dump(mode="json"),
-        "machine": describe_machine(),
-        "isolation": step_record(run.store, first)["isolation"],
+        "machine": machine,
+        "isolation": {
+            "label": "; ".join(sorted({i["label"] for i in isolations})),
+            "levels": sorted({level for i in isolations for level in i["levels"]}),
+            "backend": experiment.sandbox.backend,
+        },
         "limits": experiment.sandbox.model_dump(mode="json"),
         "k": list(score.k),
         "confidence": score.confidence,
@@ -123,6 +129,16 @@ def count(table: pd.DataFrame) -> Counts:
     return found
 
 
+def measured_for(variant: str, counts: Counts, k: int) -> list[tuple[int, int]]:
+    """The counts of the problems with at least k measured samples; `infra` may have left others with fewer."""
+    enough = [(n, c) for n, c in counts.values() if n >= k]
+    if not enough:
+        raise UnmeasuredError(
+            f"{variant}: no problem has {k} samples that could be measured; run again to retry them"
+        )
+    return enough
+
+
 def _pass_at_1(counts: Counts, problems: list[str]) -> Floats:
     return per_problem([counts[p] for p in problems], 1)
 
@@ -130,6 +146,8 @@ def _pass_at_1(counts: Counts, problems: list[str]) -> Floats:
 def _compare(plan: Plan, counts: dict[str, Counts], a: str, b: str) -> Comparison:
     score = plan.experiment.score
     shared = [p for p in counts[a] if p in counts[b]]
+    if not shared:
+        raise UnmeasuredError(f"{a} and {b} have no problem that was measured for both; run again to retry")
     return compare(
         a,
         b,
@@ -143,20 +161,28 @@ def _compare(plan: Plan, counts: dict[str, Counts], a: str, b: str) -> Compariso
 
 
 def _row(
-    run: Run, variant: str, table: pd.DataFrame, counts: Counts, rank: int, against: Comparison | None
+    run: Run,
+    machine: dict[str, Any],
+    variant: str,
+    table: pd.DataFrame,
+    counts: Counts,
+    rank: int,
+    against: Comparison | None,
 ) -> dict[str, Any]:
     plan, score = run.plan, run.plan.experiment.score
     maker = next(s for s in plan.steps if s.variant == variant)
     made = step_record(run.store, maker)
     generated = step_record(run.store, plan.step(f"generate-{variant}"))
     declared = next(v for v in plan.experiment.variant if v.name == variant)
-    if not counts:
-        raise UnmeasuredError(f"{variant}: every sample ended as 'infra', so nothing was measured")
     difference = against.to_json() if against else None
     unmeasured = {"peak_rss_bytes": NO_MEMORY_FIGURE}
-    if not describe_machine()["gpu"]:
-        unmeasured["vram_bytes"] = "no CUDA device on this machine"
-    if generated["tok_per_s"] is None:
+    unmeasured["vram_bytes"] = NO_MEMORY_FIGURE if machine["gpu"] else "no CUDA device on this machine"
+    elsewhere = _hardware(generated["machine"]) != _hardware(machine)
+    if elsewhere:
+        unmeasured["tok_per_s"] = (
+            f"generated on another machine ({generated['machine']['device']}); not comparable"
+        )
+    elif generated["tok_per_s"] is None:
         unmeasured["tok_per_s"] = (
             "generation was resumed after an interruption; a rate of its rest is not its rate"
         )
@@ -172,7 +198,7 @@ def _row(
         "n_samples": len(table),
         "pass@k": {
             str(k): estimate_pass_at_k(
-                list(counts.values()), k, confidence=score.confidence, seed=plan.experiment.seed
+                measured_for(variant, counts, k), k, confidence=score.confidence, seed=plan.experiment.seed
             ).to_json()
             for k in score.k
         },
@@ -181,7 +207,7 @@ def _row(
         "modes": _tally(table["mode"]),
         "families": _families(plan, counts),
         "tokens": generated["n_tokens"],
-        "tok_per_s": generated["tok_per_s"],
+        "tok_per_s": None if elsewhere else generated["tok_per_s"],
         "generate_s": generated["generate_s"],
         "backend": generated["backend"],
         "make_s": None if maker.kind == "take" else made["seconds"],
@@ -198,6 +224,10 @@ def _row(
             "machine": made["machine"],
         },
     }
+
+
+def _hardware(machine: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(machine[key] for key in ("device", "cpu", "cores"))
 
 
 def _shown_path(run: Run, maker: Step, path: str) -> str:

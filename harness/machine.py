@@ -70,5 +70,7 @@ def gpu_name() -> str | None:
         name = pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(0))
         driver = pynvml.nvmlSystemGetDriverVersion()
         return f"{name} (driver {driver})"
+    except pynvml.NVMLError:  # a device that fell off the bus answers nothing
+        return None
     finally:
         pynvml.nvmlShutdown()

@@ -20,6 +20,7 @@ from harness.experiment import (
     TrainVariant,
     explain,
 )
+from harness.machine import gpu_name
 from harness.models import resolve_model
 from suites import Suite, SuiteError, UnknownNameError, load_suite
 from trainers.artifact import Artifact
@@ -67,7 +68,10 @@ class Plan:
     def run_id(self) -> str:
         """Names the run: the same steps scored in the same way give the same one."""
         return _hash(
-            {"steps": [s.id for s in self.steps], "score": self.experiment.score.model_dump(mode="json")}
+            {
+                "steps": [(s.name, s.id) for s in self.steps],
+                "score": self.experiment.score.model_dump(mode="json"),
+            }
         )
 
     def step(self, name: str) -> Step:
@@ -132,12 +136,15 @@ class _Planner:
 
     def _evaluate(self, variant: str, maker: str) -> None:
         experiment = self.experiment
+        device = experiment.engine.device
+        if device == "auto":  # samples drawn on another kind of device are other samples
+            device = "cuda" if gpu_name() else "cpu"
         generate = {
             "suite": self.suite.revision,
             "seed": experiment.seed,
             "sampling": experiment.sampling.model_dump(mode="json"),
             "stop": list(self.suite.stop) if experiment.sampling.style == "completion" else [],
-            "engine": {"device": experiment.engine.device, "dtype": experiment.engine.dtype},
+            "engine": {"device": device, "dtype": experiment.engine.dtype},
         }
         source = self._add("generate", variant, generate, [maker])
         limits = experiment.sandbox.model_dump(mode="json", exclude={"workers"})

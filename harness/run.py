@@ -14,7 +14,7 @@ from harness.execution import open_sandbox
 from harness.machine import describe_machine
 from harness.plan import Plan, Step
 from harness.progress import Progress
-from harness.steps.execute import Execution
+from harness.steps.execute import Execution, keep_verdicts
 from harness.steps.generate import generate, load_samples
 from harness.steps.make import load_artifact, make_artifact
 from harness.store import Store, read_json, write_json
@@ -117,8 +117,10 @@ class _Runner:
         """Generation and execution of one variant, side by side: verdicts come while samples are being made."""
         generated = self._is_done(generating)
         if generated and self._is_done(executing):
-            return
-        if self.store.record(executing.name, executing.id) is not None:
+            if self._stands(executing):
+                return
+            self._reopen(executing, self._made_from(generating))
+        elif self.store.record(executing.name, executing.id) is not None:
             self.store.discard(executing.name, executing.id)  # verdicts of samples that are gone
         started = time.perf_counter()
         folder = self._work(executing, self._made_from(generating))
@@ -140,6 +142,28 @@ class _Runner:
         self._commit(executing, execution.finish() | {"seconds": time.perf_counter() - started})
         self.progress.say(f"evaluate {executing.variant}: {time.perf_counter() - started:.1f} s")
 
+    def _stands(self, step: Step) -> bool:
+        """Whether every sample was measured, and behind walls as strong as this run asks for."""
+        record = step_record(self.store, step)
+        return not record["outcomes"].get("infra") and (
+            self.allow_weak or record["isolation"]["levels"] == ["full"]
+        )
+
+    def _reopen(self, step: Step, made_from: dict[str, str]) -> None:
+        """Make a finished execute step unfinished again, keeping the verdicts that stand."""
+        record = step_record(self.store, step)
+        weak = not self.allow_weak and record["isolation"]["levels"] != ["full"]
+        why = (
+            "its isolation was weaker than this run asks for"
+            if weak
+            else "some samples were not measured (infra)"
+        )
+        self.progress.say(f"{step.name}: {why}; those are executed again")
+        keep_verdicts(
+            self.store.path(step.name, step.id), self._work(step, made_from), allow_weak=self.allow_weak
+        )
+        self.store.reopen(step.name, step.id)
+
     def _generate(self, step: Step, execution: Execution) -> None:
         started = time.perf_counter()
         artifact = self._artifact(self.plan.step(step.inputs[0]))
@@ -152,6 +176,7 @@ class _Runner:
         """The step's unfinished folder, emptied first when a killed run filled it from other inputs."""
         folder = self.store.work(step.name, step.id)
         marker = folder / INPUTS
+        made_from = made_from | {"step": step.id}
         if any(folder.iterdir()) and (not marker.exists() or read_json(marker) != made_from):
             self.store.discard(step.name, step.id)
             folder = self.store.work(step.name, step.id)

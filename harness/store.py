@@ -65,6 +65,23 @@ def recover_lines(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def _remove(folder: Path) -> None:
+    """Remove a folder; renamed first, so that a kill half-way leaves no folder that looks like a step."""
+    if folder.exists():
+        trash = folder.with_name(f".trash-{os.getpid()}-{folder.name}")
+        folder.rename(trash)
+        shutil.rmtree(trash)
+
+
+def _sync(path: Path) -> None:
+    """Force a file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 class Store:
     """The steps of one experiment: `<root>/steps/<name>-<id>/`, each present only when it is done."""
 
@@ -76,9 +93,13 @@ class Store:
 
     def work(self, name: str, step_id: str) -> Path:
         """The unfinished step's folder; it outlives a kill, so that the step can go on where it was."""
-        folder = self.path(name, step_id).with_suffix(".part")
+        folder = self._unfinished(name, step_id)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def _unfinished(self, name: str, step_id: str) -> Path:
+        final = self.path(name, step_id)
+        return final.with_name(f"{final.name}.part")  # not with_suffix: a variant's name may hold a dot
 
     def record(self, name: str, step_id: str) -> dict[str, Any] | None:
         """What the finished step wrote about itself, or None when it is not done."""
@@ -92,14 +113,22 @@ class Store:
         """Make the work folder the step: its record is written first, then one rename."""
         work, final = self.work(name, step_id), self.path(name, step_id)
         write_json(work / STEP_FILE, record)
-        if final.exists():
+        if (final / STEP_FILE).exists():
             raise CheckFailedError(f"{final} is already there: another run finished the same step meanwhile")
+        _remove(final)
+        for path in (*work.rglob("*"), work):
+            _sync(path)
         work.rename(final)
+        _sync(final.parent)
 
     def discard(self, name: str, step_id: str) -> None:
-        for folder in (self.path(name, step_id), self.path(name, step_id).with_suffix(".part")):
-            if folder.exists():
-                shutil.rmtree(folder)
+        """Remove the step, finished and unfinished."""
+        _remove(self.path(name, step_id))
+        _remove(self._unfinished(name, step_id))
+
+    def reopen(self, name: str, step_id: str) -> None:
+        """Remove the finished step and keep its unfinished folder, which takes its place."""
+        _remove(self.path(name, step_id))
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -41,7 +41,7 @@ def extract(problem: Problem, text: str, form: Form) -> Extraction:
         return Extraction(problem.prompt + text, "completion")
     if form == "solution":
         return Extraction(text, "solution")
-    text = THINK.sub("", text.replace("\r\n", "\n"))
+    text = THINK.sub("", text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", " "))
     blocks = [match.group(2) for match in FENCE.finditer(text)]
     for block in blocks:
         if defines(block, problem.entry_point):
@@ -99,9 +99,12 @@ def definitions(code: str) -> tuple[str, bool]:
         return code, False
     lines = used.split("\n")
     drop: set[int] = set()
+    keep: set[int] = set()
     for node in tree.body:
-        if is_demonstration(node):
-            drop.update(range(node.lineno - 1, node.end_lineno or node.lineno))
+        (drop if is_demonstration(node) else keep).update(
+            range(node.lineno - 1, node.end_lineno or node.lineno)
+        )
+    drop -= keep  # a line that holds both, as `import math; print(1)` does, stays
     kept = "\n".join(line for i, line in enumerate(lines) if i not in drop)
     return kept, bool(drop) or used != code
 
@@ -128,4 +131,9 @@ def is_demonstration(node: ast.stmt) -> bool:
         return True
     if isinstance(node, ast.Expr):
         return not isinstance(node.value, ast.Constant)
-    return isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)
+    names = (
+        (inner.id for inner in ast.walk(node.test) if isinstance(inner, ast.Name))
+        if isinstance(node, ast.If)
+        else ()
+    )
+    return "__name__" in names

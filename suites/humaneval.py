@@ -34,13 +34,17 @@ def load(*, path: Path | None, split: str | None) -> Suite:
     file = path or packaged()
     if not file.is_file():
         raise SuiteError(f"no such file: {file}")
-    problems = []
+    problems: list[Problem] = []
+    seen: set[str] = set()
     for number, row in read_objects(file):
         if isinstance(row, LineError):
             raise SuiteError(str(row))
         missing = [f for f in FIELDS if not isinstance(row.get(f), str)]
         if missing:
             raise SuiteError(f"{file}, line {number}: field {missing[0]!r} is missing or not a string")
+        if row["task_id"] in seen:
+            raise SuiteError(f"{file}, line {number}: field 'task_id': {row['task_id']!r} was used before")
+        seen.add(row["task_id"])
         problems.append(
             Problem(
                 id=row["task_id"],

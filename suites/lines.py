@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,17 +23,30 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any] | LineError]]
 
     Streams: memory does not grow with the file. Gzip is told by the suffix `.gz`.
     """
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rb") as file:
-        for number, raw in enumerate(file, start=1):
-            if not raw.strip():
-                continue
+    for number, raw in _lines(path):
+        if isinstance(raw, LineError):
+            yield number, raw
+        elif raw.strip():
             try:
                 value = json.loads(raw)
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            except (
+                ValueError,
+                RecursionError,
+            ) as error:  # an integer of 5,000 digits and deep nesting among them
                 yield number, LineError(path, number, f"not JSON ({error})")
                 continue
             if isinstance(value, dict):
                 yield number, value
             else:
                 yield number, LineError(path, number, f"expected a JSON object, got {type(value).__name__}")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes | LineError]]:
+    """The file's lines from 1; where it cannot be read any further, a LineError and the end."""
+    number = 0
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            for number, raw in enumerate(file, start=1):
+                yield number, raw
+    except (OSError, EOFError, zlib.error) as error:
+        yield number + 1, LineError(path, number + 1, f"cannot be read from here on ({error})")

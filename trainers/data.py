@@ -124,7 +124,7 @@ def records_from_jsonl(path: Path, *, limit: int | None = None) -> Records:
     kept: list[TrainingRecord] = []
     dropped: Counter[str] = Counter()
     n_read = 0
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
@@ -158,10 +158,10 @@ def _unusable(messages: tuple[Message, ...]) -> str | None:
     return None
 
 
-def _parse_row(line: str, where: str) -> tuple[Message, ...]:
+def _parse_row(line: bytes, where: str) -> tuple[Message, ...]:
     try:
         row = json.loads(line)
-    except json.JSONDecodeError as e:
+    except (ValueError, RecursionError) as e:
         raise DataError(f"{where}: not JSON: {e}") from e
     if not isinstance(row, dict):
         raise DataError(f"{where}: expected an object, found {type(row).__name__}")

@@ -191,7 +191,9 @@ def _claim(out: Path, base: Artifact, config: SftConfig, records: Records) -> No
                 f"{out} was begun with another {other}; remove it or train into another folder"
             )
     else:
-        marker.write_text(json.dumps(inputs, indent=2) + "\n", encoding="utf-8")
+        part = marker.with_name(f"{_INPUTS}.part")
+        part.write_text(json.dumps(inputs, indent=2) + "\n", encoding="utf-8")
+        part.replace(marker)
 
 
 def _newest_checkpoint(folder: Path) -> Path | None:

@@ -11,6 +11,7 @@ from harness.errors import AssayError
 
 __all__ = ["app", "main"]
 
+BAD_INPUT = 3
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
 
 
@@ -27,6 +28,9 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(INTERRUPTED)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        print(f"assay: {error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

@@ -21,8 +21,9 @@ RESAMPLES = 10_000
 class Estimate:
     """A mean over `n` problems with a two-sided interval.
 
-    `se` is the standard error over problems, `se_sampling` the part of it that more samples per problem would
-    remove. Both are None where they cannot be told: one problem, or one sample per problem.
+    `se` is the standard error over problems; `se_sampling` estimates how much of it more samples per problem would
+    remove (with a half count added, so that it may exceed `se` where nearly all problems are alike). Both are None
+    where they cannot be told: one problem, or one sample per problem.
     """
 
     value: float
@@ -80,7 +81,7 @@ def estimate_pass_at_k(
         low, high = wilson(value, n, confidence)
         return Estimate(value, low, high, n, "Wilson score", se)
     sampling = sampling_se(counts, k, seed=seed)
-    if value in (0.0, 1.0):  # every resample is alike: the bootstrap would claim certainty
+    if np.ptp(values) == 0:  # every resample is alike: the bootstrap would claim certainty
         low, high = wilson(value, n, confidence)
         return Estimate(value, low, high, n, "Wilson score over problems", se, sampling)
     low, high = bootstrap_mean(values, confidence=confidence, seed=seed)

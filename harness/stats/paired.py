@@ -22,9 +22,9 @@ EXACT_UP_TO = 14  # differing problems; 2^14 sign patterns are enumerated, more 
 class Comparison:
     """Mean paired difference a - b over `n` problems.
 
-    `mde` is the smallest true difference that this many problems would show with 80 % power at the 5 % level,
-    None with a single problem.
-    `p_adjusted` equals `p` until a family of comparisons is adjusted together (`holm`).
+    `mde` is the smallest true difference that this many problems would show with 80 % power in this one comparison
+    taken alone, before any adjustment; None where the differences have no variance to judge by. `p_adjusted` equals
+    `p` until a family of comparisons is adjusted together (`holm`).
     """
 
     a: str
@@ -58,31 +58,46 @@ def compare(
 
     `binary` scores (one sample a problem) take McNemar's exact test, others a sign-flip permutation test. The
     interval is a paired bootstrap over problems. `margin` is the difference that does not matter: a pair is
-    equivalent when the 90 % interval lies within it (two one-sided tests).
+    equivalent when the interval of two one-sided tests (90 % at the 5 % level) lies within it.
     """
     if scores_a.shape != scores_b.shape or not len(scores_a):
         raise BadInputError(
             f"{a} and {b} do not share their problems: {scores_a.shape} against {scores_b.shape}"
         )
     difference = scores_a - scores_b
-    n = len(difference)
-    low, high = bootstrap_mean(difference, confidence=confidence, seed=seed)
+    n, alpha = len(difference), 1 - confidence
+    low, high = interval(difference, confidence=confidence, seed=seed)
     if binary:
         p, method = mcnemar(int((difference > 0).sum()), int((difference < 0).sum())), "McNemar exact"
     else:
         p, method = sign_flip(difference, seed=seed), "paired permutation"
     normal = NormalDist()
-    reach = normal.inv_cdf(0.975) + normal.inv_cdf(0.8)
-    mde = reach * float(difference.std(ddof=1) / math.sqrt(n)) if n > 1 else None
+    reach = normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(0.8)
+    spread = float(difference.std(ddof=1)) if np.ptp(difference) > 0 else 0.0
+    mde = reach * spread / math.sqrt(n) if spread > 0 else None
     result = Comparison(a, b, float(difference.mean()), low, high, p, p, mde, n, method, "undecided")
-    inner = bootstrap_mean(difference, confidence=0.90, seed=seed)
-    return replace(result, verdict=decide(result, inner, margin, 1 - confidence))
+    inner = interval(difference, confidence=1 - 2 * alpha, seed=seed)
+    return replace(result, verdict=decide(result, inner, margin, alpha))
+
+
+def interval(difference: Floats, *, confidence: float, seed: int) -> tuple[float, float]:
+    """Two-sided interval of the mean difference: a paired bootstrap over problems.
+
+    Where all differences are alike, every resample is too, and the bootstrap would claim certainty. Then the interval
+    is as wide as the share of problems of another kind that n draws may have missed, 1 - tail^(1/n): the exact
+    bound behind the rule of three (Hanley and Lippman-Hand 1983), each such problem counted as a whole point.
+    """
+    if np.ptp(difference) > 0:
+        return bootstrap_mean(difference, confidence=confidence, seed=seed)
+    missed = 1 - ((1 - confidence) / 2) ** (1 / len(difference))
+    centre = float(difference[0])
+    return max(-1.0, centre - missed), min(1.0, centre + missed)
 
 
 def decide(result: Comparison, inner: tuple[float, float], margin: float, alpha: float) -> Verdict:
     if result.p_adjusted < alpha and (result.low > 0 or result.high < 0):
         return "better" if result.difference > 0 else "worse"
-    if result.n > 1 and -margin < inner[0] and inner[1] < margin:
+    if -margin < inner[0] and inner[1] < margin:
         return "equivalent"
     return "undecided"
 

@@ -16,13 +16,12 @@ from harness.execution import Executor, limits_of, program_of
 from harness.generation.model import Sample
 from harness.plan import Plan
 from harness.steps.generate import form_of
-from harness.store import append_lines, read_json, recover_lines, write_json
-from sandbox import Sandbox, Verdict
+from harness.store import append_lines, recover_lines
+from sandbox import Outcome, Sandbox, Verdict
 from suites.extract import Extraction, extract
 
 LINES = "verdicts.jsonl"
 TABLE = "verdicts.parquet"
-ISOLATION = "isolation.json"
 FLUSH_EVERY_S = 1.0
 
 
@@ -38,13 +37,14 @@ class Execution:
         self.plan, self.path, self._open_box = plan, work / LINES, open_box
         self._problems = plan.suite.by_id()
         self._limits = limits_of(plan.experiment.sandbox)
-        self._known = {(row["problem_id"], row["index"]) for row in recover_lines(self.path)}
+        self._known = {(row["problem_id"], row["index"]) for row in _standing(recover_lines(self.path))}
         self._pending: dict[str, tuple[Sample, Extraction]] = {}
         self._waiting: list[dict[str, Any]] = []
         self._lock = threading.Lock()
         self._last = time.monotonic()
         self._executor: Executor | None = None
         self._box: AbstractContextManager[Sandbox] | None = None
+        self._isolation: tuple[str, str] = ("", "")
 
     def submit(self, sample: Sample) -> None:
         if (sample.problem_id, sample.index) in self._known:
@@ -61,8 +61,7 @@ class Execution:
         if self._executor is None:  # a resumed step with every verdict on disk opens no sandbox
             self._box = self._open_box()
             box = self._box.__enter__()
-            isolation = {"label": box.isolation.label, "backend": self.plan.experiment.sandbox.backend}
-            write_json(self.path.with_name(ISOLATION), isolation)
+            self._isolation = (box.isolation.label, box.isolation.level)
             self._executor = Executor(box, self._on_verdict)
             self._executor.__enter__()
         return self._executor
@@ -82,7 +81,7 @@ class Execution:
     def _on_verdict(self, verdict: Verdict) -> None:
         with self._lock:
             sample, extraction = self._pending.pop(verdict.id)
-            self._waiting.append(_row(sample, extraction, verdict))
+            self._waiting.append(_row(sample, extraction, verdict, self._isolation))
             due = time.monotonic() - self._last >= FLUSH_EVERY_S
         if due:
             self._flush()
@@ -95,7 +94,8 @@ class Execution:
 
     def finish(self) -> dict[str, Any]:
         """Turn the lines into a table in the suite's order and return the step's record."""
-        rows = recover_lines(self.path)
+        latest = {(row["problem_id"], row["index"]): row for row in recover_lines(self.path)}
+        rows = list(latest.values())  # a sample that was not measured at first has a second line
         order = {p.id: i for i, p in enumerate(self.plan.suite.problems)}
         rows.sort(key=lambda row: (order[row["problem_id"]], row["index"]))
         pd.DataFrame(rows, columns=list(COLUMNS)).to_parquet(self.path.with_name(TABLE), index=False)
@@ -103,7 +103,11 @@ class Execution:
             "n_verdicts": len(rows),
             "outcomes": dict(Counter(row["outcome"] for row in rows)),
             "modes": dict(Counter(row["mode"] for row in rows)),
-            "isolation": read_json(self.path.with_name(ISOLATION)),
+            "isolation": {
+                "label": "; ".join(sorted({row["isolation"] for row in rows})),
+                "levels": sorted({row["isolation_level"] for row in rows}),
+                "backend": self.plan.experiment.sandbox.backend,
+            },
         }
 
 
@@ -121,10 +125,29 @@ COLUMNS = (
     "wall_s",
     "peak_bytes",
     "mode",
+    "isolation",
+    "isolation_level",
 )
 
 
-def _row(sample: Sample, extraction: Extraction, verdict: Verdict) -> dict[str, Any]:
+def _standing(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows that need no second execution: `infra` is no verdict on a program."""
+    return [row for row in rows if row["outcome"] != Outcome.INFRA.value]
+
+
+def keep_verdicts(finished: Path, work: Path, *, allow_weak: bool) -> None:
+    """Write the verdicts of a finished step that stand as lines into its unfinished folder."""
+    rows = pd.read_parquet(finished / TABLE).to_dict("records")
+    kept = _standing([{str(k): v for k, v in row.items()} for row in rows])
+    kept = [row for row in kept if allow_weak or row["isolation_level"] == "full"]
+    (work / LINES).unlink(missing_ok=True)
+    if kept:
+        append_lines(work / LINES, kept)
+
+
+def _row(
+    sample: Sample, extraction: Extraction, verdict: Verdict, isolation: tuple[str, str]
+) -> dict[str, Any]:
     return {
         "problem_id": sample.problem_id,
         "index": sample.index,
@@ -139,6 +162,8 @@ def _row(sample: Sample, extraction: Extraction, verdict: Verdict) -> dict[str, 
         "wall_s": verdict.wall_s,
         "peak_bytes": verdict.peak_bytes,
         "mode": verdict.mode,
+        "isolation": isolation[0],
+        "isolation_level": isolation[1],
     }
 
 

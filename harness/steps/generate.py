@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from harness.generation.load import MeasuredGenerator
 from harness.generation.model import Generator, Request, Sample, Sampling
 from harness.plan import Plan
 from harness.progress import Progress, Task
-from harness.store import append_lines, recover_lines
+from harness.store import read_json, recover_lines, write_json
 from suites import Problem
 from suites.extract import Form
 from suites.prompts import chat_messages
@@ -25,7 +26,8 @@ from trainers.artifact import Artifact, ArtifactKind
 LINES = "samples.jsonl"
 TABLE = "samples.parquet"
 COLUMNS = ("problem_id", "index", "seed", "prompt", "completion", "token_ids", "n_tokens", "finish_reason")
-FLUSH_EVERY_S = 1.0
+FORCE_EVERY_S = 1.0
+BACKEND = "backend.json"
 
 
 def seed_of(seed: int, problem_id: str, index: int) -> int:
@@ -73,7 +75,7 @@ def generate(
         "generate_s": made.seconds if whole else None,
         "tok_per_s": made.n_tokens / made.seconds if whole and made.seconds > 0 else None,
         "load_s": made.load_s if whole else None,
-        "backend": made.backend,
+        "backend": read_json(work / BACKEND),
     }
 
 
@@ -82,10 +84,9 @@ class _Made:
     n_tokens: int
     seconds: float
     load_s: float
-    backend: str | None
 
 
-_NOTHING = _Made(0, 0.0, 0.0, None)
+_NOTHING = _Made(0, 0.0, 0.0)
 
 
 def _produce(
@@ -99,6 +100,7 @@ def _produce(
     before = time.perf_counter()
     generator = _load(plan, artifact)
     try:
+        write_json(lines.with_name(BACKEND), generator.backend)
         started = time.perf_counter()
         n_tokens, seconds, first = (
             0,
@@ -110,7 +112,7 @@ def _produce(
             seconds = time.perf_counter() - started
             on_sample(sample)
             task.update(number, f"{n_tokens / max(seconds, 1e-9):,.0f} tok/s")
-        return _Made(n_tokens, time.perf_counter() - started, started - before, generator.backend)
+        return _Made(n_tokens, time.perf_counter() - started, started - before)
     finally:
         generator.close()
 
@@ -151,18 +153,18 @@ def _answers(plan: Plan, generator: Generator, missing: list[tuple[Problem, int]
 
 
 def _flushed(samples: Iterator[Sample], path: Path) -> Iterator[Sample]:
-    """The same samples, each on disk before it is handed on; the disk is forced about once a second."""
-    waiting: list[Sample] = []
+    """The same samples, each written before it is handed on, so that a kill loses none of them; the disk is forced
+    about once a second, against a power cut."""
     last = time.monotonic()
-    for sample in samples:
-        waiting.append(sample)
-        if time.monotonic() - last >= FLUSH_EVERY_S:
-            append_lines(path, [_row(s) for s in waiting])
-            yield from waiting
-            waiting, last = [], time.monotonic()
-    if waiting:
-        append_lines(path, [_row(s) for s in waiting])
-        yield from waiting
+    with path.open("a", encoding="utf-8") as file:
+        for sample in samples:
+            file.write(json.dumps(_row(sample), ensure_ascii=False, allow_nan=False) + "\n")
+            file.flush()
+            if time.monotonic() - last >= FORCE_EVERY_S:
+                os.fsync(file.fileno())
+                last = time.monotonic()
+            yield sample
+        os.fsync(file.fileno())
 
 
 def _row(sample: Sample) -> dict[str, Any]:

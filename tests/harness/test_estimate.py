@@ -71,6 +71,12 @@ def test_all_passing_does_not_claim_certainty() -> None:
     assert estimate.low < 0.99
 
 
+def test_problems_all_alike_do_not_claim_certainty_either() -> None:
+    for counts in ([(2, 1)] * 5, [(3, 1)]):
+        estimate = estimate_pass_at_k(counts, 1)
+        assert estimate.low < estimate.value < estimate.high
+
+
 @settings(max_examples=30)
 @given(st.lists(st.integers(0, 6), min_size=2, max_size=40), st.integers(1, 6))
 def test_the_interval_contains_the_value_and_stays_in_range(passes: list[int], k: int) -> None:

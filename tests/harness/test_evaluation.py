@@ -150,6 +150,37 @@ def test_malformed_lines_are_named_and_the_rest_is_evaluated(tmp_path: Path, sui
         assert said in done.stderr
 
 
+def test_a_file_that_breaks_off_is_evaluated_up_to_there(tmp_path: Path, suite: Path) -> None:
+    rows: list[dict[str, object]] = [
+        {"task_id": f"t/{i % 3}", "completion": f"    return x + 1  # {i}\n"} for i in range(3000)
+    ]
+    samples = write(tmp_path / "s.jsonl.gz", rows)
+    samples.write_bytes(samples.read_bytes()[:-200])
+    done, found = evaluate(suite, samples)
+    assert done.returncode == 3
+    assert "cannot be read from here on" in done.stderr
+    assert 0 < found["n_samples"] < 3000
+
+
+@pytest.mark.parametrize("line", ['{"task_id": ' + "[" * 100_000, '{"x": ' + "1" * 5000 + "}", "\x00\xff"])
+def test_one_monstrous_line_costs_only_itself(tmp_path: Path, suite: Path, line: str) -> None:
+    samples = tmp_path / "s.jsonl"
+    samples.write_bytes(
+        b'{"task_id": "t/0", "completion": "    return x + 1"}\n' + line.encode("latin-1") + b"\n"
+    )
+    done, found = evaluate(suite, samples)
+    assert (done.returncode, found["n_samples"], found["n_malformed"]) == (3, 1, 1)
+
+
+def test_a_gzip_suffix_on_plain_text_is_named(tmp_path: Path, suite: Path) -> None:
+    samples = tmp_path / "s.jsonl.gz"
+    samples.write_text("plain\n")
+    done, _ = evaluate(suite, samples)
+    assert done.returncode == 3
+    assert "Not a gzipped file" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_k_above_the_samples_is_refused_with_the_verdicts_kept(tmp_path: Path, suite: Path) -> None:
     rows: list[dict[str, object]] = [{"task_id": "t/0", "completion": "    return x + 1\n"}]
     samples = write(tmp_path / "s.jsonl", rows)

@@ -73,6 +73,8 @@ def test_the_good_file_loads_and_its_paths_are_its_own(tmp_path: Path) -> None:
         ("[score]", '[score]\nreference = "bse"', "score.reference 'bse' is no variant"),
         ('name = "try"', 'name = "../try"', "name: String should match pattern"),
         ("[suite]", "[suite", "not TOML"),
+        ("temperature = 0.8", "temperature = inf", "sampling.temperature: Input should be a finite number"),
+        ("k = [1, 4]", "k = []", "score.k: Tuple should have at least 1 item"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:
@@ -84,6 +86,8 @@ def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, said: str) -
 
 
 def test_a_missing_file_and_an_unknown_lab_are_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="cannot be read: Is a directory"):
+        load_experiment(tmp_path)
     with pytest.raises(BadInputError, match="no such file"):
         load_experiment(tmp_path / "none.toml")
     with pytest.raises(BadInputError, match="did you mean 'pocket'"):

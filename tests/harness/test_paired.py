@@ -49,6 +49,23 @@ def test_a_plain_gain_is_found_and_signed() -> None:
     assert difference_of(base, better, binary=True).verdict == "worse"
 
 
+def test_agreement_on_few_problems_is_no_proof_of_equivalence() -> None:
+    for n in (1, 2, 20):
+        result = difference_of(np.ones(n), np.ones(n), binary=True)
+        assert result.verdict == "undecided"
+        assert result.low < 0 < result.high
+        assert result.mde is None
+    # 1 - 0.05^(1/n) < 5 % from n = 59 on: the rule of three, both sides at the 5 % level.
+    assert difference_of(np.ones(58), np.ones(58), binary=True).verdict == "undecided"
+    assert difference_of(np.ones(59), np.ones(59), binary=True).verdict == "equivalent"
+
+
+def test_a_constant_difference_keeps_its_uncertainty() -> None:
+    result = difference_of(np.full(5, 2 / 3), np.full(5, 1 / 3))
+    assert result.low < 1 / 3 < result.high
+    assert result.mde is None
+
+
 def test_ten_problems_of_noise_are_undecided() -> None:
     rng = np.random.default_rng(2)
     assert difference_of(rng.random(10) < 0.5, rng.random(10) < 0.5, binary=True).verdict == "undecided"

@@ -55,6 +55,26 @@ def test_a_step_is_absent_until_committed(tmp_path: Path) -> None:
     assert not work.exists()
 
 
+def test_steps_of_names_with_dots_do_not_share_a_folder(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    folders = {
+        store.work(f"generate-{name}", identity) for name in ("v1.0", "v1.5") for identity in ("01", "02")
+    }
+    assert len(folders) == 4
+    store.discard("generate-v1.0", "01")
+    assert sum(folder.exists() for folder in folders) == 3
+
+
+def test_a_half_removed_step_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.path("train-a", "01").mkdir(parents=True)  # as a kill within an older removal left it: no record
+    (store.path("train-a", "01") / "rest").write_text("x")
+    store.work("train-a", "01")
+    store.commit("train-a", "01", {"seconds": 1})
+    assert store.record("train-a", "01") == {"seconds": 1}
+    assert not (store.path("train-a", "01") / "rest").exists()
+
+
 def test_two_runs_of_one_experiment_do_not_mix(tmp_path: Path) -> None:
     store = Store(tmp_path)
     code = (

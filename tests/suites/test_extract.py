@@ -85,6 +85,17 @@ def test_the_rule_is_recorded() -> None:
     assert extract(ADD, FUNCTION, "solution") == (FUNCTION, "solution")
 
 
+def test_a_line_that_holds_an_import_and_a_print_stays() -> None:
+    reply = "```python\nimport math; print('hi')\ndef add(a, b):\n    return math.floor(a + b)\n```"
+    assert "import math" in extract(ADD, reply, "reply").program
+
+
+@pytest.mark.parametrize("depth", [400, 2500, 20000])
+def test_a_condition_of_any_depth_does_not_make_it_raise(depth: int) -> None:
+    reply = f"```python\n{FUNCTION}\nif {'+'.join(['1'] * depth)}:\n    pass\n```"
+    assert "def add" in extract(ADD, reply, "reply").program
+
+
 @given(st.text(), st.sampled_from(FORMS))
 @example("```python\n" * 50, "reply")
 @example("def add(" * 2000, "reply")
