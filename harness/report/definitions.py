@@ -48,7 +48,8 @@ def definitions(board: Leaderboard) -> list[tuple[str, str]]:
             "verdict",
             "better, worse: the paired test excludes no difference. Equivalent: the difference is shown to lie within "
             f"the margin of equivalence{margin}. Undecided: neither is shown. The smallest detectable difference is "
-            "the true one that this many problems would show with 80 % power at the 5 % level.",
+            "the true one that this many problems would show with 80 % power in that comparison taken alone, before "
+            "any adjustment; it is unmeasured where the two differed on no problem, or on all alike.",
         ),
         (
             "outcomes",
