@@ -14,6 +14,7 @@ from typing import Any
 from harness.errors import BadInputError, CheckFailedError
 
 STEP_FILE = "step.json"
+TRASH = ".trash-"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -68,7 +69,7 @@ def recover_lines(path: Path) -> list[dict[str, Any]]:
 def _remove(folder: Path) -> None:
     """Remove a folder; renamed first, so that a kill half-way leaves no folder that looks like a step."""
     if folder.exists():
-        trash = folder.with_name(f".trash-{os.getpid()}-{folder.name}")
+        trash = folder.with_name(f"{TRASH}{os.getpid()}-{folder.name}")
         folder.rename(trash)
         shutil.rmtree(trash)
 
@@ -141,4 +142,6 @@ class Store:
                 raise BadInputError(
                     f"another `assay run` is at work in {self.root}: wait for it, or give --results another folder"
                 ) from None
+            for trash in self.root.glob(f"steps/{TRASH}*"):  # what a kill within a removal left
+                shutil.rmtree(trash)
             yield

@@ -75,6 +75,14 @@ def test_a_half_removed_step_does_not_stand_in_the_way(tmp_path: Path) -> None:
     assert not (store.path("train-a", "01") / "rest").exists()
 
 
+def test_what_a_kill_within_a_removal_left_is_cleared_by_the_next_run(tmp_path: Path) -> None:
+    left = tmp_path / "steps" / ".trash-1-train-a-01"
+    left.mkdir(parents=True)
+    (left / "weights").write_text("x")
+    with Store(tmp_path).lock():
+        assert not left.exists()
+
+
 def test_two_runs_of_one_experiment_do_not_mix(tmp_path: Path) -> None:
     store = Store(tmp_path)
     code = (
