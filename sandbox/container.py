@@ -30,14 +30,16 @@ from sandbox.isolation import Isolation, from_report, unavailable
 from sandbox.layout import host_layout
 from sandbox.model import Mode
 
-_NOBODY = "65534:65534"
+# Ids for samples, which belong to nobody: above what hosts give out, or within what an engine maps that runs in a
+# user namespace of its own (65,536 ids).
+_IDS, _MAPPED_IDS = range(1 << 30, 1 << 31), range(10_000, 65_000)
 _PEER_FOLDER = "/peer"
 _PAIR: tuple[Literal["judge", "candidate"], ...] = ("judge", "candidate")
 _STDOUT = 1
 _END_TIMEOUT_S = 10.0
 _SERVER_BYTES = 96 << 20
 _HARDENING = (
-    "Docker: no network, read-only root, no capabilities, no new privileges, user nobody, "
+    "Docker: no network, read-only root, no capabilities, no new privileges, a user of its own, "
     "limits on memory, processes and CPUs"
 )
 _REMEDY = (
@@ -201,7 +203,7 @@ def _start(
             json.dumps(_spec(options, volume)),
         ],
         stdin_open=True,
-        user=_NOBODY,
+        user=_user(client),
         hostname="cell",
         environment=ENVIRONMENT,
         labels=_labels(),
@@ -217,6 +219,14 @@ def _start(
         client.remove_container(container, force=True)
         raise
     return Cell(Attached(connection), partial(_wait_for_end, container, volume, attached))
+
+
+def _user(client: docker.APIClient) -> str:
+    """A user that no other container has: the kernel counts processes (RLIMIT_NPROC) by user across containers, so
+    that with a common one a sample's neighbours would use up what it may start."""
+    features = ",".join(client.info().get("SecurityOptions") or ())
+    ids = _MAPPED_IDS if "name=rootless" in features or "name=userns" in features else _IDS
+    return "{0}:{0}".format(secrets.choice(ids))
 
 
 def _spec(options: CellOptions, volume: str | None) -> dict[str, Any]:

@@ -82,8 +82,9 @@ class Desk:
         memory = request.memory + self._address_space
         limit(resource.RLIMIT_AS, (memory, memory))
         limit(resource.RLIMIT_FSIZE, (request.file, request.file))
-        if request.processes:
-            # Itself and the server are counted with what it may start.
+        if request.processes and self.is_init:
+            # Itself and the server are counted with what it may start. Without namespaces of its own the user's
+            # other processes would be too; there it may start none, and memory bounds its threads.
             processes = request.processes + 2
             limit(resource.RLIMIT_NPROC, (processes, processes))
 

@@ -313,6 +313,7 @@ def _meet(role: str, path: str) -> int:
     deadline = time.monotonic() + _MEET_TIMEOUT_S
     if role == "judge":
         channel.bind(path)
+        os.chmod(path, 0o666)  # the caller is another user
         channel.listen(1)
         channel.settimeout(_MEET_TIMEOUT_S)
         caller, _ = channel.accept()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sandbox import Outcome, Program, Sandbox, probe
+from sandbox import Limits, Outcome, Program, Sandbox, Verdict, probe
 from sandbox.corpus import load_corpus
 from sandbox.selfcheck import run_corpus
 
@@ -67,6 +69,26 @@ def test_the_corpus_in_split_mode() -> None:
     ]
     assert bad == []
     assert containers() == []
+
+
+def test_what_a_neighbour_starts_is_not_counted_against_a_sample() -> None:
+    """The kernel counts processes by user: containers with one user among them share RLIMIT_NPROC."""
+    hold = "import threading, time\nfor _ in range({}): threading.Thread(target=time.sleep, args=({},)).start()\n"
+    greedy = Program(
+        "greedy", hold.format(28, 60) + "print('held', flush=True)\ntime.sleep(60)", ("f(1)",), "f"
+    )
+    modest = Program("modest", hold.format(28, 0.1) + "def f(x): return x", ("assert f(1) == 1",), "f")
+    with Sandbox("docker", workers=1, mode="shared") as first, Sandbox("docker", workers=1) as second:
+        pending = first.run([replace(greedy, limits=Limits(wall_s=4))])
+        held = threading.Thread(target=lambda: ended.extend(pending))
+        ended: list[Verdict] = []
+        held.start()
+        verdicts: list[Verdict] = []
+        while held.is_alive():
+            verdicts += second.run([modest])
+        held.join()
+    assert [(v.outcome, v.output) for v in ended] == [(Outcome.TIMEOUT, "held\n")]
+    assert {(v.outcome, v.detail) for v in verdicts} == {(Outcome.PASS, "")}
 
 
 def test_a_killed_holder_leaves_no_container() -> None:
