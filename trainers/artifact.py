@@ -52,8 +52,9 @@ class Artifact:
     """A model on disk.
 
     `path` is a Hugging Face folder (base, merged), a PEFT folder (adapter) or a `.gguf` file. `parent` is what
-    it was made from: an adapter's base, a merge's adapter, a GGUF's merged model. `sha256` covers weights,
-    configuration and tokenizer; `recipe` says how it was made, in words a person can repeat.
+    it was made from: an adapter's base, a merge's (first) adapter, a GGUF's merged model; `others` are the further
+    adapters of a merge of several, in their order. `sha256` covers weights, configuration and tokenizer; `recipe`
+    says how it was made, in words a person can repeat.
     """
 
     kind: ArtifactKind
@@ -61,6 +62,12 @@ class Artifact:
     sha256: str
     parent: Artifact | None = None
     recipe: str = ""
+    others: tuple[Artifact, ...] = ()
+
+    @property
+    def parents(self) -> tuple[Artifact, ...]:
+        """Everything it was made from, in order."""
+        return () if self.parent is None else (self.parent, *self.others)
 
 
 class _Record(BaseModel):
@@ -73,6 +80,7 @@ class _Record(BaseModel):
     recipe: str = ""
     path: Path | None = None
     parent: _Record | None = None
+    others: list[_Record] | None = None
 
 
 def record_path(path: Path) -> Path:
@@ -89,9 +97,15 @@ def save_record(artifact: Artifact) -> None:
     os.replace(part, target)
 
 
-def describe(kind: ArtifactKind, path: Path, parent: Artifact | None, recipe: str) -> Artifact:
+def describe(
+    kind: ArtifactKind,
+    path: Path,
+    parent: Artifact | None,
+    recipe: str,
+    others: tuple[Artifact, ...] = (),
+) -> Artifact:
     """The Artifact that now lies at `path`, hashed, with its record written beside it."""
-    artifact = Artifact(kind, path, content_sha256(path, parent), parent, recipe)
+    artifact = Artifact(kind, path, content_sha256(path, parent), parent, recipe, others)
     save_record(artifact)
     return artifact
 
@@ -120,7 +134,8 @@ def identify(path: Path, *, base: Artifact | None = None) -> Artifact:
             f"{path} has changed since it was made: its files hash to {sha256[:12]}, {record_path(path).name} "
             f"says {record.sha256[:12]}; make it again, or delete that record to take the files as they are"
         )
-    return Artifact(kind, path, sha256, parent, record.recipe if record is not None else "")
+    others = _others(record) if record is not None else ()
+    return Artifact(kind, path, sha256, parent, record.recipe if record is not None else "", others)
 
 
 def content_sha256(path: Path, parent: Artifact | None = None) -> str:
@@ -210,8 +225,14 @@ def _load_record(path: Path) -> _Record | None:
 def _to_record(artifact: Artifact, *, with_path: bool) -> _Record:
     parent = None if artifact.parent is None else _to_record(artifact.parent, with_path=True)
     path = artifact.path.absolute() if with_path else None
+    others = [_to_record(other, with_path=True) for other in artifact.others] or None
     return _Record(
-        kind=artifact.kind, sha256=artifact.sha256, recipe=artifact.recipe, path=path, parent=parent
+        kind=artifact.kind,
+        sha256=artifact.sha256,
+        recipe=artifact.recipe,
+        path=path,
+        parent=parent,
+        others=others,
     )
 
 
@@ -219,7 +240,11 @@ def _from_record(record: _Record) -> Artifact:
     if record.path is None:
         raise ArtifactError(f"the record of a {record.kind} parent (sha256 {record.sha256[:12]}) has no path")
     parent = None if record.parent is None else _from_record(record.parent)
-    return Artifact(record.kind, record.path, record.sha256, parent, record.recipe)
+    return Artifact(record.kind, record.path, record.sha256, parent, record.recipe, _others(record))
+
+
+def _others(record: _Record) -> tuple[Artifact, ...]:
+    return tuple(_from_record(other) for other in record.others or ())
 
 
 def _file_sha256(path: Path) -> str:
