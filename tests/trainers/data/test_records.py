@@ -44,7 +44,7 @@ def test_what_cannot_be_learned_from_is_dropped_and_counted(tmp_path: Path) -> N
     ("row", "says"),
     [
         ("{not json", "not JSON"),
-        ("[1]", "expected an object, found list"),
+        ("[1]", "expected a JSON object, got list"),
         ({"prompt": "x"}, "field 'completion' should be a string, found nothing"),
         ({"prompt": 3, "completion": "y"}, "field 'prompt' should be a string, found int"),
         ({"messages": []}, "field 'messages' should be a non-empty list"),

@@ -1,0 +1,23 @@
+"""Training data: chats ending in an assistant's turn, from files, the hub or a suite, whatever shape their rows have.
+
+Every row read is kept, or dropped with a reason that is counted; a row that is not of its format stops the run and is
+named (file, line, field), unless `bad_rows = "drop"` asks for such rows to be counted instead.
+"""
+
+from trainers.data.config import DataConfig
+from trainers.data.load import HELD_OUT, load_records, records_from_jsonl
+from trainers.data.model import Message, Records, TrainingRecord
+from trainers.data.suite import RECORDS, RecordMaker, records_from_suite
+
+__all__ = [
+    "HELD_OUT",
+    "RECORDS",
+    "DataConfig",
+    "Message",
+    "RecordMaker",
+    "Records",
+    "TrainingRecord",
+    "load_records",
+    "records_from_jsonl",
+    "records_from_suite",
+]
