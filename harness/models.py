@@ -6,17 +6,17 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
-from harness.errors import BadInputError, MissingToolError
+from harness.errors import BadInputError
 from trainers.artifact import Artifact, identify
 from trainers.errors import TrainersError
 
 POCKET = "pocket"
 POCKET_FOLDER = Path(str(files("trainers.pocket"))) / "model"
-HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(@[\w./-]+)?$")
+HUB_ID = re.compile(r"^(hf://.*|[\w.-]+/[\w.-]+(@[\w./-]+)?)$")
 
 
 def resolve_model(name: str) -> Artifact:
-    """`pocket` (the shipped model), a folder or `.gguf` file, or a hub id `org/name[@revision]`.
+    """`pocket` (the shipped model), a folder or `.gguf` file, or a hub id `[hf://]org/name[@revision]`.
 
     A path that exists wins over a hub id of the same spelling. Raises BadInputError or MissingToolError.
     """
@@ -35,17 +35,6 @@ def resolve_model(name: str) -> Artifact:
 
 
 def _download(name: str) -> Path:
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError:
-        raise MissingToolError(
-            f"{name!r} lies on the hub; to fetch it: pip install 'assay[train]', or give a local folder"
-        ) from None
-    repository, _, revision = name.partition("@")
-    try:
-        return Path(snapshot_download(repository, revision=revision or None))
-    except Exception as error:  # the hub's client raises its own, httpx's and the OS's errors
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BadInputError(
-            f"could not fetch {name!r} from the hub ({reason}); offline, give the path of a local folder"
-        ) from error
+    from harness.hub.fetch import parse_name, snapshot
+
+    return snapshot(*parse_name(name)).folder

@@ -1,0 +1,88 @@
+"""`assay import` and `assay push`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.app import Json, Quiet, app, print_json
+
+
+@app.command(name="import")
+def import_(
+    name: Annotated[
+        str, typer.Argument(help="hf://org/name or hf://org/name@revision; the scheme may be left out.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to make.")],
+    file: Annotated[
+        str | None, typer.Option("--file", help="One GGUF file of the repository, in place of safetensors.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fetch a model from the Hugging Face Hub: its commit, every file's hash and its licence are recorded."""
+    from harness.hub import import_model
+    from harness.progress import Progress
+
+    with Progress(enabled=not quiet).task(f"import {name}"):
+        made = import_model(name, out, file=file)
+    if as_json:
+        print_json(made.to_json())
+        return
+    from harness.report.words import size
+
+    print(f"{made.repository} at {made.commit} → {made.folder}")
+    print(
+        f"licence: {made.licence}; from the {'hub' if made.source == 'hub' else 'local hub cache, offline'}"
+    )
+    for item in made.files:
+        print(
+            f"  {item.path:32} {size(item.size_bytes):>10}  sha256 {item.sha256[:16]}…  {item.verified} verified"
+        )
+
+
+@app.command()
+def push(
+    repository: Annotated[str, typer.Argument(help="org/name on the hub.")],
+    model: Annotated[Path, typer.Option("--file", help="The model: a folder or a .gguf file.")],
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", help="A run's folder: its figures for this model go into the card."),
+    ] = None,
+    base: Annotated[str | None, typer.Option("--base", help="The base model's name on the hub.")] = None,
+    licence: Annotated[
+        str | None, typer.Option("--license", help="Licence of the model; the base's, where recorded.")
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run/--send", help="Show what would be sent, or send it. HF_TOKEN is the token."),
+    ] = True,
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Publish a model with a card that holds what was measured. Sends nothing without --send."""
+    from harness.hub import plan_push, send
+    from harness.progress import Progress
+
+    progress = Progress(enabled=not quiet)
+    planned = plan_push(repository, model, run=run, base_model=base, licence=licence)
+    sent = None if dry_run else send(planned, private=private, on_progress=progress.say)
+    if as_json:
+        print_json(planned.to_json() | {"sent": sent})
+        return
+    from harness.report.words import size
+
+    print(f"{planned.artifact.kind.value} {model} → {planned.repository} ({size(planned.size_bytes)})")
+    for item in planned.items:
+        print(f"  {item.path:40} {size(item.size_bytes):>10}  sha256 {item.sha256[:16]}…")
+    for note in planned.notes:
+        print(f"note: {note}")
+    if sent is None:
+        card = next(i.source for i in planned.items if i.path == "README.md")
+        assert isinstance(card, bytes)
+        print(f"\n--- README.md\n{card.decode()}---\nnothing was sent; --send sends it")
+    else:
+        print(f"sent as commit {sent['commit']}; {sent['verified_files']} files verified: {sent['url']}")
