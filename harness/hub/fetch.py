@@ -268,11 +268,11 @@ def _licence(card: Path) -> str:
     from huggingface_hub import ModelCard
 
     try:
-        data = ModelCard(card.read_text(encoding="utf-8")).data
-    except (ValueError, OSError, UnicodeDecodeError):
+        data = ModelCard(card.read_text(encoding="utf-8")).data.to_dict()
+    except (ValueError, OSError):
         return UNSTATED
-    named = getattr(data, "license_name", None) if data.license == "other" else data.license
-    return str(named or data.license or UNSTATED)
+    licence = data.get("license")
+    return str((data.get("license_name") if licence == "other" else None) or licence or UNSTATED)
 
 
 def _require_weights(folder: Path, name: str, file: str | None) -> None:
