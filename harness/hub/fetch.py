@@ -268,7 +268,8 @@ def _licence(card: Path) -> str:
     from huggingface_hub import ModelCard
 
     try:
-        data = ModelCard(card.read_text(encoding="utf-8")).data.to_dict()
+        read: Any = ModelCard(card.read_text(encoding="utf-8"))
+        data = read.data.to_dict()
     except (ValueError, OSError):
         return UNSTATED
     licence = data.get("license")
