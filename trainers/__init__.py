@@ -46,7 +46,7 @@ __all__ = [
 
 
 class Trainer(Protocol):
-    """One method. Makes an adapter of `base` in the folder `out`, whole when its artifact.json is there.
+    """One method. Makes an adapter or a tuned model of `base` in `out`, whole when its artifact.json is there.
 
     Called again on a folder that a killed run left, it goes on from the newest checkpoint.
     """

@@ -37,14 +37,19 @@ _CONTENT = (
     "vocab.json",
     "merges.txt",
     "chat_template.jinja",
+    "base_quantization.json",  # of an adapter: how its base was rounded while it was trained
 )
 
 
 class ArtifactKind(StrEnum):
     BASE = "base"
     ADAPTER = "adapter"
+    TUNED = "tuned"  # a whole model, every weight of it trained
     MERGED = "merged"
     GGUF = "gguf"
+
+
+_WHOLE = (ArtifactKind.BASE, ArtifactKind.TUNED, ArtifactKind.MERGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +126,8 @@ def identify(path: Path, *, base: Artifact | None = None) -> Artifact:
         raise ArtifactError(f"no model at {path}: no such file or folder")
     kind = _format_of(path)
     record = _load_record(path)
-    if record is not None and kind is ArtifactKind.BASE and record.kind is ArtifactKind.MERGED:
-        kind = ArtifactKind.MERGED
+    if record is not None and kind is ArtifactKind.BASE and record.kind in _WHOLE:
+        kind = record.kind
     if record is not None and record.kind is not kind:
         raise ArtifactError(f"{record_path(path)} calls {path} a {record.kind}, but its files are a {kind}")
     parent = _from_record(record.parent) if record is not None and record.parent is not None else None

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from trainers.config import LoraTable, SftConfig, lora_arguments, sft_arguments
+from trainers.config import (
+    LohaTable,
+    LokrTable,
+    LoraTable,
+    NoAdapter,
+    SftConfig,
+    peft_arguments,
+    sft_arguments,
+)
 
 # field -> (a value other than the default, TRL's name for it, TRL's value)
 SFT_FIELDS: dict[str, tuple[object, str, object]] = {
@@ -17,6 +25,7 @@ SFT_FIELDS: dict[str, tuple[object, str, object]] = {
     "learning_rate": (3e-3, "learning_rate", 3e-3),
     "scheduler": ("linear", "lr_scheduler_type", "linear"),
     "warmup_steps": (5, "warmup_steps", 5),
+    "warmup_ratio": (0.25, "warmup_steps", 0.25),
     "weight_decay": (0.25, "weight_decay", 0.25),
     "max_grad_norm": (0.5, "max_grad_norm", 0.5),
     "batch_size": (3, "per_device_train_batch_size", 3),
@@ -31,19 +40,41 @@ SFT_FIELDS: dict[str, tuple[object, str, object]] = {
     "gradient_checkpointing": (True, "gradient_checkpointing", True),
     "save_steps": (11, "save_steps", 11),
     "save_total_limit": (2, "save_total_limit", 2),
+    "logging_steps": (3, "logging_steps", 3),
 }
+# Tables that decide the model or its optimiser, and so reach no field of TRL's: each has tests of its own.
+OWN_TABLES = {"adapter", "quantization", "qat", "layerwise", "groups"}
 LORA_FIELDS: dict[str, tuple[object, str, object]] = {
     "r": (4, "r", 4),
     "alpha": (9.5, "lora_alpha", 9.5),
     "dropout": (0.125, "lora_dropout", 0.125),
     "target_modules": (["q_proj", "v_proj"], "target_modules", {"q_proj", "v_proj"}),
     "bias": ("all", "bias", "all"),
+    "type": ("dora", "use_dora", True),
+}
+LOHA_FIELDS: dict[str, tuple[object, str, object]] = {
+    "r": (4, "r", 4),
+    "alpha": (9.5, "alpha", 9.5),
+    "target_modules": (["q_proj", "v_proj"], "target_modules", {"q_proj", "v_proj"}),
+    "rank_dropout": (0.125, "rank_dropout", 0.125),
+    "module_dropout": (0.25, "module_dropout", 0.25),
+}
+LOKR_FIELDS: dict[str, tuple[object, str, object]] = LOHA_FIELDS | {
+    "factor": (8, "decompose_factor", 8),
+    "decompose_both": (True, "decompose_both", True),
+}
+ADAPTERS: dict[str, dict[str, tuple[object, str, object]]] = {
+    "lora": LORA_FIELDS,
+    "loha": LOHA_FIELDS,
+    "lokr": LOKR_FIELDS,
 }
 
 
 def test_no_field_is_left_out_of_the_round_trip() -> None:
-    assert set(SFT_FIELDS) == set(SftConfig.model_fields) - {"method", "lora"}
+    assert set(SFT_FIELDS) == set(SftConfig.model_fields) - {"method"} - OWN_TABLES
     assert set(LORA_FIELDS) == set(LoraTable.model_fields)
+    assert set(LOHA_FIELDS) == set(LohaTable.model_fields) - {"type"}
+    assert set(LOKR_FIELDS) == set(LokrTable.model_fields) - {"type"}
 
 
 @pytest.mark.train
@@ -54,8 +85,8 @@ def test_every_field_reaches_trl(field: str, tmp_path: Path) -> None:
     value, name, expected = SFT_FIELDS[field]
 
     def received(config: SftConfig) -> Any:
-        bf16 = config.dtype == "bf16"
-        return getattr(TrlConfig(**sft_arguments(config, str(tmp_path), use_cpu=True, bf16=bf16)), name)
+        dtype = "fp32" if config.dtype == "auto" else config.dtype
+        return getattr(TrlConfig(**sft_arguments(config, str(tmp_path), use_cpu=True, dtype=dtype)), name)
 
     changed = received(SftConfig.model_validate({"method": "sft", field: value}))
     assert getattr(changed, "value", changed) == expected
@@ -63,14 +94,27 @@ def test_every_field_reaches_trl(field: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.train
-@pytest.mark.parametrize("field", LORA_FIELDS)
-def test_every_field_reaches_peft(field: str) -> None:
-    from peft import LoraConfig
+@pytest.mark.parametrize(("kind", "field"), [(k, f) for k, fields in ADAPTERS.items() for f in fields])
+def test_every_field_reaches_peft(kind: str, field: str) -> None:
+    from peft import LoHaConfig, LoKrConfig, LoraConfig
 
-    value, name, expected = LORA_FIELDS[field]
-    changed = getattr(LoraConfig(**lora_arguments(LoraTable.model_validate({field: value}))), name)
-    assert changed == expected
-    assert getattr(LoraConfig(**lora_arguments(LoraTable())), name) != changed
+    maker = {"lora": LoraConfig, "loha": LoHaConfig, "lokr": LoKrConfig}[kind]
+    value, name, expected = ADAPTERS[kind][field]
+
+    def received(table: dict[str, object]) -> Any:
+        config = SftConfig.model_validate({"method": "sft", "adapter": {"type": kind} | table})
+        assert not isinstance(config.adapter, NoAdapter)
+        return getattr(maker(**peft_arguments(config.adapter)), name)
+
+    assert received({field: value}) == expected
+    assert received({}) != expected
+
+
+@pytest.mark.train
+@pytest.mark.parametrize(("kind", "flag"), [("rslora", "use_rslora"), ("dora", "use_dora")])
+def test_loras_relatives_are_peft_flags(kind: str, flag: str) -> None:
+    arguments = {k: peft_arguments(LoraTable.model_validate({"type": k}))[flag] for k in ("lora", kind)}
+    assert arguments == {"lora": False, kind: True}
 
 
 @pytest.mark.parametrize(
@@ -79,9 +123,20 @@ def test_every_field_reaches_peft(field: str) -> None:
         {},
         {"method": "dpo"},
         {"method": "sft", "lr": 1e-3},
-        {"method": "sft", "lora": {"rank": 8}},
-        {"method": "sft", "lora": {"r": 0}},
-        {"method": "sft", "lora": {"target_modules": []}},
+        {"method": "sft", "lora": {"r": 8}},
+        {"method": "sft", "adapter": {"rank": 8}},
+        {"method": "sft", "adapter": {"r": 0}},
+        {"method": "sft", "adapter": {"type": "ia3"}},
+        {"method": "sft", "adapter": {"type": "loha", "bias": "all"}},
+        {"method": "sft", "adapter": {"target_modules": []}},
+        {"method": "sft", "adapter": {"type": "none", "r": 8}},
+        {"method": "sft", "adapter": {"type": "none"}, "quantization": {"type": "nf4"}},
+        {"method": "sft", "quantization": {"type": "int4"}},
+        {"method": "sft", "qat": {"type": "q4_0"}},
+        {"method": "sft", "layerwise": {"decay": 0.9}},
+        {"method": "sft", "adapter": {"type": "none"}, "layerwise": {}, "groups": {"head": 1e-4}},
+        {"method": "sft", "adapter": {"type": "none"}, "layerwise": {"decay": 1.5}},
+        {"method": "sft", "warmup_steps": 3, "warmup_ratio": 0.1},
         {"method": "sft", "batch_size": 0},
         {"method": "sft", "learning_rate": -1.0},
         {"method": "sft", "dtype": "fp8"},

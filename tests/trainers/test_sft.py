@@ -24,7 +24,8 @@ from trainers import (
     identify,
 )
 from trainers.data import Message, TrainingRecord
-from trainers.sft import LOG, build_trainer, train_sft
+from trainers.folder import LOG
+from trainers.sft import build_trainer, train_sft
 from trainers.steplog import read_steps
 
 pytestmark = pytest.mark.train
@@ -250,7 +251,7 @@ def test_training_says_nothing_on_the_terminal(
 def test_an_unknown_module_is_an_error_that_lists_the_models_own(
     tiny: Artifact, chats: Records, small_config: Make, tmp_path: Path
 ) -> None:
-    config = small_config(lora={"target_modules": ["q_proj", "w_proj"]})
+    config = small_config(adapter={"target_modules": ["q_proj", "w_proj"]})
     with pytest.raises(
         TrainingError, match=r"w_proj.*down_proj, gate_proj, k_proj, lm_head, o_proj, q_proj, up_proj, v_proj"
     ):
@@ -261,7 +262,9 @@ def test_a_tied_head_is_not_adapted(
     tied: Artifact, chats: Records, small_config: Make, tmp_path: Path
 ) -> None:
     with pytest.raises(TrainingError, match="tied"):
-        train_sft(tied, small_config(lora={"target_modules": ["q_proj", "lm_head"]}), chats, tmp_path / "out")
+        train_sft(
+            tied, small_config(adapter={"target_modules": ["q_proj", "lm_head"]}), chats, tmp_path / "out"
+        )
 
 
 def test_the_log_is_plain_json_lines(adapter: Artifact) -> None:

@@ -31,7 +31,7 @@ def export_gguf(model: Artifact, out_file: Path, quantize: str = "f16", *, threa
     kind = quantize.lower()
     if kind not in QUANTIZATIONS:
         raise ExportError(f"unknown GGUF quantisation {quantize!r}; known: {', '.join(QUANTIZATIONS)}")
-    if model.kind not in (ArtifactKind.BASE, ArtifactKind.MERGED):
+    if model.kind not in (ArtifactKind.BASE, ArtifactKind.TUNED, ArtifactKind.MERGED):
         what = "merge it first" if model.kind is ArtifactKind.ADAPTER else "it is GGUF already"
         raise ExportError(f"{model.path} is of kind {model.kind}: {what}")
     out_file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,58 @@
+"""What a training run is told: one table per method, told apart by `method`. Torch-free.
+
+A new method adds its table to METHODS and its trainer to `trainers.TRAINERS` under the same name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trainers.config.adapter import (
+    AdapterTable,
+    LohaTable,
+    LokrTable,
+    LoraTable,
+    LowRankTable,
+    NoAdapter,
+    Task,
+    peft_arguments,
+    scaling,
+)
+from trainers.config.common import CommonConfig, common_arguments
+from trainers.config.sft import SftConfig, sft_arguments
+from trainers.config.weights import GroupsTable, LayerwiseTable, QatTable, QuantizationTable
+
+__all__ = [
+    "METHODS",
+    "AdapterTable",
+    "CommonConfig",
+    "GroupsTable",
+    "LayerwiseTable",
+    "LohaTable",
+    "LokrTable",
+    "LoraTable",
+    "LowRankTable",
+    "NoAdapter",
+    "QatTable",
+    "QuantizationTable",
+    "SftConfig",
+    "Task",
+    "TrainConfig",
+    "common_arguments",
+    "config_class",
+    "peft_arguments",
+    "scaling",
+    "sft_arguments",
+]
+
+TrainConfig = SftConfig
+METHODS: dict[str, type[TrainConfig]] = {"sft": SftConfig}
+
+
+def config_class(raw: dict[str, Any]) -> type[TrainConfig]:
+    """The table that `raw["method"]` names. Raises ValueError that lists the methods."""
+    method = raw.get("method")
+    if method not in METHODS:
+        found = "is missing" if method is None else f"{method!r} is unknown"
+        raise ValueError(f"method {found}; known: {', '.join(sorted(METHODS))}")
+    return METHODS[method]

@@ -1,0 +1,107 @@
+"""`[config.adapter]`: which low-rank update is learned beside the frozen weights. Torch-free.
+
+`type` chooses the table. Leaving the table out means LoRA with its defaults; `type = "none"` trains every weight,
+and is never what a forgotten table means.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Targets = Literal["all-linear"] | Annotated[list[str], Field(min_length=1)]
+Task = Literal["CAUSAL_LM", "SEQ_CLS"]
+
+
+class _Adapter(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    r: Positive = 16
+    alpha: Annotated[float, Field(gt=0)] = 32
+    target_modules: Targets = "all-linear"
+
+
+class LoraTable(_Adapter):
+    """W + s·B·A, with s = alpha/r (Hu et al. 2021, arXiv 2106.09685).
+
+    `rslora` has s = alpha/√r instead, so that high ranks learn (Kalajdzievski 2023, arXiv 2312.03732). `dora` learns
+    the length of each output's weight vector apart from its direction (Liu et al. 2024, arXiv 2402.09353).
+    """
+
+    type: Literal["lora", "rslora", "dora"] = "lora"
+    dropout: Share = 0.0
+    bias: Literal["none", "all", "lora_only"] = "none"
+
+
+class LohaTable(_Adapter):
+    """W + (alpha/r)·(A1·B1)∘(A2·B2), of rank up to r² (Hyeon-Woo et al. 2021, arXiv 2108.06098).
+
+    It has twice LoRA's matrices at the same r. `rank_dropout` and `module_dropout` are LyCORIS's.
+    """
+
+    type: Literal["loha"]
+    alpha: Annotated[float, Field(gt=0)] = 16
+    rank_dropout: Share = 0.0
+    module_dropout: Share = 0.0
+
+
+class LokrTable(_Adapter):
+    """W + (alpha/r)·kron(A, B), B itself of rank r where that is smaller (Yeh et al. 2023, arXiv 2309.14859).
+
+    `factor` is the size of A's sides where it divides W's; -1 takes the divisors nearest to the square root.
+    `decompose_both` writes A as a product too.
+    """
+
+    type: Literal["lokr"]
+    alpha: Annotated[float, Field(gt=0)] = 16
+    rank_dropout: Share = 0.0
+    module_dropout: Share = 0.0
+    factor: Literal[-1] | Annotated[int, Field(ge=2)] = -1
+    decompose_both: bool = False
+
+
+class NoAdapter(BaseModel):
+    """Full fine-tuning: every weight is trained and the whole model is saved."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Literal["none"]
+
+
+LowRankTable = LoraTable | LohaTable | LokrTable
+AdapterTable = LowRankTable | NoAdapter
+
+
+def peft_arguments(table: LowRankTable, task: Task = "CAUSAL_LM") -> dict[str, Any]:
+    """Keyword arguments of peft's LoraConfig, LoHaConfig or LoKrConfig. A classifier's new head is trained whole."""
+    modules = table.target_modules
+    shared = {
+        "r": table.r,
+        "target_modules": modules if isinstance(modules, str) else list(modules),
+        "task_type": task,
+        "modules_to_save": ["score"] if task == "SEQ_CLS" else None,
+    }
+    match table:
+        case LoraTable():
+            return shared | {
+                "lora_alpha": table.alpha,
+                "lora_dropout": table.dropout,
+                "bias": table.bias,
+                "use_rslora": table.type == "rslora",
+                "use_dora": table.type == "dora",
+            }
+        case LohaTable():
+            drops = {"rank_dropout": table.rank_dropout, "module_dropout": table.module_dropout}
+            return shared | drops | {"alpha": table.alpha}
+        case LokrTable():
+            drops = {"rank_dropout": table.rank_dropout, "module_dropout": table.module_dropout}
+            factors = {"decompose_factor": table.factor, "decompose_both": table.decompose_both}
+            return shared | drops | factors | {"alpha": table.alpha}
+
+
+def scaling(table: LowRankTable) -> float:
+    """What the product of the adapter's matrices is multiplied with."""
+    return table.alpha / (table.r**0.5 if table.type == "rslora" else table.r)

@@ -1,0 +1,137 @@
+"""What every training method is told: the model's weights, the optimiser, how much, how often to save.
+
+A method's own table adds to it (`SftConfig`); the names are the field's own words, and `common_arguments` is the one
+place where they become transformers'.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from trainers.config.adapter import AdapterTable, LoraTable, NoAdapter, Positive
+from trainers.config.weights import GroupsTable, LayerwiseTable, QatTable, QuantizationTable
+
+Optimizer = Literal[
+    "adamw_torch",
+    "adamw_torch_fused",
+    "adamw_8bit",
+    "paged_adamw_8bit",
+    "paged_adamw_32bit",
+    "adafactor",
+    "sgd",
+]
+
+
+class CommonConfig(BaseModel):
+    """The part of a training table that does not depend on the method.
+
+    `dtype` is the arithmetic of the forward pass: bf16 and fp16 mean autocast over fp32 weights (fp16 with a loss
+    scaler), auto is bf16 where the device has it in hardware and fp32 elsewhere; what is trained and its optimiser
+    state are always fp32. One step takes `batch_size` × `gradient_accumulation_steps` sequences. `warmup_ratio` is
+    of all steps, and replaces `warmup_steps`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    method: str
+    # weights
+    adapter: Annotated[AdapterTable, Field(discriminator="type")] = LoraTable()
+    quantization: QuantizationTable | None = None
+    qat: QatTable | None = None
+    layerwise: LayerwiseTable | None = None
+    groups: GroupsTable | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    # optimiser
+    optimizer: Optimizer = "adamw_torch"
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    scheduler: Literal["constant", "constant_with_warmup", "linear", "cosine"] = "cosine"
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    warmup_ratio: Annotated[float, Field(gt=0, lt=1)] | None = None
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    # how much
+    batch_size: Positive = 16
+    gradient_accumulation_steps: Positive = 1
+    epochs: Annotated[float, Field(gt=0)] = 1.0
+    max_steps: Positive | None = None
+    max_length: Positive = 1024
+    # machine
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    gradient_checkpointing: bool = False
+    # checkpoints and log, in steps
+    save_steps: Positive = 50
+    save_total_limit: Positive = 3
+    logging_steps: Positive = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lora_is_the_default_type(cls, raw: Any) -> Any:
+        table = raw.get("adapter") if isinstance(raw, dict) else None
+        if isinstance(table, dict) and "type" not in table:
+            return raw | {"adapter": {"type": "lora"} | table}
+        return raw
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> CommonConfig:
+        full = isinstance(self.adapter, NoAdapter)
+        if full and self.quantization is not None:
+            raise ValueError(
+                'quantization: quantised weights are frozen; with adapter.type = "none" nothing could learn: '
+                "choose an adapter, or leave [config.quantization] out"
+            )
+        if self.qat is not None and self.quantization is not None:
+            raise ValueError("qat: the base is quantised for good already; leave out qat or quantization")
+        if self.qat is not None and not full:
+            raise ValueError('qat: rounds the weights that are trained; it needs adapter.type = "none"')
+        if not full and (self.layerwise is not None or self.groups is not None):
+            raise ValueError(
+                'layerwise and groups give rates to the model\'s own layers; they need adapter.type = "none"'
+            )
+        if self.layerwise is not None and self.groups is not None:
+            raise ValueError("layerwise and groups both set the layers' learning rates: keep one")
+        if self.warmup_ratio is not None and self.warmup_steps:
+            raise ValueError(
+                f"warmup_ratio = {self.warmup_ratio:g} and warmup_steps = {self.warmup_steps} both set the warm-up: "
+                "keep one"
+            )
+        return self
+
+    @property
+    def full(self) -> bool:
+        """Whether every weight is trained."""
+        return isinstance(self.adapter, NoAdapter)
+
+
+def common_arguments(config: CommonConfig, output_dir: str, *, use_cpu: bool, dtype: str) -> dict[str, Any]:
+    """Keyword arguments of transformers.TrainingArguments and its heirs in TRL. What is no choice of the user's is
+    fixed here, with its reason."""
+    return {
+        "output_dir": output_dir,
+        "seed": config.seed,
+        "data_seed": config.seed,
+        "optim": config.optimizer,
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": config.scheduler,
+        # transformers reads a value below 1 as a share of all steps
+        "warmup_steps": config.warmup_steps if config.warmup_ratio is None else config.warmup_ratio,
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+        "per_device_train_batch_size": config.batch_size,
+        "gradient_accumulation_steps": config.gradient_accumulation_steps,
+        "num_train_epochs": config.epochs,
+        "max_steps": -1 if config.max_steps is None else config.max_steps,
+        "bf16": dtype == "bf16",
+        "fp16": dtype == "fp16",
+        "gradient_checkpointing": config.gradient_checkpointing,
+        "save_steps": config.save_steps,
+        "save_total_limit": config.save_total_limit,
+        "save_strategy": "steps",
+        "use_cpu": use_cpu,
+        "logging_steps": config.logging_steps,
+        "logging_nan_inf_filter": False,  # a NaN loss must be seen, not averaged away
+        "report_to": [],
+        "disable_tqdm": True,
+        "dataloader_pin_memory": not use_cpu,
+    }

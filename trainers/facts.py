@@ -1,0 +1,156 @@
+"""What a training run took and what it was made of: `training.json` beside the weights, for reports and comparisons.
+
+Peak memory is of the whole process, so it is a figure of this training only where the training has a process to
+itself (`trainers.child`); elsewhere it says unmeasured.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from trainers.artifact import Artifact
+from trainers.config import CommonConfig
+from trainers.data import Records
+from trainers.precision import resolve_dtype
+from trainers.prepare import count_parameters
+from trainers.steplog import TrainingStep
+
+FACTS = "training.json"
+OWN_PROCESS = (
+    "ASSAY_TRAINING_PROCESS"  # set by trainers.child in the process that does one training and nothing else
+)
+_PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "datasets", "accelerate")
+
+
+class TrainingFacts(BaseModel):
+    """`tokens` counts what the model read, padding left out; `tok_per_s` is over `train_s`, the loop with its
+    checkpoints; `load_s` is loading, tokenising and preparing. `unmeasured` says why a figure is None."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: str
+    base_sha256: str
+    data_sha256: str
+    data_counts: str
+    seed: int
+    dtype: str
+    versions: dict[str, str]
+    steps: int
+    effective_batch: int
+    trainable_parameters: int
+    total_parameters: int
+    trained_bytes: int
+    tokens: int
+    final_loss: float | None
+    load_s: float
+    train_s: float | None
+    tok_per_s: float | None
+    peak_rss_bytes: int | None
+    start_rss_bytes: int | None
+    peak_vram_bytes: int | None
+    resumed: bool
+    warnings: tuple[str, ...] = ()
+    unmeasured: dict[str, str] = {}
+
+
+def measure(
+    trainer: Any,
+    log: Sequence[TrainingStep],
+    config: CommonConfig,
+    records: Records,
+    base: Artifact,
+    *,
+    resumed: bool,
+    load_s: float,
+    train_s: float,
+) -> TrainingFacts:
+    """The facts of a run that has just ended in this process."""
+    import torch
+
+    unmeasured: dict[str, str] = {}
+    peak = start = vram = None
+    if resumed:
+        why = "the run was resumed after an interruption; its first part is not in this figure"
+        unmeasured |= dict.fromkeys(("train_s", "tok_per_s", "peak_rss_bytes", "peak_vram_bytes"), why)
+    elif OWN_PROCESS not in os.environ:
+        unmeasured["peak_rss_bytes"] = (
+            "the training shared its process; train by `assay` for a process of its own"
+        )
+    else:
+        peak, start = peak_rss_bytes(), int(os.environ[OWN_PROCESS])
+    if torch.cuda.is_available() and not resumed:
+        vram = int(torch.cuda.max_memory_allocated())
+    elif not resumed:
+        unmeasured["peak_vram_bytes"] = "no CUDA device on this machine"
+    tokens = log[-1].tokens if log else 0
+    trainable, total = count_parameters(trainer.model)
+    return TrainingFacts(
+        method=config.method,
+        base_sha256=base.sha256,
+        data_sha256=records.sha256,
+        data_counts=records.counts(),
+        seed=config.seed,
+        dtype=resolve_dtype(config.dtype),
+        versions=versions(),
+        steps=int(trainer.state.global_step),
+        effective_batch=config.batch_size * config.gradient_accumulation_steps,
+        trainable_parameters=trainable,
+        total_parameters=total,
+        trained_bytes=sum(
+            p.numel() * p.element_size() for p in trainer.model.parameters() if p.requires_grad
+        ),
+        tokens=tokens,
+        final_loss=log[-1].loss if log else None,
+        load_s=load_s,
+        train_s=None if resumed else train_s,
+        tok_per_s=None if resumed else tokens / train_s,
+        peak_rss_bytes=peak,
+        start_rss_bytes=start,
+        peak_vram_bytes=vram,
+        resumed=resumed,
+        unmeasured=unmeasured,
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that decide what a run comes to."""
+    found = {"python": sys.version.split()[0]}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def peak_rss_bytes() -> int | None:
+    """The largest resident set this process has had (VmHWM); None where /proc does not say."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as status:
+            for line in status:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
+def save_facts(out: Path, facts: TrainingFacts) -> None:
+    part = out / f"{FACTS}.part"
+    part.write_text(facts.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    part.replace(out / FACTS)
+
+
+def load_facts(folder: Path) -> TrainingFacts | None:
+    """What the run that filled `folder` took; None where it left no record."""
+    path = folder / FACTS
+    if not path.is_file():
+        return None
+    return TrainingFacts.model_validate_json(path.read_text(encoding="utf-8"))

@@ -1,0 +1,154 @@
+"""The folder of a training run: claimed, resumed after a kill, filled, and described when it is whole.
+
+It is the same for every method; a method brings the trainer (`build`) and says in words what it did (`recipe`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from trainers.artifact import Artifact, ArtifactKind, describe, identify, record_path
+from trainers.config import CommonConfig
+from trainers.data import Records
+from trainers.errors import MissingExtraError, TrainingError
+from trainers.facts import measure, save_facts
+from trainers.precision import resolve_dtype
+from trainers.prepare import compute_dtype
+from trainers.qat import remove_fake_quantisation
+from trainers.quantize import save_base_quantization
+from trainers.quiet import quiet_libraries
+from trainers.steplog import TrainingStep, keep_until, read_steps
+
+LOG = "train_log.jsonl"
+CHECKPOINTS = "checkpoints"
+_INPUTS = "inputs.json"
+
+OnStep = Callable[[TrainingStep], None]
+
+
+def train_into(
+    out: Path,
+    base: Artifact,
+    config: CommonConfig,
+    records: Records,
+    build: Callable[[], Any],
+    recipe: Callable[[Any], str],
+) -> Artifact:
+    """Train what `build` returns (a transformers.Trainer), from the newest checkpoint on, and save it in `out`."""
+    if base.kind not in (ArtifactKind.BASE, ArtifactKind.MERGED, ArtifactKind.TUNED):
+        raise TrainingError(
+            f"training starts from a base, tuned or merged model; {base.path} is of kind {base.kind}"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    _claim(out, base, config, records)
+    if record_path(out).is_file():  # done already, by a run that was killed behind it
+        shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+        return identify(out, base=base)
+    started = time.perf_counter()
+    try:
+        with quiet_libraries(), seeded(config.seed):
+            checkpoint = newest_checkpoint(out / CHECKPOINTS, full=config.full)
+            keep_until(out / LOG, 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2]))
+            trainer = build()
+            ready = time.perf_counter()
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+            trained = time.perf_counter()
+            said = recipe(trainer)
+            _save(trainer, config, out)
+    except ImportError as e:
+        raise MissingExtraError(e.name or "a training package", "train") from e
+    facts = measure(
+        trainer,
+        read_steps(out / LOG),
+        config,
+        records,
+        base,
+        resumed=checkpoint is not None,
+        load_s=ready - started,
+        train_s=trained - ready,
+    )
+    save_facts(out, facts)
+    made = describe(ArtifactKind.TUNED if config.full else ArtifactKind.ADAPTER, out, base, said)
+    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+    return made
+
+
+def _save(trainer: Any, config: CommonConfig, out: Path) -> None:
+    if config.qat is not None:
+        remove_fake_quantisation(trainer.model)
+    trainer.model.save_pretrained(str(out))
+    trainer.processing_class.save_pretrained(str(out))
+    if config.quantization is not None:
+        compute = compute_dtype(config, resolve_dtype(config.dtype))
+        save_base_quantization(out, config.quantization, compute)
+
+
+def _claim(out: Path, base: Artifact, config: CommonConfig, records: Records) -> None:
+    """Mark `out` as belonging to these inputs; refuse a folder that other inputs have begun."""
+    inputs = {
+        "base": base.sha256,
+        "records": records.sha256,
+        "config": hashlib.sha256(config.model_dump_json().encode()).hexdigest(),
+    }
+    marker = out / _INPUTS
+    if marker.is_file():
+        found = json.loads(marker.read_text(encoding="utf-8"))
+        if found != inputs:
+            other = ", ".join(k for k in inputs if found.get(k) != inputs[k])
+            raise TrainingError(
+                f"{out} was begun with another {other}; remove it or train into another folder"
+            )
+    else:
+        part = marker.with_name(f"{_INPUTS}.part")
+        part.write_text(json.dumps(inputs, indent=2) + "\n", encoding="utf-8")
+        part.replace(marker)
+
+
+def newest_checkpoint(folder: Path, *, full: bool) -> Path | None:
+    """The last checkpoint that is whole; one that a kill cut short is removed."""
+    found = [(int(p.name.rpartition("-")[2]), p) for p in folder.glob("checkpoint-*")]
+    for _, path in sorted(found, reverse=True):
+        needed = (
+            "model.safetensors" if full else "adapter_model.safetensors",
+            "optimizer.pt",
+            "scheduler.pt",
+            "rng_state.pth",
+            "trainer_state.json",
+        )
+        if all((path / name).is_file() for name in needed) and _is_json(path / "trainer_state.json"):
+            return path
+        shutil.rmtree(path)
+    return None
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return True
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed the generators that TRL and PEFT draw from, and give them back as they were afterwards."""
+    import numpy as np
+    import torch
+    from transformers import set_seed
+
+    python, numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        set_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)

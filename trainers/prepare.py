@@ -1,0 +1,69 @@
+"""The model as a training run needs it: loaded, quantised or not, with its adapter, or whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trainers.adapters import attach_adapter
+from trainers.artifact import Artifact, model_folder
+from trainers.config import CommonConfig, NoAdapter
+from trainers.qat import fake_quantise
+from trainers.quantize import check_supported, load_quantized, prepare_for_training
+
+
+def prepare_model(base: Artifact, config: CommonConfig, dtype: str, attention: str) -> Any:
+    """A PeftModel, or with `adapter.type = "none"` the model itself with every parameter trainable.
+
+    `dtype` is the resolved arithmetic. Raises TrainingError for targets the model lacks and for what bitsandbytes
+    cannot do here.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    folder = str(model_folder(base))
+    table = config.quantization
+    if table is None:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, attn_implementation=attention
+        )
+    else:
+        compute = compute_dtype(config, dtype)
+        check_supported(table, compute)
+        model = load_quantized(folder, table, compute, attention=attention, keep_fp32=table.upcast_fp32)
+        model = prepare_for_training(model, table, checkpointing=config.gradient_checkpointing)
+    if isinstance(config.adapter, NoAdapter):
+        if config.qat is not None:
+            fake_quantise(model, config.qat.type)
+        return model
+    return attach_adapter(model, config.adapter)
+
+
+def compute_dtype(config: CommonConfig, dtype: str) -> str:
+    """What quantised weights are expanded to: as the table says, auto being the run's own arithmetic."""
+    assert config.quantization is not None
+    wanted = config.quantization.compute_dtype
+    return dtype if wanted == "auto" else wanted
+
+
+def trainable_copies(model: Any) -> dict[str, Any]:
+    """The trainable parameters' values, by name."""
+    return {n: p.data.detach().clone().float() for n, p in model.named_parameters() if p.requires_grad}
+
+
+def restore(model: Any, copies: dict[str, Any]) -> None:
+    """Put the values back, in fp32: TRL casts the adapter of a quantised model to bf16, whose eight bits lose the
+    small steps of a small learning rate."""
+    parameters = dict(model.named_parameters())
+    for name, value in copies.items():
+        parameters[name].data = value.to(parameters[name].device)
+
+
+def count_parameters(model: Any) -> tuple[int, int]:
+    """(trainable, all), a tied weight once and a 4-bit weight as many as it stands for."""
+    trainable = total = 0
+    for p in model.parameters():
+        state = getattr(p, "quant_state", None)
+        n = int(p.numel()) if state is None else int(state.shape.numel())
+        total += n
+        trainable += n if p.requires_grad else 0
+    return trainable, total
