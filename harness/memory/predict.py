@@ -1,0 +1,285 @@
+"""Predicted memory of a run, component by component: arithmetic on shapes, no torch, no device.
+
+The peak is not the sum of everything: activations are gone when the optimiser steps, gradients are not yet there when
+the loss is taken. Each component says in which phases of a step it is there; the peak is the largest phase. What
+cannot be derived from shapes (the device's context, the allocator's rounding and fragmentation, libraries in host
+memory) is named as unmeasured, never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from harness.memory.activations import (
+    backward_scratch_bytes,
+    block_input_bytes,
+    dequantised_bytes,
+    forward_scratch_bytes,
+    head_copy_bytes,
+    kept_after_blocks,
+    kept_by_block,
+    loss_bytes,
+    outside_the_graph,
+)
+from harness.memory.adapters import adapted, adapter_parameters, adapter_shapes
+from harness.memory.architecture import Architecture
+from harness.memory.optimizers import PAGED, Trained, state_bytes, step_scratch_bytes
+from harness.memory.setup import SAMPLES_ITSELF, Setup, check
+from harness.memory.widths import WIDTH, float_width, matrix_bytes
+
+ALWAYS = ("loss", "backward", "update")
+INFERENCE = ("prefill", "decode")
+UNMEASURED = (
+    ("device context", "the driver's and the libraries' own memory; measured when the run is profiled"),
+    ("fragmentation", "what the allocator reserves beyond what is used; measured when the run is profiled"),
+)
+_ROLLOUT_NUMBERS = 5  # a token's old and reference log-probabilities, value, reward, advantage, in fp32
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """`phases` are the parts of a step in which these bytes are held; `note` says what they are."""
+
+    name: str
+    bytes: int
+    phases: tuple[str, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Bytes by component and by phase; `peak_bytes` is the largest phase."""
+
+    architecture: Architecture
+    setup: Setup
+    components: tuple[Component, ...]
+
+    @property
+    def phases(self) -> dict[str, int]:
+        order = dict.fromkeys(phase for c in self.components for phase in c.phases)
+        return {p: sum(c.bytes for c in self.components if p in c.phases) for p in order}
+
+    @property
+    def peak_phase(self) -> str:
+        return max(self.phases.items(), key=lambda item: item[1])[0]
+
+    @property
+    def peak_bytes(self) -> int:
+        return max(self.phases.values())
+
+    def bytes_of(self, name: str) -> int:
+        """Bytes of the component called `name`; 0 where this run has none of it."""
+        return sum(c.bytes for c in self.components if c.name == name)
+
+    @property
+    def static_bytes(self) -> int:
+        """What every phase holds: weights, adapter, optimiser state, further models."""
+        phases = set(self.phases)
+        return sum(c.bytes for c in self.components if set(c.phases) == phases)
+
+    @property
+    def trained_parameters(self) -> int:
+        return sum(t.numbers for t in trained_tensors(self.architecture, self.setup))
+
+    def to_json(self) -> dict[str, Any]:
+        at_peak = self.peak_phase
+        return {
+            "components": [
+                {
+                    "name": c.name,
+                    "bytes": c.bytes,
+                    "at_peak": at_peak in c.phases,
+                    "phases": list(c.phases),
+                    "note": c.note,
+                }
+                for c in self.components
+            ],
+            "phases": self.phases,
+            "peak_phase": at_peak,
+            "peak_bytes": self.peak_bytes,
+            "trained_parameters": self.trained_parameters,
+            "unmeasured": [{"name": name, "reason": reason} for name, reason in UNMEASURED],
+        }
+
+
+def predict(architecture: Architecture, setup: Setup) -> Prediction:
+    """The memory that `setup` needs on one device. Raises BadInputError for settings that cannot run together."""
+    check(setup, architecture)
+    parts = _training(architecture, setup) if setup.trains else _inference(architecture, setup)
+    return Prediction(architecture, setup, tuple(c for c in parts if c.bytes > 0))
+
+
+def trained_tensors(architecture: Architecture, setup: Setup) -> list[Trained]:
+    """The tensors that a step changes: an adapter's, always fp32, or all of the model's, and a value or reward head."""
+    found: list[Trained] = []
+    if setup.trains:
+        found = _adapter_tensors(architecture, setup) if setup.adapter else _base_tensors(architecture, setup)
+    if setup.value == "model":
+        found += found
+    if setup.value != "none" or setup.objective == "reward":
+        found.append(Trained(1, architecture.hidden + (setup.value != "none"), 1, 4))
+    return found
+
+
+def weight_components(
+    architecture: Architecture, setup: Setup, phases: tuple[str, ...]
+) -> Iterator[Component]:
+    """The base model as it is loaded: linear layers in their format, everything else in floating point."""
+    a, rest = architecture, setup.rest(architecture)
+    width = WIDTH[rest]
+    linears = a.layers * sum(
+        matrix_bytes(x.outputs, x.inputs, setup.weights, double_quant=setup.double_quant) for x in a.block
+    )
+    kind = setup.weights
+    if kind in ("nf4", "fp4"):
+        kind_told = f"{kind} with double quantisation" if setup.double_quant else f"{kind}, fp32 scales"
+    else:
+        kind_told = f"{kind} with a scale for each row" if kind == "int8" else kind
+    yield Component("linear weights", linears, phases, kind_told)
+    tied = ", also the output head" if a.tied else ""
+    yield Component("embedding", a.embedding_parameters * width, phases, rest + tied)
+    yield Component("output head", a.head_parameters * width, phases, rest)
+    yield Component("norms and biases", a.small_parameters * width, phases, rest)
+
+
+def _training(a: Architecture, s: Setup) -> Iterator[Component]:
+    phases = (*(("rollout",) if s.objective in SAMPLES_ITSELF else ()), *ALWAYS)
+    trained = trained_tensors(a, s)
+    numbers = sum(t.numbers for t in trained)
+    yield from weight_components(a, s, phases)
+    yield from _further_models(a, s, phases)
+    if s.adapter is not None:
+        size = adapter_parameters(a, s.adapter)
+        yield Component("adapter", 4 * size, phases, f"{s.adapter.kind}, rank {s.adapter.rank}, fp32")
+    where = "paged: moves to host memory when the device is full" if s.gpu and s.optimizer in PAGED else ""
+    yield Component("optimizer state", state_bytes(s.optimizer, trained), phases, where or s.optimizer)
+    kept = phases if s.accumulation > 1 else ("backward", "update")
+    yield Component("gradients", sum(t.numbers * t.width for t in trained), kept, f"of {numbers:,} numbers")
+    scratch = step_scratch_bytes(s.optimizer, trained, foreach=s.gpu)
+    yield Component("optimizer scratch", scratch, ("update",), "temporary tensors of one step")
+    yield from _activations(a, s)
+    if s.objective in SAMPLES_ITSELF:
+        yield from _rollout(a, s)
+
+
+def _activations(a: Architecture, s: Setup) -> Iterator[Component]:
+    both = ("loss", "backward")
+    block = kept_by_block(a, s)
+    blocks = 1 if s.checkpointing else a.layers
+    spared = outside_the_graph(a, s)
+    after = kept_after_blocks(a, s)
+    if s.checkpointing:
+        inputs = a.layers * block_input_bytes(a, s)
+        yield Component(
+            "activations", inputs + after, both, "checkpointed: each block's input, the last norm"
+        )
+        yield Component("recomputed block", block.activations, ("backward",), "one block's activations")
+    else:
+        copies = block.weight_copies * a.layers
+        yield Component(
+            "activations", a.layers * block.activations + after - _spared_norm(a, s), both, "of all blocks"
+        )
+        spared_copies = spared - _spared_norm(a, s)
+        yield Component(
+            "autocast copies", copies - spared_copies, both, "weights cast, kept for the backward pass"
+        )
+    when = ("backward",) if s.checkpointing else both
+    yield Component(
+        "attention scores", blocks * block.scores, when, "eager attention keeps the L x L matrices"
+    )
+    yield Component("adapter deltas", blocks * block.deltas, when, "the adapter's product as a whole matrix")
+    if s.checkpointing:
+        yield Component("autocast copies", block.weight_copies, ("backward",), "of one block")
+        if s.adapter is None and block.weight_copies:
+            cached = block.weight_copies * a.layers
+            yield Component(
+                "autocast cache", cached, ("loss",), "casts of trained weights last to the end of the pass"
+            )
+    yield Component("head copy", head_copy_bytes(a, s), both, "the output head cast by autocast")
+    told = "three fp32 tensors [tokens, vocabulary]" if s.loss == "full" else "one tile at a time"
+    yield Component("logits", loss_bytes(a, s), ("loss",), told)
+    yield Component(
+        "backward scratch", backward_scratch_bytes(a, s), ("backward",), "gradients within one block"
+    )
+    multiplied = (*(("rollout",) if s.objective in SAMPLES_ITSELF else ()), "backward")
+    yield Component("dequantised weight", dequantised_bytes(a, s), multiplied, f"the largest, in {s.compute}")
+
+
+def _spared_norm(a: Architecture, s: Setup) -> int:
+    if s.adapter is None or s.checkpointing:
+        return 0
+    return s.tokens * (a.hidden + 1) * 4
+
+
+def _further_models(a: Architecture, s: Setup, phases: tuple[str, ...]) -> Iterator[Component]:
+    if s.reference == "separate":
+        total = sum(c.bytes for c in weight_components(a, s, phases))
+        yield Component("reference model", total, phases, "a second copy of the weights")
+    if s.value == "model":
+        total = sum(c.bytes for c in weight_components(a, s, phases))
+        total += 4 * adapter_parameters(a, s.adapter) if s.adapter else 0
+        yield Component("value model", total, phases, "a second model, trained")
+    if s.value != "none":
+        yield Component("value head", 4 * (a.hidden + 1), phases, "one number a token, fp32")
+    if s.objective == "reward":
+        yield Component("reward head", 4 * a.hidden, phases, "one number a sequence, fp32")
+
+
+def _rollout(a: Architecture, s: Setup) -> Iterator[Component]:
+    """Sampling before the update: a cache for all sequences at their full length."""
+    width = WIDTH[s.compute]
+    cache = a.kv_values_per_token * width * s.sequences * s.length
+    yield Component("KV cache", cache, ("rollout",), f"{s.sequences} sequences of {s.length} tokens")
+    yield Component("decode logits", s.sequences * a.vocab * (width + 4), ("rollout",), "of one step")
+    yield Component(
+        "rollout buffers", 4 * _ROLLOUT_NUMBERS * s.tokens, ("rollout", *ALWAYS), "five numbers a token"
+    )
+
+
+def _inference(a: Architecture, s: Setup) -> Iterator[Component]:
+    width = WIDTH[s.compute]
+    yield from weight_components(a, s, INFERENCE)
+    if s.adapter is not None:
+        yield Component(
+            "adapter", 4 * adapter_parameters(a, s.adapter), INFERENCE, f"rank {s.adapter.rank}, fp32"
+        )
+    rows, capacity = s.batch, s.length + s.new_tokens
+    cache = a.kv_values_per_token * width
+    yield Component(
+        "KV cache", cache * rows * capacity, INFERENCE, f"{rows} x {capacity} tokens, {s.compute}"
+    )
+    prompt = cache * rows * s.length
+    yield Component(
+        "prompt's cache", prompt, ("prefill",), "the prompt's keys and values before they are copied in"
+    )
+    scratch = forward_scratch_bytes(a, s, rows * s.length, s.length)
+    yield Component("prefill scratch", scratch, ("prefill",), "the live tensors of one block")
+    decode = forward_scratch_bytes(a, s, rows, 1)
+    yield Component("decode scratch", decode, ("decode",), "the live tensors of one block")
+    yield Component("logits", rows * a.vocab * (width + 4), INFERENCE, "of the last position, and in fp32")
+    yield Component("dequantised weight", dequantised_bytes(a, s), INFERENCE, f"the largest, in {s.compute}")
+
+
+def _adapter_tensors(a: Architecture, s: Setup) -> list[Trained]:
+    assert s.adapter is not None
+    shapes: Iterable[tuple[int, int]] = (
+        shape for linear in adapted(a, s.adapter) for shape in adapter_shapes(linear, s.adapter)
+    )
+    return [Trained(rows, columns, a.layers, 4) for rows, columns in shapes]
+
+
+def _base_tensors(a: Architecture, s: Setup) -> list[Trained]:
+    width = float_width(s.weights)
+    found = [Trained(x.outputs, x.inputs, a.layers, width) for x in a.block]
+    found += [Trained(1, x.outputs, a.layers, width) for x in a.block if x.bias]
+    found += [
+        Trained(1, a.hidden, 2 * a.layers + 1, width),
+        Trained(a.vocab, a.hidden, 1, width, embedding=True),
+    ]
+    if a.head_norms:
+        found.append(Trained(1, a.head_dim, 2 * a.layers, width))
+    if not a.tied:
+        found.append(Trained(a.vocab, a.hidden, 1, width))
+    return found
