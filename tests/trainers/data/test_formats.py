@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -219,6 +219,7 @@ ROWS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(rows=ROWS, limit=st.integers(1, 12))
 def test_kept_and_dropped_make_what_was_read(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]], limit: int
