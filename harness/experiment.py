@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from harness.errors import BadInputError
+from trainers.merge.recipe import MergeRecipe
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
 MAKERS = ("model", "train", "merge", "export")
@@ -94,11 +95,22 @@ class TrainVariant(Table):
     data: dict[str, Any]
 
 
-class MergeVariant(Table):
-    """The adapter named by `merge`, folded into its base."""
+class MergeVariant(MergeRecipe):
+    """The adapter, or the list of adapters, named by `merge`, folded into their base by `strategy`."""
 
     name: Name
-    merge: str
+    merge: Name | Annotated[tuple[Name, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _fits(self) -> MergeVariant:
+        fault = self.fault([1] * len(sources_of(self)))  # ranks are known when the adapters are
+        if fault:
+            raise ValueError(fault)
+        return self
+
+    @property
+    def recipe(self) -> MergeRecipe:
+        return MergeRecipe.model_validate(self.model_dump(exclude={"name", "merge"}))
 
 
 class ExportVariant(Table):
@@ -148,12 +160,12 @@ class Experiment(Table):
         for variant in self.variant:
             if variant.name in seen:
                 raise ValueError(f"variant {variant.name!r} is named twice")
-            source = source_of(variant)
-            if source is not None and source not in seen:
-                raise ValueError(
-                    f"variant {variant.name!r} is made from {source!r}, which no variant before it is named; "
-                    f"before it: {', '.join(sorted(seen)) or 'none'}"
-                )
+            for source in sources_of(variant):
+                if source not in seen:
+                    raise ValueError(
+                        f"variant {variant.name!r} is made from {source!r}, which no variant before it is named; "
+                        f"before it: {', '.join(sorted(seen)) or 'none'}"
+                    )
             seen.add(variant.name)
         if self.score.reference not in seen:
             raise ValueError(
@@ -167,16 +179,21 @@ class Experiment(Table):
 
 
 def source_of(variant: AnyVariant) -> str | None:
-    """The variant that this one is made from, or None."""
+    """The variant that this one is made from, the first where there are several, or None."""
+    return next(iter(sources_of(variant)), None)
+
+
+def sources_of(variant: AnyVariant) -> tuple[str, ...]:
+    """The variants that this one is made from, in order."""
     match variant:
         case TrainVariant():
-            return variant.train
+            return (variant.train,)
         case MergeVariant():
-            return variant.merge
+            return (variant.merge,) if isinstance(variant.merge, str) else variant.merge
         case ExportVariant():
-            return variant.export
+            return (variant.export,)
         case ModelVariant():
-            return None
+            return ()
 
 
 def load_experiment(path: Path) -> Experiment:

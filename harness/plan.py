@@ -19,12 +19,13 @@ from harness.experiment import (
     ModelVariant,
     TrainVariant,
     explain,
+    sources_of,
 )
 from harness.machine import gpu_name
 from harness.models import resolve_model
 from suites import Suite, SuiteError, UnknownNameError, load_suite
 from trainers.artifact import Artifact
-from trainers.config import TrainConfig
+from trainers.config import TrainConfig, config_class
 from trainers.data import DataConfig, Records, load_records
 from trainers.errors import TrainersError
 
@@ -126,7 +127,9 @@ class _Planner:
                 }
                 return self._add("train", variant.name, config, [self._maker_of(variant.train)])
             case MergeVariant():
-                return self._add("merge", variant.name, {}, [self._maker_of(variant.merge)])
+                merging = variant.recipe.model_dump(mode="json", exclude_defaults=True)
+                makers = [self._maker_of(source) for source in sources_of(variant)]
+                return self._add("merge", variant.name, {"merging": merging} if merging else {}, makers)
             case ExportVariant():
                 source = self._maker_of(variant.export)
                 return self._add("export", variant.name, {"quantize": variant.quantize}, [source])
@@ -152,7 +155,12 @@ class _Planner:
 
 
 def _training(variant: TrainVariant, seed: int) -> Training:
-    config = _table(TrainConfig, {"seed": seed} | variant.config, f"variant {variant.name!r}, config")
+    where = f"variant {variant.name!r}, config"
+    try:
+        kind = config_class(variant.config)
+    except ValueError as error:
+        raise BadInputError(f"{where}: {error}") from None
+    config = _table(kind, {"seed": seed} | variant.config, where)
     data = _table(DataConfig, variant.data, f"variant {variant.name!r}, data")
     return Training(config, load_records(data))
 

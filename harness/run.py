@@ -105,8 +105,8 @@ class _Runner:
         self.did.append(step.name)
 
     def _make(self, step: Step, folder: Path) -> dict[str, Any]:
-        source = self._artifact(self.plan.step(step.inputs[0])) if step.inputs else None
-        return make_artifact(self.plan, step, source, folder, self.progress)
+        sources = [self._artifact(self.plan.step(name)) for name in step.inputs]
+        return make_artifact(self.plan, step, sources, folder, self.progress)
 
     def _artifact(self, step: Step) -> Artifact:
         if step.name not in self._artifacts:

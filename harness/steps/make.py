@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,12 @@ MODEL = "model"
 
 
 def make_artifact(
-    plan: Plan, step: Step, source: Artifact | None, work: Path, progress: Progress
+    plan: Plan, step: Step, sources: Sequence[Artifact], work: Path, progress: Progress
 ) -> dict[str, Any]:
     """Do the step in the folder `work` and return its record's own part. Raises AssayError."""
     started = time.perf_counter()
     try:
-        artifact = _make(plan, step, source, work, progress)
+        artifact = _make(plan, step, sources, work, progress)
     except MissingExtraError as error:
         raise MissingToolError(str(error)) from error
     except TrainersError as error:
@@ -42,18 +43,18 @@ def make_artifact(
     }
 
 
-def _make(plan: Plan, step: Step, source: Artifact | None, work: Path, progress: Progress) -> Artifact:
+def _make(plan: Plan, step: Step, sources: Sequence[Artifact], work: Path, progress: Progress) -> Artifact:
     if step.kind == "take":
         return plan.models[step.variant]
-    assert source is not None
+    source = sources[0]
     if step.kind == "train":
         return _train(plan, step, source, work / MODEL, progress)
     shutil.rmtree(work / MODEL, ignore_errors=True)  # merge and export are quick: begun again from nothing
     with progress.task(step.name):
         if step.kind == "merge":
-            from trainers.merge import merge_adapter
+            from trainers.merge import MergeRecipe, merge
 
-            return merge_adapter(source, work / MODEL)
+            return merge(sources, work / MODEL, MergeRecipe.model_validate(step.config.get("merging", {})))
         from trainers.gguf import export_gguf
 
         return export_gguf(source, work / f"{step.variant}.gguf", step.config["quantize"])
@@ -80,13 +81,13 @@ def load_artifact(store: Store, plan: Plan, step: Step) -> Artifact:
     if step.kind == "take":
         return plan.models[step.variant]
     made = record["artifact"]
-    parent = load_artifact(store, plan, plan.step(step.inputs[0]))
+    parent, *others = (load_artifact(store, plan, plan.step(name)) for name in step.inputs)
     path = store.path(step.name, step.id) / made["path"]
     try:
         found = identify(path, base=parent)
     except TrainersError as error:
         raise BadInputError(f"{error}; remove {store.path(step.name, step.id)} to make it again") from error
-    return dataclasses.replace(found, parent=parent, recipe=made["recipe"])
+    return dataclasses.replace(found, parent=parent, recipe=made["recipe"], others=tuple(others))
 
 
 def size_bytes(path: Path) -> int:

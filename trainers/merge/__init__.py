@@ -1,0 +1,8 @@
+"""Adapters into their base: one folder that loads without peft."""
+
+from __future__ import annotations
+
+from trainers.merge.recipe import STRATEGIES, MergeRecipe
+from trainers.merge.write import merge, merge_adapter
+
+__all__ = ["STRATEGIES", "MergeRecipe", "merge", "merge_adapter"]

@@ -1,0 +1,162 @@
+"""From adapters to a folder of merged weights, whole or absent."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from trainers.artifact import Artifact, ArtifactKind, describe, identify, model_folder, record_path
+from trainers.errors import ArtifactError, MissingExtraError
+from trainers.merge.change import save_change, weight_change
+from trainers.merge.recipe import MergeRecipe
+from trainers.quiet import quiet_libraries
+from trainers.threads import let_idle_threads_sleep
+
+OnStage = Callable[[str], None]
+
+
+def merge_adapter(adapter: Artifact, out: Path) -> Artifact:
+    """Write W + (alpha/r)·B·A in `out`: `merge` of one adapter as it stands."""
+    return merge([adapter], out)
+
+
+def merge(
+    adapters: Sequence[Artifact],
+    out: Path,
+    recipe: MergeRecipe | None = None,
+    on_stage: OnStage = lambda stage: None,
+) -> Artifact:
+    """Fold `adapters` of one base into it as `recipe` says; `out` becomes a model folder with its tokenizer.
+
+    The sum is made and, unless the recipe says otherwise, kept in fp32 even where the base is stored in bf16:
+    rounding the sum to bf16's eight bits loses small deltas, and then what is measured on the merged model would be
+    the rounding, not the merge. The export decides how many bits to keep.
+
+    The folder appears by one rename when it is whole. One that holds this very merge already is returned as it is;
+    one that holds anything else is refused. Raises ArtifactError and MissingExtraError.
+    """
+    recipe = recipe or MergeRecipe()
+    base = _common_base(adapters)
+    words = recipe.words(len(adapters))
+    done = _done(out, adapters, words)
+    if done is not None:
+        return done
+    let_idle_threads_sleep()
+    part = out.with_name(f".{out.name}.part")
+    shutil.rmtree(part, ignore_errors=True)  # of a killed run: a merge is quick and begun again
+    try:
+        with quiet_libraries():
+            merged = _merged(base, adapters, recipe, on_stage)
+            on_stage("saving")
+            _save(merged, base, part, recipe)
+            on_stage("measuring the change")
+            save_change(part, weight_change(model_folder(base), part))
+    except ImportError as e:
+        raise MissingExtraError(e.name or "peft", "train") from e
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    describe(ArtifactKind.MERGED, part, adapters[0], words, tuple(adapters[1:]))
+    if out.exists():
+        out.rmdir()  # empty, or `_done` would have refused it
+    part.rename(out)
+    return identify(out)
+
+
+def _common_base(adapters: Sequence[Artifact]) -> Artifact:
+    if not adapters:
+        raise ArtifactError("no adapter was given to merge")
+    for adapter in adapters:
+        if adapter.kind is not ArtifactKind.ADAPTER:
+            raise ArtifactError(f"only an adapter can be merged; {adapter.path} is of kind {adapter.kind}")
+        if adapter.parent is None:
+            raise ArtifactError(f"adapter {adapter.path} has no base model recorded")
+    first = adapters[0].parent
+    assert first is not None
+    for adapter in adapters[1:]:
+        if adapter.parent is not None and adapter.parent.sha256 != first.sha256:
+            raise ArtifactError(
+                f"these adapters have different bases: {adapters[0].path} was trained on {first.path} "
+                f"({first.sha256[:12]}), {adapter.path} on {adapter.parent.path} ({adapter.parent.sha256[:12]})"
+            )
+    return first
+
+
+def _done(out: Path, adapters: Sequence[Artifact], words: str) -> Artifact | None:
+    """The merge that `out` holds already; None where there is nothing yet."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    if out.is_dir() and record_path(out).is_file():
+        found = identify(out)
+        same = [a.sha256 for a in found.parents] == [a.sha256 for a in adapters]
+        if same and found.recipe == words:
+            return found
+    raise ArtifactError(
+        f"{out} is there already and holds something else; remove it or choose another folder"
+    )
+
+
+def _merged(base: Artifact, adapters: Sequence[Artifact], recipe: MergeRecipe, on_stage: OnStage) -> Any:
+    from peft import PeftConfig, PeftModel
+
+    from trainers.merge.combine import check_combinable, combine
+
+    configs = [PeftConfig.from_pretrained(str(a.path)) for a in adapters]
+    fault = recipe.fault([int(getattr(c, "r", 0) or 0) for c in configs])
+    if fault:
+        raise ArtifactError(fault)
+    if len(adapters) > 1:
+        check_combinable(configs, [a.path for a in adapters])
+    on_stage("loading the base")
+    model = _load_base(base, recipe)
+    names = [f"a{i}" for i in range(len(adapters))]
+    peft = PeftModel.from_pretrained(model, str(adapters[0].path), adapter_name=names[0])
+    for name, adapter in zip(names[1:], adapters[1:], strict=True):
+        peft.load_adapter(str(adapter.path), adapter_name=name)
+    on_stage("merging")
+    try:
+        if len(adapters) > 1:
+            return combine(peft.base_model, names, recipe)
+        return _alone(peft, recipe)
+    except (ValueError, RuntimeError, NotImplementedError, TypeError) as e:
+        raise ArtifactError(f"PEFT cannot merge {', '.join(str(a.path) for a in adapters)}: {e}") from e
+
+
+def _alone(peft: Any, recipe: MergeRecipe) -> Any:
+    weight = recipe.weights_of(1)[0]
+    if weight != 1:
+        from trainers.merge.combine import lora_layers
+
+        layers = lora_layers(peft)
+        if not layers:
+            raise ArtifactError(
+                f"weight {weight:g} scales LoRA factors, and this adapter has none; leave it at 1"
+            )
+        for _, layer in layers:
+            layer.scale_layer(weight)
+    return peft.merge_and_unload(safe_merge=True)
+
+
+def _load_base(base: Artifact, recipe: MergeRecipe) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    folder = str(model_folder(base))
+    if recipe.onto == "full":
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    from trainers.merge.dequantised import load_dequantised
+
+    return load_dequantised(folder, recipe.onto)
+
+
+def _save(model: Any, base: Artifact, part: Path, recipe: MergeRecipe) -> None:
+    import torch
+    from transformers import AutoTokenizer
+
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[recipe.dtype]
+    model = model.to(dtype)
+    part.mkdir(parents=True)
+    model.save_pretrained(str(part))
+    AutoTokenizer.from_pretrained(str(model_folder(base))).save_pretrained(str(part))
