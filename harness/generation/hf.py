@@ -17,6 +17,7 @@ from harness.generation.pieces import token_pieces
 from harness.generation.slots import SlotCache
 from harness.generation.text import END_TOKENS
 from trainers.artifact import Artifact, ArtifactKind, model_folder
+from trainers.quantize import load_rounded_base, read_base_quantization
 from trainers.quiet import quiet_libraries
 from trainers.threads import let_idle_threads_sleep
 
@@ -31,7 +32,7 @@ class TransformersGenerator:
     ) -> None:
         self._batch_size = batch_size
         self._tokenizer, model = _load(artifact, threads, device, dtype)
-        self._engine: _TorchEngine | None = _TorchEngine(model, self._tokenizer)
+        self._engine: TorchEngine | None = TorchEngine(model, self._tokenizer)
         self.stats = GenerationStats()
         weights = str(model.dtype).removeprefix("torch.")
         self.backend = f"transformers, sdpa attention, {weights} on {model.device}"
@@ -48,6 +49,14 @@ class TransformersGenerator:
     def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Sample]:
         return run_batches(self._open(), requests, sampling, self._batch_size, self.stats)
 
+    @property
+    def engine(self) -> TorchEngine:
+        return self._open()
+
+    @property
+    def vocabulary(self) -> int:
+        return self._open().vocabulary
+
     def close(self) -> None:
         import torch
 
@@ -55,7 +64,7 @@ class TransformersGenerator:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _open(self) -> _TorchEngine:
+    def _open(self) -> TorchEngine:
         if self._engine is None:
             raise RuntimeError("this generator is closed")
         return self._engine
@@ -82,7 +91,13 @@ def _load(artifact: Artifact, threads: int | None, device: str, dtype: str) -> t
     folder = str(model_folder(artifact))
     with quiet_libraries():
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch_dtype, attn_implementation="sdpa")
+        rounded = read_base_quantization(artifact.path) if artifact.kind is ArtifactKind.ADAPTER else None
+        if rounded is None:
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=torch_dtype, attn_implementation="sdpa"
+            )
+        else:  # the weights that the adapter was trained on, which are not quite the base's
+            model = load_rounded_base(folder, rounded, dtype=None if torch_dtype == "auto" else torch_dtype)
         if artifact.kind is ArtifactKind.ADAPTER:
             from peft import PeftModel
 
@@ -90,10 +105,11 @@ def _load(artifact: Artifact, threads: int | None, device: str, dtype: str) -> t
         return tokenizer, model.to(device).eval()
 
 
-class _TorchEngine:
+class TorchEngine:
     """Rows in a cache of fixed places: a new row is copied in, a step writes in place, nothing is ever shifted."""
 
-    def __init__(self, model: Any, tokenizer: Any) -> None:
+    def __init__(self, model: Any, tokenizer: Any | None) -> None:
+        """Without a tokenizer, as for random weights, the engine takes and gives token ids only."""
         self._model = model
         self._tokenizer = tokenizer
         config = model.config.get_text_config()
@@ -101,12 +117,14 @@ class _TorchEngine:
         window = getattr(config, "sliding_window", None)
         if window and "sliding_attention" in (getattr(config, "layer_types", None) or ("sliding_attention",)):
             self.context = min(self.context, int(window))  # up to there a window attends to everything
-        self.pieces = token_pieces(tokenizer, int(config.vocab_size))
-        self.end_ids = _end_ids(model, tokenizer)
+        self.vocabulary = int(config.vocab_size)
+        self.pieces = [] if tokenizer is None else token_pieces(tokenizer, self.vocabulary)
+        self.end_ids = frozenset() if tokenizer is None else _end_ids(model, tokenizer)
         self._sampling = Sampling()
         self._cache: SlotCache | None = None
 
     def encode(self, text: str) -> list[int]:
+        assert self._tokenizer is not None, "this engine has no tokenizer"
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 

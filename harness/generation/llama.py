@@ -30,7 +30,7 @@ class LlamaGenerator:
         except MissingExtraError as e:
             raise MissingToolError(str(e)) from e
         self._batch_size = min(batch_size, _MAX_ROWS)
-        self._engine: _LlamaEngine | None = _LlamaEngine(model, threads or len(os.sched_getaffinity(0)))
+        self._engine: LlamaEngine | None = LlamaEngine(model, threads or len(os.sched_getaffinity(0)))
         self._template = model.metadata("tokenizer.chat_template")
         self.stats = GenerationStats()
         self.backend = f"llama.cpp, flash attention, F16 cache on {'GPU' if offload else 'CPU'}"
@@ -52,18 +52,26 @@ class LlamaGenerator:
         finally:
             engine.end()
 
+    @property
+    def engine(self) -> LlamaEngine:
+        return self._open()
+
+    @property
+    def vocabulary(self) -> int:
+        return self._open().vocabulary
+
     def close(self) -> None:
         if self._engine is not None:
             self._engine.close()
             self._engine = None
 
-    def _open(self) -> _LlamaEngine:
+    def _open(self) -> LlamaEngine:
         if self._engine is None:
             raise RuntimeError("this generator is closed")
         return self._engine
 
 
-class _LlamaEngine:
+class LlamaEngine:
     """Row i is llama.cpp's sequence i. Rows stay dense and in order, for llama.cpp computes a run of consecutive
     sequences at once and each gap costs a pass of its own."""
 
@@ -72,6 +80,7 @@ class _LlamaEngine:
         self._threads = threads
         self._normalise = model.metadata("tokenizer.ggml.pre") == "qwen2"
         self.context = model.trained_context
+        self.vocabulary = model.n_vocab
         self.pieces = [model.piece(i) for i in range(model.n_vocab)]
         self.end_ids = _end_ids(model)
         self._sampling = Sampling()

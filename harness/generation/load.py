@@ -5,16 +5,23 @@ from __future__ import annotations
 from typing import Protocol
 
 from harness.errors import BadInputError
-from harness.generation.batching import GenerationStats
+from harness.generation.batching import Engine, GenerationStats
 from harness.generation.model import Generator
 from trainers.artifact import Artifact, ArtifactKind
 
 
 class MeasuredGenerator(Generator, Protocol):
-    """A generator that says what it has done so far, and by which path: library, attention, arithmetic, device."""
+    """A generator that says what it has done so far, by which path (library, attention, arithmetic, device), and on
+    which engine, whose token ids lie below `vocabulary`."""
 
     stats: GenerationStats
     backend: str
+
+    @property
+    def engine(self) -> Engine: ...
+
+    @property
+    def vocabulary(self) -> int: ...
 
 
 def load_generator(
