@@ -34,3 +34,7 @@ class ExportError(TrainersError):
 class MissingExtraError(TrainersError):
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed; install it with: pip install 'assay[{extra}]'")
+        self.package, self.extra = package, extra
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        return type(self), (self.package, self.extra)  # a training's process sends it through a pipe

@@ -7,6 +7,7 @@ from typing import Any
 from trainers.adapters import attach_adapter
 from trainers.artifact import Artifact, model_folder
 from trainers.config import CommonConfig, NoAdapter
+from trainers.errors import TrainingError
 from trainers.qat import fake_quantise
 from trainers.quantize import check_supported, load_quantized, prepare_for_training
 
@@ -29,6 +30,7 @@ def prepare_model(base: Artifact, config: CommonConfig, dtype: str, attention: s
     else:
         compute = compute_dtype(config, dtype)
         check_supported(table, compute)
+        check_adapter_on(config)
         model = load_quantized(folder, table, compute, attention=attention, keep_fp32=table.upcast_fp32)
         model = prepare_for_training(model, table, checkpointing=config.gradient_checkpointing)
     if isinstance(config.adapter, NoAdapter):
@@ -36,6 +38,17 @@ def prepare_model(base: Artifact, config: CommonConfig, dtype: str, attention: s
             fake_quantise(model, config.qat.type)
         return model
     return attach_adapter(model, config.adapter)
+
+
+def check_adapter_on(config: CommonConfig) -> None:
+    """Raise TrainingError for an adapter that PEFT cannot compute on the quantised base."""
+    table = config.quantization
+    if table is not None and table.type != "int8" and config.adapter.type in ("loha", "lokr"):
+        raise TrainingError(
+            f"adapter.type = {config.adapter.type!r} on a base in {table.type}: PEFT takes the update's shape from the "
+            "weight, and 4-bit weights are stored packed in another one; use lora, rslora or dora, or "
+            "quantization.type = 'int8'"
+        )
 
 
 def compute_dtype(config: CommonConfig, dtype: str) -> str:

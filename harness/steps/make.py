@@ -15,6 +15,7 @@ from harness.progress import Progress
 from harness.store import Store
 from trainers.artifact import Artifact, identify
 from trainers.errors import MissingExtraError, TrainersError
+from trainers.facts import load_facts
 
 MODEL = "model"
 
@@ -31,6 +32,7 @@ def make_artifact(
     except TrainersError as error:
         raise BadInputError(f"{step.name}: {error}") from error
     inside = artifact.path.is_relative_to(work)
+    facts = load_facts(artifact.path) if step.kind == "train" else None
     return {
         "artifact": {
             "kind": artifact.kind.value,
@@ -40,7 +42,7 @@ def make_artifact(
             "size_bytes": size_bytes(artifact.path),
         },
         "seconds": time.perf_counter() - started,
-    }
+    } | ({} if facts is None else {"training": facts.model_dump(mode="json")})
 
 
 def _make(plan: Plan, step: Step, sources: Sequence[Artifact], work: Path, progress: Progress) -> Artifact:
@@ -61,16 +63,16 @@ def _make(plan: Plan, step: Step, sources: Sequence[Artifact], work: Path, progr
 
 
 def _train(plan: Plan, step: Step, source: Artifact, out: Path, progress: Progress) -> Artifact:
-    from trainers import TRAINERS, TrainingStep
+    from trainers import TrainingStep
+    from trainers.child import train_alone
 
     training = plan.trainings[step.variant]
-    train = TRAINERS.get(training.config.method)
     with progress.task(step.name, unit="steps") as task:
 
         def on_step(at: TrainingStep) -> None:
             task.update(at.step, f"of {at.total_steps}, loss {at.loss:.3f}, {at.tok_per_s:,.0f} tok/s")
 
-        return train(source, training.config, training.records, out, on_step)
+        return train_alone(source, training.config, training.records, out, on_step)
 
 
 def load_artifact(store: Store, plan: Plan, step: Step) -> Artifact:

@@ -1,0 +1,121 @@
+"""A training in a process of its own, so that its peak memory is its own and is given back when it ends.
+
+The processes are forked from one small server that has imported the libraries and has never touched a model: the
+import (five seconds and more) is paid once for all trainings of an `assay run`. Steps come back through a pipe; when
+the parent is killed, the pipe breaks and the child stops at its next step, and a lock on the folder keeps the parent's
+successor from training into it before that.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from trainers.artifact import Artifact
+from trainers.config import CommonConfig
+from trainers.data import Records
+from trainers.errors import TrainersError, TrainingError
+from trainers.facts import OWN_PROCESS
+from trainers.steplog import TrainingStep, rss_bytes
+from trainers.threads import let_idle_threads_sleep
+
+_INTERRUPTED = 130
+
+OnStep = Callable[[TrainingStep], None]
+
+
+def train_alone(
+    base: Artifact,
+    config: CommonConfig,
+    records: Records,
+    out: Path,
+    on_step: OnStep | None = None,
+    *,
+    threads: int | None = None,
+) -> Artifact:
+    """As the method's own trainer, in a process of its own. `threads` are the CPU threads of torch (None: its own
+    choice). Raises what the trainer raises; TrainingError where the process died."""
+    let_idle_threads_sleep()
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["trainers.preload"])
+    ours, theirs = context.Pipe()
+    child = context.Process(target=_train, args=(theirs, base, config, records, out, threads))
+    child.start()
+    theirs.close()
+    try:
+        while True:
+            try:
+                found = ours.recv()
+            except EOFError:
+                child.join()
+                raise TrainingError(_how_it_died(child.exitcode, out)) from None
+            if isinstance(found, TrainingStep):
+                if on_step is not None:
+                    on_step(found)
+            elif isinstance(found, Artifact):
+                child.join()
+                return found
+            else:
+                assert isinstance(found, BaseException)
+                child.join()
+                raise found
+    finally:
+        ours.close()
+        if child.is_alive():
+            child.terminate()
+            child.join()
+
+
+def _train(
+    pipe: Connection,
+    base: Artifact,
+    config: CommonConfig,
+    records: Records,
+    out: Path,
+    threads: int | None,
+) -> None:
+    from trainers import TRAINERS
+
+    os.environ[OWN_PROCESS] = str(rss_bytes())
+    try:
+        if threads:
+            import torch
+
+            torch.set_num_threads(threads)
+        out.mkdir(parents=True, exist_ok=True)
+        with _locked(out):
+            made = TRAINERS.get(config.method)(base, config, records, out, pipe.send)  # type: ignore[arg-type]
+        pipe.send(made)
+    except TrainersError as error:
+        pipe.send(error)
+    except BrokenPipeError:
+        sys.exit(0)  # the parent is gone; its successor goes on from the last checkpoint
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+
+
+def _how_it_died(code: int | None, out: Path) -> str:
+    if code is not None and code < 0:
+        import signal
+
+        name = signal.Signals(-code).name
+        hint = "; the kernel does that when memory runs out" if name == "SIGKILL" else ""
+        return (
+            f"the training process was ended by {name}{hint}: lower batch_size or max_length, and run again; "
+            f"it goes on from the last checkpoint in {out}"
+        )
+    return f"the training process ended with exit code {code} and no result; its messages are above"
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """One training at a time in a folder: wait for a predecessor that is just ending."""
+    with (out / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

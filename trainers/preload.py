@@ -1,0 +1,15 @@
+"""What the server of `trainers.child` imports before it forks: libraries only, no model, no threads, no CUDA."""
+
+from __future__ import annotations
+
+from trainers.quiet import quiet_libraries
+
+try:
+    with quiet_libraries():
+        import peft  # noqa: F401
+        import torch  # noqa: F401
+        import trl  # noqa: F401
+        from transformers import Qwen2ForCausalLM  # noqa: F401
+        from trl import SFTTrainer  # noqa: F401
+except ImportError:  # the child says which package is missing, in words
+    pass
