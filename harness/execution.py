@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import TracebackType
+from typing import Protocol
 
 from harness.errors import MissingToolError, UnmeasuredError
 from harness.experiment import SandboxTable
@@ -26,8 +28,11 @@ def program_of(identity: str, problem: Problem, extraction: Extraction, limits: 
         candidate=extraction.program,
         checks=problem.checks,
         entry_point=problem.entry_point,
-        limits=limits,
+        limits=replace(limits, cpu_s=problem.cpu_s, wall_s=max(limits.wall_s, 4 * problem.cpu_s))
+        if problem.cpu_s > limits.cpu_s
+        else limits,
         prelude=problem.prompt,
+        mode=problem.mode,
     )
 
 
@@ -61,14 +66,21 @@ def as_assay_error(error: BaseException) -> BaseException:
     return error
 
 
+class Box(Protocol):
+    """What is used of a Sandbox, and what stands before one gives as well (harness/cache)."""
+
+    @property
+    def isolation(self) -> Isolation: ...
+
+    def run(self, programs: Iterable[Program]) -> Iterator[Verdict]: ...
+
+
 class Executor:
     """Executes programs beside the caller's own work: `submit` returns at once, `on_verdict` is called from
     another thread as verdicts come. Leaving the block waits for all of them; leaving it by an exception stops.
     """
 
-    def __init__(
-        self, sandbox: Sandbox, on_verdict: Callable[[Verdict], None], *, window: int = 4096
-    ) -> None:
+    def __init__(self, sandbox: Box, on_verdict: Callable[[Verdict], None], *, window: int = 4096) -> None:
         self._sandbox = sandbox
         self._on_verdict = on_verdict
         self._queue: queue.Queue[Program | None] = queue.Queue(window)

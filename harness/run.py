@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from harness.cache import CacheUse, open_cached
 from harness.errors import AssayError
-from harness.execution import open_sandbox
 from harness.machine import describe_machine
 from harness.plan import Plan, Step
 from harness.progress import Progress
@@ -34,16 +34,26 @@ class Run:
     did: tuple[str, ...]
 
 
-def run(plan: Plan, results: Path, progress: Progress, *, allow_weak: bool = False) -> Run:
+def run(
+    plan: Plan,
+    results: Path,
+    progress: Progress,
+    *,
+    allow_weak: bool = False,
+    cache: CacheUse | None = None,
+) -> Run:
     """Do what is missing of `plan` under `results/<experiment>/`; a killed run is simply run again."""
     store = Store(results / plan.experiment.name)
     with store.lock():
-        return _Runner(plan, store, progress, allow_weak).run()
+        return _Runner(plan, store, progress, allow_weak, cache or CacheUse()).run()
 
 
 class _Runner:
-    def __init__(self, plan: Plan, store: Store, progress: Progress, allow_weak: bool) -> None:
+    def __init__(
+        self, plan: Plan, store: Store, progress: Progress, allow_weak: bool, cache: CacheUse
+    ) -> None:
         self.plan, self.store, self.progress, self.allow_weak = plan, store, progress, allow_weak
+        self.cache = cache
         self.did: list[str] = []
         self._artifacts: dict[str, Artifact] = {}
 
@@ -127,7 +137,9 @@ class _Runner:
         execution = Execution(
             self.plan,
             folder,
-            lambda: open_sandbox(self.plan.experiment.sandbox, self.plan.suite, allow_weak=self.allow_weak),
+            lambda: open_cached(
+                self.plan.experiment.sandbox, self.plan.suite, cache=self.cache, allow_weak=self.allow_weak
+            ),
         )
         with execution:
             if generated:

@@ -19,6 +19,9 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Execute every sample, also one that was executed before.")
+]
 AllowWeak = Annotated[
     bool,
     typer.Option(

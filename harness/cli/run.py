@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.app import AllowWeak, Json, Quiet, app, print_json
+from harness.cli.app import AllowWeak, Json, NoCache, Quiet, app, print_json
 
 if TYPE_CHECKING:
     from harness.experiment import Experiment
@@ -21,6 +21,7 @@ Results = Annotated[Path, typer.Option("--results", help="Where runs are kept.")
 def run(
     experiment: Annotated[str, typer.Argument(help="An experiment file (TOML), or the name of a lab.")],
     results: Results = Path("results/runs"),
+    no_cache: NoCache = False,
     as_json: Json = False,
     quiet: Quiet = False,
     allow_weak: AllowWeak = False,
@@ -29,13 +30,22 @@ def run(
     from harness.experiment import find_experiment, load_experiment
 
     checked = load_experiment(find_experiment(experiment))
-    conduct(checked, results, as_json=as_json, quiet=quiet, allow_weak=allow_weak)
+    conduct(checked, results, as_json=as_json, quiet=quiet, allow_weak=allow_weak, no_cache=no_cache)
 
 
-def conduct(experiment: Experiment, results: Path, *, as_json: bool, quiet: bool, allow_weak: bool) -> None:
+def conduct(
+    experiment: Experiment,
+    results: Path,
+    *,
+    as_json: bool,
+    quiet: bool,
+    allow_weak: bool,
+    no_cache: bool = False,
+) -> None:
     """Plan, run, score and report, and print what came out."""
     from rich.console import Console
 
+    from harness.cache import CacheUse
     from harness.leaderboard import build_leaderboard, load_tables
     from harness.plan import make_plan
     from harness.progress import Progress
@@ -44,7 +54,8 @@ def conduct(experiment: Experiment, results: Path, *, as_json: bool, quiet: bool
 
     progress = Progress(enabled=not quiet)
     plan = make_plan(experiment)
-    done = do(plan, results, progress, allow_weak=allow_weak)
+    cache = CacheUse(enabled=not no_cache)
+    done = do(plan, results, progress, allow_weak=allow_weak, cache=cache)
     if not done.did:
         progress.say("every step was done before; the leaderboard is computed again from the samples on disk")
     tables = load_tables(done.store, plan)

@@ -12,12 +12,13 @@ from typing import Any
 
 import pandas as pd
 
-from harness.execution import Executor, limits_of, program_of
+from harness.cache import was_cached
+from harness.execution import Box, Executor, limits_of, program_of
 from harness.generation.model import Sample
 from harness.plan import Plan
 from harness.steps.generate import form_of
 from harness.store import append_lines, recover_lines
-from sandbox import Outcome, Sandbox, Verdict
+from sandbox import Outcome, Verdict
 from suites.extract import Extraction, extract
 
 LINES = "verdicts.jsonl"
@@ -31,9 +32,7 @@ class Execution:
     Use as a context manager around the generation; `submit` each sample. On leaving, all verdicts are in.
     """
 
-    def __init__(
-        self, plan: Plan, work: Path, open_box: Callable[[], AbstractContextManager[Sandbox]]
-    ) -> None:
+    def __init__(self, plan: Plan, work: Path, open_box: Callable[[], AbstractContextManager[Box]]) -> None:
         self.plan, self.path, self._open_box = plan, work / LINES, open_box
         self._problems = plan.suite.by_id()
         self._limits = limits_of(plan.experiment.sandbox)
@@ -43,7 +42,8 @@ class Execution:
         self._lock = threading.Lock()
         self._last = time.monotonic()
         self._executor: Executor | None = None
-        self._box: AbstractContextManager[Sandbox] | None = None
+        self._box: AbstractContextManager[Box] | None = None
+        self._opened: Box | None = None
         self._isolation: tuple[str, str] = ("", "")
 
     def submit(self, sample: Sample) -> None:
@@ -60,7 +60,7 @@ class Execution:
     def _started(self) -> Executor:
         if self._executor is None:  # a resumed step with every verdict on disk opens no sandbox
             self._box = self._open_box()
-            box = self._box.__enter__()
+            box = self._opened = self._box.__enter__()
             self._isolation = (box.isolation.label, box.isolation.level)
             self._executor = Executor(box, self._on_verdict)
             self._executor.__enter__()
@@ -81,7 +81,8 @@ class Execution:
     def _on_verdict(self, verdict: Verdict) -> None:
         with self._lock:
             sample, extraction = self._pending.pop(verdict.id)
-            self._waiting.append(_row(sample, extraction, verdict, self._isolation))
+            cached = self._opened is not None and was_cached(self._opened, verdict.id)
+            self._waiting.append(_row(sample, extraction, verdict, self._isolation) | {"cached": cached})
             due = time.monotonic() - self._last >= FLUSH_EVERY_S
         if due:
             self._flush()
@@ -96,6 +97,8 @@ class Execution:
         """Turn the lines into a table in the suite's order and return the step's record."""
         latest = {(row["problem_id"], row["index"]): row for row in recover_lines(self.path)}
         rows = list(latest.values())  # a sample that was not measured at first has a second line
+        for row in rows:
+            row.setdefault("cached", False)  # of a run that had no cache yet
         order = {p.id: i for i, p in enumerate(self.plan.suite.problems)}
         rows.sort(key=lambda row: (order[row["problem_id"]], row["index"]))
         pd.DataFrame(rows, columns=list(COLUMNS)).to_parquet(self.path.with_name(TABLE), index=False)
@@ -103,6 +106,7 @@ class Execution:
             "n_verdicts": len(rows),
             "outcomes": dict(Counter(row["outcome"] for row in rows)),
             "modes": dict(Counter(row["mode"] for row in rows)),
+            "cached": sum(row["cached"] for row in rows),
             "isolation": {
                 "label": "; ".join(sorted({row["isolation"] for row in rows})),
                 "levels": sorted({row["isolation_level"] for row in rows}),
@@ -127,6 +131,7 @@ COLUMNS = (
     "mode",
     "isolation",
     "isolation_level",
+    "cached",
 )
 
 

@@ -1,0 +1,183 @@
+"""Verdicts on disk, by key.
+
+One SQLite file in write-ahead mode: commits are atomic, so a kill loses at most the last batch and never leaves half
+a verdict; readers and writers of several processes do not block each other; it is in the standard library, and one
+file is easily thrown away. (Append-only shards would need their own index, locking and repair to give as much.)
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sandbox import Outcome, Program, Verdict
+from suites.sources import cache_folder
+
+WRITE_EVERY = 256
+WRITE_EVERY_S = 1.0
+MAX_BYTES = 1 << 30
+# A program that ended by itself past this share of a time limit could have met the limit on a slower hour.
+NEAR = 0.5
+
+_TABLE = """CREATE TABLE IF NOT EXISTS verdict (
+    key BLOB PRIMARY KEY, outcome TEXT NOT NULL, detail TEXT NOT NULL, passed INTEGER NOT NULL,
+    total INTEGER NOT NULL, cpu_s REAL NOT NULL, wall_s REAL NOT NULL, peak INTEGER NOT NULL, mode TEXT NOT NULL,
+    output BLOB NOT NULL)"""
+
+
+def default_path() -> Path:
+    return cache_folder() / "verdicts.sqlite"
+
+
+def storable(verdict: Verdict, program: Program) -> bool:
+    """Whether the verdict would be the same on another day.
+
+    `infra` is no verdict. A program that ended by itself with more than half of its CPU or wall time gone is
+    executed anew each time, since load could have moved it over the limit. One that the limit stopped is stored:
+    it had all of its time. (One that needs almost exactly its limit may thus keep the verdict it had first;
+    `--no-cache` and `--repeat` execute it again.)
+    """
+    if verdict.outcome is Outcome.INFRA:
+        return False
+    if verdict.outcome is Outcome.TIMEOUT:
+        return True
+    limits = program.limits
+    return verdict.cpu_s < NEAR * limits.cpu_s and verdict.wall_s < NEAR * limits.wall_s
+
+
+def _say(text: str) -> None:
+    print(f"assay: {text}", file=sys.stderr)
+
+
+class VerdictStore:
+    """Safe to use from several threads and processes. A store that cannot be opened, read or written says so once
+    and then holds the verdicts of this process only, in a temporary file; evaluation goes on."""
+
+    def __init__(self, path: Path | None, *, say: Callable[[str], None] = _say) -> None:
+        self.path, self._say = path, say
+        self._lock = threading.Lock()
+        self._waiting: dict[bytes, Verdict] = {}
+        self._last = time.monotonic()
+        self._db = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        if self.path is not None:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                return _connect(str(self.path))
+            except (OSError, sqlite3.Error) as error:
+                self._report(error)
+        return _connect("")  # SQLite's own temporary file, gone when it is closed
+
+    def _report(self, error: Exception) -> None:
+        self._say(
+            f"the verdict cache {self.path} cannot be used ({error}): verdicts are kept for this command only. "
+            "Remove the file, or set ASSAY_CACHE to a folder that can be written"
+        )
+        self.path = None
+
+    def get(self, key: bytes, identity: str) -> Verdict | None:
+        """The stored verdict, under the id asked for; its times are those of the execution that gave it."""
+        with self._lock:
+            found = self._waiting.get(key)
+            if found is not None:
+                return replace(found, id=identity)
+            try:
+                row = self._db.execute("SELECT * FROM verdict WHERE key = ?", (key,)).fetchone()
+            except sqlite3.Error as error:
+                self._start_anew(error)
+                return None
+        return None if row is None else _verdict(row, identity)
+
+    def put(self, key: bytes, verdict: Verdict) -> None:
+        """Keep a verdict; written in batches, and at the latest a second later or on closing."""
+        with self._lock:
+            self._waiting[key] = verdict
+            if len(self._waiting) >= WRITE_EVERY or time.monotonic() - self._last >= WRITE_EVERY_S:
+                self._write()
+
+    def _write(self) -> None:
+        rows = [_row(key, verdict) for key, verdict in self._waiting.items()]
+        try:
+            with self._db:
+                self._db.executemany("INSERT OR IGNORE INTO verdict VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
+        except sqlite3.Error as error:
+            self._start_anew(error)
+            return  # they wait on, for the temporary file
+        self._waiting.clear()
+        self._last = time.monotonic()
+
+    def _start_anew(self, error: Exception) -> None:
+        if self.path is None:
+            raise error  # not even a temporary file can be written
+        self._report(error)
+        self._db.close()
+        self._db = _connect("")
+
+    def close(self) -> None:
+        with self._lock:
+            if self._waiting:
+                self._write()
+            if self._waiting and self.path is None:
+                self._waiting.clear()
+            self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=30, check_same_thread=False)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+        with db:
+            db.execute(_TABLE)
+        _limit_size(db)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _limit_size(db: sqlite3.Connection) -> None:
+    """Drop the oldest half once the file has grown past MAX_BYTES; its pages are used again."""
+    used = [
+        db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    ]
+    if (used[0] - used[1]) * used[2] <= MAX_BYTES:
+        return
+    with db:
+        half = "(SELECT (MIN(rowid) + MAX(rowid)) / 2 FROM verdict)"
+        db.execute(f"DELETE FROM verdict WHERE rowid < {half}")
+
+
+def _row(key: bytes, v: Verdict) -> tuple[object, ...]:
+    output = zlib.compress(_bytes(v.output), 1) if v.output else b""
+    detail = _bytes(v.detail).decode("utf-8", "replace")
+    return (
+        key, v.outcome.value, detail, v.checks_passed, v.checks_total, v.cpu_s, v.wall_s, v.peak_bytes, v.mode, output,
+    )  # fmt: skip
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _verdict(row: tuple[object, ...], identity: str) -> Verdict:
+    _, outcome, detail, passed, total, cpu_s, wall_s, peak, mode, output = row
+    text = zlib.decompress(output).decode() if output else ""  # type: ignore[arg-type]
+    return Verdict(identity, Outcome(outcome), detail, passed, total, cpu_s, wall_s, peak, mode, text)  # type: ignore[arg-type]

