@@ -19,7 +19,7 @@ def merge(
         str,
         typer.Option(
             "--strategy",
-            help="lora for one adapter; for several: linear, cat, svd, ties, dare_linear, dare_ties, magnitude_prune, slerp.",
+            help="lora for one adapter; linear, cat, svd, ties, dare_linear, dare_ties, magnitude_prune, slerp, …_svd.",
         ),
     ] = "lora",
     weights: Annotated[str, typer.Option("--weights", help="One per adapter, such as 0.7,0.3.")] = "",
@@ -31,7 +31,10 @@ def merge(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of what DARE drops.")] = 0,
     onto: Annotated[
-        str, typer.Option("--onto", help="full, or nf4, fp4, int8: the base quantised so and dequantised.")
+        str,
+        typer.Option(
+            "--onto", help="full; trained: the base as the adapter saw it; nf4, fp4, int8: so quantised."
+        ),
     ] = "full",
     dtype: Annotated[
         str, typer.Option("--dtype", help="How the sum is stored: fp32, bf16 or fp16.")

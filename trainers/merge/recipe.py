@@ -48,8 +48,9 @@ class MergeRecipe(BaseModel):
     - slerp: two adapters, Δ on the arc between Δ₁ and Δ₂ (Shoemake 1985), at w₂/(w₁+w₂) of the way.
 
     `weights` default to 1/n each (lora: 1). `onto` is what the adapter is added to: "full", the base as it is
-    stored, or the base as `nf4`, `fp4` or `int8` quantisation left it, dequantised: what an adapter trained on a
-    quantised base has learned to correct. `dtype` is how the sum, always made in fp32, is stored.
+    stored; "trained", the base as it was while the adapter was trained, which for QLoRA is what the quantisation left
+    of it, dequantised; or `nf4`, `fp4` (double quantisation) or `int8`, so quantised and dequantised whatever the
+    adapter was trained on. `dtype` is how the sum, always made in fp32, is stored.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,7 +60,7 @@ class MergeRecipe(BaseModel):
     density: Annotated[float, Field(gt=0, lt=1)] | None = None
     svd_rank: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    onto: Literal["full", "nf4", "fp4", "int8"] = "full"
+    onto: Literal["full", "trained", "nf4", "fp4", "int8"] = "full"
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
 
     @model_validator(mode="after")
@@ -111,5 +112,7 @@ class MergeRecipe(BaseModel):
             parts.append(f"rank {self.svd_rank}")
         if self.strategy in _RANDOM:
             parts.append(f"seed {self.seed}")
-        onto = "" if self.onto == "full" else f" onto the base quantised to {self.onto} and dequantised"
+        onto = {"full": "", "trained": " onto the base as the adapter was trained on it"}.get(
+            self.onto, f" onto the base quantised to {self.onto} and dequantised"
+        )
         return f"PEFT merge, {', '.join(parts)}{onto}, summed in fp32, stored as {self.dtype}"

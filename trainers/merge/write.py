@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers.artifact import Artifact, ArtifactKind, describe, identify, model_folder, record_path
+from trainers.config import QuantizationTable
 from trainers.errors import ArtifactError, MissingExtraError
 from trainers.merge.change import save_change, weight_change
 from trainers.merge.recipe import MergeRecipe
@@ -110,7 +111,7 @@ def _merged(base: Artifact, adapters: Sequence[Artifact], recipe: MergeRecipe, o
     if len(adapters) > 1:
         check_combinable(configs, [a.path for a in adapters])
     on_stage("loading the base")
-    model = _load_base(base, recipe)
+    model = _load_base(base, recipe, adapters)
     names = [f"a{i}" for i in range(len(adapters))]
     peft = PeftModel.from_pretrained(model, str(adapters[0].path), adapter_name=names[0])
     for name, adapter in zip(names[1:], adapters[1:], strict=True):
@@ -139,16 +140,37 @@ def _alone(peft: Any, recipe: MergeRecipe) -> Any:
     return peft.merge_and_unload(safe_merge=True)
 
 
-def _load_base(base: Artifact, recipe: MergeRecipe) -> Any:
+def _load_base(base: Artifact, recipe: MergeRecipe, adapters: Sequence[Artifact]) -> Any:
+    """The base in fp32: as it is stored, or as the quantisation that `recipe.onto` names has left it."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    folder = str(model_folder(base))
-    if recipe.onto == "full":
-        return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    from trainers.merge.dequantised import load_dequantised
+    from trainers.quantize import load_rounded_base
 
-    return load_dequantised(folder, recipe.onto)
+    folder = str(model_folder(base))
+    table = _rounding(recipe, adapters)
+    if table is None:
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return load_rounded_base(folder, table, dtype=torch.float32)
+
+
+def _rounding(recipe: MergeRecipe, adapters: Sequence[Artifact]) -> QuantizationTable | None:
+    from trainers.quantize import read_base_quantization
+
+    match recipe.onto:
+        case "full":
+            return None
+        case "trained":
+            found = {str(a.path): read_base_quantization(a.path) for a in adapters}
+            first, *rest = found.values()
+            if any(table != first for table in rest):
+                said = "; ".join(f"{p}: {t.model_dump() if t else 'none'}" for p, t in found.items())
+                raise ArtifactError(
+                    f"these adapters were trained on bases quantised in different ways: {said}"
+                )
+            return first
+        case kind:
+            return QuantizationTable(type=kind)
 
 
 def _save(model: Any, base: Artifact, part: Path, recipe: MergeRecipe) -> None:
