@@ -25,9 +25,8 @@ from trainers.prepare import compute_dtype
 from trainers.qat import remove_fake_quantisation
 from trainers.quantize import save_base_quantization
 from trainers.quiet import quiet_libraries
-from trainers.steplog import TrainingStep, keep_until, read_steps
+from trainers.steplog import EVAL_LOG, LOG, TrainingStep, keep_until, read_steps
 
-LOG = "train_log.jsonl"
 CHECKPOINTS = "checkpoints"
 _INPUTS = "inputs.json"
 
@@ -56,7 +55,9 @@ def train_into(
     try:
         with quiet_libraries(), seeded(config.seed):
             checkpoint = newest_checkpoint(out / CHECKPOINTS, full=config.full)
-            keep_until(out / LOG, 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2]))
+            done = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
+            keep_until(out / LOG, done)
+            keep_until(out / EVAL_LOG, done)
             trainer = build()
             ready = time.perf_counter()
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))

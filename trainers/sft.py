@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,15 @@ from trainers import TRAINERS
 from trainers.artifact import Artifact, model_folder
 from trainers.config import SftConfig, sft_arguments
 from trainers.data import Records
+from trainers.encode import Encoded, encode
 from trainers.errors import TrainingError
-from trainers.folder import CHECKPOINTS, LOG, OnStep, train_into
+from trainers.folder import CHECKPOINTS, OnStep, train_into
 from trainers.optimizers import make_optimizer
 from trainers.precision import resolve_dtype
 from trainers.prepare import prepare_model, restore, trainable_copies
 from trainers.recipe import in_words
-from trainers.steplog import TrainingStep, append_step, read_steps, rss_bytes
+from trainers.templates import Template, choose_template
+from trainers.watch import step_callback
 
 _EAGER_LENGTH = 1024
 
@@ -34,14 +35,15 @@ def train_sft(
     trainable, loss not finite) and MissingExtraError.
     """
 
+    data: list[_Tokens] = []
+
     def build() -> Any:
-        return build_trainer(base, config, records, out, on_step)
+        data.append(_tokenise(base, config, records))
+        return _build(base, config, data[0], out, on_step)
 
     def describe_run(trainer: Any) -> str:
-        cut = _longer_than(config.max_length, records, trainer)
-        return in_words(config, records, trainer.state.global_step) + (
-            f", {cut} of them longer than {config.max_length} tokens" if cut else ""
-        )
+        said = in_words(config, records, trainer.state.global_step)
+        return f"{said}, {_data_in_words(config, data[0])}{_best(trainer, config)}"
 
     return train_into(out, base, config, records, build, describe_run)
 
@@ -51,16 +53,52 @@ def build_trainer(
 ) -> Any:
     """The trl.SFTTrainer, ready to train: dataset tokenised and masked, model prepared (adapter, quantisation,
     rates)."""
+    return _build(base, config, _tokenise(base, config, records), out, on_step)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokens:
+    """The records as the model reads them, with what made them so."""
+
+    tokenizer: Any
+    template: Template
+    train: Encoded
+    held: Encoded | None
+
+
+def _tokenise(base: Artifact, config: SftConfig, records: Records) -> _Tokens:
+    from transformers import AutoTokenizer
+
+    if config.keep_best and records.evaluation is None:
+        raise TrainingError("keep_best: no records are held out; give eval_fraction, eval_file or eval_split")
+    tokenizer = AutoTokenizer.from_pretrained(str(model_folder(base)))
+    template = choose_template(tokenizer, config.template)
+    if not template.native:
+        tokenizer.chat_template = template.saved
+    train = encode(records.kept, tokenizer, template, config.loss)
+    if train.unanswered(config.max_length) == len(train.labels):
+        raise TrainingError(f"no chat has an answer within max_length={config.max_length} tokens; raise it")
+    held = None
+    if records.evaluation is not None:
+        held = encode(records.evaluation.kept, tokenizer, template, config.loss)
+        if held.unanswered(config.max_length) == len(held.labels):
+            raise TrainingError(
+                f"no held-out chat has an answer within max_length={config.max_length} tokens; raise it"
+            )
+    return _Tokens(tokenizer, template, train, held)
+
+
+def _build(base: Artifact, config: SftConfig, data: _Tokens, out: Path, on_step: OnStep | None) -> Any:
     import torch
-    from datasets import Dataset
-    from transformers import AutoTokenizer, PrinterCallback
+    from transformers import PrinterCallback
     from trl import SFTConfig as TrlConfig
     from trl import SFTTrainer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(model_folder(base)))
     use_cpu = not torch.cuda.is_available()
     dtype = resolve_dtype(config.dtype)
-    arguments = sft_arguments(config, str(out / CHECKPOINTS), use_cpu=use_cpu, dtype=dtype)
+    arguments = sft_arguments(
+        config, str(out / CHECKPOINTS), use_cpu=use_cpu, dtype=dtype, evaluate=data.held is not None
+    )
     args = TrlConfig(**arguments)
     # On CPU, torch's fused attention spends more on its backward pass than plain matrices do at short lengths.
     attention = "eager" if use_cpu and config.max_length <= _EAGER_LENGTH and not config.packing else "sdpa"
@@ -69,66 +107,41 @@ def build_trainer(
     trainer = SFTTrainer(
         model,
         args=args,
-        train_dataset=Dataset.from_list([{"messages": r.as_dicts()} for r in records.kept]),
-        processing_class=tokenizer,
+        train_dataset=_dataset(data.train),
+        eval_dataset=None if data.held is None else _dataset(data.held),
+        processing_class=data.tokenizer,
         optimizers=(make_optimizer(model, config, args), None),
-        callbacks=[_step_callback(out / LOG, on_step)],
+        callbacks=[step_callback(out, out / CHECKPOINTS, config.alarm, on_step, scaled=dtype == "fp16")],
     )
     restore(trainer.model, kept_fp32)
-    if len(trainer.train_dataset) == 0:
-        raise TrainingError(f"no chat has an answer within max_length={config.max_length} tokens; raise it")
     trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is for results
     return trainer
 
 
-def _step_callback(log: Path, on_step: OnStep | None) -> Any:
-    from transformers import TrainerCallback
+def _dataset(encoded: Encoded) -> Any:
+    from datasets import Dataset
 
-    logged = read_steps(log)
-
-    class StepLog(TrainerCallback):  # type: ignore[misc]  # the hook that transformers offers
-        def __init__(self) -> None:
-            self.began = time.monotonic()
-            # TRL counts from 0 again in a resumed run; the log says what was read before.
-            self.before = logged[-1].tokens if logged else 0
-            self.tokens = self.before
-
-        def on_step_begin(self, *_: Any, **__: Any) -> None:
-            self.began = time.monotonic()
-
-        def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, float], **_: Any) -> None:
-            if "loss" not in logs:
-                return
-            took_s = max(time.monotonic() - self.began, 1e-9)
-            tokens = self.before + int(logs.get("num_tokens", 0))
-            step = TrainingStep(
-                step=state.global_step,
-                total_steps=state.max_steps,
-                epoch=float(logs.get("epoch", 0.0)),
-                loss=float(logs["loss"]),
-                learning_rate=float(logs["learning_rate"]),
-                grad_norm=float(logs.get("grad_norm", math.nan)),
-                tokens=tokens,
-                tok_per_s=max(tokens - self.tokens, 0) / took_s,
-                rss_bytes=rss_bytes(),
-            )
-            self.tokens = tokens
-            append_step(log, step)
-            if on_step is not None:
-                on_step(step)
-            if not math.isfinite(step.loss):
-                raise TrainingError(
-                    f"loss is {step.loss} at step {step.step}; lower learning_rate "
-                    f"({step.learning_rate:g} now) or max_grad_norm, or train in fp32"
-                )
-
-    return StepLog()
+    return Dataset.from_dict({"input_ids": encoded.input_ids, "labels": encoded.labels})
 
 
-def _longer_than(max_length: int, records: Records, trainer: Any) -> int:
-    """How many chats TRL has cut (or dropped, where the cut left no answer): it says so to nobody."""
-    template = trainer.chat_template  # None: the tokenizer's own
-    chats = [r.as_dicts() for r in records.kept]
-    tokenizer = trainer.processing_class
-    texts = tokenizer.apply_chat_template(chats, tokenize=False, chat_template=template)
-    return sum(len(ids) > max_length for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
+def _data_in_words(config: SftConfig, data: _Tokens) -> str:
+    """What of the records was learned from: TRL cuts and leaves out without a word."""
+    tokens = {"all": "every token", "assistant": "assistant turns", "completion": "the last turn"}
+    said = (
+        f"template {data.template.name}, loss on {tokens[config.loss]}{', packed' if config.packing else ''}"
+    )
+    if data.held is not None:
+        said += f", {len(data.held.labels)} more held out"
+    cut = data.train.longer_than(config.max_length)
+    if cut:
+        said += f", {cut} of them longer than {config.max_length} tokens"
+    if lost := data.train.unanswered(config.max_length):
+        said += f", {lost} without an answer after the cut"
+    return said
+
+
+def _best(trainer: Any, config: SftConfig) -> str:
+    if not config.keep_best or trainer.state.best_metric is None:
+        return ""
+    step = trainer.state.best_global_step
+    return f"; the checkpoint of step {step} was best on the held-out records (loss {trainer.state.best_metric:.4g})"

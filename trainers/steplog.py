@@ -1,4 +1,7 @@
-"""The log of a training run: one JSON line a step, appended as it happens, cut back when a run resumes."""
+"""The logs of a training run, one JSON line a step, appended as it happens, cut back when a run resumes.
+
+`train_log.jsonl` holds every logged step, `eval_log.jsonl` the loss on the held-out records where there are any.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,21 @@ import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+LOG = "train_log.jsonl"
+EVAL_LOG = "eval_log.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingStep:
-    """One optimiser step. `loss` is the mean over the tokens trained on; `tokens` counts all tokens read so far,
-    padding left out; `tok_per_s` is over this step's wall time; `rss_bytes` is the resident set of this process."""
+    """One logged optimiser step.
+
+    `loss` is the mean over the tokens trained on (over the steps since the last logged one, where not every step is
+    logged); `grad_norm` is before clipping; `tokens` counts all tokens read so far, padding left out; `tok_per_s` is
+    over the wall time of the steps since the last logged one, without saving and evaluating; `rss_bytes` is the
+    resident set of this process, `vram_bytes` the most that the CUDA allocator has held, absent without a CUDA device.
+    """
 
     step: int
     total_steps: int
@@ -23,27 +35,50 @@ class TrainingStep:
     tokens: int
     tok_per_s: float
     rss_bytes: int
+    vram_bytes: int | None = None
 
 
-def append_step(path: Path, step: TrainingStep) -> None:
+@dataclass(frozen=True, slots=True)
+class EvalPoint:
+    """The loss on the held-out records after `step`: the mean over batches (weighted by their chats) of the mean over
+    the tokens that count. `best` says whether it was the lowest so far."""
+
+    step: int
+    loss: float
+    seconds: float
+    best: bool
+
+
+def append_step(path: Path, step: TrainingStep | EvalPoint) -> None:
     with path.open("a", encoding="utf-8") as f:
         f.write(json.dumps(asdict(step)) + "\n")
 
 
 def read_steps(path: Path) -> list[TrainingStep]:
     """The steps logged. A half-written last line, as a kill leaves, is left out."""
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [TrainingStep(**json.loads(line)) for line in lines[:-1]]
+    return [TrainingStep(**row) for row in _rows(path)]
+
+
+def read_evals(path: Path) -> list[EvalPoint]:
+    """The evaluations logged, as `read_steps`."""
+    return [EvalPoint(**row) for row in _rows(path)]
 
 
 def keep_until(path: Path, step: int) -> None:
     """Drop what was logged after `step`, so that a resumed run's log reads as one run's."""
-    kept = [s for s in read_steps(path) if s.step <= step]
+    if not path.is_file():
+        return
+    kept = [row for row in _rows(path) if row["step"] <= step]
     part = path.with_name(path.name + ".part")
-    part.write_text("".join(json.dumps(asdict(s)) + "\n" for s in kept), encoding="utf-8")
+    part.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
     os.replace(part, path)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1]]
 
 
 def rss_bytes() -> int:

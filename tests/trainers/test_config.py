@@ -35,15 +35,18 @@ SFT_FIELDS: dict[str, tuple[object, str, object]] = {
     "max_length": (77, "max_length", 77),
     "packing": (True, "packing", True),
     "group_by_length": (True, "train_sampling_strategy", "group_by_length"),
-    "assistant_only_loss": (False, "assistant_only_loss", False),
     "dtype": ("bf16", "bf16", True),
     "gradient_checkpointing": (True, "gradient_checkpointing", True),
     "save_steps": (11, "save_steps", 11),
     "save_total_limit": (2, "save_total_limit", 2),
     "logging_steps": (3, "logging_steps", 3),
+    "eval_steps": (25, "eval_steps", 25),
+    "keep_best": (True, "load_best_model_at_end", True),
 }
 # Tables that decide the model or its optimiser, and so reach no field of TRL's: each has tests of its own.
-OWN_TABLES = {"adapter", "quantization", "qat", "layerwise", "groups"}
+OWN_TABLES = {"adapter", "quantization", "qat", "layerwise", "groups", "alarm"}
+# What decides the labels: TRL gets them ready (tests of templates and of SFT hold these fields to them).
+OWN_LABELS = {"template", "assistant_only_loss", "completion_only_loss"}
 LORA_FIELDS: dict[str, tuple[object, str, object]] = {
     "r": (4, "r", 4),
     "alpha": (9.5, "lora_alpha", 9.5),
@@ -71,7 +74,7 @@ ADAPTERS: dict[str, dict[str, tuple[object, str, object]]] = {
 
 
 def test_no_field_is_left_out_of_the_round_trip() -> None:
-    assert set(SFT_FIELDS) == set(SftConfig.model_fields) - {"method"} - OWN_TABLES
+    assert set(SFT_FIELDS) == set(SftConfig.model_fields) - {"method"} - OWN_TABLES - OWN_LABELS
     assert set(LORA_FIELDS) == set(LoraTable.model_fields)
     assert set(LOHA_FIELDS) == set(LohaTable.model_fields) - {"type"}
     assert set(LOKR_FIELDS) == set(LokrTable.model_fields) - {"type"}
@@ -86,7 +89,8 @@ def test_every_field_reaches_trl(field: str, tmp_path: Path) -> None:
 
     def received(config: SftConfig) -> Any:
         dtype = "fp32" if config.dtype == "auto" else config.dtype
-        return getattr(TrlConfig(**sft_arguments(config, str(tmp_path), use_cpu=True, dtype=dtype)), name)
+        arguments = sft_arguments(config, str(tmp_path), use_cpu=True, dtype=dtype, evaluate=True)
+        return getattr(TrlConfig(**arguments), name)
 
     changed = received(SftConfig.model_validate({"method": "sft", field: value}))
     assert getattr(changed, "value", changed) == expected
@@ -140,6 +144,9 @@ def test_loras_relatives_are_peft_flags(kind: str, flag: str) -> None:
         {"method": "sft", "batch_size": 0},
         {"method": "sft", "learning_rate": -1.0},
         {"method": "sft", "dtype": "fp8"},
+        {"method": "sft", "template": "vicuna"},
+        {"method": "sft", "alarm": {"spike_factor": 1.0}},
+        {"method": "sft", "keep_best": True, "save_steps": 50, "eval_steps": 20},
     ],
 )
 def test_what_cannot_be_meant_is_refused(table: dict[str, object]) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from trainers.config.adapter import AdapterTable, LoraTable, NoAdapter, Positive
+from trainers.config.watch import AlarmTable
 from trainers.config.weights import GroupsTable, LayerwiseTable, QatTable, QuantizationTable
 
 Optimizer = Literal[
@@ -30,7 +31,9 @@ class CommonConfig(BaseModel):
     `dtype` is the arithmetic of the forward pass: bf16 and fp16 mean autocast over fp32 weights (fp16 with a loss
     scaler), auto is bf16 where the device has it in hardware and fp32 elsewhere; what is trained and its optimiser
     state are always fp32. One step takes `batch_size` × `gradient_accumulation_steps` sequences. `warmup_ratio` is
-    of all steps, and replaces `warmup_steps`.
+    of all steps, and replaces `warmup_steps`. Of the checkpoints the last `save_total_limit` are kept. Where `[data]`
+    holds records out, the loss on them is measured every `eval_steps` (as often as checkpoints are saved, if absent)
+    and at the end; `keep_best` then keeps the checkpoint where it was lowest, and that is what the run gives.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -64,6 +67,9 @@ class CommonConfig(BaseModel):
     save_steps: Positive = 50
     save_total_limit: Positive = 3
     logging_steps: Positive = 1
+    eval_steps: Positive | None = None
+    keep_best: bool = False
+    alarm: AlarmTable = AlarmTable()
 
     @model_validator(mode="before")
     @classmethod
@@ -91,6 +97,11 @@ class CommonConfig(BaseModel):
             )
         if self.layerwise is not None and self.groups is not None:
             raise ValueError("layerwise and groups both set the layers' learning rates: keep one")
+        if self.keep_best and self.save_steps % (self.eval_steps or self.save_steps):
+            raise ValueError(
+                f"keep_best: every checkpoint needs a loss to be compared by; save_steps = {self.save_steps} is no "
+                f"multiple of eval_steps = {self.eval_steps}"
+            )
         if self.warmup_ratio is not None and self.warmup_steps:
             raise ValueError(
                 f"warmup_ratio = {self.warmup_ratio:g} and warmup_steps = {self.warmup_steps} both set the warm-up: "
@@ -104,9 +115,11 @@ class CommonConfig(BaseModel):
         return isinstance(self.adapter, NoAdapter)
 
 
-def common_arguments(config: CommonConfig, output_dir: str, *, use_cpu: bool, dtype: str) -> dict[str, Any]:
-    """Keyword arguments of transformers.TrainingArguments and its heirs in TRL. What is no choice of the user's is
-    fixed here, with its reason."""
+def common_arguments(
+    config: CommonConfig, output_dir: str, *, use_cpu: bool, dtype: str, evaluate: bool = False
+) -> dict[str, Any]:
+    """Keyword arguments of transformers.TrainingArguments and its heirs in TRL; `evaluate` says that there
+    are held-out records. What is no choice of the user's is fixed here, with its reason."""
     return {
         "output_dir": output_dir,
         "seed": config.seed,
@@ -130,6 +143,12 @@ def common_arguments(config: CommonConfig, output_dir: str, *, use_cpu: bool, dt
         "save_strategy": "steps",
         "use_cpu": use_cpu,
         "logging_steps": config.logging_steps,
+        "eval_strategy": "steps" if evaluate else "no",
+        "eval_steps": config.eval_steps or config.save_steps,
+        "per_device_eval_batch_size": config.batch_size,
+        "load_best_model_at_end": evaluate and config.keep_best,
+        "metric_for_best_model": "eval_loss",
+        "greater_is_better": False,
         "logging_nan_inf_filter": False,  # a NaN loss must be seen, not averaged away
         "report_to": [],
         "disable_tqdm": True,

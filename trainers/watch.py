@@ -1,0 +1,114 @@
+"""What is seen of a training run while it goes: logged steps, to a file and to whoever asked; alarms; evaluations."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from trainers.alarms import Watch, last_good_checkpoint
+from trainers.config.watch import AlarmTable
+from trainers.errors import TrainingError
+from trainers.steplog import (
+    EVAL_LOG,
+    LOG,
+    EvalPoint,
+    TrainingStep,
+    append_step,
+    read_evals,
+    read_steps,
+    rss_bytes,
+)
+
+OnStep = Callable[[TrainingStep], None]
+
+
+def step_callback(
+    out: Path, checkpoints: Path, alarms: AlarmTable, on_step: OnStep | None = None, *, scaled: bool = False
+) -> Any:
+    """The transformers.TrainerCallback that logs into the folder `out` and raises TrainingError on an alarm.
+
+    Steps are logged at the configured cadence and wherever a checkpoint is saved; the end is evaluated too. Made after
+    the log has been cut back to where a resumed run goes on, and continues it.
+    """
+    import torch
+    from transformers import TrainerCallback
+
+    logged = read_steps(out / LOG)
+    cuda = torch.cuda.is_available()
+
+    class StepLog(TrainerCallback):  # type: ignore[misc]  # the hook that transformers offers
+        def __init__(self) -> None:
+            self.watch = Watch(alarms, scaled)
+            self.watch.replay(logged)
+            self.began = time.monotonic()
+            self.busy_s = 0.0
+            # TRL counts from 0 again in a resumed run; the log says what was read before.
+            self.before = logged[-1].tokens if logged else 0
+            self.tokens = self.before
+            self.best = min((point.loss for point in read_evals(out / EVAL_LOG)), default=math.inf)
+
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            self.began = time.monotonic()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.busy_s += time.monotonic() - self.began
+            if (
+                control.should_save
+            ):  # a resumed run begins a new mean here, and so does one that was not killed
+                control.should_log = True
+            if state.global_step >= state.max_steps and args.do_eval:
+                control.should_evaluate = True
+
+        def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, float], **_: Any) -> None:
+            if "loss" not in logs:
+                return
+            tokens = self.before + int(logs.get("num_tokens", 0))
+            step = TrainingStep(
+                step=state.global_step,
+                total_steps=state.max_steps,
+                epoch=float(logs.get("epoch", 0.0)),
+                loss=float(logs["loss"]),
+                learning_rate=float(logs["learning_rate"]),
+                grad_norm=float(logs.get("grad_norm", math.nan)),
+                tokens=tokens,
+                tok_per_s=max(tokens - self.tokens, 0) / max(self.busy_s, 1e-9),
+                rss_bytes=rss_bytes(),
+                vram_bytes=int(torch.cuda.max_memory_allocated()) if cuda else None,
+            )
+            self.tokens, self.busy_s = tokens, 0.0
+            append_step(out / LOG, step)
+            if on_step is not None:
+                on_step(step)
+            if (trouble := self.watch.see(step)) is not None:
+                raise TrainingError(_stopped(trouble, step, checkpoints, self.watch.last_good))
+
+        def on_evaluate(
+            self, _args: Any, state: Any, _control: Any, metrics: dict[str, float], **_: Any
+        ) -> None:
+            loss = float(metrics["eval_loss"])
+            point = EvalPoint(
+                step=state.global_step,
+                loss=loss,
+                seconds=float(metrics.get("eval_runtime", math.nan)),
+                best=loss < self.best,
+            )
+            self.best = min(self.best, loss)
+            append_step(out / EVAL_LOG, point)
+
+    return StepLog()
+
+
+def _stopped(trouble: str, step: TrainingStep, checkpoints: Path, last_good: int) -> str:
+    good = last_good_checkpoint(checkpoints, last_good)
+    kept = (
+        f"the last good checkpoint is {good}"
+        if good is not None
+        else "no good checkpoint was saved before it: a smaller save_steps keeps one"
+    )
+    return (
+        f"{trouble}; {kept}. Lower learning_rate ({step.learning_rate:g} at this step) or max_grad_norm, warm up "
+        "longer, or train in fp32"
+    )
