@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
-from harness.cli import doctor, eval, hub, merge, plan, run, sandbox  # noqa: F401  each registers its verb
+from harness.cli import doctor, eval, hub, merge, plan, profile, run, sandbox, train  # noqa: F401  each registers its verb
 from harness.cli.app import app
 from harness.errors import AssayError
+from harness.settings import redact
 
 __all__ = ["app", "main"]
 
@@ -20,7 +21,7 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except AssayError as error:
-        print(f"assay: {error}", file=sys.stderr)
+        print(f"assay: {redact(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print(
