@@ -8,13 +8,14 @@ type; c: bytes of the type that matrix products are computed in. A block keeps:
     norm, twice    its input in fp32 [T, h], 1/rms in fp32 [T]; where weights train also the normalised input [T, h] e
     q, k, v inputs trained base: the norm's output once, or a cast copy for each where e ≠ c
                    LoRA: under autocast a copy in c for each adapted layer (PEFT casts it to the adapter's fp32 and
-                   autocast back); on 4-bit weights only where e ≠ c; without autocast the one tensor is shared
-    int8           each layer keeps its input (MatMul8bitLt), which is the norm's output itself
+                   autocast back); on quantised weights on a GPU only where e ≠ c; without autocast one is shared
+    int8           each layer keeps its input (MatMul8bitLt), the norm's output itself, checkpointing or not
     LoRA           A·x in c [T, r] for each adapted layer
     sdpa, flash    q [T, A], k and v [T, G], output [T, A] in c, log-sum-exp in fp32 [sequences·heads·L]
     eager          q, repeated k and v [T, A] each, probabilities [sequences·heads, L, L] in fp32 and again in c
     o_proj input   [T, A] in c, where it is not attention's own output
-    MLP            gate, silu(gate) and up [T, f] each in c; the product [T, f] where down_proj trains or is adapted
+    MLP            gate, silu(gate) and up [T, f] each in c; the product [T, f] where down_proj trains or is adapted;
+                   4-bit layers answer in their input's type, so that these are fp32 after a k-bit upcast
     weights        a copy in c of each matrix whose own type is another (autocast), kept for the gradient of its input
 
 Under checkpointing a block keeps its input [T, h] e only, and one block at a time keeps all of the above again.
@@ -27,7 +28,7 @@ from dataclasses import dataclass
 from harness.memory.adapters import adapted, adapter_shapes
 from harness.memory.architecture import Architecture, Linear
 from harness.memory.setup import Setup
-from harness.memory.widths import WIDTH, is_float
+from harness.memory.widths import WIDTH, float_width, is_float
 
 # Of TRL's fused head (trl.kernels.chunked_logprob): tokens and vocabulary entries that it looks at together.
 CHUNK_TOKENS = 4096
@@ -67,6 +68,11 @@ class _Block:
         return WIDTH[self.setup.compute]
 
     @property
+    def o(self) -> int:
+        """Bytes of the MLP's intermediate values: bitsandbytes' 4-bit layers answer in their input's type."""
+        return self.e if self.setup.weights in ("nf4", "fp4") else self.c
+
+    @property
     def full(self) -> bool:
         return self.setup.adapter is None
 
@@ -86,7 +92,7 @@ class _Block:
             return 0
         if not self.setup.autocast:
             return one * own
-        if self.setup.quantised and own == self.c:
+        if self.setup.quantised and self.setup.gpu and own == self.c:
             return one * own
         return one * self.c * len(here)
 
@@ -109,8 +115,14 @@ class _Block:
         return kept + (0 if shared else out)
 
     def mlp(self) -> int:
-        kept = 3 * self.tokens * self.architecture.intermediate * self.c
-        return kept + self.inputs(("down_proj",), self.architecture.intermediate, self.c)
+        kept = 3 * self.tokens * self.architecture.intermediate * self.o
+        return kept + self.inputs(("down_proj",), self.architecture.intermediate, self.o)
+
+    def mlp_part(self) -> int:
+        """What the second half of a block keeps."""
+        return (
+            self.norm() + self.inputs(("gate_proj", "up_proj"), self.architecture.hidden, self.e) + self.mlp()
+        )
 
     def ranks(self) -> int:
         adapter = self.setup.adapter
@@ -123,18 +135,17 @@ class _Block:
 
     def _copies_its_input(self) -> bool:
         """Whether PEFT's layer works on a copy of an input that already has the type it computes in."""
-        return not self.full and self.setup.autocast and not self.setup.quantised
+        return not self.full and self.setup.autocast and not (self.setup.quantised and self.setup.gpu)
 
 
 def kept_by_block(architecture: Architecture, setup: Setup) -> Kept:
     """Of one block that gradients run through."""
     block = _Block(architecture, setup)
     activations = (
-        2 * block.norm()
+        block.norm()
         + block.inputs(("q_proj", "k_proj", "v_proj"), architecture.hidden, block.e)
         + block.attention()
-        + block.inputs(("gate_proj", "up_proj"), architecture.hidden, block.e)
-        + block.mlp()
+        + block.mlp_part()
         + block.ranks()
     )
     scores = 0
@@ -187,6 +198,29 @@ def block_input_bytes(architecture: Architecture, setup: Setup) -> int:
     return block.tokens * architecture.hidden * block.e
 
 
+def recomputed_bytes(architecture: Architecture, setup: Setup) -> int:
+    """One block's activations, made again under checkpointing. An fp32 input is the one that was kept."""
+    block = _Block(architecture, setup)
+    again = block_input_bytes(architecture, setup) if block.e == FP32 else 0
+    return kept_by_block(architecture, setup).activations - again
+
+
+def int8_inputs_bytes(architecture: Architecture, setup: Setup) -> int:
+    """The inputs of one block's int8 layers. MatMul8bitLt keeps them where checkpointing's hooks do not see them."""
+    if setup.weights != "int8" or not setup.checkpointing:
+        return 0
+    block, a = _Block(architecture, setup), architecture
+    norms = 2 * a.hidden * block.e
+    return block.tokens * (norms + (a.heads * a.head_dim + a.intermediate) * block.c)
+
+
+def mask_bytes(architecture: Architecture, setup: Setup) -> int:
+    """Eager attention's additive mask [sequences, 1, L, L], which checkpointing keeps for all blocks."""
+    if setup.attention != "eager" or not setup.checkpointing:
+        return 0
+    return setup.sequences * setup.length**2 * _Block(architecture, setup).e
+
+
 def kept_after_blocks(architecture: Architecture, setup: Setup) -> int:
     """The last norm, the rotary tables, and what the head keeps of its input."""
     block = _Block(architecture, setup)
@@ -209,15 +243,26 @@ def head_copy_bytes(architecture: Architecture, setup: Setup) -> int:
 
 
 def backward_scratch_bytes(architecture: Architecture, setup: Setup) -> int:
-    """Gradients in flight within one block: of the MLP's product, silu(gate) and gate [T, f] c, of the residual stream
-    twice [T, h] e; or, with eager attention, of the scores in fp32 and in c, whichever is more."""
-    block = _Block(architecture, setup)
-    mlp = 3 * block.tokens * architecture.intermediate * block.c
-    residual = 2 * block.tokens * architecture.hidden * block.e
-    scores = 0
+    """What a block's backward pass needs at its peak beyond what the block kept.
+
+    Either in the MLP, where all is still kept: gradients of the product, of silu(gate) and of up, [T, f] in c (one less
+    where the product is kept and goes first; one more where autocast takes PEFT's gradient to fp32 and back), of the
+    residual stream, [T, h] in e and again in c where that is another type, and, where it trains, of down_proj's own
+    weight. Or, with eager attention, in the softmax, where the MLP's part is gone: three fp32 tensors of scores.
+    """
+    block, kept = _Block(architecture, setup), kept_by_block(architecture, setup)
+    residual = block.tokens * architecture.hidden * (block.e + (block.c if block.c != block.e else 0))
+    if block.full:
+        residual += architecture.hidden * architecture.intermediate * float_width(setup.weights)
+    wide = 3
+    if any(t.name == "down_proj" for t in block.targets) and is_float(setup.weights):
+        wide = 4 if setup.autocast else 2
+    mlp = kept.total + wide * block.tokens * architecture.intermediate * block.o
+    attention = 0
     if setup.attention == "eager":
-        scores = 2 * FP32 * setup.sequences * architecture.heads * setup.length**2
-    return max(mlp, scores) + residual
+        scores = setup.sequences * architecture.heads * setup.length**2
+        attention = kept.total - block.mlp_part() + 3 * FP32 * scores - kept.scores
+    return max(mlp, attention) - kept.total + residual
 
 
 def loss_bytes(architecture: Architecture, setup: Setup) -> int:

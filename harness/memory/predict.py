@@ -18,10 +18,13 @@ from harness.memory.activations import (
     dequantised_bytes,
     forward_scratch_bytes,
     head_copy_bytes,
+    int8_inputs_bytes,
     kept_after_blocks,
     kept_by_block,
     loss_bytes,
+    mask_bytes,
     outside_the_graph,
+    recomputed_bytes,
 )
 from harness.memory.adapters import adapted, adapter_parameters, adapter_shapes
 from harness.memory.architecture import Architecture
@@ -29,7 +32,7 @@ from harness.memory.optimizers import PAGED, Trained, state_bytes, step_scratch_
 from harness.memory.setup import SAMPLES_ITSELF, Setup, check
 from harness.memory.widths import WIDTH, float_width, matrix_bytes
 
-ALWAYS = ("loss", "backward", "update")
+ALWAYS = ("loss", "backward", "backward end", "update")
 INFERENCE = ("prefill", "decode")
 UNMEASURED = (
     ("device context", "the driver's and the libraries' own memory; measured when the run is profiled"),
@@ -155,8 +158,21 @@ def _training(a: Architecture, s: Setup) -> Iterator[Component]:
         yield Component("adapter", 4 * size, phases, f"{s.adapter.kind}, rank {s.adapter.rank}, fp32")
     where = "paged: moves to host memory when the device is full" if s.gpu and s.optimizer in PAGED else ""
     yield Component("optimizer state", state_bytes(s.optimizer, trained), phases, where or s.optimizer)
-    kept = phases if s.accumulation > 1 else ("backward", "update")
-    yield Component("gradients", sum(t.numbers * t.width for t in trained), kept, f"of {numbers:,} numbers")
+    gradients = sum(t.numbers * t.width for t in trained)
+    if s.accumulation > 1:
+        yield Component("gradients", gradients, phases, f"of {numbers:,} numbers, kept between passes")
+    elif s.adapter is None:  # the head's come first, the first block's last
+        width = float_width(s.weights)
+        first = width * a.linear_parameters // a.layers
+        yield Component(
+            "gradients", gradients - first, ("backward end", "update"), f"of {numbers:,} numbers in all"
+        )
+        yield Component("first block's gradients", first, ("update",), "the last to be made")
+        yield Component(
+            "head gradient", width * a.embedding_parameters, ("backward",), "the first to be made"
+        )
+    else:
+        yield Component("gradients", gradients, ALWAYS[1:], f"of {numbers:,} numbers")
     scratch = step_scratch_bytes(s.optimizer, trained, foreach=s.gpu)
     yield Component("optimizer scratch", scratch, ("update",), "temporary tensors of one step")
     yield from _activations(a, s)
@@ -165,46 +181,58 @@ def _training(a: Architecture, s: Setup) -> Iterator[Component]:
 
 
 def _activations(a: Architecture, s: Setup) -> Iterator[Component]:
-    both = ("loss", "backward")
-    block = kept_by_block(a, s)
-    blocks = 1 if s.checkpointing else a.layers
-    spared = outside_the_graph(a, s)
-    after = kept_after_blocks(a, s)
     if s.checkpointing:
-        inputs = a.layers * block_input_bytes(a, s)
-        yield Component(
-            "activations", inputs + after, both, "checkpointed: each block's input, the last norm"
-        )
-        yield Component("recomputed block", block.activations, ("backward",), "one block's activations")
+        yield from _checkpointed(a, s)
     else:
-        copies = block.weight_copies * a.layers
-        yield Component(
-            "activations", a.layers * block.activations + after - _spared_norm(a, s), both, "of all blocks"
-        )
-        spared_copies = spared - _spared_norm(a, s)
-        yield Component(
-            "autocast copies", copies - spared_copies, both, "weights cast, kept for the backward pass"
-        )
-    when = ("backward",) if s.checkpointing else both
+        yield from _all_kept(a, s)
     yield Component(
-        "attention scores", blocks * block.scores, when, "eager attention keeps the L x L matrices"
+        "last norm", kept_after_blocks(a, s), ("loss",), "and the rotary tables, the head's input"
     )
-    yield Component("adapter deltas", blocks * block.deltas, when, "the adapter's product as a whole matrix")
-    if s.checkpointing:
-        yield Component("autocast copies", block.weight_copies, ("backward",), "of one block")
-        if s.adapter is None and block.weight_copies:
-            cached = block.weight_copies * a.layers
-            yield Component(
-                "autocast cache", cached, ("loss",), "casts of trained weights last to the end of the pass"
-            )
-    yield Component("head copy", head_copy_bytes(a, s), both, "the output head cast by autocast")
+    yield Component("head copy", head_copy_bytes(a, s), ("loss",), "the output head cast by autocast")
     told = "three fp32 tensors [tokens, vocabulary]" if s.loss == "full" else "one tile at a time"
     yield Component("logits", loss_bytes(a, s), ("loss",), told)
-    yield Component(
-        "backward scratch", backward_scratch_bytes(a, s), ("backward",), "gradients within one block"
-    )
-    multiplied = (*(("rollout",) if s.objective in SAMPLES_ITSELF else ()), "backward")
+    scratch = backward_scratch_bytes(a, s)
+    yield Component("backward scratch", scratch, ("backward", "backward end"), "gradients within one block")
+    multiplied = (*(("rollout",) if s.objective in SAMPLES_ITSELF else ()), "backward", "backward end")
     yield Component("dequantised weight", dequantised_bytes(a, s), multiplied, f"the largest, in {s.compute}")
+
+
+def _all_kept(a: Architecture, s: Setup) -> Iterator[Component]:
+    """Every block's activations, up to the backward pass of the last block; at its end the first block's are left."""
+    block, whole, last = kept_by_block(a, s), ("loss", "backward"), ("backward end",)
+    spared = _spared_norm(a, s)
+    copies = a.layers * block.weight_copies - (outside_the_graph(a, s) - spared)
+    yield Component("activations", a.layers * block.activations - spared, whole, "of all blocks")
+    yield Component(
+        "attention scores", a.layers * block.scores, whole, "eager attention keeps [L, L] matrices"
+    )
+    yield Component("autocast copies", copies, whole, "weights cast, kept for the backward pass")
+    yield Component(
+        "adapter deltas", a.layers * block.deltas, whole, "the adapter's products as whole matrices"
+    )
+    yield Component("first block", block.total, last, "what the first block kept")
+
+
+def _checkpointed(a: Architecture, s: Setup) -> Iterator[Component]:
+    block, again = kept_by_block(a, s), ("backward", "backward end")
+    inputs = a.layers * block_input_bytes(a, s)
+    yield Component("activations", inputs, ("loss", "backward"), "checkpointed: each block's input")
+    yield Component("attention mask", mask_bytes(a, s), ("loss", "backward"), "of eager attention")
+    hidden = a.layers * int8_inputs_bytes(a, s)
+    yield Component(
+        "int8 inputs", hidden, ("loss", "backward"), "of all int8 layers; checkpointing cannot free them"
+    )
+    yield Component("recomputed block", recomputed_bytes(a, s), again, "one block's activations, made again")
+    yield Component(
+        "attention scores", block.scores, again, "of one block; eager attention keeps [L, L] matrices"
+    )
+    yield Component("autocast copies", block.weight_copies, again, "of one block's weights")
+    yield Component("adapter deltas", block.deltas, again, "one block's products as whole matrices")
+    if s.adapter is None:
+        cached = a.layers * block.weight_copies
+        yield Component(
+            "autocast cache", cached, ("loss",), "casts of trained weights last to the end of the pass"
+        )
 
 
 def _spared_norm(a: Architecture, s: Setup) -> int:
