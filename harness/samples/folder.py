@@ -24,7 +24,7 @@ def read_folder(path: Path, suite: Suite, /) -> Iterator[Found | Fault]:
     """Problems in the suite's order, their files by number. A folder that is no problem's, and a file that is not
     text, is a Fault; other files are left alone."""
     tasks = {folder_of(problem.id): problem.id for problem in suite.problems}
-    present = {entry.name for entry in os.scandir(path) if entry.is_dir()}
+    present = {entry.name for entry in path.iterdir() if entry.is_dir()}
     for name in sorted(present - set(tasks)):
         if any(entry.endswith(".py") for entry in os.listdir(path / name)):
             yield fault(path, f"folder {name}", f"is no problem of the suite {suite.name!r}")

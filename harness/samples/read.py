@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -82,7 +81,7 @@ def detect(path: Path) -> str:
     """The format that what lies at `path` looks like. Raises BadInputError for a folder that is no format's."""
     table = table_in(path)
     if table.is_dir():
-        if any(entry.is_dir() for entry in os.scandir(table)):
+        if any(entry.is_dir() for entry in table.iterdir()):
             return "evalplus-folder"
         raise BadInputError(
             f"{path} holds neither a run's samples.parquet nor EvalPlus' folders (HumanEval_0/0.py): "
