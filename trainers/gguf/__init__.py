@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from trainers.gguf.export import QUANTIZATIONS, export_gguf
+from trainers.gguf.adapter import export_adapter
+from trainers.gguf.export import export_gguf
+from trainers.gguf.quantizations import QUANTIZATIONS
 
-__all__ = ["QUANTIZATIONS", "export_gguf"]
+__all__ = ["QUANTIZATIONS", "export_adapter", "export_gguf"]

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from pathlib import Path
 
 from trainers.artifact import Artifact, ArtifactKind, describe
 from trainers.errors import ArtifactError, ExportError, MissingExtraError
-from trainers.gguf.native import NativeContext, NativeModel, llama_cpp
+from trainers.gguf.native import NativeContext, NativeModel, captured_log, llama_cpp
+from trainers.gguf.pretokenizer import effective_tokenizer
+from trainers.gguf.quantizations import QUANTIZATIONS, native_type
 from trainers.gguf.write import PLAIN_TYPES, write_gguf
 
-# K-quants and their kin, by llama.cpp's own quantizer: name here -> LLAMA_FTYPE_MOSTLY_*.
-_QUANTIZED = {
-    name: name.upper()
-    for name in (
-        *("q6_k", "q5_k_m", "q5_k_s", "q5_0", "q5_1", "q4_k_m", "q4_k_s", "q4_0", "q4_1"),
-        *("q3_k_l", "q3_k_m", "q3_k_s", "q2_k", "q2_k_s"),
-    )
-}
-QUANTIZATIONS = (*PLAIN_TYPES, *_QUANTIZED)
+# Texts on which tokenizers part: contractions, digits, runs of blanks, scripts, line ends, emoji.
+_PROBES = (
+    "def f(xs):\n    return [x**2 for x in xs if x % 10 != 3]\n\n\nprint(f(range(1234567)))\n",
+    "it's we'll THEY'RE I'M don't  'tis 3.14 0x1F 1e-9 \t\ttabs  \r\n \r x   ",
+    "café naïve Ærø 漢字かな 한국어 ไทย עברית ١٢٣ 👩‍👩‍👧 \u00a0\u2003\u200b!!!???...===>>>{}[]();;",
+)
 
 
 def export_gguf(model: Artifact, out_file: Path, quantize: str = "f16", *, threads: int = 1) -> Artifact:
@@ -44,7 +44,7 @@ def export_gguf(model: Artifact, out_file: Path, quantize: str = "f16", *, threa
             write_gguf(model.path, plain, "f32", out_file.stem)
             _quantize(plain, part, kind, threads)
             how = f"gguf package to F32, llama.cpp quantizer to {kind.upper()}"
-        _prove_loads(part)
+        _prove_loads(part, model.path)
         os.replace(part, out_file)
     except ImportError as e:
         raise MissingExtraError(e.name or "gguf", "gguf") from e
@@ -57,15 +57,18 @@ def export_gguf(model: Artifact, out_file: Path, quantize: str = "f16", *, threa
 def _quantize(source: Path, target: Path, kind: str, threads: int) -> None:
     lib = llama_cpp()
     params = lib.llama_model_quantize_default_params()
-    params.ftype = getattr(lib, f"LLAMA_FTYPE_MOSTLY_{_QUANTIZED[kind]}")
+    params.ftype = native_type(kind)
     params.nthread = threads
-    status = lib.llama_model_quantize(os.fsencode(source), os.fsencode(target), params)
+    with captured_log() as log:
+        status = lib.llama_model_quantize(os.fsencode(source), os.fsencode(target), params)
     if status != 0:
-        raise ExportError(f"llama.cpp could not quantise {source} to {kind} (status {status})")
+        said = " ".join("".join(log).split("\n")[-2:]).strip()
+        raise ExportError(f"llama.cpp could not quantise to {kind} (status {status}): {said:.300}")
 
 
-def _prove_loads(path: Path) -> None:
-    """Load the file and evaluate one token; ExportError unless the logits are finite."""
+def _prove_loads(path: Path, folder: Path) -> None:
+    """Load the file, cut some texts and evaluate one token; ExportError unless the token ids are those of the folder's
+    tokenizer and the logits are finite."""
     import numpy as np
 
     try:
@@ -73,9 +76,29 @@ def _prove_loads(path: Path) -> None:
     except ArtifactError as e:
         raise ExportError(f"what was written does not load: {e}") from e
     with model:
+        _prove_tokens(model, folder)
         context = NativeContext(model, rows=1, tokens_per_row=32, batch_tokens=32, threads=1)
         try:
             if not np.isfinite(context.decode([0], [0], [0], [True])).all():
                 raise ExportError(f"{path.name}: logits are not finite; the weights exceed the type's range")
         finally:
             context.close()
+
+
+def _prove_tokens(model: NativeModel, folder: Path) -> None:
+    tokenizer = effective_tokenizer(folder)
+    specials = "".join(str(t) for t in tokenizer.all_special_tokens)
+    for probe in (*_PROBES, f"{specials}x{specials}"):
+        text = unicodedata.normalize(
+            "NFC", probe
+        )  # which some tokenizers do themselves, and llama.cpp never does
+        expected = tokenizer(text, add_special_tokens=False)["input_ids"]
+        found = model.tokenize(text)
+        if found != expected:
+            at = next(
+                i for i, (a, b) in enumerate(zip([*found, -1], [*expected, -2], strict=False)) if a != b
+            )
+            raise ExportError(
+                f"{folder}: llama.cpp cuts {text!r:.60} into other tokens than transformers does, from token {at} on "
+                f"({found[at : at + 4]}, expected {expected[at : at + 4]}); this tokenizer cannot be exported"
+            )

@@ -6,7 +6,8 @@ import atexit
 import ctypes
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -40,6 +41,25 @@ def _close_at_exit() -> None:
             atexit.register(file.close)
 
 
+@contextmanager
+def captured_log() -> Iterator[list[str]]:
+    """What llama.cpp logs within the block, piece by piece, in place of its usual silence."""
+    lib = llama_cpp()
+    pieces: list[str] = []
+
+    @lib.llama_log_callback  # type: ignore[untyped-decorator]
+    def keep(_level: int, text: bytes, _data: Any) -> None:
+        pieces.append(text.decode("utf-8", errors="replace"))
+
+    from llama_cpp import _logger
+
+    lib.llama_log_set(keep, ctypes.c_void_p(0))
+    try:
+        yield pieces
+    finally:
+        lib.llama_log_set(_logger.llama_log_callback, ctypes.c_void_p(0))
+
+
 class NativeModel:
     """An open GGUF model. Close it, or use it in a `with` block: what is left open breaks the interpreter's exit."""
 
@@ -50,11 +70,11 @@ class NativeModel:
         params.n_gpu_layers = gpu_layers
         # Builds with ggml's AMX kernels die of SIGILL on some CPUs when these buffers are used with quantised weights.
         params.use_extra_bufts = b"AMX_INT8 = 1" not in self._lib.llama_print_system_info()
-        self.pointer = self._lib.llama_model_load_from_file(os.fsencode(path), params)
+        with captured_log() as log:
+            self.pointer = self._lib.llama_model_load_from_file(os.fsencode(path), params)
         if not self.pointer:
-            raise ArtifactError(
-                f"llama.cpp cannot load {path}: damaged, or of an architecture it does not know"
-            )
+            said = next((line for line in "".join(log).splitlines() if "error" in line), "no reason given")
+            raise ArtifactError(f"llama.cpp cannot load {path}: {said.strip():.300}")
         self.vocab = self._lib.llama_model_get_vocab(self.pointer)
         self.n_vocab = int(self._lib.llama_vocab_n_tokens(self.vocab))
         self.trained_context = int(self._lib.llama_model_n_ctx_train(self.pointer))
@@ -108,6 +128,21 @@ class NativeModel:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class NativeAdapter:
+    """An open GGUF LoRA file of one open model; close it before the model, and after the contexts that use it."""
+
+    def __init__(self, model: NativeModel, path: Path) -> None:
+        self._lib = llama_cpp()
+        self.pointer = self._lib.llama_adapter_lora_init(model.pointer, os.fsencode(path))
+        if not self.pointer:
+            raise ArtifactError(f"llama.cpp cannot lay {path} over this model: another base, or no LoRA file")
+
+    def close(self) -> None:
+        if self.pointer:
+            self._lib.llama_adapter_lora_free(self.pointer)
+            self.pointer = None
 
 
 class NativeContext:
@@ -172,6 +207,13 @@ class NativeContext:
     def copy(self, source: int, target: int) -> None:
         """Give sequence `target` what sequence `source` has read."""
         self._lib.llama_memory_seq_cp(self.memory, source, target, -1, -1)
+
+    def use(self, adapter: NativeAdapter, scale: float = 1.0) -> None:
+        """Lay a LoRA adapter over the model in this context, its delta times `scale`."""
+        pointers = (self._lib.llama_adapter_lora_p_ctypes * 1)(adapter.pointer)
+        status = self._lib.llama_set_adapters_lora(self.pointer, pointers, 1, (ctypes.c_float * 1)(scale))
+        if status != 0:
+            raise RuntimeError(f"llama_set_adapters_lora failed with status {status}")
 
     def forget(self, sequence: int) -> None:
         self._lib.llama_memory_seq_rm(self.memory, sequence, -1, -1)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers.errors import ExportError
+from trainers.gguf.pretokenizer import effective_tokenizer, pre_tokenizer_of, spec_of
 
 
 class TokenType(IntEnum):
@@ -24,7 +25,8 @@ class TokenType(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
     """`tokens[i]` and `types[i]` are of id i, up to the model's vocabulary size: a model's embedding is often padded
-    beyond its tokenizer, and those rows must be named or every later id would be lost."""
+    beyond its tokenizer, and those rows must be named or every later id would be lost. `pre` is llama.cpp's name for
+    how text is cut before the merges apply; `add_bos` whether the tokenizer puts its first token before a text."""
 
     tokens: tuple[str, ...]
     types: tuple[TokenType, ...]
@@ -33,16 +35,17 @@ class Vocabulary:
     pad_id: int
     bos_id: int | None
     chat_template: str | None
+    pre: str
+    add_bos: bool
 
 
 def read_vocabulary(folder: Path, vocab_size: int) -> Vocabulary:
     """Read the tokenizer of a Hugging Face folder. ExportError where it is not byte-level BPE or does not fit."""
     spec = _read(folder / "tokenizer.json")
-    model = spec.get("model", {})
-    if model.get("type") != "BPE" or model.get("byte_fallback"):
-        raise ExportError(
-            f"{folder}: the tokenizer is {model.get('type')!r}; only byte-level BPE can be exported to GGUF here"
-        )
+    _check_kind(folder, spec)
+    tokenizer = effective_tokenizer(folder)
+    model = spec["model"]
+    pre = pre_tokenizer_of(folder, spec_of(tokenizer))
     by_id = {i: token for token, i in model["vocab"].items()}
     added = {entry["id"]: entry for entry in spec.get("added_tokens", [])}
     highest = max([*by_id, *added])
@@ -62,7 +65,23 @@ def read_vocabulary(folder: Path, vocab_size: int) -> Vocabulary:
             types.append(TokenType.UNUSED)
     merges = tuple(m if isinstance(m, str) else " ".join(m) for m in model["merges"])
     ids = {token: i for i, token in enumerate(tokens)}
-    return Vocabulary(tuple(tokens), tuple(types), merges, *_special_ids(folder, ids), _chat_template(folder))
+    eos, pad, bos = _special_ids(folder, ids)
+    add_bos = bos is not None and tokenizer("x")["input_ids"][:1] == [bos]
+    template = _chat_template(folder)
+    return Vocabulary(tuple(tokens), tuple(types), merges, eos, pad, bos, template, pre, add_bos)
+
+
+def _check_kind(folder: Path, spec: dict[str, Any]) -> None:
+    model = spec.get("model", {})
+    if model.get("type") == "BPE" and model.get("byte_fallback"):
+        raise ExportError(
+            f"{folder}: the tokenizer is SentencePiece's (BPE with byte fallback, as Llama 2's and CodeLlama's); "
+            "only byte-level BPE can be exported to GGUF here"
+        )
+    if model.get("type") != "BPE":
+        raise ExportError(
+            f"{folder}: the tokenizer is {model.get('type')!r}; only byte-level BPE can be exported to GGUF here"
+        )
 
 
 def strip_generation_markers(template: str) -> str:

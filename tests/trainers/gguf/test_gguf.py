@@ -170,9 +170,9 @@ def edit_config(model: Artifact, folder: Path, **changes: object) -> Artifact:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"architectures": ["LlamaForCausalLM"]}, "architecture LlamaForCausalLM cannot be exported"),
-        ({"use_sliding_window": True}, "use_sliding_window"),
-        ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "rope scaling"),
+        ({"architectures": ["FalconForCausalLM"]}, "architecture FalconForCausalLM cannot be exported"),
+        ({"use_sliding_window": True}, "a sliding attention window is set"),
+        ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "rope 'yarn' has no 'factor'"),
         ({"hidden_act": "gelu"}, "activation 'gelu'"),
         ({"vocab_size": 100}, "outside the model's vocabulary of 100"),
     ],

@@ -1,0 +1,110 @@
+"""`assay export`"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli.app import Json, Quiet, app, print_json
+
+if TYPE_CHECKING:
+    from trainers.artifact import Artifact
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="pocket, a folder (base, merged or adapter) or a hub id.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to make.")] = None,
+    format: Annotated[str, typer.Option("--format", help="gguf.")] = "gguf",
+    quantize: Annotated[
+        str,
+        typer.Option("--quantize", help="f32, f16, bf16, q8_0, q6_k, q5_k_m, q4_k_m, …; --plan lists all."),
+    ] = "f16",
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say how large the file of each type would be.")
+    ] = False,
+    over: Annotated[
+        Path | None, typer.Option("--over", help="Of an adapter: a GGUF file of its base, to prove it on.")
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", help="0: one per core.")] = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a model as one GGUF file for llama.cpp; an adapter becomes a GGUF LoRA file. Loaded once to prove it."""
+    from harness.artifacts import describe_json, in_house_errors
+    from harness.errors import BadInputError
+    from harness.models import resolve_model
+    from harness.progress import Progress
+
+    if format != "gguf":
+        raise BadInputError(f"--format {format!r} is unknown; known: gguf (`assay merge` writes safetensors)")
+    source = resolve_model(model)
+    if plan:
+        _plan(source, as_json=as_json)
+        return
+    if out is None:
+        raise BadInputError("give the file to make with -o FILE.gguf, or --plan to see sizes only")
+    with Progress(enabled=not quiet).task(f"export {out.name}"), in_house_errors():
+        made = _export(source, out, quantize, over, threads)
+    size = made.path.stat().st_size
+    if as_json:
+        print_json(describe_json(made) | {"size_bytes": size})
+        return
+    print(f"{out}: {size:,} bytes, {made.recipe}\n  sha256 {made.sha256}")
+
+
+def _export(source: Artifact, out: Path, quantize: str, over: Path | None, threads: int) -> Artifact:
+    import os
+
+    from harness.errors import BadInputError
+    from trainers.artifact import ArtifactKind
+    from trainers.gguf import export_adapter, export_gguf
+
+    if source.kind is ArtifactKind.ADAPTER:
+        if quantize not in ("f16", "f32"):
+            raise BadInputError(
+                f"--quantize {quantize!r}: an adapter's factors are written in F32; to quantise, merge it first"
+            )
+        return export_adapter(source, out, over=over)
+    if over is not None:
+        raise BadInputError("--over is for adapters; this model needs no base")
+    return export_gguf(source, out, quantize, threads=threads or len(os.sched_getaffinity(0)))
+
+
+def _plan(source: Artifact, *, as_json: bool) -> None:
+    from harness.artifacts import in_house_errors
+    from harness.errors import BadInputError
+    from trainers.artifact import ArtifactKind
+    from trainers.gguf.sizes import predict_sizes
+
+    if source.kind not in (ArtifactKind.BASE, ArtifactKind.MERGED):
+        raise BadInputError(f"--plan is of base and merged models; {source.path} is of kind {source.kind}")
+    with in_house_errors():
+        found = predict_sizes(source)
+    if as_json:
+        rows: list[dict[str, Any]] = [
+            {
+                "quantize": p.quantize,
+                "bytes": p.bytes,
+                "bits_per_weight": p.bits_per_weight,
+                "refusal": p.refusal or None,
+            }
+            for p in found
+        ]
+        print_json({"model": str(source.path), "sizes": rows})
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{source.path.name} as GGUF", title_justify="left", box=None)
+    for name, justify in (("type", "left"), ("bytes", "right"), ("bits a weight", "right"), ("", "left")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for p in found:
+        size = "" if p.bytes is None else f"{p.bytes:,}"
+        table.add_row(
+            p.quantize, size, "" if p.bits_per_weight is None else f"{p.bits_per_weight:.2f}", p.refusal
+        )
+    Console(width=None if sys.stdout.isatty() else 120).print(table)

@@ -1,0 +1,135 @@
+"""A LoRA adapter as a GGUF adapter file, which llama.cpp lays over the base's GGUF file while it runs."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from trainers.artifact import Artifact, ArtifactKind, describe, model_folder
+from trainers.errors import ArtifactError, ExportError, MissingExtraError
+from trainers.gguf.architectures import Architecture, read_architecture
+from trainers.gguf.native import NativeAdapter, NativeModel
+
+_PREFIX = "base_model.model."
+
+
+def export_adapter(adapter: Artifact, out_file: Path, *, over: Path | None = None) -> Artifact:
+    """Write a PEFT LoRA folder as a llama.cpp LoRA file (`general.type` adapter), its factors in F32.
+
+    The file is laid over the base once before it gets its name: `over`, a GGUF file of the base of any type, or
+    where None one made for the purpose. Raises ExportError for what the format has no place for (DoRA, biases,
+    embeddings, other kinds) and MissingExtraError.
+    """
+    if adapter.kind is not ArtifactKind.ADAPTER:
+        raise ExportError(f"{adapter.path} is of kind {adapter.kind}, not an adapter")
+    out_file.parent.mkdir(parents=True, exist_ok=True)
+    part = out_file.with_name(f"{out_file.name}.part")
+    try:
+        _write(adapter, part, out_file.stem)
+        _prove_fits(adapter, part, over)
+        os.replace(part, out_file)
+    except ImportError as e:
+        raise MissingExtraError(e.name or "gguf", "gguf") from e
+    finally:
+        part.unlink(missing_ok=True)
+    return describe(ArtifactKind.GGUF, out_file, adapter, "LoRA factors F32, GGUF adapter file")
+
+
+def _write(adapter: Artifact, out: Path, name: str) -> None:
+    import gguf
+
+    architecture = read_architecture(model_folder(adapter))
+    config = _config(adapter.path)
+    writer = gguf.GGUFWriter(str(out), architecture.name)
+    try:
+        writer.add_type("adapter")
+        writer.add_name(name)
+        writer.add_string("adapter.type", "lora")
+        # llama.cpp multiplies B·A by alpha/rank. Where scales differ from layer to layer, or grow with √r, B holds what
+        # is left over.
+        writer.add_float32("adapter.lora.alpha", float(config.lora_alpha))
+        for gguf_name, a, b in _factors(adapter.path, architecture, config):
+            writer.add_tensor(f"{gguf_name}.lora_a", a)
+            writer.add_tensor(f"{gguf_name}.lora_b", b)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+    finally:
+        writer.close()
+
+
+def _config(folder: Path) -> Any:
+    from peft import PeftConfig
+
+    config = PeftConfig.from_pretrained(str(folder))
+    kind = str(getattr(config.peft_type, "value", config.peft_type))
+    if kind != "LORA":
+        raise ExportError(
+            f"{folder} is a {kind} adapter; GGUF adapter files hold LoRA only: merge it and export that"
+        )
+    beside = {
+        "DoRA magnitudes": config.use_dora,
+        "trained biases": config.bias != "none",
+        "whole modules": config.modules_to_save,
+    }
+    found = [what for what, present in beside.items() if present]
+    if found:
+        raise ExportError(
+            f"{folder} holds {' and '.join(found)}, for which a GGUF adapter file has no place: merge it first"
+        )
+    return config
+
+
+def _factors(folder: Path, architecture: Architecture, config: Any) -> Iterator[tuple[str, Any, Any]]:
+    """(GGUF name of the weight, A [r, in], B [out, r]), B turned and scaled as llama.cpp will read it."""
+    import numpy as np
+    from safetensors.numpy import load_file
+
+    weights = load_file(folder / "adapter_model.safetensors")
+    strays = [n for n in weights if not n.endswith((".lora_A.weight", ".lora_B.weight"))]
+    if strays:
+        raise ExportError(
+            f"{folder}: {strays[0]} has no place in a GGUF adapter file: merge it and export that"
+        )
+    for name in sorted(n for n in weights if n.endswith(".lora_A.weight")):
+        stem = name.removesuffix(".lora_A.weight")
+        module = stem.removeprefix(_PREFIX)
+        gguf_name = architecture.tensor_name(f"{module}.weight")
+        if gguf_name is None:
+            raise ExportError(
+                f"{folder}: {module} is tied to the embedding, and GGUF has no tensor of its own for it"
+            )
+        a = np.asarray(weights[name], dtype=np.float32)
+        b = architecture.turn(
+            f"{module}.weight", np.asarray(weights[f"{stem}.lora_B.weight"], dtype=np.float32)
+        )
+        left = scale_of(config, module, len(a)) / (config.lora_alpha / len(a))
+        yield gguf_name, a, np.ascontiguousarray(b * np.float32(left))
+
+
+def scale_of(config: Any, module: str, r: int) -> float:
+    """The factor of B·A in a layer: alpha/r, or alpha/√r where rank-stabilised, alpha by the layer's own pattern."""
+    from peft.utils.other import get_pattern_key
+
+    alphas = config.alpha_pattern or {}
+    alpha = float(alphas.get(get_pattern_key(alphas.keys(), module), config.lora_alpha))
+    return alpha / r**0.5 if config.use_rslora else alpha / r
+
+
+def _prove_fits(adapter: Artifact, part: Path, over: Path | None) -> None:
+    """Lay the file over the base's GGUF file; ExportError where llama.cpp refuses it."""
+    from trainers.gguf.write import write_gguf
+
+    with tempfile.TemporaryDirectory(dir=part.parent) as folder:
+        base = over
+        if base is None:
+            base = Path(folder) / "base.gguf"
+            write_gguf(model_folder(adapter), base, "f16", "base")
+        try:
+            with NativeModel(base) as model:
+                NativeAdapter(model, part).close()
+        except ArtifactError as e:
+            raise ExportError(f"what was written does not lie over {base.name}: {e}") from e

@@ -1,0 +1,121 @@
+"""How large a GGUF file of each type would be, from the shapes alone: before hours are spent on writing one."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainers.artifact import Artifact
+from trainers.errors import ExportError
+from trainers.gguf.architectures import read_architecture, rope_divisors
+from trainers.gguf.native import captured_log, llama_cpp
+from trainers.gguf.quantizations import QUANTIZATIONS, native_type
+from trainers.gguf.write import PLAIN_TYPES, ROPE_DIVISORS, begin, shapes
+
+_ALIGNMENT = 32
+# One line of llama.cpp's quantizer a tensor: "[ 3/51] blk.0.attn_k.weight - [ 256, 128, 1, 1], type = f32, … (q4_K)"
+_LINE = re.compile(
+    r"\]\s+(?P<name>\S+)\s+- \[(?P<shape>[\d, ]+)\].*?size =[^(\n]*(?:\((?P<kind>\w+)\))?\s*$", re.M
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedSize:
+    """`bytes` of the file, `bits_per_weight` over all its tensors; `refusal` says why a type cannot be made."""
+
+    quantize: str
+    bytes: int | None
+    bits_per_weight: float | None
+    refusal: str = ""
+
+
+def predict_sizes(model: Artifact, types: tuple[str, ...] = QUANTIZATIONS) -> list[PredictedSize]:
+    """The size of `model`, exported as each of `types`, to within its metadata's few bytes of change.
+
+    Quantised types are predicted by llama.cpp's own rules for which tensor gets how many bits: its quantizer does a
+    dry run over a file of the right header and no data, which takes no room on the disk.
+    """
+    with _skeleton(model) as (path, header_bytes, tensors):
+        return [_predict(path, header_bytes, tensors, kind) for kind in types]
+
+
+def _predict(path: Path, header_bytes: int, tensors: dict[str, tuple[int, ...]], kind: str) -> PredictedSize:
+    try:
+        named = _plain(tensors, kind) if kind in PLAIN_TYPES else _dry_run(path, tensors, kind)
+        sizes = [_bytes_of(name, tensors[name], ggml) for name, ggml in named.items()]
+    except ExportError as e:
+        return PredictedSize(kind, None, None, str(e))
+    weights = sum(_count(shape) for shape in tensors.values())
+    padded = sum(-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes)
+    return PredictedSize(kind, header_bytes + padded, 8 * sum(sizes) / weights)
+
+
+def _plain(tensors: dict[str, tuple[int, ...]], kind: str) -> dict[str, str]:
+    wide = PLAIN_TYPES[kind][1]
+    return {name: "F32" if len(shape) == 1 else wide for name, shape in tensors.items()}
+
+
+def _dry_run(path: Path, tensors: dict[str, tuple[int, ...]], kind: str) -> dict[str, str]:
+    lib = llama_cpp()
+    params = lib.llama_model_quantize_default_params()
+    params.ftype, params.nthread, params.dry_run = native_type(kind), 1, True
+    with captured_log() as log:
+        status = lib.llama_model_quantize(os.fsencode(path), os.fsencode(path.with_suffix(".none")), params)
+    text = "".join(log)
+    if status != 0:
+        raise ExportError(f"llama.cpp refuses {kind}: {text.strip().splitlines()[-1:] or status}")
+    found = {m["name"]: (m["kind"] or "f32").upper() for m in _LINE.finditer(text)}
+    if set(found) != set(tensors):
+        raise ExportError(
+            f"llama.cpp's quantizer spoke of {len(found)} tensors, the model has {len(tensors)}"
+        )
+    return found
+
+
+def _bytes_of(name: str, shape: tuple[int, ...], ggml: str) -> int:
+    import gguf
+
+    block, size = gguf.GGML_QUANT_SIZES[{k.name.upper(): k for k in gguf.GGMLQuantizationType}[ggml]]
+    if shape[-1] % block:
+        raise ExportError(f"{name} {list(shape)} cannot be {ggml}: {shape[-1]} is not divisible by {block}")
+    return _count(shape) // int(block) * int(size)
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    n = 1
+    for d in shape:
+        n *= d
+    return n
+
+
+@contextmanager
+def _skeleton(model: Artifact) -> Iterator[tuple[Path, int, dict[str, tuple[int, ...]]]]:
+    """An F32 file of `model` with a hole where the weights would be: path, bytes before the hole, shapes by name."""
+    import numpy as np
+
+    architecture = read_architecture(model.path)
+    tensors = {n: s for hf, s in shapes(model.path) if (n := architecture.tensor_name(hf)) is not None}
+    divisors = rope_divisors(architecture)
+    if divisors is not None:
+        tensors[ROPE_DIVISORS] = (len(divisors),)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "skeleton.gguf"
+        writer: Any = begin(model.path, path, architecture, "f32", model.path.name)
+        try:
+            for name, shape in tensors.items():
+                writer.add_tensor_info(name, shape, np.dtype(np.float32), 4 * _count(shape))
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_ti_data_to_file()
+        finally:
+            writer.close()
+        header = -(-path.stat().st_size // _ALIGNMENT) * _ALIGNMENT
+        padded = sum(-(-4 * _count(s) // _ALIGNMENT) * _ALIGNMENT for s in tensors.values())
+        os.truncate(path, header + padded)
+        yield path, header, tensors
