@@ -1,0 +1,176 @@
+"""`[config]` of the methods that learn from preferences: dpo, ipo, kto, orpo, and reward models. Torch-free.
+
+Where a field becomes TRL's stands in the `*_arguments` functions; a test holds every field against what TRL received.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from trainers.config.adapter import NoAdapter
+from trainers.config.common import CommonConfig, common_arguments
+
+Beta = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(gt=0)]
+Reference = Literal["adapter_off", "copy"]
+
+
+class _WithReference(CommonConfig):
+    """`reference` is where the frozen model comes from that the policy is held to: the policy itself with its adapter
+    switched off, which costs no memory, or a second copy. Without an adapter only a copy can be."""
+
+    reference: Reference = "adapter_off"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_copy_without_adapter(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and "reference" not in raw:
+            table = raw.get("adapter")
+            kind = table.get("type") if isinstance(table, dict) else getattr(table, "type", None)
+            if kind == "none":
+                return raw | {"reference": "copy"}
+        return raw
+
+    @model_validator(mode="after")
+    def _reference_exists(self) -> _WithReference:
+        if self.reference == "adapter_off" and isinstance(self.adapter, NoAdapter):
+            raise ValueError(
+                'reference: with adapter.type = "none" there is no adapter to switch off; use reference = "copy"'
+            )
+        return self
+
+
+class DpoConfig(_WithReference):
+    """Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290): −log σ(β·h), h the difference of the
+    two answers' log-ratios to the reference, log-probabilities summed over the answer's tokens.
+
+    `label_smoothing` ε is the chance that a pair is the wrong way round: `conservative` (Mitchell 2023) learns from
+    −(1−ε)·log σ(βh) − ε·log σ(−βh), `robust` (Chowdhury et al. 2024, arXiv 2403.00409) from its unbiased form.
+    """
+
+    method: Literal["dpo"]
+    beta: Beta = 0.1
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    smoothing: Literal["conservative", "robust"] = "conservative"
+
+
+class IpoConfig(_WithReference):
+    """Identity preference optimisation (Azar et al. 2023, arXiv 2310.12036): (h − 1/(2β))², β being the paper's τ.
+
+    h is taken of log-probabilities *averaged* over each answer's tokens, as TRL does (its authors confirmed it).
+    """
+
+    method: Literal["ipo"]
+    beta: Beta = 0.1
+
+
+class KtoConfig(_WithReference):
+    """Kahneman–Tversky optimisation (Ethayarajh et al. 2024, arXiv 2402.01306), from single answers that are good or
+    bad. Log-probabilities are summed. The KL term z0 is estimated from mismatched answers of the same batch, so
+    `batch_size` is at least 2."""
+
+    method: Literal["kto"]
+    beta: Beta = 0.1
+    desirable_weight: Weight = 1.0
+    undesirable_weight: Weight = 1.0
+
+    @model_validator(mode="after")
+    def _batch_of_two(self) -> KtoConfig:
+        if self.batch_size < 2:
+            raise ValueError("batch_size: KTO's KL term is estimated across a batch; it must be at least 2")
+        return self
+
+
+class OrpoConfig(CommonConfig):
+    """Odds-ratio preference optimisation (Hong et al. 2024, arXiv 2403.07691): NLL of the preferred answer plus β
+    (the paper's λ) times −log σ(log odds ratio), log-probabilities averaged. It has no reference model."""
+
+    method: Literal["orpo"]
+    beta: Beta = 0.1
+
+
+class RewardModelConfig(CommonConfig):
+    """A Bradley–Terry reward model: −log σ(r(chosen) − r(rejected)).
+
+    `center` holds rewards near zero by adding center·(r_chosen + r_rejected)² (Eisenstein et al. 2023, arXiv
+    2312.09244).
+    """
+
+    method: Literal["reward"]
+    center: Annotated[float, Field(ge=0)] = 0.0
+
+    @model_validator(mode="after")
+    def _has_an_adapter(self) -> RewardModelConfig:
+        if isinstance(self.adapter, NoAdapter):
+            raise ValueError(
+                'adapter: a reward model is trained as an adapter with a head; "none" is not supported'
+            )
+        if self.quantization is not None:
+            raise ValueError("quantization: a reward model on a quantised base is not supported")
+        return self
+
+
+PreferenceConfig = DpoConfig | IpoConfig | KtoConfig | OrpoConfig
+
+
+def dpo_arguments(
+    config: DpoConfig | IpoConfig, output_dir: str, *, use_cpu: bool, dtype: str, evaluate: bool = False
+) -> dict[str, Any]:
+    """Keyword arguments of trl.DPOConfig."""
+    losses, weights = dpo_losses(config)
+    return common_arguments(config, output_dir, use_cpu=use_cpu, dtype=dtype, evaluate=evaluate) | {
+        "beta": config.beta,
+        "loss_type": losses,
+        "loss_weights": weights,
+        "label_smoothing": config.label_smoothing if isinstance(config, DpoConfig) else 0.0,
+        "max_length": config.max_length,
+        "disable_dropout": False,  # the adapter's dropout is the user's choice
+        "prediction_loss_only": True,
+    }
+
+
+def dpo_losses(config: DpoConfig | IpoConfig) -> tuple[list[str], list[float]]:
+    """TRL's losses and their weights.
+
+    TRL's sigmoid loss takes no label smoothing. The conservative one is a sum of two that it has: with
+    A = −log σ(βh) and B = −log σ(−βh), robust = ((1−ε)A − εB)/(1−2ε), so (1−ε)A + εB = 2(1−ε)·A − (1−2ε)·robust.
+    """
+    if isinstance(config, IpoConfig):
+        return ["ipo"], [1.0]
+    epsilon = config.label_smoothing
+    if epsilon == 0:
+        return ["sigmoid"], [1.0]
+    if config.smoothing == "robust":
+        return ["robust"], [1.0]
+    return ["sigmoid", "robust"], [2 * (1 - epsilon), -(1 - 2 * epsilon)]
+
+
+def kto_arguments(
+    config: KtoConfig, output_dir: str, *, use_cpu: bool, dtype: str, evaluate: bool = False
+) -> dict[str, Any]:
+    """Keyword arguments of trl.KTOConfig. Its KL term wants batches in the order they were made in, so the examples
+    are shuffled beforehand (`trainers.preference.kto`)."""
+    return common_arguments(config, output_dir, use_cpu=use_cpu, dtype=dtype, evaluate=evaluate) | {
+        "beta": config.beta,
+        "desirable_weight": config.desirable_weight,
+        "undesirable_weight": config.undesirable_weight,
+        "loss_type": "kto",
+        "train_sampling_strategy": "sequential",
+        "max_length": config.max_length,
+        "disable_dropout": False,
+        "prediction_loss_only": True,
+    }
+
+
+def reward_arguments(
+    config: RewardModelConfig, output_dir: str, *, use_cpu: bool, dtype: str, evaluate: bool = False
+) -> dict[str, Any]:
+    """Keyword arguments of trl.RewardConfig."""
+    return common_arguments(config, output_dir, use_cpu=use_cpu, dtype=dtype, evaluate=evaluate) | {
+        "max_length": config.max_length,
+        "center_rewards_coefficient": config.center or None,
+        "disable_dropout": False,
+        "prediction_loss_only": True,
+    }

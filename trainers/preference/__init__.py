@@ -1,0 +1,1 @@
+"""Preferences: pairs from executed samples, reward models, and the losses that learn from pairs."""

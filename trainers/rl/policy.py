@@ -1,0 +1,224 @@
+"""The policy: a causal language model and a value head on one backbone, and the reference that it is held to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from trainers.errors import TrainingError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+VALUE_HEAD = (
+    "value_head/value_head.safetensors"  # in a folder of its own: what a model answers does not depend on it
+)
+
+
+class Episode(NamedTuple):
+    """One answer as the policy reads it: token ids of the prompt and of its own actions."""
+
+    prompt_ids: Sequence[int]
+    action_ids: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Episodes side by side, padded on the right.
+
+    `ids` and `attention` are [rows, prompt + actions]; `actions` and `mask` are [rows, actions], from each row's first
+    action on; `at` [rows, actions] is the position in `ids` whose output chooses the action.
+    """
+
+    ids: Tensor
+    attention: Tensor
+    actions: Tensor
+    mask: Tensor
+    at: Tensor
+
+    def rows(self, index: Tensor) -> Batch:
+        """Some of the rows, without the padding that none of them needs."""
+        width = int(self.attention[index].sum(1).max())
+        steps = int(self.mask[index].sum(1).max())
+        return Batch(
+            self.ids[index, :width],
+            self.attention[index, :width],
+            self.actions[index, :steps],
+            self.mask[index, :steps],
+            self.at[index, :steps],
+        )
+
+    @property
+    def steps(self) -> int:
+        return int(self.mask.shape[1])
+
+
+class Seen(NamedTuple):
+    """What a forward pass says of each action: log π(action), V(state before it), entropy of π there; fp32."""
+
+    logp: Tensor
+    value: Tensor
+    entropy: Tensor
+
+
+def make_batch(episodes: Sequence[Episode], pad_id: int, device: Any = "cpu") -> Batch:
+    """Raises TrainingError for an episode without an action."""
+    import torch
+
+    if any(not e.action_ids or not e.prompt_ids for e in episodes):
+        raise TrainingError("an episode has no prompt or no action; at least one token each is needed")
+    width = max(len(e.prompt_ids) + len(e.action_ids) for e in episodes)
+    steps = max(len(e.action_ids) for e in episodes)
+    ids = torch.full((len(episodes), width), pad_id, dtype=torch.long)
+    attention = torch.zeros((len(episodes), width), dtype=torch.long)
+    actions = torch.zeros((len(episodes), steps), dtype=torch.long)
+    mask = torch.zeros((len(episodes), steps))
+    at = torch.zeros((len(episodes), steps), dtype=torch.long)
+    for i, (prompt, taken) in enumerate(episodes):
+        n, m = len(prompt), len(taken)
+        ids[i, : n + m] = torch.tensor([*prompt, *taken])
+        attention[i, : n + m] = 1
+        actions[i, :m] = torch.tensor(list(taken))
+        mask[i, :m] = 1
+        at[i, :m] = torch.arange(n - 1, n + m - 1)
+    return Batch(*(t.to(device) for t in (ids, attention, actions, mask, at)))
+
+
+class Policy:
+    """`model` is a PeftModel, or a whole model with a frozen `copy` of its beginnings as the reference.
+
+    Log-probabilities are of softmax(logits / `temperature`), the distribution that answers are drawn from.
+    `value_reaches_backbone` says whether the value loss may change the backbone or trains its head alone.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        copy: Any = None,
+        temperature: float = 1.0,
+        value_reaches_backbone: bool = True,
+        bf16: bool = False,
+    ) -> None:
+        import torch
+
+        self.model = model
+        self.copy = copy
+        self.temperature = temperature
+        self.value_reaches_backbone = value_reaches_backbone
+        self._bf16 = bf16
+        causal = self.causal
+        width = int(causal.config.get_text_config().hidden_size)
+        self.value_head = torch.nn.Linear(width, 1, device=causal.device, dtype=torch.float32)
+        torch.nn.init.zeros_(self.value_head.weight)
+        torch.nn.init.zeros_(self.value_head.bias)
+
+    @property
+    def causal(self) -> Any:
+        """The causal language model itself, adapter layers and all."""
+        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+
+    @property
+    def device(self) -> Any:
+        return self.causal.device
+
+    def see(self, batch: Batch, *, model: Any = None) -> Seen:
+        """One forward pass. Outputs are computed at the actions only: a prompt needs no logits."""
+        import torch
+
+        causal = self.causal if model is None else model
+        kind = causal.device.type
+        with torch.autocast(kind, torch.bfloat16) if self._bf16 else nullcontext():
+            hidden = causal.base_model(
+                input_ids=batch.ids, attention_mask=batch.attention, use_cache=False
+            ).last_hidden_state
+            rows = torch.arange(len(batch.ids), device=hidden.device)[:, None]
+            states = hidden[rows, batch.at]
+            logits = causal.get_output_embeddings()(states).float() / self.temperature
+        log_p = logits.log_softmax(-1)
+        logp = log_p.gather(-1, batch.actions[..., None])[..., 0]
+        entropy = -(log_p.exp() * log_p).sum(-1)
+        states = states if self.value_reaches_backbone else states.detach()
+        value = self.value_head(states.float())[..., 0]
+        return Seen(logp * batch.mask, value * batch.mask, entropy * batch.mask)
+
+    def see_all(self, batch: Batch, rows_at_once: int) -> tuple[Seen, Tensor]:
+        """Without gradient, in pieces: what the policy says of the whole batch, and the reference's log π."""
+        import torch
+
+        kept = [torch.zeros_like(batch.mask) for _ in range(4)]
+        with torch.no_grad():
+            for index in torch.arange(len(batch.ids), device=batch.ids.device).split(rows_at_once):
+                piece = batch.rows(index)
+                seen = self.see(piece)
+                with self.reference() as reference:
+                    ref_logp = self.see(piece, model=reference).logp
+                for target, found in zip(kept, (*seen, ref_logp), strict=True):
+                    target[index, : piece.steps] = found
+        return Seen(*kept[:3]), kept[3]
+
+    @contextmanager
+    def reference(self) -> Iterator[Any]:
+        """The frozen model: the copy, or the policy with its adapter off for the time of the block."""
+        if self.copy is not None:
+            yield self.copy
+            return
+        with self.model.disable_adapter():
+            yield self.causal
+
+    def reference_bytes(self) -> int:
+        """What the reference costs beyond the policy: 0 with the adapter off."""
+        if self.copy is None:
+            return 0
+        return sum(p.numel() * p.element_size() for p in self.copy.parameters())
+
+    def trainable(self) -> list[torch.nn.Parameter]:
+        return [p for p in self.model.parameters() if p.requires_grad]
+
+    def state(self) -> dict[str, Tensor]:
+        """What training changes, by name; the value head apart (`save_value_head`)."""
+        return {n: p.detach() for n, p in self.model.named_parameters() if p.requires_grad}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Raises TrainingError where the names are not this policy's."""
+        import torch
+
+        own = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        if own.keys() != state.keys():
+            odd = sorted(own.keys() ^ state.keys())[:3]
+            raise TrainingError(
+                f"the checkpoint is of another policy: {', '.join(odd)} are in one and not the other"
+            )
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(state[name])
+
+
+def save_value_head(policy: Policy, folder: Path) -> None:
+    from safetensors.torch import save_file
+
+    target = folder / VALUE_HEAD
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_file(
+        {n: p.detach().cpu().contiguous() for n, p in policy.value_head.state_dict().items()}, str(target)
+    )
+
+
+def load_value_head(policy: Policy, folder: Path) -> None:
+    """Raises TrainingError where the folder has none, or one of another width."""
+    from safetensors.torch import load_file
+
+    source = folder / VALUE_HEAD
+    if not source.is_file():
+        raise TrainingError(f"{folder} holds no value head ({VALUE_HEAD}); only ppo leaves one")
+    state = load_file(str(source))
+    if state["weight"].shape != policy.value_head.weight.shape:
+        raise TrainingError(
+            f"{source}: a head for states of width {state['weight'].shape[1]}, the model's are "
+            f"{policy.value_head.weight.shape[1]} wide"
+        )
+    policy.value_head.load_state_dict(state)

@@ -1,0 +1,145 @@
+"""Drawing a batch of answers and executing them meanwhile: an answer is in the sandbox as soon as it is written."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sandbox import Program, Sandbox
+from suites import Problem
+from suites.extract import Form, extract
+from suites.prompts import chat_messages
+from trainers.config.rl import RolloutTable
+from trainers.errors import TrainingError
+from trainers.rl.environment import limits_of
+from trainers.rl.execution import Executing
+from trainers.rl.halves import Halves
+from trainers.rl.sampler import Ask, Drawn, Sampler
+
+
+@dataclass(frozen=True, slots=True)
+class Exercise:
+    """A problem as it is practised: its prompt as the model reads it, the checks that pay, and those held out."""
+
+    problem: Problem
+    prompt: str
+    paid: tuple[str, ...]
+    held: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One answer of the batch, with the program it stands for."""
+
+    exercise: Exercise
+    index: int
+    seed: int
+    drawn: Drawn
+    program: str
+
+
+class Rollout:
+    """A batch of answers, drawn; their verdicts are asked of `executing` when they are needed."""
+
+    def __init__(self, attempts: list[Attempt], executing: Executing, generate_s: float) -> None:
+        self.attempts = attempts
+        self.executing = executing
+        self.generate_s = generate_s
+
+
+def exercise_of(problem: Problem, prompt: str, halves: Halves | None, weak: int | None) -> Exercise:
+    """With `halves` the first pays; `weak` keeps only so many of the checks that pay."""
+    paid, held = (problem.checks, ()) if halves is None else halves
+    return Exercise(problem, prompt, paid if weak is None else paid[:weak], held)
+
+
+def render(problem: Problem, style: str, tokenizer: object) -> str:
+    """A problem as the model reads it. Raises TrainingError where a chat is asked of a model without a template."""
+    if style == "completion":
+        return problem.prompt
+    if getattr(tokenizer, "chat_template", None) is None:
+        raise TrainingError('this model has no chat template; use rollout.style = "completion"')
+    text = tokenizer.apply_chat_template(  # type: ignore[attr-defined]
+        chat_messages(problem), tokenize=False, add_generation_prompt=True
+    )
+    return str(text)
+
+
+def choose(exercises: Sequence[Exercise], step: int, count: int, seed: int) -> list[Exercise]:
+    """The exercises of one step (from 0): a shuffled pass over all, then another, whatever the step's number."""
+    chosen = []
+    for place in range(step * count, (step + 1) * count):
+        lap, at = divmod(place, len(exercises))
+        order = list(range(len(exercises)))
+        random.Random(f"{seed}/{lap}").shuffle(order)
+        chosen.append(exercises[order[at]])
+    return chosen
+
+
+def seed_of(seed: int, step: int, problem_id: str, index: int) -> int:
+    """Below 2^53, so that JSON readers keep it exact."""
+    digest = hashlib.sha256(f"{seed}/{step}/{problem_id}/{index}".encode()).digest()
+    return int.from_bytes(digest[:8]) >> 11
+
+
+def roll_out(
+    sampler: Sampler,
+    box: Sandbox,
+    exercises: Sequence[Exercise],
+    table: RolloutTable,
+    seed: int,
+    step: int,
+    stop: tuple[str, ...] = (),
+) -> Rollout:
+    """Draw `table.samples` answers to each exercise, executing each as soon as it is written. Attempts come back in the
+    order of exercise and index. `stop` strings end a bare completion."""
+    asks: list[Ask] = []
+    owners: list[tuple[Exercise, int, int]] = []
+    for place, exercise in enumerate(exercises):
+        for index in range(table.samples):
+            # A problem that comes twice in one step must not get the same answers twice.
+            one = seed_of(seed, step, f"{exercise.problem.id}/{place}", index)
+            asks.append(Ask(len(asks), exercise.prompt, one))
+            owners.append((exercise, index, one))
+    form: Form = "reply" if table.style == "chat" else "completion"
+    executing = Executing(box)
+    attempts: dict[int, Attempt] = {}
+    began = time.perf_counter()
+    try:
+        drawn = sampler.draw(
+            asks,
+            temperature=table.temperature,
+            max_new_tokens=table.max_new_tokens,
+            stop=stop if table.style == "completion" else (),
+        )
+        for answer in drawn:
+            exercise, index, one = owners[answer.key]
+            program = extract(exercise.problem, answer.text, form).program
+            attempts[answer.key] = Attempt(exercise, index, one, answer, program)
+            for half, checks in (("paid", exercise.paid), ("held", exercise.held)):
+                if checks:
+                    executing.submit(_program(f"{half}/{answer.key}", exercise, program, checks, table))
+    except BaseException:
+        executing.abandon()
+        raise
+    if len(attempts) != len(asks):
+        raise TrainingError(f"the sampler answered {len(attempts)} of {len(asks)} asks")
+    return Rollout([attempts[key] for key in range(len(asks))], executing, time.perf_counter() - began)
+
+
+def _program(
+    identity: str, exercise: Exercise, program: str, checks: Sequence[str], table: RolloutTable
+) -> Program:
+    problem = exercise.problem
+    return Program(
+        id=identity,
+        candidate=program,
+        checks=tuple(checks),
+        entry_point=problem.entry_point,
+        limits=limits_of(table),
+        prelude=problem.prompt,
+        mode=problem.mode,
+    )
