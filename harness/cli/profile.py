@@ -1,0 +1,157 @@
+"""`assay profile`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli.app import Json, Quiet, app, print_json
+
+if TYPE_CHECKING:
+    from harness.memory import Architecture
+    from harness.profile import Job
+
+GIB = 1 << 30
+
+
+@app.command(name="profile")
+def profile_(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="pocket, a folder, a .gguf file or a hub id; none with --random-weights."),
+    ] = None,
+    tier: Annotated[
+        str | None,
+        typer.Option("--tier", help="pocket, tiny, small, medium or large: the model of that tier."),
+    ] = None,
+    random_weights: Annotated[
+        bool,
+        typer.Option(
+            "--random-weights", help="The tier's architecture with random weights: nothing is fetched."
+        ),
+    ] = False,
+    phases: Annotated[
+        str, typer.Option("--phases", help="Comma list of load, prefill, decode, generate.")
+    ] = "load,prefill,decode,generate",
+    batch: Annotated[int, typer.Option("--batch", help="Sequences at once.")] = 1,
+    prompt_tokens: Annotated[int, typer.Option("--prompt-tokens", help="Tokens of each prompt.")] = 512,
+    new_tokens: Annotated[int, typer.Option("--new-tokens", help="Tokens written to each.")] = 128,
+    samples: Annotated[int, typer.Option("--samples", help="Of generate: samples a prompt.")] = 1,
+    repeats: Annotated[int, typer.Option("--repeats", help="Repeats of each phase that count.")] = 6,
+    warmup: Annotated[int, typer.Option("--warmup", help="Repeats before them, dropped and counted.")] = 1,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    dtype: Annotated[str, typer.Option("--dtype", help="auto (as stored), fp32, bf16 or fp16.")] = "auto",
+    threads: Annotated[int, typer.Option("--threads", help="CPU threads; 0 is the library's choice.")] = 0,
+    memory_limit: Annotated[
+        float | None, typer.Option("--memory-limit", help="GiB that the CUDA allocator may take.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder of the raw record and its summary.")
+    ] = Path("results/profiles"),
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a model's memory and speed in a process of its own, beside what was predicted."""
+    from harness.errors import UnmeasuredError
+    from harness.profile import profile, summarise
+    from harness.progress import Progress
+
+    job, architecture = _job(
+        model,
+        tier,
+        random_weights,
+        phases=tuple(p.strip() for p in phases.split(",") if p.strip()),
+        batch_size=batch,
+        prompt_tokens=prompt_tokens,
+        new_tokens=new_tokens,
+        samples=samples,
+        repeats=repeats,
+        warmup=warmup,
+        device=device,
+        dtype=dtype,
+        threads=threads,
+        memory_limit_bytes=None if memory_limit is None else round(memory_limit * GIB),
+    )
+    raw = _fresh(out, job.name)
+    with Progress(enabled=not quiet).task(f"profile {job.name}") as task:
+
+        def on_event(event: dict[str, Any]) -> None:
+            if event["event"] in ("begin", "time"):
+                task.update(event.get("repeat", 0), event["phase"])
+
+        record = profile(job, raw, on_event)
+    summary = summarise(record) | {"predicted": _predicted(job, architecture)}
+    from harness.profile.table import render, write_summary
+
+    write_summary(raw.with_suffix(".json"), summary)
+    if as_json:
+        print_json(summary)
+    else:
+        from rich.console import Console
+
+        Console(width=None).print(render(summary))
+        print(f"raw record: {raw}")
+    if summary["status"] == "failed":
+        raise UnmeasuredError(f"the measured process failed: {summary['detail']}; its record is {raw}")
+    if summary["unmeasured"]:
+        raise typer.Exit(UnmeasuredError.exit_code)
+
+
+def _job(
+    model: str | None, tier: str | None, random_weights: bool, **workload: Any
+) -> tuple[Job, Architecture | None]:
+    from harness.cli.eval import slug, table
+    from harness.errors import BadInputError
+    from harness.memory import DEFAULT_TIER, find_tier, published_config, read_architecture
+    from harness.models import resolve_model
+    from harness.profile.job import Job, Source
+    from trainers.artifact import ArtifactKind, model_folder
+
+    if model is not None and (tier is not None or random_weights):
+        raise BadInputError(
+            "give a MODEL, or --tier (with --random-weights where its weights are not at hand)"
+        )
+    if random_weights:
+        found = find_tier(tier or DEFAULT_TIER)
+        job = table(Job, name=f"{found.name}-random", random_config=published_config(found.name), **workload)
+        return job, found.architecture
+    name = model or find_tier(tier or DEFAULT_TIER).model
+    artifact = resolve_model(name)
+    job = table(Job, name=slug(model or tier or DEFAULT_TIER), source=Source.of(artifact), **workload)
+    if artifact.kind is ArtifactKind.GGUF:
+        return job, None
+    try:
+        return job, read_architecture(model_folder(artifact), name=name)
+    except BadInputError:  # an architecture whose memory cannot be predicted can be measured all the same
+        return job, None
+
+
+def _predicted(job: Job, architecture: Architecture | None) -> dict[str, Any] | None:
+    """Predicted bytes of this workload; None for what the prediction does not know (GGUF, other architectures)."""
+    if architecture is None:
+        return None
+    from harness.memory import make_setup, predict
+
+    changes: dict[str, Any] = {
+        "batch": job.batch_size,
+        "length": job.prompt_tokens,
+        "new_tokens": job.new_tokens,
+    }
+    if job.dtype != "auto":
+        changes |= {"weights": job.dtype, "compute": job.dtype}
+    found = predict(architecture, make_setup("inference", architecture, "inference", **changes)).to_json()
+    return {key: found[key] for key in ("components", "phases", "peak_bytes", "unmeasured")}
+
+
+def _fresh(folder: Path, name: str) -> Path:
+    """A file name that is not taken."""
+    from datetime import UTC, datetime
+
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    path, n = folder / f"{name}-{stamp}.jsonl", 1
+    while path.exists():
+        n += 1
+        path = folder / f"{name}-{stamp}-{n}.jsonl"
+    return path

@@ -1,0 +1,212 @@
+"""The inference workload, the same for every backend: it drives the engine that evaluation itself runs on.
+
+Definitions (the references' words): *prefill* reads `batch_size` prompts and chooses the first token of each, so its
+time is the time to first token (TTFT) of requests sent together; *decode* then writes the other tokens, one step each,
+and its step times are the inter-token latencies (ITL). *generate* is the generator as an evaluation drives it: samples
+drawn in continuous batches. For GGUF at batch 1 prefill and decode are llama-bench's pp and tg, with the choice of the
+token added.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+from harness.generation.batching import Engine, GenerationStats, run_batches
+from harness.generation.load import load_generator
+from harness.generation.model import Request, Sampling
+from harness.generation.noise import Draws
+from harness.profile.job import Job
+from harness.profile.worker import Recorder
+from trainers.artifact import ArtifactKind, model_folder
+
+
+class Loaded(Protocol):
+    """A loaded model: its engine, the path it takes, the size of its vocabulary."""
+
+    @property
+    def engine(self) -> Engine: ...
+
+    @property
+    def backend(self) -> str: ...
+
+    @property
+    def vocabulary(self) -> int: ...
+
+
+def measure_inference(job: Job, recorder: Recorder) -> None:
+    """Load, then each phase asked for, `warmup + repeats` times."""
+    gguf = job.source is not None and job.source.kind is ArtifactKind.GGUF
+    with recorder.phase("import"):
+        if gguf:
+            from trainers.gguf.native import llama_cpp
+
+            llama_cpp()
+        else:
+            _import_torch(job, recorder)
+            _rehearse(job)
+    with recorder.phase("load"):
+        began = time.perf_counter()
+        model = _load(job)
+        recorder.wait()
+        recorder.time(0, True, seconds=time.perf_counter() - began)
+    recorder.fact(backend=model.backend, vocabulary=model.vocabulary)
+    rows = [_tokens(job, row, model.vocabulary) for row in range(job.batch_size)]
+    if "prefill" in job.phases:
+        with recorder.phase("prefill"):
+            _repeat(job, recorder, lambda: {"seconds": _prefill(job, model.engine, rows)})
+    if "decode" in job.phases:
+        with recorder.phase("decode"):
+            _repeat(job, recorder, lambda: _decode(job, model.engine, rows))
+    if "generate" in job.phases:
+        with recorder.phase("generate"):
+            _repeat(job, recorder, lambda: _generate(job, model, rows))
+
+
+def _repeat(job: Job, recorder: Recorder, once: Callable[[], dict[str, Any]]) -> None:
+    for repeat in range(job.warmup + job.repeats):
+        seconds = once()
+        recorder.time(repeat, repeat >= job.warmup, **seconds)
+
+
+def _tokens(job: Job, row: int, vocabulary: int) -> list[int]:
+    draw = random.Random(f"{job.seed}/{row}")
+    return [draw.randrange(vocabulary) for _ in range(job.prompt_tokens)]
+
+
+def _prefill(job: Job, engine: Engine, rows: Sequence[Sequence[int]]) -> float:
+    """Seconds from the prompts to the first token of each on the host. Making room is not counted."""
+    engine.begin(len(rows), job.prompt_tokens + job.new_tokens, Sampling(max_new_tokens=job.new_tokens))
+    began = time.perf_counter()
+    engine.admit(rows, [1] * len(rows), _greedy(len(rows), 0))
+    return time.perf_counter() - began
+
+
+def _decode(job: Job, engine: Engine, rows: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """TTFT, then seconds of each step until `new_tokens` are written of each row."""
+    engine.begin(len(rows), job.prompt_tokens + job.new_tokens, Sampling(max_new_tokens=job.new_tokens))
+    began = time.perf_counter()
+    tokens = engine.admit(rows, [1] * len(rows), _greedy(len(rows), 0))
+    first = time.perf_counter()
+    steps, before = [], first
+    for position in range(1, job.new_tokens):
+        tokens = engine.step(tokens, _greedy(len(rows), position))
+        now = time.perf_counter()
+        steps.append(now - before)
+        before = now
+    return {"ttft_s": first - began, "steps_s": steps, "seconds": before - began}
+
+
+def _greedy(rows: int, position: int) -> Draws:
+    return Draws(seeds=[0] * rows, steps=[position] * rows)
+
+
+class _Endless:
+    """An engine on which nothing ends a sample but its length, and whose prompts are rows of tokens by number."""
+
+    def __init__(self, model: Loaded, rows: Sequence[Sequence[int]]) -> None:
+        engine, self._rows = model.engine, rows
+        self.end_ids: frozenset[int] = frozenset()
+        self.pieces = [b""] * model.vocabulary
+        self.context = engine.context
+        self.begin, self.admit, self.step, self.remove = (
+            engine.begin,
+            engine.admit,
+            engine.step,
+            engine.remove,
+        )
+
+    def encode(self, text: str) -> list[int]:
+        return list(self._rows[int(text)])
+
+
+def _generate(job: Job, model: Loaded, rows: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """Seconds to draw `samples` of each prompt at temperature 1, all of them in flight together."""
+    requests = [
+        Request(str(row), index, str(row), seed=index)
+        for row in range(len(rows))
+        for index in range(job.samples)
+    ]
+    stats = GenerationStats()
+    sampling = Sampling(temperature=1.0, max_new_tokens=job.new_tokens)
+    began = time.perf_counter()
+    samples = list(run_batches(_Endless(model, rows), requests, sampling, len(requests), stats))
+    seconds = time.perf_counter() - began
+    written = sum(len(sample.token_ids) for sample in samples)
+    assert written == len(requests) * job.new_tokens
+    return {"seconds": seconds, "new_tokens": written, "prompt_tokens": stats.prompt_tokens}
+
+
+def _import_torch(job: Job, recorder: Recorder) -> None:
+    """torch and what loading needs, so that their memory is not taken for the model's."""
+    from trainers.threads import let_idle_threads_sleep
+
+    let_idle_threads_sleep()
+    import torch
+    import transformers  # noqa: F401
+
+    from harness.generation import hf  # noqa: F401
+
+    if job.threads:
+        torch.set_num_threads(job.threads)
+    if not torch.cuda.is_available() or job.device == "cpu":
+        return
+    torch.cuda.init()
+    recorder.wait = torch.cuda.synchronize
+    recorder.reset_device_peak = torch.cuda.reset_peak_memory_stats
+    recorder.device_memory = lambda: {
+        "allocated_bytes": torch.cuda.memory_allocated(),
+        "allocated_peak_bytes": torch.cuda.max_memory_allocated(),
+        "reserved_bytes": torch.cuda.memory_reserved(),
+        "reserved_peak_bytes": torch.cuda.max_memory_reserved(),
+    }
+    if job.memory_limit_bytes is not None:
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, job.memory_limit_bytes / total))
+
+
+def _rehearse(job: Job) -> None:
+    """Load and run a model of a few kilobytes by the same way: libraries import and reserve much at their first use
+    (240 MB here), which would be taken for the model's memory and time."""
+    from harness.generation.hf import TransformersGenerator
+    from trainers.tiny import make_tiny_model
+
+    if job.source is not None and job.source.kind is ArtifactKind.ADAPTER:
+        import peft  # noqa: F401
+    with TemporaryDirectory() as folder:
+        tiny = make_tiny_model(Path(folder), ["def add(a, b):\n    return a + b\n"], hidden_size=16, layers=1)
+        dtype = job.dtype if job.dtype != "auto" else _stored_dtype(job)
+        model = TransformersGenerator(tiny, batch_size=1, threads=None, device=job.device, dtype=dtype)
+        _decode(job, model.engine, [_tokens(job, row, model.vocabulary) for row in range(job.batch_size)])
+        model.close()
+
+
+def _stored_dtype(job: Job) -> str:
+    """The dtype that the model's own configuration names, in our words."""
+    if job.random_config is not None:
+        config = job.random_config
+    else:
+        assert job.source is not None
+        config = json.loads((model_folder(job.source.artifact()) / "config.json").read_text(encoding="utf-8"))
+    named = str(config.get("dtype") or config.get("torch_dtype"))
+    return {"bfloat16": "bf16", "float16": "fp16"}.get(named, "fp32")
+
+
+def _load(job: Job) -> Loaded:
+    if job.source is not None:
+        return load_generator(
+            job.source.artifact(),
+            batch_size=job.batch_size,
+            threads=job.threads or None,
+            device=job.device,
+            dtype=job.dtype,
+        )
+    assert job.random_config is not None
+    from harness.profile.random_weights import load_random
+
+    return load_random(job.random_config, device=job.device, dtype=job.dtype, seed=job.seed)

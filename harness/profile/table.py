@@ -1,0 +1,130 @@
+"""A profile's summary for a person, and on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.report import words
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+MEMORY = {
+    "allocated_peak_bytes": "allocated",
+    "reserved_peak_bytes": "reserved",
+    "process_peak_bytes": "process (NVML)",
+    "device_peak_bytes": "device (NVML)",
+    "rss_peak_bytes": "host RSS",
+    "rss_peak_increase_bytes": "RSS increase",
+}
+
+
+def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def render(summary: Mapping[str, Any]) -> RenderableType:
+    """Speed, memory, and the predicted beside the measured."""
+    from rich.console import Group
+    from rich.markup import escape
+
+    w = summary["workload"]
+    weights = "random weights" if summary["random_weights"] else f"sha256 {summary['sha256'][:12]}"
+    machine = summary["machine"]
+    head = (
+        f"[bold]{escape(summary['name'])}[/] ({weights}): batch {w['batch_size']}, {w['prompt_tokens']} + "
+        f"{w['new_tokens']} tokens; {escape(summary.get('backend', 'never loaded'))}; {escape(machine['cpu'])}, "
+        f"{machine['cores']} cores{', ' + escape(machine['gpu']) if machine['gpu'] else ''}; "
+        f"load {summary['load_average'][0]:.1f}"
+    )
+    parts: list[RenderableType] = [head, _speed(summary), _memory(summary)]
+    parts += list(_remarks(summary))
+    return Group(*parts)
+
+
+def _speed(summary: Mapping[str, Any]) -> RenderableType:
+    from rich.table import Table
+
+    table = Table(title="Speed", title_justify="left")
+    for column in ("phase", "median", "95 % interval", "CV", "tokens/s", "n (dropped)"):
+        table.add_column(column, justify="left" if column == "phase" else "right")
+    for phase, found in summary["speed"].items():
+        rate = found.get("tok_per_s")
+        _row(table, phase, found["seconds"], rate, f"{found['seconds']['n']} ({found['warmup_dropped']})")
+        for name, label in (("ttft_s", "TTFT"), ("tpot_s", "TPOT"), ("itl_s", "ITL")):
+            if name in found:
+                _row(table, f"  {label}", found[name], None, str(found[name]["n"]))
+    for phase, reason in summary["unmeasured"].items():
+        table.add_row(phase, words.UNMEASURED, reason, "", "", "")
+    return table
+
+
+def _row(table: Any, label: str, s: Mapping[str, Any], rate: Mapping[str, Any] | None, n: str) -> None:
+    few = s["low"] is None
+    table.add_row(
+        label,
+        duration(s["median"]),
+        "n < 6" if few else f"{duration(s['low'])}-{duration(s['high'])}",
+        "" if s["cv"] is None else f"{100 * s['cv']:.1f} %",
+        "" if rate is None else words.rate(rate["median"]),
+        n,
+    )
+
+
+def _memory(summary: Mapping[str, Any]) -> RenderableType:
+    from rich.table import Table
+
+    counters = [key for key in MEMORY if any(key in figures for figures in summary["memory"].values())]
+    table = Table(title="Most memory held in each phase", title_justify="left")
+    table.add_column("phase")
+    for key in counters:
+        table.add_column(MEMORY[key], justify="right")
+    for phase, figures in summary["memory"].items():
+        table.add_row(phase, *(words.size(figures[k]) if k in figures else "" for k in counters))
+    return table
+
+
+def _remarks(summary: Mapping[str, Any]) -> Iterator[str]:
+    predicted = summary["predicted"]
+    measured, counter = peak(summary)
+    if predicted is not None and measured is not None:
+        off = predicted["peak_bytes"] / measured - 1 if measured else float("nan")
+        yield (
+            f"Peak predicted {words.size(predicted['peak_bytes'])}, measured {words.size(measured)} ({counter}): "
+            f"prediction {100 * off:+.0f} %"
+        )
+    elif predicted is None:
+        yield "Peak predicted: unmeasured, for the prediction does not know this format or architecture"
+    if summary["energy_j"]:
+        yield "Energy: " + ", ".join(
+            f"{phase} {joules:.0f} J" for phase, joules in summary["energy_j"].items()
+        )
+    if summary["foreign_pids"]:
+        pids = ", ".join(map(str, summary["foreign_pids"]))
+        yield f"Other processes used this device meanwhile (pids {pids}): device memory and speed are theirs too"
+    if summary["status"] != "done":
+        yield f"Status: {summary['status']}: {summary['detail']}"
+
+
+def peak(summary: Mapping[str, Any]) -> tuple[int | None, str]:
+    """The most memory of any phase by the counter that a prediction is about: the CUDA allocator's allocated bytes,
+    else the increase of the host's RSS over the imports."""
+    for key in ("allocated_peak_bytes", "rss_peak_increase_bytes"):
+        found = [f[key] for f in summary["memory"].values() if key in f]
+        if found:
+            return max(found), MEMORY[key]
+    return None, ""
+
+
+def duration(value: float) -> str:
+    """Three significant figures from microseconds up."""
+    for scale, unit in ((1, "s"), (1e3, "ms"), (1e6, "µs")):
+        if value * scale >= 1 or unit == "µs":
+            break
+    return f"{value * scale:.3g} {unit}" if value * scale < 1000 else f"{value * scale:,.0f} {unit}"

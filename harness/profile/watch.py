@@ -1,0 +1,141 @@
+"""The watcher: starts the measured process, samples its memory from outside, writes down all that happens.
+
+It imports no torch, so it neither shares the measured process's interpreter lock nor adds to its memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from harness.errors import BadInputError
+from harness.machine import describe_machine
+from harness.profile.job import Job
+from harness.profile.memory import Device, host_memory, open_device
+from harness.profile.record import FORMAT, Record, read_record
+from harness.profile.worker import OUT_OF_MEMORY
+
+PERIOD_S = 0.02  # between two samples of memory
+
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+def profile(job: Job, raw: Path, on_event: OnEvent = lambda event: None) -> Record:
+    """Run the job in a process of its own, its raw record in the new file `raw`, and return what was recorded.
+
+    The measured process's end is recorded as `stop` with a status: done, out of memory, killed, or failed with its
+    reason. Raises BadInputError where `raw` exists.
+    """
+    raw.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        out = raw.open("x", encoding="utf-8")
+    except FileExistsError:
+        raise BadInputError(f"{raw} exists; a profile is never written over") from None
+    with out:
+        write = _writer(out, on_event)
+        write(
+            {
+                "event": "start",
+                "format": FORMAT,
+                "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "job": job.model_dump(mode="json"),
+                "machine": describe_machine(),
+                "load_average": os.getloadavg(),
+                "period_s": PERIOD_S,
+            }
+        )
+        _watch(job, write)
+    return read_record(raw)
+
+
+def _writer(out: TextIO, on_event: OnEvent) -> OnEvent:
+    def write(event: dict[str, Any]) -> None:
+        out.write(json.dumps(event, allow_nan=False) + "\n")
+        if event["event"] != "memory":
+            out.flush()
+        on_event(event)
+
+    return write
+
+
+def _watch(job: Job, write: OnEvent) -> None:
+    inlet, outlet = os.pipe()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "harness.profile.worker", str(outlet)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        pass_fds=[outlet],
+    )
+    os.close(outlet)
+    try:
+        assert child.stdin is not None
+        child.stdin.write(job.model_dump_json().encode())
+        child.stdin.close()
+        status = _follow(child, inlet, open_device(child.pid), write)
+    finally:
+        os.close(inlet)
+        if child.poll() is None:
+            child.kill()
+        child.wait()
+        if child.stderr is not None:
+            child.stderr.close()
+    write(status)
+
+
+def _follow(
+    child: subprocess.Popen[bytes], inlet: int, device: Device | None, write: OnEvent
+) -> dict[str, Any]:
+    """Events and samples until the process ends; how it ended."""
+    assert child.stderr is not None
+    said, buffer = bytearray(), b""
+    stop: dict[str, Any] | None = None
+    with selectors.DefaultSelector() as ready:
+        ready.register(inlet, selectors.EVENT_READ)
+        ready.register(child.stderr, selectors.EVENT_READ)
+        due = time.monotonic()
+        while ready.get_map():
+            for key, _ in ready.select(max(0.0, due - time.monotonic())):
+                chunk = os.read(key.fd, 1 << 16)
+                if not chunk:
+                    ready.unregister(key.fileobj)
+                elif key.fd == inlet:
+                    *lines, buffer = (buffer + chunk).split(b"\n")
+                    for line in lines:
+                        event = json.loads(line)
+                        if event["event"] == "stop":
+                            stop = event
+                        else:
+                            write(event)
+                else:
+                    said = (said + chunk)[-4000:]
+            if time.monotonic() >= due:
+                due = time.monotonic() + PERIOD_S
+                sample = host_memory(child.pid) | (device.sample() if device else {})
+                if sample:
+                    write({"event": "memory", "t": time.monotonic(), **sample})
+    code = child.wait()
+    if stop is not None:
+        return stop
+    if code == -signal.SIGKILL:
+        return {
+            "event": "stop",
+            "status": OUT_OF_MEMORY,
+            "detail": "killed, most likely by the kernel for memory",
+        }
+    last = said.decode(errors="replace").strip().splitlines()
+    ended = f"signal {-code}" if code < 0 else f"status {code}"
+    return {
+        "event": "stop",
+        "status": "failed",
+        "detail": f"{ended}: {last[-1] if last else 'it said nothing'}",
+    }
