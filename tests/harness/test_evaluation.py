@@ -213,3 +213,160 @@ def test_an_empty_file_is_an_error_not_a_zero(tmp_path: Path, suite: Path) -> No
     assert done.returncode == 3
     assert "holds no sample" in done.stderr
     assert not (tmp_path / "s.jsonl_results.jsonl").exists()
+
+
+def test_the_second_evaluation_looks_its_verdicts_up(tmp_path: Path, suite: Path) -> None:
+    # Bodies that no other test has: the cache is one for the whole session.
+    bodies = [
+        "return x + 1  # cached",
+        "return x  # cached",
+        "return x + 1  # cached",
+        "while 'cached': pass",
+    ]
+    rows = [{"task_id": f"t/{i % 3}", "completion": f"    {body}\n"} for i, body in enumerate(bodies)]
+    samples = write(tmp_path / "s.jsonl", rows)
+    first, found = evaluate(suite, samples, "--cpu-s", 1)
+    before = results(samples)
+    _, again = evaluate(suite, samples, "--cpu-s", 1)
+    _, without = evaluate(suite, samples, "--cpu-s", 1, "--no-cache")
+    assert first.returncode == 0
+    assert (found["cached"], again["cached"], without["cached"]) == (0, 4, 0)
+    kept = ("task_id", "index", "outcome", "detail", "mode")
+    assert [[row[k] for k in kept[:3]] for row in results(samples)] == [
+        [row[k] for k in kept[:3]] for row in before
+    ]
+    assert found["outcomes"] == again["outcomes"] == without["outcomes"]
+
+
+def test_duplicates_within_a_file_are_executed_once(tmp_path: Path, suite: Path) -> None:
+    rows: list[dict[str, object]] = [{"task_id": "t/0", "completion": "    return x + 1  # twin\n"}] * 5
+    samples = write(tmp_path / "s.jsonl", rows)
+    _, found = evaluate(suite, samples)
+    assert (found["n_samples"], found["cached"]) == (5, 4)
+    assert sorted(row["cached"] for row in results(samples)) == [False, True, True, True, True]
+
+
+def test_scores_stand_by_problem_and_by_family_with_their_outcomes(tmp_path: Path) -> None:
+    suite = write(
+        tmp_path / "suite.jsonl",
+        [row | {"family": "even" if i % 2 == 0 else "odd"} for i, row in enumerate(SUITE_ROWS)],
+    )
+    bodies = {
+        "t/0": ["return x + 1", "return x"],
+        "t/1": ["raise KeyError", "return x"],
+        "t/2": ["return x + 1"] * 2,
+    }
+    rows = [{"task_id": task, "completion": f"    {body}"} for task, both in bodies.items() for body in both]
+    samples = write(tmp_path / "s.jsonl", rows)
+    table = tmp_path / "problems.csv"
+    _, found = evaluate(suite, samples, "--k", "1,2", "--per-problem-file", table)
+    assert found["per_problem"] == [
+        {
+            "task_id": "t/0",
+            "n": 2,
+            "passed": 1,
+            "outcomes": {"pass": 1, "fail": 1},
+            "pass@k": {"1": 0.5, "2": 1.0},
+        },
+        {
+            "task_id": "t/1",
+            "n": 2,
+            "passed": 0,
+            "outcomes": {"fail": 1, "error": 1},
+            "pass@k": {"1": 0.0, "2": 0.0},
+        },
+        {"task_id": "t/2", "n": 2, "passed": 2, "outcomes": {"pass": 2}, "pass@k": {"1": 1.0, "2": 1.0}},
+    ]
+    assert {f: (k["1"]["value"], k["1"]["n"]) for f, k in found["families"].items()} == {
+        "even": (0.75, 2),
+        "odd": (0.0, 1),
+    }
+    lines = table.read_text().splitlines()
+    assert lines[0] == "task_id,n,passed,pass@1,pass@2,pass,fail,error,timeout,memory,output,infra"
+    assert lines[1] == "t/0,2,1,0.5,1.0,1,1,0,0,0,0,0"
+    done = assay(
+        "eval", "--suite", "jsonl", "--suite-path", suite, "--samples", samples, "--per-problem", "-q"
+    )
+    for said in (
+        "by family",
+        "by problem",
+        "6 samples: 3 pass, 2 fail, 1 error",
+        "verdicts from the cache",
+        "read as jsonl",
+    ):
+        assert said in done.stdout
+
+
+def test_repeat_finds_the_verdicts_that_do_not_hold(tmp_path: Path, suite: Path) -> None:
+    flaky = "    import os\n    return x + (os.urandom(1)[0] < 128)\n"
+    rows: list[dict[str, object]] = [{"task_id": "t/0", "completion": "    return x + 1\n"}]
+    rows += [{"task_id": "t/1", "completion": flaky}] * 12
+    samples = write(tmp_path / "s.jsonl", rows)
+    done, found = evaluate(suite, samples, "--repeat", 4)
+    assert done.returncode == 1
+    differing = found["repeat"]["differing"]
+    assert found["repeat"]["n"] == 4
+    assert found["repeat"]["n_differing"] == len(differing) > 0
+    assert all(row["task_id"] == "t/1" and set(row["outcomes"]) == {"pass", "fail"} for row in differing)
+    listed = (tmp_path / "s.jsonl_flaky.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in listed] == differing
+    steady = write(tmp_path / "steady.jsonl", rows[:1])
+    done, found = evaluate(suite, steady, "--repeat", 3)
+    assert (done.returncode, found["repeat"]["n_differing"], found["n_samples"]) == (0, 0, 1)
+    assert (tmp_path / "steady.jsonl_flaky.jsonl").read_text() == ""
+
+
+def test_verdicts_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
+    problems = load_suite("humaneval").problems[:40]
+    bodies = ["    return None\n", "    raise ValueError(0)\n", "    print('x' * 10)\n    return 1 +\n"]
+    rows: list[dict[str, object]] = []
+    for number, p in enumerate(problems):
+        rows += [{"task_id": p.id, "completion": p.canonical_solution}]
+        rows += [{"task_id": p.id, "completion": bodies[number % 3]}]
+    rows += [{"task_id": p.id, "completion": "    while True: pass\n"} for p in problems[:2]]
+    samples = write(tmp_path / "s.jsonl", rows)
+    found = {}
+    for workers in (1, 3):
+        command = ("--suite", "humaneval", "--cpu-s", 1, "--no-cache", "--workers", workers, "--json", "-q")
+        done = assay("eval", "--samples", samples, *command)
+        assert done.returncode == 0, done.stderr
+        found[workers] = [
+            (r["task_id"], r["index"], r["outcome"], r["checks_passed"]) for r in results(samples)
+        ]
+    assert found[1] == found[3]
+    assert sum(outcome == "timeout" for _, _, outcome, _ in found[1]) == 2
+
+
+def test_results_go_where_they_are_wanted_and_a_place_that_cannot_be_written_is_named(
+    tmp_path: Path, suite: Path
+) -> None:
+    samples = write(
+        tmp_path / "s.jsonl", [{"task_id": "t/0", "completion": "    return x + 1\n"}, {"task_id": "t/7"}]
+    )
+    done, found = evaluate(suite, samples, "--output", tmp_path / "other_results.jsonl")
+    assert done.returncode == 3  # the malformed line
+    assert found["results"] == str(tmp_path / "other_results.jsonl")
+    (fault,) = (tmp_path / "other_malformed.jsonl").read_text().splitlines()
+    assert "line 2: needs exactly one of" in json.loads(fault)["fault"]
+    assert not (tmp_path / "s.jsonl_results.jsonl").exists()
+    done, _ = evaluate(suite, samples, "--output", tmp_path / "none" / "r.jsonl")
+    assert done.returncode == 3
+    assert "name another place with --output" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--samples", "SUITE", "--repeat", "1"), "--repeat 1: at least 2"),
+        (("--samples", "SUITE", "--format", "lm-evla"), "did you mean 'lm-eval'"),
+        (("pocket", "--repeat", "2", "--output", "x"), "--output, --repeat: these are for --samples"),
+    ],
+)
+def test_flags_that_cannot_be_followed_are_refused(
+    suite: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    done = assay("eval", *(str(suite) if a == "SUITE" else a for a in arguments))
+    assert done.returncode == 3
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
