@@ -185,14 +185,14 @@ def _draws(rows: Sequence[_Row]) -> Draws:
 def _take(row: _Row, token: int, end_ids: frozenset[int]) -> Sample | None:
     """Give a row its next token; the finished sample, if that ended it."""
     if token in end_ids:
-        return _sample(row, stopped=True)
+        return _sample(row, stopped=True, end_id=token)
     row.ids.append(token)
     if row.tail.push(token):
         return _sample(row, stopped=True)
     return _sample(row, stopped=False) if len(row.ids) >= row.limit else None
 
 
-def _sample(row: _Row, *, stopped: bool) -> Sample:
+def _sample(row: _Row, *, stopped: bool, end_id: int | None = None) -> Sample:
     request = row.request
     return Sample(
         problem_id=request.problem_id,
@@ -202,4 +202,5 @@ def _sample(row: _Row, *, stopped: bool) -> Sample:
         completion=row.tail.text(),
         token_ids=tuple(row.ids),
         finish_reason="stop" if stopped else "length",
+        end_id=end_id,
     )

@@ -32,7 +32,8 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One completion. `token_ids` are the generated ids, the end-of-turn token not among them."""
+    """One completion. `token_ids` are the generated ids, the end-of-turn token not among them; that is `end_id`, where
+    the model drew one."""
 
     problem_id: str
     index: int
@@ -41,6 +42,7 @@ class Sample:
     completion: str
     token_ids: tuple[int, ...]
     finish_reason: FinishReason
+    end_id: int | None = None
 
 
 class Generator(Protocol):
