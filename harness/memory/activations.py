@@ -111,7 +111,7 @@ class _Block:
         if a.head_norms:
             kept += tokens * (wide + narrow) * FP32 + tokens * (a.heads + a.kv_heads) * FP32
         out = self.inputs(("o_proj",), wide, self.c)
-        shared = setup.attention != "eager" and out and not self._copies_its_input()
+        shared = setup.attention != "eager" and out and not self.copies_its_input()
         return kept + (0 if shared else out)
 
     def mlp(self) -> int:
@@ -133,7 +133,7 @@ class _Block:
             kept += 2 * self.tokens * sum(t.outputs for t in self.targets) * self.c
         return kept
 
-    def _copies_its_input(self) -> bool:
+    def copies_its_input(self) -> bool:
         """Whether PEFT's layer works on a copy of an input that already has the type it computes in."""
         return not self.full and self.setup.autocast and not (self.setup.quantised and self.setup.gpu)
 
@@ -199,10 +199,11 @@ def block_input_bytes(architecture: Architecture, setup: Setup) -> int:
 
 
 def recomputed_bytes(architecture: Architecture, setup: Setup) -> int:
-    """One block's activations, made again under checkpointing. An fp32 input is the one that was kept."""
+    """One block's activations, made again under checkpointing. An fp32 input is the one that was kept, and so are the
+    inputs of int8 layers."""
     block = _Block(architecture, setup)
     again = block_input_bytes(architecture, setup) if block.e == FP32 else 0
-    return kept_by_block(architecture, setup).activations - again
+    return kept_by_block(architecture, setup).activations - again - int8_inputs_bytes(architecture, setup)
 
 
 def int8_inputs_bytes(architecture: Architecture, setup: Setup) -> int:
@@ -255,8 +256,11 @@ def backward_scratch_bytes(architecture: Architecture, setup: Setup) -> int:
     if block.full:
         residual += architecture.hidden * architecture.intermediate * float_width(setup.weights)
     wide = 3
-    if any(t.name == "down_proj" for t in block.targets) and is_float(setup.weights):
-        wide = 4 if setup.autocast else 2
+    if any(t.name == "down_proj" for t in block.targets):
+        if block.o == FP32 or setup.weights in ("nf4", "fp4"):
+            wide = 2
+        if block.o != FP32 and block.copies_its_input():
+            wide = 4
     mlp = kept.total + wide * block.tokens * architecture.intermediate * block.o
     attention = 0
     if setup.attention == "eager":
