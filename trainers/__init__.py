@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from suites.registry import Registry
 from trainers.artifact import Artifact, ArtifactKind, identify
@@ -48,17 +48,33 @@ __all__ = [
 class Trainer(Protocol):
     """One method. Makes an adapter or a tuned model of `base` in `out`, whole when its artifact.json is there.
 
+    `config` is the method's own table (`trainers.config.METHODS`), `records` the kind of data that it learns from
+    (`trainers.inputs`).
     Called again on a folder that a killed run left, it goes on from the newest checkpoint.
     """
 
     def __call__(
         self,
         base: Artifact,
-        config: TrainConfig,
-        records: Records,
+        config: Any,
+        records: Any,
         out: Path,
         on_step: Callable[[TrainingStep], None] | None = None,
     ) -> Artifact: ...
 
 
-TRAINERS: Registry[Trainer] = Registry("trainer", "assay.trainers", {"sft": "trainers.sft"})
+TRAINERS: Registry[Trainer] = Registry(
+    "trainer",
+    "assay.trainers",
+    {
+        "sft": "trainers.sft",
+        "dpo": "trainers.preference.dpo",
+        "ipo": "trainers.preference.dpo",
+        "kto": "trainers.preference.kto",
+        "orpo": "trainers.preference.orpo",
+        "reward": "trainers.preference.reward_model",
+        "ppo": "trainers.rl.train",
+        "rloo": "trainers.rl.groups",
+        "grpo": "trainers.rl.groups",
+    },
+)

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from trainers.artifact import Artifact
 from trainers.config import CommonConfig
-from trainers.data import Records
 from trainers.errors import TrainersError, TrainingError
 from trainers.facts import OWN_PROCESS
+from trainers.inputs import TrainingData
 from trainers.steplog import TrainingStep, rss_bytes
 from trainers.threads import let_idle_threads_sleep
 
@@ -33,7 +33,7 @@ OnStep = Callable[[TrainingStep], None]
 def train_alone(
     base: Artifact,
     config: CommonConfig,
-    records: Records,
+    records: TrainingData,
     out: Path,
     on_step: OnStep | None = None,
     *,
@@ -76,7 +76,7 @@ def _train(
     pipe: Connection,
     base: Artifact,
     config: CommonConfig,
-    records: Records,
+    records: TrainingData,
     out: Path,
     threads: int | None,
 ) -> None:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from trainers.artifact import Artifact
 from trainers.config import CommonConfig
-from trainers.data import Records
+from trainers.inputs import TrainingData
 from trainers.precision import resolve_dtype
 from trainers.prepare import count_parameters
 from trainers.steplog import TrainingStep
@@ -64,7 +64,7 @@ def measure(
     trainer: Any,
     log: Sequence[TrainingStep],
     config: CommonConfig,
-    records: Records,
+    records: TrainingData,
     base: Artifact,
     *,
     resumed: bool,

@@ -17,9 +17,9 @@ from typing import Any
 
 from trainers.artifact import Artifact, ArtifactKind, describe, identify, record_path
 from trainers.config import CommonConfig
-from trainers.data import Records
 from trainers.errors import MissingExtraError, TrainingError
 from trainers.facts import measure, save_facts
+from trainers.inputs import TrainingData
 from trainers.precision import resolve_dtype
 from trainers.prepare import compute_dtype
 from trainers.qat import remove_fake_quantisation
@@ -37,7 +37,7 @@ def train_into(
     out: Path,
     base: Artifact,
     config: CommonConfig,
-    records: Records,
+    records: TrainingData,
     build: Callable[[], Any],
     recipe: Callable[[Any], str],
 ) -> Artifact:
@@ -47,7 +47,7 @@ def train_into(
             f"training starts from a base, tuned or merged model; {base.path} is of kind {base.kind}"
         )
     out.mkdir(parents=True, exist_ok=True)
-    _claim(out, base, config, records)
+    claim(out, base, config, records)
     if record_path(out).is_file():  # done already, by a run that was killed behind it
         shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
         return identify(out, base=base)
@@ -63,7 +63,7 @@ def train_into(
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
             trained = time.perf_counter()
             said = recipe(trainer)
-            _save(trainer, config, out)
+            save_weights(trainer, config, out)
     except ImportError as e:
         raise MissingExtraError(e.name or "a training package", "train") from e
     facts = measure(
@@ -82,7 +82,7 @@ def train_into(
     return made
 
 
-def _save(trainer: Any, config: CommonConfig, out: Path) -> None:
+def save_weights(trainer: Any, config: CommonConfig, out: Path) -> None:
     if config.qat is not None:
         remove_fake_quantisation(trainer.model)
     trainer.model.save_pretrained(str(out))
@@ -92,7 +92,7 @@ def _save(trainer: Any, config: CommonConfig, out: Path) -> None:
         save_base_quantization(out, config.quantization, compute)
 
 
-def _claim(out: Path, base: Artifact, config: CommonConfig, records: Records) -> None:
+def claim(out: Path, base: Artifact, config: CommonConfig, records: TrainingData) -> None:
     """Mark `out` as belonging to these inputs; refuse a folder that other inputs have begun."""
     inputs = {
         "base": base.sha256,

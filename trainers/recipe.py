@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from trainers.config import CommonConfig, LokrTable, LoraTable, NoAdapter
-from trainers.data import Records
+from trainers.inputs import TrainingData
 from trainers.precision import resolve_dtype
 
 _NAMES = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA", "loha": "LoHa", "lokr": "LoKr"}
 
 
-def in_words(config: CommonConfig, records: Records, steps: int) -> str:
+def in_words(config: CommonConfig, records: TrainingData, steps: int) -> str:
     return (
         f"{config.method.upper()} with TRL: {weights_in_words(config)}, {steps} steps of "
         f"{config.batch_size}x{config.gradient_accumulation_steps} chats, lr {config.learning_rate:g} "

@@ -19,6 +19,8 @@ from trainers.config.adapter import (
     scaling,
 )
 from trainers.config.common import CommonConfig, common_arguments
+from trainers.config.preference import DpoConfig, IpoConfig, KtoConfig, OrpoConfig, RewardModelConfig
+from trainers.config.rl import GrpoConfig, PpoConfig, RlooConfig
 from trainers.config.sft import SftConfig, sft_arguments
 from trainers.config.weights import GroupsTable, LayerwiseTable, QatTable, QuantizationTable
 
@@ -26,15 +28,23 @@ __all__ = [
     "METHODS",
     "AdapterTable",
     "CommonConfig",
+    "DpoConfig",
     "GroupsTable",
+    "GrpoConfig",
+    "IpoConfig",
+    "KtoConfig",
     "LayerwiseTable",
     "LohaTable",
     "LokrTable",
     "LoraTable",
     "LowRankTable",
     "NoAdapter",
+    "OrpoConfig",
+    "PpoConfig",
     "QatTable",
     "QuantizationTable",
+    "RewardModelConfig",
+    "RlooConfig",
     "SftConfig",
     "Task",
     "TrainConfig",
@@ -45,8 +55,18 @@ __all__ = [
     "sft_arguments",
 ]
 
-TrainConfig = SftConfig
-METHODS: dict[str, type[TrainConfig]] = {"sft": SftConfig}
+TrainConfig = CommonConfig
+METHODS: dict[str, type[TrainConfig]] = {
+    "sft": SftConfig,
+    "dpo": DpoConfig,
+    "ipo": IpoConfig,
+    "kto": KtoConfig,
+    "orpo": OrpoConfig,
+    "reward": RewardModelConfig,
+    "ppo": PpoConfig,
+    "rloo": RlooConfig,
+    "grpo": GrpoConfig,
+}
 
 
 def config_class(raw: dict[str, Any]) -> type[TrainConfig]:

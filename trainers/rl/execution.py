@@ -5,17 +5,24 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
-from sandbox import Program, Sandbox, SandboxError, Verdict
+from sandbox import Program, SandboxError, Verdict
 from trainers.errors import TrainingError
+
+
+class Box(Protocol):
+    """What runs programs: a Sandbox."""
+
+    def run(self, programs: Iterable[Program]) -> Iterator[Verdict]: ...
 
 
 class Executing:
     """`submit` returns at once; `verdicts` waits for all. `wait_s` is the time that waiting took: the part of the
     execution that hid behind nothing. `busy_s` is the wall time during which programs were under way."""
 
-    def __init__(self, box: Sandbox) -> None:
+    def __init__(self, box: Box) -> None:
         self._box = box
         self._queue: queue.SimpleQueue[Program | None] = queue.SimpleQueue()
         self._found: dict[str, Verdict] = {}

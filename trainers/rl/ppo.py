@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox import Outcome, Sandbox, Verdict
+from sandbox import Outcome, Verdict
 from trainers.config.rl import PpoConfig
 from trainers.errors import TrainingError
 from trainers.rl.account import Facts, Paid, Update, describe, mean_update
 from trainers.rl.checkpoint import load_newest, save_checkpoint
+from trainers.rl.execution import Box
 from trainers.rl.gae import advantages, explained_variance, masked_mean, whiten
 from trainers.rl.kl import KlController, estimate
 from trainers.rl.log import RL_LOG, ROLLOUTS, RlStep, append_rl_step, append_rows, read_rl_steps
@@ -72,7 +73,7 @@ class Ppo:
         self.optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
         self.tokens = 0
 
-    def run(self, box: Sandbox, on_step: Callable[[RlStep], None]) -> None:
+    def run(self, box: Box, on_step: Callable[[RlStep], None]) -> None:
         """All updates that are still to be done, from the newest checkpoint on. Raises TrainingError."""
         config, checkpoints = self.config, self.out / "checkpoints"
         first = load_newest(checkpoints, self.policy, self.optimizer, self.controller)
@@ -95,7 +96,7 @@ class Ppo:
             if done.alarm is not None and config.kl.on_alarm == "stop":
                 raise TrainingError(f"stopped at step {step + 1}: {done.alarm}; {_advice(config)}")
 
-    def _step(self, box: Sandbox, step: int) -> RlStep:
+    def _step(self, box: Box, step: int) -> RlStep:
         import torch
 
         config = self.config

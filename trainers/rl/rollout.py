@@ -8,14 +8,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sandbox import Program, Sandbox
+from sandbox import Program
 from suites import Problem
 from suites.extract import Form, extract
 from suites.prompts import chat_messages
 from trainers.config.rl import RolloutTable
 from trainers.errors import TrainingError
 from trainers.rl.environment import limits_of
-from trainers.rl.execution import Executing
+from trainers.rl.execution import Box, Executing
 from trainers.rl.halves import Halves
 from trainers.rl.sampler import Ask, Drawn, Sampler
 
@@ -87,7 +87,7 @@ def seed_of(seed: int, step: int, problem_id: str, index: int) -> int:
 
 def roll_out(
     sampler: Sampler,
-    box: Sandbox,
+    box: Box,
     exercises: Sequence[Exercise],
     table: RolloutTable,
     seed: int,

@@ -29,9 +29,7 @@ _ATTRIBUTES = frozenset(
     }
 )  # fmt: skip
 _NAMES = frozenset({"__builtins__", "__import__", "__loader__", "__spec__", "SystemExit", "breakpoint"})
-_CALLS = frozenset(
-    {"exec", "compile", "globals", "vars", "setattr", "delattr", "exit", "quit", "open"}
-)
+_CALLS = frozenset({"exec", "compile", "globals", "vars", "setattr", "delattr", "exit", "quit", "open"})
 _COMPARISONS = frozenset(
     {"__eq__", "__ne__", "__bool__", "__instancecheck__", "__subclasscheck__", "__class__", "__del__", "__getattr__",
      "__getattribute__", "__reduce__", "__reduce_ex__", "__deepcopy__", "__copy__"}
