@@ -6,7 +6,8 @@ import hashlib
 import importlib.util
 from pathlib import Path
 
-from suites import SUITES, SuiteError
+from suites import SUITES
+from suites.errors import SuiteError
 from suites.lines import LineError, read_objects
 from suites.model import Problem, Suite
 

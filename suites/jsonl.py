@@ -20,7 +20,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from suites import SUITES, SuiteError
+from suites import SUITES
+from suites.errors import SuiteError
 from suites.lines import LineError, read_objects
 from suites.model import Problem, Suite
 

@@ -2,7 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+
+class Checks(NamedTuple):
+    """A problem's checks once its reference has answered: how many of them are the base, whether split judging can
+    carry them, and how many inputs had to be left out because the reference itself ran out of memory on them."""
+
+    checks: tuple[str, ...]
+    base_checks: int
+    mode: Literal["shared"] | None
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class Oracle:
+    """Checks that want the answers of a reference solution first.
+
+    `program` is the whole reference; running it and then `driver` prints those answers (suites/evalplus/values.py
+    says how); `make_checks` turns the printed answers into the problem's checks. `key` names, by its content,
+    everything that decides the answers, so that they can be kept. What runs programs does all this: harness/oracle.py.
+    """
+
+    key: str
+    program: str
+    driver: str
+    make_checks: Callable[[str], Checks]
+    cpu_factor: float = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +40,14 @@ class Problem:
     `prompt` is the code a completion continues (signature and docstring); `prompt + canonical_solution` is a
     whole, correct program. `checks` are Python sources run in order after the program, in its namespace; a
     problem passes when none of them raises. `instruction` is the chat form of the problem; when empty, the
-    prompt itself is asked for. `family` labels a breakdown and is empty where a suite has none.
+    prompt itself is asked for. `lead` is what a model that completes reads before the prompt and what is no part of the
+    program, such as a task in words. `family` labels a breakdown and is empty where a suite has none.
+
+    The first `base_checks` checks are a score of their own (HumanEval within HumanEval+), 0 where there is none; such
+    checks stop at the first that fails, so that `checks_passed >= base_checks` says whether the base was passed.
+    `oracle` is what the checks still have to be made with. `mode` "shared" says that split judging cannot carry
+    this problem's data; `cpu_s` is the least CPU time to give, where the reference itself is slow. `left_out` counts
+    inputs that are not checked because the reference needs more memory for them than a program may use.
     """
 
     id: str
@@ -22,15 +57,23 @@ class Problem:
     canonical_solution: str = ""
     instruction: str = ""
     family: str = ""
+    base_checks: int = 0
+    oracle: Oracle | None = None
+    mode: Literal["split", "shared"] | None = None
+    cpu_s: float = 0.0
+    left_out: int = 0
+    lead: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
     """Problems with their provenance.
 
-    `revision` is the sha256 of the data the problems were read from, so two runs can prove they answered the
-    same ones. `stop` are the strings that end a bare completion. `packages` are the importable packages the
-    problems need inside the sandbox, beyond the standard library.
+    `revision` starts with the sha256 of the data the problems were read from, so two runs can prove they answered the
+    same ones; what else decides prompts or verdicts (a style, a profile, a limit) follows it. `source` says where the
+    data came from, for people: a path, a package with its version, a hub id with its commit. `stop` are the strings
+    that end a bare completion. `packages` are the importable packages the problems need inside the sandbox, beyond
+    the standard library.
     """
 
     name: str
@@ -38,6 +81,7 @@ class Suite:
     problems: tuple[Problem, ...]
     stop: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    source: str = ""
 
     def by_id(self) -> dict[str, Problem]:
         return {p.id: p for p in self.problems}

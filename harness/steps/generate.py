@@ -20,7 +20,7 @@ from harness.progress import Progress, Task
 from harness.store import read_json, recover_lines, write_json
 from suites import Problem
 from suites.extract import Form
-from suites.prompts import chat_messages
+from suites.prompts import chat_messages, completion_prompt
 from trainers.artifact import Artifact, ArtifactKind
 
 LINES = "samples.jsonl"
@@ -144,7 +144,9 @@ def _answers(plan: Plan, generator: Generator, missing: list[tuple[Problem, int]
 
     def prompt(problem: Problem) -> str:
         if problem.id not in prompts:
-            prompts[problem.id] = generator.render_chat(chat_messages(problem)) if chat else problem.prompt
+            prompts[problem.id] = (
+                generator.render_chat(chat_messages(problem)) if chat else completion_prompt(problem)
+            )
         return prompts[problem.id]
 
     seed = plan.experiment.seed

@@ -1,0 +1,94 @@
+"""From a problem's inputs and reference solution to an Oracle, and from the reference's answers to checks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import partial
+from importlib.resources import files
+from typing import Any
+
+from suites.evalplus.profile import Profile
+from suites.evalplus.values import assay_values
+from suites.model import Checks, Oracle
+
+PART_CHARS = 12_000  # what is shown of a program's output holds 16 KiB
+LARGE_CHARS = 1 << 19  # an answer beyond this is compared by hash
+_to_text, _decode, _ = assay_values()  # type: ignore[no-untyped-call]
+
+
+def source(name: str) -> str:
+    return files("suites.evalplus").joinpath(f"{name}.py").read_text(encoding="utf-8")
+
+
+def make_oracle(
+    *,
+    suite: str,
+    program: str,
+    entry_point: str,
+    base: list[Any],
+    plus: list[Any],
+    atol: float,
+    profile: Profile,
+    first: str = "",
+) -> Oracle:
+    """`base` and `plus` are lists of argument lists; `first` is a check that goes before those of the inputs."""
+    inputs = _to_text([*base, *plus])
+    rule = profile.rule(suite, entry_point)
+    asked = f"{rule == 'not-none'}, {rule == 'equal' and atol == 0}, {LARGE_CHARS}"
+    call = f"lambda *arguments: {entry_point}(*arguments)"
+    key = "\0".join((program, entry_point, inputs, asked, source("values"), source("driver")))
+    return Oracle(
+        key=hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest(),
+        program=program,
+        driver=f"{source('values')}\n{source('driver')}\n"
+        f"assay_answers({inputs!r}, {call}, assay_values(), {asked}, PART, {PART_CHARS})\n",
+        make_checks=partial(_checks, inputs, len(base), atol, profile, rule, call, first),
+        cpu_factor=profile.cpu_factor,
+    )
+
+
+def _checks(
+    inputs: str, n_base: int, atol: float, profile: Profile, rule: str, call: str, first: str, answers: str
+) -> Checks:
+    """One check a case. The first brings the machinery with it, so that the number of checks is that of the inputs;
+    where `first` fails, the machinery is not there and no case passes."""
+    asked, given = json.loads(inputs), json.loads(answers)
+    if len(asked) != len(given):
+        raise ValueError(f"{len(given)} answers to {len(asked)} inputs")
+    cases = [(i < n_base, case, form) for i, (case, form) in enumerate(zip(asked, given, strict=True))]
+    kept = [(is_base, case, form) for is_base, case, form in cases if not _has_tag(form, "x")]
+    tolerances = [
+        tolerance
+        for part in (True, False)
+        for tolerance in profile.tolerances(
+            atol, [_value(form) for is_base, _, form in kept if is_base is part]
+        )
+    ]
+    before = (f"{first}\nassay_first = True\n",) if first else ()
+    n_first = len(before) + sum(is_base for is_base, _, _ in kept)
+    left_out = len(cases) - len(kept)
+    if not kept:
+        return Checks(before, n_first, None, left_out)
+    data = {
+        "rule": rule,
+        "atol": tolerances,
+        "inputs": [case for _, case, _ in kept],
+        "expected": [form for _, _, form in kept],
+    }
+    text = json.dumps(data, separators=(",", ":"))
+    machinery = "\n".join(source(name) for name in ("values", "compare", "judge"))
+    needs = "assert assay_first\n" if first else ""
+    made = f"assay_case = assay_cases({text!r}, {call}, *assay_values()[1:], assay_compare()[0])\n"
+    runs = [f"assay_case({i})\n" for i in range(len(kept))]
+    shared = any(_has_tag(form, "h") for _, _, form in kept)
+    checks = (*before, f"{needs}{machinery}\n{made}{runs[0]}", *runs[1:])
+    return Checks(checks, n_first, "shared" if shared else None, left_out)
+
+
+def _has_tag(form: Any, tag: str) -> bool:
+    return isinstance(form, dict) and tag in form
+
+
+def _value(form: Any) -> Any:
+    return None if _has_tag(form, "h") else _decode(form)

@@ -1,0 +1,76 @@
+"""Whose verdicts are to be reproduced: EvalPlus' rules change with its releases, so a profile names one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+SET_EQ_TASKS = frozenset(
+    (
+        "similar_elements",
+        "find_char_long",
+        "common_in_nested_lists",
+        "extract_singly",
+        "larg_nnum",
+        "intersection_array",
+        "find_dissimilar",
+        "Diff",
+    )
+)
+NOT_NONE_TASKS = frozenset(("check_str", "text_match_three", "text_starta_endb"))
+
+
+def _mbpp(set_eq: bool, alternatives: bool) -> dict[str, str]:
+    rules = {"are_equivalent": "any", "sum_div": "zero-too"} | dict.fromkeys(NOT_NONE_TASKS, "not-none")
+    if set_eq:
+        rules |= dict.fromkeys(SET_EQ_TASKS, "set")
+    if alternatives:
+        rules |= {"surface_Area": "surface", "digit_distance_nums": "digits"}
+    return rules
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The rules of one release. `rules` maps a suite to entry points that are not compared by equality alone.
+
+    `float_atol` is the tolerance where the reference answers floats and the problem names none; from the first such
+    case on it holds for all that follow, as it does there. A problem gets `cpu_factor` times the CPU time that the
+    reference took for all its inputs, where that is more than --cpu-s; EvalPlus limits the wall time of each input
+    to the larger of a constant (1 s) and `cpu_factor` times the reference's.
+    """
+
+    name: str
+    rules: dict[str, dict[str, str]] = field(default_factory=dict)
+    float_atol: float = 1e-6
+    cpu_factor: float = 4.0
+
+    def rule(self, suite: str, entry_point: str) -> str:
+        return self.rules.get(suite, {}).get(entry_point, "equal")
+
+    def tolerances(self, atol: float, expected: list[Any]) -> list[float]:
+        """The tolerance of each case of one list of inputs."""
+        found = []
+        for value in expected:
+            if atol == 0 and is_floats(value):
+                atol = self.float_atol
+            found.append(atol)
+        return found
+
+
+def is_floats(value: Any) -> bool:
+    """A float, or a list or tuple of nothing but floats and at least one."""
+    if isinstance(value, (list, tuple)):
+        return bool(value) and all(isinstance(item, float) for item in value)
+    return isinstance(value, float)
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        # evalplus 0.3.0 and 0.3.1 judge alike.
+        Profile("evalplus-0.3.1", {"mbpp": _mbpp(True, True), "humaneval": {"find_zero": "root"}}),
+        # Before the oracles of June 2024 (evalplus pull request 212).
+        Profile("evalplus-2024-05", {"mbpp": _mbpp(True, False), "humaneval": {"find_zero": "root"}}),
+    )
+}
+DEFAULT = "evalplus-0.3.1"

@@ -1,0 +1,124 @@
+"""Where a suite's data comes from: the user's path, the data folder, or the hub; and what to say where it is missing.
+
+The data folder is `$ASSAY_DATA`, else `~/.local/share/assay` (under `$XDG_DATA_HOME` where that is set). What is
+computed and can be computed again goes to the cache folder, `$ASSAY_CACHE`, else `~/.cache/assay`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from suites.errors import SuiteError
+from suites.lines import LineError, read_objects
+
+HUB = "hub:"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Everything there is to know of where one suite's data can be had.
+
+    `files` are the names to look for in the data folder, best first; `url` is where such a file is published. `hub`
+    is the dataset's id with the `config` to load, empty where there is none in a form that can be read.
+    """
+
+    suite: str
+    files: tuple[str, ...]
+    url: str
+    hub: str = ""
+    config: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A suite's rows with where each stands, for messages; `revision` is a sha256 of the data."""
+
+    rows: tuple[tuple[str, dict[str, Any]], ...]
+    revision: str
+    source: str
+
+    def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        return iter(self.rows)
+
+
+def data_folder() -> Path:
+    return _folder("ASSAY_DATA", "XDG_DATA_HOME", ".local/share")
+
+
+def cache_folder() -> Path:
+    return _folder("ASSAY_CACHE", "XDG_CACHE_HOME", ".cache")
+
+
+def _folder(own: str, base: str, default: str) -> Path:
+    if os.environ.get(own):
+        return Path(os.environ[own])
+    return Path(os.environ.get(base) or Path.home() / default) / "assay"
+
+
+def read_source(origin: Origin, path: Path | None, hub_split: str = "test") -> Rows:
+    """The rows from `path` (a file, a folder that holds one of the files, or `hub:id@revision`); without a path, from
+    the data folder. Nothing is fetched unless the hub is asked for by name. Raises SuiteError."""
+    if path is not None and str(path).startswith(HUB):
+        from suites.hub import read_hub
+
+        wanted = str(path)[len(HUB) :] or origin.hub
+        if not wanted:
+            raise SuiteError(f"{origin.suite} is not on the hub in a form that can be read: {_how(origin)}")
+        return read_hub(wanted, origin.config, hub_split)
+    folder = path if path is not None else data_folder()
+    file = folder if path is not None and folder.is_file() else _within(folder, origin)
+    if file is None:
+        where = (
+            f"no such file: {path}" if path is not None and not path.is_dir() else f"not found in {folder}"
+        )
+        raise SuiteError(f"{origin.suite}: {where}. {_how(origin)}")
+    rows = tuple(read_rows(file))
+    if not rows:
+        raise SuiteError(f"{file} holds no problems")
+    return Rows(rows, hashlib.sha256(file.read_bytes()).hexdigest(), str(file))
+
+
+def _within(folder: Path, origin: Origin) -> Path | None:
+    candidates = (folder / name for name in origin.files)
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _how(origin: Origin) -> str:
+    hub = f", or pass --suite-path {HUB}{origin.hub} to load it from the hub" if origin.hub else ""
+    return (
+        f"Fetch {origin.files[0]} from {origin.url} and put it into {data_folder()}, or pass its path "
+        f"(--suite-path FILE){hub}"
+    )
+
+
+def read_rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(place, row) of a JSON Lines file, plain or gzip, or of a JSON array of objects (`.json`)."""
+    if file.suffix != ".json":
+        for number, row in read_objects(file):
+            if isinstance(row, LineError):
+                raise SuiteError(str(row))
+            yield f"{file}, line {number}", row
+        return
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise SuiteError(f"{file}: not JSON ({error})") from None
+    if not isinstance(found, list):
+        raise SuiteError(f"{file}: expected a JSON array of problems, got {type(found).__name__}")
+    for number, row in enumerate(found, 1):
+        if not isinstance(row, dict):
+            raise SuiteError(f"{file}, entry {number}: expected a JSON object, got {type(row).__name__}")
+        yield f"{file}, entry {number}", row
+
+
+def unique(seen: set[str], identity: str, place: str) -> None:
+    """Note `identity`; SuiteError where it was used before."""
+    if identity in seen:
+        raise SuiteError(f"{place}: field 'task_id': {identity!r} was used before")
+    seen.add(identity)
