@@ -10,14 +10,151 @@ import typer
 from harness.cli.app import Json, app, print_json
 from harness.cli.run import Results
 
+MEMORY = "Memory of one run"
+
 
 @app.command()
 def plan(
-    experiment: Annotated[str, typer.Argument(help="An experiment file (TOML), or the name of a lab.")],
+    experiment: Annotated[
+        str | None,
+        typer.Argument(
+            help="An experiment file (TOML), or the name of a lab. Without one: the memory of one run."
+        ),
+    ] = None,
     results: Results = Path("results/runs"),
+    tier: Annotated[
+        str | None,
+        typer.Option(
+            "--tier", help="pocket, tiny, small (the default), medium or large.", rich_help_panel=MEMORY
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", help="A folder, config.json or hub id instead of a tier.", rich_help_panel=MEMORY
+        ),
+    ] = None,
+    method: Annotated[
+        str,
+        typer.Option("--method", help="inference, full, lora, qlora or int8.", rich_help_panel=MEMORY),
+    ] = "qlora",
+    objective: Annotated[
+        str,
+        typer.Option(
+            "--objective", help="sft, dpo, kto, orpo, reward, ppo, grpo or inference.", rich_help_panel=MEMORY
+        ),
+    ] = "sft",
+    seq: Annotated[
+        int | None,
+        typer.Option(
+            "--seq", help="Tokens of a sequence; 2048, or the model's context.", rich_help_panel=MEMORY
+        ),
+    ] = None,
+    batch: Annotated[int, typer.Option("--batch", help="Examples in a step.", rich_help_panel=MEMORY)] = 1,
+    new_tokens: Annotated[
+        int, typer.Option("--new-tokens", help="Inference: tokens written to each.", rich_help_panel=MEMORY)
+    ] = 512,
+    adapter: Annotated[
+        str | None, typer.Option("--adapter", help="lora, dora, loha or lokr.", rich_help_panel=MEMORY)
+    ] = None,
+    rank: Annotated[
+        int | None, typer.Option("--rank", help="Of the adapter; 16.", rich_help_panel=MEMORY)
+    ] = None,
+    targets: Annotated[
+        str | None,
+        typer.Option(
+            "--targets", help="all-linear, attention, or names such as q_proj,v_proj.", rich_help_panel=MEMORY
+        ),
+    ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            "--optimizer", help="As transformers names it; adamw_torch_fused.", rich_help_panel=MEMORY
+        ),
+    ] = None,
+    accumulation: Annotated[
+        int | None,
+        typer.Option("--accumulation", help="Passes to an optimiser step; 1.", rich_help_panel=MEMORY),
+    ] = None,
+    checkpointing: Annotated[
+        bool | None,
+        typer.Option(
+            "--checkpointing/--no-checkpointing",
+            help="Recompute activations; on for qlora and int8.",
+            rich_help_panel=MEMORY,
+        ),
+    ] = None,
+    attention: Annotated[
+        str | None, typer.Option("--attention", help="eager, sdpa or flash; sdpa.", rich_help_panel=MEMORY)
+    ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option("--loss", help="chunked (TRL's) or full (transformers').", rich_help_panel=MEMORY),
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option("--dtype", help="bf16, fp16 or fp32; what the device has.", rich_help_panel=MEMORY),
+    ] = None,
+    double_quant: Annotated[
+        bool | None, typer.Option("--double-quant/--no-double-quant", rich_help_panel=MEMORY)
+    ] = None,
+    upcast: Annotated[
+        bool | None,
+        typer.Option(
+            "--upcast/--no-upcast", help="The unquantised rest to fp32, as PEFT does.", rich_help_panel=MEMORY
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option("--reference", help="none, shared or separate reference model.", rich_help_panel=MEMORY),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device", help="auto, gpu, cpu, t4, h100, … or a size such as 8GiB.", rich_help_panel=MEMORY
+        ),
+    ] = None,
+    auto: Annotated[
+        bool, typer.Option("--auto", help="The largest tier that fits the device.", rich_help_panel=MEMORY)
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """The steps that `assay run` would do, which of them are done, and what the comparison could detect."""
+    """An experiment's steps, which are done, what the comparison could detect; or the memory that one run needs."""
+    from harness.errors import BadInputError
+
+    if experiment is not None:
+        if tier or model or auto:
+            raise BadInputError("give an experiment, or --tier, --model or --auto; not both")
+        plan_experiment(experiment, results, as_json=as_json)
+        return
+    from harness.cli.eval import table
+    from harness.cli.plan_memory import Wishes, plan_memory
+
+    wishes: Wishes = table(
+        Wishes,
+        method=method,
+        objective=objective,
+        batch=batch,
+        seq=seq,
+        new_tokens=new_tokens,
+        adapter=adapter,
+        rank=rank,
+        targets=targets,
+        optimizer=optimizer,
+        accumulation=accumulation,
+        checkpointing=checkpointing,
+        attention=attention,
+        loss=loss,
+        dtype=dtype,
+        double_quant=double_quant,
+        upcast=upcast,
+        reference=reference,
+    )
+    plan_memory(wishes, tier=tier, model=model, device_name=device, auto=auto, as_json=as_json)
+
+
+def plan_experiment(experiment: str, results: Path, *, as_json: bool) -> None:
+    """The steps that `assay run` would do."""
     from rich.console import Console
     from rich.table import Table
 

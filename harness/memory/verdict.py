@@ -91,10 +91,16 @@ def find_options(prediction: Prediction, device: Device) -> tuple[Option, ...]:
 
 
 def _together(prediction: Prediction, device: Device) -> Option | None:
-    """Changes piled up, the greatest saving of each round first, until it fits; None where nothing helps."""
+    """Changes piled up, the greatest saving of each round first, until it fits; sequences are halved once at most.
+    None where fewer than two changes are there to be piled up."""
     current, told = prediction, list[str]()
     while state_of(current.peak_bytes, device) != "fits":
-        options = find_options(current, device)
+        shortened = current.setup.length < prediction.setup.length
+        options = [
+            option
+            for option in find_options(current, device)
+            if not (shortened and option.setup.length < current.setup.length)
+        ]
         if not options:
             break
         told.append(options[0].change)
