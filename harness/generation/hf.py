@@ -128,6 +128,14 @@ class TorchEngine:
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
+    def logits(self, ids: Sequence[int]) -> Any:
+        """What the model expects behind each token of a text: fp32 array [tokens, vocabulary]."""
+        import torch
+
+        with torch.inference_mode():
+            out = self._model(input_ids=torch.tensor([list(ids)], device=self._model.device), use_cache=False)
+        return out.logits[0].float().cpu().numpy()
+
     def begin(self, rows: int, tokens_per_row: int, sampling: Sampling) -> None:
         self._sampling = sampling
         self._cache = SlotCache(rows, tokens_per_row)

@@ -91,6 +91,17 @@ class LlamaEngine:
         # Qwen2's tokenizer normalises to NFC, which llama.cpp leaves to its caller.
         return self._model.tokenize(unicodedata.normalize("NFC", text) if self._normalise else text)
 
+    def logits(self, ids: Sequence[int]) -> Any:
+        """What the model expects behind each token of a text: fp32 array [tokens, vocabulary]."""
+        n = len(ids)
+        native = NativeContext(
+            self._model, rows=1, tokens_per_row=n, batch_tokens=max(n, 32), threads=self._threads
+        )
+        try:
+            return native.decode(list(ids), range(n), [0] * n, [True] * n).copy()
+        finally:
+            native.close()
+
     def begin(self, rows: int, tokens_per_row: int, sampling: Sampling) -> None:
         self.end()
         self._sampling = sampling

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from harness.errors import BadInputError
 from harness.generation.batching import Engine, GenerationStats
 from harness.generation.model import Generator
 from trainers.artifact import Artifact, ArtifactKind
+
+
+class ReadingEngine(Engine, Protocol):
+    """An engine that also says what its model expects behind each token of a text."""
+
+    def logits(self, ids: Sequence[int]) -> Any:
+        """fp32 array [tokens, vocabulary]."""
+        ...
 
 
 class MeasuredGenerator(Generator, Protocol):
@@ -18,7 +27,7 @@ class MeasuredGenerator(Generator, Protocol):
     backend: str
 
     @property
-    def engine(self) -> Engine: ...
+    def engine(self) -> ReadingEngine: ...
 
     @property
     def vocabulary(self) -> int: ...

@@ -1,0 +1,188 @@
+"""`assay compare`"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.app import AllowWeak, Json, Quiet, app, print_json
+from harness.cli.run import PLAIN_WIDTH, Results
+
+if TYPE_CHECKING:
+    from harness.compare import Link, Passage
+    from harness.compare.passrate import PassRate
+    from harness.progress import Progress
+
+WORSE, UNDECIDED = 1, 2
+STAGES = 5  # of a link
+
+
+@app.command()
+def compare(
+    models: Annotated[
+        list[str], typer.Argument(help="Two or more models, each held against the one before it.")
+    ],
+    corpus: Annotated[
+        str,
+        typer.Option("--corpus", help="A file of texts, or a suite whose solved problems are the texts."),
+    ] = "pocket",
+    texts: Annotated[int, typer.Option("--texts", min=1, help="At most so many texts of the corpus.")] = 64,
+    suite: Annotated[
+        str | None, typer.Option("--suite", help="Also run this suite, and decide by paired pass@1.")
+    ] = None,
+    suite_path: Annotated[
+        Path | None, typer.Option("--suite-path", help="The suite's file, where it reads one.")
+    ] = None,
+    split: Annotated[str | None, typer.Option("--split", help="The suite's split.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Only the suite's first problems.")
+    ] = None,
+    n: Annotated[int, typer.Option("--n", min=1, help="Samples a problem.")] = 1,
+    temperature: Annotated[float, typer.Option("--temperature", min=0, help="0 is greedy.")] = 0.0,
+    max_new_tokens: Annotated[
+        int, typer.Option("--max-new-tokens", min=1, help="Length of a completion.")
+    ] = 512,
+    style: Annotated[str, typer.Option("--style", help="chat or completion.")] = "chat",
+    margin: Annotated[
+        float, typer.Option("--margin", help="The loss of pass@1 that does not matter.")
+    ] = 0.05,
+    greedy_tokens: Annotated[
+        int, typer.Option("--greedy-tokens", min=1, help="Length of greedy answers.")
+    ] = 64,
+    threads: Annotated[int, typer.Option("--threads", min=0, help="0: one per core.")] = 0,
+    results: Results = Path("results/runs"),
+    as_json: Json = False,
+    quiet: Quiet = False,
+    allow_weak: AllowWeak = False,
+) -> None:
+    """Prove that each model still is the one before it: tokens, weights, distributions, greedy answers, pass@1.
+
+    Exit code 0: every link is equivalent (or better); 1: one is worse; 2: one could not be decided.
+    """
+    import os
+
+    from harness.artifacts import in_house_errors
+    from harness.compare import compare_links
+    from harness.errors import BadInputError
+    from harness.models import resolve_model
+    from harness.progress import Progress
+
+    if len(models) < 2:
+        raise BadInputError(f"a comparison takes two models or more, got {models}")
+    progress = Progress(enabled=not quiet)
+    named = dict(zip(_labels(models), (resolve_model(m) for m in models), strict=True))
+    passages = _passages(corpus, texts, suite_path if corpus == suite else None)
+    rates = None
+    if suite is not None:
+        sampling = {
+            "samples": n,
+            "temperature": temperature,
+            "max_new_tokens": max_new_tokens,
+            "style": style,
+        }
+        table: dict[str, object] = {"name": suite, "path": suite_path, "split": split, "limit": limit}
+        rates = _pass_rates(
+            dict(zip(named, models, strict=True)),
+            table,
+            sampling,
+            margin,
+            threads,
+            results,
+            progress,
+            allow_weak,
+        )
+    stages: list[str] = []
+    with (
+        progress.task("compare", total=STAGES * (len(named) - 1), unit="stages") as task,
+        in_house_errors(),
+    ):
+
+        def on_stage(stage: str) -> None:
+            stages.append(stage)
+            task.update(len(stages), stage)
+
+        links = compare_links(
+            named,
+            passages,
+            pass_rates=rates,
+            threads=threads or len(os.sched_getaffinity(0)),
+            greedy_tokens=greedy_tokens,
+            on_stage=on_stage,
+        )
+    _print(links, as_json=as_json)
+    verdicts = {link.verdict for link in links}
+    if "worse" in verdicts:
+        raise typer.Exit(WORSE)
+    if "undecided" in verdicts:
+        raise typer.Exit(UNDECIDED)
+
+
+def _print(links: Sequence[Link], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"links": [link.to_json() for link in links]})
+        return
+    from rich.console import Console
+
+    from harness.compare.render import render_links
+
+    console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
+    console.print(render_links(links))
+
+
+def _labels(models: Sequence[str]) -> list[str]:
+    """A short name for each, no two alike."""
+    from harness.cli.eval import slug
+
+    names: list[str] = []
+    for model in models:
+        stem = slug(Path(model).name.removesuffix(".gguf")) or "model"
+        same = sum(name == stem or name.startswith(f"{stem}-again") for name in names)
+        names.append(f"{stem}-again{same}" if same else stem)
+    return names
+
+
+def _passages(corpus: str, texts: int, path: Path | None) -> list[Passage]:
+    from harness.compare import load_passages, suite_passages
+    from harness.errors import BadInputError
+    from suites import SUITES, SuiteError, load_suite
+
+    if Path(corpus).is_file():
+        return load_passages(Path(corpus), texts)
+    if corpus not in SUITES.names():
+        raise BadInputError(
+            f"--corpus {corpus!r} is neither a file nor a suite; suites: {', '.join(SUITES.names())}"
+        )
+    try:
+        return suite_passages(load_suite(corpus, path=path), texts)
+    except SuiteError as error:
+        raise BadInputError(str(error)) from error
+
+
+def _pass_rates(
+    models: dict[str, str],
+    suite: dict[str, object],
+    sampling: dict[str, object],
+    margin: float,
+    threads: int,
+    results: Path,
+    progress: Progress,
+    allow_weak: bool,
+) -> dict[tuple[str, str], PassRate]:
+    from harness.cli.eval import slug, table
+    from harness.compare.evaluate import chain_pass_rates
+    from harness.experiment import Experiment
+
+    experiment = table(
+        Experiment,
+        name=slug("compare-" + "-".join(models)),
+        suite=suite,
+        sampling=sampling,
+        engine={"dtype": "fp32", "threads": threads},
+        score={"margin": margin, "reference": next(iter(models))},
+        variant=[{"name": name, "model": model} for name, model in models.items()],
+    )
+    return chain_pass_rates(experiment, results, progress, margin=margin, allow_weak=allow_weak)

@@ -1,0 +1,93 @@
+"""One link of a chain: everything measured between two models, and what follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from harness.compare.measures import Distribution
+from harness.compare.passrate import PassRate
+from harness.compare.tokens import Tokens
+from harness.compare.weights import Weights
+
+LinkVerdict = Literal["equivalent", "better", "worse", "undecided"]
+# Two implementations of one model differ by rounding: llama.cpp keeps keys and values in F16. Beyond this mean KL, in
+# nats a token, the weights are other weights; below it, the distance in total variation of the two next-token
+# distributions is under 0.7 % on average (Pinsker's inequality).
+SAME_KL = 1e-4
+SAME_TOP1 = 0.995
+
+
+@dataclass(frozen=True, slots=True)
+class Greedy:
+    """Greedy continuations: of `prompts`, how many are identical token by token, and the mean share of the longer one
+    that both have in common from the start."""
+
+    prompts: int
+    identical: int
+    common: float
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The second model `b` held against the first, `a`. A part that could not be measured is None, and `unmeasured`
+    says why."""
+
+    a: str
+    b: str
+    tokens: Tokens
+    structure: tuple[str, ...]
+    weights: Weights | None
+    distribution: Distribution | None
+    greedy: Greedy | None
+    pass_rate: PassRate | None
+    unmeasured: dict[str, str]
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What proves that the second is not the first, whatever it scores."""
+        return (*self.tokens.faults, *self.structure, *(self.weights.faults if self.weights else ()))
+
+    @property
+    def same(self) -> bool:
+        """Whether both answer alike to within rounding."""
+        d = self.distribution
+        return d is not None and d.kl_mean <= SAME_KL and d.top1_agreement >= SAME_TOP1
+
+    @property
+    def verdict(self) -> LinkVerdict:
+        return self.decided[0]
+
+    @property
+    def reason(self) -> str:
+        return self.decided[1]
+
+    @property
+    def decided(self) -> tuple[LinkVerdict, str]:
+        """A fault is worse whatever the scores: it may show on other problems. Without one, alike to within rounding
+        is equivalent, and everything else is decided by pass@1 or not at all."""
+        rate = self.pass_rate
+        if self.faults:
+            return "worse", self.faults[0]
+        if rate is not None and rate.verdict == "worse":
+            return "worse", rate.words
+        if self.same:
+            return "equivalent", "the same next-token distributions to within rounding"
+        if rate is not None:
+            return rate.verdict, rate.words
+        return "undecided", "the distributions differ by more than rounding, and pass@1 was not measured"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "a": self.a,
+            "b": self.b,
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "faults": list(self.faults),
+            "tokens": self.tokens.to_json(),
+            "weights": self.weights.to_json() if self.weights else None,
+            "distribution": self.distribution.to_json() if self.distribution else None,
+            "greedy": asdict(self.greedy) if self.greedy else None,
+            "pass@1": self.pass_rate.to_json() if self.pass_rate else None,
+            "unmeasured": self.unmeasured,
+        }

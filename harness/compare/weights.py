@@ -1,0 +1,171 @@
+"""Tensor by tensor: is what the second model holds what the first one holds, up to what its storage type loses?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.compare.states import EMBEDDING, HEAD, State
+
+Array = NDArray[np.float32]
+
+# The largest relative error (Frobenius) that storing a tensor in a type may cause, about twice what a Gaussian tensor
+# shows. Anything beyond is another tensor.
+LOSS = {
+    "F32": 1e-5,
+    "F16": 2e-3,
+    "BF16": 8e-3,
+    "int8": 0.03,
+    "Q8_0": 0.02,
+    "Q6_K": 0.05,
+    "Q5_K": 0.09,
+    "Q5_0": 0.09,
+    "Q5_1": 0.09,
+    "Q4_K": 0.17,
+    "Q4_0": 0.2,
+    "Q4_1": 0.17,
+    "nf4": 0.2,
+    "fp4": 0.25,
+    "Q3_K": 0.35,
+    "Q2_K": 0.7,
+}
+SCALE_SLACK = 0.05  # rounding shrinks a tensor's own direction by about the square of its relative error
+
+
+@dataclass(frozen=True, slots=True)
+class TensorDifference:
+    """`relative` is ‖b − a‖/‖a‖ (Frobenius), `allowed` what `type_a` and `type_b` may lose."""
+
+    name: str
+    type_a: str
+    type_b: str
+    relative: float
+    largest: float
+    allowed: float
+
+    @property
+    def is_fault(self) -> bool:
+        return not self.relative <= self.allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """`adapter_scale` is how much of the first model's adapter the second holds: the projection of its change from the
+    base on the adapter's, 1 where it is merged as it was trained, ± `adapter_scale_se`; None where there is none."""
+
+    tensors: tuple[TensorDifference, ...]
+    relative: float
+    adapter_scale: float | None
+    adapter_scale_se: float | None
+    faults: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def compare_weights(a: State, b: State, base: State | None = None) -> Weights:
+    """Compare all tensors; `base` are the first model's weights without its adapter, under the same names."""
+    names_a, names_b = with_head(a.tensors), with_head(b.tensors)
+    faults = [
+        f"tensor {name} is missing in the second"
+        for name in names_a
+        if name not in names_b and _matters(names_a, name)
+    ]
+    faults += [
+        f"tensor {name} is only in the second"
+        for name in names_b
+        if name not in names_a and _matters(names_b, name)
+    ]
+    found, moved, whole = [], 0.0, 0.0
+    projection = _Projection()
+    for name in names_a:
+        if name not in names_b:
+            continue
+        one, other = names_a[name], names_b[name]
+        if one.shape != other.shape:
+            faults.append(f"tensor {name} has shape {list(other.shape)} instead of {list(one.shape)}")
+            continue
+        difference = (other - one).astype(np.float64)
+        square, size = float((difference**2).sum()), float((one.astype(np.float64) ** 2).sum())
+        moved, whole = moved + square, whole + size
+        type_a, type_b = a.type_of(name), b.type_of(name)
+        found.append(
+            TensorDifference(
+                name,
+                type_a,
+                type_b,
+                _relative(square, size),
+                float(np.abs(difference).max()) if difference.size else 0.0,
+                max(LOSS.get(type_a, 0.0), LOSS.get(type_b, 0.0)),
+            )
+        )
+        if base is not None and name in base.tensors:
+            projection.add(base.tensors[name], one, other)
+    faults += _too_far(found)
+    scale, error = projection.result()
+    if scale is not None and error is not None and abs(scale - 1) > SCALE_SLACK + 4 * error:
+        faults.append(f"the adapter is in the second at {scale:.2f} of its scale (± {error:.2f})")
+    return Weights(tuple(found), _relative(moved, whole), scale, error, tuple(faults))
+
+
+def with_head(tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """The tensors with an output head in every case: a tied model's is its embedding, named or not. A head that is
+    lost from an untied model is thereby compared as what a runtime makes of its absence."""
+    found = dict(tensors)
+    if HEAD not in found and EMBEDDING in found:
+        found[HEAD] = found[EMBEDDING]
+    return found
+
+
+def _matters(tensors: Mapping[str, Array], name: str) -> bool:
+    """A tensor of zeros (a bias that does nothing) or of ones (rope divisors that do nothing) may be left out."""
+    values = tensors[name]
+    neutral = 1.0 if name.startswith("rope_freqs") else 0.0
+    return bool((values != neutral).any())
+
+
+def _relative(square: float, size: float) -> float:
+    if size == 0:
+        return 0.0 if square == 0 else float("inf")
+    return float((square / size) ** 0.5)
+
+
+def _too_far(found: list[TensorDifference]) -> list[str]:
+    bad = sorted((t for t in found if t.is_fault), key=lambda t: -t.relative)
+    if not bad:
+        return []
+    worst = bad[0]
+    return [
+        f"{len(bad)} of {len(found)} tensors differ by more than their types lose, the most {worst.name}: "
+        f"{worst.relative:.3g} of its norm, {worst.type_a} and {worst.type_b} lose {worst.allowed:g} at most"
+    ]
+
+
+class _Projection:
+    """Least squares of (b − base) on (a − base) over all tensors that the adapter moved."""
+
+    def __init__(self) -> None:
+        self.cross = self.own = self.noise = 0.0
+        self.count = 0
+
+    def add(self, base: Array, one: Array, other: Array) -> None:
+        delta = (one - base).astype(np.float64)
+        own = float((delta**2).sum())
+        if own == 0:
+            return
+        change = (other - base).astype(np.float64)
+        self.cross += float((change * delta).sum())
+        self.own += own
+        self.noise += float(((other - one).astype(np.float64) ** 2).sum())
+        self.count += delta.size
+
+    def result(self) -> tuple[float | None, float | None]:
+        if self.own == 0:
+            return None, None
+        scale = self.cross / self.own
+        residual = max(0.0, self.noise - (scale - 1) ** 2 * self.own)
+        return scale, (residual / self.count / self.own) ** 0.5
