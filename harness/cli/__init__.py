@@ -5,7 +5,21 @@ from __future__ import annotations
 import os
 import sys
 
-from harness.cli import doctor, eval, export, hub, merge, plan, profile, run, sandbox, train  # noqa: F401  each registers its verb
+from harness.cli import (  # noqa: F401  each registers its verb
+    compare,
+    contamination,
+    doctor,
+    eval,
+    export,
+    hub,
+    merge,
+    plan,
+    profile,
+    run,
+    samples,
+    sandbox,
+    train,
+)
 from harness.cli.app import app
 from harness.errors import AssayError
 from harness.settings import redact
