@@ -44,9 +44,25 @@ def profile_(
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     dtype: Annotated[str, typer.Option("--dtype", help="auto (as stored), fp32, bf16 or fp16.")] = "auto",
     threads: Annotated[int, typer.Option("--threads", help="CPU threads; 0 is the library's choice.")] = 0,
+    train: Annotated[
+        str | None,
+        typer.Option("--train", help="Training steps in place of inference: full, lora, qlora or int8."),
+    ] = None,
+    rank: Annotated[int, typer.Option("--rank", help="Of --train: the adapter's rank.")] = 16,
+    optimizer: Annotated[
+        str, typer.Option("--optimizer", help="Of --train: as in a training table.")
+    ] = "adamw_torch",
+    checkpointing: Annotated[
+        bool, typer.Option("--checkpointing", help="Of --train: activations are computed again.")
+    ] = False,
+    attention: Annotated[str, typer.Option("--attention", help="Of --train: sdpa or eager.")] = "sdpa",
     memory_limit: Annotated[
         float | None, typer.Option("--memory-limit", help="GiB that the CUDA allocator may take.")
     ] = None,
+    exact_memory: Annotated[
+        bool,
+        typer.Option("--exact-memory", help="On a CPU: freed memory goes back at once; exact, and slower."),
+    ] = False,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder of the raw record and its summary.")
     ] = Path("results/profiles"),
@@ -58,11 +74,20 @@ def profile_(
     from harness.profile import profile, summarise
     from harness.progress import Progress
 
+    training = {
+        "method": train,
+        "rank": rank,
+        "optimizer": optimizer,
+        "checkpointing": checkpointing,
+        "attention": attention,
+    }
+    wanted = tuple(p.strip() for p in phases.split(",") if p.strip())
     job, architecture = _job(
         model,
         tier,
         random_weights,
-        phases=tuple(p.strip() for p in phases.split(",") if p.strip()),
+        phases=wanted if train is None else ("load", "train"),
+        training=None if train is None else training,
         batch_size=batch,
         prompt_tokens=prompt_tokens,
         new_tokens=new_tokens,
@@ -72,6 +97,7 @@ def profile_(
         device=device,
         dtype=dtype,
         threads=threads,
+        exact_memory=exact_memory,
         memory_limit_bytes=None if memory_limit is None else round(memory_limit * GIB),
     )
     raw = _fresh(out, job.name)
@@ -132,17 +158,31 @@ def _predicted(job: Job, architecture: Architecture | None) -> dict[str, Any] | 
     """Predicted bytes of this workload; None for what the prediction does not know (GGUF, other architectures)."""
     if architecture is None:
         return None
-    from harness.memory import make_setup, predict
+    from harness.machine import gpu_name
+    from harness.memory import Adapter, make_setup, predict
 
-    changes: dict[str, Any] = {
-        "batch": job.batch_size,
-        "length": job.prompt_tokens,
-        "new_tokens": job.new_tokens,
-    }
-    if job.dtype != "auto":
-        changes |= {"weights": job.dtype, "compute": job.dtype}
-    found = predict(architecture, make_setup("inference", architecture, "inference", **changes)).to_json()
-    return {key: found[key] for key in ("components", "phases", "peak_bytes", "unmeasured")}
+    gpu = job.device != "cpu" and gpu_name() is not None
+    changes: dict[str, Any] = {"batch": job.batch_size, "length": job.prompt_tokens, "gpu": gpu}
+    compute = architecture.dtype if job.dtype == "auto" else job.dtype
+    training = job.training
+    if training is None:
+        changes |= {"new_tokens": job.new_tokens, "weights": compute, "compute": compute}
+        setup = make_setup("inference", architecture, "inference", **changes)
+    else:
+        changes |= {
+            "compute": compute,
+            "loss": "full",
+            "optimizer": training.optimizer,
+            "checkpointing": training.checkpointing,
+            "attention": training.attention,
+        }
+        if training.method != "full":
+            changes["adapter"] = Adapter(rank=training.rank)
+        if training.method == "lora":
+            changes["weights"] = compute
+        setup = make_setup(training.method, architecture, "sft", **changes)
+    found = predict(architecture, setup).to_json()
+    return {key: found[key] for key in ("components", "phases", "peak_phase", "peak_bytes", "unmeasured")}
 
 
 def _fresh(folder: Path, name: str) -> Path:

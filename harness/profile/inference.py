@@ -48,7 +48,7 @@ def measure_inference(job: Job, recorder: Recorder) -> None:
 
             llama_cpp()
         else:
-            _import_torch(job, recorder)
+            import_torch(job, recorder)
             _rehearse(job)
     with recorder.phase("load"):
         began = time.perf_counter()
@@ -56,25 +56,25 @@ def measure_inference(job: Job, recorder: Recorder) -> None:
         recorder.wait()
         recorder.time(0, True, seconds=time.perf_counter() - began)
     recorder.fact(backend=model.backend, vocabulary=model.vocabulary)
-    rows = [_tokens(job, row, model.vocabulary) for row in range(job.batch_size)]
+    rows = [tokens_of(job, row, model.vocabulary) for row in range(job.batch_size)]
     if "prefill" in job.phases:
         with recorder.phase("prefill"):
-            _repeat(job, recorder, lambda: {"seconds": _prefill(job, model.engine, rows)})
+            repeat_phase(job, recorder, lambda: {"seconds": _prefill(job, model.engine, rows)})
     if "decode" in job.phases:
         with recorder.phase("decode"):
-            _repeat(job, recorder, lambda: _decode(job, model.engine, rows))
+            repeat_phase(job, recorder, lambda: _decode(job, model.engine, rows))
     if "generate" in job.phases:
         with recorder.phase("generate"):
-            _repeat(job, recorder, lambda: _generate(job, model, rows))
+            repeat_phase(job, recorder, lambda: _generate(job, model, rows))
 
 
-def _repeat(job: Job, recorder: Recorder, once: Callable[[], dict[str, Any]]) -> None:
+def repeat_phase(job: Job, recorder: Recorder, once: Callable[[], dict[str, Any]]) -> None:
     for repeat in range(job.warmup + job.repeats):
         seconds = once()
         recorder.time(repeat, repeat >= job.warmup, **seconds)
 
 
-def _tokens(job: Job, row: int, vocabulary: int) -> list[int]:
+def tokens_of(job: Job, row: int, vocabulary: int) -> list[int]:
     draw = random.Random(f"{job.seed}/{row}")
     return [draw.randrange(vocabulary) for _ in range(job.prompt_tokens)]
 
@@ -142,7 +142,7 @@ def _generate(job: Job, model: Loaded, rows: Sequence[Sequence[int]]) -> dict[st
     return {"seconds": seconds, "new_tokens": written, "prompt_tokens": stats.prompt_tokens}
 
 
-def _import_torch(job: Job, recorder: Recorder) -> None:
+def import_torch(job: Job, recorder: Recorder) -> None:
     """torch and what loading needs, so that their memory is not taken for the model's."""
     from trainers.threads import let_idle_threads_sleep
 
@@ -180,13 +180,13 @@ def _rehearse(job: Job) -> None:
         import peft  # noqa: F401
     with TemporaryDirectory() as folder:
         tiny = make_tiny_model(Path(folder), ["def add(a, b):\n    return a + b\n"], hidden_size=16, layers=1)
-        dtype = job.dtype if job.dtype != "auto" else _stored_dtype(job)
+        dtype = job.dtype if job.dtype != "auto" else stored_dtype(job)
         model = TransformersGenerator(tiny, batch_size=1, threads=None, device=job.device, dtype=dtype)
-        _decode(job, model.engine, [_tokens(job, row, model.vocabulary) for row in range(job.batch_size)])
+        _decode(job, model.engine, [tokens_of(job, row, model.vocabulary) for row in range(job.batch_size)])
         model.close()
 
 
-def _stored_dtype(job: Job) -> str:
+def stored_dtype(job: Job) -> str:
     """The dtype that the model's own configuration names, in our words."""
     if job.random_config is not None:
         config = job.random_config

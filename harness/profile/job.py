@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from trainers.artifact import Artifact, ArtifactKind
+from trainers.config.common import Optimizer
 
-Phase = Literal["load", "prefill", "decode", "generate"]
+Phase = Literal["load", "prefill", "decode", "generate", "train"]
 PHASES: tuple[Phase, ...] = ("load", "prefill", "decode", "generate")
 Positive = Annotated[int, Field(ge=1)]
 
@@ -34,13 +35,28 @@ class Source(BaseModel):
         return Artifact(self.kind, self.path, self.sha256, parent)
 
 
+class Training(BaseModel):
+    """How the train phase trains: `method` as in `assay plan`, an adapter of rank `rank` but for full fine-tuning."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: Literal["full", "lora", "qlora", "int8"]
+    rank: Positive = 16
+    optimizer: Optimizer = "adamw_torch"
+    checkpointing: bool = False
+    attention: Literal["sdpa", "eager"] = "sdpa"
+
+
 class Job(BaseModel):
     """One measurement: a model, or the configuration of one to be filled with random weights, and a workload.
 
     `batch_size` sequences of `prompt_tokens` random tokens are read, then `new_tokens` of each are written, greedily
     and whatever they are: no end token ends them, so that every repeat does the same work. The generate phase draws
-    `samples` of each prompt. Of each phase the first
+    `samples` of each prompt. With `training` there is one phase more, train: steps on `batch_size` sequences of
+    `prompt_tokens`. Of each phase the first
     `warmup` repeats are counted and dropped. `memory_limit_bytes` caps the CUDA allocator.
+    `exact_memory` makes glibc give back all that is freed at once: what is left is what the run holds, at the cost of
+    speed; without it a CPU run's RSS counts the heap's fragmentation too.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,9 +76,17 @@ class Job(BaseModel):
     threads: Annotated[int, Field(ge=0)] = 0
     memory_limit_bytes: Positive | None = None
     seed: Annotated[int, Field(ge=0)] = 0
+    training: Training | None = None
+    exact_memory: bool = False
 
     @model_validator(mode="after")
     def _one_model(self) -> Job:
         if (self.source is None) == (self.random_config is None):
             raise ValueError("a profile needs exactly one of a model and a configuration for random weights")
+        if (self.training is not None) != ("train" in self.phases):
+            raise ValueError("the train phase and the way it trains come together")
+        if "train" in self.phases and set(self.phases) - {"load", "train"}:
+            raise ValueError("training is profiled apart from inference: each would count the other's memory")
+        if self.training is not None and self.source is not None and self.source.kind is ArtifactKind.GGUF:
+            raise ValueError("a GGUF file cannot be trained")
         return self

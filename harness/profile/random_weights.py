@@ -12,6 +12,8 @@ from typing import Any
 
 from harness.errors import BadInputError, MissingToolError
 from harness.generation.hf import TorchEngine
+from trainers.config import QuantizationTable
+from trainers.quantize import bitsandbytes_config, forbid_repacking
 from trainers.quiet import quiet_libraries
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
@@ -37,11 +39,21 @@ def load_random(config: Mapping[str, Any], *, device: str, dtype: str, seed: int
     )
 
 
-def random_model(config: Mapping[str, Any], *, device: str, dtype: str, seed: int) -> Any:
+def random_model(
+    config: Mapping[str, Any],
+    *,
+    device: str,
+    dtype: str,
+    seed: int,
+    quantization: QuantizationTable | None = None,
+    attention: str = "sdpa",
+) -> Any:
     """The transformers model that `config` (a config.json's content) describes, with random weights.
 
-    It is laid out without memory first, then given its memory once, in its own dtype. Raises BadInputError for a
-    configuration that transformers does not know, MissingToolError for a device that is not there.
+    It is laid out without memory first, then every tensor is given its memory once, in its own dtype; quantised
+    layers one after another, so that no unquantised copy of the model ever exists. `dtype` auto is the configuration's
+    own. Raises BadInputError for a configuration that transformers does not know, MissingToolError for a device that
+    is not there.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -57,22 +69,56 @@ def random_model(config: Mapping[str, Any], *, device: str, dtype: str, seed: in
         raise BadInputError(
             f"this configuration describes no model that transformers knows: {error}"
         ) from error
-    name = DTYPES.get(dtype) or str(config.get("dtype") or config.get("torch_dtype") or "float32")
+    own = str(config.get("dtype") or config.get("torch_dtype") or "float32")
+    compute = getattr(torch, DTYPES.get(dtype, own))
+    rest = torch.float32 if quantization is not None and quantization.upcast_fp32 else compute
     with quiet_libraries(), torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(
-            parsed, dtype=getattr(torch, name), attn_implementation="sdpa"
-        )
-    model.to_empty(device=device)
-    model.tie_weights()
+        model = AutoModelForCausalLM.from_config(parsed, dtype=rest, attn_implementation=attention)
+        if quantization is not None:
+            _make_quantised(model, quantization, compute)
     generator = torch.Generator(device=device).manual_seed(seed)
-    with torch.inference_mode():
-        for path, parameter in model.named_parameters():
-            if path.endswith("norm.weight"):
-                parameter.fill_(1.0)
-            else:
-                parameter.normal_(0.0, _STD, generator=generator)
+    made: dict[int, Any] = {}
+    with torch.no_grad():
+        for path, module in list(model.named_modules()):
+            _fill(module, path, device, generator, rest, made)
+    model.tie_weights()
     _refill_buffers(model, parsed, device)
+    if quantization is not None:
+        forbid_repacking(model)
     return model
+
+
+def _make_quantised(model: Any, table: QuantizationTable, compute: Any) -> None:
+    """bitsandbytes' layers in place of all linear layers but the head, as loading with that table does it."""
+    from transformers.integrations.bitsandbytes import replace_with_bnb_linear
+
+    name = {v: k for k, v in DTYPES.items()}[str(compute).removeprefix("torch.")]
+    settings = bitsandbytes_config(table, name)
+    replace_with_bnb_linear(model, modules_to_not_convert=["lm_head"], quantization_config=settings)
+    model.is_loaded_in_4bit, model.is_loaded_in_8bit = table.type != "int8", table.type == "int8"
+    model.is_quantized = True
+
+
+def _fill(module: Any, path: str, device: str, generator: Any, rest: Any, made: dict[int, Any]) -> None:
+    """Memory and values for the parameters that the module itself owns; `made` keeps those that are tied together."""
+    import torch
+
+    for name, parameter in list(module.named_parameters(recurse=False)):
+        if id(parameter) in made:
+            setattr(module, name, made[id(parameter)][1])
+            continue
+        value = torch.empty(parameter.shape, dtype=rest, device=device)
+        if path.endswith("norm"):
+            value.fill_(1.0)
+        else:
+            value.normal_(0.0, _STD, generator=generator)
+        if type(parameter) is torch.nn.Parameter:
+            new = torch.nn.Parameter(value, requires_grad=parameter.requires_grad)
+        else:  # Params4bit or Int8Params: it quantises when it is put on its device
+            fields = {k: v for k, v in parameter.__dict__.items() if k not in ("CB", "SCB", "quant_state")}
+            new = type(parameter)(value, requires_grad=False, **fields).to(device)
+        made[id(parameter)] = (parameter, new)  # the old one too, so that its id is not used again
+        setattr(module, name, new)
 
 
 def _refill_buffers(model: Any, config: Any, device: str) -> None:

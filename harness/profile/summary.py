@@ -41,6 +41,8 @@ def summarise(record: Record) -> dict[str, Any]:
         "workload": {
             k: job[k]
             for k in (
+                "training",
+                "exact_memory",
                 "batch_size",
                 "prompt_tokens",
                 "new_tokens",
@@ -106,6 +108,8 @@ def _speed(record: Record, phase: str, job: dict[str, Any]) -> dict[str, Any] | 
             found["tpot_s"] = series([(e["seconds"] - e["ttft_s"]) / (new - 1) for e in kept])
             found["itl_s"] = series([s for e in kept for s in e["steps_s"]])
             found["tok_per_s"] = _rates(rows * (new - 1), (e["seconds"] - e["ttft_s"] for e in kept))
+        case "train":
+            found["tok_per_s"] = _rates(rows * prompt, (e["seconds"] for e in kept))
         case "generate":
             found["tok_per_s"] = _rates(kept[0]["new_tokens"], (e["seconds"] for e in kept))
     return found

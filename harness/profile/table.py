@@ -91,7 +91,7 @@ def _memory(summary: Mapping[str, Any]) -> RenderableType:
 
 
 def _remarks(summary: Mapping[str, Any]) -> Iterator[str]:
-    predicted = summary["predicted"]
+    predicted, w = summary["predicted"], summary["workload"]
     measured, counter = peak(summary)
     if predicted is not None and measured is not None:
         off = predicted["peak_bytes"] / measured - 1 if measured else float("nan")
@@ -99,6 +99,8 @@ def _remarks(summary: Mapping[str, Any]) -> Iterator[str]:
             f"Peak predicted {words.size(predicted['peak_bytes'])}, measured {words.size(measured)} ({counter}): "
             f"prediction {100 * off:+.0f} %"
         )
+        if counter == MEMORY["rss_peak_increase_bytes"] and not w["exact_memory"]:
+            yield "The measured peak counts what the heap keeps of freed memory; --exact-memory measures without it"
     elif predicted is None:
         yield "Peak predicted: unmeasured, for the prediction does not know this format or architecture"
     if summary["energy_j"]:

@@ -26,6 +26,9 @@ from harness.profile.worker import OUT_OF_MEMORY
 
 PERIOD_S = 0.02  # between two samples of memory
 
+# From this size on an allocation is a mapping of its own; glibc raises the bound by itself unless it is set.
+_EXACT = {"MALLOC_MMAP_THRESHOLD_": str(128 << 10), "MALLOC_MMAP_MAX_": str(1 << 30)}
+
 OnEvent = Callable[[dict[str, Any]], None]
 
 
@@ -75,6 +78,7 @@ def _watch(job: Job, write: OnEvent) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         pass_fds=[outlet],
+        env=os.environ | (_EXACT if job.exact_memory else {}),
     )
     os.close(outlet)
     try:

@@ -60,9 +60,10 @@ def main() -> None:
     job = Job.model_validate_json(sys.stdin.read())
     from harness.errors import AssayError
     from harness.profile.inference import measure_inference
+    from harness.profile.training import measure_training
 
     try:
-        measure_inference(job, recorder)
+        (measure_inference if job.training is None else measure_training)(job, recorder)
     except MemoryError as error:
         recorder.stop(OUT_OF_MEMORY, str(error) or "the host has no more")
     except AssayError as error:

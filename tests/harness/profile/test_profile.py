@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from harness.cli.profile import _predicted
 from harness.errors import BadInputError
 from harness.memory import parse_architecture
 from harness.models import POCKET_FOLDER
 from harness.profile import Job, profile, summarise
-from harness.profile.job import Source
+from harness.profile.job import Source, Training
 from harness.profile.random_weights import random_model
 from trainers.artifact import Artifact, ArtifactKind, identify
 
@@ -64,6 +65,28 @@ def test_the_memory_of_random_weights_is_the_models_size(tmp_path: Path) -> None
     )
     assert made["memory"]["load"]["rss_increase_bytes"] == pytest.approx(size, rel=0.1)
     assert made["random_weights"] is True
+
+
+@pytest.mark.parametrize("method", ["lora", "full", "qlora"])
+def test_training_holds_what_is_predicted(tmp_path: Path, method: str) -> None:
+    """Within 10 % on the CPU, fragmentation of the heap kept out: weights, adapter, gradients, AdamW, activations."""
+    training = Training(method=method, rank=8)  # type: ignore[arg-type]
+    size = SMALL | {"hidden_size": 1024, "intermediate_size": 2816}
+    job = Job(
+        name=method,
+        random_config=size,
+        phases=("load", "train"),
+        training=training,
+        exact_memory=True,
+        **QUICK | {"prompt_tokens": 256, "batch_size": 2},
+    )
+    made = summarise(profile(job, tmp_path / "raw.jsonl"))
+    predicted = _predicted(job, parse_architecture(size, name=method))
+    assert made["status"] == "done", made["detail"]
+    assert predicted is not None
+    assert made["memory"]["train"]["rss_peak_increase_bytes"] == pytest.approx(
+        predicted["peak_bytes"], rel=0.1
+    )
 
 
 def test_a_process_that_is_killed_is_out_of_memory_and_not_a_zero(tmp_path: Path) -> None:

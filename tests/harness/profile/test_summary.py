@@ -33,6 +33,8 @@ START = {
         "warmup": 1,
         "device": "cpu",
         "dtype": "auto",
+        "training": None,
+        "exact_memory": False,
     },
 }
 MIB = 1 << 20
