@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness.contamination import read_overlap
 from harness.errors import UnmeasuredError
 from harness.experiment import source_of
 from harness.plan import Plan, Step
@@ -97,6 +98,11 @@ def build_leaderboard(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, An
         "margin": score.margin,
         "rows": rows,
         "comparisons": [c.to_json() for c in pairs],
+        "contamination": {
+            variant: found
+            for variant in plan.trainings
+            if (found := read_overlap(run.store, plan, variant)) is not None
+        },
         "training": {
             s.variant: log
             for s in plan.steps
@@ -205,6 +211,7 @@ def _row(
         "vs_reference": difference,
         "outcomes": _tally(table["outcome"], [o.value for o in Outcome]),
         "modes": _tally(table["mode"]),
+        "cached": int(table["cached"].sum()) if "cached" in table else 0,
         "families": _families(plan, counts),
         "tokens": generated["n_tokens"],
         "tok_per_s": None if elsewhere else generated["tok_per_s"],

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cache import CacheUse, open_cached
+from harness.contamination import write_overlaps
 from harness.errors import AssayError
 from harness.machine import describe_machine
 from harness.plan import Plan, Step
@@ -58,6 +59,7 @@ class _Runner:
         self._artifacts: dict[str, Artifact] = {}
 
     def run(self) -> Run:
+        write_overlaps(self.store, self.plan, self.progress)
         makers = [s for s in self.plan.steps if s.kind not in ("generate", "execute")]
         for step in makers:
             if not self._is_done(step):

@@ -49,7 +49,7 @@ def evaluate_samples(
         result = evaluate_file(
             problems, samples, sandbox, options, on_progress=task.update, on_malformed=faults.add
         )
-    faults.finish(result)
+    faults.finish(result.faults.path)
     if per_problem_file:
         write_problems(result, per_problem_file)
     if as_json:
@@ -75,10 +75,10 @@ class Faults:
         if self.seen <= SHOWN_FAULTS:
             print(f"assay: left out: {message}", file=sys.stderr)
 
-    def finish(self, result: Evaluation) -> None:
+    def finish(self, listed: Path | None = None) -> None:
         if self.seen > SHOWN_FAULTS:
-            more = self.seen - SHOWN_FAULTS
-            print(f"assay: and {more} more malformed lines, all in {result.faults.path}", file=sys.stderr)
+            where = f", all in {listed}" if listed else ""
+            print(f"assay: and {self.seen - SHOWN_FAULTS} more malformed lines{where}", file=sys.stderr)
 
 
 def write_problems(result: Evaluation, path: Path) -> None:

@@ -196,7 +196,8 @@ def _outcomes_cell(row: Row) -> str:
     )
     label = ", ".join(f"{n} {name}" for name, n in parts if n) or "no samples"
     share = row.outcomes.get(Outcome.PASS, 0) / max(1, sum(n for _, n in parts))
-    html = f'{svg.stacked_bar(parts, label=label)}<small class="counts">{counts}</small>'
+    n = "" if row.n_samples is None else f"<span>n {words.count(row.n_samples)}:</span> "
+    html = f'{svg.stacked_bar(parts, label=label)}<small class="counts">{n}{counts}</small>'
     return _cell("outcomes", html, label="outcomes", sort=share)
 
 

