@@ -117,8 +117,11 @@ def _changes(a: Architecture, s: Setup) -> Iterator[tuple[str, Setup]]:
         yield from _training_changes(a, s)
     if s.attention == "eager":
         yield "attention sdpa: no stored score matrices", replace(s, attention="sdpa")
-    if not s.quantised and (s.adapter is not None or not s.trains):
-        yield "weights nf4 with double quantisation (QLoRA)", replace(s, weights="nf4", double_quant=True)
+    if not s.quantised and not s.trains:
+        yield "weights nf4 with double quantisation", replace(s, weights="nf4", double_quant=True)
+    if not s.quantised and s.trains and s.adapter is not None:
+        quantised = replace(s, weights="nf4", double_quant=True, checkpointing=True)
+        yield "QLoRA: weights nf4 with double quantisation, checkpointing", quantised
     if s.weights == "int8":
         yield (
             "weights nf4 with double quantisation instead of int8",
