@@ -56,26 +56,47 @@ def needs_of(program: Program, packages: tuple[str, ...]) -> Needs:
 @lru_cache(maxsize=4096)
 def _analyse(checks: tuple[str, ...], prelude: str, entry_point: str, packages: tuple[str, ...]) -> Needs:
     try:
-        used, defined = _names(checks)
-        trees = [ast.parse(check) for check in checks]
+        sources = [_source(check) for check in checks]
     except (SyntaxError, ValueError, RecursionError):
         return Needs((entry_point,) if entry_point else ())  # the judge reports what is wrong with the check
+    used = frozenset().union(*(source.used for source in sources))
+    defined = frozenset().union(*(source.defined for source in sources))
     helpers, source = _prelude_names(prelude)
     wanted = used - defined - _BUILTINS - {entry_point}
     names = (wanted - helpers) | ({entry_point} & used)
-    reason = _why_not_split(used, trees, names, packages)
+    reason = _why_not_split(used, sources, names, packages)
     return Needs(tuple(sorted(names)), reason, source if wanted & helpers else "")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Source:
+    """One check, looked at once: suites have checks in common, such as the rules by which answers are compared."""
+
+    tree: ast.Module
+    used: frozenset[str]
+    defined: frozenset[str]
+    imports: frozenset[str]
+    loads: frozenset[str]
+
+
+@lru_cache(maxsize=4096)
+def _source(check: str) -> _Source:
+    used, defined = _names((check,))
+    tree = ast.parse(check)
+    loads = (node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+    return _Source(tree, frozenset(used), frozenset(defined), frozenset(_imports(tree)), frozenset(loads))
+
+
 def _why_not_split(
-    used: set[str], trees: list[ast.Module], names: set[str], packages: tuple[str, ...]
+    used: frozenset[str], sources: list[_Source], names: frozenset[str], packages: tuple[str, ...]
 ) -> str:
     if used & _WHOLE_NAMESPACE:
         return f"a check uses {min(used & _WHOLE_NAMESPACE)}()"
-    imported = {root for tree in trees for root in _imports(tree)} & set(packages)
+    imported = {root for source in sources for root in source.imports} & set(packages)
     if imported:
         return f"a check imports {min(imported)}"
-    return next(filter(None, (_more_than_calls(tree, names) for tree in trees)), "")
+    relevant = (source.tree for source in sources if source.loads & names)
+    return next(filter(None, (_more_than_calls(tree, names) for tree in relevant)), "")
 
 
 def _names(sources: tuple[str, ...]) -> tuple[set[str], set[str]]:
@@ -119,7 +140,7 @@ def _prelude_names(prelude: str) -> tuple[set[str], str]:
     return set(), ""
 
 
-def _more_than_calls(tree: ast.AST, names: set[str]) -> str:
+def _more_than_calls(tree: ast.AST, names: frozenset[str]) -> str:
     """Why a proxy would not do for one of `names`, or nothing: it is called, passed to a function, or renamed."""
     for node in ast.walk(tree):
         for child in ast.iter_child_nodes(node):
