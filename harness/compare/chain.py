@@ -10,7 +10,12 @@ from harness.compare.link import Greedy, Link
 from harness.compare.measures import Distribution, compare_logits, summarise
 from harness.compare.passrate import PassRate
 from harness.compare.states import base_state_of, state_of
-from harness.compare.structure import compare_structure, structure_of
+from harness.compare.structure import (
+    compare_structure,
+    compare_token_types,
+    structure_of,
+    token_types_of,
+)
 from harness.compare.tokens import compare_tokens, render
 from harness.compare.weights import Weights, compare_weights
 from harness.generation import load_generator
@@ -89,8 +94,9 @@ def _link(
 
 def _inside(a: Artifact, b: Artifact, unmeasured: dict[str, str]) -> tuple[tuple[str, ...], Weights | None]:
     try:
-        structure = tuple(compare_structure(structure_of(a), structure_of(b)))
-        return structure, compare_weights(state_of(a), state_of(b), base_state_of(a))
+        structure = compare_structure(structure_of(a), structure_of(b))
+        structure += compare_token_types(token_types_of(a), token_types_of(b))
+        return tuple(structure), compare_weights(state_of(a), state_of(b), base_state_of(a))
     except ExportError as error:
         unmeasured["weights"] = str(error)
         return (), None

@@ -16,6 +16,34 @@ def structure_of(artifact: Artifact) -> dict[str, Any]:
     return _of_folder(artifact)
 
 
+def token_types_of(artifact: Artifact) -> list[int]:
+    """GGUF's type of every token id. llama.cpp mends some wrong ones as it loads (ends of text that are not marked as
+    control tokens); other runtimes do not."""
+    if artifact.kind is ArtifactKind.GGUF:
+        import gguf
+
+        return [
+            int(t) for t in gguf.GGUFReader(str(artifact.path)).fields["tokenizer.ggml.token_type"].contents()
+        ]
+    from trainers.gguf.architectures import read_architecture
+    from trainers.gguf.vocabulary import read_vocabulary
+
+    folder = model_folder(artifact)
+    return [int(t) for t in read_vocabulary(folder, read_architecture(folder).config["vocab_size"]).types]
+
+
+def compare_token_types(a: list[int], b: list[int]) -> list[str]:
+    """What differs, in words."""
+    from trainers.gguf.vocabulary import TokenType
+
+    other = [i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y]
+    if not other:
+        return []
+    i = other[0]
+    found, expected = (TokenType(t).name if t in set(TokenType) else str(t) for t in (b[i], a[i]))
+    return [f"{len(other)} of {len(a)} tokens have another type, as id {i}: {found} instead of {expected}"]
+
+
 def compare_structure(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
     """What differs, in words."""
     return [

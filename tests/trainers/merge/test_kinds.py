@@ -16,7 +16,7 @@ from trainers.merge import MergeRecipe, merge
 pytestmark = pytest.mark.train
 
 
-def random_adapter(base: Artifact, out: Path, kind: str, model: Any = None) -> Artifact:
+def random_adapter(base: Artifact, out: Path, kind: str, noise: float = 0.2) -> Artifact:
     """An adapter of `kind` with nothing at zero, so that it changes every answer."""
     import torch
     from peft import LoHaConfig, LoKrConfig, LoraConfig, get_peft_model
@@ -35,14 +35,13 @@ def random_adapter(base: Artifact, out: Path, kind: str, model: Any = None) -> A
         "loha": LoHaConfig(**shared, alpha=8, init_weights=True),
         "lokr": LoKrConfig(**shared, alpha=8, init_weights=True),
     }[kind]
-    if model is None:
-        model = AutoModelForCausalLM.from_pretrained(str(base.path), dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(str(base.path), dtype=torch.float32)
     with torch.random.fork_rng():
         torch.manual_seed(1)
         peft = get_peft_model(model, config)
         for name, parameter in peft.named_parameters():
             if parameter.requires_grad and "magnitude" not in name:
-                parameter.data += torch.randn_like(parameter) * 0.2
+                parameter.data += torch.randn_like(parameter) * noise
         peft.save_pretrained(str(out))
     return describe(ArtifactKind.ADAPTER, out, base, kind)
 
