@@ -7,6 +7,7 @@ compared or printed here. What the candidate can do is answer, or fail to.
 from __future__ import annotations
 
 import builtins
+import functools
 import gc
 import json
 import random
@@ -38,6 +39,12 @@ class CandidateError(Exception):
     """An exception of the candidate's that no builtin one stands for."""
 
 
+@functools.lru_cache(maxsize=1024)
+def _compiled(source: bytes, filename: str) -> types.CodeType:
+    """Checks that problems have in common, such as the rules by which answers are compared, are compiled once."""
+    return runner.compile_source(source, filename)
+
+
 class Checks:
     """A prelude and checks, compiled once in the server for all samples of a problem."""
 
@@ -51,7 +58,7 @@ class Checks:
     @staticmethod
     def _compile(source: bytes, filename: str) -> types.CodeType | bytes:
         try:
-            return runner.compile_source(source, filename)
+            return _compiled(source, filename)
         except Exception:
             return source  # running it raises the same again, where it is reported
 

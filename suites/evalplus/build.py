@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import partial
+from functools import lru_cache, partial
 from importlib.resources import files
 from typing import Any
 
@@ -17,6 +17,7 @@ LARGE_CHARS = 1 << 19  # an answer beyond this is compared by hash
 _to_text, _decode, _ = assay_values()  # type: ignore[no-untyped-call]
 
 
+@lru_cache(maxsize=8)
 def source(name: str) -> str:
     return files("suites.evalplus").joinpath(f"{name}.py").read_text(encoding="utf-8")
 
@@ -51,8 +52,7 @@ def make_oracle(
 def _checks(
     inputs: str, n_base: int, atol: float, profile: Profile, rule: str, call: str, first: str, answers: str
 ) -> Checks:
-    """One check a case. The first brings the machinery with it, so that the number of checks is that of the inputs;
-    where `first` fails, the machinery is not there and no case passes."""
+    """The machinery, then one check a case; where `first` fails, the machinery is not there and no case passes."""
     asked, given = json.loads(inputs), json.loads(answers)
     if len(asked) != len(given):
         raise ValueError(f"{len(given)} answers to {len(asked)} inputs")
@@ -66,7 +66,8 @@ def _checks(
         )
     ]
     before = (f"{first}\nassay_first = True\n",) if first else ()
-    n_first = len(before) + sum(is_base for is_base, _, _ in kept)
+    machinery = (_machinery("assert assay_first\n" if first else ""),)
+    n_first = len(before) + bool(n_base) * len(machinery) + sum(is_base for is_base, _, _ in kept)
     left_out = len(cases) - len(kept)
     if not kept:
         return Checks(before, n_first, None, left_out)
@@ -77,13 +78,17 @@ def _checks(
         "expected": [form for _, _, form in kept],
     }
     text = json.dumps(data, separators=(",", ":"))
-    machinery = "\n".join(source(name) for name in ("values", "compare", "judge"))
-    needs = "assert assay_first\n" if first else ""
     made = f"assay_case = assay_cases({text!r}, {call}, *assay_values()[1:], assay_compare()[0])\n"
     runs = [f"assay_case({i})\n" for i in range(len(kept))]
     shared = any(_has_tag(form, "h") for _, _, form in kept)
-    checks = (*before, f"{needs}{machinery}\n{made}{runs[0]}", *runs[1:])
+    checks = (*before, *machinery, made + runs[0], *runs[1:])
     return Checks(checks, n_first, "shared" if shared else None, left_out)
+
+
+@lru_cache(maxsize=2)
+def _machinery(needs: str) -> str:
+    """What every problem of these suites has in common, as a check of its own: it is compiled once for all."""
+    return needs + "\n".join(source(name) for name in ("values", "compare", "judge"))
 
 
 def _has_tag(form: Any, tag: str) -> bool:
