@@ -24,6 +24,7 @@ import docker.errors
 import docker.types
 
 from sandbox import image
+from sandbox.cell import seccomp
 from sandbox.cells import ENVIRONMENT, SCRATCH_BYTES, Cell, CellOptions, spec_of
 from sandbox.errors import CellError, IsolationError, SandboxError
 from sandbox.isolation import Isolation, from_report, unavailable
@@ -38,6 +39,8 @@ _PAIR: tuple[Literal["judge", "candidate"], ...] = ("judge", "candidate")
 _STDOUT = 1
 _END_TIMEOUT_S = 10.0
 _SERVER_BYTES = 96 << 20
+# What a cell's server may lock for itself (see `sandbox.cell.hotpages`); samples may lock nothing.
+_LOCKED_BYTES = 8 << 20
 _HARDENING = (
     "Docker: no network, read-only root, no capabilities, no new privileges, a user of its own, "
     "limits on memory, processes and CPUs"
@@ -224,7 +227,7 @@ def _start(
 def _user(client: docker.APIClient) -> str:
     """A user that no other container has: the kernel counts processes (RLIMIT_NPROC) by user across containers, so
     that with a common one a sample's neighbours would use up what it may start."""
-    features = ",".join(client.info().get("SecurityOptions") or ())
+    features = _features(client.info())
     ids = _MAPPED_IDS if "name=rootless" in features or "name=userns" in features else _IDS
     return "{0}:{0}".format(secrets.choice(ids))
 
@@ -245,16 +248,18 @@ def _host_config(
     client: docker.APIClient, options: CellOptions, docker_options: DockerOptions, volume: str | None
 ) -> dict[str, Any]:
     memory = options.memory_bytes + _SERVER_BYTES
+    info = client.info()
     config: dict[str, Any] = client.create_host_config(
         auto_remove=True,
         network_mode="none",
         read_only=True,
         cap_drop=["ALL"],
-        security_opt=["no-new-privileges"],
+        security_opt=["no-new-privileges", *_seccomp_options(info)],
+        ulimits=_ulimits(info),
         pids_limit=options.processes,
         mem_limit=memory,
         memswap_limit=memory,
-        nano_cpus=round(min(docker_options.cpus, client.info()["NCPU"]) * 1e9),
+        nano_cpus=round(min(docker_options.cpus, info["NCPU"]) * 1e9),
         tmpfs={"/tmp": f"rw,noexec,nosuid,nodev,size={SCRATCH_BYTES},nr_inodes=4096,mode=1777"},
         ipc_mode="none",
         log_config=docker.types.LogConfig(type="none"),
@@ -266,6 +271,29 @@ def _host_config(
         else None,
     )
     return config
+
+
+def _ulimits(info: dict[str, Any]) -> list[docker.types.Ulimit]:
+    if "name=rootless" in _features(info):
+        return []  # such an engine may not raise a limit of its own user's
+    return [docker.types.Ulimit(name="memlock", soft=_LOCKED_BYTES, hard=_LOCKED_BYTES)]
+
+
+def _features(info: dict[str, Any]) -> str:
+    return ",".join(info.get("SecurityOptions") or ())
+
+
+def _seccomp_options(info: dict[str, Any]) -> list[str]:
+    """A profile of our own in place of the engine's.
+
+    It is narrower than Docker's by some 150 calls: what samples may call, and what the server needs until it has put
+    itself under the cell's filter, which every sample inherits. Of these io_uring is the one that newer engines'
+    profiles leave out; the server sets up one ring, before any sample runs, only to pin pages, submits nothing to
+    it, and the cell's filter denies io_uring from then on.
+    """
+    if "name=seccomp" not in _features(info):
+        return []  # an engine without seccomp refuses a profile; the cell's own filter does not depend on it
+    return [f"seccomp={json.dumps(seccomp.container_profile())}"]
 
 
 def _wait_for_end(container: str, volume: str | None, attached: Any) -> None:

@@ -9,6 +9,10 @@ _package = types.ModuleType("sandbox")
 _package.__path__ = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
 sys.modules["sandbox"] = _package
 
+from sandbox.cell import seeding  # noqa: E402
+
+seeding.import_random()
+
 from sandbox.cell.start import main  # noqa: E402
 
 main()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import random
 from builtins import BaseException, enumerate, str, type  # noqa: UP029
 from typing import Any
 
-from sandbox.cell import codec, fork, link, runner, wire
+from sandbox.cell import codec, fork, link, runner, seeding, wire
 
 _CONTAINERS = frozenset((list, dict, set, bytearray))
 _mro = type.__dict__["__mro__"].__get__
@@ -19,8 +17,7 @@ _exit = os._exit
 def run(body: bytes) -> None:
     (source,) = wire.split(body)
     namespace = runner.new_module().__dict__
-    gc.enable()
-    random.seed(0)
+    seeding.prepare()
     filename = f"<{runner.MODULE}>"
     try:
         runner.run_source(source, filename, namespace)

@@ -13,6 +13,9 @@ import select
 import signal
 import stat
 import time
+
+# The wrapper in `signal` makes enums of its answer, once for each sample.
+from _signal import pthread_sigmask  # type: ignore[import-not-found]
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -28,9 +31,14 @@ _LARGEST_FD = 1 << 20
 _OPEN_FILES = 256
 _STACK_BYTES = 64 << 20
 _REPORT_BYTES = 4096
-_SHORTEST_WAIT_MS = 5.0
+# How long a running sample is left to itself: a caller that is gone is noticed this late, at the latest.
+_TICK_S = 0.05
+_SHORTEST_WAIT_S = 0.005
 _ADDRESS_SPACE_STEP = 64 << 20
 _CPU_CLOCK_OF_PROCESS = 2
+_CHILD_ENDED = frozenset((signal.SIGCHLD,))
+
+_Ended = tuple[int, int, resource.struct_rusage]  # what wait4 gives
 
 
 class Usage(NamedTuple):
@@ -40,13 +48,15 @@ class Usage(NamedTuple):
 
 
 class Desk:
-    """What the server keeps between samples: one output file, the scratch folder's empty state, a poller."""
+    """What the server keeps between samples: an output file, a report pipe, the scratch folder's empty state."""
 
     def __init__(
         self, control: int, statm: int, events: int, *, is_init: bool, scratch: str = SCRATCH
     ) -> None:
         self.null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         self.output = os.memfd_create("output")
+        self.report_end, self.report = os.pipe()
+        os.set_blocking(self.report_end, False)
         self.is_init = is_init
         self.rehearsing = False  # another child is to outlive the sample
         self._control = control
@@ -55,6 +65,7 @@ class Desk:
         # Set where each sample has to be restricted by itself.
         self.restrict: Callable[[], None] | None = None
         self._scratch = scratch
+        self._scratch_fd = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._is_mount = os.path.ismount(scratch)
         self._scratch_state = self._state()
         self._flags = fcntl.fcntl(self.output, fcntl.F_GETFL)
@@ -62,11 +73,13 @@ class Desk:
         self._address_space = _address_space_bytes(statm)
         self._events = events
         self._last_events = self._read_events()
+        pthread_sigmask(signal.SIG_BLOCK, _CHILD_ENDED)  # it is waited for, see `_wait`
 
     def dress(self, request: wire.Request, report: int, channel: int) -> None:
         """In the forked sample: its descriptors and limits. Everything else of the server's is closed."""
         if self.restrict is not None:
             self.restrict()
+        pthread_sigmask(signal.SIG_UNBLOCK, _CHILD_ENDED)
         os.dup2(self.null, 0)
         os.dup2(self.output, 1)
         os.dup2(self.output, 2)
@@ -88,68 +101,104 @@ class Desk:
             processes = request.processes + 2
             limit(resource.RLIMIT_NPROC, (processes, processes))
 
-    def watch(self, pid: int, request: wire.Request, hangup: int, started: float) -> int:
-        """Wait until the sample ends, uses up its CPU or wall time, or `hangup` closes; says which."""
-        end = os.pidfd_open(pid)
-        self._poller.register(end, select.POLLIN)
-        if hangup >= 0:
-            self._poller.register(hangup, 0)
-        try:
-            return self._wait(end, pid, request, started)
-        finally:
-            self._poller.unregister(end)
-            os.close(end)
-            if hangup >= 0:
-                self._poller.unregister(hangup)
+    def attend(self, pid: int, request: wire.Request, hangup: int, started: float) -> tuple[int, Usage]:
+        """Wait until the sample ends, uses up its CPU or wall time, or `hangup` closes, then see to it that nothing
+        of it is left. Says which it was, and what the sample and all it started used."""
+        reason, ended = self._wait(pid, request, hangup, started)
+        return reason, self.reap(pid, ended)
 
     def _wait(
-        self, end: int, pid: int, request: wire.Request, started: float, cpu_before_s: float = 0.0
-    ) -> int:
+        self, pid: int, request: wire.Request, hangup: int, started: float
+    ) -> tuple[int, _Ended | None]:
+        """Its end is waited for by its signal, which is blocked and so kept: that costs one call a sample."""
         cpu_left = request.cpu_ms / 1000
+        wall_end = started + request.wall_ms / 1000
         while True:
-            wall_left = started + request.wall_ms / 1000 - time.monotonic()
-            events = self._poller.poll(max(_SHORTEST_WAIT_MS, 1000 * min(cpu_left, wall_left)))
-            for fd, _ in events:
-                if fd == end:
-                    return wire.ENDED
-            for fd, _ in events:
-                if fd == self._control:
-                    os._exit(0)  # the host is gone; process 1 takes everything with it
-                return wire.HUNG_UP
-            cpu_left = request.cpu_ms / 1000 - cpu_s_of(pid) + cpu_before_s
+            wall_left = wall_end - time.monotonic()
+            signal.sigtimedwait(_CHILD_ENDED, max(_SHORTEST_WAIT_S, min(_TICK_S, cpu_left, wall_left)))
+            ended = os.wait4(pid, os.WNOHANG)
+            if ended[0]:
+                return wire.ENDED, ended
+            if self._has_hung_up(hangup):
+                return wire.HUNG_UP, None
+            cpu_left = request.cpu_ms / 1000 - cpu_s_of(pid)
             if cpu_left <= 0:
-                return wire.CPU_LIMIT
-            if time.monotonic() >= started + request.wall_ms / 1000:
-                return wire.WALL_LIMIT
+                return wire.CPU_LIMIT, None
+            if time.monotonic() >= wall_end:
+                return wire.WALL_LIMIT, None
+
+    def _has_hung_up(self, hangup: int) -> bool:
+        if hangup >= 0:
+            self._poller.register(hangup, 0)
+        gone = [fd for fd, _ in self._poller.poll(0)]
+        if hangup >= 0:
+            self._poller.unregister(hangup)
+        if self._control in gone:
+            os._exit(0)  # the host is gone; process 1 takes everything with it
+        return bool(gone)
 
     def wait_for_reply(
         self, replies: int, pid: int, request: wire.Request, started: float, cpu_before_s: float
     ) -> int:
-        """Like `watch`, for a process that stays: wait until `replies` can be read or a limit is reached."""
+        """For a process that stays: wait until `replies` can be read or a limit is reached; says which."""
+        cpu_left = request.cpu_ms / 1000
+        wall_end = started + request.wall_ms / 1000
         self._poller.register(replies, select.POLLIN)
         try:
-            return self._wait(replies, pid, request, started, cpu_before_s)
+            while True:
+                left = max(_SHORTEST_WAIT_S, min(cpu_left, wall_end - time.monotonic()))
+                events = [fd for fd, _ in self._poller.poll(1000 * left)]
+                if replies in events:
+                    return wire.ENDED
+                if events:
+                    os._exit(0)  # the host is gone
+                cpu_left = request.cpu_ms / 1000 - cpu_s_of(pid) + cpu_before_s
+                if cpu_left <= 0:
+                    return wire.CPU_LIMIT
+                if time.monotonic() >= wall_end:
+                    return wire.WALL_LIMIT
         finally:
             self._poller.unregister(replies)
 
-    def reap(self, pid: int) -> Usage:
-        """Kill the sample and everything it started, and wait until all of it is gone."""
-        if self.rehearsing:
-            return Usage(os.wait4(pid, 0)[1], 0, 0)
-        try:  # noqa: SIM105 - between forks every object touched is a page copied
-            os.kill(-1 if self.is_init else pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        status, cpu_s, peak = 0, 0.0, 0
-        while True:
+    def reap(self, pid: int, ended: _Ended | None = None) -> Usage:
+        """Kill the sample and everything it started, and wait until all of it is gone.
+
+        `ended` is how it ended by itself. What it started is by then a child of this process: none left to wait
+        for is proof that there is none.
+        """
+        if ended is None:
+            try:  # noqa: SIM105 - between forks every object touched is a page copied
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            ended = os.wait4(pid, 0)
+        _, status, usage = ended
+        cpu_s = usage.ru_utime + usage.ru_stime
+        peak = usage.ru_maxrss
+        how = os.WNOHANG
+        while self.is_init and not self.rehearsing:
             try:
-                ended, its_status, usage = os.wait4(-1, 0)
+                other, _, usage = os.wait4(-1, how)
             except ChildProcessError:
-                return Usage(status, round(cpu_s * 1e6), peak)
-            if ended == pid:
-                status = its_status
-            cpu_s += usage.ru_utime + usage.ru_stime
-            peak = max(peak, usage.ru_maxrss * 1024)
+                break
+            if other:
+                cpu_s += usage.ru_utime + usage.ru_stime
+                peak = max(peak, usage.ru_maxrss)
+            else:
+                os.kill(-1, signal.SIGKILL)  # as process 1 of a namespace: everything but this process
+                how = 0
+        return Usage(status, round(cpu_s * 1e6), peak * 1024)
+
+    def take_report(self) -> bytes:
+        """What the sample wrote to its report pipe; the pipe is left as new."""
+        fcntl.fcntl(self.report, fcntl.F_SETFL, os.O_WRONLY)
+        report = b""
+        try:
+            while len(part := os.read(self.report_end, _REPORT_BYTES)) == _REPORT_BYTES:
+                report = report or part
+            return report or part
+        except BlockingIOError:
+            return report
 
     def has_output(self) -> bool:
         return os.fstat(self.output).st_size > 0
@@ -186,11 +235,11 @@ class Desk:
     def tidy(self) -> bool:
         """Empty the scratch folder; False when it could not be brought back to what it was."""
         try:
-            mode = os.stat(self._scratch).st_mode
-            if mode == self._scratch_state[0] and self._state() == self._scratch_state:
+            state = self._state()
+            if state == self._scratch_state:
                 return True
-            if mode != self._scratch_state[0]:
-                os.chmod(self._scratch, stat.S_IMODE(self._scratch_state[0]))
+            if state[0] != self._scratch_state[0]:
+                os.fchmod(self._scratch_fd, stat.S_IMODE(self._scratch_state[0]))
             _empty(self._scratch)
             return self._state() == self._scratch_state
         except (OSError, RecursionError):
@@ -198,10 +247,10 @@ class Desk:
 
     def _state(self) -> tuple[int, int, int]:
         """Mode of the scratch folder and what is free in it; its entries where it has no file system of its own."""
-        mode = os.stat(self._scratch).st_mode
+        mode = os.fstat(self._scratch_fd).st_mode
         if not self._is_mount:
             return mode, len(os.listdir(self._scratch)), 0
-        space = os.statvfs(self._scratch)
+        space = os.fstatvfs(self._scratch_fd)
         return mode, space.f_bfree, space.f_ffree
 
 
@@ -267,11 +316,3 @@ def limit_server() -> None:
 def limit_locked_memory() -> None:
     """Apart from the other limits: the server may have pages to pin first."""
     resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
-
-
-def read_report(pipe: int) -> bytes:
-    os.set_blocking(pipe, False)
-    try:
-        return os.read(pipe, _REPORT_BYTES)
-    except BlockingIOError:
-        return b""

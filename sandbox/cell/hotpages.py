@@ -15,6 +15,7 @@ import ctypes
 import os
 import re
 import struct
+from array import array
 from collections.abc import Callable, Iterator
 
 from sandbox.cell.kernel import libc
@@ -24,10 +25,11 @@ _PARAMETERS_BYTES = 120
 _MOST_BUFFERS = 1000
 _MOST_PAGES = 1500
 _PAGE = 4096
-_REHEARSALS = 3
+_REHEARSALS = 2
 
 # Bits of a /proc/PID/pagemap entry: in memory, mapped by this process only, of a file.
 _PRESENT, _EXCLUSIVE, _FILE = 1 << 63, 1 << 56, 1 << 61
+_MASK, _OWN = _PRESENT | _EXCLUSIVE | _FILE, _PRESENT | _EXCLUSIVE
 _WRITABLE_PRIVATE = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) .w.p ")
 
 
@@ -93,14 +95,12 @@ def _exclusive(proc: int) -> set[int]:
     """The addresses of this process's writable private pages that no other process shares."""
     with open("self/maps", "rb", opener=_opener(proc)) as file:
         spans = [(int(a, 16), int(b, 16)) for a, b in _WRITABLE_PRIVATE.findall(file.read())]
-    pages = set()
+    pages: set[int] = set()
     with open("self/pagemap", "rb", 0, opener=_opener(proc)) as file:
         for start, end in spans:
             file.seek(start // _PAGE * 8)
-            entries = struct.iter_unpack("=Q", file.read((end - start) // _PAGE * 8))
-            for number, (entry,) in enumerate(entries):
-                if entry & _PRESENT and entry & _EXCLUSIVE and not entry & _FILE:
-                    pages.add(start + number * _PAGE)
+            entries = array("Q", file.read((end - start) // _PAGE * 8))
+            pages.update(start + n * _PAGE for n, entry in enumerate(entries) if entry & _MASK == _OWN)
     return pages
 
 

@@ -76,8 +76,10 @@ class Outcome(NamedTuple):
 class Resident:
     """The server's handle on its resident judge, which is forked when it is first needed."""
 
-    def __init__(self, desk: fork.Desk) -> None:
+    def __init__(self, desk: fork.Desk, checks: judge.Cache) -> None:
+        """`checks` are the server's compiled ones: a judge that replaces another starts with them."""
         self._desk = desk
+        self._checks = checks
         self._pid = 0
         self._commands: socket.socket | None = None
         self._judged = 0
@@ -119,7 +121,7 @@ class Resident:
         if pid == 0:
             try:
                 self._desk.dress(request._replace(cpu_ms=_NO_LIMIT_MS), -1, theirs.fileno())
-                _stay(socket.socket(fileno=fork.CHANNEL_FD))
+                _stay(socket.socket(fileno=fork.CHANNEL_FD), self._checks)
             finally:
                 os._exit(1)
         theirs.close()
@@ -127,9 +129,8 @@ class Resident:
         return ours
 
 
-def _stay(commands: socket.socket) -> NoReturn:
+def _stay(commands: socket.socket, cache: judge.Cache) -> NoReturn:
     """In the resident judge: one sample after the other, until the server goes or ends it."""
-    cache = judge.Cache()
     gc.enable()
     while True:
         header, descriptors, _, _ = socket.recv_fds(commands, _COMMAND.size, 1)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import builtins
-import gc
 import os
-import random
 import struct
 import sys
 import types
@@ -27,7 +25,7 @@ from builtins import (  # noqa: UP029
 from collections.abc import Sequence
 from typing import Any
 
-from sandbox.cell import wire
+from sandbox.cell import seeding, wire
 
 REPORT = struct.Struct("!16sBII")  # token, code, checks passed, length of the detail that follows
 MODULE = "candidate"
@@ -113,8 +111,7 @@ def run_shared(body: bytes, token: bytes, descriptor: int) -> None:
     candidate, *checks = wire.split(body)
     del body
     namespace = new_module().__dict__
-    gc.enable()
-    random.seed(0)  # a fork reseeds it by chance; a verdict is to be had again
+    seeding.prepare()
     filename = f"<{MODULE}>"
     try:
         run_source(candidate, filename, namespace)
@@ -152,8 +149,7 @@ def rehearse() -> None:
     body = wire.join([_WARM_UP, b"assert double(2) and Thing().items", b"x = 1"])
     candidate, *checks = wire.split(body)
     namespace = new_module().__dict__
-    gc.enable()
-    random.seed(0)
+    seeding.prepare()
     run_source(candidate, f"<{MODULE}>", namespace)
     _, passed, detail = run_checks(checks, namespace)
     flush()

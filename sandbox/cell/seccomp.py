@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import struct
+from typing import Any
 
 from sandbox.cell.kernel import MACHINE, check, libc
 
@@ -161,6 +162,34 @@ def build(*, allow_processes: bool = True) -> bytes:
         program += [(_JUMP_EQ, 0, 1, int(pair.partition("=")[2])), _return(_RET_ALLOW)]
     program.append(_deny())
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+
+
+# Calls of a cell's start, on top of those that samples may make.
+_AT_START = (
+    "arch_prctl capget capset fcntl io_uring_register io_uring_setup ioctl landlock_add_rule landlock_create_ruleset "
+    "landlock_restrict_self memfd_create prctl prlimit64 seccomp set_tid_address setgroups setresgid setresuid"
+)
+
+
+def container_profile() -> dict[str, Any]:
+    """A container's seccomp profile, in the form of the Docker engine's: what a cell needs from its start on."""
+    plain = {pair.partition("=")[0] for table in _ALLOW.values() for pair in table.split()}
+    unix = {"index": 0, "value": _AF_UNIX, "op": "SCMP_CMP_EQ"}
+    not_new = {"index": 0, "value": _CLONE_NEW_ANY, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}
+    allow = "SCMP_ACT_ALLOW"
+    return {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "archMap": [
+            {"architecture": "SCMP_ARCH_X86_64", "subArchitectures": []},
+            {"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": []},
+        ],
+        "syscalls": [
+            {"names": sorted(plain | set(_AT_START.split()) | {"fork", "vfork"}), "action": allow},
+            {"names": ["clone"], "action": allow, "args": [not_new]},
+            {"names": ["socket", "socketpair"], "action": allow, "args": [unix]},
+            {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS},
+        ],
+    }
 
 
 class _Program(ctypes.Structure):

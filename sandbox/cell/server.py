@@ -80,8 +80,8 @@ class _Bench:
     """What the judge's role keeps between samples."""
 
     def __init__(self, desk: fork.Desk) -> None:
-        self.resident = resident.Resident(desk)
         self.checks = judge.Cache()
+        self.resident = resident.Resident(desk, self.checks)
         self.pure: dict[bytes, bool] = {}
 
     def is_pure(self, body: bytes) -> bool:
@@ -142,26 +142,22 @@ def _candidate(desk: fork.Desk, request: wire.Request, peer: socket.socket) -> w
     channel = descriptors[0]
     started = time.monotonic()
     pid = _fork(desk, request, -1, channel, lambda: candidate.run(request.body))
-    reason = desk.watch(pid, request, channel, started)
-    response = _response(desk, request, pid, reason, started)
+    reason, usage = desk.attend(pid, request, channel, started)
     os.close(channel)
-    return response
+    return _response(desk, request, reason, usage, started)
 
 
 def _reported(
     desk: fork.Desk, request: wire.Request, channel: int, token: bytes, body: Body
 ) -> wire.Response:
-    """Run a sample that reports over a pipe of its own; `channel`, if any, is closed here once it has it."""
-    report_end, report = os.pipe()
+    """Run a sample that reports over the pipe; `channel`, if any, is closed here once it has it."""
     started = time.monotonic()
-    pid = _fork(desk, request, report, channel, body)
-    os.close(report)
+    pid = _fork(desk, request, desk.report, channel, body)
     if channel >= 0:
         os.close(channel)
-    reason = desk.watch(pid, request, -1, started)
-    response = _response(desk, request, pid, reason, started)
-    message = fork.read_report(report_end)
-    os.close(report_end)
+    reason, usage = desk.attend(pid, request, -1, started)
+    message = desk.take_report()
+    response = _response(desk, request, reason, usage, started)
     if len(message) < runner.REPORT.size:
         return response
     seal, code, passed, size = runner.REPORT.unpack_from(message)
@@ -181,8 +177,9 @@ def _fork(desk: fork.Desk, request: wire.Request, report: int, channel: int, bod
     return pid
 
 
-def _response(desk: fork.Desk, request: wire.Request, pid: int, reason: int, started: float) -> wire.Response:
-    usage = desk.reap(pid)
+def _response(
+    desk: fork.Desk, request: wire.Request, reason: int, usage: fork.Usage, started: float
+) -> wire.Response:
     wall_us = round((time.monotonic() - started) * 1e6)
     written, shown = desk.collect_output()
     flags = (0 if desk.tidy() else wire.RETIRE) | (wire.OOM_KILLED if desk.ran_out_of_memory() else 0)

@@ -103,21 +103,21 @@ def _write_maps(pid: int, users: list[tuple[int, int]], groups: list[tuple[int, 
 
 
 def _attend(outer: socket.socket, pid: int, spec: dict[str, Any], group: cgroup.Group) -> bool:
-    """Answer the server's requests during its start; False when it ended instead."""
-    while True:
-        asked = outer.recv(8)
-        if asked == b"map":
-            base = int(spec["id_base"])
-            ids = [(0, base), (_SAMPLE_ID, base + 1)]
-            _write_maps(pid, ids, ids)
-        elif asked == b"join":
-            group.add(pid)
-        else:
-            os.waitpid(pid, 0)
-            return False
+    """Help the server with its start; False when it ended instead.
+
+    Joining a cgroup takes the kernel 10 ms or more, in which the server goes on; no sample runs before it is done.
+    """
+    while (asked := outer.recv(8)) == b"map":
+        base = int(spec["id_base"])
+        ids = [(0, base), (_SAMPLE_ID, base + 1)]
+        _write_maps(pid, ids, ids)
         outer.send(b"ok")
-        if asked == b"join":
-            return True
+    if asked != b"join":
+        os.waitpid(pid, 0)
+        return False
+    group.add(pid)
+    outer.send(b"ok")
+    return True
 
 
 def _supervise(control: int, pid: int, host: int) -> None:
@@ -136,8 +136,7 @@ def _supervise(control: int, pid: int, host: int) -> None:
 # --- inside ------------------------------------------------------------------------------------------------------
 
 
-def _ask(inner: socket.socket, what: bytes) -> None:
-    inner.send(what)
+def _answered(inner: socket.socket) -> None:
     if inner.recv(8) != b"ok":
         os._exit(1)
 
@@ -149,8 +148,7 @@ def _start_server(spec: dict[str, Any], control: int, inner: socket.socket, grou
         events = os.open(group.events, os.O_RDONLY | os.O_CLOEXEC) if group.events else -1
         proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
         _isolate(spec, inner)
-        inner.close()
-        _serve(spec, control, _Kept(statm, events, proc), group.report)
+        _serve(spec, control, _Kept(statm, events, proc, inner), group.report)
     except StepFailedError as error:
         _say(control, {"failed": error.step, "why": error.args[1]})
     except Exception as error:
@@ -170,7 +168,9 @@ def _isolate(spec: dict[str, Any], inner: socket.socket) -> None:
     if as_root:
         with _step("user, network, IPC and UTS namespaces"):
             kernel.unshare(kernel.NEWUSER | rest)
-        _ask(inner, b"map")
+        inner.send(b"map")
+        _answered(inner)
+    inner.send(b"join")
     with _step("host name"):
         kernel.sethostname(b"cell")
     with _step("capabilities"):
@@ -180,7 +180,6 @@ def _isolate(spec: dict[str, Any], inner: socket.socket) -> None:
             os.setresuid(_SAMPLE_ID, _SAMPLE_ID, _SAMPLE_ID)
         kernel.drop_capabilities()
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-    _ask(inner, b"join")
 
 
 def _serve(spec: dict[str, Any], control: int, kept: _Kept, memory: dict[str, str]) -> None:
@@ -188,6 +187,8 @@ def _serve(spec: dict[str, Any], control: int, kept: _Kept, memory: dict[str, st
     version = landlock.abi()
     fork.limit_server()
     _preload(spec)
+    _answered(kept.stub)
+    kept.stub.close()
     desk = fork.Desk(control, kept.statm, kept.events, is_init=True)
     _settle()
     pinned = _pin_hot_pages(desk, kept.proc)
@@ -207,17 +208,18 @@ def _serve(spec: dict[str, Any], control: int, kept: _Kept, memory: dict[str, st
 
 
 class _Kept(NamedTuple):
-    """Descriptors of what is out of reach in the new root: of this process's statm, its cgroup's events, /proc."""
+    """What is out of reach in the new root: descriptors of this process's statm, its cgroup's events and /proc, and
+    the channel to the stub."""
 
     statm: int
     events: int
     proc: int
+    stub: socket.socket
 
 
 def _pin_hot_pages(desk: fork.Desk, proc: int) -> int:
     """How many; see `hotpages`. Reading one's own page map takes being dumpable for as long as that lasts."""
     kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
-
     return hotpages.pin(proc, runner.rehearse, lambda: server.rehearse(desk))
 
 
@@ -272,19 +274,22 @@ def _serve_without_namespaces(spec: dict[str, Any], control: int) -> None:
     peer = _meet(spec["role"], spec["peer_path"]) if spec.get("peer_path") else int(spec["peer"])
     os.chdir(spec["scratch_folder"])
     fork.limit_server()
-    fork.limit_locked_memory()
     _preload(spec)
+    desk = fork.Desk(incoming, statm, events, is_init=is_init, scratch=spec["scratch_folder"])
+    _settle()
+    proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
+    pinned = _pin_hot_pages(desk, proc) if is_init else 0
+    os.close(proc)
+    fork.limit_locked_memory()
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-    desk = fork.Desk(incoming, statm, events, is_init=is_init, scratch=spec["scratch_folder"])
     restrict = _restriction(spec, version, allow_processes=is_init)
     if is_init:
         restrict()
     else:
         desk.restrict = restrict
-    _settle()
     memory = {"version": "the container's"} if is_init else {"missing": "no namespaces"}
-    _say(control, _pieces(spec, version, memory, namespaces=is_init))
+    _say(control, _pieces(spec, version, memory, namespaces=is_init) | {"pinned_pages": pinned})
     server.serve(desk, spec["role"], incoming, control, peer)
 
 
