@@ -7,7 +7,7 @@ import tomllib
 import types
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
@@ -15,7 +15,8 @@ from harness.errors import BadInputError
 from trainers.merge.recipe import MergeRecipe
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
-MAKERS = ("model", "train", "merge", "export")
+TrainingSeed = Annotated[int, Field(ge=0, lt=2**32)]
+MAKERS = ("model", "train", "merge", "export", "compress")
 
 
 class Table(BaseModel):
@@ -79,6 +80,13 @@ class ScoreTable(Table):
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
 
 
+class CompareTable(Table):
+    """Hold each merge, export and compression against what it was made from, on `texts` of the suite's solutions."""
+
+    texts: int = Field(default=48, ge=1)
+    greedy_tokens: int = Field(default=64, ge=1)
+
+
 class ModelVariant(Table):
     """A model that exists: `pocket` (shipped), a folder, a `.gguf` file or a hub id."""
 
@@ -121,7 +129,16 @@ class ExportVariant(Table):
     quantize: str = "f16"
 
 
-AnyVariant = ModelVariant | TrainVariant | MergeVariant | ExportVariant
+class CompressVariant(Table):
+    """The variant named by `compress` with its weights as `quantization`: rounded, or quantised by bitsandbytes."""
+
+    name: Name
+    compress: str
+    quantization: Literal["fp32", "bf16", "fp16", "int8", "nf4", "fp4"]
+    double_quant: bool = True
+
+
+AnyVariant = ModelVariant | TrainVariant | MergeVariant | ExportVariant | CompressVariant
 
 
 def _maker(value: Any) -> str | None:
@@ -135,29 +152,50 @@ Variant = Annotated[
     Annotated[ModelVariant, Tag("model")]
     | Annotated[TrainVariant, Tag("train")]
     | Annotated[MergeVariant, Tag("merge")]
-    | Annotated[ExportVariant, Tag("export")],
+    | Annotated[ExportVariant, Tag("export")]
+    | Annotated[CompressVariant, Tag("compress")],
     Discriminator(
         _maker, custom_error_type="variant", custom_error_message="needs exactly one of: " + ", ".join(MAKERS)
     ),
 ]
 
 
+class Member(NamedTuple):
+    """A variant as it is made: by one training seed, or (None) without one."""
+
+    name: str
+    seed: int | None
+
+
 class Experiment(Table):
-    """One experiment: a suite, the way samples are drawn, and the variants compared."""
+    """One experiment: a suite, the way samples are drawn, and the variants compared.
+
+    With `seeds`, every training is done once for each of them, and so is what is made from it; such a variant is one
+    row of the leaderboard, a mean over its seeds. Samples are drawn with `seed` throughout.
+    """
 
     name: Name
     seed: int = Field(default=0, ge=0)
+    seeds: tuple[TrainingSeed, ...] = ()
     suite: SuiteTable
     sampling: SamplingTable = SamplingTable()
     engine: EngineTable = EngineTable()
     sandbox: SandboxTable = SandboxTable()
     score: ScoreTable = ScoreTable()
+    compare: CompareTable | None = None
     variant: tuple[Variant, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
         seen: set[str] = set()
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds: one is named twice in {list(self.seeds)}")
         for variant in self.variant:
+            if self.seeds and isinstance(variant, TrainVariant) and "seed" in variant.config:
+                raise ValueError(
+                    f"variant {variant.name!r}: config.seed = {variant.config['seed']!r} and the experiment's seeds "
+                    "both set the training seed: keep one"
+                )
             if variant.name in seen:
                 raise ValueError(f"variant {variant.name!r} is named twice")
             for source in sources_of(variant):
@@ -167,6 +205,13 @@ class Experiment(Table):
                         f"before it: {', '.join(sorted(seen)) or 'none'}"
                     )
             seen.add(variant.name)
+        for variant in self.variant:
+            for member in self.members(variant.name):
+                if member.name != variant.name and member.name in seen:
+                    raise ValueError(
+                        f"variant {member.name!r} has the name that {variant.name!r} gets for training seed "
+                        f"{member.seed}: name it otherwise"
+                    )
         if self.score.reference not in seen:
             raise ValueError(
                 f"score.reference {self.score.reference!r} is no variant; there are: {', '.join(sorted(seen))}"
@@ -176,6 +221,16 @@ class Experiment(Table):
                 f"score.k = {list(self.score.k)} needs 1 <= k <= sampling.samples = {self.sampling.samples}"
             )
         return self
+
+    def members(self, name: str) -> tuple[Member, ...]:
+        """What a declared variant is made as: itself, or one for each training seed."""
+        if not self.seeds or not self._is_trained(name):
+            return (Member(name, None),)
+        return tuple(Member(f"{name}.s{seed}", seed) for seed in self.seeds)
+
+    def _is_trained(self, name: str) -> bool:
+        variant = next(v for v in self.variant if v.name == name)
+        return isinstance(variant, TrainVariant) or any(map(self._is_trained, sources_of(variant)))
 
 
 def source_of(variant: AnyVariant) -> str | None:
@@ -192,6 +247,8 @@ def sources_of(variant: AnyVariant) -> tuple[str, ...]:
             return (variant.merge,) if isinstance(variant.merge, str) else variant.merge
         case ExportVariant():
             return (variant.export,)
+        case CompressVariant():
+            return (variant.compress,)
         case ModelVariant():
             return ()
 

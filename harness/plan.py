@@ -13,8 +13,11 @@ from pydantic import BaseModel, ValidationError
 
 from harness.errors import BadInputError
 from harness.experiment import (
+    AnyVariant,
+    CompressVariant,
     Experiment,
     ExportVariant,
+    Member,
     MergeVariant,
     ModelVariant,
     TrainVariant,
@@ -30,9 +33,17 @@ from trainers.data import DataConfig, Records, load_records
 from trainers.errors import TrainersError
 
 T = TypeVar("T", bound=BaseModel)
-Kind = Literal["take", "train", "merge", "export", "generate", "execute"]
+Kind = Literal["take", "train", "merge", "export", "compress", "generate", "execute"]
 # Raised when the meaning of a step's output changes, so that older results are not taken for today's.
-FORMAT: dict[Kind, int] = {"take": 1, "train": 1, "merge": 1, "export": 1, "generate": 1, "execute": 1}
+FORMAT: dict[Kind, int] = {
+    "take": 1,
+    "train": 1,
+    "merge": 1,
+    "export": 1,
+    "compress": 1,
+    "generate": 1,
+    "execute": 1,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +68,17 @@ class Training:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that `assay run` will do, decided before anything is done."""
+    """All that `assay run` will do, decided before anything is done.
+
+    `members` says for each declared variant as what it is made: steps, models and trainings go by those names.
+    """
 
     experiment: Experiment
     suite: Suite
     steps: tuple[Step, ...]
     models: dict[str, Artifact]
     trainings: dict[str, Training]
+    members: dict[str, tuple[Member, ...]]
 
     @property
     def run_id(self) -> str:
@@ -97,10 +112,17 @@ class _Planner:
         self.trainings: dict[str, Training] = {}
 
     def plan(self) -> Plan:
-        makers = {v.name: self._make(v) for v in self.experiment.variant}
+        members = {v.name: self.experiment.members(v.name) for v in self.experiment.variant}
+        makers: dict[str, str] = {}
+        for variant in self.experiment.variant:
+            training = _training(variant, self.experiment.seed) if isinstance(variant, TrainVariant) else None
+            for member in members[variant.name]:
+                makers[member.name] = self._make(variant, member, training)
         for name, maker in makers.items():
             self._evaluate(name, maker)
-        return Plan(self.experiment, self.suite, tuple(self.steps.values()), self.models, self.trainings)
+        return Plan(
+            self.experiment, self.suite, tuple(self.steps.values()), self.models, self.trainings, members
+        )
 
     def _add(self, kind: Kind, variant: str, config: dict[str, Any], inputs: Iterable[str]) -> str:
         inputs = tuple(inputs)
@@ -114,28 +136,39 @@ class _Planner:
         self.steps[name] = Step(name, kind, variant, _hash(identity), config, inputs)
         return name
 
-    def _make(self, variant: ModelVariant | TrainVariant | MergeVariant | ExportVariant) -> str:
+    def _make(self, variant: AnyVariant, member: Member, training: Training | None) -> str:
+        name = member.name
         match variant:
             case ModelVariant():
-                model = self.models[variant.name] = resolve_model(variant.model)
-                return self._add("take", variant.name, {"model": variant.model, "sha256": model.sha256}, ())
+                model = self.models[name] = resolve_model(variant.model)
+                return self._add("take", name, {"model": variant.model, "sha256": model.sha256}, ())
             case TrainVariant():
-                training = self.trainings[variant.name] = _training(variant, self.experiment.seed)
-                config = {
+                assert training is not None
+                if member.seed is not None:
+                    config = training.config.model_copy(update={"seed": member.seed})
+                    training = Training(config, training.records)
+                self.trainings[name] = training
+                told = {
                     "config": training.config.model_dump(mode="json"),
                     "records": training.records.sha256,
                 }
-                return self._add("train", variant.name, config, [self._maker_of(variant.train)])
+                return self._add("train", name, told, [self._maker_of(variant.train, member.seed)])
             case MergeVariant():
                 merging = variant.recipe.model_dump(mode="json", exclude_defaults=True)
-                makers = [self._maker_of(source) for source in sources_of(variant)]
-                return self._add("merge", variant.name, {"merging": merging} if merging else {}, makers)
+                makers = [self._maker_of(source, member.seed) for source in sources_of(variant)]
+                return self._add("merge", name, {"merging": merging} if merging else {}, makers)
             case ExportVariant():
-                source = self._maker_of(variant.export)
-                return self._add("export", variant.name, {"quantize": variant.quantize}, [source])
+                source = self._maker_of(variant.export, member.seed)
+                return self._add("export", name, {"quantize": variant.quantize}, [source])
+            case CompressVariant():
+                told = {"quantization": variant.quantization, "double_quant": variant.double_quant}
+                return self._add("compress", name, told, [self._maker_of(variant.compress, member.seed)])
 
-    def _maker_of(self, variant: str) -> str:
-        return next(s.name for s in self.steps.values() if s.variant == variant)
+    def _maker_of(self, variant: str, seed: int | None) -> str:
+        """The step that made the variant: with that training seed, where it has seeds."""
+        members = self.experiment.members(variant)
+        member = next((m for m in members if m.seed == seed), members[0])
+        return next(s.name for s in self.steps.values() if s.variant == member.name)
 
     def _evaluate(self, variant: str, maker: str) -> None:
         experiment = self.experiment
