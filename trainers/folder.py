@@ -21,6 +21,7 @@ from trainers.errors import MissingExtraError, TrainingError
 from trainers.facts import measure, save_facts
 from trainers.inputs import TrainingData
 from trainers.precision import resolve_dtype
+from trainers.onednn import bound_compiled_products
 from trainers.prepare import compute_dtype
 from trainers.qat import remove_fake_quantisation
 from trainers.quantize import save_base_quantization
@@ -52,6 +53,7 @@ def train_into(
         shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
         return identify(out, base=base)
     started = time.perf_counter()
+    bound_compiled_products()
     try:
         with quiet_libraries(), seeded(config.seed):
             checkpoint = newest_checkpoint(out / CHECKPOINTS, full=config.full)
