@@ -7,18 +7,31 @@ from datetime import UTC, datetime
 from itertools import combinations
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from harness.compare.stage import read_links
 from harness.contamination import read_overlap
 from harness.errors import UnmeasuredError
 from harness.experiment import source_of
 from harness.plan import Plan, Step
 from harness.run import Run, step_record
-from harness.stats.estimate import Floats, estimate_pass_at_k, per_problem
-from harness.stats.paired import Comparison, adjust, compare, ranks
+from harness.seeds import (
+    Counts,
+    Runs,
+    compare_runs,
+    described,
+    estimate_runs,
+    pool_tables,
+    pooled,
+    runs_of,
+    sha256_of,
+    total,
+)
+from harness.stats.estimate import estimate_pass_at_k, per_problem
+from harness.stats.paired import Comparison, adjust, ranks
 from harness.steps import execute, generate
 from harness.store import Store
+from harness.trainings import training_rows
 from sandbox import Outcome
 
 SCHEMA = 1
@@ -54,19 +67,20 @@ def build_leaderboard(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, An
     plan = run.plan
     experiment, score = plan.experiment, plan.experiment.score
     counts = {variant: count(table) for variant, table in tables.items()}
-    names = list(tables)
+    runs, samples = runs_of(plan, counts), pool_tables(plan, tables)
+    names = list(runs)
     claims = adjust(
-        [_compare(plan, counts, name, score.reference) for name in names if name != score.reference],
+        [_compare(plan, runs, name, score.reference) for name in names if name != score.reference],
         alpha=1 - score.confidence,
     )
     against = {c.a: c for c in claims}
     pairs = adjust(
-        [_compare(plan, counts, a, b) for a, b in combinations(names, 2)], alpha=1 - score.confidence
+        [_compare(plan, runs, a, b) for a, b in combinations(names, 2)], alpha=1 - score.confidence
     )
     rank = ranks(names, pairs)
     machine = step_record(run.store, next(s for s in plan.steps if s.kind == "generate"))["machine"]
     rows = [
-        _row(run, machine, name, tables[name], counts[name], rank[name], against.get(name)) for name in names
+        _row(run, machine, name, samples[name], runs[name], rank[name], against.get(name)) for name in names
     ]
     rows.sort(
         key=lambda row: row["rank"]
@@ -78,6 +92,7 @@ def build_leaderboard(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, An
         "run": plan.run_id,
         "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "seed": experiment.seed,
+        "training_seeds": list(experiment.seeds),
         "reference": score.reference,
         "suite": {
             "name": plan.suite.name,
@@ -98,16 +113,14 @@ def build_leaderboard(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, An
         "margin": score.margin,
         "rows": rows,
         "comparisons": [c.to_json() for c in pairs],
+        "links": [_without_tensors(link.to_json()) for link in read_links(run.store, plan, counts)],
         "contamination": {
             variant: found
             for variant in plan.trainings
             if (found := read_overlap(run.store, plan, variant)) is not None
         },
-        "training": {
-            s.variant: log
-            for s in plan.steps
-            if s.kind == "train" and (log := training_log(run.store, s.name, s.id))
-        },
+        "training": training_curves(run.store, plan),
+        "trainings": training_rows(run.store, plan),
         "steps": [
             {
                 "id": s.id,
@@ -120,7 +133,13 @@ def build_leaderboard(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, An
     }
 
 
-Counts = dict[str, tuple[int, int]]
+def _without_tensors(link: dict[str, Any]) -> dict[str, Any]:
+    """The link with only the tensors that differ most; all of them are in the run's `links` folder."""
+    weights = link["weights"]
+    if weights is None:
+        return link
+    worst = sorted(weights["tensors"], key=lambda t: -t["relative"])[:5]
+    return link | {"weights": weights | {"tensors": worst}}
 
 
 def count(table: pd.DataFrame) -> Counts:
@@ -135,31 +154,13 @@ def count(table: pd.DataFrame) -> Counts:
     return found
 
 
-def measured_for(variant: str, counts: Counts, k: int) -> list[tuple[int, int]]:
-    """The counts of the problems with at least k measured samples; `infra` may have left others with fewer."""
-    enough = [(n, c) for n, c in counts.values() if n >= k]
-    if not enough:
-        raise UnmeasuredError(
-            f"{variant}: no problem has {k} samples that could be measured; run again to retry them"
-        )
-    return enough
-
-
-def _pass_at_1(counts: Counts, problems: list[str]) -> Floats:
-    return per_problem([counts[p] for p in problems], 1)
-
-
-def _compare(plan: Plan, counts: dict[str, Counts], a: str, b: str) -> Comparison:
+def _compare(plan: Plan, runs: dict[str, Runs], a: str, b: str) -> Comparison:
     score = plan.experiment.score
-    shared = [p for p in counts[a] if p in counts[b]]
-    if not shared:
-        raise UnmeasuredError(f"{a} and {b} have no problem that was measured for both; run again to retry")
-    return compare(
+    return compare_runs(
         a,
+        runs[a],
         b,
-        _pass_at_1(counts[a], shared),
-        _pass_at_1(counts[b], shared),
-        binary=all(counts[v][p][0] == 1 for v in (a, b) for p in shared),
+        runs[b],
         margin=score.margin,
         confidence=score.confidence,
         seed=plan.experiment.seed,
@@ -171,66 +172,85 @@ def _row(
     machine: dict[str, Any],
     variant: str,
     table: pd.DataFrame,
-    counts: Counts,
+    runs: Runs,
     rank: int,
     against: Comparison | None,
 ) -> dict[str, Any]:
     plan, score = run.plan, run.plan.experiment.score
-    maker = next(s for s in plan.steps if s.variant == variant)
-    made = step_record(run.store, maker)
-    generated = step_record(run.store, plan.step(f"generate-{variant}"))
+    members = plan.members[variant]
+    makers = [next(s for s in plan.steps if s.variant == m.name) for m in members]
+    made = [step_record(run.store, s) for s in makers]
+    generated = [step_record(run.store, plan.step(f"generate-{m.name}")) for m in members]
+    artifacts = [record["artifact"] for record in made]
     declared = next(v for v in plan.experiment.variant if v.name == variant)
-    difference = against.to_json() if against else None
+    rate, why = _rate(generated, machine)
     unmeasured = {"peak_rss_bytes": NO_MEMORY_FIGURE}
     unmeasured["vram_bytes"] = NO_MEMORY_FIGURE if machine["gpu"] else "no CUDA device on this machine"
-    elsewhere = _hardware(generated["machine"]) != _hardware(machine)
-    if elsewhere:
-        unmeasured["tok_per_s"] = (
-            f"generated on another machine ({generated['machine']['device']}); not comparable"
-        )
-    elif generated["tok_per_s"] is None:
-        unmeasured["tok_per_s"] = (
-            "generation was resumed after an interruption; a rate of its rest is not its rate"
-        )
+    if why:
+        unmeasured["tok_per_s"] = why
+    counts = pooled(runs)
     return {
         "variant": variant,
-        "kind": made["artifact"]["kind"],
+        "kind": artifacts[0]["kind"],
         "rank": rank,
         "parent": source_of(declared),
-        "sha256": made["artifact"]["sha256"],
-        "recipe": made["artifact"]["recipe"],
-        "path": _shown_path(run, maker, made["artifact"]["path"]),
+        "training_seeds": [m.seed for m in members if m.seed is not None],
+        "sha256": sha256_of([a["sha256"] for a in artifacts]),
+        "recipe": described([a["recipe"] for a in artifacts], [m.seed for m in members]),
+        "path": _shown_path(run, makers[0], artifacts[0]["path"]),
         "n_problems": len(counts),
         "n_samples": len(table),
         "pass@k": {
-            str(k): estimate_pass_at_k(
-                measured_for(variant, counts, k), k, confidence=score.confidence, seed=plan.experiment.seed
+            str(k): estimate_runs(
+                variant, runs, k, confidence=score.confidence, seed=plan.experiment.seed
             ).to_json()
             for k in score.k
         },
-        "vs_reference": difference,
+        "vs_reference": against.to_json() if against else None,
         "outcomes": _tally(table["outcome"], [o.value for o in Outcome]),
         "modes": _tally(table["mode"]),
-        "cached": int(table["cached"].sum()) if "cached" in table else 0,
         "families": _families(plan, counts),
-        "tokens": generated["n_tokens"],
-        "tok_per_s": None if elsewhere else generated["tok_per_s"],
-        "generate_s": generated["generate_s"],
-        "backend": generated["backend"],
-        "make_s": None if maker.kind == "take" else made["seconds"],
-        "size_bytes": made["artifact"]["size_bytes"],
+        "tokens": total([g["n_tokens"] for g in generated]),
+        "tok_per_s": rate,
+        "generate_s": total([g["generate_s"] for g in generated]),
+        "backend": generated[0]["backend"],
+        "make_s": None if makers[0].kind == "take" else sum(r["seconds"] for r in made) / len(made),
+        "size_bytes": artifacts[0]["size_bytes"],
         "peak_rss_bytes": None,
         "vram_bytes": None,
         "finish": _tally(table["finish_reason"]),
         "extraction": _tally(table["rule"]),
         "unmeasured": unmeasured,
-        "step": {
-            "name": maker.name,
-            "id": maker.id,
-            "finished": made["finished"],
-            "machine": made["machine"],
-        },
+        "step": _step_facts(makers[0], made[0]),
+        "by_seed": [
+            {
+                "seed": m.seed,
+                "sha256": a["sha256"],
+                "path": _shown_path(run, s, a["path"]),
+                "pass@1": float(per_problem(list(c.values()), 1).mean()),
+                "step": _step_facts(s, r),
+            }
+            for m, s, r, a, c in zip(members, makers, made, artifacts, runs, strict=True)
+            if m.seed is not None and c
+        ],
     }
+
+
+def _step_facts(maker: Step, made: dict[str, Any]) -> dict[str, Any]:
+    return {"name": maker.name, "id": maker.id, "finished": made["finished"], "machine": made["machine"]}
+
+
+def _rate(generated: list[dict[str, Any]], machine: dict[str, Any]) -> tuple[float | None, str]:
+    """(tokens a second over all seeds, or why it was not measured)."""
+    for record in generated:
+        if _hardware(record["machine"]) != _hardware(machine):
+            return None, f"generated on another machine ({record['machine']['device']}); not comparable"
+        if record["tok_per_s"] is None:
+            return None, "generation was resumed after an interruption; a rate of its rest is not its rate"
+    if len(generated) == 1:
+        return generated[0]["tok_per_s"], ""
+    seconds = sum(record["n_tokens"] / record["tok_per_s"] for record in generated)
+    return sum(record["n_tokens"] for record in generated) / seconds, ""
 
 
 def _hardware(machine: dict[str, Any]) -> tuple[Any, ...]:
@@ -262,13 +282,21 @@ def _tally(column: pd.Series[Any], names: list[str] | None = None) -> dict[str, 
     return {name: found[name] for name in names or sorted(found)}
 
 
-def training_log(store: Store, name: str, identity: str) -> list[dict[str, Any]]:
-    """The trainer's own log, one row a step."""
-    file = store.path(name, identity) / "model" / "train_log.jsonl"
+def training_curves(store: Store, plan: Plan) -> dict[str, list[dict[str, Any]]]:
+    """The trainer's own log, one row a logged step; where a variant has several seeds, the mean over them."""
+    found = {}
+    for name, members in plan.members.items():
+        steps = [s for m in members for s in plan.steps if s.kind == "train" and s.variant == m.name]
+        logs = [log for s in steps if len(log := _training_log(store, s)) > 0]
+        if logs:
+            mean = pd.concat(logs).groupby("step", as_index=False).mean()
+            found[name] = mean.astype(object).where(mean.notna(), None).to_dict("records")
+    return found
+
+
+def _training_log(store: Store, step: Step) -> pd.DataFrame:
+    file = store.path(step.name, step.id) / "model" / "train_log.jsonl"
     if not file.exists():
-        return []
-    rows = pd.read_json(file, lines=True).replace({np.nan: None})
-    return [
-        {"step": row["step"], "loss": row["loss"], "lr": row["learning_rate"], "grad_norm": row["grad_norm"]}
-        for row in rows.to_dict("records")
-    ]
+        return pd.DataFrame()
+    rows = pd.read_json(file, lines=True).rename(columns={"learning_rate": "lr"})
+    return rows[["step", "loss", "lr", "grad_norm"]].astype(float).astype({"step": int})

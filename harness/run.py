@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cache import CacheUse, open_cached
+from harness.compare.stage import write_links
 from harness.contamination import write_overlaps
 from harness.errors import AssayError
 from harness.machine import describe_machine
@@ -66,6 +67,7 @@ class _Runner:
                 self._do(step, self._make)
         for step in (s for s in self.plan.steps if s.kind == "execute"):
             self._evaluate(self.plan.step(step.inputs[0]), step)
+        write_links(self.store, self.plan, self._artifact, self.progress)
         folder = self.store.root / self.plan.run_id
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "plan.json", plan_json(self.plan))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from harness.compare.measures import Distribution
 from harness.compare.passrate import PassRate
 from harness.compare.tokens import Tokens
-from harness.compare.weights import Weights
+from harness.compare.weights import Weights, weights_from_json
 
 LinkVerdict = Literal["equivalent", "better", "worse", "undecided"]
 # Two implementations of one model differ by rounding: llama.cpp keeps keys and values in F16. Beyond this mean KL, in
@@ -79,12 +79,14 @@ class Link:
         return "undecided", "the distributions differ by more than rounding, and pass@1 was not measured"
 
     def to_json(self) -> dict[str, Any]:
+        """For a program, and for `link_from_json`, which reads all of it but what follows from the rest."""
         return {
             "a": self.a,
             "b": self.b,
             "verdict": self.verdict,
             "reason": self.reason,
             "faults": list(self.faults),
+            "structure": list(self.structure),
             "tokens": self.tokens.to_json(),
             "weights": self.weights.to_json() if self.weights else None,
             "distribution": self.distribution.to_json() if self.distribution else None,
@@ -92,3 +94,21 @@ class Link:
             "pass@1": self.pass_rate.to_json() if self.pass_rate else None,
             "unmeasured": self.unmeasured,
         }
+
+
+def link_from_json(values: dict[str, Any], pass_rate: PassRate | None) -> Link:
+    """The link that `to_json` wrote, with pass@1 as it is known now."""
+    weights, distribution, greedy = (values[key] for key in ("weights", "distribution", "greedy"))
+    unmeasured = {k: v for k, v in values["unmeasured"].items() if k != "pass@1" or pass_rate is None}
+    tokens = values["tokens"]
+    return Link(
+        a=values["a"],
+        b=values["b"],
+        tokens=Tokens(tokens["texts"], tokens["equal"], tuple(tokens["faults"])),
+        structure=tuple(values["structure"]),
+        weights=None if weights is None else weights_from_json(weights),
+        distribution=None if distribution is None else Distribution(**distribution),
+        greedy=None if greedy is None else Greedy(**greedy),
+        pass_rate=pass_rate,
+        unmeasured=unmeasured,
+    )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from harness.stats.estimate import Floats
+from harness.errors import UnmeasuredError
+from harness.stats.estimate import Floats, per_problem
 from harness.stats.paired import Comparison, compare, interval
 
 
@@ -57,3 +59,27 @@ def non_inferiority(
     comparison = compare(b, a, second, first, binary=binary, margin=margin, confidence=confidence, seed=seed)
     lower, _ = interval(second - first, confidence=1 - 2 * (1 - confidence), seed=seed)
     return PassRate(comparison, lower, margin, float(first.mean()), float(second.mean()))
+
+
+def pass_rates(
+    counts: Mapping[str, Mapping[str, tuple[int, int]]],
+    pairs: Sequence[tuple[str, str]],
+    *,
+    margin: float,
+    confidence: float,
+    seed: int = 0,
+) -> dict[tuple[str, str], PassRate]:
+    """Non-inferiority of each pair's second model, on the problems measured for both."""
+    found = {}
+    for a, b in pairs:
+        shared = [p for p in counts[a] if p in counts[b]]
+        if not shared:
+            raise UnmeasuredError(
+                f"{a} and {b} have no problem that was measured for both; run again to retry"
+            )
+        first, second = (per_problem([counts[v][p] for p in shared], 1) for v in (a, b))
+        binary = all(counts[v][p][0] == 1 for v in (a, b) for p in shared)
+        found[a, b] = non_inferiority(
+            a, b, first, second, binary=binary, margin=margin, confidence=confidence, seed=seed
+        )
+    return found

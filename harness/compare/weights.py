@@ -67,6 +67,12 @@ class Weights:
         return asdict(self)
 
 
+def weights_from_json(values: dict[str, Any]) -> Weights:
+    """What `to_json` wrote."""
+    tensors = tuple(TensorDifference(**t) for t in values["tensors"])
+    return Weights(**values | {"tensors": tensors, "faults": tuple(values["faults"])})
+
+
 def compare_weights(a: State, b: State, base: State | None = None) -> Weights:
     """Compare all tensors; `base` are the first model's weights without its adapter, under the same names."""
     names_a, names_b = with_head(a.tensors), with_head(b.tensors)

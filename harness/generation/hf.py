@@ -6,6 +6,7 @@ every step and prefills a prompt once per sample.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -102,6 +103,8 @@ def _load(artifact: Artifact, threads: int | None, device: str, dtype: str) -> t
             from peft import PeftModel
 
             model = PeftModel.from_pretrained(model, str(artifact.path))
+        if getattr(model, "is_quantized", False):  # it says at every product that it casts
+            logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         return tokenizer, model.to(device).eval()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness.report import overlap, words
+from harness.report import links, overlap, words
 from harness.report.definitions import definitions, facts
 from harness.report.findings import setting, verdict
 from harness.report.model import (
@@ -32,6 +32,7 @@ def render_markdown(leaderboard: Mapping[str, Any]) -> str:
         _missing(board),
         _families(board),
         _comparisons(board),
+        _links(board),
         _overlap(board),
         "## What the figures mean\n\n" + _pairs(definitions(board)),
         "## Provenance\n\n" + _pairs(facts(board)),
@@ -148,6 +149,13 @@ def _overlap(board: Leaderboard) -> str:
         return ""
     rows = ([md(cell) for cell in row] for row in overlap.rows(board))
     return f"## Training set and suite\n\n{_table(overlap.HEAD, overlap.ALIGN, rows)}"
+
+
+def _links(board: Leaderboard) -> str:
+    if not board.links:
+        return ""
+    rows = ([md(cell) for cell in links.figures(link)] for link in board.links)
+    return f"## Chain\n\n{_table(links.HEAD, 'll' + 'r' * (len(links.HEAD) - 3) + 'l', rows)}\n\n{links.NOTE}"
 
 
 def _lineage(board: Leaderboard) -> str:

@@ -115,6 +115,21 @@ class Row(_Record):
         return self.make_s is None and self.parent is None and "make_s" not in self.unmeasured
 
 
+class LinkRow(_Record):
+    """An artifact held against what it was made from, as `harness.compare` measured it."""
+
+    a: str
+    b: str
+    verdict: Verdict
+    reason: str = ""
+    faults: tuple[str, ...] = ()
+    tokens: dict[str, Any]
+    distribution: dict[str, Any] | None = None
+    greedy: dict[str, Any] | None = None
+    weights: dict[str, Any] | None = None
+    pass_at_1: dict[str, Any] | None = Field(default=None, alias="pass@1")
+
+
 class SuiteFacts(_Record):
     name: str
     split: str | None = None
@@ -176,6 +191,7 @@ class Leaderboard(_Record):
     confidence: Number = 0.95
     margin: Number | None = None
     comparisons: tuple[Comparison, ...] = ()
+    links: tuple[LinkRow, ...] = ()
     steps: tuple[Step, ...] = ()
     training: dict[str, tuple[TrainingPoint, ...]] = Field(default_factory=dict)
     contamination: dict[str, Contamination] = Field(default_factory=dict)

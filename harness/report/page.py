@@ -13,7 +13,7 @@ from importlib import resources
 from typing import Any
 
 from harness.report import board as board_table
-from harness.report import overlap, sections, words
+from harness.report import links, overlap, sections, words
 from harness.report.findings import setting, verdict
 from harness.report.model import Leaderboard
 from harness.report.text import escape, script_json
@@ -30,6 +30,7 @@ def render_page(board: Leaderboard, data: Mapping[str, Any]) -> str:
         ("leaderboard", "Leaderboard", board_table.section(board)),
         ("families", "By family", sections.families(board)),
         ("comparisons", "Paired comparisons", sections.comparisons(board)),
+        ("links", "Chain", links.section(board)),
         ("training", "Training", sections.training(board)),
         ("contamination", "Training set and suite", overlap.section(board)),
         ("samples", "Samples", _browser(data)),
@@ -37,7 +38,7 @@ def render_page(board: Leaderboard, data: Mapping[str, Any]) -> str:
         ("provenance", "Provenance", sections.provenance(board)),
     ]
     present = [(anchor, title, body) for anchor, title, body in parts if body]
-    links = "".join(f'<a href="#{anchor}">{escape(title)}</a>' for anchor, title, _ in present)
+    anchors = "".join(f'<a href="#{anchor}">{escape(title)}</a>' for anchor, title, _ in present)
     main = "".join(
         f'<section id="{anchor}" aria-labelledby="{anchor}-h"><h2 id="{anchor}-h">{escape(title)}</h2>{body}</section>'
         for anchor, title, body in present
@@ -48,7 +49,7 @@ def render_page(board: Leaderboard, data: Mapping[str, Any]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n<meta name="generator" content="assay">\n'
         f"<title>{escape(board.experiment)} · Assay</title>\n<style>{style}</style>\n</head>\n<body>\n"
-        f"{_header(board, links)}<main>{main}</main>\n"
+        f"{_header(board, anchors)}<main>{main}</main>\n"
         '<dialog id="viewer" aria-label="One sample"></dialog>\n'
         f'<script type="application/json" id="data">{script_json(data)}</script>\n'
         f"<script>{script}</script>\n</body>\n</html>\n"

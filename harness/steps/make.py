@@ -57,6 +57,13 @@ def _make(plan: Plan, step: Step, sources: Sequence[Artifact], work: Path, progr
             from trainers.merge import MergeRecipe, merge
 
             return merge(sources, work / MODEL, MergeRecipe.model_validate(step.config.get("merging", {})))
+        if step.kind == "compress":
+            from trainers.compress import compress_model
+
+            told = step.config
+            return compress_model(
+                source, work / MODEL, told["quantization"], double_quant=told["double_quant"]
+            )
         from trainers.gguf import export_gguf
 
         return export_gguf(source, work / f"{step.variant}.gguf", step.config["quantize"])
