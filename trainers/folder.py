@@ -20,8 +20,8 @@ from trainers.config import CommonConfig
 from trainers.errors import MissingExtraError, TrainingError
 from trainers.facts import measure, save_facts
 from trainers.inputs import TrainingData
-from trainers.precision import resolve_dtype
 from trainers.onednn import bound_compiled_products
+from trainers.precision import resolve_dtype
 from trainers.prepare import compute_dtype
 from trainers.qat import remove_fake_quantisation
 from trainers.quantize import save_base_quantization
