@@ -161,8 +161,8 @@ class _Planner:
                 source = self._maker_of(variant.export, member.seed)
                 return self._add("export", name, {"quantize": variant.quantize}, [source])
             case CompressVariant():
-                told = {"quantization": variant.quantization, "double_quant": variant.double_quant}
-                return self._add("compress", name, told, [self._maker_of(variant.compress, member.seed)])
+                bits = {"quantization": variant.quantization, "double_quant": variant.double_quant}
+                return self._add("compress", name, bits, [self._maker_of(variant.compress, member.seed)])
 
     def _maker_of(self, variant: str, seed: int | None) -> str:
         """The step that made the variant: with that training seed, where it has seeds."""

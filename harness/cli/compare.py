@@ -139,7 +139,10 @@ def _labels(models: Sequence[str]) -> list[str]:
 
     names: list[str] = []
     for model in models:
-        stem = slug(Path(model).name.removesuffix(".gguf")) or "model"
+        path = Path(model)
+        # a step's folder tells more than the `model` folder in it
+        name = path.parent.name if path.name == "model" and path.parent.name else path.name
+        stem = slug(name.removesuffix(".gguf")) or "model"
         same = sum(name == stem or name.startswith(f"{stem}-again") for name in names)
         names.append(f"{stem}-again{same}" if same else stem)
     return names

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.stats.estimate import bootstrap_mean
-
 Floats = NDArray[np.float64]
 
 
@@ -70,10 +68,18 @@ def log_softmax(logits: NDArray[Any]) -> Floats:
     return wide
 
 
+def _interval(texts: Sequence[tuple[float, int]], seed: int, resamples: int = 2000) -> tuple[float, float]:
+    """95 % interval of a mean over tokens, given each text's (sum, tokens): texts are resampled whole."""
+    sums, counts = np.array(texts, dtype=np.float64).T
+    drawn = np.random.default_rng(seed).integers(0, len(texts), size=(resamples, len(texts)))
+    low, high = np.quantile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
 def summarise(passages: Sequence[PassageFigures], *, seed: int = 0) -> Distribution:
     kl = np.concatenate([p.kl for p in passages])
     p50, p90, p99 = np.quantile(kl, [0.5, 0.9, 0.99])
-    low, high = bootstrap_mean(np.array([p.kl.mean() for p in passages]), confidence=0.95, seed=seed)
+    low, high = _interval([(float(p.kl.sum()), len(p.kl)) for p in passages], seed)
     return Distribution(
         tokens=len(kl),
         kl_mean=float(kl.mean()),

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainers.artifact import Artifact, ArtifactKind, model_folder
 from trainers.errors import ExportError
+
+if TYPE_CHECKING:
+    from trainers.gguf.architectures import Architecture
 
 Array = NDArray[np.float32]
 HEAD, EMBEDDING = "output.weight", "token_embd.weight"
@@ -58,6 +62,8 @@ def _folder_state(artifact: Artifact) -> State:
 
     folder = model_folder(artifact)
     architecture = read_architecture(folder)
+    if architecture.config.get("quantization_config"):
+        return _quantised_state(folder, architecture)
     tensors: dict[str, Array] = {}
     types: dict[str, str] = {}
     for file in sorted(folder.glob("*.safetensors")):
@@ -71,6 +77,30 @@ def _folder_state(artifact: Artifact) -> State:
     divisors = rope_divisors(architecture)
     if divisors is not None:
         tensors[ROPE_DIVISORS] = np.array(divisors, dtype=np.float32)
+    return State(tensors, types)
+
+
+def _quantised_state(folder: Path, architecture: Architecture) -> State:
+    """A folder that bitsandbytes quantised, dequantised again layer by layer."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from trainers.quantize import dequantized, forbid_repacking, quantized_layers
+    from trainers.quiet import quiet_libraries
+
+    said = architecture.config["quantization_config"]
+    kind = "int8" if said.get("load_in_8bit") else str(said.get("bnb_4bit_quant_type"))
+    with quiet_libraries():
+        model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
+    forbid_repacking(model)
+    layers = {f"{name}.weight": dequantized(module) for name, module in quantized_layers(model).items()}
+    tensors: dict[str, Array] = {}
+    types: dict[str, str] = {}
+    for hf_name, value in (dict(model.named_parameters()) | layers).items():
+        name = architecture.tensor_name(hf_name)
+        if name is not None:
+            tensors[name] = architecture.turn(hf_name, value.detach().float().numpy())
+            types[name] = kind if hf_name in layers else "F32"
     return State(tensors, types)
 
 

@@ -94,10 +94,6 @@ def read_architecture(folder: Path) -> Architecture:
         )
     if config.get("hidden_act", "silu") != "silu":
         raise ExportError(f"{folder}: activation {config['hidden_act']!r}; llama.cpp's {name} computes silu")
-    if config.get("quantization_config"):
-        raise ExportError(
-            f"{folder}: the weights are quantised already; export the model they were made from"
-        )
     architecture = Architecture(name, config)
     kind = architecture.rope["rope_type"]
     if kind not in ("default", "linear", "yarn", "llama3"):

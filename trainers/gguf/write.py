@@ -47,6 +47,8 @@ def begin(folder: Path, out: Path, architecture: Architecture, type_name: str, n
     """A gguf.GGUFWriter that holds everything of `folder` but its tensors."""
     import gguf
 
+    if architecture.config.get("quantization_config"):
+        raise ExportError(f"{folder}: the weights are quantised already; export what they were made from")
     writer = gguf.GGUFWriter(str(out), architecture.name)
     try:
         add_hyperparameters(writer, architecture, name)
