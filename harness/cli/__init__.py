@@ -11,6 +11,7 @@ from harness.cli import (  # noqa: F401  each registers its verb
     doctor,
     eval,
     export,
+    generate,
     hub,
     merge,
     plan,
@@ -18,6 +19,7 @@ from harness.cli import (  # noqa: F401  each registers its verb
     run,
     samples,
     sandbox,
+    serve,
     train,
 )
 from harness.cli.app import app

@@ -17,7 +17,7 @@ from harness.generation.model import Request, Sample, Sampling
 from harness.generation.noise import Draws
 from harness.generation.text import TextTail
 
-_PREFILL_TOKENS = 8192  # of one admission, padding included: bounds the memory of a prefill
+PREFILL_TOKENS = 8192  # of one admission, padding included: bounds the memory of a prefill
 
 
 class Engine(Protocol):
@@ -86,7 +86,7 @@ def run_batches(
     engine: Engine, requests: Iterable[Request], sampling: Sampling, batch_size: int, stats: GenerationStats
 ) -> Iterator[Sample]:
     """Answer every request once, yielding samples as they finish. BadInputError: a prompt that leaves no room."""
-    _check(sampling)
+    check_sampling(sampling)
     resumed = time.monotonic()
     groups = _grouped(engine, requests)
     if not groups:
@@ -122,7 +122,7 @@ def run_batches(
             resumed = time.monotonic()
 
 
-def _check(sampling: Sampling) -> None:
+def check_sampling(sampling: Sampling) -> None:
     if sampling.temperature < 0:
         raise BadInputError(f"temperature must be 0 (greedy) or more, got {sampling.temperature}")
     if not 0 < sampling.top_p <= 1:
@@ -163,7 +163,7 @@ def _admit(
     rows: list[_Row] = []
     while groups and len(rows) < free:
         group = groups[0]
-        if prompts and (len(prompts) + 1) * len(group.prompt_ids) > _PREFILL_TOKENS:
+        if prompts and (len(prompts) + 1) * len(group.prompt_ids) > PREFILL_TOKENS:
             break
         n = min(len(group.requests), free - len(rows))
         limit = min(sampling.max_new_tokens, engine.context - len(group.prompt_ids))
