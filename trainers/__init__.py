@@ -60,6 +60,7 @@ class Trainer(Protocol):
         records: Any,
         out: Path,
         on_step: Callable[[TrainingStep], None] | None = None,
+        /,
     ) -> Artifact: ...
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from suites.prompts import chat_messages
-from trainers.artifact import Artifact
 from trainers.config.rl import RewardTable
 from trainers.rl.rollout import Attempt
 
 Judge = Callable[[Sequence[Attempt]], list[float]]
 
 
-def judge_of(table: RewardTable, base: Artifact) -> Judge | None:
+def judge_of(table: RewardTable) -> Judge | None:
     """The judge that `table` names; None where no reward model pays. Raises TrainingError and ArtifactError.
 
     The mean and the spread are of the reward model's held-out answers, so that a weight of 1 means one standard

@@ -46,8 +46,8 @@ def score(
         "passed": float(passed),
         "fraction": verdict.checks_passed / verdict.checks_total if verdict.checks_total else float(passed),
         "compiles": float(compiles(program)),
-        "limit": -float(verdict.outcome in (Outcome.TIMEOUT, Outcome.MEMORY, Outcome.OUTPUT)),
-        "lint": -min(len(lint(program)), LINT_CAP) / LINT_CAP if table.lint else 0.0,
+        "limit": -1.0 if verdict.outcome in (Outcome.TIMEOUT, Outcome.MEMORY, Outcome.OUTPUT) else 0.0,
+        "lint": 0.0 - min(len(lint(program)), LINT_CAP) / LINT_CAP if table.lint else 0.0,
         "length": length_penalty(tokens, table.free_tokens, 1.0),
     }
     if judged is not None:

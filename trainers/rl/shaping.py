@@ -29,7 +29,7 @@ def potential_terms(potentials: Tensor, mask: Tensor, gamma: float) -> Tensor:
 
 def length_penalty(tokens: int, free: int, per_token: float) -> float:
     """What `tokens` cost: nothing up to `free`, `per_token` for each beyond. Never positive."""
-    return -per_token * max(0, tokens - free)
+    return 0.0 - per_token * max(0, tokens - free)
 
 
 def syntax_potentials(

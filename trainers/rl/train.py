@@ -102,7 +102,7 @@ def _build(base: Artifact, config: PpoConfig, environment: Environment, out: Pat
         pad_id=int(pad),
         decode=lambda ids: str(tokenizer.decode(list(ids), skip_special_tokens=True)),
         stop=environment.stop,
-        judge=judge_of(config.reward, base),
+        judge=judge_of(config.reward),
     )
     return ppo, tokenizer, left_out
 

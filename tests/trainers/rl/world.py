@@ -1,0 +1,69 @@
+"""A small world to learn in: a tiny random model, made-up problems, and a box that judges by a function.
+
+The box is a fake of the sandbox: it answers as one does, from another thread's view, without running anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.generation.policy import open_policy_sampler
+from sandbox import Outcome, Program, Verdict
+from suites import Problem
+from trainers import Artifact
+from trainers.config import PpoConfig
+from trainers.rl.environment import Environment, problems_sha256
+
+Judged = Callable[[Program], Outcome]
+
+
+class FakeBox:
+    """Judges by `outcome_of`; keeps what it was given."""
+
+    def __init__(self, outcome_of: Judged) -> None:
+        self.outcome_of = outcome_of
+        self.programs: list[Program] = []
+
+    def run(self, programs: Iterable[Program]) -> Iterator[Verdict]:
+        for program in programs:
+            self.programs.append(program)
+            outcome = self.outcome_of(program)
+            n = len(program.checks)
+            yield Verdict(program.id, outcome, checks_passed=n * (outcome is Outcome.PASS), checks_total=n)
+
+
+def problem(i: int = 0) -> Problem:
+    checks = (f"assert f{i}(1) == {i + 1}", f"assert f{i}(5) == {i + 5}")
+    return Problem(f"toy/{i}", f'def f{i}(x):\n    """Add {i} to x."""\n', f"f{i}", checks)
+
+
+def environment(count: int = 4) -> Environment:
+    kept = tuple(problem(i) for i in range(count))
+    return Environment(kept, problems_sha256(kept), "toy", open_sampler=open_policy_sampler)
+
+
+def ppo_config(**changes: Any) -> PpoConfig:
+    values: dict[str, Any] = {
+        "method": "ppo",
+        "adapter": {"r": 8, "alpha": 16},
+        "batch_size": 16,
+        "max_steps": 3,
+        "learning_rate": 3e-3,
+        "scheduler": "constant",
+        "save_steps": 100,
+        "rollout": {"prompts": 8, "samples": 4, "max_new_tokens": 8, "style": "completion"},
+    }
+    return PpoConfig.model_validate(values | changes)
+
+
+def answer_of(program: Program) -> str:
+    """What the policy wrote: the program without the prompt."""
+    return program.candidate.partition('"""\n')[2]
+
+
+def base_at(folder: Path, texts: list[str]) -> Artifact:
+    from trainers.tiny import make_tiny_model
+
+    return make_tiny_model(folder, texts)

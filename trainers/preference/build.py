@@ -1,0 +1,211 @@
+"""From executed answers to preferences: pass against fail within a problem, and better against worse among passes."""
+
+from __future__ import annotations
+
+import difflib
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from trainers.preference.model import Answer, Opinion, Pair, Source
+from trainers.preference.quality import Quality, measure
+
+ENOUGH = 50
+MEASURED = ("pass", "fail", "error", "timeout", "memory", "output")
+SLOWER = 3.0  # a program is slower where it takes this many times the CPU, and
+SLOWER_S = 0.02  # this much more: below it the clock says nothing
+Match = Literal["random", "nearest"]
+
+
+@dataclass(slots=True)
+class Built:
+    """`dropped` counts answers and pairs left out, by reason; `used` the problems that gave a pair.
+
+    `agreement`: of the pass × fail pairs whose programs differ in quality, the share in which the one that passes is
+    also the better by the rubric; None where there is none to compare.
+    """
+
+    pairs: list[Pair] = field(default_factory=list)
+    opinions: list[Opinion] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+    problems: int = 0
+    mixed: int = 0
+    agreement: float | None = None
+    compared: int = 0
+
+    def warnings(self) -> list[str]:
+        return (
+            few(len(self.pairs)) if self.pairs or not self.opinions else few(len(self.opinions), "opinions")
+        )
+
+
+def few(count: int, what: str = "pairs") -> list[str]:
+    if count >= ENOUGH:
+        return []
+    return [
+        f"only {count} {what}, fewer than {ENOUGH}: what is learned from so few is mostly noise. More problems, more "
+        "samples a problem or a higher temperature give more"
+    ]
+
+
+def build(
+    answers: Iterable[Answer],
+    *,
+    kinds: Sequence[str] = ("execution",),
+    per_problem: int = 4,
+    match: Match = "nearest",
+    seed: int = 0,
+) -> Built:
+    """Pairs and opinions of `answers` (all problems together, in any order).
+
+    A problem gives pass × fail pairs only where 0 < passes < answers. Each passing text is used once a round, `nearest`
+    with the failing one most like it, so that a pair differs in what matters. Left out, and counted: `infra` (not
+    measured), answers cut at their length limit (a chat template would end them where the model did not), texts that
+    came twice, and programs that were judged both ways.
+    """
+    built = Built()
+    for problem_id, group in _by_problem(answers).items():
+        built.problems += 1
+        usable = _usable(group, built.dropped)
+        passing, failing = [a for a in usable if a.passed], [a for a in usable if not a.passed]
+        built.opinions += [Opinion(problem_id, a.prompt, a.text, a.passed, Source.of(a)) for a in usable]
+        rng = random.Random(f"{seed}/{problem_id}")
+        if passing and failing:
+            built.mixed += 1
+            if "execution" in kinds:
+                built.pairs += _matched(passing, failing, per_problem, match, rng)
+            _agree(passing, failing, built)
+        if "quality" in kinds:
+            built.pairs += list(_quality_pairs(passing, per_problem, rng))
+    if built.compared:
+        built.agreement = (built.agreement or 0.0) / built.compared
+    return built
+
+
+def _by_problem(answers: Iterable[Answer]) -> dict[str, list[Answer]]:
+    groups: dict[str, list[Answer]] = {}
+    for answer in answers:
+        groups.setdefault(answer.problem_id, []).append(answer)
+    return {name: sorted(group, key=lambda a: a.index) for name, group in sorted(groups.items())}
+
+
+def _usable(group: Sequence[Answer], dropped: Counter[str]) -> list[Answer]:
+    judged: dict[str, set[bool]] = {}
+    for answer in group:
+        if answer.outcome in MEASURED:
+            judged.setdefault(answer.program.strip(), set()).add(answer.passed)
+    usable, seen = [], set()
+    for answer in group:
+        text = answer.text.rstrip()
+        if answer.outcome not in MEASURED:
+            dropped["infra: not measured"] += 1
+        elif not answer.finished:
+            dropped["cut at the length limit"] += 1
+        elif len(judged[answer.program.strip()]) > 1:
+            dropped["the same program passed and failed"] += 1
+        elif not text:
+            dropped["empty"] += 1
+        elif text in seen:
+            dropped["came twice"] += 1
+        else:
+            seen.add(text)
+            usable.append(answer)
+    return usable
+
+
+def _matched(
+    passing: list[Answer], failing: list[Answer], count: int, match: Match, rng: random.Random
+) -> Iterator[Pair]:
+    """Up to `count` pairs, no answer in two of them before each of its side is in one."""
+    passing, failing = _shuffled(passing, rng), _shuffled(failing, rng)
+    left: list[Answer] = []
+    made: set[tuple[int, int]] = set()
+    for round_, chosen in (
+        (i, passing[i % len(passing)]) for i in range(min(count, len(passing) * len(failing)))
+    ):
+        left = left or list(failing)
+        free = [f for f in left if (chosen.index, f.index) not in made] or [
+            f for f in failing if (chosen.index, f.index) not in made
+        ]
+        if not free:
+            continue
+        rejected = (
+            max(free, key=lambda f: _likeness(chosen, f)) if match == "nearest" else free[round_ % len(free)]
+        )
+        left = [f for f in left if f is not rejected]
+        made.add((chosen.index, rejected.index))
+        why = f"pass against {rejected.outcome} ({rejected.checks_passed}/{rejected.checks_total} checks)"
+        yield _pair("execution", chosen, rejected, why)
+
+
+def _quality_pairs(passing: list[Answer], count: int, rng: random.Random) -> Iterator[Pair]:
+    """Among programs that pass, those where one is better in something and worse in nothing: lint findings, cyclomatic
+    complexity, docstring, run time."""
+    order = _shuffled(passing, rng)
+    measured = {a.index: measure(a.program) for a in order}
+    made = 0
+    for i, one in enumerate(order):
+        for other in order[i + 1 :]:
+            for better, worse in ((one, other), (other, one)):
+                why = _better(better, measured[better.index], worse, measured[worse.index])
+                if why and made < count:
+                    made += 1
+                    yield _pair("quality", better, worse, why)
+
+
+def _better(one: Answer, a: Quality | None, other: Answer, b: Quality | None) -> str:
+    """In what `one` is better than `other`, in words; empty where in nothing, or where it is worse in something."""
+    if a is None or b is None:
+        return ""
+    signs = {
+        f"lint {a.lint} against {b.lint}": b.lint - a.lint,
+        f"complexity {a.complexity} against {b.complexity}": b.complexity - a.complexity,
+        "docstring": int(a.docstring) - int(b.docstring),
+        f"CPU {one.cpu_s:.3f} s against {other.cpu_s:.3f} s": _faster(one.cpu_s, other.cpu_s),
+    }
+    if min(signs.values()) < 0:
+        return ""
+    return ", ".join(words for words, sign in signs.items() if sign > 0)
+
+
+def _faster(a: float, b: float) -> int:
+    quick, slow = min(a, b), max(a, b)
+    if slow < SLOWER * quick or slow - quick < SLOWER_S:
+        return 0
+    return 1 if a < b else -1
+
+
+def _agree(passing: Sequence[Answer], failing: Sequence[Answer], built: Built) -> None:
+    """Count in how many pass × fail pairs the rubric (run time left out: a failure may be quick) prefers the pass."""
+    for p in passing:
+        for f in failing:
+            a, b = measure(p.program), measure(f.program)
+            if a is None or b is None:
+                continue
+            ours, theirs = (a.lint, a.complexity, not a.docstring), (b.lint, b.complexity, not b.docstring)
+            if ours != theirs:
+                built.compared += 1
+                built.agreement = (built.agreement or 0.0) + (ours < theirs)
+
+
+def _pair(kind: Literal["execution", "quality"], chosen: Answer, rejected: Answer, why: str) -> Pair:
+    return Pair(
+        chosen.problem_id,
+        kind,
+        chosen.prompt,
+        chosen.text.rstrip(),
+        rejected.text.rstrip(),
+        why,
+        Source.of(chosen),
+        Source.of(rejected),
+    )
+
+
+def _likeness(a: Answer, b: Answer) -> float:
+    return difflib.SequenceMatcher(None, a.text, b.text, autojunk=False).ratio()
+
+
+def _shuffled(answers: list[Answer], rng: random.Random) -> list[Answer]:
+    return rng.sample(answers, len(answers))

@@ -1,0 +1,108 @@
+"""`method = "reward"`: a Bradley–Terry reward model, by TRL's RewardTrainer, measured on pairs it has not seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from trainers import TRAINERS
+from trainers.adapters import attach_adapter
+from trainers.artifact import Artifact, model_folder
+from trainers.config import NoAdapter, RewardModelConfig
+from trainers.config.preference import reward_arguments
+from trainers.errors import TrainingError
+from trainers.folder import CHECKPOINTS, OnStep, train_into
+from trainers.optimizers import make_optimizer
+from trainers.precision import resolve_dtype
+from trainers.preference import reward_report
+from trainers.preference.data import as_examples
+from trainers.preference.model import Preferences
+from trainers.preference.parts import check_chats, forget_after, in_words, load_tokenizer, metrics_callback
+from trainers.preference.reward_report import Scored
+from trainers.preference.scorer import load_classifier, load_reward_model
+from trainers.quiet import quiet_libraries
+from trainers.watch import step_callback
+
+
+@TRAINERS.register("reward")
+def train_reward_model(
+    base: Artifact,
+    config: RewardModelConfig,
+    preferences: Preferences,
+    out: Path,
+    on_step: OnStep | None = None,
+) -> Artifact:
+    """Train an adapter with a score head on pairs, into `out`; then load it again and score the pairs held out.
+
+    `out` also gets `held_out.jsonl` (every held-out pair's scores) and `reward_model.json` (accuracy, margins,
+    calibration). It is no model to generate with: `trainers.preference.scorer` loads it. Resumes after a kill.
+    """
+    made = train_into(
+        out,
+        base,
+        config,
+        preferences,
+        lambda: build_trainer(base, config, preferences, out, on_step),
+        lambda trainer: in_words(config, preferences, trainer, "Bradley–Terry, one score a sequence"),
+    )
+    if reward_report.load_report(out) is None:
+        evaluate(out, preferences, config.seed)
+    return made
+
+
+def evaluate(folder: Path, preferences: Preferences, seed: int = 0) -> reward_report.RewardReport:
+    """Score the held-out pairs with the model as it lies in `folder`, and write what that comes to."""
+    held = () if preferences.evaluation is None else preferences.evaluation.pairs()
+    scored: list[Scored] = []
+    if held:
+        with quiet_libraries():
+            model = load_reward_model(folder)
+            scores = model.score([(p.prompt, answer) for p in held for answer in (p.chosen, p.rejected)])
+        scored = [Scored(p.problem_id, a, b) for p, a, b in zip(held, scores[::2], scores[1::2], strict=True)]
+    report = reward_report.describe(scored, seed)
+    reward_report.save(folder, scored, report)
+    return report
+
+
+def build_trainer(
+    base: Artifact,
+    config: RewardModelConfig,
+    preferences: Preferences,
+    out: Path,
+    on_step: OnStep | None = None,
+) -> Any:
+    """The trl.RewardTrainer, ready to train."""
+    import torch
+    from datasets import Dataset
+    from transformers import PrinterCallback
+    from trl import RewardConfig as TrlConfig
+    from trl import RewardTrainer
+
+    assert not isinstance(config.adapter, NoAdapter)
+    use_cpu, dtype = not torch.cuda.is_available(), resolve_dtype(config.dtype)
+    held = preferences.evaluation
+    args = TrlConfig(
+        **reward_arguments(
+            config, str(out / CHECKPOINTS), use_cpu=use_cpu, dtype=dtype, evaluate=held is not None
+        )
+    )
+    tokenizer = load_tokenizer(base)
+    check_chats(preferences, tokenizer)
+    model = attach_adapter(load_classifier(str(model_folder(base))), config.adapter, "SEQ_CLS")
+    forget_after(out)
+    trainer = RewardTrainer(
+        model,
+        args=args,
+        train_dataset=Dataset.from_list(as_examples(preferences.kept)),
+        eval_dataset=None if held is None else Dataset.from_list(as_examples(held.kept)),
+        processing_class=tokenizer,
+        optimizers=(make_optimizer(model, config, args), None),
+        callbacks=[
+            step_callback(out, out / CHECKPOINTS, config.alarm, on_step, scaled=dtype == "fp16"),
+            metrics_callback(out),
+        ],
+    )
+    if len(trainer.train_dataset) == 0:
+        raise TrainingError(f"no pair is within max_length={config.max_length} tokens; raise it")
+    trainer.remove_callback(PrinterCallback)
+    return trainer

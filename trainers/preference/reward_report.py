@@ -1,0 +1,172 @@
+"""What a reward model is worth, from its scores on pairs held out: accuracy with an interval, margins, calibration."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+REPORT = "reward_model.json"
+HELD_OUT = "held_out.jsonl"
+BINS = 10
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A held-out pair with its two scores."""
+
+    problem_id: str
+    chosen: float
+    rejected: float
+
+    @property
+    def margin(self) -> float:
+        return self.chosen - self.rejected
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Interval(_Model):
+    """95 %, by bootstrap over problems: pairs of one problem are alike."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Bin(_Model):
+    """Pairs whose confidence σ(|margin|) lies in [low, high): how many, how sure on average, how often right."""
+
+    low: float
+    high: float
+    pairs: int
+    confidence: float | None
+    accuracy: float | None
+
+
+class Bar(_Model):
+    low: float
+    high: float
+    pairs: int
+
+
+class Scores(_Model):
+    """Of all held-out answers: what a score is measured against."""
+
+    mean: float
+    spread: float
+
+
+class RewardReport(_Model):
+    """`reward_model.json`. `accuracy` is the share of held-out pairs with a positive margin, a tie counting half;
+    `calibration_error` the mean over pairs of |confidence − accuracy| of their bin (ECE). `unmeasured` says why a
+    figure is None."""
+
+    pairs: int
+    problems: int
+    accuracy: Interval | None
+    mean_margin: float | None
+    margins: tuple[Bar, ...]
+    reliability: tuple[Bin, ...]
+    calibration_error: float | None
+    scores: Scores | None
+    unmeasured: str | None = None
+
+
+def describe(scored: Sequence[Scored], seed: int = 0) -> RewardReport:
+    """The report on `scored`; all unmeasured where it is empty."""
+    if not scored:
+        return RewardReport(
+            pairs=0, problems=0, accuracy=None, mean_margin=None, margins=(), reliability=(),
+            calibration_error=None, scores=None, unmeasured="no pairs were held out (data.eval_fraction)",
+        )  # fmt: skip
+    answers = [s.chosen for s in scored] + [s.rejected for s in scored]
+    mean = sum(answers) / len(answers)
+    reliability = _reliability(scored)
+    return RewardReport(
+        pairs=len(scored),
+        problems=len({s.problem_id for s in scored}),
+        accuracy=_accuracy(scored, seed),
+        mean_margin=sum(s.margin for s in scored) / len(scored),
+        margins=_histogram([s.margin for s in scored]),
+        reliability=reliability,
+        calibration_error=sum(
+            b.pairs * abs(b.confidence - b.accuracy)
+            for b in reliability
+            if b.confidence is not None and b.accuracy is not None
+        )
+        / len(scored),
+        scores=Scores(mean=mean, spread=math.sqrt(sum((a - mean) ** 2 for a in answers) / len(answers))),
+    )
+
+
+def save(folder: Path, scored: Sequence[Scored], report: RewardReport) -> None:
+    """The raw scores first, then what was computed from them."""
+    rows = "".join(
+        json.dumps({"problem_id": s.problem_id, "chosen": s.chosen, "rejected": s.rejected}) + "\n"
+        for s in scored
+    )
+    for name, text in ((HELD_OUT, rows), (REPORT, report.model_dump_json(indent=1) + "\n")):
+        part = folder / f"{name}.part"
+        part.write_text(text, encoding="utf-8")
+        part.replace(folder / name)
+
+
+def load_report(folder: Path) -> RewardReport | None:
+    path = folder / REPORT
+    return RewardReport.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _right(margin: float) -> float:
+    return 0.5 if margin == 0 else float(margin > 0)
+
+
+def _accuracy(scored: Sequence[Scored], seed: int) -> Interval:
+    groups: dict[str, list[float]] = {}
+    for s in scored:
+        groups.setdefault(s.problem_id, []).append(_right(s.margin))
+    sums = [(sum(g), len(g)) for g in groups.values()]
+    rng = random.Random(seed)
+    draws = sorted(_ratio(rng.choices(sums, k=len(sums))) for _ in range(RESAMPLES))
+    low, high = draws[int(0.025 * RESAMPLES)], draws[int(0.975 * RESAMPLES) - 1]
+    return Interval(value=_ratio(sums), low=low, high=high)
+
+
+def _ratio(sums: Sequence[tuple[float, int]]) -> float:
+    return sum(right for right, _ in sums) / sum(n for _, n in sums)
+
+
+def _histogram(margins: Sequence[float]) -> tuple[Bar, ...]:
+    low, high = min(margins), max(margins)
+    width = (high - low) / BINS or 1.0
+    counts = [0] * BINS
+    for margin in margins:
+        counts[min(BINS - 1, int((margin - low) / width))] += 1
+    return tuple(Bar(low=low + i * width, high=low + (i + 1) * width, pairs=n) for i, n in enumerate(counts))
+
+
+def _reliability(scored: Sequence[Scored]) -> tuple[Bin, ...]:
+    """Confidence runs from one half (no preference) to 1."""
+    width = 0.5 / BINS
+    found: list[list[tuple[float, float]]] = [[] for _ in range(BINS)]
+    for s in scored:
+        confidence = 1 / (1 + math.exp(-min(abs(s.margin), 700)))
+        found[min(BINS - 1, int((confidence - 0.5) / width))].append((confidence, _right(s.margin)))
+    return tuple(
+        Bin(
+            low=0.5 + i * width,
+            high=0.5 + (i + 1) * width,
+            pairs=len(bin_),
+            confidence=sum(c for c, _ in bin_) / len(bin_) if bin_ else None,
+            accuracy=sum(r for _, r in bin_) / len(bin_) if bin_ else None,
+        )
+        for i, bin_ in enumerate(found)
+    )

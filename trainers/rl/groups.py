@@ -1,0 +1,174 @@
+"""RLOO and GRPO, by TRL: control arms for our PPO, on the same problems, the same reward and the same budget.
+
+TRL draws with transformers' own `generate` and executes nothing beside it, so their wall time is not PPO's; what an
+update costs is counted in answers and tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sandbox import Program
+from suites.extract import Form, extract
+from suites.prompts import chat_messages
+from trainers import TRAINERS
+from trainers.artifact import Artifact
+from trainers.config import GrpoConfig, RlooConfig
+from trainers.config.rl import group_arguments
+from trainers.errors import TrainingError
+from trainers.folder import CHECKPOINTS, OnStep, train_into
+from trainers.optimizers import make_optimizer
+from trainers.precision import resolve_dtype
+from trainers.preference.parts import forget_after, load_tokenizer, metrics_callback, with_adapter_off
+from trainers.prepare import prepare_model
+from trainers.recipe import weights_in_words
+from trainers.rl.environment import Environment, limits_of
+from trainers.rl.execution import Box
+from trainers.rl.log import ROLLOUTS, append_rows
+from trainers.rl.reward import score
+from trainers.rl.rollout import Exercise
+from trainers.rl.train import exercises_of
+from trainers.steplog import LOG, keep_until, read_steps
+from trainers.watch import step_callback
+
+GroupTable = RlooConfig | GrpoConfig
+
+
+@TRAINERS.register("rloo")
+@TRAINERS.register("grpo")
+def train_groups(
+    base: Artifact, config: GroupTable, environment: Environment, out: Path, on_step: OnStep | None = None
+) -> Artifact:
+    """Train in `environment` into the folder `out`, which also gets `rollouts.jsonl` and `preference_log.jsonl` (TRL's
+    figures a step). Raises TrainingError."""
+    if config.reward.model is not None:
+        raise TrainingError(
+            "reward.model: rloo and grpo are paid by execution alone here; leave the reward model out"
+        )
+    with environment.sandbox(config.rollout) as box:
+        return train_into(
+            out,
+            base,
+            config,
+            environment,
+            lambda: build_trainer(base, config, environment, box, out, on_step),
+            lambda trainer: _in_words(config, environment, trainer),
+        )
+
+
+def build_trainer(
+    base: Artifact,
+    config: GroupTable,
+    environment: Environment,
+    box: Box,
+    out: Path,
+    on_step: OnStep | None = None,
+) -> Any:
+    """The trl.RLOOTrainer or trl.GRPOTrainer, ready to train."""
+    import torch
+    import trl
+    from datasets import Dataset
+    from transformers import PrinterCallback
+
+    use_cpu, dtype = not torch.cuda.is_available(), resolve_dtype(config.dtype)
+    arguments = group_arguments(config, str(out / CHECKPOINTS), use_cpu=use_cpu, dtype=dtype)
+    if isinstance(config, GrpoConfig):
+        arguments |= {"scale_rewards": "group" if config.scale_rewards else "none", "loss_type": "grpo"}
+        kind, args = trl.GRPOTrainer, trl.GRPOConfig(**arguments)
+    else:
+        kind, args = trl.RLOOTrainer, trl.RLOOConfig(**arguments)
+    tokenizer = load_tokenizer(base)
+    exercises, _ = exercises_of(environment, config, tokenizer)
+    chat = config.rollout.style == "chat"
+    rows = [
+        {"prompt": chat_messages(e.problem) if chat else e.prompt, "place": place}
+        for place, e in enumerate(exercises)
+    ]
+    forget_after(out)
+    steps = read_steps(out / LOG)
+    keep_until(out / ROLLOUTS, steps[-1].step if steps else 0)
+    model = prepare_model(base, config, dtype, "sdpa")
+
+    def build(policy: Any) -> Any:
+        return kind(
+            policy,
+            reward_funcs=execution_reward(exercises, config, box, out),
+            args=args,
+            train_dataset=Dataset.from_list(rows),
+            processing_class=tokenizer,
+            optimizers=(make_optimizer(policy, config, args), None),
+            callbacks=[
+                step_callback(out, out / CHECKPOINTS, config.alarm, on_step, scaled=dtype == "fp16"),
+                metrics_callback(out),
+            ],
+        )
+
+    trainer = with_adapter_off(build, model, config)
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def execution_reward(exercises: Sequence[Exercise], config: GroupTable, box: Box, out: Path) -> Any:
+    """The reward as TRL calls it: a number for each answer, None where its execution was not measured (infra)."""
+    form: Form = "reply" if config.rollout.style == "chat" else "completion"
+
+    def reward(
+        completions: Sequence[Any], completion_ids: Sequence[Sequence[int]], place: Sequence[int], **more: Any
+    ) -> list[float | None]:
+        asked = [exercises[p] for p in place]
+        texts = [c if isinstance(c, str) else c[0]["content"] for c in completions]
+        programs = [extract(e.problem, text, form).program for e, text in zip(asked, texts, strict=True)]
+        verdicts = {v.id: v for v in box.run(_programs(asked, programs, config))}
+        state = more.get("trainer_state")
+        step = 1 + (0 if state is None else int(state.global_step))
+        found, rows = [], []
+        for key, (e, program) in enumerate(zip(asked, programs, strict=True)):
+            one = score(program, verdicts[str(key)], len(completion_ids[key]), config.reward)
+            found.append(None if one is None else one.total)
+            rows.append(
+                {
+                    "step": step,
+                    "problem_id": e.problem.id,
+                    "text": texts[key],
+                    "n_tokens": len(completion_ids[key]),
+                    "outcome": str(verdicts[str(key)].outcome),
+                    "reward": None if one is None else one.total,
+                    "components": None if one is None else one.components,
+                    "why": "infra: not measured" if one is None else one.why,
+                }
+            )
+        append_rows(out / ROLLOUTS, rows)
+        return found
+
+    reward.__name__ = "execution"  # TRL's figures carry it
+    return reward
+
+
+def _programs(asked: Sequence[Exercise], programs: Sequence[str], config: GroupTable) -> list[Program]:
+    return [
+        Program(
+            id=str(key),
+            candidate=program,
+            checks=e.paid,
+            entry_point=e.problem.entry_point,
+            limits=limits_of(config.rollout),
+            prelude=e.problem.prompt,
+            mode=e.problem.mode,
+        )
+        for key, (e, program) in enumerate(zip(asked, programs, strict=True))
+    ]
+
+
+def _in_words(config: GroupTable, environment: Environment, trainer: Any) -> str:
+    rollout = config.rollout
+    paid = ", ".join(f"{name} {w:g}" for name, w in config.reward.weights().items() if w)
+    return (
+        f"{config.method.upper()} with TRL: {weights_in_words(config)}, {config.max_steps} updates of "
+        f"{rollout.prompts} problems × {rollout.samples} at T={rollout.temperature:g} "
+        f"({trainer.state.global_step} optimiser steps of {config.batch_size}), β={config.beta:g}, "
+        f"lr {config.learning_rate:g} {config.scheduler}, reward {paid} on {config.reward.checks} checks, "
+        f"{resolve_dtype(config.dtype)}, seed {config.seed}; {environment.counts()} "
+        f"(sha256 {environment.sha256[:12]})"
+    )
