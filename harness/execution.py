@@ -50,6 +50,7 @@ def open_sandbox(table: SandboxTable, suite: Suite, *, allow_weak: bool = False)
             workers=workers_of(table),
             packages=suite.packages,
             allow_weak=allow_weak,
+            isolation=table.isolation,
             limits=limits_of(table),
         ) as sandbox:
             yield sandbox

@@ -65,6 +65,9 @@ class EngineTable(Table):
 class SandboxTable(Table):
     backend: Literal["embedded", "docker"] = "embedded"
     mode: Literal["split", "shared"] = "split"
+    isolation: Literal["cell", "fresh"] = Field(
+        default="cell", description="fresh: a PID and a mount namespace for each program, at a lower rate"
+    )
     workers: int = Field(default=0, ge=0, description="0: one per core")
     cpu_s: float = Field(default=5.0, gt=0)
     wall_s: float = Field(default=20.0, gt=0)

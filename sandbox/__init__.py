@@ -6,6 +6,7 @@ with Sandbox(workers=2) as sandbox:
 """
 
 from sandbox.box import Sandbox
+from sandbox.cells import DockerOptions
 from sandbox.errors import CellError, ControlError, IsolationError, SandboxError
 from sandbox.isolation import Isolation, Piece
 from sandbox.model import Limits, Mode, Outcome, Program, Verdict
@@ -15,6 +16,7 @@ from sandbox.selfcheck import Row, selfcheck
 __all__ = [
     "CellError",
     "ControlError",
+    "DockerOptions",
     "Isolation",
     "IsolationError",
     "Limits",

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 from sandbox import embedded
-from sandbox.cells import Cell, CellOptions
+from sandbox.cells import Cell, CellOptions, DockerOptions
 from sandbox.errors import ControlError, SandboxError
 from sandbox.isolation import Isolation
 from sandbox.layout import host_layout
@@ -18,9 +18,6 @@ from sandbox.model import Limits, Mode, Outcome, Program, Verdict
 from sandbox.needs import Needs, needs_of
 from sandbox.rig import Rig, SharedRig, SplitRig
 from sandbox.scheduler import Scheduler
-
-if TYPE_CHECKING:
-    from sandbox.container import DockerOptions
 
 Backend = Literal["embedded", "docker"]
 
@@ -48,8 +45,9 @@ class Sandbox:
     verdict, and each verdict says which it was. `workers` programs run at once. `packages` can be imported by
     programs, besides the standard library.
 
-    A cell runs many programs, and is proved to be as it was after each; `fresh` starts new cells for every program
-    instead, at a tenth of the rate. `limits` are the largest that any program has: they bound a cell as a whole.
+    A cell runs many programs, and is proved to be as it was after each. With `isolation="fresh"` each program has PID
+    and mount namespaces of its own besides; where a cell cannot make them (in Docker, and at weaker levels) it has
+    new cells, at a tenth of the rate. `limits` are the largest that any program has: they bound a cell as a whole.
 
     Without namespaces (or with another piece of the isolation missing) entering raises IsolationError, unless
     `allow_weak`; what is then in force stands in `isolation`. Safe to use from several threads, and from a process
@@ -64,7 +62,7 @@ class Sandbox:
         packages: Iterable[str] = (),
         *,
         allow_weak: bool = False,
-        fresh: bool = False,
+        isolation: Literal["cell", "fresh"] = "cell",
         limits: Limits | None = None,
         docker: DockerOptions | None = None,
     ) -> None:
@@ -72,6 +70,8 @@ class Sandbox:
             raise SandboxError(f"unknown backend {backend!r}; known: embedded, docker")
         if mode not in ("split", "shared"):
             raise SandboxError(f"unknown mode {mode!r}; known: split, shared")
+        if isolation not in ("cell", "fresh"):
+            raise SandboxError(f"unknown isolation {isolation!r}; known: cell, fresh")
         count = workers if workers is not None else os.cpu_count() or 1
         if count < 1:
             raise SandboxError(f"workers must be at least 1, got {count}")
@@ -79,7 +79,7 @@ class Sandbox:
         self.mode = mode
         self.workers = count
         self.packages = tuple(packages)
-        self.fresh = fresh
+        self.fresh = isolation == "fresh"
         self._allow_weak = allow_weak
         self._docker = docker
         self._largest = limits or Limits()
@@ -102,9 +102,11 @@ class Sandbox:
             self.packages,
             memory_bytes=self._largest.memory_bytes,
             processes=self._largest.processes + 8,
+            fresh=self.fresh,
         )
         first = self._start_rig(options, self.mode)
-        depth = 0 if self.fresh else _DEPTH[self.backend]
+        by_cells = self.fresh and (self.backend == "docker" or self.isolation.level != "full")
+        depth = 0 if by_cells else _DEPTH[self.backend]
         self._scheduler = Scheduler(
             lambda mode: self._start_rig(options, mode), self._mode_of, self.workers, depth
         )
@@ -141,8 +143,7 @@ class Sandbox:
         if self.backend == "docker":
             from sandbox import container  # the docker package takes 0.2 s to import
 
-            docker_options = self._docker or container.DockerOptions()
-            return container.start_cells(options, mode, docker_options)
+            return container.start_cells(options, mode, self._docker or DockerOptions())
         return embedded.start_cells(options, mode, allow_weak=self._allow_weak)
 
     def _needs(self, program: Program) -> Needs:

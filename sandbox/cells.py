@@ -41,7 +41,8 @@ class StepFailedError(CellError):
 
 @dataclass(frozen=True, slots=True)
 class CellOptions:
-    """What a cell is started with. `memory_bytes` and `processes` bound the cell as a whole, where cgroups can."""
+    """What a cell is started with. `memory_bytes` and `processes` bound the cell as a whole, where cgroups can.
+    `fresh` gives each sample a PID and a mount namespace of its own within the cell's."""
 
     layout: Layout
     packages: tuple[str, ...] = ()
@@ -50,6 +51,18 @@ class CellOptions:
     cgroup: bool = True
     memory_bytes: int = 1 << 30
     processes: int = 64
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DockerOptions:
+    """`image` is used in place of one made from this machine's interpreter, with the `interpreter` that it has;
+    `runtime` is the engine's default, or one that it knows, such as "runsc"."""
+
+    image: str | None = None
+    interpreter: str | None = None
+    runtime: str | None = None
+    cpus: float = 2.0
 
 
 class Channel(Protocol):
@@ -142,4 +155,5 @@ def spec_of(options: CellOptions) -> dict[str, Any]:
         "packages": options.packages,
         "preload": PRELOAD,
         "scratch": SCRATCH_BYTES,
+        "fresh": options.fresh,
     }

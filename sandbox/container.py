@@ -15,7 +15,7 @@ import socket
 import struct
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ import docker.types
 
 from sandbox import image
 from sandbox.cell import seccomp
-from sandbox.cells import ENVIRONMENT, SCRATCH_BYTES, Cell, CellOptions, spec_of
+from sandbox.cells import ENVIRONMENT, SCRATCH_BYTES, Cell, CellOptions, DockerOptions, spec_of
 from sandbox.errors import CellError, IsolationError, SandboxError
 from sandbox.isolation import Isolation, from_report, unavailable
 from sandbox.layout import host_layout
@@ -50,17 +50,6 @@ _REMEDY = (
     "apt-get install docker.io, then dockerd"
 )
 _images_lock = threading.Lock()
-
-
-@dataclass(frozen=True, slots=True)
-class DockerOptions:
-    """`image` is used in place of one made from this machine's interpreter, with the `interpreter` that it has;
-    `runtime` is the engine's default, or one that it knows, such as "runsc"."""
-
-    image: str | None = None
-    interpreter: str | None = None
-    runtime: str | None = None
-    cpus: float = 2.0
 
 
 class Attached:

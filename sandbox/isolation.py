@@ -53,7 +53,7 @@ class Isolation:
 
 def from_report(backend: str, report: dict[str, Any], failure: StepFailedError | None = None) -> Isolation:
     """The isolation that a started cell reports; `failure` is why it has no namespaces."""
-    cgroup = report["cgroup"]
+    cgroup, fresh = report["cgroup"], bool(report["fresh"])
     pieces = (
         _piece("namespaces", report["namespaces"], _where(report) if report["namespaces"] else _why(failure)),
         _piece("seccomp", report["seccomp"], "allow-list of system calls"),
@@ -66,7 +66,7 @@ def from_report(backend: str, report: dict[str, Any], failure: StepFailedError |
     return Isolation(
         backend,
         level,
-        _label(backend, level, pieces),
+        _label(backend, level, pieces, fresh),
         pieces,
         report["python"],
         tuple(report["packages"].items()),
@@ -86,9 +86,10 @@ def _why(failure: StepFailedError | None) -> str:
     return f"{failure.step}: {failure.why}" if failure else "not asked for"
 
 
-def _label(backend: str, level: Level, pieces: tuple[Piece, ...]) -> str:
+def _label(backend: str, level: Level, pieces: tuple[Piece, ...], fresh: bool) -> str:
     missing = [piece.name for piece in pieces if not piece.present]
-    return f"{backend}, {level} isolation" + (f" without {' and '.join(missing)}" if missing else "")
+    without = f" without {' and '.join(missing)}" if missing else ""
+    return f"{backend}, {level} isolation{without}" + (", fresh for each sample" if fresh else "")
 
 
 def unavailable(backend: str, why: str, remedy: str) -> Isolation:

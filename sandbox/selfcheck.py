@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from sandbox.box import Backend, Sandbox
 from sandbox.corpus import DEFAULT_FOLDER, Attack, Kind, load_corpus
@@ -96,6 +97,7 @@ def selfcheck(
     modes: Sequence[Mode] = ("split", "shared"),
     corpus: Path = DEFAULT_FOLDER,
     *,
+    isolation: Literal["cell", "fresh"] = "cell",
     parallel: int = 2,
 ) -> Iterator[Row]:
     """The table of `assay sandbox selfcheck`: a row for each backend, mode and kind of program, as they are done.
@@ -105,7 +107,7 @@ def selfcheck(
     attacks = load_corpus(corpus)
     for backend in backends:
         for mode in modes:
-            make = partial(Sandbox, backend, mode, 1)
+            make = partial(Sandbox, backend, mode, 1, isolation=isolation)
             yield from summarise(backend, mode, run_corpus(make, attacks, mode, parallel=parallel))
 
 

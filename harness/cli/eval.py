@@ -52,6 +52,9 @@ def evaluate(
     results: Results = Path("results/runs"),
     backend: Annotated[str, typer.Option("--backend", help="embedded or docker.")] = "embedded",
     mode: Annotated[str, typer.Option("--mode", help="split or shared.")] = "split",
+    isolation: Annotated[
+        str, typer.Option("--isolation", help="cell, or fresh: namespaces of its own for each program.")
+    ] = "cell",
     workers: Annotated[int, typer.Option("--workers", help="Programs at a time; 0 is one per core.")] = 0,
     cpu_s: Annotated[float, typer.Option("--cpu-s", help="CPU seconds a program may use.")] = 5.0,
     memory_mb: Annotated[int, typer.Option("--memory-mb", help="MiB of memory a program may use.")] = 1024,
@@ -89,6 +92,7 @@ def evaluate(
         SandboxTable,
         backend=backend,
         mode=mode,
+        isolation=isolation,
         workers=workers,
         cpu_s=cpu_s,
         wall_s=max(20.0, 4 * cpu_s),

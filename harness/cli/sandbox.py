@@ -12,6 +12,11 @@ import typer
 from harness.cli.app import AllowWeak, Json, Quiet, app, print_json
 
 
+class Isolating(StrEnum):
+    CELL = "cell"
+    FRESH = "fresh"
+
+
 class Backend(StrEnum):
     EMBEDDED = "embedded"
     DOCKER = "docker"
@@ -33,6 +38,9 @@ def selfcheck(
         typer.Option("--corpus", help="The attack corpus; a checkout's tests/attacks where not given."),
     ] = None,
     backend: Annotated[Backend, typer.Option("--backend", help="embedded or docker.")] = Backend.EMBEDDED,
+    isolation: Annotated[
+        Isolating, typer.Option("--isolation", help="cell, or fresh: namespaces of its own for each program.")
+    ] = Isolating.CELL,
     as_json: Json = False,
     quiet: Quiet = False,
     allow_weak: AllowWeak = False,
@@ -54,7 +62,13 @@ def selfcheck(
             progress.say(f"{len(attacks)} programs in {mode} mode, a canary after each")
 
             def box(mode: Mode = mode) -> Sandbox:
-                return Sandbox(backend=backend.value, workers=1, mode=mode, allow_weak=allow_weak)
+                return Sandbox(
+                    backend=backend.value,
+                    workers=1,
+                    mode=mode,
+                    isolation=isolation.value,
+                    allow_weak=allow_weak,
+                )
 
             found = run_corpus(box, attacks, mode)
             rows += summarise(backend.value, mode, found)

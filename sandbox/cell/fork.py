@@ -51,8 +51,10 @@ class Desk:
     """What the server keeps between samples: an output file, a report pipe, the scratch folder's empty state."""
 
     def __init__(
-        self, control: int, statm: int, events: int, *, is_init: bool, scratch: str = SCRATCH
+        self, control: int, address_space: int, events: int, *, is_init: bool, scratch: str = SCRATCH
     ) -> None:
+        """`address_space` is the server's own, see `address_space_bytes`; `events` a file that counts kills for
+        memory, or -1."""
         self.null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         self.output = os.memfd_create("output")
         self.report_end, self.report = os.pipe()
@@ -70,7 +72,7 @@ class Desk:
         self._scratch_state = self._state()
         self._flags = fcntl.fcntl(self.output, fcntl.F_GETFL)
         self._mode = stat.S_IMODE(os.fstat(self.output).st_mode)
-        self._address_space = _address_space_bytes(statm)
+        self._address_space = address_space
         self._events = events
         self._last_events = self._read_events()
         pthread_sigmask(signal.SIG_BLOCK, _CHILD_ENDED)  # it is waited for, see `_wait`
@@ -279,7 +281,7 @@ def _empty(folder: str) -> None:
                 os.unlink(entry.path)
 
 
-def _address_space_bytes(statm: int) -> int:
+def address_space_bytes(statm: int) -> int:
     """Of this process (`statm` is its open /proc/self/statm), so that a sample's limit is on what it adds.
 
     Rounded up, for two cells differ by a few pages and their samples must not.

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import platform
+import signal
 
 NEWNS = 0x00020000
 NEWCGROUP = 0x02000000
@@ -21,8 +22,11 @@ MNT_DETACH = 2
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
+
+CAP_SYS_ADMIN = 1 << 21
 
 MACHINE = platform.machine()
 _X86 = MACHINE == "x86_64"
@@ -45,6 +49,29 @@ def check(result: int, what: str) -> int:
 
 def unshare(flags: int) -> None:
     check(libc.unshare(flags), f"unshare({flags:#x})")
+
+
+# Calls that hold the interpreter's lock, as fork has to.
+_locked = ctypes.PyDLL(None, use_errno=True)
+_CLONE = 56 if _X86 else 220
+
+
+def fork_into(namespaces: int) -> int:
+    """os.fork() into new `namespaces`. The C library is not told, so the child must not run what depends on its
+    thread's number (abort and the like); its own children by os.fork() are as any."""
+    python = ctypes.pythonapi
+    python.PyOS_BeforeFork()
+    flags = ctypes.c_ulong(namespaces | signal.SIGCHLD)
+    zero = ctypes.c_ulong(0)
+    pid = int(_locked.syscall(_CLONE, flags, zero, zero, zero, zero))
+    number = ctypes.get_errno()
+    if pid == 0:
+        python.PyOS_AfterFork_Child()
+    else:
+        python.PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError(number, f"clone({namespaces:#x}): {os.strerror(number)}")
+    return pid
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int = 0, data: str = "") -> None:
@@ -107,7 +134,9 @@ def drop_bounding_set() -> None:
             check(-1, f"prctl(PR_CAPBSET_DROP, {capability})")
 
 
-def drop_capabilities() -> None:
+def keep_capabilities(kept: int = 0) -> None:
+    """Have the capabilities of the mask `kept`, and no others."""
+    low, high = kept & 0xFFFFFFFF, kept >> 32
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    nothing = (ctypes.c_uint32 * 6)()
-    check(libc.capset(ctypes.byref(header), ctypes.byref(nothing)), "capset")
+    sets = (ctypes.c_uint32 * 6)(low, low, 0, high, high, 0)  # effective, permitted, inheritable
+    check(libc.capset(ctypes.byref(header), ctypes.byref(sets)), "capset")

@@ -13,7 +13,7 @@ import struct
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from sandbox.cell import candidate, fork, judge, resident, runner, wire
 
@@ -27,25 +27,61 @@ class PeerLostError(Exception):
     """The other cell of the pair is gone or out of step; this one is of no use without it."""
 
 
-def serve(desk: fork.Desk, role: Role, incoming: int, outgoing: int, peer: int) -> None:
+class Office(NamedTuple):
+    """What answers requests: a role and what it needs. `fresh` gives each sample namespaces of its own first."""
+
+    role: Role
+    link: socket.socket | None  # to the other cell of a pair
+    bench: _Bench
+    desk: fork.Desk
+    fresh: Fresh | None
+
+    def answer(self, request: wire.Request) -> wire.Response:
+        if self.role == "shared":
+            return _shared(self.desk, request)
+        if self.link is None:
+            raise PeerLostError("a cell of a pair without its peer")
+        if self.role == "judge":
+            return _judge(self.desk, request, self.link, self.bench)
+        return _candidate(self.desk, request, self.link)
+
+
+class Fresh(NamedTuple):
+    """How a sample gets namespaces of its own: `enter` gives the number of the process that is in them, there 0;
+    `desk` makes that process's desk."""
+
+    enter: Callable[[], int]
+    desk: Callable[[], fork.Desk]
+
+
+def serve(
+    desk: fork.Desk, role: Role, incoming: int, outgoing: int, peer: int, fresh: Fresh | None = None
+) -> None:
     """Answer requests until the host closes the channel."""
     read = partial(os.read, incoming)
     link = socket.socket(fileno=peer) if peer >= 0 else None
-    bench = _Bench(desk)
+    office = Office(role, link, _Bench(desk, may_stay=fresh is None), desk, fresh)
     while True:
         try:
             request = wire.read_request(read)
-            if role == "shared":
-                response = _shared(desk, request)
-            elif link is None:
-                raise PeerLostError("a cell of a pair without its peer")
-            elif role == "judge":
-                response = _judge(desk, request, link, bench)
-            else:
-                response = _candidate(desk, request, link)
+            if fresh is None:
+                _send(outgoing, office.answer(request).pack())
+            elif not _answer_afresh(office, fresh, request, outgoing):
+                return
         except (EOFError, PeerLostError):
             return
-        _send(outgoing, response.pack())
+
+
+def _answer_afresh(office: Office, fresh: Fresh, request: wire.Request, outgoing: int) -> bool:
+    """Have a process in new namespaces answer one request; everything there ends with it. False when it failed."""
+    pid = fresh.enter()
+    if pid == 0:
+        try:
+            _send(outgoing, office._replace(desk=fresh.desk()).answer(request).pack())
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitpid(pid, 0)[1] == 0
 
 
 def rehearse(desk: fork.Desk) -> None:
@@ -79,12 +115,16 @@ def _shared(desk: fork.Desk, request: wire.Request) -> wire.Response:
 class _Bench:
     """What the judge's role keeps between samples."""
 
-    def __init__(self, desk: fork.Desk) -> None:
+    def __init__(self, desk: fork.Desk, *, may_stay: bool) -> None:
+        """`may_stay` allows a judge that stays."""
+        self.may_stay = may_stay
         self.checks = judge.Cache()
         self.resident = resident.Resident(desk, self.checks)
         self.pure: dict[bytes, bool] = {}
 
     def is_pure(self, body: bytes) -> bool:
+        if not self.may_stay:
+            return False
         known = self.pure.get(body)
         if known is None:
             if len(self.pure) >= judge.CACHED_CHECKS:

@@ -158,7 +158,8 @@ def _start_server(spec: dict[str, Any], control: int, inner: socket.socket, grou
 
 
 def _isolate(spec: dict[str, Any], inner: socket.socket) -> None:
-    """Enter all namespaces and the new root, give up every capability, become the sample user."""
+    """Enter all namespaces and the new root, become the sample user, and give up every capability, but for the one
+    that makes namespaces where each sample is to have its own; then samples have none."""
     rest = kernel.NEWNET | kernel.NEWIPC | kernel.NEWUTS | kernel.NEWCGROUP
     as_root = os.geteuid() == 0
     with _step("mount namespace"):
@@ -176,9 +177,11 @@ def _isolate(spec: dict[str, Any], inner: socket.socket) -> None:
     with _step("capabilities"):
         kernel.drop_bounding_set()
         if as_root:
+            kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
             os.setresgid(_SAMPLE_ID, _SAMPLE_ID, _SAMPLE_ID)
             os.setresuid(_SAMPLE_ID, _SAMPLE_ID, _SAMPLE_ID)
-        kernel.drop_capabilities()
+            kernel.prctl(kernel.PR_SET_KEEPCAPS, 0)
+        kernel.keep_capabilities(kernel.CAP_SYS_ADMIN if spec["fresh"] else 0)
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -189,7 +192,8 @@ def _serve(spec: dict[str, Any], control: int, kept: _Kept, memory: dict[str, st
     _preload(spec)
     _answered(kept.stub)
     kept.stub.close()
-    desk = fork.Desk(control, kept.statm, kept.events, is_init=True)
+    address_space = fork.address_space_bytes(kept.statm)
+    desk = fork.Desk(control, address_space, kept.events, is_init=True)
     _settle()
     pinned = _pin_hot_pages(desk, kept.proc)
     os.close(kept.proc)
@@ -197,14 +201,32 @@ def _serve(spec: dict[str, Any], control: int, kept: _Kept, memory: dict[str, st
     with _step("no_new_privs"):
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-    if version:
-        with _step("Landlock"):
-            readable = [*spec["binds"], *spec["links"], *filter(os.path.exists, jail.DEVICES)]
-            landlock.restrict(landlock.rule_set(readable, [jail.SCRATCH, "/dev/null"], version))
-    with _step("seccomp filter"):
-        seccomp.install(seccomp.build())
+    rules = [*spec["binds"], *spec["links"], *filter(os.path.exists, jail.DEVICES)] if version else []
+    instructions = seccomp.build()
+
+    def restrict() -> None:
+        if version:
+            with _step("Landlock"):
+                landlock.restrict(landlock.rule_set(rules, [jail.SCRATCH, "/dev/null"], version))
+        with _step("seccomp filter"):
+            seccomp.install(instructions)
+
+    def refresh() -> fork.Desk:
+        """In a process of new namespaces: a scratch folder and restrictions of its own."""
+        jail.mount_scratch(jail.SCRATCH, int(spec["scratch"]))
+        os.chdir(jail.SCRATCH)
+        own = fork.Desk(control, address_space, kept.events, is_init=True)
+        kernel.keep_capabilities(0)
+        restrict()
+        return own
+
+    fresh = None
+    if spec["fresh"]:
+        fresh = server.Fresh(lambda: kernel.fork_into(kernel.NEWPID | kernel.NEWNS), refresh)
+    else:
+        restrict()
     _say(control, _pieces(spec, version, memory, namespaces=True) | {"pinned_pages": pinned})
-    server.serve(desk, spec["role"], control, control, int(spec["peer"]))
+    server.serve(desk, spec["role"], control, control, int(spec["peer"]), fresh)
 
 
 class _Kept(NamedTuple):
@@ -252,6 +274,7 @@ def _pieces(
         "namespaces": namespaces,
         "landlock": version,
         "seccomp": seccomp.supported(),
+        "fresh": spec["fresh"],
         "cgroup": memory,
         "python": sys.version.split()[0],
         "packages": {name: str(getattr(sys.modules[name], "__version__", "")) for name in spec["packages"]},
@@ -275,7 +298,8 @@ def _serve_without_namespaces(spec: dict[str, Any], control: int) -> None:
     os.chdir(spec["scratch_folder"])
     fork.limit_server()
     _preload(spec)
-    desk = fork.Desk(incoming, statm, events, is_init=is_init, scratch=spec["scratch_folder"])
+    address_space = fork.address_space_bytes(statm)
+    desk = fork.Desk(incoming, address_space, events, is_init=is_init, scratch=spec["scratch_folder"])
     _settle()
     proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
     pinned = _pin_hot_pages(desk, proc) if is_init else 0

@@ -24,17 +24,62 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 RIGHT = Program("right", "def f(x): return x + 1", ("assert f(1) == 2",), "f")
 
 
-def test_fresh_cells_for_every_program() -> None:
+LOOK = """
+import os, threading
+print(os.getpid(), sorted(os.listdir("/tmp")), os.getuid(), threading.active_count())
+open("/tmp/left", "w").write("x")
+def f(): return os.getppid()
+"""
+
+
+def test_fresh_namespaces_for_every_program() -> None:
     attacks = [
-        a for a in load_corpus() if a.name in ("hostile/scratch_chmod", "forgery/equal_object", "control/re")
+        a
+        for a in load_corpus()
+        if a.name in ("hostile/scratch_chmod", "forgery/equal_object", "control/re")
+        or a.name.startswith("hostile/sys")
     ]
-    found = run_corpus(lambda: Sandbox(workers=1, fresh=True), attacks, "split", parallel=1)
-    assert len(found) == 3
-    assert not any(f.wrong_pass or f.unexpected or not f.canary_same for f in found)
-    # The first process of a new PID namespace always gets the same number; in a used one numbers go up.
-    look = [Program(str(n), "import os\nprint(os.getpid())\ndef f(): pass", ("f()",), "f") for n in range(4)]
-    with Sandbox(workers=1, fresh=True) as box:
-        assert len({verdict.output for verdict in box.run(look)}) == 1
+    found = run_corpus(lambda: Sandbox(workers=1, isolation="fresh"), attacks, "split", parallel=1)
+    assert len(found) == len(attacks) > 3
+    bad = [f.attack.name for f in found if f.wrong_pass or f.undenied or f.unexpected or not f.canary_same]
+    assert bad == []
+    # A new PID namespace counts from 1, its own first process; in a used one numbers go up.
+    look = [Program(str(n), LOOK, ("assert f() == 1",), "f") for n in range(4)]
+    with Sandbox(workers=1, isolation="fresh") as box:
+        assert "fresh" in box.isolation.label
+        verdicts = list(box.run(look))
+    assert {(v.outcome, v.output) for v in verdicts} == {(Outcome.PASS, "2 [] 1000 1\n")}
+
+
+def test_a_sample_of_fresh_namespaces_cannot_make_more() -> None:
+    escape = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+for what in (0x20000000, 0x00020000, 0x10000000):
+    print(libc.unshare(what), libc.mount(b"none", b"/tmp", b"tmpfs", 0, None), libc.setuid(0))
+def f(): pass
+"""
+    with Sandbox(workers=1, isolation="fresh") as box:
+        (verdict,) = box.run([Program("escape", escape, ("f()",), "f")])
+    assert verdict.output == "-1 -1 -1\n" * 3, verdict
+
+
+def test_limits_hold_in_fresh_namespaces() -> None:
+    bomb = "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"
+    programs = [
+        Program("spin", "while True: pass", (), "", Limits(cpu_s=0.3)),
+        Program("bomb", bomb, (), "", Limits(0.5, 1.5)),
+        Program("memory", "x = bytearray(8 << 30)", (), ""),
+        RIGHT,
+    ]
+    with Sandbox(workers=1, isolation="fresh") as box:
+        outcomes = {v.id: v.outcome for v in box.run(programs)}
+    assert outcomes == {
+        "spin": Outcome.TIMEOUT,
+        "bomb": Outcome.TIMEOUT,
+        "memory": Outcome.MEMORY,
+        "right": Outcome.PASS,
+    }
 
 
 UNPRIVILEGED = """
