@@ -6,6 +6,7 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
+from harness.endpoints import ADDRESS, resolve_endpoint
 from harness.errors import BadInputError
 from trainers.artifact import Artifact, identify
 from trainers.errors import TrainersError
@@ -16,10 +17,13 @@ HUB_ID = re.compile(r"^(hf://.*|[\w.-]+/[\w.-]+(@[\w./-]+)?)$")
 
 
 def resolve_model(name: str) -> Artifact:
-    """`pocket` (the shipped model), a folder or `.gguf` file, or a hub id `[hf://]org/name[@revision]`.
+    """`pocket` (the shipped model), a folder or `.gguf` file, or a hub id `[hf://]org/name[@revision]`, or
+    the address of an OpenAI-compatible server (`http://host:port/v1`).
 
     A path that exists wins over a hub id of the same spelling. Raises BadInputError or MissingToolError.
     """
+    if ADDRESS.match(name):
+        return resolve_endpoint(name)
     try:
         if name == POCKET:
             return identify(POCKET_FOLDER)

@@ -47,6 +47,7 @@ class ArtifactKind(StrEnum):
     TUNED = "tuned"  # a whole model, every weight of it trained
     MERGED = "merged"
     GGUF = "gguf"
+    ENDPOINT = "endpoint"  # a model behind a server: `path` names its address, no file is there
 
 
 _WHOLE = (ArtifactKind.BASE, ArtifactKind.TUNED, ArtifactKind.MERGED)

@@ -50,6 +50,10 @@ def load_generator(
     """
     if batch_size < 1:
         raise BadInputError(f"batch_size must be at least 1, got {batch_size}")
+    if artifact.kind is ArtifactKind.ENDPOINT:
+        from harness.generation.openai import OpenAIGenerator
+
+        return OpenAIGenerator(artifact, batch_size=batch_size)
     if artifact.kind is ArtifactKind.GGUF:
         from harness.generation.llama import LlamaGenerator
 

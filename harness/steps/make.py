@@ -13,7 +13,7 @@ from harness.errors import AssayError, BadInputError, MissingToolError
 from harness.plan import Plan, Step
 from harness.progress import Progress
 from harness.store import Store
-from trainers.artifact import Artifact, identify
+from trainers.artifact import Artifact, ArtifactKind, identify
 from trainers.errors import MissingExtraError, TrainersError
 from trainers.facts import load_facts
 
@@ -39,7 +39,7 @@ def make_artifact(
             "path": str(artifact.path.relative_to(work)) if inside else str(artifact.path),
             "sha256": artifact.sha256,
             "recipe": artifact.recipe or f"{step.config.get('model', step.name)}, taken as it is",
-            "size_bytes": size_bytes(artifact.path),
+            "size_bytes": None if artifact.kind is ArtifactKind.ENDPOINT else size_bytes(artifact.path),
         },
         "seconds": time.perf_counter() - started,
     } | ({} if facts is None else {"training": facts.model_dump(mode="json")})
