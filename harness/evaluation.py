@@ -117,15 +117,17 @@ def evaluate_file(
     *,
     on_progress: Callable[[int], None] = lambda done: None,
     on_malformed: Callable[[str], None] = lambda message: None,
+    on_references: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
     """Judge the samples in `path` and write `<path>_results.jsonl`.
 
-    A malformed line is reported and left out; the rest is evaluated. Raises BadInputError when nothing can be read,
+    A malformed line is reported and left out; the rest is evaluated. `on_references` follows the making of answers
+    that a suite's checks are still missing (harness/oracle.py). Raises BadInputError when nothing can be read,
     the results cannot be written, or k asks for more samples than there are.
     """
     options = options or Options()
     started = time.perf_counter()
-    suite = with_checks(suite, table, allow_weak=options.allow_weak)
+    suite = with_checks(suite, table, allow_weak=options.allow_weak, on_progress=on_references)
     samples = open_samples(path, suite, options.format)
     results = options.output or beside(path, RESULTS)
     work = _Work(samples, table, options, results, on_progress)

@@ -45,9 +45,21 @@ def evaluate_samples(
     except (SuiteError, UnknownNameError) as error:
         raise BadInputError(str(error)) from error
     faults = Faults()
-    with Progress(enabled=not quiet).task("execute", unit="samples") as task:
+    progress = Progress(enabled=not quiet)
+
+    def on_references(done: int, total: int) -> None:
+        if done == 0:
+            progress.say(f"making the expected answers of {total} problems with their references, once")
+
+    with progress.task("execute", unit="samples") as task:
         result = evaluate_file(
-            problems, samples, sandbox, options, on_progress=task.update, on_malformed=faults.add
+            problems,
+            samples,
+            sandbox,
+            options,
+            on_progress=task.update,
+            on_malformed=faults.add,
+            on_references=on_references,
         )
     faults.finish(result.faults.path)
     if per_problem_file:
