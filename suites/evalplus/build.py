@@ -73,6 +73,7 @@ def _checks(
         return Checks(before, n_first, None, left_out)
     data = {
         "rule": rule,
+        "strict": profile.strict,
         "atol": tolerances,
         "inputs": [case for _, case, _ in kept],
         "expected": [form for _, _, form in kept],

@@ -47,32 +47,32 @@ def assay_compare():
             return ()
         raise TypeError("not a number of numpy's")
 
-    def near(out, exp, atol):
-        if out == exp:
+    def near(out, exp, atol, nan):
+        if out == exp or (nan and out != out and exp != exp):
             return True
         finite = [isinstance(x, complex) or math.isfinite(x) for x in (out, exp)]
         return all(finite) and abs(out - exp) <= atol + RELATIVE * abs(exp)
 
-    def spread(out, exp, atol, depth):
+    def spread(out, exp, atol, depth, nan):
         """Compare as numpy broadcasts: missing leading dimensions and those of length 1 are repeated."""
         if depth == (0, 0):
-            return near(out, exp, atol)
+            return near(out, exp, atol, nan)
         if depth[0] != depth[1]:
             outer, inner = (out, exp) if depth[0] > depth[1] else (exp, out)
             less = (max(depth) - 1, min(depth))
             pairs = ((item, inner) if depth[0] > depth[1] else (inner, item) for item in outer)
             sizes = less if depth[0] > depth[1] else less[::-1]
-            return all([spread(a, b, atol, sizes) for a, b in pairs])
+            return all([spread(a, b, atol, sizes, nan) for a, b in pairs])
         count = max(len(out), len(exp)) if len(out) and len(exp) else 0
         if len(out) not in (1, count) or len(exp) not in (1, count):
             raise TypeError("the shapes do not broadcast")
         out, exp = (x if len(x) == count else x * count for x in (out, exp))
         less = (depth[0] - 1, depth[1] - 1)
-        return all([spread(a, b, atol, less) for a, b in zip(out, exp, strict=True)])
+        return all([spread(a, b, atol, less, nan) for a, b in zip(out, exp, strict=True)])
 
-    def close(out, exp, atol):
-        """numpy.allclose(out, exp, rtol=1e-07, atol=atol); where that raises, so does this."""
-        return spread(out, exp, atol, (len(shape(out)), len(shape(exp))))
+    def close(out, exp, atol, nan=False):
+        """numpy.allclose(out, exp, rtol=1e-07, atol=atol, equal_nan=nan); where that raises, so does this."""
+        return spread(out, exp, atol, (len(shape(out)), len(shape(exp))), nan)
 
     def surface(base_edge, height):
         """Mbpp/581 with `height` read as the pyramid's own, which the problem leaves open."""
@@ -103,13 +103,22 @@ def assay_compare():
             return out == exp if isinstance(out, bool) else exp == (out is not None)
         return out == exp
 
-    def agrees(rule, args, out, exp, atol):
-        """Whether `out` is right for `args`, `exp` being the reference's answer. May raise, which is a failure too."""
+    def agrees(rule, args, out, exp, atol, strict=True):
+        """Whether `out` is right for `args`, `exp` being the reference's answer. May raise, which is a failure too.
+
+        `strict` is the profile's (profile.py)."""
+        if rule == "root-below" and polynomial(args[0], out) > atol:
+            return False
         if rule == "root":
             return abs(polynomial(args[0], out)) <= atol
         if exact(rule, args, out, exp, atol):
             return True
-        if atol == 0 or type(out) is not type(exp):
+        if atol == 0:
+            return False
+        if not strict:
+            sizes = [shape(out), shape(exp)]
+            return (sizes[0] == sizes[1] or () in sizes) and close(out, exp, atol, nan=True)
+        if type(out) is not type(exp):
             return False
         if isinstance(exp, (list, tuple)) and len(out) != len(exp):
             return False

@@ -6,15 +6,16 @@
 def assay_cases(text, call, decode, fingerprint, agrees):
     """A function that runs case `i` and raises where the answer is wrong; after one that did, all others do.
 
-    `text` is JSON: `inputs` (argument lists), `expected`, `atol` (one for each case) and `rule`. Arguments are decoded
-    anew for every call, so that a solution that changes them changes nothing else.
+    `text` is JSON: `inputs` (argument lists), `expected`, `atol` (one for each case), `rule` and `strict`. Arguments
+    are decoded anew for every call, so that a solution that changes them changes nothing else.
     """
     import json
     import reprlib
     from builtins import AssertionError, TypeError, dict, int, list, object, str, type
 
     data = json.loads(text)
-    inputs, expected, tolerances, rule = data["inputs"], data["expected"], data["atol"], data["rule"]
+    inputs, expected, tolerances = data["inputs"], data["expected"], data["atol"]
+    rule, strict = data["rule"], data["strict"]
     stopped: list[int] = []
 
     def answer(arguments):
@@ -38,7 +39,7 @@ def assay_cases(text, call, decode, fingerprint, agrees):
             return
         exp = decode(expected[i])
         arguments = decode(inputs[i])
-        if not agrees(rule, arguments, out, exp, tolerances[i]):
+        if not agrees(rule, arguments, out, exp, tolerances[i], strict):
             given = ", ".join([reprlib.repr(item) for item in arguments])
             raise AssertionError(
                 "for (" + given + ") returned " + reprlib.repr(out) + ", not " + reprlib.repr(exp)

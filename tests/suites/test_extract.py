@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import textwrap
 
 import pytest
@@ -94,6 +95,59 @@ def test_a_line_that_holds_an_import_and_a_print_stays() -> None:
 def test_a_condition_of_any_depth_does_not_make_it_raise(depth: int) -> None:
     reply = f"```python\n{FUNCTION}\nif {'+'.join(['1'] * depth)}:\n    pass\n```"
     assert "def add" in extract(ADD, reply, "reply").program
+
+
+def test_a_large_reply_takes_bounded_work() -> None:
+    """A megabyte of anything: what is parsed is bounded, so none of these comes near the test's own time-out."""
+    for piece in (
+        "def add(a, b):\n    return a\n\nprose here\n",
+        "x\n\n",
+        "```python\n",
+        "- `a` ",
+        '"""\n```\n',
+        "(((((",
+        "<think>",
+        "def add(",
+        "return a + b\n\n",
+    ):
+        extract(ADD, piece * (1_000_000 // len(piece)), "reply")
+
+
+PIECES = st.sampled_from(
+    [
+        *("```", "```python\n", "~~~\n", "\n", "    ", "\t", "\r\n", "`", '"""', "# ", ">>> ", "> ", "- "),
+        *(
+            "def add(a, b):\n",
+            "return a + b\n",
+            "class A:\n",
+            "import math\n",
+            "from x import y\n",
+            "assert ",
+        ),
+        *("print(add(1, 2))\n", "if __name__ == '__main__':\n", "Here is:\n", "<think>", "</think>"),
+        *("[PYTHON]", "[/PYTHON]", "<|im_end|>", "\x00", "é"),
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=40).map("".join))
+def test_a_jumble_of_what_replies_are_made_of_does_not_make_it_raise(text: str) -> None:
+    extraction = extract(ADD, text, "reply")
+    assert extraction.rule.split("-")[0] in ("fence", "tag", "inline", "prose", "body")
+
+
+@given(st.lists(PIECES, max_size=30).map("".join))
+def test_what_was_extracted_is_found_again(text: str) -> None:
+    """A program that parses and defines the entry point is its own extraction, bare or in a fence."""
+    once = extract(ADD, text, "reply").program
+    try:
+        ast.parse(once)
+    except (SyntaxError, ValueError):
+        return
+    if "`" in once or "~" in once or "<" in once or "[" in once or '"""' in once.removeprefix(ADD.prompt):
+        return  # marks of a reply within a program are marks of one again
+    again = extract(ADD, f"```python\n{once}\n```", "reply").program
+    assert extract(ADD, f"```python\n{again}\n```", "reply").program.split() == again.split()
 
 
 @given(st.text(), st.sampled_from(FORMS))
