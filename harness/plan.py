@@ -98,7 +98,9 @@ def make_plan(experiment: Experiment) -> Plan:
     """Resolve suites, models, trainer tables and training data; raise BadInputError for what is wrong in them."""
     try:
         table = experiment.suite
-        suite = load_suite(table.name, path=table.path, split=table.split, limit=table.limit)
+        suite = load_suite(
+            table.name, path=table.path, split=table.split, limit=table.limit, options=table.options
+        )
         return _Planner(experiment, suite).plan()
     except (SuiteError, UnknownNameError, TrainersError) as error:
         raise BadInputError(str(error)) from error

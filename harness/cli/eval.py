@@ -26,10 +26,23 @@ def evaluate(
         ),
     ] = None,
     suite: Annotated[
-        str, typer.Option("--suite", help="humaneval, pocket, jsonl, or a plugin's.")
+        str,
+        typer.Option(
+            "--suite",
+            help="humaneval, humaneval+, mbpp, mbpp-sanitized, mbpp+, pocket, jsonl, or a plugin's.",
+        ),
     ] = "humaneval",
     suite_path: Annotated[
-        Path | None, typer.Option("--suite-path", help="The suite's file, where it reads one.")
+        Path | None,
+        typer.Option(
+            "--suite-path", help="The suite's file or folder, or hub:ID@REVISION to load it from the hub."
+        ),
+    ] = None,
+    suite_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--suite-option", help="KEY=VALUE, the suite's own: style (mbpp), compat (mbpp+, humaneval+)."
+        ),
     ] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="train, dev or test, where the suite has them.")
@@ -98,7 +111,9 @@ def evaluate(
         wall_s=max(20.0, 4 * cpu_s),
         memory_mb=memory_mb,
     )
-    problems = table(SuiteTable, name=suite, path=suite_path, split=split, limit=limit)
+    problems = table(
+        SuiteTable, name=suite, path=suite_path, split=split, limit=limit, options=parse_options(suite_option)
+    )
     sampling = {
         "samples": n,
         "temperature": temperature,
@@ -185,6 +200,16 @@ def table(model: Any, **values: Any) -> Any:
 
 def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-")[-64:].lstrip("-._")
+
+
+def parse_options(given: list[str] | None) -> dict[str, str]:
+    from harness.errors import BadInputError
+
+    pairs = [text.partition("=") for text in given or []]
+    bad = next((key + sign + value for key, sign, value in pairs if not key or not value), None)
+    if bad is not None:
+        raise BadInputError(f"--suite-option takes KEY=VALUE, such as style=paper; got {bad!r}")
+    return {key: value for key, _, value in pairs}
 
 
 def parse_k(text: str) -> tuple[int, ...] | None:

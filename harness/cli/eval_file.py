@@ -41,7 +41,9 @@ def evaluate_samples(
     from suites import SuiteError, UnknownNameError, load_suite
 
     try:
-        problems = load_suite(suite.name, path=suite.path, split=suite.split, limit=suite.limit)
+        problems = load_suite(
+            suite.name, path=suite.path, split=suite.split, limit=suite.limit, options=suite.options
+        )
     except (SuiteError, UnknownNameError) as error:
         raise BadInputError(str(error)) from error
     faults = Faults()

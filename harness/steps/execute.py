@@ -15,6 +15,7 @@ import pandas as pd
 from harness.cache import was_cached
 from harness.execution import Box, Executor, limits_of, program_of
 from harness.generation.model import Sample
+from harness.oracle import with_checks
 from harness.plan import Plan
 from harness.steps.generate import form_of
 from harness.store import append_lines, recover_lines
@@ -62,6 +63,7 @@ class Execution:
             self._box = self._open_box()
             box = self._opened = self._box.__enter__()
             self._isolation = (box.isolation.label, box.isolation.level)
+            self._problems = with_checks(self.plan.suite, self.plan.experiment.sandbox).by_id()
             self._executor = Executor(box, self._on_verdict)
             self._executor.__enter__()
         return self._executor
