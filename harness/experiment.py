@@ -24,12 +24,13 @@ class Table(BaseModel):
 
 
 class SuiteTable(Table):
-    """Which problems. `path` is relative to the experiment file."""
+    """Which problems. `path` is relative to the experiment file, or `hub:id`; `options` are the suite's own."""
 
     name: str
     path: Path | None = None
     split: str | None = None
     limit: int | None = Field(default=None, ge=1)
+    options: dict[str, str] = Field(default_factory=dict)
 
 
 class SamplingTable(Table):
@@ -276,7 +277,7 @@ def load_experiment(path: Path) -> Experiment:
 def _beside(experiment: Experiment, folder: Path) -> Experiment:
     """The same experiment with its relative file names taken from the experiment file's folder."""
     suite = experiment.suite
-    if suite.path is not None:
+    if suite.path is not None and not str(suite.path).startswith("hub:"):
         suite = suite.model_copy(update={"path": folder / suite.path})
     variants = [_variant_beside(v, folder) for v in experiment.variant]
     return experiment.model_copy(update={"suite": suite, "variant": tuple(variants)})
