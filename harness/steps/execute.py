@@ -63,7 +63,9 @@ class Execution:
             self._box = self._open_box()
             box = self._opened = self._box.__enter__()
             self._isolation = (box.isolation.label, box.isolation.level)
-            self._problems = with_checks(self.plan.suite, self.plan.experiment.sandbox).by_id()
+            weak = box.isolation.level != "full"
+            suite = with_checks(self.plan.suite, self.plan.experiment.sandbox, allow_weak=weak)
+            self._problems = suite.by_id()
             self._executor = Executor(box, self._on_verdict)
             self._executor.__enter__()
         return self._executor
