@@ -1,0 +1,151 @@
+"""What is counted of verdicts, and what is scored of the counts."""
+
+from __future__ import annotations
+
+import queue
+import random
+import threading
+
+import pytest
+
+from harness.errors import BadInputError, UnmeasuredError
+from harness.samples import Sample
+from harness.scores import Tally, base_scores, family_scores, scores
+from harness.stats.estimate import estimate_pass_at_k, pass_at_k, sampling_se
+from harness.verdict_lines import InOrder, Judged
+from sandbox import Outcome, Verdict
+from suites import Problem, Suite
+
+PROBLEMS = tuple(
+    Problem(f"p/{i}", "", "f", ("x",), family="ab"[i % 2] if i < 4 else "", base_checks=1) for i in range(6)
+)
+SUITE = Suite("six", "0", PROBLEMS)
+
+
+def tally(outcomes: dict[str, list[Outcome]]) -> Tally:
+    found = Tally()
+    for task, ended in outcomes.items():
+        for outcome in ended:
+            found.add(task, outcome, "split", base_passed=outcome in (Outcome.PASS, Outcome.FAIL))
+    return found
+
+
+def test_infra_is_in_no_score_and_in_every_count() -> None:
+    found = tally(
+        {
+            "p/0": [Outcome.PASS, Outcome.INFRA],
+            "p/1": [Outcome.FAIL, Outcome.TIMEOUT],
+            "p/2": [Outcome.INFRA] * 2,
+        }
+    )
+    assert found.n_samples == 6
+    assert found.outcomes == {
+        "pass": 1,
+        "fail": 1,
+        "error": 0,
+        "timeout": 1,
+        "memory": 0,
+        "output": 0,
+        "infra": 3,
+    }
+    assert found.measured() == {"p/0": (1, 1), "p/1": (2, 0)}
+    one = scores(found, [1], "here")[1]
+    assert (one.value, one.n) == (0.5, 2)
+    assert scores(found, [2], "here")[2].n == 1
+    assert [row["pass@k"] for row in found.table((1, 2))] == [{"1": 1.0}, {"1": 0.0, "2": 0.0}, {}]
+
+
+def test_nothing_measured_is_unmeasured_and_too_large_a_k_is_refused() -> None:
+    with pytest.raises(UnmeasuredError, match="no problem has 1 samples that could be measured"):
+        scores(tally({"p/0": [Outcome.INFRA]}), [1], "here")
+    with pytest.raises(BadInputError, match=r"pass@3 needs 3 samples a problem, and p/1 has 2.*in here"):
+        scores(tally({"p/0": [Outcome.PASS] * 3, "p/1": [Outcome.PASS] * 2}), [3], "here")
+
+
+def test_any_list_of_k_is_chens_estimator() -> None:
+    drawn = random.Random(1)
+    ended = {
+        f"p/{i}": [Outcome.PASS if drawn.random() < 0.4 else Outcome.FAIL for _ in range(20)]
+        for i in range(6)
+    }
+    found = scores(tally(ended), [1, 3, 7, 20], "here")
+    for k, estimate in found.items():
+        expected = [pass_at_k(20, o.count(Outcome.PASS), k) for o in ended.values()]
+        assert estimate.value == pytest.approx(sum(expected) / 6)
+        assert estimate.low <= estimate.value <= estimate.high
+    assert list(scores(tally(ended), None, "here")) == [1, 10]
+
+
+def test_families_and_base_checks_have_scores_of_their_own() -> None:
+    found = tally(
+        {"p/0": [Outcome.PASS], "p/1": [Outcome.FAIL], "p/2": [Outcome.ERROR], "p/4": [Outcome.PASS]}
+    )
+    families = family_scores(SUITE, found, (1,))
+    assert {name: (e[1].value, e[1].n) for name, e in families.items()} == {"a": (0.5, 2), "b": (0.0, 1)}
+    assert base_scores(SUITE, found, (1,))[1].value == 0.75
+    plain = Suite("plain", "0", tuple(Problem(p.id, "", "f", ("x",)) for p in PROBLEMS))
+    assert base_scores(plain, found, (1,)) == {}
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_the_sampling_error_is_what_redrawing_gives(k: int) -> None:
+    import numpy as np
+
+    drawn = np.random.default_rng(0)
+    counts = [(n, int(drawn.integers(0, n + 1))) for n in drawn.integers(5, 12, 40).tolist()]
+    means = np.zeros(4000)
+    for n, c in counts:
+        table = np.array([pass_at_k(n, i, k) for i in range(n + 1)])
+        means += table[drawn.binomial(n, (c + 0.5) / (n + 1), 4000)] / len(counts)
+    assert sampling_se(counts, k) == pytest.approx(means.std(ddof=1), rel=0.05)
+
+
+def test_a_large_bootstrap_agrees_with_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = random.Random(3)
+    counts = [(n := drawn.randrange(20, 60), drawn.randrange(n + 1)) for _ in range(1500)]
+    small = estimate_pass_at_k(counts, 2)
+    monkeypatch.setattr("harness.stats.estimate.MANY", 100)
+    large = estimate_pass_at_k(counts, 2)
+    width = small.high - small.low
+    assert (large.low, large.high) == pytest.approx((small.low, small.high), abs=0.05 * width)
+
+
+def test_verdicts_are_handed_on_in_order_without_their_output() -> None:
+    seen: list[Judged] = []
+    order = InOrder(seen.append)
+    for i in range(50):
+        assert order.expect(Sample(i + 1, f"p/{i}", 0, "text", "completion")) == str(i)
+    names = [str(i) for i in range(50)]
+    random.Random(0).shuffle(names)
+    for name in names:
+        order.add(Verdict(name, Outcome.PASS, output="x" * 1000), cached=int(name) % 2 == 0)
+    assert [j.sample.task_id for j in seen] == [f"p/{i}" for i in range(50)]
+    assert all(j.verdict.output == "" and j.sample.text == "" for j in seen)
+    assert [j.cached for j in seen] == [i % 2 == 0 for i in range(50)]
+
+
+def test_reading_waits_for_the_oldest_verdict_and_ends_when_nothing_is_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("harness.verdict_lines.AHEAD", 20)
+    seen: list[Judged] = []
+    order = InOrder(seen.append)
+    read: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def reader() -> None:
+        for i in range(30):
+            read.put(order.expect(Sample(i, "p/0", i, "", "completion")))
+
+    thread = threading.Thread(target=reader)
+    thread.start()
+    assert read.get() == "0"
+    for i in range(1, 20):  # all but the oldest
+        assert read.get() == str(i)
+        order.add(Verdict(str(i), Outcome.PASS), cached=False)
+    assert (read.empty(), seen) == (True, [])
+    order.add(Verdict("0", Outcome.PASS), cached=False)
+    assert len(seen) == 20
+    thread.join()
+    assert read.qsize() == 10
+    order.close()
+    assert order.expect(Sample(0, "p/0", 0, "", "completion")) is None
