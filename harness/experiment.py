@@ -284,10 +284,10 @@ def _beside(experiment: Experiment, folder: Path) -> Experiment:
 
 
 def _variant_beside(variant: AnyVariant, folder: Path) -> AnyVariant:
-    if isinstance(variant, TrainVariant) and isinstance(variant.data.get("file"), str):
-        return variant.model_copy(
-            update={"data": variant.data | {"file": str(folder / variant.data["file"])}}
-        )
+    if isinstance(variant, TrainVariant):
+        named = {key: variant.data.get(key) for key in ("file", "eval_file")}
+        beside = {key: str(folder / name) for key, name in named.items() if isinstance(name, str)}
+        return variant.model_copy(update={"data": variant.data | beside})
     if isinstance(variant, ModelVariant) and (
         variant.model.startswith(".") or variant.model.endswith(".gguf")
     ):

@@ -115,9 +115,10 @@ def build_leaderboard(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, An
         "comparisons": [c.to_json() for c in pairs],
         "links": [_without_tensors(link.to_json()) for link in read_links(run.store, plan, counts)],
         "contamination": {
-            variant: found
-            for variant in plan.trainings
-            if (found := read_overlap(run.store, plan, variant)) is not None
+            variant: found  # the seeds of a variant learn from the same records
+            for variant, members in plan.members.items()
+            if members[0].name in plan.trainings
+            and (found := read_overlap(run.store, plan, members[0].name)) is not None
         },
         "training": training_curves(run.store, plan),
         "trainings": training_rows(run.store, plan),
@@ -290,7 +291,8 @@ def training_curves(store: Store, plan: Plan) -> dict[str, list[dict[str, Any]]]
         logs = [log for s in steps if len(log := _training_log(store, s)) > 0]
         if logs:
             mean = pd.concat(logs).groupby("step", as_index=False).mean()
-            found[name] = mean.astype(object).where(mean.notna(), None).to_dict("records")
+            rows = mean.astype(object).where(mean.notna(), None).to_dict("records")
+            found[name] = [{str(key): value for key, value in row.items()} for row in rows]
     return found
 
 
@@ -299,4 +301,10 @@ def _training_log(store: Store, step: Step) -> pd.DataFrame:
     if not file.exists():
         return pd.DataFrame()
     rows = pd.read_json(file, lines=True).rename(columns={"learning_rate": "lr"})
-    return rows[["step", "loss", "lr", "grad_norm"]].astype(float).astype({"step": int})
+    rows["rss_gib"] = rows["rss_bytes"] / 2**30
+    held = file.with_name("eval_log.jsonl")
+    if held.exists():
+        points = pd.read_json(held, lines=True).rename(columns={"loss": "eval_loss"})
+        rows = rows.merge(points[["step", "eval_loss"]], on="step", how="outer")
+    shown = ["step", "loss", "eval_loss", "lr", "grad_norm", "tok_per_s", "rss_gib"]
+    return rows.reindex(columns=shown).astype(float).astype({"step": int})

@@ -149,6 +149,9 @@ class TrainingPoint(_Record):
     loss: Number | None = None
     lr: Number | None = None
     grad_norm: Number | None = None
+    eval_loss: Number | None = None
+    tok_per_s: Number | None = None
+    rss_gib: Number | None = None
 
 
 class OverlapMethod(_Record):

@@ -115,11 +115,18 @@ def _comparison_row(board: Leaderboard, c: Comparison, scale: svg.Scale, notes: 
     )
 
 
-_CURVES = (("loss", "loss"), ("lr", "learning rate"), ("grad_norm", "gradient norm"))
+_CURVES = (
+    ("loss", "loss"),
+    ("eval_loss", "loss on held-out records"),
+    ("lr", "learning rate"),
+    ("grad_norm", "gradient norm"),
+    ("tok_per_s", "tokens/s"),
+    ("rss_gib", "resident memory, GiB"),
+)
 
 
 def training(board: Leaderboard) -> str:
-    """Loss, learning rate and gradient norm of each variant that was trained; empty where none was."""
+    """What each training logged, step by step; empty where nothing was trained."""
     blocks = []
     for variant, curve in board.training.items():
         charts = "".join(_curve(variant, curve, field, words_) for field, words_ in _CURVES)

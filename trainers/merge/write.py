@@ -13,6 +13,7 @@ from trainers.errors import ArtifactError, MissingExtraError
 from trainers.merge.change import save_change, weight_change
 from trainers.merge.recipe import MergeRecipe
 from trainers.quiet import quiet_libraries
+from trainers.templates import load_tokenizer
 from trainers.threads import let_idle_threads_sleep
 
 OnStage = Callable[[str], None]
@@ -51,7 +52,7 @@ def merge(
         with quiet_libraries():
             merged = _merged(base, adapters, recipe, on_stage)
             on_stage("saving")
-            _save(merged, base, part, recipe)
+            _save(merged, adapters[0], part, recipe)
             on_stage("measuring the change")
             save_change(part, weight_change(model_folder(base), part))
     except ImportError as e:
@@ -173,12 +174,11 @@ def _rounding(recipe: MergeRecipe, adapters: Sequence[Artifact]) -> Quantization
             return QuantizationTable(type=kind)
 
 
-def _save(model: Any, base: Artifact, part: Path, recipe: MergeRecipe) -> None:
+def _save(model: Any, adapter: Artifact, part: Path, recipe: MergeRecipe) -> None:
     import torch
-    from transformers import AutoTokenizer
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[recipe.dtype]
     model = model.to(dtype)
     part.mkdir(parents=True)
     model.save_pretrained(str(part))
-    AutoTokenizer.from_pretrained(str(model_folder(base))).save_pretrained(str(part))
+    load_tokenizer(adapter).save_pretrained(str(part))

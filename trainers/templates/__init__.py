@@ -5,5 +5,6 @@ published text without them, since only training libraries know them. A tokenize
 """
 
 from trainers.templates.choose import NAMES, Template, choose_template, template_source
+from trainers.templates.load import load_tokenizer
 
-__all__ = ["NAMES", "Template", "choose_template", "template_source"]
+__all__ = ["NAMES", "Template", "choose_template", "load_tokenizer", "template_source"]
