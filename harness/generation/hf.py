@@ -20,6 +20,7 @@ from harness.generation.text import END_TOKENS
 from trainers.artifact import Artifact, ArtifactKind, model_folder
 from trainers.quantize import load_rounded_base, read_base_quantization
 from trainers.quiet import quiet_libraries
+from trainers.templates import load_tokenizer
 from trainers.threads import let_idle_threads_sleep
 
 _DTYPES = {"auto", "fp32", "bf16", "fp16"}
@@ -75,7 +76,7 @@ def _load(artifact: Artifact, threads: int | None, device: str, dtype: str) -> t
     let_idle_threads_sleep()
     try:
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM
     except ImportError as e:
         raise MissingToolError(
             f"{e.name} is not installed; install it with: pip install 'assay[train]'"
@@ -91,7 +92,7 @@ def _load(artifact: Artifact, threads: int | None, device: str, dtype: str) -> t
     torch_dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}.get(dtype, "auto")
     folder = str(model_folder(artifact))
     with quiet_libraries():
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = load_tokenizer(artifact)
         rounded = read_base_quantization(artifact.path) if artifact.kind is ArtifactKind.ADAPTER else None
         if rounded is None:
             model = AutoModelForCausalLM.from_pretrained(
