@@ -2,7 +2,7 @@
 
 The host speaks to a cell through the container's stdin and stdout, with one attached connection each; when the host
 goes, stdin closes, the cell ends and the engine removes the container. The two cells of a pair find each other over
-a socket in a small volume of their own.
+a socket in a small volume of their own. A janitor removes what is left in the engine if the host is killed.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import threading
 import time
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import docker
 import docker.errors
 import docker.types
 
-from sandbox import image
+from sandbox import image, janitor
 from sandbox.cell import seccomp
 from sandbox.cells import ENVIRONMENT, SCRATCH_BYTES, Cell, CellOptions, DockerOptions, spec_of
 from sandbox.errors import CellError, IsolationError, SandboxError
@@ -35,7 +35,6 @@ from sandbox.model import Mode
 # user namespace of its own (65,536 ids).
 _IDS, _MAPPED_IDS = range(1 << 30, 1 << 31), range(10_000, 65_000)
 _PEER_FOLDER = "/peer"
-_PAIR: tuple[Literal["judge", "candidate"], ...] = ("judge", "candidate")
 _STDOUT = 1
 _END_TIMEOUT_S = 10.0
 _SERVER_BYTES = 96 << 20
@@ -130,10 +129,11 @@ def start_cells(
 ) -> tuple[list[Cell], Isolation]:
     """The cells of one mode, each in a container of its own. IsolationError or CellError where that fails."""
     with contextlib.closing(connect()) as client:
+        janitor.employ()
         try:
             name = docker_options.image or ensure_image(client, options)
             if mode == "shared":
-                cells = [_start(client, name, options, docker_options, None).wait_ready()]
+                cells = [_start(client, name, options, docker_options, {})[1].wait_ready()]
             else:
                 cells = _start_pair(client, name, options, docker_options)
         except docker.errors.DockerException as error:
@@ -154,27 +154,28 @@ def start_cells(
 def _start_pair(
     client: docker.APIClient, name: str, options: CellOptions, docker_options: DockerOptions
 ) -> list[Cell]:
-    volume = f"assay-{os.getpid()}-{secrets.token_hex(4)}"
-    client.create_volume(
-        volume, driver_opts={"type": "tmpfs", "device": "tmpfs", "o": "size=64k,mode=1777"}, labels=_labels()
-    )
+    """The judge's container has a small volume, in which it listens, and the candidate's has it too. A volume without
+    a name is removed by the engine together with the last container that has it, whoever lives or dies here."""
     cells: list[Cell] = []
     try:
-        for role in _PAIR:
-            cells.append(_start(client, name, replace(options, role=role), docker_options, volume))  # noqa: PERF401
+        judge, cell = _start(client, name, replace(options, role="judge"), docker_options, _own_volume())
+        cells.append(cell)
+        volume = {"volumes_from": [f"{judge}:ro"]}
+        _, cell = _start(client, name, replace(options, role="candidate"), docker_options, volume)
+        cells.append(cell)
         return [cell.wait_ready() for cell in cells]
     except BaseException:
         for cell in cells:
             cell.close()
         raise
-    finally:
-        # Refused while a container uses it; the last of the pair to end removes it.
-        with contextlib.suppress(docker.errors.DockerException):
-            client.remove_volume(volume)
 
 
-def _labels() -> dict[str, str]:
-    return {"assay.holder": str(os.getpid())}
+def _own_volume() -> dict[str, Any]:
+    driver = docker.types.DriverConfig(
+        "local", {"type": "tmpfs", "device": "tmpfs", "o": "size=64k,mode=1777"}
+    )
+    mount = docker.types.Mount(_PEER_FOLDER, None, type="volume", no_copy=True, driver_config=driver)
+    return {"mounts": [mount]}
 
 
 def _start(
@@ -182,8 +183,9 @@ def _start(
     name: str,
     options: CellOptions,
     docker_options: DockerOptions,
-    volume: str | None,
-) -> Cell:
+    volume: dict[str, Any],
+) -> tuple[str, Cell]:
+    """A container and its cell. `volume` is the part of its host configuration that a pair meets in, if any."""
     container = client.create_container(
         name,
         [
@@ -192,25 +194,28 @@ def _start(
             "-s",
             "-P",
             f"{image.CELL_FOLDER}/sandbox/cell/boot.py",
-            json.dumps(_spec(options, volume)),
+            json.dumps(_spec(options, paired=bool(volume))),
         ],
         stdin_open=True,
         user=_user(client),
         hostname="cell",
         environment=ENVIRONMENT,
-        labels=_labels(),
+        labels=janitor.labels(),
         working_dir="/tmp",
         host_config=_host_config(client, options, docker_options, volume),
     )["Id"]
+    janitor.made(container)
     try:
         attached = client.attach_socket(container, params={"stdin": 1, "stdout": 1, "stream": 1})
         connection = getattr(attached, "_sock", attached)
         connection.setblocking(True)
         client.start(container)
     except BaseException:
-        client.remove_container(container, force=True)
+        with contextlib.suppress(docker.errors.APIError):  # one that ended is being removed
+            client.remove_container(container, v=True, force=True)
+        janitor.removed(container)
         raise
-    return Cell(Attached(connection), partial(_wait_for_end, container, volume, attached))
+    return container, Cell(Attached(connection), partial(_wait_for_end, container, attached))
 
 
 def _user(client: docker.APIClient) -> str:
@@ -221,12 +226,12 @@ def _user(client: docker.APIClient) -> str:
     return "{0}:{0}".format(secrets.choice(ids))
 
 
-def _spec(options: CellOptions, volume: str | None) -> dict[str, Any]:
+def _spec(options: CellOptions, *, paired: bool) -> dict[str, Any]:
     return spec_of(options) | {
         "control": 1,
         "incoming": 0,
         "peer": -1,
-        "peer_path": f"{_PEER_FOLDER}/s" if volume else "",
+        "peer_path": f"{_PEER_FOLDER}/s" if paired else "",
         "namespaces": False,
         "readable": ["/usr", "/lib", "/lib64", "/packages", *options.layout.binds],
         "scratch_folder": "/tmp",
@@ -234,7 +239,7 @@ def _spec(options: CellOptions, volume: str | None) -> dict[str, Any]:
 
 
 def _host_config(
-    client: docker.APIClient, options: CellOptions, docker_options: DockerOptions, volume: str | None
+    client: docker.APIClient, options: CellOptions, docker_options: DockerOptions, volume: dict[str, Any]
 ) -> dict[str, Any]:
     memory = options.memory_bytes + _SERVER_BYTES
     info = client.info()
@@ -253,11 +258,7 @@ def _host_config(
         ipc_mode="none",
         log_config=docker.types.LogConfig(type="none"),
         runtime=docker_options.runtime,
-        binds={
-            volume: {"bind": _PEER_FOLDER, "mode": ("rw" if options.role == "judge" else "ro") + ",nocopy"}
-        }
-        if volume
-        else None,
+        **volume,
     )
     return config
 
@@ -285,7 +286,7 @@ def _seccomp_options(info: dict[str, Any]) -> list[str]:
     return [f"seccomp={json.dumps(seccomp.container_profile())}"]
 
 
-def _wait_for_end(container: str, volume: str | None, attached: Any) -> None:
+def _wait_for_end(container: str, attached: Any) -> None:
     """The cell ends by itself when its stdin closes; this makes sure, and waits until the engine has removed it."""
     attached._response.close()  # the SDK keeps the HTTP response that it took the socket from
     attached.close()
@@ -296,12 +297,10 @@ def _wait_for_end(container: str, volume: str | None, attached: Any) -> None:
         while _exists(client, container):
             if time.monotonic() > deadline:
                 with contextlib.suppress(docker.errors.APIError):
-                    client.remove_container(container, force=True)
+                    client.remove_container(container, v=True, force=True)
                 break
             time.sleep(0.02)
-        if volume:
-            with contextlib.suppress(docker.errors.APIError):
-                client.remove_volume(volume)
+    janitor.removed(container)
 
 
 def _exists(client: docker.APIClient, container: str) -> bool:

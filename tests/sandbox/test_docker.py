@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import random
 import signal
 import subprocess
 import sys
@@ -91,25 +94,55 @@ def test_what_a_neighbour_starts_is_not_counted_against_a_sample() -> None:
     assert {(v.outcome, v.detail) for v in verdicts} == {(Outcome.PASS, "")}
 
 
-def test_a_killed_holder_leaves_no_container() -> None:
-    code = (
-        "from sandbox import Program, Sandbox\n"
-        "with Sandbox('docker', workers=2) as box:\n    print('open', flush=True)\n"
-        "    list(box.run(Program(str(n), 'import time; time.sleep(9)', ('f(1)',)) for n in range(9)))"
-    )
-    root = Path(__file__).resolve().parents[2]
+HOLDER = (
+    "from sandbox import Program, Sandbox\n"
+    "with Sandbox('docker', workers=2) as box:\n    print('open', flush=True)\n"
+    "    list(box.run(Program(str(n), 'import time; time.sleep(9)', ('f(1)',)) for n in range(9)))"
+)
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def kill_holder(delay_s: float, *, when_open: bool) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLDER], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "open\n"
-        time.sleep(0.5)
+        if when_open:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "open\n"
+        time.sleep(delay_s)
         holder.send_signal(signal.SIGKILL)
         holder.wait()
-    deadline = time.monotonic() + 30
-    while [name for name in containers() if not name.startswith("assay-")] and time.monotonic() < deadline:
+
+
+def left_behind(timeout_s: float) -> list[str]:
+    deadline = time.monotonic() + timeout_s
+    while (left := containers() + janitors()) and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert [name for name in containers() if not name.startswith("assay-")] == []
+    return left
+
+
+def janitors() -> list[str]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            command = entry.read_bytes()
+            if b"sandbox.janitor" in command and f"\0{os.getpid()}-".encode() not in command:
+                found.append(command.replace(b"\0", b" ").decode())
+    return found
+
+
+def test_a_killed_holder_leaves_no_container_and_no_volume() -> None:
+    kill_holder(0.5, when_open=True)
+    assert left_behind(30) == []
+
+
+@pytest.mark.parametrize("times", [4, pytest.param(50, marks=pytest.mark.slow)])
+def test_a_holder_killed_at_any_moment_leaves_nothing(times: int) -> None:
+    """While containers are made, too: one that was never started has nobody else to remove it."""
+    choice = random.Random(times)
+    for _ in range(times):
+        kill_holder(choice.uniform(0.3, 2.0), when_open=False)
+    assert left_behind(60) == []
 
 
 def test_probe_finds_the_backend() -> None:
