@@ -10,7 +10,7 @@ from harness.errors import BadInputError, MissingToolError
 from harness.memory import Adapter, Prediction, Setup, predict, read_architecture
 from harness.training import Job
 from trainers.artifact import model_folder
-from trainers.config import NoAdapter
+from trainers.config import NoAdapter, SftConfig
 from trainers.errors import MissingExtraError, TrainersError
 
 _OPTIMIZERS = {"adamw_8bit": "adamw_bnb_8bit"}  # two names for one in transformers
@@ -110,16 +110,25 @@ def _encoded(job: Job) -> Any:
     from trainers.encode import encode
     from trainers.templates import choose_template
 
+    config = job.config
+    if not isinstance(config, SftConfig):
+        raise BadInputError(
+            f"method {config.method!r}: what its training would do is not told beforehand yet; --dry-run knows 'sft'"
+        )
     tokenizer = AutoTokenizer.from_pretrained(str(model_folder(job.base)))
-    template = choose_template(tokenizer, job.config.template)
-    return encode(job.records.kept, tokenizer, template, job.config.loss)
+    template = choose_template(tokenizer, config.template)
+    return encode(job.records.kept, tokenizer, template, config.loss)
+
+
+def _packs(job: Job) -> bool:
+    return isinstance(job.config, SftConfig) and job.config.packing
 
 
 def _steps(job: Job, rows: int) -> tuple[int | None, str]:
     config = job.config
     if config.max_steps is not None:
         return config.max_steps, ""
-    if config.packing:
+    if _packs(job):
         return None, "packing decides how many rows there are when it is done"
     batches = math.ceil(rows / config.batch_size)
     per_epoch = max(1, math.ceil(batches / config.gradient_accumulation_steps))
@@ -141,13 +150,13 @@ def setup_of(job: Job, dtype: str, longest: int) -> Setup:
 
     config, gpu = job.config, torch.cuda.is_available()
     table = config.quantization
-    length = config.max_length if config.packing else longest
+    length = config.max_length if _packs(job) else longest
     adapter = None
     if not isinstance(config.adapter, NoAdapter):
         kind: Any = _KINDS.get(config.adapter.type, config.adapter.type)
         modules = config.adapter.target_modules
         adapter = Adapter(kind, config.adapter.r, modules if modules == "all-linear" else tuple(modules))
-    eager = not gpu and config.max_length <= _EAGER_LENGTH and not config.packing
+    eager = not gpu and config.max_length <= _EAGER_LENGTH and not _packs(job)
     optimizer: Any = _OPTIMIZERS.get(config.optimizer, config.optimizer)
     compute: Any = dtype
     return Setup(

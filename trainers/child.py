@@ -90,7 +90,7 @@ def _train(
             torch.set_num_threads(threads)
         out.mkdir(parents=True, exist_ok=True)
         with _locked(out):
-            made = TRAINERS.get(config.method)(base, config, records, out, pipe.send)  # type: ignore[arg-type]
+            made = TRAINERS.get(config.method)(base, config, records, out, pipe.send)
         pipe.send(made)
     except TrainersError as error:
         pipe.send(error)

@@ -51,6 +51,7 @@ def conduct(
     from harness.progress import Progress
     from harness.report import render_terminal, write_report
     from harness.run import run as do
+    from harness.seeds import pool_tables
 
     progress = Progress(enabled=not quiet)
     plan = make_plan(experiment)
@@ -60,7 +61,7 @@ def conduct(
         progress.say("every step was done before; the leaderboard is computed again from the samples on disk")
     tables = load_tables(done.store, plan)
     leaderboard = build_leaderboard(done, tables)
-    write_report(done.folder, leaderboard, tables, plan.suite.by_id())
+    write_report(done.folder, leaderboard, pool_tables(plan, tables), plan.suite.by_id())
     if as_json:
         print_json({"run": str(done.folder), "rows": leaderboard["rows"]})
     else:

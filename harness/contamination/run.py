@@ -60,9 +60,10 @@ def path_of(store: Store, plan: Plan, variant: str) -> Path:
 
 def write_overlaps(store: Store, plan: Plan, progress: Progress) -> None:
     """Compute what is missing: of each variant that is trained, and also of those that were trained before."""
-    for variant, training in plan.trainings.items():
-        path = path_of(store, plan, variant)
-        if path.exists():
+    for members in plan.members.values():
+        variant = members[0].name  # the training seeds of a variant learn from the same records
+        training = plan.trainings.get(variant)
+        if training is None or (path := path_of(store, plan, variant)).exists():
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         with progress.task(f"overlap of {variant}'s training set with {plan.suite.name}"):
