@@ -26,11 +26,12 @@ from harness.experiment import (
 )
 from harness.machine import gpu_name
 from harness.models import resolve_model
+from harness.training_data import load_training_data
 from suites import Suite, SuiteError, UnknownNameError, load_suite
 from trainers.artifact import Artifact
 from trainers.config import TrainConfig, config_class
-from trainers.data import DataConfig, Records, load_records
 from trainers.errors import TrainersError
+from trainers.inputs import TrainingData, data_table
 
 T = TypeVar("T", bound=BaseModel)
 Kind = Literal["take", "train", "merge", "export", "compress", "generate", "execute"]
@@ -63,7 +64,7 @@ class Training:
     """A train step's own input, checked: the trainer's configuration and the records it learns from."""
 
     config: TrainConfig
-    records: Records
+    records: TrainingData
 
 
 @dataclass(frozen=True)
@@ -196,8 +197,8 @@ def _training(variant: TrainVariant, seed: int) -> Training:
     except ValueError as error:
         raise BadInputError(f"{where}: {error}") from None
     config = _table(kind, {"seed": seed} | variant.config, where)
-    data = _table(DataConfig, variant.data, f"variant {variant.name!r}, data")
-    return Training(config, load_records(data))
+    data = _table(data_table(config.method), variant.data, f"variant {variant.name!r}, data")
+    return Training(config, load_training_data(config.method, data))
 
 
 def _table(model: type[T], raw: dict[str, Any], where: str) -> T:

@@ -17,10 +17,11 @@ from harness.errors import BadInputError
 from harness.experiment import Table, explain, models_in
 from harness.models import resolve_model
 from harness.settings import Overlay, overlay, read_dotenv, use_hub_settings
+from harness.training_data import load_training_data
 from trainers.artifact import Artifact
 from trainers.config import METHODS, TrainConfig, config_class
-from trainers.data import DataConfig, Records, load_records
 from trainers.errors import TrainersError
+from trainers.inputs import TrainingData, data_table
 
 T = TypeVar("T", bound=BaseModel)
 DEFAULT = "default"
@@ -46,8 +47,8 @@ class Job:
     base: Artifact
     base_name: str
     config: TrainConfig
-    data: DataConfig
-    records: Records
+    data: BaseModel
+    records: TrainingData
     out: Path | None
     sources: dict[str, str]
     unused: dict[str, str]
@@ -63,10 +64,11 @@ class Job:
         return dict(_flat(tables))
 
 
-def load_job(path: Path | None, out: Path | None = None) -> Job:
+def load_job(path: Path | None, out: Path | None = None, *, allow_weak: bool = False) -> Job:
     """The training that a file and the environment describe together; without a file, the environment alone.
 
-    Raises BadInputError that names the file or the variable, the key and its value.
+    `allow_weak` is for methods that execute. Raises BadInputError that names the file or the variable, the key and its
+    value.
     """
     dotenv = read_dotenv(Path.cwd())
     use_hub_settings(dotenv)
@@ -80,9 +82,12 @@ def load_job(path: Path | None, out: Path | None = None) -> Job:
     except ValueError as error:
         raise BadInputError(f"{where}: config: {error}") from None
     config = _checked(kind, tables, f"{where}: config")
-    data = _checked(DataConfig, file.data, f"{where}: data")
+    data = _checked(data_table(config.method), file.data, f"{where}: data")
     try:
-        base, records = resolve_model(file.base), load_records(data)
+        base, records = (
+            resolve_model(file.base),
+            load_training_data(config.method, data, allow_weak=allow_weak),
+        )
     except TrainersError as error:
         raise BadInputError(str(error)) from error
     target = out or file.out

@@ -14,6 +14,7 @@ from harness.cli import (  # noqa: F401  each registers its verb
     generate,
     hub,
     merge,
+    pairs,
     plan,
     profile,
     run,

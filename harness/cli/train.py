@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.app import Json, Quiet, app, print_json
+from harness.cli.app import AllowWeak, Json, Quiet, app, print_json
 
 if TYPE_CHECKING:
     from harness.rehearsal import Rehearsal
@@ -31,6 +31,7 @@ def train(
     ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
+    allow_weak: AllowWeak = False,
 ) -> None:
     """Train one model: an adapter, or every weight. Run again after a kill, it goes on where it was."""
     from harness.rehearsal import rehearse
@@ -40,7 +41,7 @@ def train(
     if settings:
         _print_variables(VARIABLES, as_json)
         return
-    job = load_job(config, out)
+    job = load_job(config, out, allow_weak=allow_weak)
     if dry_run:
         _print_rehearsal(job, rehearse(job), as_json)
         return

@@ -1,0 +1,116 @@
+"""`assay pairs`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.cli.app import AllowWeak, Json, Quiet, app, print_json
+from harness.cli.run import Results
+
+
+@app.command()
+def pairs(
+    model: Annotated[str, typer.Argument(help="The model to sample: pocket, a folder or a hub id.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The JSON Lines file to write.")],
+    suite: Annotated[
+        str, typer.Option("--suite", help="Whose problems: pocket, jsonl, or another suite.")
+    ] = "pocket",
+    suite_path: Annotated[
+        Path | None, typer.Option("--suite-path", help="The suite's file, where it reads one.")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option("--split", help="train, where the suite has splits; dev and test are for measuring."),
+    ] = "train",
+    limit: Annotated[int | None, typer.Option("--limit", help="Only the first problems.")] = None,
+    n: Annotated[int, typer.Option("--n", help="Samples a problem.")] = 8,
+    temperature: Annotated[float, typer.Option("--temperature", help="Above 0: samples must differ.")] = 1.0,
+    max_new_tokens: Annotated[
+        int, typer.Option("--max-new-tokens", help="Length of an answer, at most.")
+    ] = 256,
+    style: Annotated[str, typer.Option("--style", help="chat or completion.")] = "chat",
+    seed: Annotated[int, typer.Option("--seed", help="Of the samples and of which are paired.")] = 0,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--kind",
+            help="execution (pass against fail), quality (among passes), or both: execution,quality.",
+        ),
+    ] = "execution",
+    per_problem: Annotated[
+        int, typer.Option("--per-problem", help="Pairs a problem, at most, of each kind.")
+    ] = 4,
+    match: Annotated[
+        str, typer.Option("--match", help="nearest: with the failing answer most like it; or random.")
+    ] = "nearest",
+    single: Annotated[
+        bool,
+        typer.Option("--single", help="Write answers with a label in place of pairs, as KTO takes them."),
+    ] = False,
+    results: Results = Path("results/runs"),
+    workers: Annotated[int, typer.Option("--workers", help="Programs at a time; 0 is one per core.")] = 0,
+    threads: Annotated[int, typer.Option("--threads", help="Of generation; 0 is one per core.")] = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    allow_weak: AllowWeak = False,
+) -> None:
+    """Sample a model, execute every answer, and write which is preferred: data for dpo, ipo, kto, orpo, reward."""
+    from harness.cli.eval import slug, table
+    from harness.errors import BadInputError
+    from harness.experiment import Experiment
+    from harness.pairs import VARIANT, Wanted, make_pairs
+    from harness.plan import make_plan
+    from harness.progress import Progress
+    from harness.run import run
+    from trainers.preference.build import few
+
+    if match not in ("nearest", "random"):
+        raise BadInputError(f"--match takes nearest or random; got {match!r}")
+    if n < 2 or temperature <= 0 or per_problem < 1:
+        raise BadInputError(
+            "--n at least 2, --temperature above 0 and --per-problem at least 1: nothing to prefer else"
+        )
+    experiment = table(
+        Experiment,
+        name=slug(f"pairs-{model}-{suite}"),
+        seed=seed,
+        suite={"name": suite, "path": suite_path, "split": split, "limit": limit},
+        sampling={"samples": n, "temperature": temperature, "max_new_tokens": max_new_tokens, "style": style},
+        engine={"threads": threads},
+        sandbox={"workers": workers},
+        score={"reference": VARIANT},
+        variant=[{"name": VARIANT, "model": model}],
+    )
+    progress = Progress(enabled=not quiet)
+    done = run(make_plan(experiment), results, progress, allow_weak=allow_weak)
+    wanted = Wanted(tuple(kind.split(",")), per_problem, match, single, seed)  # type: ignore[arg-type]
+    built, written = make_pairs(done, wanted, out)
+    said: dict[str, Any] = {
+        "file": str(out),
+        "lines": written,
+        "kind": "single" if single else kind,
+        "problems": built.problems,
+        "mixed_problems": built.mixed,
+        "dropped": dict(built.dropped),
+        "quality_agreement": built.agreement,
+        "quality_compared": built.compared,
+        "model_sha256": done.plan.models[VARIANT].sha256,
+        "warnings": few(written, "answers" if single else "pairs"),
+    }
+    for warning in said["warnings"]:
+        progress.say(f"warning: {warning}")
+    if as_json:
+        print_json(said)
+        return
+    print(f"{written} {'answers' if single else 'pairs'} in {out}")
+    print(f"  {built.mixed} of {built.problems} problems had answers that pass and answers that fail")
+    for reason, count in built.dropped.items():
+        print(f"  {count} answers left out: {reason}")
+    if built.agreement is not None:
+        print(
+            f"  where quality differs between a pass and a fail ({built.compared} comparisons), it prefers the pass in "
+            f"{built.agreement:.0%}"
+        )
