@@ -18,6 +18,7 @@ from harness.plan import Plan, Step
 from harness.progress import Progress
 from harness.steps.execute import Execution, keep_verdicts
 from harness.steps.generate import generate, load_samples
+from harness.steps.loads import Loads, sharing_key
 from harness.steps.make import load_artifact, make_artifact
 from harness.store import Store, read_json, write_json
 from trainers.artifact import Artifact
@@ -56,6 +57,7 @@ class _Runner:
     ) -> None:
         self.plan, self.store, self.progress, self.allow_weak = plan, store, progress, allow_weak
         self.cache = cache
+        self.loads = Loads(plan)
         self.did: list[str] = []
         self._artifacts: dict[str, Artifact] = {}
 
@@ -65,8 +67,11 @@ class _Runner:
         for step in makers:
             if not self._is_done(step):
                 self._do(step, self._make)
-        for step in (s for s in self.plan.steps if s.kind == "execute"):
-            self._evaluate(self.plan.step(step.inputs[0]), step)
+        try:
+            for step in self._in_order([s for s in self.plan.steps if s.kind == "execute"]):
+                self._evaluate(self.plan.step(step.inputs[0]), step)
+        finally:
+            self.loads.close()
         write_links(self.store, self.plan, self._artifact, self.progress)
         folder = self.store.root / self.plan.run_id
         folder.mkdir(parents=True, exist_ok=True)
@@ -158,6 +163,23 @@ class _Runner:
         self._commit(executing, execution.finish() | {"seconds": time.perf_counter() - started})
         self.progress.say(f"evaluate {executing.variant}: {time.perf_counter() - started:.1f} s")
 
+    def _pending(self) -> dict[str, Artifact]:
+        """The models of the variants that are still to be generated from."""
+        waiting = [
+            s for s in self.plan.steps if s.kind == "generate" and self.store.record(s.name, s.id) is None
+        ]
+        return {s.variant: self._artifact(self.plan.step(s.inputs[0])) for s in waiting}
+
+    def _in_order(self, steps: list[Step]) -> list[Step]:
+        """The steps as declared, but the adapters of one base one after another, so that it is loaded once."""
+        places: dict[str, int] = {}
+        order = {}
+        pending = self._pending()
+        for number, step in enumerate(steps):
+            key = sharing_key(pending[step.variant]) if step.variant in pending else None
+            order[step.name] = places.setdefault(key, number) if key else number
+        return sorted(steps, key=lambda step: order[step.name])
+
     def _stands(self, step: Step) -> bool:
         """Whether every sample was measured, and behind walls as strong as this run asks for."""
         record = step_record(self.store, step)
@@ -185,7 +207,14 @@ class _Runner:
         artifact = self._artifact(self.plan.step(step.inputs[0]))
         folder = self._work(step, self._made_from(step))
         title = f"evaluate {step.variant}"
-        record = generate(self.plan, artifact, folder, execution.submit, self.progress, title)
+        record = generate(
+            self.plan,
+            lambda: self.loads.open(step.variant, artifact, self._pending()),
+            folder,
+            execution.submit,
+            self.progress,
+            title,
+        )
         self._commit(step, record | {"seconds": time.perf_counter() - started})
 
     def _work(self, step: Step, made_from: dict[str, str]) -> Path:

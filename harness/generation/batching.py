@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from harness.errors import BadInputError
 from harness.generation.model import Request, Sample, Sampling
@@ -48,6 +48,15 @@ class Engine(Protocol):
 
     def remove(self, row: int) -> None:
         """Forget a row; the last row takes its number."""
+        ...
+
+
+@runtime_checkable
+class RoutedEngine(Protocol):
+    """An engine whose rows may be answered by different adapters of one base."""
+
+    def route(self, adapters: Sequence[str], copies: Sequence[int]) -> None:
+        """Which adapter answers prompt i of the next admission, and so its `copies[i]` rows."""
         ...
 
 
@@ -137,10 +146,14 @@ def check_sampling(sampling: Sampling) -> None:
 
 def _grouped(engine: Engine, requests: Iterable[Request]) -> deque[_Group]:
     """Requests by prompt, short prompts first, so that those prefilled together are of like length."""
-    by_prompt: dict[str, deque[Request]] = {}
+    by_prompt: dict[tuple[str, str], deque[Request]] = {}
     for request in requests:
-        by_prompt.setdefault(request.prompt, deque()).append(request)
-    groups = [_Group(engine.encode(prompt), asked) for prompt, asked in by_prompt.items()]
+        if request.adapter and not isinstance(engine, RoutedEngine):
+            raise BadInputError(
+                f"this backend holds one model; it cannot answer as adapter {request.adapter!r}"
+            )
+        by_prompt.setdefault((request.prompt, request.adapter), deque()).append(request)
+    groups = [_Group(engine.encode(prompt), asked) for (prompt, _), asked in by_prompt.items()]
     for group in groups:
         n, first = len(group.prompt_ids), group.requests[0]
         if n == 0:
@@ -160,6 +173,7 @@ def _admit(
 ) -> tuple[list[int], list[_Row]]:
     prompts: list[list[int]] = []
     copies: list[int] = []
+    adapters: list[str] = []
     rows: list[_Row] = []
     while groups and len(rows) < free:
         group = groups[0]
@@ -169,12 +183,15 @@ def _admit(
         limit = min(sampling.max_new_tokens, engine.context - len(group.prompt_ids))
         prompts.append(group.prompt_ids)
         copies.append(n)
+        adapters.append(group.requests[0].adapter)
         rows += [
             _Row(group.requests.popleft(), TextTail(engine.pieces, sampling.stop), limit) for _ in range(n)
         ]
         if not group.requests:
             groups.popleft()
     stats.prompt_tokens += sum(map(len, prompts))
+    if isinstance(engine, RoutedEngine):
+        engine.route(adapters, copies)
     return engine.admit(prompts, copies, _draws(rows)), rows
 
 

@@ -7,7 +7,7 @@ every step and prefills a prompt once per sample.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.errors import BadInputError, MissingToolError
@@ -15,6 +15,7 @@ from harness.generation.batching import GenerationStats, run_batches
 from harness.generation.model import Request, Sample, Sampling
 from harness.generation.noise import Draws, choose_numpy, choose_torch
 from harness.generation.pieces import token_pieces
+from harness.generation.routes import AdapterRoutes
 from harness.generation.slots import SlotCache
 from harness.generation.text import END_TOKENS
 from trainers.artifact import Artifact, ArtifactKind, model_folder
@@ -30,11 +31,21 @@ class TransformersGenerator:
     """A causal language model of transformers behind the Generator protocol."""
 
     def __init__(
-        self, artifact: Artifact, *, batch_size: int, threads: int | None, device: str, dtype: str
+        self,
+        artifact: Artifact,
+        *,
+        batch_size: int,
+        threads: int | None,
+        device: str,
+        dtype: str,
+        adapters: Mapping[str, Artifact] | None = None,
     ) -> None:
+        """`adapters`, all of the base of `artifact`, are held beside each other by name; a request names its own."""
         self._batch_size = batch_size
         self._tokenizer, model = _load(artifact, threads, device, dtype)
-        self._engine: TorchEngine | None = TorchEngine(model, self._tokenizer)
+        if adapters:
+            model = _with_adapters(model, adapters)
+        self._engine: TorchEngine | None = TorchEngine(model, self._tokenizer, tuple(adapters or ()))
         self.stats = GenerationStats()
         weights = str(model.dtype).removeprefix("torch.")
         self.backend = f"transformers, sdpa attention, {weights} on {model.device}"
@@ -109,12 +120,25 @@ def _load(artifact: Artifact, threads: int | None, device: str, dtype: str) -> t
         return tokenizer, model.to(device).eval()
 
 
+def _with_adapters(model: Any, adapters: Mapping[str, Artifact]) -> Any:
+    from peft import PeftModel
+
+    (first, path), *others = ((name, str(a.path)) for name, a in adapters.items())
+    with quiet_libraries():
+        peft = PeftModel.from_pretrained(model, path, adapter_name=first)
+        for name, other in others:
+            peft.load_adapter(other, adapter_name=name)
+    return peft.eval()
+
+
 class TorchEngine:
     """Rows in a cache of fixed places: a new row is copied in, a step writes in place, nothing is ever shifted."""
 
-    def __init__(self, model: Any, tokenizer: Any | None) -> None:
-        """Without a tokenizer, as for random weights, the engine takes and gives token ids only."""
+    def __init__(self, model: Any, tokenizer: Any | None, adapters: Sequence[str] = ()) -> None:
+        """Without a tokenizer, as for random weights, the engine takes and gives token ids only. `adapters` are the
+        names of those that `model` holds, where its rows may differ in them."""
         self._model = model
+        self._routes = AdapterRoutes(model, adapters)
         self._tokenizer = tokenizer
         config = model.config.get_text_config()
         self.context = int(config.max_position_embeddings)
@@ -132,6 +156,9 @@ class TorchEngine:
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
+    def route(self, adapters: Sequence[str], copies: Sequence[int]) -> None:
+        self._routes.admit(adapters, copies)
+
     def logits(self, ids: Sequence[int]) -> Any:
         """What the model expects behind each token of a text: fp32 array [tokens, vocabulary]."""
         import torch
@@ -142,6 +169,7 @@ class TorchEngine:
 
     def begin(self, rows: int, tokens_per_row: int, sampling: Sampling) -> None:
         self._sampling = sampling
+        self._routes.clear()
         self._cache = SlotCache(rows, tokens_per_row)
 
     def admit(self, prompts: Sequence[Sequence[int]], copies: Sequence[int], draws: Draws) -> list[int]:
@@ -162,6 +190,7 @@ class TorchEngine:
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=torch.tensor(ends, device=device),
+                **self._routes.of_prompts(),
             )
             which = [i for i, n in enumerate(copies) for _ in range(n)]
             at = [ends.index(lengths[i] - 1) for i in which]
@@ -182,6 +211,7 @@ class TorchEngine:
                 position_ids=positions[:, None],
                 past_key_values=cache.cache,
                 use_cache=True,
+                **self._routes.of_rows(),
             )
             cache.after_step()
             return self._choose(out.logits[:, -1].float(), draws)
@@ -191,6 +221,7 @@ class TorchEngine:
 
         with torch.inference_mode():
             self._slots().remove(row)
+        self._routes.remove(row)
 
     def _choose(self, logits: Any, draws: Draws) -> list[int]:
         if logits.device.type == "cpu":  # numpy's 64-bit integers are twice as fast here, and the same

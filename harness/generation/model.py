@@ -11,12 +11,14 @@ FinishReason = Literal["stop", "length"]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One completion to make. `seed` fixes its random draws, whatever batch it lands in."""
+    """One completion to make. `seed` fixes its random draws, whatever batch it lands in. `adapter` names the one that
+    answers where a generator holds several; empty where there is no choice."""
 
     problem_id: str
     index: int
     prompt: str
     seed: int
+    adapter: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,6 @@ from harness.store import read_json, recover_lines, write_json
 from suites import Problem
 from suites.extract import Form
 from suites.prompts import chat_messages, completion_prompt
-from trainers.artifact import Artifact, ArtifactKind
 
 LINES = "samples.jsonl"
 TABLE = "samples.parquet"
@@ -46,7 +45,7 @@ def form_of(plan: Plan) -> Form:
 
 def generate(
     plan: Plan,
-    artifact: Artifact,
+    open_generator: Callable[[], MeasuredGenerator],
     work: Path,
     on_sample: Callable[[Sample], None],
     progress: Progress,
@@ -62,7 +61,7 @@ def generate(
     wanted = plan.experiment.sampling.samples
     missing = [(p, i) for p in plan.suite.problems for i in range(wanted) if (p.id, i) not in have]
     with progress.task(title, total=len(have) + len(missing), unit="samples") as task:
-        made = _produce(plan, artifact, missing, work / LINES, on_sample, task) if missing else _NOTHING
+        made = _produce(plan, open_generator, missing, work / LINES, on_sample, task) if missing else _NOTHING
     rows = recover_lines(work / LINES)
     order = {p.id: i for i, p in enumerate(plan.suite.problems)}
     rows.sort(key=lambda row: (order[row["problem_id"]], row["index"]))
@@ -91,14 +90,14 @@ _NOTHING = _Made(0, 0.0, 0.0)
 
 def _produce(
     plan: Plan,
-    artifact: Artifact,
+    open_generator: Callable[[], MeasuredGenerator],
     missing: list[tuple[Problem, int]],
     lines: Path,
     on_sample: Callable[[Sample], None],
     task: Task,
 ) -> _Made:
     before = time.perf_counter()
-    generator = _load(plan, artifact)
+    generator = open_generator()
     try:
         write_json(lines.with_name(BACKEND), generator.backend)
         started = time.perf_counter()
@@ -115,19 +114,6 @@ def _produce(
         return _Made(n_tokens, time.perf_counter() - started, started - before)
     finally:
         generator.close()
-
-
-def _load(plan: Plan, artifact: Artifact) -> MeasuredGenerator:
-    from harness.generation import load_generator
-
-    engine = plan.experiment.engine
-    return load_generator(
-        artifact,
-        batch_size=engine.batch_size,
-        threads=engine.threads or len(os.sched_getaffinity(0)),
-        device=engine.device,
-        dtype="auto" if artifact.kind is ArtifactKind.GGUF else engine.dtype,
-    )
 
 
 def _answers(plan: Plan, generator: Generator, missing: list[tuple[Problem, int]]) -> Iterator[Sample]:
