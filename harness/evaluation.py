@@ -246,13 +246,13 @@ class _Work:
 
         order = InOrder(each)
         suite, options = self.samples.suite, self.options
-        try:
-            with open_cached(self.table, suite, cache=options.cache, allow_weak=options.allow_weak) as box:
+        with open_cached(self.table, suite, cache=options.cache, allow_weak=options.allow_weak) as box:
+            try:
                 for verdict in box.run(_programs(self.samples, self.table, order, on_fault)):
                     order.add(verdict, was_cached(box, verdict.id))
                 return box.isolation.label
-        finally:
-            order.close()
+            finally:  # before the sandbox is closed, which waits for whoever reads samples
+                order.close()
 
 
 def _programs(

@@ -70,6 +70,11 @@ class CachedBox:
         finally:
             run.stop()
 
+    def stop(self) -> None:
+        """Read no further programs, and hand out no further verdicts."""
+        for run in self._runs:
+            run.stop()
+
     def join(self) -> None:
         """Wait until no run touches the store any more; the sandbox must have been closed."""
         for run in self._runs:
@@ -182,7 +187,10 @@ def open_cached(
         try:
             with open_sandbox(table, suite, allow_weak=allow_weak) as box:
                 cached = CachedBox(box, store, table.mode)
-                yield cached
+                try:
+                    yield cached
+                finally:  # an error's traceback may keep a generator open that nobody reads from any more
+                    cached.stop()
         finally:
             if cached is not None:
                 cached.join()

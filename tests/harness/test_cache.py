@@ -262,6 +262,24 @@ def test_who_stops_taking_verdicts_leaves_no_thread_behind(tmp_path: Path) -> No
     assert threading.active_count() == before
 
 
+def test_who_fails_with_thousands_of_verdicts_waiting_ends_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.cache.box._AHEAD", 50)
+    suite, before = load_suite("humaneval", limit=1), threading.active_count()
+    table, use = SandboxTable(workers=1), CacheUse(path=tmp_path / "v.sqlite")
+    programs = [
+        program("known"),
+        program("endless", "while True: pass"),
+        *(program(str(i)) for i in range(500)),
+    ]
+    with pytest.raises(OSError, match="disk full"), open_cached(table, suite, cache=use) as box:
+        for number, _ in enumerate(box.run(programs)):
+            if number == 5:  # the rest waits: the queue is full, and the generator stays open
+                raise OSError("disk full")
+    assert threading.active_count() == before
+
+
 def test_errors_of_the_programs_and_of_the_sandbox_reach_the_caller(tmp_path: Path) -> None:
     def broken() -> Iterator[Program]:
         yield program("a")
