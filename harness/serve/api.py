@@ -185,7 +185,11 @@ class Api:
         events: asyncio.Queue[tuple[int, Event | Failure]] = asyncio.Queue()
 
         def deliver_to(index: int) -> Callable[[Event | Failure], None]:
-            return lambda event: _hand_over(loop, events, index, event)
+            def hand_over(event: Event | Failure) -> None:
+                if not loop.is_closed():  # a loop that is gone has nobody who listens
+                    loop.call_soon_threadsafe(events.put_nowait, (index, event))
+
+            return hand_over if asked.stream else _whole(hand_over)
 
         made: list[_Choice] = []
         try:
@@ -334,15 +338,19 @@ def _param(error: ValidationError) -> str | None:
     return str(location[0]) if location else None
 
 
-def _hand_over(
-    loop: asyncio.AbstractEventLoop,
-    events: asyncio.Queue[tuple[int, Event | Failure]],
-    index: int,
-    event: Event | Failure,
-) -> None:
-    """From the scheduler's thread; a loop that is gone has nobody who listens."""
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(events.put_nowait, (index, event))
+def _whole(hand_over: Callable[[Event | Failure], None]) -> Callable[[Event | Failure], None]:
+    """Hand over one event with the whole text at the end: the event loop is not woken for every token."""
+    pieces: list[str] = []
+
+    def collect(event: Event | Failure) -> None:
+        if isinstance(event, Event):
+            pieces.append(event.text)
+            if event.finish is None:
+                return
+            event = Event("".join(pieces), event.token_id, event.finish)
+        hand_over(event)
+
+    return collect
 
 
 async def _texts(batch: _Batch) -> list[tuple[str, FinishReason]]:

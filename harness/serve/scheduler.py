@@ -229,8 +229,13 @@ class Scheduler:
             self._waiting = kept
 
     def _take_new(self) -> list[Ticket]:
-        """From the head of the queue, as many as there are places, of one kind, that of the batch where one runs."""
+        """From the head of the queue, as many as there are places, of one kind, that of the batch where one runs.
+
+        Admitting costs a forward pass of its own, so it waits until a quarter of the places is free.
+        """
         new: list[Ticket] = []
+        if self._rows and (self._rows_at_once - len(self._rows)) * 4 < self._rows_at_once:
+            return new
         longest = 0
         with self._changed:
             kind = kind_of(self._rows[0]) if self._rows else None
