@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness.report import links, overlap, words
+from harness.report import links, overlap, trainings, words
 from harness.report.definitions import definitions, facts
 from harness.report.findings import setting, verdict
 from harness.report.model import (
@@ -33,6 +33,7 @@ def render_markdown(leaderboard: Mapping[str, Any]) -> str:
         _families(board),
         _comparisons(board),
         _links(board),
+        _trainings(board),
         _overlap(board),
         "## What the figures mean\n\n" + _pairs(definitions(board)),
         "## Provenance\n\n" + _pairs(facts(board)),
@@ -142,6 +143,15 @@ def _comparisons(board: Leaderboard) -> str:
     head = ["first", "second", "verdict on the first", "difference, points", "p", "p adjusted"]
     head += ["smallest detectable", "problems"]
     return f"## Paired comparisons\n\n{_table(head, 'lllrrrrr', map(line, board.comparisons))}"
+
+
+def _trainings(board: Leaderboard) -> str:
+    if not board.trainings:
+        return ""
+    rows = ([md(cell) for cell in cells] for cells, _ in trainings.rows(board))
+    missing = "\n".join(f"- {md(why)}" for row in board.trainings for why in trainings.reasons(row))
+    table = _table(trainings.HEAD, trainings.ALIGN, rows)
+    return f"## Training\n\n{table}\n\n{trainings.NOTE}" + (f"\n\n{missing}" if missing else "")
 
 
 def _overlap(board: Leaderboard) -> str:

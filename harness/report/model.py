@@ -80,6 +80,14 @@ class Comparison(Difference):
     b: str
 
 
+class SeedScore(_Record):
+    """One training seed's own figures, of a variant that was made once for each."""
+
+    seed: int
+    pass_at_1: Number = Field(alias="pass@1")
+    sha256: str = ""
+
+
 class Row(_Record):
     """One variant's line on the leaderboard."""
 
@@ -108,6 +116,8 @@ class Row(_Record):
     finish: dict[str, int] = Field(default_factory=dict)
     extraction: dict[str, int] = Field(default_factory=dict)
     unmeasured: dict[str, str] = Field(default_factory=dict)
+    training_seeds: tuple[int, ...] = ()
+    by_seed: tuple[SeedScore, ...] = ()
 
     @property
     def given(self) -> bool:
@@ -154,6 +164,30 @@ class TrainingPoint(_Record):
     rss_gib: Number | None = None
 
 
+class Spread(_Record):
+    """A figure over training seeds."""
+
+    mean: Number
+    least: Number
+    most: Number
+
+
+class TrainingRow(_Record):
+    """What the trainings of one variant took; None is unmeasured, for the reason given."""
+
+    variant: str
+    seeds: tuple[int | None, ...]
+    trainable_parameters: int
+    total_parameters: int = Field(gt=0)
+    tokens: Spread | None = None
+    train_s: Spread | None = None
+    tok_per_s: Spread | None = None
+    peak_rss_bytes: Spread | None = None
+    peak_vram_bytes: Spread | None = None
+    final_loss: Spread | None = None
+    unmeasured: dict[str, str] = Field(default_factory=dict)
+
+
 class OverlapMethod(_Record):
     """By one kind of n-gram: how many problems are flagged, the mean overlap of all, and the worst ones."""
 
@@ -197,6 +231,7 @@ class Leaderboard(_Record):
     links: tuple[LinkRow, ...] = ()
     steps: tuple[Step, ...] = ()
     training: dict[str, tuple[TrainingPoint, ...]] = Field(default_factory=dict)
+    trainings: tuple[TrainingRow, ...] = ()
     contamination: dict[str, Contamination] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -206,7 +241,7 @@ class Leaderboard(_Record):
         if twice:
             raise ValueError(f"variant {twice[0]!r} has more than one row")
         mentioned = [self.reference, *(name for c in self.comparisons for name in (c.a, c.b)), *self.training]
-        mentioned += self.contamination
+        mentioned += [*self.contamination, *(t.variant for t in self.trainings)]
         for name in mentioned:
             if name not in names:
                 raise ValueError(f"variant {name!r} has no row; rows are {', '.join(names)}")

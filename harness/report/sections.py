@@ -131,7 +131,9 @@ def training(board: Leaderboard) -> str:
     for variant, curve in board.training.items():
         charts = "".join(_curve(variant, curve, field, words_) for field, words_ in _CURVES)
         if charts:
-            blocks.append(f'<h3>{escape(variant)}</h3><div class="curves">{charts}</div>')
+            seeds = len(board.row(variant).training_seeds)
+            mean = f", mean of {seeds} training seeds" if seeds > 1 else ""
+            blocks.append(f'<h3>{escape(variant)}{mean}</h3><div class="curves">{charts}</div>')
     return "".join(blocks)
 
 

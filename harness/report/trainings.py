@@ -1,0 +1,122 @@
+"""What each training took, as table rows and as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.report import words
+from harness.report.footnotes import Footnotes
+from harness.report.model import Leaderboard, Spread, TrainingRow
+from harness.report.text import escape
+
+HEAD = [
+    "variant",
+    "trained parameters",
+    "of all %",
+    "tokens",
+    "time",
+    "tokens/s",
+    "peak memory",
+    "last loss",
+    "runs",
+]
+ALIGN = "lrrrrrrrr"
+NOTE = (
+    "Each training ran alone in its process, and peak memory is the largest resident set of that process, its "
+    "libraries included; on a CUDA device the allocator's peak is given after it. Where a variant was trained with "
+    "several seeds, the figure is the mean, with least and most."
+)
+
+
+def rows(board: Leaderboard) -> Iterator[tuple[list[str], list[str]]]:
+    """For each trained variant its cells, unescaped, and why some of them are unmeasured."""
+    for row in board.trainings:
+        memory = _shown(row.peak_rss_bytes, words.size)
+        if row.peak_vram_bytes is not None:
+            memory += f" + {_shown(row.peak_vram_bytes, words.size)} on the device"
+        missing = [
+            f for f in ("train_s", "tok_per_s", "peak_rss_bytes", "final_loss") if getattr(row, f) is None
+        ]
+        yield (
+            [
+                row.variant,
+                words.count(row.trainable_parameters),
+                words.percent(row.trainable_parameters / row.total_parameters),
+                _shown(row.tokens, lambda n: words.count(round(n))),
+                _shown(row.train_s, words.seconds),
+                _shown(row.tok_per_s, words.rate),
+                memory,
+                _shown(row.final_loss, lambda x: f"{x:.4f}"),
+                words.count(len(row.seeds)),
+            ],
+            list(dict.fromkeys(f"{_NAMES[f]}: {row.unmeasured.get(f, 'not recorded')}" for f in missing)),
+        )
+
+
+_NAMES = {
+    "train_s": "time",
+    "tok_per_s": "tokens/s",
+    "peak_rss_bytes": "peak memory",
+    "final_loss": "last loss",
+}
+
+
+def section(board: Leaderboard) -> str:
+    """The section's table; empty where nothing was trained."""
+    if not board.trainings:
+        return ""
+    css = ["num" if a == "r" else "" for a in ALIGN]
+    head = "".join(f'<th scope="col" class="{c}">{escape(h)}</th>' for h, c in zip(HEAD, css, strict=True))
+    notes = Footnotes("why-trainings")
+    body = "".join(_html_row(cells, missing, css, notes) for cells, missing in rows(board))
+    return (
+        f'<p class="note" id="about-trainings">{escape(NOTE)}</p>'
+        '<div class="scroll"><table class="plain" aria-describedby="about-trainings">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{notes.html()}{_seeds(board)}"
+    )
+
+
+def _html_row(cells: list[str], missing: list[str], css: list[str], notes: Footnotes) -> str:
+    why = iter(missing * len(cells))
+
+    def cell(text: str) -> str:
+        return notes.unmeasured(next(why)) if text == words.UNMEASURED and missing else escape(text)
+
+    return (
+        f'<tr><th scope="row">{escape(cells[0])}</th>'
+        + "".join(f'<td class="{c}">{cell(text)}</td>' for text, c in zip(cells[1:], css[1:], strict=True))
+        + "</tr>"
+    )
+
+
+def _seeds(board: Leaderboard) -> str:
+    """pass@1 of every training seed, so that what the interval rests on can be seen."""
+    several = [row for row in board.rows if len(row.by_seed) > 1]
+    if not several:
+        return ""
+    head = "".join(f'<th scope="col" class="num">seed {s.seed}</th>' for s in several[0].by_seed)
+    body = "".join(
+        f'<tr><th scope="row">{escape(row.variant)}</th>'
+        + "".join(f'<td class="num">{words.percent(s.pass_at_1)}</td>' for s in row.by_seed)
+        + "</tr>"
+        for row in several
+    )
+    return (
+        '<h3>By training seed</h3><p class="note" id="about-seeds">pass@1 in percent of each training.</p>'
+        '<div class="scroll"><table class="plain" aria-describedby="about-seeds">'
+        f'<thead><tr><th scope="col">variant</th>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
+
+
+def _shown(spread: Spread | None, show: words.Show) -> str:
+    if spread is None:
+        return words.UNMEASURED
+    mean, least, most = show(spread.mean), show(spread.least), show(spread.most)
+    return mean if least == most else f"{mean} ({least}{words.DASH}{most})"
+
+
+def reasons(row: TrainingRow) -> list[str]:
+    """Why figures are missing, for a report without footnotes."""
+    return [
+        f"{row.variant}: {_NAMES[f]} unmeasured, {why}" for f, why in row.unmeasured.items() if f in _NAMES
+    ]
