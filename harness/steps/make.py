@@ -38,11 +38,25 @@ def make_artifact(
             "kind": artifact.kind.value,
             "path": str(artifact.path.relative_to(work)) if inside else str(artifact.path),
             "sha256": artifact.sha256,
-            "recipe": artifact.recipe or f"{step.config.get('model', step.name)}, taken as it is",
+            "recipe": (artifact.recipe or f"{step.config.get('model', step.name)}, taken as it is")
+            + (_moved(artifact.path) if step.kind == "merge" else ""),
             "size_bytes": None if artifact.kind is ArtifactKind.ENDPOINT else size_bytes(artifact.path),
         },
         "seconds": time.perf_counter() - started,
     } | ({} if facts is None else {"training": facts.model_dump(mode="json")})
+
+
+def _moved(folder: Path) -> str:
+    """How far a merge moved its base, in words."""
+    from trainers.merge.change import load_change
+
+    change = load_change(folder)
+    if change is None:
+        return ""
+    return (
+        f"; {change['tensors_changed']} of {change['tensors']} tensors moved by "
+        f"{change['relative_change']:.2%} of their norm"
+    )
 
 
 def _make(plan: Plan, step: Step, sources: Sequence[Artifact], work: Path, progress: Progress) -> Artifact:
