@@ -8,6 +8,7 @@ forked judge. Each sample gets a new namespace in either case, and a judge that 
 from __future__ import annotations
 
 import ast
+import functools
 import gc
 import os
 import socket
@@ -40,9 +41,14 @@ _IMPURE_ATTRIBUTES = frozenset(("setcontext", "getcontext", "localcontext", "reg
 def is_pure(sources: Sequence[bytes]) -> bool:
     """Whether running these sources in a new namespace provably changes nothing outside of it."""
     try:
-        return all(map(_is_pure_tree, (ast.parse(wire.decode_text(source)) for source in sources)))
+        return all(map(_is_pure_source, sources))
     except (SyntaxError, ValueError, RecursionError):
         return False
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_pure_source(source: bytes) -> bool:
+    return _is_pure_tree(ast.parse(wire.decode_text(source)))
 
 
 def _is_pure_tree(tree: ast.AST) -> bool:
