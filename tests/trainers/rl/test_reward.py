@@ -1,0 +1,145 @@
+"""The reward against real verdicts: what each end of a program pays, and that reaching for the judge pays nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sandbox import Limits, Outcome, Program, Sandbox, SandboxError, Verdict
+from sandbox.corpus import load_corpus
+from suites import load_suite
+from trainers.config.rl import RewardTable
+from trainers.rl.halves import hacking_gap, split_checks
+from trainers.rl.reward import compiles, score
+from trainers.rl.tamper import tampering
+
+ATTACKS = Path(__file__).parents[2] / "attacks"
+CHECKS = ("assert f(1) == 2", "assert f(2) == 4", "assert f(3) == 6", "assert f(0) == 0")
+TABLE = RewardTable(passed=1.0, fraction=0.2, compiles=0.1, limit=0.3, lint=0.5, length=0.01, free_tokens=10)
+
+
+@pytest.fixture(scope="module")
+def box() -> object:
+    try:
+        with Sandbox(workers=1) as sandbox:
+            yield sandbox
+    except SandboxError as error:
+        pytest.skip(f"this machine cannot isolate: {error}")
+
+
+def judged(box: Sandbox, candidate: str) -> Verdict:
+    limits = Limits(cpu_s=0.5, wall_s=5)
+    (verdict,) = box.run([Program("p", candidate, CHECKS, "f", limits=limits)])
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("candidate", "outcome", "total"),
+    [
+        ("def f(x):\n    return 2 * x\n", "pass", 1.0 + 0.2 + 0.1),
+        ("def f(x):\n    return x + 1\n", "fail", 0.2 * 1 / 4 + 0.1),  # right for 1 alone
+        ("def f(x):\n    raise ValueError\n", "error", 0.1),
+        ("def f(x)\n    return 2 * x\n", "error", 0.0),
+        ("def f(x):\n    while True:\n        pass\n", "timeout", 0.1 - 0.3),
+        ("def f(x):\n    y = 0\n    return 2 * x\n", "pass", 1.3 - 0.5 * 1 / 5),
+    ],
+)
+def test_what_each_end_pays(box: Sandbox, candidate: str, outcome: str, total: float) -> None:
+    found = score(candidate, judged(box, candidate), tokens=10, table=TABLE)
+    assert found is not None
+    assert found.outcome == outcome
+    assert found.total == pytest.approx(total)
+    weights = TABLE.weights()
+    assert found.total == pytest.approx(
+        sum(weights[name] * value for name, value in found.components.items())
+    )
+
+
+def test_length_and_a_reward_models_opinion_are_components_like_the_others() -> None:
+    verdict = Verdict("p", Outcome.PASS, checks_passed=4, checks_total=4)
+    table = RewardTable(passed=1, fraction=0, length=0.01, free_tokens=10, model_weight=0.5, model=Path("rm"))
+    found = score("def f(x):\n    return 2 * x\n", verdict, tokens=30, table=table, judged=-1.2)
+    assert found is not None
+    assert (found.components["length"], found.components["model"]) == (-20, -1.2)
+    assert found.total == pytest.approx(1 - 0.2 - 0.6)
+
+
+def test_infra_is_no_reward_at_all() -> None:
+    assert score("def f(x):\n    return 1\n", Verdict("p", Outcome.INFRA), 1, TABLE) is None
+
+
+def test_a_program_that_tampers_scores_0_even_where_it_passes() -> None:
+    program = "import sys\ndef f(x):\n    sys._getframe(1).f_locals.clear()\n    return 2 * x\n"
+    found = score(program, Verdict("p", Outcome.PASS, checks_passed=4, checks_total=4), 1, TABLE)
+    assert found is not None
+    assert (found.total, found.passed) == (0.0, False)
+    assert found.why.startswith("tampering: ")
+
+
+# Forgeries that reach for nothing: they answer wrongly in ways a source does not show. The sandbox fails them.
+UNSEEN = {
+    "argument_write_back", "call_order_memoriser", "codec_tag_lookalike", "codec_tag_sets", "descriptor_result",
+    "exception_is_assertion", "forged_output", "helper_of_the_prompt", "mutate_input", "nan_everywhere",
+    "swallow_by_generator",
+}  # fmt: skip
+
+
+def test_no_forgery_of_the_corpus_earns_anything(box: Sandbox) -> None:
+    """Each is run for real and paid by the default table: 0 for all 67, most by their source, all by their verdict."""
+    attacks = [a for a in load_corpus(ATTACKS) if a.kind == "forgery"]
+    programs = {a.program.id: a for a in attacks}
+    assert len(programs) == len(attacks) >= 67
+    paid, unseen = {}, set()
+    for verdict in box.run(a.program for a in attacks):
+        attack = programs[verdict.id]
+        found = score(attack.program.candidate, verdict, 1, RewardTable())
+        assert found is not None
+        paid[attack.name] = found.total
+        if tampering(attack.program.candidate) is None:
+            unseen.add(attack.name.rpartition("/")[2])
+    assert {name: total for name, total in paid.items() if total} == {}
+    assert unseen == UNSEEN
+
+
+@pytest.mark.parametrize(("suite", "split"), [("humaneval", None), ("pocket", "dev"), ("pocket", "train")])
+def test_no_canonical_solution_is_taken_for_tampering(suite: str, split: str | None) -> None:
+    problems = load_suite(suite, split=split).problems
+    assert [p.id for p in problems if tampering(p.prompt + p.canonical_solution)] == []
+
+
+def test_compiles_means_parses() -> None:
+    assert compiles("def f(): pass")
+    assert not compiles("def f(: pass")
+    assert not compiles("\0")
+
+
+def test_halves_are_disjoint_whole_and_the_same_everywhere() -> None:
+    problem = load_suite("pocket", split="dev").problems[0]
+    halves = split_checks(problem)
+    assert halves is not None
+    assert len(halves.reward) == len(halves.held) == 8
+    assert sorted(halves.reward + halves.held) == sorted(problem.checks)
+    assert halves.reward == tuple(c for c in problem.checks if c in halves.reward)  # in the problem's order
+    assert halves == split_checks(problem)
+    assert split_checks(load_suite("humaneval").problems[0]) is None  # one function holds its whole test
+
+
+def test_preparation_stands_in_both_halves() -> None:
+    from dataclasses import replace
+
+    problem = replace(
+        load_suite("pocket", split="dev").problems[0], checks=("import math", "assert f(1)", "assert f(2)")
+    )
+    halves = split_checks(problem)
+    assert halves is not None
+    assert "import math" in halves.reward
+    assert "import math" in halves.held
+    assert {len(halves.reward), len(halves.held)} == {2}
+
+
+def test_the_gap_is_a_difference_of_pass_rates() -> None:
+    found = hacking_gap([(True, True), (True, False), (True, False), (False, False)])
+    assert found is not None
+    assert (found.paid, found.held, found.gap, found.answers) == (0.75, 0.25, 0.5, 4)
+    assert hacking_gap([]) is None
