@@ -294,7 +294,7 @@ class Scheduler:
         self._mode_of = mode_of
         gate = Gate()
         self.workers = [Worker(self._jobs, gate, make_rig, depth, index) for index in range(workers)]
-        self._window = workers * (depth + 2) + 4
+        self._window = 2 * workers * (depth + 2) + 4
 
     def start(self) -> None:
         for worker in self.workers:
@@ -306,11 +306,16 @@ class Scheduler:
             target=self._feed, args=(batch, programs), name="sandbox-feeder", daemon=True
         )
         feeder.start()
+        # Given back several at a time: each time wakes the feeder.
+        taken = 0
         try:
             while (result := batch.results.get()) is not None:
                 if isinstance(result, BaseException):
                     raise result
-                batch.slots.release()
+                taken += 1
+                if taken >= self._window // 2:
+                    batch.slots.release(taken)
+                    taken = 0
                 yield result
         finally:
             self._cancel(batch)

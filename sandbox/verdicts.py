@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import signal
+from functools import lru_cache
 from typing import Literal
 
 from sandbox.cell import wire
@@ -57,17 +57,30 @@ def needs_quiet(limits: Limits, response: wire.Response) -> bool:
 def verdict_of(program: Program, response: wire.Response, *, mode: Mode) -> Verdict:
     """The verdict on a sample that ran in one cell."""
     outcome, detail = _outcome(program.limits, response)
+    return _verdict(program, response, outcome, detail, response.passed, response.output, mode)
+
+
+def _verdict(
+    program: Program,
+    response: wire.Response,
+    outcome: Outcome,
+    detail: str,
+    passed: int,
+    output: bytes,
+    mode: Mode,
+) -> Verdict:
+    checks = len(program.checks)
     return Verdict(
-        id=program.id,
-        outcome=outcome,
-        detail=detail,
-        checks_passed=min(response.passed, len(program.checks)),
-        checks_total=len(program.checks),
-        cpu_s=response.cpu_us / 1e6,
-        wall_s=response.wall_us / 1e6,
-        peak_bytes=response.peak,
-        mode=mode,
-        output=response.output.decode("utf-8", "replace"),
+        program.id,
+        outcome,
+        detail,
+        min(passed, checks),
+        checks,
+        response.cpu_us / 1e6,
+        response.wall_us / 1e6,
+        response.peak,
+        mode,
+        output.decode("utf-8", "replace"),
     )
 
 
@@ -116,38 +129,42 @@ def infra(program: Program, why: str, mode: Mode | Literal["shared"] = "shared")
 
 def split_bodies(program: Program, needs: Needs) -> tuple[bytes, bytes]:
     """What the judge cell gets, and what the candidate cell gets."""
-    judge = [needs.prelude, json.dumps(needs.names), *program.checks]
-    return wire.join([wire.encode_text(part) for part in judge]), wire.join(
-        [wire.encode_text(program.candidate)]
-    )
+    judge = _judge_body(needs.prelude, needs.names, program.checks)
+    return judge, wire.join([wire.encode_text(program.candidate)])
+
+
+@lru_cache(maxsize=512)
+def _judge_body(prelude: str, names: tuple[str, ...], checks: tuple[str, ...]) -> bytes:
+    return wire.join([wire.encode_text(part) for part in (prelude, json.dumps(names), *checks)])
 
 
 def split_verdict(program: Program, judge: wire.Response, candidate: wire.Response) -> Verdict | None:
-    """The verdict from both cells of a pair; None when the checks turn out to need shared mode.
+    """The verdict from both cells of a pair; None when the checks turn out to need shared mode. CPU time and memory
+    are the candidate's."""
+    decided = _split_outcome(program, judge, candidate)
+    if decided is None:
+        return None
+    output = candidate.output + judge.output
+    return _verdict(program, candidate, *decided, judge.passed, output, "split")
 
-    A limit that the candidate reached comes first, then one that the judge reached over its answers, then the
-    judge's word. CPU time and memory are the candidate's.
-    """
-    base = verdict_of(program, candidate, mode="split")
-    base = dataclasses.replace(
-        base,
-        checks_passed=min(judge.passed, len(program.checks)),
-        output=base.output + judge.output.decode("utf-8", "replace"),
-    )
-    if limit_reached(program.limits, candidate):
-        return base
+
+def _split_outcome(
+    program: Program, judge: wire.Response, candidate: wire.Response
+) -> tuple[Outcome, str] | None:
+    """A limit that the candidate reached comes first, then one that the judge reached over its answers, then the
+    judge's word."""
+    reached = limit_reached(program.limits, candidate)
+    if reached:
+        return reached
     over = limit_reached(program.limits, judge)
     if over:
-        return dataclasses.replace(
-            base, outcome=over[0], detail=f"while its answers were compared: {over[1]}"
-        )
+        return over[0], f"while its answers were compared: {over[1]}"
     if judge.code == wire.NEEDS_SHARED:
         return None
     detail = judge.detail.decode("utf-8", "replace")
     if judge.code in _BY_CODE:
-        return dataclasses.replace(base, outcome=_BY_CODE[judge.code], detail=detail)
+        return _BY_CODE[judge.code], detail
     if judge.code == wire.CANDIDATE_GONE:
         how = detail if candidate.reason == wire.HUNG_UP else ending(candidate.status)
-        return dataclasses.replace(base, outcome=Outcome.ERROR, detail=f"{how} before its checks were done")
-    how = f"the checks {ending(judge.status)} before they were done"
-    return dataclasses.replace(base, outcome=Outcome.ERROR, detail=how)
+        return Outcome.ERROR, f"{how} before its checks were done"
+    return Outcome.ERROR, f"the checks {ending(judge.status)} before they were done"
