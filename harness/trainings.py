@@ -9,7 +9,18 @@ from harness.plan import Plan
 from harness.run import step_record
 from harness.store import Store
 
-FIGURES = ("train_s", "tok_per_s", "peak_rss_bytes", "peak_vram_bytes", "final_loss", "tokens", "steps")
+FIGURES = (
+    "train_s",
+    "tok_per_s",
+    "peak_rss_bytes",
+    "added_rss_bytes",
+    "peak_vram_bytes",
+    "final_loss",
+    "tokens",
+    "steps",
+)
+
+_OF = {"added_rss_bytes": "peak_rss_bytes"}
 
 
 def training_rows(store: Store, plan: Plan) -> list[dict[str, Any]]:
@@ -19,13 +30,21 @@ def training_rows(store: Store, plan: Plan) -> list[dict[str, Any]]:
     for name, members in plan.members.items():
         steps = [s for m in members for s in plan.steps if s.kind == "train" and s.variant == m.name]
         runs = [
-            {"seed": m.seed, **facts}
+            {"seed": m.seed, **facts, "added_rss_bytes": _added(facts)}
             for m, step in zip(members, steps, strict=False)
             if (facts := step_record(store, step).get("training"))
         ]
         if runs:
             rows.append(_row(name, runs))
     return rows
+
+
+def _added(facts: dict[str, Any]) -> int | None:
+    """The peak above what the process held before it loaded a model: the training's own part."""
+    peak, start = facts["peak_rss_bytes"], facts["start_rss_bytes"]
+    if peak is None or start is None:
+        return None
+    return int(peak - start)
 
 
 def _row(name: str, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -37,7 +56,12 @@ def _row(name: str, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         if len(values) < len(runs):
             figures[figure] = None
             unmeasured[figure] = next(
-                (run["unmeasured"][figure] for run in runs if figure in run["unmeasured"]), "not recorded"
+                (
+                    run["unmeasured"][of]
+                    for run in runs
+                    if (of := _OF.get(figure, figure)) in run["unmeasured"]
+                ),
+                "not recorded",
             )
         else:
             figures[figure] = {"mean": sum(values) / len(values), "least": min(values), "most": max(values)}

@@ -183,6 +183,7 @@ class TrainingRow(_Record):
     train_s: Spread | None = None
     tok_per_s: Spread | None = None
     peak_rss_bytes: Spread | None = None
+    added_rss_bytes: Spread | None = None
     peak_vram_bytes: Spread | None = None
     final_loss: Spread | None = None
     unmeasured: dict[str, str] = Field(default_factory=dict)

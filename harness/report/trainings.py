@@ -17,13 +17,15 @@ HEAD = [
     "time",
     "tokens/s",
     "peak memory",
+    "the training's part",
     "last loss",
     "runs",
 ]
-ALIGN = "lrrrrrrrr"
+ALIGN = "lrrrrrrrrr"
 NOTE = (
     "Each training ran alone in its process, and peak memory is the largest resident set of that process, its "
-    "libraries included; on a CUDA device the allocator's peak is given after it. Where a variant was trained with "
+    "libraries included; the training's part is what came on top of the process as it was before a model was loaded. "
+    "On a CUDA device the allocator's peak is given too. Where a variant was trained with "
     "several seeds, the figure is the mean, with least and most."
 )
 
@@ -46,6 +48,7 @@ def rows(board: Leaderboard) -> Iterator[tuple[list[str], list[str]]]:
                 _shown(row.train_s, words.seconds),
                 _shown(row.tok_per_s, words.rate),
                 memory,
+                _shown(row.added_rss_bytes, words.size),
                 _shown(row.final_loss, lambda x: f"{x:.4f}"),
                 words.count(len(row.seeds)),
             ],
