@@ -23,6 +23,9 @@ MAX_ITERATED = 100_000
 _DECIMAL_BITS = 10_000  # larger integers are written in base 16, which takes linear time
 
 _PLAIN = frozenset((str, bool, type(None), float))
+_SCALARS = _PLAIN | {int}
+_INTEGERS = frozenset((int,))
+_LARGE = 1 << 63  # any bound below `_DECIMAL_BITS` would do
 
 
 class NotDataError(TypeError):
@@ -66,6 +69,9 @@ def encode(value: Any, *, liberal: bool = False, depth: int = 0) -> Any:
         raise NotDataError(f"a value nested more than {MAX_DEPTH} deep")
     depth += 1
     if kind is list:
+        kinds = set(map(type, value))
+        if kinds <= _PLAIN or (kinds == _INTEGERS and max(value) < _LARGE and min(value) > -_LARGE):
+            return list(value)
         return [v if type(v) in _PLAIN else encode(v, liberal=liberal, depth=depth) for v in value]
     tag = _DICTS.get(kind)
     if tag is not None:
@@ -169,13 +175,26 @@ def decode(form: Any) -> Any:
     if kind in _PLAIN or kind is int:
         return form
     if kind is list:
-        return [item if type(item) in _PLAIN else decode(item) for item in form]
+        return list(form) if _SCALARS.issuperset(map(type, form)) else [decode(item) for item in form]
     ((tag, content),) = form.items()
     return _DECODERS[tag](content)
 
 
-_dump = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
-_load = json.JSONDecoder().decode
+_encoder = json.JSONEncoder(check_circular=False, separators=(",", ":"))
+_load = json.JSONDecoder().raw_decode
+
+
+def _make_dump() -> Callable[[Any], str]:
+    """`_encoder.encode`, which makes the encoder in C anew on every call, without that."""
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return _encoder.encode
+    text = json.encoder.encode_basestring_ascii
+    chunks = make(None, _encoder.default, text, None, ":", ",", False, False, True)
+    return lambda message: "".join(chunks(message, 0))
+
+
+_dump = _make_dump()
 
 
 def to_bytes(message: list[Any]) -> bytes:
@@ -187,7 +206,8 @@ def to_bytes(message: list[Any]) -> bytes:
 
 
 def from_bytes(data: bytes) -> list[Any]:
-    message = _load(data.decode("ascii"))
-    if type(message) is not list:
-        raise ValueError("a message is a list")
+    text = data.decode("ascii")
+    message, end = _load(text)
+    if type(message) is not list or end != len(text):
+        raise ValueError("a message is one list")
     return message

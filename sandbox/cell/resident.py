@@ -100,8 +100,10 @@ class Resident:
         started = time.monotonic()
         reason = wire.ENDED
         try:
-            socket.send_fds(commands, [_COMMAND.pack(len(request.body))], [channel])
-            commands.sendall(request.body)
+            message = _COMMAND.pack(len(request.body)) + request.body
+            sent = socket.send_fds(commands, [message], [channel])
+            if sent < len(message):
+                commands.sendall(message[sent:])
             reason = self._desk.wait_for_reply(commands.fileno(), self._pid, request, started, before)
             if reason == wire.ENDED:
                 code, passed, size = _REPLY.unpack(wire.read_exactly(commands.recv, _REPLY.size))
