@@ -116,7 +116,7 @@ def _load(artifact: Artifact, threads: int | None, device: str, dtype: str) -> t
 
             model = PeftModel.from_pretrained(model, str(artifact.path))
         if getattr(model, "is_quantized", False):  # it says at every product that it casts
-            logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+            logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         return tokenizer, model.to(device).eval()
 
 

@@ -39,22 +39,24 @@ def make_artifact(
             "path": str(artifact.path.relative_to(work)) if inside else str(artifact.path),
             "sha256": artifact.sha256,
             "recipe": (artifact.recipe or f"{step.config.get('model', step.name)}, taken as it is")
-            + (_moved(artifact.path) if step.kind == "merge" else ""),
+            + (_merged(plan, step, artifact.path) if step.kind == "merge" else ""),
             "size_bytes": None if artifact.kind is ArtifactKind.ENDPOINT else size_bytes(artifact.path),
         },
         "seconds": time.perf_counter() - started,
     } | ({} if facts is None else {"training": facts.model_dump(mode="json")})
 
 
-def _moved(folder: Path) -> str:
-    """How far a merge moved its base, in words."""
+def _merged(plan: Plan, step: Step, folder: Path) -> str:
+    """Which adapters a merge is of, where they are several, and how far it moved the base; in words."""
     from trainers.merge.change import load_change
 
+    names = [plan.step(name).variant for name in step.inputs]
+    of = f", of {' and '.join(names)}" if len(names) > 1 else ""
     change = load_change(folder)
     if change is None:
-        return ""
+        return of
     return (
-        f"; {change['tensors_changed']} of {change['tensors']} tensors moved by "
+        f"{of}; {change['tensors_changed']} of {change['tensors']} tensors moved by "
         f"{change['relative_change']:.2%} of their norm"
     )
 
