@@ -24,10 +24,11 @@ _REPLY = struct.Struct("!BII")
 _SAMPLES_PER_JUDGE = 2000
 _NO_LIMIT_MS = 1 << 31
 
+# `random` keeps a state, but only the one that `judge.judge` seeds for each sample.
 # fmt: off
 _PURE_MODULES = frozenset((
     "__future__", "bisect", "cmath", "collections", "copy", "datetime", "decimal", "fractions", "functools", "heapq",
-    "itertools", "math", "operator", "statistics", "string", "typing",
+    "itertools", "math", "operator", "random", "statistics", "string", "typing",
 ))
 _IMPURE_NAMES = frozenset((
     "__builtins__", "__import__", "breakpoint", "compile", "delattr", "dir", "eval", "exec", "exit", "getattr",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from sandbox import Limits, Outcome, Program, Sandbox
@@ -16,6 +18,7 @@ from sandbox.cell.resident import is_pure
         "import math\nassert math.isclose(f(1.0), 2.0)",
         "from collections import Counter\nassert Counter(f('a')) == {'a': 1}",
         "for i in range(3):\n    x = [i]\n    x.append(f(i))\n    x[0] = 1\n    assert sorted(x)",
+        "import random\nrandom.seed(1)\nassert f(random.gauss(0, 1))",
         "try:\n    f(1)\nexcept ValueError as error:\n    assert str(error)",
     ],
 )
@@ -26,7 +29,8 @@ def test_pure_checks(source: str) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "import random\nrandom.seed(1)",
+        "import random\nrandom.random = f",
+        "import random\nrandom._inst.seed(1)",
         "import sys",
         "import math\nmath.pi = 3",
         "import os.path",
@@ -51,11 +55,20 @@ def test_samples_share_nothing_but_the_process() -> None:
     """Names that one sample's checks define are gone for the next, and so is what its candidate answered."""
     first = Program("first", "def f(x): return x", ("seen = f(1)\nlimit = 5\nassert seen == 1",), "f")
     second = Program("second", "def f(x): return x", ("assert limit == 5 or f(1)",), "f")
-    forked = Program("forked", "def f(x): return x", ("import random\nassert f(random.random()) < 1",), "f")
+    forked = Program("forked", "def f(x): return x", ("class A: pass\nassert f(1)",), "f")
     with Sandbox(workers=1) as box:
         for _ in range(3):
             outcomes = {v.id: v.outcome for v in box.run([first, second, forked])}
             assert outcomes == {"first": Outcome.PASS, "second": Outcome.ERROR, "forked": Outcome.PASS}
+
+
+def test_random_numbers_are_the_same_for_every_sample() -> None:
+    """Whatever the checks of the one before drew, or seeded."""
+    draws = "import random\nassert f(0) or f(random.random()) == {0}\nrandom.gauss(0, 1)\nrandom.seed(9)"
+    expected = random.Random(0).random()
+    programs = [Program(str(n), "def f(x): return x", (draws.format(expected),), "f") for n in range(4)]
+    with Sandbox(workers=1) as box:
+        assert [(v.outcome, v.mode) for v in box.run(programs)] == [(Outcome.PASS, "split")] * 4
 
 
 def test_a_check_that_never_ends_is_stopped_and_the_next_is_judged() -> None:
