@@ -1,6 +1,6 @@
 """The learning rates of the technique lab: each technique at several multiples of its rate, judged by held-out loss.
 
-    python -m benchmarks.techniques_lr [LAB] [--only NAME ...] [--factors 0.33 1 3]
+    python -m benchmarks.techniques_lr [LAB] [--only NAME ...] [--factors 0.33 1 3 | --rates 1e-3 3e-3]
 
 The held-out records are a tenth of the training records, which share no problem with the lab's test split; the rate
 with the lowest loss on them is the lab's. One seed, which is none of the lab's. Prints a JSON line a run, then a table.
@@ -45,7 +45,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("lab", nargs="?", default="techniques")
     parser.add_argument("--only", nargs="*", default=[])
-    parser.add_argument("--factors", nargs="*", type=float, default=[1 / 3, 1, 3])
+    parser.add_argument("--factors", nargs="*", type=float, default=[1 / 3, 1, 3], help="of the lab's rate")
+    parser.add_argument("--rates", nargs="*", type=float, default=[], help="instead of the factors")
     given = parser.parse_args()
     lab = load_experiment(find_experiment(given.lab))
     models = {v.name: v.model for v in lab.variant if hasattr(v, "model")}
@@ -53,8 +54,8 @@ def main() -> None:
     for variant in lab.variant:
         if not isinstance(variant, TrainVariant) or (given.only and variant.name not in given.only):
             continue
-        for factor in given.factors:
-            rate = float(f"{variant.config['learning_rate'] * factor:.1g}")
+        own = variant.config["learning_rate"]
+        for rate in given.rates or [float(f"{own * factor:.1g}") for factor in given.factors]:
             with tempfile.TemporaryDirectory() as folder:
                 loss = held_out_loss(variant, models[sources_of(variant)[0]], rate, Path(folder) / "run")
             table.setdefault(variant.name, {})[rate] = loss
