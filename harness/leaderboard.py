@@ -210,6 +210,7 @@ def _row(
         "vs_reference": against.to_json() if against else None,
         "outcomes": _tally(table["outcome"], [o.value for o in Outcome]),
         "modes": _tally(table["mode"]),
+        "cached": int(table["cached"].sum()) if "cached" in table else 0,
         "families": _families(plan, counts),
         "tokens": total([g["n_tokens"] for g in generated]),
         "tok_per_s": rate,

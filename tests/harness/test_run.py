@@ -125,6 +125,11 @@ def test_the_leaderboard_holds_every_variant_with_its_provenance(finished: Path)
     assert len(board["comparisons"]) == 6
     assert board["isolation"]["label"]
     assert len(board["training"]["adapter"]) == 2
+    overlap = board["contamination"]["adapter"]
+    assert (overlap["n_problems"], overlap["n_texts"]) == (10, 8)
+    assert set(overlap["methods"]) == {"words-13", "code-10"}
+    assert (finished / "tiny" / overlap["file"]).is_file()
+    assert all(0 <= row["cached"] <= row["n_samples"] for row in rows.values())
     assert (folder / "report.html").stat().st_size > 10_000
     assert "merged" in (folder / "leaderboard.md").read_text()
 
