@@ -21,6 +21,7 @@ from harness.cli import (  # noqa: F401  each registers its verb
     samples,
     sandbox,
     serve,
+    showcase,
     train,
 )
 from harness.cli.app import app
