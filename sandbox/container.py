@@ -25,7 +25,15 @@ import docker.types
 
 from sandbox import image, janitor
 from sandbox.cell import seccomp
-from sandbox.cells import ENVIRONMENT, SCRATCH_BYTES, Cell, CellOptions, DockerOptions, spec_of
+from sandbox.cells import (
+    ENVIRONMENT,
+    SCRATCH_BYTES,
+    Cell,
+    CellOptions,
+    DockerOptions,
+    StepFailedError,
+    spec_of,
+)
 from sandbox.errors import CellError, IsolationError, SandboxError
 from sandbox.isolation import Isolation, from_report, unavailable
 from sandbox.layout import host_layout
@@ -136,6 +144,8 @@ def start_cells(
                 cells = [_start(client, name, options, docker_options, {})[1].wait_ready()]
             else:
                 cells = _start_pair(client, name, options, docker_options)
+        except StepFailedError as error:
+            raise CellError(f"{error}{_hint(docker_options, mode)}") from error
         except docker.errors.DockerException as error:
             raise CellError(f"the Docker engine refused to start a cell: {error}") from error
     report = cells[0].report | {
@@ -149,6 +159,15 @@ def start_cells(
             f"{isolation.label}: the cell is not process 1 of its container, or has no filter"
         )
     return cells, isolation
+
+
+def _hint(docker_options: DockerOptions, mode: Mode) -> str:
+    if docker_options.runtime is None or mode == "shared":
+        return ""
+    return (
+        f". Judge and candidate meet at a socket in a volume that both containers have; where the runtime "
+        f"{docker_options.runtime!r} keeps them apart (gVisor does), use mode 'shared', or the default runtime"
+    )
 
 
 def _start_pair(

@@ -294,7 +294,10 @@ def _serve_without_namespaces(spec: dict[str, Any], control: int) -> None:
     statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     path = next(filter(os.path.exists, cgroup.CONTAINER_EVENTS), "") if is_init else ""
     events = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if path else -1
-    peer = _meet(spec["role"], spec["peer_path"]) if spec.get("peer_path") else int(spec["peer"])
+    peer = int(spec["peer"])
+    if spec.get("peer_path"):
+        with _step("channel between the containers of judge and candidate"):
+            peer = _meet(spec["role"], spec["peer_path"])
     os.chdir(spec["scratch_folder"])
     fork.limit_server()
     _preload(spec)
