@@ -64,12 +64,13 @@ def with_checks(
                 keep(keys[identity], answers)
                 on_progress(sum(known[i] is not None for i in missing), len(missing))
     made = replace(suite, problems=tuple(_made(p, known.get(p.id)) for p in suite.problems))
-    for problem in made.problems:
-        if problem.left_out:
-            say(
-                f"{problem.id}: {problem.left_out} inputs are not checked: for their answers the reference needs more "
-                f"than {table.memory_mb} MiB (--memory-mb)"
-            )
+    short = {problem.id: problem.left_out for problem in made.problems if problem.left_out}
+    if short:
+        named = ", ".join(f"{identity} ({n})" for identity, n in list(short.items())[:5])
+        say(
+            f"{sum(short.values())} inputs of {len(short)} problems are not checked, since the reference itself raises "
+            f"or needs more than {table.memory_mb} MiB (--memory-mb) for them: {named}{', …' if len(short) > 5 else ''}"
+        )
     return made
 
 

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 class Checks(NamedTuple):
     """A problem's checks once its reference has answered: how many of them are the base, whether split judging can
-    carry them, and how many inputs had to be left out because the reference itself ran out of memory on them."""
+    carry them, and how many inputs had to be left out because the reference itself has no answer to them."""
 
     checks: tuple[str, ...]
     base_checks: int

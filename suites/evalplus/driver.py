@@ -3,22 +3,25 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 
 
-def assay_answers(text, call, values, not_none, exact, large, part, part_chars):
+def assay_answers(text, call, values, not_none, exact, large, lenient, part, part_chars):
     """Print one part of the answers to the inputs in `text`: a line of JSON, compressed, in base64.
 
     An answer of more than `large` characters, about, is given by its hash ({"h": hash}) where equality is what is
-    asked (`exact`); one that memory does not suffice for is {"x": "memory"}. What is shown of a program's output
-    is capped, so that much is fetched part by part; `sha256` and `parts` say what the whole is. What the reference
-    itself prints is discarded.
+    asked (`exact`). {"x": name of an exception} stands where memory does not suffice and, if `lenient`, where the
+    reference raises or takes more than a second of CPU time. What is shown of a program's output is capped, so that
+    much is fetched part by part; `sha256` and `parts` say what the whole is. What the reference prints is discarded.
     """
     import base64
     import contextlib
     import hashlib
     import io
     import json
+    import signal
     import zlib
     from builtins import (
+        Exception,
         MemoryError,
+        TimeoutError,
         all,
         any,
         dict,
@@ -31,10 +34,16 @@ def assay_answers(text, call, values, not_none, exact, large, part, part_chars):
         str,
         sum,
         tuple,
+        type,
     )
     from builtins import float as real
 
     to_text, decode, fingerprint = values
+
+    def too_slow(*_):
+        raise TimeoutError
+
+    signal.signal(signal.SIGVTALRM, too_slow)
 
     def floats(value):
         if isinstance(value, (list, tuple)):
@@ -53,6 +62,8 @@ def assay_answers(text, call, values, not_none, exact, large, part, part_chars):
 
     def answer(form):
         try:
+            if lenient:
+                signal.setitimer(signal.ITIMER_VIRTUAL, 1.0)
             value = call(*decode(form))
             if not_none:
                 return to_text(value is not None)
@@ -63,6 +74,12 @@ def assay_answers(text, call, values, not_none, exact, large, part, part_chars):
             return to_text(value)
         except MemoryError:
             return '{"x":"memory"}'
+        except Exception as error:
+            if not lenient:
+                raise
+            return json.dumps({"x": type(error).__name__})
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
     with contextlib.redirect_stdout(io.StringIO()):
         answers = [answer(form) for form in json.loads(text)]

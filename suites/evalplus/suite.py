@@ -184,6 +184,8 @@ def _early_problem(problem: Problem, inputs: list[list[Any]], profile: Profile) 
         atol=1e-4 if problem.entry_point == "find_zero" else 0,
         profile=profile,
         first=first,
+        # The file is from before EvalPlus' contracts: some of its inputs are not what the function is for.
+        lenient=True,
     )
     return Problem(
         problem.id,

@@ -136,7 +136,8 @@ def test_inputs_beyond_the_memory_limit_are_named(tmp_path: Path) -> None:
     problem = only(with_checks(suite, SandboxTable(workers=1, memory_mb=256), on_fault=said.append))
     assert (problem.left_out, len(problem.checks)) == (1, 2)
     assert said == [
-        "Mbpp/4: 1 inputs are not checked: for their answers the reference needs more than 256 MiB (--memory-mb)"
+        "1 inputs of 1 problems are not checked, since the reference itself raises or needs more than 256 MiB "
+        "(--memory-mb) for them: Mbpp/4 (1)"
     ]
 
 
