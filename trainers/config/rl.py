@@ -115,7 +115,7 @@ class ShapingTable(_Table):
 
 class _RlConfig(CommonConfig):
     """`max_steps` are updates, each on a batch of fresh answers; `epochs` passes over that batch are made in each, in
-    minibatches of `batch_size` answers."""
+    minibatches of `batch_size` answers. An answer's length is `rollout.max_new_tokens`; `max_length` does not apply."""
 
     max_steps: Positive = 50
     epochs: Annotated[float, Field(ge=1)] = 2

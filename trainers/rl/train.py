@@ -115,7 +115,8 @@ def make_policy(base: Artifact, config: PpoConfig) -> Policy:
 
     dtype = resolve_dtype(config.dtype)
     model = prepare_model(base, config, dtype, "sdpa")
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    if config.quantization is None:  # a quantised model is where it was loaded
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
     frozen = None
     if config.reference == "copy":
         if config.full:
