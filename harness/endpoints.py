@@ -70,9 +70,12 @@ def resolve_endpoint(address: str) -> Artifact:
 
 def models_of(url: str) -> list[dict[str, Any]]:
     """What the server lists under /models."""
-    listed = call(url, "GET", "models").get("data")
+    try:
+        listed = call(url, "GET", "models", tries=1).get("data")
+    except UnmeasuredError as error:  # the first contact: most likely the address is wrong
+        raise BadInputError(f"no OpenAI-compatible server answers at {url}: {error}") from error
     if not isinstance(listed, list) or not listed or not all(isinstance(m, dict) for m in listed):
-        raise UnmeasuredError(f"{url}/models lists no model: is this an OpenAI-compatible server?")
+        raise BadInputError(f"{url}/models lists no model: is this an OpenAI-compatible server?")
     return listed
 
 
@@ -94,25 +97,26 @@ def first_choice(answer: dict[str, Any]) -> dict[str, Any]:
     return choices[0]
 
 
-def call(url: str, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+def call(
+    url: str, method: str, path: str, body: dict[str, Any] | None = None, *, tries: int = TRIES
+) -> dict[str, Any]:
     """One request, tried again where the server is busy, failing or out of reach for a moment.
 
-    BadInputError: it refuses the request (the server's own words) or nothing listens there; UnmeasuredError: it kept
-    failing.
+    BadInputError: it refuses the request, in the server's own words; UnmeasuredError: it kept failing.
     """
     import requests
 
     key = os.environ.get(KEY_VARIABLE, "").strip()
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     target, last = f"{url}/{path}", ""
-    for attempt in range(TRIES):
+    for attempt in range(tries):
         if attempt:
             time.sleep(min(8.0, 0.25 * 2**attempt))
         try:
             response = requests.request(
                 method, target, json=body, headers=headers, timeout=(_CONNECT_S, _READ_S)
             )
-        except requests.exceptions.InvalidURL as error:
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
             raise BadInputError(f"{target} is no address: {error}") from error
         except requests.exceptions.RequestException as error:
             last = f"{type(error).__name__}"
@@ -122,7 +126,7 @@ def call(url: str, method: str, path: str, body: dict[str, Any] | None = None) -
         last = f"status {response.status_code}: {_reason(response)}"
         if response.status_code not in _RETRIED:
             raise BadInputError(f"{target} refused the request, {last}{_hint(response.status_code)}")
-    raise UnmeasuredError(f"{target} did not answer in {TRIES} tries; last: {last}")
+    raise UnmeasuredError(f"{target} did not answer in {tries} tries; last: {last}")
 
 
 def _object(response: Any, target: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from harness.serve.scheduler import Scheduler
 from trainers.artifact import Artifact
 
 DEFAULT_CAPACITY = 4096
+_BACKLOG = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,12 @@ def bind(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         found = socket.socket(family, kind, proto)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind(address)
+        try:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            found.bind(address)
+        except OSError:
+            found.close()
+            raise
     except OSError as error:
         raise BadInputError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
     return found
@@ -80,5 +85,6 @@ def run(api: Api, listening: socket.socket, on_ready: Callable[[], None]) -> Non
         api.app(), log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=5
     )
     server = uvicorn.Server(config)
+    listening.listen(_BACKLOG)  # who connects from here on waits for the server's loop, and is not refused
     on_ready()
     server.run(sockets=[listening])
