@@ -23,8 +23,8 @@ def pairs(
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option("--split", help="train, where the suite has splits; dev and test are for measuring."),
-    ] = "train",
+        typer.Option("--split", help="train, unless --suite-path names problems of your own."),
+    ] = None,
     limit: Annotated[int | None, typer.Option("--limit", help="Only the first problems.")] = None,
     n: Annotated[int, typer.Option("--n", help="Samples a problem.")] = 8,
     temperature: Annotated[float, typer.Option("--temperature", help="Above 0: samples must differ.")] = 1.0,
@@ -73,6 +73,12 @@ def pairs(
         raise BadInputError(
             "--n at least 2, --temperature above 0 and --per-problem at least 1: nothing to prefer else"
         )
+    if suite_path is None and split not in (None, "train"):
+        raise BadInputError(
+            f"--split {split}: learning from it would make what is measured there worthless; use train, or problems of "
+            "your own (--suite jsonl --suite-path FILE)"
+        )
+    split = split or ("train" if suite_path is None else None)
     experiment = table(
         Experiment,
         name=slug(f"pairs-{model}-{suite}"),

@@ -78,6 +78,8 @@ def test_what_cannot_give_a_preference_is_refused(folder: Path) -> None:
         runner.invoke(app, ["pairs", "pocket", "-o", "x", "--match", "best"], catch_exceptions=False)
     with pytest.raises(BadInputError, match="--n at least 2"):
         runner.invoke(app, ["pairs", "pocket", "-o", "x", "--n", "1"], catch_exceptions=False)
+    with pytest.raises(BadInputError, match="--split test: learning from it would make"):
+        runner.invoke(app, ["pairs", "pocket", "-o", "x", "--split", "test"], catch_exceptions=False)
     target = folder / "none.jsonl"
     args = [
         "pairs",

@@ -39,6 +39,10 @@ class _WithReference(CommonConfig):
             raise ValueError(
                 'reference: with adapter.type = "none" there is no adapter to switch off; use reference = "copy"'
             )
+        if self.reference == "copy" and self.quantization is not None:
+            raise ValueError(
+                'reference: a copy would be in full precision, another model than the quantised base; use "adapter_off"'
+            )
         return self
 
 

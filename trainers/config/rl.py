@@ -168,6 +168,8 @@ class PpoConfig(_RlConfig):
             )
         if isinstance(self.adapter, NoAdapter) and self.reference == "adapter_off":
             raise ValueError('reference: with adapter.type = "none" use reference = "copy"')
+        if self.reference == "copy" and self.quantization is not None:
+            raise ValueError('reference: a quantised base cannot be copied; use "adapter_off"')
         if getattr(self.adapter, "dropout", 0) or getattr(self.adapter, "rank_dropout", 0):
             raise ValueError(
                 "adapter: dropout makes the policy that learns another than the one that drew; use 0"
