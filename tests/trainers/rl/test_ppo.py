@@ -73,6 +73,7 @@ def test_a_bandit_learns_its_best_arm() -> None:
     assert logits.softmax(-1)[2].item() > 0.95
 
 
+@pytest.mark.slow
 def test_a_tiny_language_model_learns_a_checkable_reward(
     world: ModuleType, base: Artifact, tmp_path: Path
 ) -> None:
@@ -102,7 +103,7 @@ def test_the_kl_penalty_holds_the_policy_back(world: ModuleType, base: Artifact,
     ends = {}
     for name, coefficient in (("free", 0.0), ("held", 1.0)):
         ppo = build(
-            world, base, tmp_path / name, max_steps=12, learning_rate=1e-2, kl={"coefficient": coefficient}
+            world, base, tmp_path / name, max_steps=8, learning_rate=1e-2, kl={"coefficient": coefficient}
         )
         ends[name] = run(ppo, world, reward)[-1].kl
     assert ends["held"] < ends["free"] / 2

@@ -1,0 +1,46 @@
+"""What execution costs a PPO step: `python -m benchmarks.ppo_execution FOLDER`, the folder of a finished ppo training.
+
+Answers are executed while others are still being drawn, so most of the execution hides behind generation. Its cost is
+what was waited for (`execute_wait_s`) as a share of the step's wall time. Read from `rl_log.jsonl`; the first step, in
+which the sandbox's cells and torch's memory are still cold, is left out and said so.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from statistics import median
+
+from trainers.rl.log import RL_LOG, RlStep, read_rl_steps
+
+GOAL = 0.05
+
+
+def wall_s(step: RlStep) -> float:
+    return step.generate_s + step.execute_wait_s + step.train_s
+
+
+def main(folder: Path) -> int:
+    steps = read_rl_steps(folder / RL_LOG)
+    if len(steps) < 2:
+        print(f"{folder / RL_LOG} holds {len(steps)} steps; at least 2 are needed", file=sys.stderr)
+        return 2
+    warm = steps[1:]
+    shares = [s.execute_wait_s / wall_s(s) for s in warm]
+    total = sum(s.execute_wait_s for s in warm) / sum(wall_s(s) for s in warm)
+    print(f"{len(warm)} steps after the first, {sum(s.answers for s in warm)} answers")
+    for name, values in (
+        ("generate", [s.generate_s for s in warm]),
+        ("train", [s.train_s for s in warm]),
+        ("execute, all of it", [s.execute_s for s in warm]),
+        ("execute, waited for", [s.execute_wait_s for s in warm]),
+    ):
+        print(f"  {name:20} median {median(values):8.3f} s, most {max(values):8.3f} s")
+    print(
+        f"execution's share of the wall time: {total:.2%} (median step {median(shares):.2%}, worst {max(shares):.2%})"
+    )
+    return 0 if total < GOAL else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
