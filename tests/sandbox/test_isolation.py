@@ -181,11 +181,14 @@ def test_weaker_isolation_when_allowed_says_so_and_still_judges(mode: str) -> No
 
 def test_a_label_names_what_is_missing() -> None:
     report = {
-        "namespaces": True, "seccomp": True, "landlock": 0, "cgroup": {"missing": "why"}, "python": "3", "packages": {}
+        "namespaces": True, "seccomp": True, "landlock": 0, "cgroup": {"missing": "why"}, "python": "3", "packages": {},
+        "fresh": False,
     }  # fmt: skip
     found = isolation.from_report("embedded", report)
     assert (found.level, found.label) == ("full", "embedded, full isolation without landlock and cgroup")
     assert json.loads(json.dumps(found.as_json()))["level"] == "full"
+    fresh = isolation.from_report("embedded", report | {"fresh": True})
+    assert fresh.label == "embedded, full isolation without landlock and cgroup, fresh for each sample"
 
 
 def test_a_cell_that_cannot_import_a_package_says_which() -> None:
