@@ -32,11 +32,12 @@ def config(steps: int) -> SftConfig:
 
 
 def ours(steps: int, folder: Path) -> dict[str, Any]:
+    from trainers.folder import seeded
     from trainers.quiet import quiet_libraries
     from trainers.sft import build_trainer
 
     base, records = resolve_model("pocket"), records_from_suite("pocket", n=16 * steps, seed=0)
-    with quiet_libraries():
+    with quiet_libraries(), seeded(0):
         return timed(build_trainer(base, config(steps), records, folder))
 
 

@@ -21,8 +21,10 @@ NF4 = (
 
 
 def fake_quantise(model: Any, kind: str) -> int:
-    """Round the weight of every linear layer (the output head too, unless tied) in its forward pass; how many.
+    """Round the weight of every linear layer but the output head in its forward pass; how many.
 
+    The head and the embedding stay as they are: 4-bit formats keep the head finer (llama.cpp's Q4_0 files hold it in
+    Q6_K, bitsandbytes leaves it alone).
     The layer's `weight` becomes a parametrization over the trained one: `remove_fake_quantisation` undoes it.
     """
     import torch
@@ -43,8 +45,8 @@ def fake_quantise(model: Any, kind: str) -> int:
         def forward(self, weight: Any) -> Any:
             return Straight.apply(weight)
 
-    embedding = model.get_input_embeddings().weight
-    linears = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m.weight is not embedding]
+    head = model.get_output_embeddings()
+    linears = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
     for module in linears:
         # unsafe: the checks would run the rounding once more, and saved names stay the plain ones below
         parametrize.register_parametrization(module, "weight", FakeQuantised(), unsafe=True)

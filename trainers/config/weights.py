@@ -33,8 +33,8 @@ class QatTable(_Table):
     """Quantisation-aware training: products see the weight rounded to `type`, the gradient passes as if it were not
     (straight-through estimator, Bengio et al. 2013, arXiv 1308.3432; Jacob et al. 2018, arXiv 1712.05877).
 
-    `q4_0` and `q8_0` are GGUF's types in blocks of 32, bit for bit as the export writes them; `nf4` is bitsandbytes'
-    in blocks of 64.
+    `q4_0` and `q8_0` are GGUF's types in blocks of 32, bit for bit as the export writes a layer's matrix; `nf4` is
+    bitsandbytes' in blocks of 64. Output head and embedding are not rounded.
     """
 
     type: Literal["q4_0", "q8_0", "nf4"] = "q4_0"
