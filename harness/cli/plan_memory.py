@@ -148,18 +148,17 @@ def architecture_of(model: str) -> Architecture:
         raise BadInputError(
             f"{model!r} lies on the hub; to read its {CONFIG}: pip install 'assay[train]', or give a local folder"
         ) from None
-    repository, _, revision = model.partition("@")
+    from harness.hub.fetch import parse_name
+
+    repository, revision = parse_name(model)
     try:
-        return read_architecture(
-            Path(hf_hub_download(repository, CONFIG, revision=revision or None)), name=model
-        )
-    except BadInputError:
-        raise
+        file = Path(hf_hub_download(repository, CONFIG, revision=revision))
     except Exception as error:  # the hub's client raises its own, httpx's and the OS's errors
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BadInputError(
             f"could not fetch the {CONFIG} of {model!r} ({reason}); offline, give a local folder"
         ) from error
+    return read_architecture(file, name=model)
 
 
 def as_object(
