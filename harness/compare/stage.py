@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from harness.artifacts import in_house_errors
 from harness.compare.chain import compare_links
 from harness.compare.corpus import suite_passages
 from harness.compare.link import Link, link_from_json
@@ -48,7 +49,7 @@ def write_links(
     except BadInputError as error:
         progress.say(f"links unmeasured: {error}")
         return
-    with progress.task("links", total=len(missing), unit="links") as task:
+    with progress.task("links", total=len(missing), unit="links") as task, in_house_errors():
         for number, (a, b) in enumerate(missing):
             (link,) = compare_links(
                 {a.variant: artifact_of(a), b.variant: artifact_of(b)},
