@@ -1,0 +1,73 @@
+"""A training in a process of its own: what comes back, what is measured, and what a death is reported as."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from trainers import Artifact, MissingExtraError, Records, SftConfig, TrainingError
+from trainers.child import train_alone
+from trainers.facts import load_facts
+from trainers.steplog import TrainingStep
+
+pytestmark = pytest.mark.train
+Make = Callable[..., SftConfig]
+
+
+def test_it_is_the_same_training_with_its_own_memory(
+    adapter: Artifact, tiny: Artifact, chats: Records, small_config: Make, tmp_path: Path
+) -> None:
+    steps: list[TrainingStep] = []
+    made = train_alone(tiny, small_config(), chats, tmp_path / "out", steps.append)
+    assert made.sha256 == adapter.sha256
+    assert [s.step for s in steps] == [1, 2, 3, 4, 5, 6]
+    here, there = load_facts(adapter.path), load_facts(made.path)
+    assert here is not None
+    assert there is not None
+    assert here.peak_rss_bytes is None
+    assert "shared its process" in here.unmeasured["peak_rss_bytes"]
+    assert there.peak_rss_bytes is not None
+    assert there.start_rss_bytes is not None
+    assert there.peak_rss_bytes > there.start_rss_bytes > 1 << 20
+    assert there.tok_per_s is not None
+    assert (there.tokens, there.steps, there.seed) == (steps[-1].tokens, 6, 0)
+    assert there.data_sha256 == chats.sha256
+    assert {"torch", "trl", "peft", "transformers"} <= set(there.versions)
+
+
+def test_what_the_trainer_refuses_is_raised_here(
+    tiny: Artifact, chats: Records, small_config: Make, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match="no linear layer 'w_proj'"):
+        train_alone(tiny, small_config(adapter={"target_modules": ["w_proj"]}), chats, tmp_path / "out")
+
+
+def test_a_killed_process_is_reported_and_the_next_goes_on(
+    adapter: Artifact, tiny: Artifact, chats: Records, small_config: Make, tmp_path: Path
+) -> None:
+    """SIGKILL, as the kernel sends it when memory runs out: the message says so, and nothing is lost."""
+    import multiprocessing
+
+    def kill(step: TrainingStep) -> None:
+        if step.step == 5:
+            (child,) = multiprocessing.active_children()
+            assert child.pid is not None
+            os.kill(child.pid, signal.SIGKILL)
+
+    config = small_config(save_steps=2)
+    with pytest.raises(TrainingError, match="ended by SIGKILL; the kernel does that when memory runs out"):
+        train_alone(tiny, config, chats, tmp_path / "out", kill)
+    made = train_alone(tiny, config, chats, tmp_path / "out")
+    assert made.sha256 == adapter.sha256
+
+
+def test_an_error_keeps_its_kind_through_the_pipe() -> None:
+    import pickle
+
+    again = pickle.loads(pickle.dumps(MissingExtraError("trl", "train")))
+    assert isinstance(again, MissingExtraError)
+    assert "pip install 'assay[train]'" in str(again)
