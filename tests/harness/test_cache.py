@@ -243,8 +243,8 @@ def test_hits_come_while_a_program_is_still_running(tmp_path: Path) -> None:
         assert [v.outcome for v in box.run([program("known")])] == [Outcome.PASS]
     endless = program("endless", "while True: pass", limits=Limits(cpu_s=1, wall_s=5))
     with open_cached(table, suite, cache=use) as box:
-        found = [v.id for v in box.run([endless, *(program(str(i)) for i in range(5000))])]
-    assert len(found) == 5001
+        found = [v.id for v in box.run([endless, *(program(str(i)) for i in range(1000))])]
+    assert len(found) == 1001
     assert found[-1] == "endless"
 
 
