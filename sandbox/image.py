@@ -8,12 +8,15 @@ equivalent one where a registry can be had.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 import os
+import py_compile
 import re
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,9 +27,7 @@ REPOSITORY = "assay-cell"
 CELL_FOLDER = "/cell"
 
 _SOURCES = Path(__file__).parent / "cell"
-_LEFT_OUT = frozenset(
-    ("test", "tests", "idlelib", "lib2to3", "ensurepip", "turtledemo", "tkinter", "__pycache__")
-)
+_LEFT_OUT = frozenset(("test", "tests", "idlelib", "lib2to3", "ensurepip", "turtledemo", "tkinter"))
 _PACKAGE_FOLDERS = frozenset(("site-packages", "dist-packages"))
 _ACCOUNTS = {
     "etc/passwd": "root:x:0:0::/:/none\nnobody:x:65534:65534::/:/none\n",
@@ -40,7 +41,7 @@ def tag_of(layout: Layout, packages: dict[str, str]) -> str:
     digest = hashlib.sha256()
     for part in (sys.version, layout.interpreter, sorted(layout.binds.items()), sorted(packages.items())):
         digest.update(repr(part).encode())
-    for path in sorted(_SOURCES.glob("*.py")):
+    for path in (Path(__file__), *sorted(_SOURCES.glob("*.py"))):
         digest.update(path.name.encode() + path.read_bytes())
     return f"{sys.version_info[0]}.{sys.version_info[1]}-{digest.hexdigest()[:16]}"
 
@@ -64,9 +65,9 @@ def build(layout: Layout) -> bytes:
             if not _is_within(library, [*copied, *copied.values()]):
                 _add_folder(tar, made, os.path.dirname(library).lstrip("/"))
                 tar.add(os.path.realpath(library), library.lstrip("/"), filter=_public)
-        _add_folder(tar, made, f"{CELL_FOLDER}/sandbox/cell".lstrip("/"))
+        _add_folder(tar, made, f"{CELL_FOLDER}/sandbox/cell/__pycache__".lstrip("/"))
         for path in sorted(_SOURCES.glob("*.py")):
-            _add_bytes(tar, f"{CELL_FOLDER}/sandbox/cell/{path.name}".lstrip("/"), path.read_bytes())
+            _add_source(tar, path)
     return archive.getvalue()
 
 
@@ -84,7 +85,11 @@ def _is_within(path: str, places: list[str]) -> bool:
 
 def _public(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     name = os.path.basename(entry.name)
-    if name in _LEFT_OUT | _PACKAGE_FOLDERS or name.startswith("config-") or name.endswith((".a", ".pyc")):
+    if (
+        name in _LEFT_OUT | _PACKAGE_FOLDERS
+        or name.startswith("config-")
+        or name.endswith((".a", ".opt-1.pyc", ".opt-2.pyc"))
+    ):
         return None
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = "root"
@@ -101,6 +106,16 @@ def _add_folder(tar: tarfile.TarFile, made: set[str], name: str, mode: int = 0o7
             entry.type = tarfile.DIRTYPE
             entry.mode = mode if path == name else 0o755
             tar.addfile(entry)
+
+
+def _add_source(tar: tarfile.TarFile, path: Path) -> None:
+    """A module of the cell's, compiled: what a cell has to compile leaves its memory scattered, and forks dear."""
+    name = f"{CELL_FOLDER}/sandbox/cell/{path.name}".lstrip("/")
+    _add_bytes(tar, name, path.read_bytes())
+    with tempfile.NamedTemporaryFile(suffix=".pyc") as compiled:
+        mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        py_compile.compile(str(path), compiled.name, f"/{name}", doraise=True, invalidation_mode=mode)
+        _add_bytes(tar, importlib.util.cache_from_source(name), Path(compiled.name).read_bytes())
 
 
 def _add_bytes(tar: tarfile.TarFile, name: str, data: bytes) -> None:
