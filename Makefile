@@ -49,3 +49,8 @@ check: install
 
 bench: install
 	$(BIN)/python -m benchmarks.sandbox
+	$(BIN)/python -m benchmarks.replay
+	$(BIN)/python -m benchmarks.million
+	$(BIN)/python -m benchmarks.packing
+	$(BIN)/python -m benchmarks.train_overhead
+	$(BIN)/python -m benchmarks.ppo_execution

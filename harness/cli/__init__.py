@@ -42,14 +42,21 @@ def main() -> None:
         print(f"assay: {redact(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        print(
-            "assay: interrupted; what was done is kept, and the same command goes on from there",
-            file=sys.stderr,
-        )
+        _say_interrupted()
         sys.exit(INTERRUPTED)
+    except SystemExit as end:  # typer takes Ctrl-C itself and says nothing
+        if end.code == INTERRUPTED:
+            _say_interrupted()
+        raise
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         print(f"assay: {error.filename}: {error.strerror}", file=sys.stderr)
         sys.exit(BAD_INPUT)
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+def _say_interrupted() -> None:
+    print(
+        "assay: interrupted; what was done is kept, and the same command goes on from there", file=sys.stderr
+    )
