@@ -1,4 +1,4 @@
-"""The sampler that a policy is trained with: the engine of evaluation, on the live model (docs/decisions/0010)."""
+"""The sampler that a policy is trained with: the engine of evaluation, on the live model (docs/decisions/0005)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What draws answers from the policy while it learns. The caller brings it: see docs/decisions/0010.
+"""What draws answers from the policy while it learns. The caller brings it: see docs/decisions/0005.
 
 A trainer may not reach up to the harness, whose generators are the ones that evaluation uses. So a sampler is handed
 in as part of the environment, as a module-level function, which pickles into a training's own process.
