@@ -46,7 +46,8 @@ def train_alone(
     context.set_forkserver_preload(["trainers.preload"])
     ours, theirs = context.Pipe()
     child = context.Process(target=_train, args=(theirs, base, config, records, out, threads))
-    child.start()
+    with _safe_path():
+        child.start()
     theirs.close()
     try:
         while True:
@@ -70,6 +71,21 @@ def train_alone(
         if child.is_alive():
             child.terminate()
             child.join()
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """The server's interpreter is started with the current folder first on its path; a folder of the user's that is
+    called `suites` or `trainers` would be imported in place of ours."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 def _train(

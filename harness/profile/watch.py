@@ -73,7 +73,7 @@ def _writer(out: TextIO, on_event: OnEvent) -> OnEvent:
 def _watch(job: Job, write: OnEvent) -> None:
     inlet, outlet = os.pipe()
     child = subprocess.Popen(
-        [sys.executable, "-m", "harness.profile.worker", str(outlet)],
+        [sys.executable, "-P", "-m", "harness.profile.worker", str(outlet)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
