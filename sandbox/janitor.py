@@ -40,7 +40,7 @@ def employ() -> None:
             return
         path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
         janitor = subprocess.Popen(
-            [sys.executable, "-m", "sandbox.janitor", labels()[LABEL]],
+            [sys.executable, "-P", "-m", "sandbox.janitor", labels()[LABEL]],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
