@@ -12,8 +12,9 @@ from typing import Any
 from trainers.config import CommonConfig
 from trainers.errors import TrainingError
 
-_LAYER = re.compile(r"\.layers\.(\d+)\.")
-_UNDECAYED = re.compile(r"(^|[._])(bias|norm|layernorm|rmsnorm)|norm\d*\.")
+# A block of the stack as architectures name it: Llama's and Qwen's `layers`, GPT-2's and BigCode's `h`, MPT's `blocks`.
+_LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d+)\.")
+_UNDECAYED = re.compile(r"(^|[._])(bias|norm|layernorm|rmsnorm|ln_)|norm\d*\.")  # GPT-2: ln_1, ln_f
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,13 @@ def parameter_groups(model: Any, config: CommonConfig) -> list[Group]:
     """Every trainable parameter in exactly one group; frozen ones in none, tied weights once (as the embedding).
 
     With `layerwise`, a parameter k places below the top has learning_rate·decay^k: head and final norm 0, the last
-    layer 1, …, the embedding layers + 1. Raises TrainingError where nothing is trainable.
+    layer 1, …, the embedding layers + 1. Raises TrainingError where nothing is trainable, and where rates by layer are
+    asked for of a model whose layers are not recognised.
     """
     names = [name for name, p in model.named_parameters() if p.requires_grad]  # each tensor once
     if not names:
         raise TrainingError("every parameter of this model is frozen: nothing would be trained")
-    n_layers = 1 + max((int(m[1]) for name in names if (m := _LAYER.search(name))), default=-1)
+    n_layers = _count_layers(model, config)
     embedding = _embedding_names(model)
     grouped: dict[tuple[int, bool], list[str]] = {}
     for name in names:
@@ -95,9 +97,25 @@ def _keep_embeddings_in_32_bits(model: Any, config: CommonConfig) -> None:
             manager.register_module_override(module, "weight", {"optim_bits": 32})
 
 
+def _count_layers(model: Any, config: CommonConfig) -> int:
+    """The layers of the stack, frozen ones too: a layer's place does not depend on what is trained."""
+    numbers = [int(m[1]) for name, _ in model.named_parameters() if (m := _LAYER.search(name))]
+    asked = [key for key in ("layerwise", "groups") if getattr(config, key) is not None]
+    if asked and not numbers:
+        raise TrainingError(
+            f"[config.{asked[0]}] sets rates by layer, and no parameter of {type(model).__name__} is named as of a "
+            f"layer (.layers.N., .h.N. or .blocks.N.): leave {asked[0]} out"
+        )
+    return 1 + max(numbers, default=-1)
+
+
 def _embedding_names(model: Any) -> set[str]:
-    weight = model.get_input_embeddings().weight
-    return {name for name, p in model.named_parameters() if p is weight}
+    """Token embedding, and the position embedding where it is learnt (GPT-2's wpe)."""
+    import torch
+
+    found = [m.weight for m in model.modules() if isinstance(m, torch.nn.Embedding)]
+    weights = {id(weight) for weight in (model.get_input_embeddings().weight, *found)}
+    return {name for name, p in model.named_parameters() if id(p) in weights}
 
 
 def _depth(name: str, n_layers: int, embedding: set[str]) -> int:

@@ -21,9 +21,10 @@ class TrainingStep:
     """One logged optimiser step.
 
     `loss` is the mean over the tokens trained on (over the steps since the last logged one, where not every step is
-    logged); `grad_norm` is before clipping; `tokens` counts all tokens read so far, padding left out; `tok_per_s` is
-    over the wall time of the steps since the last logged one, without saving and evaluating; `rss_bytes` is the
-    resident set of this process, `vram_bytes` the most that the CUDA allocator has held, absent without a CUDA device.
+    logged); `learning_rate` is the highest one, where parts of the model have their own; `grad_norm` is before
+    clipping; `tokens` counts all tokens read so far, padding left out; `tok_per_s` is over the wall time of the steps
+    since the last logged one, without saving and evaluating; `rss_bytes` is the resident set of this process,
+    `vram_bytes` the most that the CUDA allocator has held, absent without a CUDA device.
     """
 
     step: int

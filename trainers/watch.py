@@ -45,6 +45,7 @@ def step_callback(
             self.watch.replay(logged)
             self.began = time.monotonic()
             self.busy_s = 0.0
+            self.rate = math.nan
             # TRL counts from 0 again in a resumed run; the log says what was read before.
             self.before = logged[-1].tokens if logged else 0
             self.tokens = self.before
@@ -52,6 +53,10 @@ def step_callback(
 
         def on_step_begin(self, *_: Any, **__: Any) -> None:
             self.began = time.monotonic()
+
+        def on_pre_optimizer_step(self, *_: Any, optimizer: Any, **__: Any) -> None:
+            # the highest of the groups' rates: transformers logs that of the first, the embedding
+            self.rate = max(float(group["lr"]) for group in optimizer.param_groups)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.busy_s += time.monotonic() - self.began
@@ -71,7 +76,7 @@ def step_callback(
                 total_steps=state.max_steps,
                 epoch=float(logs.get("epoch", 0.0)),
                 loss=float(logs["loss"]),
-                learning_rate=float(logs["learning_rate"]),
+                learning_rate=self.rate,
                 grad_norm=float(logs.get("grad_norm", math.nan)),
                 tokens=tokens,
                 tok_per_s=max(tokens - self.tokens, 0) / max(self.busy_s, 1e-9),

@@ -57,6 +57,48 @@ def test_rates_fall_from_the_head_to_the_embedding(tiny: Artifact, small_config:
     assert min(found.values()) == found["model.embed_tokens.weight"]
 
 
+def test_the_layers_of_gpt2_are_layers_too(small_config: Make) -> None:
+    """Its blocks are `transformer.h.N`, its norms `ln_1` and `ln_f`, and it learns an embedding of positions."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=8, n_positions=8, n_embd=4, n_layer=2, n_head=1))
+    config = small_config(**FULL, layerwise={"decay": 0.5})
+    found = rates(model, config)
+    assert found["transformer.ln_f.weight"] == 1e-3
+    assert found["transformer.h.1.mlp.c_fc.weight"] == pytest.approx(5e-4)
+    assert found["transformer.h.0.ln_1.weight"] == pytest.approx(2.5e-4)
+    assert found["transformer.wte.weight"] == found["transformer.wpe.weight"] == pytest.approx(1.25e-4)
+    undecayed = [n for g in parameter_groups(model, config) if g.weight_decay == 0 for n in g.names]
+    assert sorted(undecayed) == sorted(n for n in found if ".ln_" in n or n.endswith("bias"))
+
+
+@pytest.mark.parametrize("fields", [{"layerwise": {"decay": 0.5}}, {"groups": {"head": 1e-2}}])
+def test_rates_by_layer_need_layers(small_config: Make, fields: dict[str, Any]) -> None:
+    import torch
+
+    class Flat(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.words = torch.nn.Embedding(3, 2)
+
+        def get_input_embeddings(self) -> Any:
+            return self.words
+
+    with pytest.raises(
+        TrainingError, match=f"{next(iter(fields))}.* sets rates by layer, and no parameter of Flat"
+    ):
+        parameter_groups(Flat(), small_config(**FULL, **fields))
+    assert len(parameter_groups(Flat(), small_config(**FULL))) == 1
+
+
+def test_the_logged_rate_is_the_highest(
+    tiny: Artifact, chats: Records, small_config: Make, tmp_path: Path
+) -> None:
+    config = small_config(**FULL, layerwise={"decay": 0.5}, scheduler="linear", max_steps=2)
+    made = train_sft(tiny, config, chats, tmp_path / "out")
+    assert [s.learning_rate for s in read_steps(made.path / LOG)] == pytest.approx([1e-3, 5e-4])
+
+
 def test_tied_weights_are_one_parameter_with_the_embeddings_rate(tied: Artifact, small_config: Make) -> None:
     found = rates(load(tied), small_config(**FULL, layerwise={"decay": 0.5}))
     assert "lm_head.weight" not in found

@@ -50,8 +50,8 @@ class LayerwiseTable(_Table):
 class GroupsTable(_Table):
     """Learning rates of parts of the model; a part that is not named has `learning_rate`.
 
-    `head` is the output projection or classifier with the final norm, `embedding` the token embedding, `backbone` the
-    layers between. Tied weights count as embedding.
+    `head` is the output projection or classifier with the final norm, `embedding` the embedding of tokens (and of
+    positions, where it is learnt), `backbone` the layers between. Tied weights count as embedding.
     """
 
     embedding: Rate | None = None
