@@ -53,6 +53,10 @@ def resolve_endpoint(address: str) -> Artifact:
     """The model that the server at `address` serves. BadInputError: no server there, no such model, or several and
     none named; UnmeasuredError: it answers nothing of use."""
     url = address.rstrip("/")
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        raise BadInputError(
+            f"an address with a name and password in it would stand in every report; give the key in {KEY_VARIABLE}"
+        )
     listed = models_of(url)
     endpoint = Endpoint(url, _chosen(url, [str(m.get("id")) for m in listed]))
     about = next(m for m in listed if str(m.get("id")) == endpoint.model)

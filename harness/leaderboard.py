@@ -96,6 +96,8 @@ def build_leaderboard(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, An
         "reference": score.reference,
         "suite": {
             "name": plan.suite.name,
+            "registered": experiment.suite.name,
+            "limit": experiment.suite.limit,
             "split": experiment.suite.split,
             "revision": plan.suite.revision,
             "n_problems": len(plan.suite.problems),

@@ -31,6 +31,7 @@ from harness.settings import redact
 __all__ = ["app", "main"]
 
 BAD_INPUT = 3
+RESUMING = ("run", "train", "eval", "showcase", "pairs")
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
 
 
@@ -57,6 +58,6 @@ def main() -> None:
 
 
 def _say_interrupted() -> None:
-    print(
-        "assay: interrupted; what was done is kept, and the same command goes on from there", file=sys.stderr
-    )
+    resumes = sys.argv[1:2] and sys.argv[1] in RESUMING and not {"--no-cache", "--repeat"} & set(sys.argv)
+    kept = "; what was done is kept, and the same command goes on from there" if resumes else ""
+    print(f"assay: interrupted{kept}", file=sys.stderr)

@@ -166,7 +166,8 @@ def _predicted(job: Job, architecture: Architecture | None) -> dict[str, Any] | 
     compute = architecture.dtype if job.dtype == "auto" else job.dtype
     training = job.training
     if training is None:
-        changes |= {"new_tokens": job.new_tokens, "weights": compute, "compute": compute}
+        rows = job.batch_size * (job.samples if "generate" in job.phases else 1)
+        changes |= {"batch": rows, "new_tokens": job.new_tokens, "weights": compute, "compute": compute}
         setup = make_setup("inference", architecture, "inference", **changes)
     else:
         changes |= {

@@ -6,19 +6,24 @@ are benchmarks on the hub.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.models import POCKET
 from harness.report.markdown import render_markdown
+from harness.steps.make import TAKEN
 
-# suite → (dataset on the hub, its configuration): where a result of that suite is filed
-BENCHMARKS = {
-    "humaneval": ("openai/openai_humaneval", "openai_humaneval"),
-    "mbpp": ("google-research-datasets/mbpp", "full"),
-    "humaneval+": ("evalplus/humanevalplus", "default"),
-    "mbpp+": ("evalplus/mbppplus", "default"),
+# registered suite → (dataset on the hub, its configuration, the split that is the benchmark): where a result is filed
+BENCHMARKS: dict[str, tuple[str, str, str | None]] = {
+    "humaneval": ("openai/openai_humaneval", "openai_humaneval", None),
+    "mbpp": ("google-research-datasets/mbpp", "full", "test"),
+    "humaneval+": ("evalplus/humanevalplus", "default", None),
+    "mbpp+": ("evalplus/mbppplus", "default", None),
 }
+_HUB_NAME = re.compile(r"^(hf://)?[\w-][\w.-]*/[\w.-]+(@[\w./-]+)?$")
+_ADDRESS = re.compile(r"https?://[^\s;,]+")
 LIBRARY = {"base": "transformers", "merged": "transformers", "adapter": "peft", "gguf": "gguf"}
 
 
@@ -33,6 +38,15 @@ class Measured:
     def suite(self) -> str:
         return str(self.leaderboard["suite"]["name"])
 
+    @property
+    def benchmark(self) -> tuple[str, str] | None:
+        """Where the hub files this result: only the whole benchmark on its own split, never a part of it and never a
+        user's file of the same name."""
+        suite = self.leaderboard["suite"]
+        found = BENCHMARKS.get(suite.get("registered", ""))
+        whole = suite.get("limit") is None and suite["split"] in (None, found[2] if found else None)
+        return found[:2] if found and whole else None
+
     def scores(self) -> dict[int, Mapping[str, Any]]:
         return {int(k): estimate for k, estimate in self.row["pass@k"].items()}
 
@@ -40,9 +54,11 @@ class Measured:
         s = self.leaderboard["sampling"]
         one = self.scores()[min(self.scores())]
         drawn = "greedy" if s["temperature"] == 0 else f"T={s['temperature']:g}, {s['samples']} samples"
+        suite = self.leaderboard["suite"]
+        cut = "".join(f", {k} {suite[k]}" for k in ("split", "limit") if suite.get(k) is not None)
         return (
-            f"pass@{min(self.scores())} {one['value']:.4f}, {100 * self.leaderboard['confidence']:.0f}% interval "
-            f"{one['low']:.4f}-{one['high']:.4f} ({one['method']}, {one['n']} problems); "
+            f"{self.suite}{cut}: pass@{min(self.scores())} {one['value']:.4f}, "
+            f"{100 * self.leaderboard['confidence']:.0f}% interval {one['low']:.4f}-{one['high']:.4f} ({one['method']}, {one['n']} problems); "
             f"{s['style']} prompts, {drawn}; {self.leaderboard['isolation']['label']}"
         )
 
@@ -68,7 +84,7 @@ def render_card(
     if measured is None:
         parts.append("## Measured\n\nunmeasured: no run of Assay was given when this was pushed.")
     else:
-        table = render_markdown(measured.leaderboard).replace("\n## ", "\n### ")
+        table = render_markdown(public(measured.leaderboard)).replace("\n## ", "\n### ")
         parts.append(
             f"## Measured\n\nThis model is the variant `{measured.row['variant']}`. {measured.notes()}."
         )
@@ -77,13 +93,13 @@ def render_card(
 
 
 def eval_results(measured: Measured, date: str) -> dict[str, str]:
-    """`.eval_results/*.yaml` by path, one file a k; empty where the suite is no benchmark on the hub."""
-    if measured.suite not in BENCHMARKS:
+    """`.eval_results/*.yaml` by path, one file a k; empty where what was measured is no benchmark on the hub."""
+    if measured.benchmark is None:
         return {}
     import yaml
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-    dataset, task = BENCHMARKS[measured.suite]
+    dataset, task = measured.benchmark
     files = {}
     for k, estimate in measured.scores().items():
         entry = EvalResultEntry(
@@ -104,7 +120,7 @@ def _model_index(measured: Measured) -> list[Any]:
     from huggingface_hub import EvalResult
 
     suite = measured.leaderboard["suite"]
-    dataset, config = BENCHMARKS.get(measured.suite, (measured.suite, None))
+    dataset, config = measured.benchmark or (measured.suite, None)
     return [
         EvalResult(
             task_type="text-generation",
@@ -123,3 +139,18 @@ def _model_index(measured: Measured) -> list[Any]:
         )
         for k, estimate in measured.scores().items()
     ]
+
+
+def public(leaderboard: Mapping[str, Any]) -> dict[str, Any]:
+    """The leaderboard without names of local files."""
+    rows = [dict(row) | {"recipe": public_recipe(row["recipe"])} for row in leaderboard["rows"]]
+    return dict(leaderboard) | {"rows": rows}
+
+
+def public_recipe(recipe: str) -> str:
+    """A model that was taken is called by its name on the hub, or else only a local one; a server has no address."""
+    recipe = _ADDRESS.sub("a server", recipe)
+    name, taken, _ = recipe.partition(TAKEN)
+    if not taken or name == POCKET or _HUB_NAME.match(name):
+        return recipe
+    return f"a local model{TAKEN}"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadInputError, CheckFailedError, MissingToolError
-from harness.hub.card import Measured, eval_results, render_card
+from harness.hub.card import Measured, eval_results, public_recipe, render_card
 from harness.hub.fetch import UNSTATED, endpoint, parse_name, read_import
 from trainers.artifact import Artifact, ArtifactKind, identify
 from trainers.errors import TrainersError
@@ -110,7 +110,7 @@ def plan_push(
             f"{model} is an adapter of a local folder: name its base on the hub with --base org/name"
         )
     created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    recipe = artifact.recipe or (str(measured.row["recipe"]) if measured else "")
+    recipe = public_recipe(artifact.recipe or (str(measured.row["recipe"]) if measured else ""))
     card = render_card(repository, artifact.kind.value, base_model, licence, recipe, measured)
     texts = {"README.md": card}
     if measured is None:

@@ -18,6 +18,7 @@ from trainers.errors import MissingExtraError, TrainersError
 from trainers.facts import load_facts
 
 MODEL = "model"
+TAKEN = ", taken as it is"  # ends the recipe of a model that nothing was done to
 
 
 def make_artifact(
@@ -38,7 +39,7 @@ def make_artifact(
             "kind": artifact.kind.value,
             "path": str(artifact.path.relative_to(work)) if inside else str(artifact.path),
             "sha256": artifact.sha256,
-            "recipe": (artifact.recipe or f"{step.config.get('model', step.name)}, taken as it is")
+            "recipe": (artifact.recipe or f"{step.config.get('model', step.name)}{TAKEN}")
             + (_merged(plan, step, artifact.path) if step.kind == "merge" else ""),
             "size_bytes": None if artifact.kind is ArtifactKind.ENDPOINT else size_bytes(artifact.path),
         },

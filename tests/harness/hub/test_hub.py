@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from harness.hub.card import Measured, eval_results, render_card
 from harness.models import POCKET_FOLDER
 from tests.harness.hub.fake_hub import TOKEN, FakeHub
 from tests.harness.report.synthetic_run import make_leaderboard, make_problems, make_samples
@@ -176,12 +177,43 @@ def test_a_damaged_download_is_refused(world: World) -> None:
 def a_run(folder: Path, suite: str, sha256: str) -> Path:
     problems = make_problems(40)
     board = make_leaderboard(problems, make_samples(problems))
-    board["suite"]["name"] = suite
+    board["suite"] |= {"name": suite, "registered": suite, "split": None, "limit": None}
     board["rows"][0]["sha256"] = sha256
     run = folder / "run"
     run.mkdir()
     (run / "leaderboard.json").write_text(json.dumps(board))
     return run
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"registered": "jsonl"}, {"limit": 20}, {"split": "train"}],
+    ids=["a file", "a part", "another split"],
+)
+def test_only_the_whole_benchmark_is_filed_as_one(tmp_path: Path, other: dict[str, Any]) -> None:
+    board = json.loads((a_run(tmp_path, "humaneval", "0" * 64) / "leaderboard.json").read_text())
+    whole = Measured(board, board["rows"][0])
+    assert list(eval_results(whole, "2026-01-01T00:00:00Z")) != []
+    board["suite"] |= other
+    assert eval_results(whole, "2026-01-01T00:00:00Z") == {}
+    assert all(str(v) in whole.notes() for k, v in other.items() if k != "registered")
+
+
+def test_a_card_names_no_local_file_and_no_address(tmp_path: Path) -> None:
+    board = json.loads((a_run(tmp_path, "humaneval", "0" * 64) / "leaderboard.json").read_text())
+    taken = (
+        "/home/alice/secret/base",
+        "C:\\secret\\x",
+        "https://me:secret@host/v1",
+        "org/coder@v1",
+        "pocket",
+    )
+    for row, name in zip(board["rows"], taken, strict=False):
+        row["recipe"] = f"{name}, taken as it is"
+    card = render_card("me/x", "base", None, None, "", Measured(board, board["rows"][0]))
+    assert "secret" not in card
+    assert "org/coder@v1, taken as it is" in card
+    assert "pocket, taken as it is" in card
 
 
 def test_a_push_is_a_dry_run_until_told_to_send(world: World) -> None:
