@@ -58,7 +58,8 @@ class Measured:
         cut = "".join(f", {k} {suite[k]}" for k in ("split", "limit") if suite.get(k) is not None)
         return (
             f"{self.suite}{cut}: pass@{min(self.scores())} {one['value']:.4f}, "
-            f"{100 * self.leaderboard['confidence']:.0f}% interval {one['low']:.4f}-{one['high']:.4f} ({one['method']}, {one['n']} problems); "
+            f"{100 * self.leaderboard['confidence']:.0f}% interval {one['low']:.4f}-{one['high']:.4f} "
+            f"({one['method']}, {one['n']} problems); "
             f"{s['style']} prompts, {drawn}; {self.leaderboard['isolation']['label']}"
         )
 
