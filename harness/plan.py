@@ -24,6 +24,7 @@ from harness.experiment import (
     explain,
     sources_of,
 )
+from harness.identity import judging_sha256, prompts_sha256
 from harness.machine import gpu_name
 from harness.models import resolve_model
 from harness.training_data import load_training_data
@@ -180,6 +181,7 @@ class _Planner:
             device = "cuda" if gpu_name() else "cpu"
         generate = {
             "suite": self.suite.revision,
+            "prompts": prompts_sha256(self.suite, experiment.sampling.style),
             "seed": experiment.seed,
             "sampling": experiment.sampling.model_dump(mode="json"),
             "stop": list(self.suite.stop) if experiment.sampling.style == "completion" else [],
@@ -187,7 +189,9 @@ class _Planner:
         }
         source = self._add("generate", variant, generate, [maker])
         limits = experiment.sandbox.model_dump(mode="json", exclude={"workers"})
-        self._add("execute", variant, {"suite": self.suite.revision, "sandbox": limits}, [source])
+        judging = judging_sha256(self.suite, experiment.sandbox.backend)
+        execute = {"suite": self.suite.revision, "judging": judging, "sandbox": limits}
+        self._add("execute", variant, execute, [source])
 
 
 def _training(variant: TrainVariant, seed: int) -> Training:

@@ -6,27 +6,18 @@ import dataclasses
 import hashlib
 import json
 import platform
-from functools import cache, lru_cache
-from importlib.util import find_spec
-from pathlib import Path
+from functools import lru_cache
 from typing import Any
 
+from harness.identity import sources_sha256
 from sandbox import Isolation, Program
 
 FORMAT = 1  # raised when what is stored, or which verdicts are, changes
 
 
-@cache
 def sandbox_version() -> str:
     """The hash of the sandbox's own sources: verdicts of an older sandbox are never taken for this one's."""
-    spec = find_spec("sandbox")
-    assert spec is not None
-    assert spec.submodule_search_locations
-    root = Path(next(iter(spec.submodule_search_locations)))
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+    return sources_sha256("sandbox")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
