@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.plan import Plan
@@ -15,13 +17,29 @@ if TYPE_CHECKING:
 
 
 def sharing_key(artifact: Artifact) -> str | None:
-    """The same for adapters that one load of their base can serve; None for every other model. Adapters of a quantised
-    base stay apart: what they were trained on is not the base as it is stored."""
+    """The same for adapters that one load of their base can serve; None for every other model.
+
+    Only plain LoRA shares: PEFT holds no two kinds of adapter over one base and takes no row-by-row choice among DoRA's,
+    and biases that were trained are the base's own. Adapters of a quantised base stay apart too: what they were trained
+    on is not the base as it is stored.
+    """
     from trainers.quantize import BASE_QUANTIZATION
 
     if artifact.kind is not ArtifactKind.ADAPTER or artifact.parent is None:
         return None
-    return None if (artifact.path / BASE_QUANTIZATION).is_file() else artifact.parent.sha256
+    if (artifact.path / BASE_QUANTIZATION).is_file() or not _is_plain_lora(artifact.path):
+        return None
+    return artifact.parent.sha256
+
+
+def _is_plain_lora(folder: Path) -> bool:
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    return (
+        config.get("peft_type") == "LORA"
+        and not config.get("use_dora")
+        and config.get("bias", "none") == "none"
+        and not config.get("modules_to_save")
+    )
 
 
 class Loads:
