@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 from suites.model import Problem
@@ -19,6 +18,7 @@ from suites.pocket.problems import Split, Task, tasks
 DATA = Path(__file__).parent / "data"
 SEED = 0
 FROZEN: tuple[Split, ...] = ("dev", "test")
+_FIELDS = ("id", "prompt", "entry_point", "checks", "canonical_solution", "instruction", "family")
 
 
 def problem(task: Task, problem_id: str) -> Problem:
@@ -62,7 +62,9 @@ def make(split: Split) -> list[Problem]:
 
 
 def to_jsonl(problems: list[Problem]) -> bytes:
-    return "".join(json.dumps(asdict(p), ensure_ascii=False) + "\n" for p in problems).encode()
+    """The suite's bytes, whose hash is its revision: a field that other suites gave Problem must not change them."""
+    rows = ({field: getattr(p, field) for field in _FIELDS} for p in problems)
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 
 def file_of(split: Split) -> Path:
