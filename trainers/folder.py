@@ -64,6 +64,10 @@ def train_into(
             ready = time.perf_counter()
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
             trained = time.perf_counter()
+            if not trainer.state.global_step:
+                raise TrainingError(
+                    f"{config.method} made no step on {records.counts()}: nothing was learned, and nothing is kept"
+                )
             said = recipe(trainer)
             save_weights(trainer, config, out)
     except ImportError as e:

@@ -187,6 +187,11 @@ class PpoConfig(_RlConfig):
             )
         if self.gradient_accumulation_steps != 1:
             raise ValueError("gradient_accumulation_steps: ppo's minibatch is batch_size; leave it at 1")
+        if self.shaping.syntax and self.rollout.style == "chat":
+            raise ValueError(
+                "shaping.syntax: judges every token as Python behind the prompt, and a chat's reply is prose around a "
+                'program; use rollout.style = "completion"'
+            )
         return self
 
 
@@ -205,6 +210,15 @@ class GroupConfig(_RlConfig):
             raise ValueError(
                 f"rollout.prompts × rollout.samples = {self.rollout.batch} answers a step are no multiple of "
                 f"batch_size = {self.batch_size}"
+            )
+        if self.gradient_accumulation_steps != 1:
+            raise ValueError(
+                f"gradient_accumulation_steps: {self.gradient_accumulation_steps} would draw and learn from so many "
+                "times the answers that max_steps and rollout name; leave it at 1 and set batch_size"
+            )
+        if self.keep_best or self.eval_steps is not None:
+            raise ValueError(
+                f"keep_best, eval_steps: {self.method} holds no records out; measure its result by `assay run`"
             )
         return self
 

@@ -29,7 +29,7 @@ from trainers.rl.execution import Box
 from trainers.rl.log import ROLLOUTS, append_rows
 from trainers.rl.reward import score
 from trainers.rl.rollout import Exercise
-from trainers.rl.train import exercises_of
+from trainers.rl.train import exercises_of, left_out_in_words
 from trainers.steplog import LOG, keep_until, read_steps
 from trainers.watch import step_callback
 
@@ -80,7 +80,13 @@ def build_trainer(
     else:
         kind, args = trl.RLOOTrainer, trl.RLOOConfig(**arguments)
     tokenizer = load_tokenizer(base)
-    exercises, _ = exercises_of(environment, config, tokenizer)
+    exercises, left_out = exercises_of(environment, config, tokenizer)
+    if len(exercises) < config.rollout.prompts:
+        raise TrainingError(
+            f"rollout.prompts: {config.rollout.prompts} problems a step are asked for and there are "
+            f"{len(exercises)}{left_out_in_words(left_out)}; TRL leaves an incomplete batch out and would learn from "
+            f"none: set rollout.prompts to at most {len(exercises)}, or give more problems"
+        )
     chat = config.rollout.style == "chat"
     rows = [
         {"prompt": chat_messages(e.problem) if chat else e.prompt, "place": place}
@@ -164,11 +170,12 @@ def _programs(asked: Sequence[Exercise], programs: Sequence[str], config: GroupT
 def _in_words(config: GroupTable, environment: Environment, trainer: Any) -> str:
     rollout = config.rollout
     paid = ", ".join(f"{name} {w:g}" for name, w in config.reward.weights().items() if w)
+    left_out = len(environment.kept) - len(trainer.train_dataset)
     return (
         f"{config.method.upper()} with TRL: {weights_in_words(config)}, {config.max_steps} updates of "
         f"{rollout.prompts} problems × {rollout.samples} at T={rollout.temperature:g} "
         f"({trainer.state.global_step} optimiser steps of {config.batch_size}), β={config.beta:g}, "
         f"lr {config.learning_rate:g} {config.scheduler}, reward {paid} on {config.reward.checks} checks, "
         f"{resolve_dtype(config.dtype)}, seed {config.seed}; {environment.counts()} "
-        f"(sha256 {environment.sha256[:12]})"
+        f"(sha256 {environment.sha256[:12]}){left_out_in_words(left_out)}"
     )

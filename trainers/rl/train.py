@@ -156,6 +156,10 @@ def exercises_of(environment: Environment, config: Any, tokenizer: Any) -> tuple
     return found, left_out
 
 
+def left_out_in_words(left_out: int) -> str:
+    return f"; {left_out} problems left out, their checks cannot be halved" if left_out else ""
+
+
 def _without_adapter(model: Any) -> Any:
     """A copy of the base with its adapter layers taken off again."""
     from peft.tuners.tuners_utils import BaseTunerLayer
@@ -207,4 +211,4 @@ def _in_words(config: PpoConfig, environment: Environment, ppo: Ppo, left_out: i
         f"{reference}, {resolve_dtype(config.dtype)}, seed {config.seed}; {environment.counts()} "
         f"(sha256 {environment.sha256[:12]})"
     )
-    return said + (f"; {left_out} problems left out, their checks cannot be halved" if left_out else "")
+    return said + left_out_in_words(left_out)

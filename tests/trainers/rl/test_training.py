@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from sandbox import Outcome, Sandbox, SandboxError  # noqa: E402
 from trainers import TRAINERS, Artifact, ArtifactKind, DataError, TrainingError, identify  # noqa: E402
 from trainers.config import METHODS  # noqa: E402
 from trainers.facts import load_facts  # noqa: E402
-from trainers.folder import seeded  # noqa: E402
+from trainers.folder import seeded, train_into  # noqa: E402
 from trainers.inputs import data_table, load_data  # noqa: E402
 from trainers.quiet import quiet_libraries  # noqa: E402
 from trainers.rl.environment import ProblemsConfig, load_environment  # noqa: E402
@@ -79,6 +80,53 @@ def test_the_control_arms_by_name(world: ModuleType, base: Artifact, tmp_path: P
     rows = rows_of(made.path)
     assert len(rows) == 16
     assert len({r["problem_id"] for r in rows}) == 4
+
+
+@pytest.mark.parametrize("method", ["rloo", "grpo"])
+def test_fewer_problems_than_a_step_asks_for_are_refused(
+    world: ModuleType, base: Artifact, tmp_path: Path, method: str
+) -> None:
+    """TRL leaves the incomplete batch out: it would make no step and hand over the adapter as it began."""
+    with pytest.raises(
+        TrainingError, match=r"rollout\.prompts: 4 problems a step are asked for and there are 3"
+    ):
+        TRAINERS.get(method)(base, group_config(method), world.environment(3), tmp_path / "out", None)
+
+
+def test_a_training_without_a_step_gives_nothing(base: Artifact, world: ModuleType, tmp_path: Path) -> None:
+    idle = SimpleNamespace(train=lambda resume_from_checkpoint: None, state=SimpleNamespace(global_step=0))
+    with pytest.raises(TrainingError, match="rloo made no step on 4 problems of toy"):
+        train_into(
+            tmp_path / "out", base, group_config("rloo"), world.environment(), lambda: idle, lambda _: "said"
+        )
+    assert not (tmp_path / "out" / "artifact.json").exists()
+
+
+def test_the_control_arms_count_problems_whose_checks_cannot_be_halved(
+    world: ModuleType, base: Artifact, tmp_path: Path
+) -> None:
+    whole = world.environment(5)
+    one_check = replace(whole.kept[0], checks=whole.kept[0].checks[:1])
+    environment = replace(whole, kept=(one_check, *whole.kept[1:]))
+    config = group_config("rloo", reward={"checks": "half"})
+    made = TRAINERS.get("rloo")(base, config, environment, tmp_path / "out", None)
+    assert made.recipe.endswith("; 1 problems left out, their checks cannot be halved")
+
+
+@pytest.mark.parametrize("method", ["rloo", "grpo"])
+@pytest.mark.parametrize(
+    "changes", [{"gradient_accumulation_steps": 2}, {"keep_best": True}, {"eval_steps": 50}]
+)
+def test_what_a_control_arm_cannot_honour_is_refused(method: str, changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(changes))):
+        group_config(method, **changes)
+
+
+def test_shaping_by_syntax_is_of_bare_completions(world: ModuleType) -> None:
+    rollout = {"prompts": 8, "samples": 4, "max_new_tokens": 8}
+    assert world.ppo_config(shaping={"syntax": 0.1}).shaping.syntax == 0.1
+    with pytest.raises(ValueError, match=r"shaping\.syntax: .* use rollout\.style = \"completion\""):
+        world.ppo_config(shaping={"syntax": 0.1}, rollout=rollout | {"style": "chat"})
 
 
 @pytest.mark.parametrize("method", ["rloo", "grpo"])
