@@ -1,7 +1,8 @@
 """The reward of one sample: named, weighted components of what its execution showed. No torch.
 
 `infra` is no outcome of the program: such a sample has no reward (None) and is left out of every statistic. A program
-that reaches for the machinery that judges it (`trainers.rl.tamper`) scores exactly 0, whatever else it did.
+that reaches for the machinery that judges it (`trainers.rl.tamper`) gains nothing and still pays every penalty, so that
+an attempt is never worth more than an honest failure.
 """
 
 from __future__ import annotations
@@ -52,9 +53,11 @@ def score(
     }
     if judged is not None:
         parts["model"] = judged
-    if found := tampering(program):
-        return Reward(0.0, parts, str(verdict.outcome), False, f"tampering: {found}")
     weights = table.weights()
+    found = tampering(program, shared=verdict.mode == "shared")
+    if found:
+        penalties = sum(min(0.0, weights[name] * value) for name, value in parts.items())
+        return Reward(penalties, parts, str(verdict.outcome), False, f"tampering: {found}")
     total = sum(weights[name] * value for name, value in parts.items())
     return Reward(total, parts, str(verdict.outcome), passed)
 
