@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def sharing_key(artifact: Artifact) -> str | None:
     """The same for adapters that one load of their base can serve; None for every other model.
 
-    Only plain LoRA shares: PEFT holds no two kinds of adapter over one base and takes no row-by-row choice among DoRA's,
+    Only plain LoRA shares: PEFT holds no two kinds of adapter over one base, takes no row-by-row choice among DoRA,
     and biases that were trained are the base's own. Adapters of a quantised base stay apart too: what they were trained
     on is not the base as it is stored.
     """
