@@ -17,8 +17,10 @@ from harness.errors import BadInputError
 from harness.execution import limits_of, program_of
 from harness.experiment import SandboxTable
 from harness.oracle import with_checks
+from harness.overwrite import refuse_overwrite
 from harness.repeats import Flakiness, Repeats
 from harness.samples import Fault, SampleFile, open_samples
+from harness.samples.parquet import table_in
 from harness.scores import Tally, base_scores, family_scores, scores
 from harness.stats.estimate import Estimate
 from harness.verdict_lines import InOrder, Judged
@@ -28,6 +30,8 @@ from suites.extract import extract
 
 SHOWN_FAULTS = 100  # in the JSON; the file of malformed places has them all
 RESULTS = "_results.jsonl"
+MALFORMED = "_malformed.jsonl"
+FLAKY = "_flaky.jsonl"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -127,6 +131,7 @@ def evaluate_file(
     """
     options = options or Options()
     started = time.perf_counter()
+    refuse_overwrite({"the samples": table_in(path)}, outputs_of(path, options))
     suite = with_checks(suite, table, allow_weak=options.allow_weak, on_progress=on_references)
     samples = open_samples(path, suite, options.format)
     results = options.output or beside(path, RESULTS)
@@ -158,6 +163,20 @@ def evaluate_file(
     )
 
 
+def outputs_of(path: Path, options: Options) -> dict[str, Path]:
+    """The files that an evaluation of `path` may write, by what they are."""
+    results = options.output or beside(path, RESULTS)
+    return {
+        "the verdicts' file": results,
+        "the list of malformed lines": _sibling(results, MALFORMED),
+        "the list of differing verdicts": _sibling(results, FLAKY),
+    }
+
+
+def _sibling(results: Path, suffix: str) -> Path:
+    return results.with_name(results.name.removesuffix(RESULTS) + suffix)
+
+
 def beside(path: Path, suffix: str) -> Path:
     """A file next to `path`, named after it; `path` may be a folder, and may be written as `.`."""
     path = path if path.name else path.resolve()
@@ -179,9 +198,8 @@ class _Work:
         self.options = options if options.repeat == 1 else replace(options, cache=CacheUse(enabled=False))
         self.tally, self.cached = Tally(), 0
         self._base_checks = {p.id: p.base_checks for p in samples.suite.problems if p.base_checks}
-        stem = results.name.removesuffix(RESULTS)
-        self.faults = Faults(results.with_name(stem + "_malformed.jsonl"))
-        self._repeats = Repeats(results.with_name(stem + "_flaky.jsonl"))
+        self.faults = Faults(_sibling(results, MALFORMED))
+        self._repeats = Repeats(_sibling(results, FLAKY))
         self._on_progress, self._done = on_progress, 0
 
     def first(self, on_fault: Callable[[Fault], None]) -> str:

@@ -36,10 +36,15 @@ def evaluate_samples(
     """Evaluate, print, and end with 3 after malformed lines, 2 after samples that could not be measured, and 1
     after verdicts that differed between repetitions."""
     from harness.errors import BadInputError
-    from harness.evaluation import evaluate_file
+    from harness.evaluation import evaluate_file, outputs_of
+    from harness.overwrite import refuse_overwrite
     from harness.progress import Progress
+    from harness.samples.parquet import table_in
     from suites import SuiteError, UnknownNameError, load_suite
 
+    read = {"the samples": table_in(samples)} | ({"the suite's file": suite.path} if suite.path else {})
+    table = {"the problems' file": per_problem_file} if per_problem_file else {}
+    refuse_overwrite(read, outputs_of(samples, options) | table)
     try:
         problems = load_suite(
             suite.name, path=suite.path, split=suite.split, limit=suite.limit, options=suite.options

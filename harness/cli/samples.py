@@ -43,7 +43,9 @@ def samples(
 ) -> None:
     """Write samples in another evaluator's format, from a run or from any samples file."""
     from harness.errors import BadInputError
+    from harness.overwrite import refuse_overwrite
     from harness.samples import open_samples, write_samples
+    from harness.samples.parquet import table_in
     from suites import SuiteError, UnknownNameError, load_suite
 
     table: dict[str, Any] = {"name": suite or "humaneval", "path": suite_path, "split": split}
@@ -55,6 +57,7 @@ def samples(
         problems = load_suite(**table)
     except (SuiteError, UnknownNameError) as error:
         raise BadInputError(str(error)) from error
+    refuse_overwrite({"the samples": table_in(source)}, {"--output": output})
     file = open_samples(source, problems, form)
     faults: list[str] = []
     written = write_samples(_good(file, faults), problems, output, to)
@@ -107,4 +110,5 @@ def _of_run(folder: Path, variant: str | None, suite: dict[str, Any] | None) -> 
         "path": given_path,
         "split": own.get("split"),
         "limit": own.get("limit"),
+        "options": own.get("options"),
     }

@@ -9,6 +9,7 @@ from typing import Any
 from harness.samples.model import Fault, Found, fault, the_form
 from suites import Suite
 from suites.extract import FORMS, Form
+from suites.prompts import completion_prompt
 
 TABLES = ("samples.parquet", "verdicts.parquet")
 _BATCH = 1024
@@ -26,7 +27,7 @@ def read_parquet(path: Path, suite: Suite, /) -> Iterator[Found | Fault]:
     verdict was given on.
 
     In a run's own samples the column `completion` holds what the model said, chat answer or continuation: it was a
-    continuation exactly if the row's `prompt`, what the model was given, is the problem's own prompt.
+    continuation exactly if the row's `prompt`, what the model was given, is what a completing model gets.
     """
     import pyarrow.parquet as pq
 
@@ -40,7 +41,7 @@ def read_parquet(path: Path, suite: Suite, /) -> Iterator[Found | Fault]:
         columns = set(file.schema_arrow.names)
         task_column = "problem_id" if "problem_id" in columns else "task_id"
         used = [c for c in (task_column, *FORMS, "program", "prompt") if c in columns]
-        prompts = {problem.id: problem.prompt for problem in suite.problems}
+        prompts = {problem.id: completion_prompt(problem) for problem in suite.problems}
         number = 0
         try:
             for batch in file.iter_batches(_BATCH, columns=used):

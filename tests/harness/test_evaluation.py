@@ -370,3 +370,27 @@ def test_flags_that_cannot_be_followed_are_refused(
     assert done.returncode == 3
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("s.jsonl", ("--output", "s.jsonl")),
+        ("s.jsonl", ("--output", "link.jsonl")),
+        ("s.jsonl", ("--per-problem-file", "s.jsonl")),
+        ("s.jsonl", ("--per-problem-file", "suite.jsonl")),
+        ("s.jsonl", ("--output", "r.jsonl", "--per-problem-file", "r.jsonl")),
+        ("s_malformed.jsonl", ("--output", "s_results.jsonl")),
+        ("s_flaky.jsonl", ("--output", "s_results.jsonl")),
+    ],
+)
+def test_what_is_read_is_not_written_over(
+    tmp_path: Path, suite: Path, name: str, flags: tuple[str, ...]
+) -> None:
+    samples = write(tmp_path / name, [{"task_id": "t/0", "completion": "    return x + 1\n"}])
+    (tmp_path / "link.jsonl").symlink_to(samples)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    done, _ = evaluate(suite, samples, *(f if f.startswith("-") else tmp_path / f for f in flags))
+    assert done.returncode == 3
+    assert "would overwrite" in done.stderr
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before

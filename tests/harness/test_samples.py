@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -204,6 +205,20 @@ def test_a_runs_tables_are_read_as_what_they_hold(tmp_path: Path) -> None:
     assert [(s.task_id, s.text, s.form) for s in read(tmp_path / "v.parquet")[0]] == [
         ("Mbpp/2", "def f2(x): pass", "solution")
     ]
+
+
+def test_a_runs_continuations_after_a_task_in_words_are_continuations(tmp_path: Path) -> None:
+    problem = replace(PROBLEMS[0], prompt="", lead="Write f0.\n[BEGIN]\n")
+    row = {
+        "problem_id": "Mbpp/0",
+        "index": 0,
+        "prompt": problem.lead,
+        "completion": "def f0(x):\n    return x\n",
+    }
+    pd.DataFrame([row]).to_parquet(tmp_path / "samples.parquet")
+    (found,) = open_samples(tmp_path, Suite("one", "0", (problem,))).read()
+    assert isinstance(found, Sample)
+    assert found.form == "completion"
 
 
 def test_rows_of_a_table_are_checked_like_lines(tmp_path: Path) -> None:

@@ -86,3 +86,47 @@ def test_malformed_lines_are_left_out_and_said(tmp_path: Path) -> None:
     assert done.returncode == 3
     assert "line 2: needs exactly one of" in done.stderr
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_runs_samples_are_read_with_its_suites_options(tmp_path: Path) -> None:
+    row = {
+        "task_id": 2,
+        "text": "Double x.",
+        "code": "def f(x):\n    return 2 * x\n",
+        "test_list": ["assert f(1) == 2"],
+    }
+    (tmp_path / "mbpp.jsonl").write_text(json.dumps(row) + "\n")
+    folder, step = tmp_path / "exp" / "abc123", tmp_path / "exp" / "steps" / "generate-base-f00d"
+    folder.mkdir(parents=True)
+    step.mkdir(parents=True)
+    suite = {
+        "name": "mbpp",
+        "path": str(tmp_path / "mbpp.jsonl"),
+        "split": "all",
+        "options": {"style": "text"},
+    }
+    steps = [{"name": "generate-base", "kind": "generate", "id": "f00d", "inputs": [], "config": {}}]
+    (folder / "plan.json").write_text(json.dumps({"experiment": {"suite": suite}, "steps": steps}))
+    said = {
+        "problem_id": "Mbpp/2",
+        "index": 0,
+        "prompt": "Double x.\n[BEGIN]\n",
+        "completion": "f = (2).__mul__\n",
+    }
+    pd.DataFrame([said]).to_parquet(step / "samples.parquet")
+    done = assay(folder, "--variant", "base", "-o", tmp_path / "s.jsonl")
+    assert done.returncode == 0, done.stderr
+    (written,) = map(json.loads, (tmp_path / "s.jsonl").read_text().splitlines())
+    assert written == {"task_id": "Mbpp/2", "completion": "f = (2).__mul__\n"}
+    again = assay(
+        tmp_path / "s.jsonl",
+        "--suite",
+        "mbpp",
+        "--suite-path",
+        tmp_path / "mbpp.jsonl",
+        "--split",
+        "all",
+        "-o",
+        tmp_path / "s.jsonl",
+    )
+    assert (again.returncode, "would overwrite" in again.stderr) == (3, True)
