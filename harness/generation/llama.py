@@ -11,6 +11,7 @@ from harness.errors import BadInputError, MissingToolError
 from harness.generation.batching import GenerationStats, run_batches
 from harness.generation.model import Request, Sample, Sampling
 from harness.generation.noise import Draws, choose_numpy
+from harness.generation.template import render
 from harness.generation.text import END_TOKENS
 from trainers.artifact import Artifact
 from trainers.errors import MissingExtraError
@@ -18,6 +19,14 @@ from trainers.gguf.native import NativeContext, NativeModel, llama_cpp
 
 _BATCH_TOKENS = 512  # of one decode call; longer prompts are read in pieces
 _MAX_ROWS = 256  # llama.cpp's LLAMA_MAX_SEQ
+_SPECIAL = {
+    "bos_token": "bos",
+    "eos_token": "eos",
+    "unk_token": "unknown",
+    "pad_token": "padding",
+    "sep_token": "seperator",  # so spelt in the format
+    "mask_token": "mask",
+}
 
 
 class LlamaGenerator:
@@ -32,6 +41,7 @@ class LlamaGenerator:
         self._batch_size = min(batch_size, _MAX_ROWS)
         self._engine: LlamaEngine | None = LlamaEngine(model, threads or len(os.sched_getaffinity(0)))
         self._template = model.metadata("tokenizer.chat_template")
+        self._special = _special_texts(model)
         self.stats = GenerationStats()
         self.backend = f"llama.cpp, flash attention, F16 cache on {'GPU' if offload else 'CPU'}"
 
@@ -40,7 +50,7 @@ class LlamaGenerator:
             raise BadInputError(
                 "this GGUF file has no chat template; ask it for completions instead of chats"
             )
-        return _render(self._template, messages)
+        return render(self._template, messages, self._special)
 
     def encode(self, text: str) -> list[int]:
         return self._open().encode(text)
@@ -197,13 +207,10 @@ def _end_ids(model: NativeModel) -> frozenset[int]:
     )
 
 
-def _render(template: str, messages: list[dict[str, str]]) -> str:
-    """Render a chat template as transformers does: sandboxed Jinja, blocks trimmed."""
-    from jinja2.exceptions import TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-    try:
-        return environment.from_string(template).render(messages=messages, add_generation_prompt=True)
-    except TemplateError as e:
-        raise BadInputError(f"the model's chat template cannot be rendered: {e}") from e
+def _special_texts(model: NativeModel) -> dict[str, str]:
+    """The special tokens' texts by their names in transformers, as far as the file names them."""
+    ids = {name: model.metadata(f"tokenizer.ggml.{key}_token_id") for name, key in _SPECIAL.items()}
+    # A tokenizer without a first token has its padding token in that place, for llama.cpp wants one.
+    if ids["bos_token"] == ids["pad_token"] and model.metadata("tokenizer.ggml.add_bos_token") == "false":
+        ids["bos_token"] = None
+    return {name: model.token_text(int(found)) for name, found in ids.items() if found is not None}
