@@ -12,6 +12,10 @@ from typing import Any
 from trainers.errors import ExportError
 from trainers.gguf.pretokenizer import effective_tokenizer, pre_tokenizer_of, spec_of
 
+_GENERATION_MARKER = re.compile(
+    r"(?:\s*\{%-|^[ \t]*\{%(?![+-])|\{%\+?)\s*(?:end)?generation\s*(?:-%\}\s*|\+%\}|%\}\n?)", re.MULTILINE
+)
+
 
 class TokenType(IntEnum):
     """gguf.TokenType's values; llama.cpp parses CONTROL tokens only where special tokens are asked for."""
@@ -87,12 +91,10 @@ def _check_kind(folder: Path, spec: dict[str, Any]) -> None:
 def strip_generation_markers(template: str) -> str:
     """The template without `{% generation %}` … `{% endgeneration %}`, which only training libraries know.
 
-    A marker with whitespace control (`{%-`) takes the whitespace on that side with it, as Jinja would.
+    A marker takes with it what it takes as a block in transformers' Jinja: all whitespace on the side of a `-`,
+    otherwise the line break behind it and, where it begins a line, the blanks before it, but for the side of a `+`.
     """
-    template = re.sub(r"\s*\{%-\s*(?:end)?generation\s*-%\}\s*", "", template)
-    template = re.sub(r"\s*\{%-\s*(?:end)?generation\s*%\}", "", template)
-    template = re.sub(r"\{%\s*(?:end)?generation\s*-%\}\s*", "", template)
-    return re.sub(r"\{%\s*(?:end)?generation\s*%\}", "", template)
+    return _GENERATION_MARKER.sub("", template)
 
 
 def _special_ids(folder: Path, ids: dict[str, int]) -> tuple[int, int, int | None]:

@@ -149,6 +149,8 @@ def test_the_chat_template_loses_its_training_markers_only(tiny: Artifact, tmp_p
     [
         ("a{% generation %}b{% endgeneration %}c", "abc"),
         ("a {%- generation -%} b {%- endgeneration %} c", "ab c"),
+        ("a\n  {% generation %}\n b {% endgeneration %}\n\nc", "a\n b \nc"),
+        ("a\n  {%+ generation +%}\n b", "a\n  \n b"),
         (
             "{%generation%}x{% if add_generation_prompt %}y{% endif %}",
             "x{% if add_generation_prompt %}y{% endif %}",
