@@ -250,18 +250,18 @@ class Scheduler:
         return new
 
     def _admit(self, new: list[Ticket]) -> None:
-        """Equal prompts are read once."""
-        kind = kind_of(new[0])
-        if not self._rows and kind != self._kind:
-            self._kind = None
-            self._engine.begin(self._rows_at_once, self.capacity, kind)
-            self._kind = kind
+        """Equal prompts are read once. The tickets count as rows before the engine is touched: whatever it raises, they
+        are among those who are told."""
+        kind, first = kind_of(new[0]), len(self._rows)
         groups: dict[tuple[int, ...], list[Ticket]] = {}
         for ticket in new:
             groups.setdefault(ticket.ask.prompt_ids, []).append(ticket)
         ordered = [ticket for group in groups.values() for ticket in group]
-        first = len(self._rows)
         self._rows += ordered
+        if not first and kind != self._kind:
+            self._kind = None
+            self._engine.begin(self._rows_at_once, self.capacity, kind)
+            self._kind = kind
         prompts: list[Sequence[int]] = list(groups)
         draws = Draws([t.ask.seed for t in ordered], [0] * len(ordered))
         tokens = self._engine.admit(prompts, [len(group) for group in groups.values()], draws)

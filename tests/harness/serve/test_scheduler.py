@@ -33,6 +33,7 @@ class ByteEngine:
         self.gate = threading.Event()
         self.gate.set()
         self.fault: Exception | None = None
+        self.no_room = 0
         self.begun: list[Sampling] = []
         self.admitted: list[int] = []
         self.most = 0
@@ -42,6 +43,9 @@ class ByteEngine:
         return list(text.encode())
 
     def begin(self, rows: int, tokens_per_row: int, sampling: Sampling) -> None:
+        if self.no_room:
+            self.no_room -= 1
+            raise MemoryError("no room for a cache")
         self.begun.append(sampling)
         self._answers = []
 
@@ -216,6 +220,16 @@ def test_a_fault_ends_those_in_the_batch_and_no_one_else(desk: Desk) -> None:
     assert after.text == "fed"
     assert desk.scheduler.counts.failed == 1
     assert desk.scheduler.alive
+
+
+def test_an_engine_that_cannot_begin_is_told_to_those_who_asked(desk: Desk) -> None:
+    desk.engine.no_room = 1
+    hit, _ = desk.ask("abc")
+    assert hit.end() == Failure("MemoryError: no room for a cache")
+    after, _ = desk.ask("def")
+    after.end()
+    assert after.text == "fed"
+    assert (desk.scheduler.counts.failed, desk.scheduler.running) == (1, 0)
 
 
 def test_a_full_queue_says_so() -> None:
