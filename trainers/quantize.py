@@ -153,8 +153,8 @@ def rounding_errors(folder: str, model: Any) -> dict[str, float]:
 
 
 def save_base_quantization(out: Path, table: QuantizationTable, compute_dtype: str) -> None:
-    """Write beside the adapter which rounding its base had."""
-    said = {"type": table.type, "double_quant": table.double_quant, "compute_dtype": compute_dtype}
+    """Write beside the adapter which rounding its base had; `compute_dtype` is what the table's came to."""
+    said = table.model_dump() | {"compute_dtype": compute_dtype}
     (out / BASE_QUANTIZATION).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
 
 
@@ -175,15 +175,24 @@ def load_rounded_base(
     """The base with each quantised layer replaced by a plain one that holds the rounded weight.
 
     Same function as the quantised model in fp32 arithmetic (int8 apart from the rounding of activations), without
-    bitsandbytes' layers: faster on CPU, and merging is plain arithmetic. It has the size of the original.
+    bitsandbytes' layers: faster on CPU, and merging is plain arithmetic. It has the size of the original. Without
+    `upcast_fp32`, the weights are those of the base cast to the compute type, the rounded ones being rounded from it.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
-    rounded = load_quantized(folder, table, "fp32", attention=attention, keep_fp32=True)
+    if not table.upcast_fp32 and table.compute_dtype == "auto":
+        raise TrainingError(
+            "quantization.upcast_fp32 = false with compute_dtype = 'auto' does not say which type the weights had: "
+            "name it"
+        )
+    compute = "fp32" if table.upcast_fp32 else table.compute_dtype
+    rounded = load_quantized(folder, table, compute, attention=attention, keep_fp32=table.upcast_fp32)
     weights = {f"{name}.weight": dequantized(m).cpu() for name, m in quantized_layers(rounded).items()}
     del rounded
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention)
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch_dtype(compute), attn_implementation=attention
+    ).to(torch.float32)
     missing = model.load_state_dict(weights, strict=False)
     assert not missing.unexpected_keys, missing.unexpected_keys
     return model if dtype is None else model.to(dtype)

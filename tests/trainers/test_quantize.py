@@ -237,6 +237,33 @@ def test_the_rounded_base_is_the_quantised_one_in_plain_layers(
         assert (ours - whole).norm() > 0.05 * whole.norm()
 
 
+@pytest.mark.parametrize("kind", ["nf4", "int8"])
+def test_a_base_kept_in_bf16_is_rounded_from_bf16(
+    tiny: Artifact, chats: Records, small_config: Make, tmp_path: Path, kind: str
+) -> None:
+    """What the adapter's record leads back to is, bit for bit, what it was trained on: every weight of it."""
+    config = small_config(
+        quantization={"type": kind, "upcast_fp32": False, "compute_dtype": "bf16"}, max_steps=1
+    )
+    made = train_sft(tiny, config, chats, tmp_path / "out")
+    told = read_base_quantization(made.path)
+    assert told is not None
+    assert (told.upcast_fp32, told.compute_dtype) == (False, "bf16")
+    trained = load_quantized(str(tiny.path), told, "bf16", attention="sdpa", keep_fp32=False)
+    rounded = {f"{name}.weight": dequantized(m) for name, m in quantized_layers(trained).items()}
+    wanted = {name: rounded.get(name, p).float() for name, p in trained.named_parameters()}
+    found = dict(load_rounded_base(str(tiny.path), told).named_parameters())
+    assert set(found) == set(wanted)
+    assert [name for name in wanted if not found[name].equal(wanted[name])] == []
+    whole = load_rounded_base(str(tiny.path), told.model_copy(update={"upcast_fp32": True}))
+    assert any(not found[name].equal(p) for name, p in whole.named_parameters())
+
+
+def test_a_bf16_base_of_an_unknown_type_is_refused(tiny: Artifact) -> None:
+    with pytest.raises(TrainingError, match="does not say which type the weights had"):
+        load_rounded_base(str(tiny.path), table("nf4", upcast_fp32=False))
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
