@@ -140,6 +140,7 @@ def _problem(row: Row, style: str, shots: tuple[Row, ...], challenge: bool, sour
         checks=(first, *asserts[1:]),
         canonical_solution=row.solution,
         instruction=f"{CHAT}\n{ask}",
+        statement="\n".join((row.asked, *(t.strip() for t in row.test_list if t.strip() in lead + prompt))),
     )
 
 

@@ -48,6 +48,8 @@ class Problem:
     `oracle` is what the checks still have to be made with. `mode` "shared" says that split judging cannot carry
     this problem's data; `cpu_s` is the least CPU time to give, where the reference itself is slow. `left_out` counts
     inputs that are not checked because the reference needs more memory for them than a program may use.
+    `statement` is the task as its data has it, for finding copies of it, where `lead` and `prompt` also hold what
+    belongs to a style: a template's words, other problems as examples.
     """
 
     id: str
@@ -63,6 +65,7 @@ class Problem:
     cpu_s: float = 0.0
     left_out: int = 0
     lead: str = ""
+    statement: str = ""
 
 
 @dataclass(frozen=True, slots=True)

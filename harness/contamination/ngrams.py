@@ -1,7 +1,8 @@
 """n-gram overlap of training texts with a suite, problem by problem.
 
-A problem is its prompt followed by its canonical solution. Its overlap is the share of its distinct n-grams that occur
-in some training text; a problem with fewer than n tokens counts as one n-gram. Two kinds of n-gram:
+A problem is its statement (its lead and prompt, where it has none) followed by its canonical solution. Its overlap is
+the share of its distinct n-grams that occur in some training text; a problem with fewer than n tokens is one n-gram of
+its own length, so that the fewer they are the likelier it occurs by chance. Two kinds of n-gram:
 
 - `words-13`: 13 words (letters, digits, underscores), lower case, punctuation left out, as GPT-3 did (Brown et al.
   2020, arXiv 2005.14165, appendix C).
@@ -171,17 +172,22 @@ class _Index:
         self._tasks = [problem.id for problem in suite.problems]
         self.duplicates: list[Duplicate] = []
         self._known_duplicates: set[tuple[str, str]] = set()
-        bodies = [tokens_of(p.prompt + p.canonical_solution) for p in suite.problems]
+        bodies = [tokens_of(_told(p) + p.canonical_solution) for p in suite.problems]
         for tokens in bodies:
             self._ids.learn(tokens)
-        self._grams: dict[str, Words] = {}
-        self._seen: dict[str, NDArray[np.bool_]] = {}
-        self._of: dict[str, list[Words]] = {}
-        for method, n in METHODS.items():
-            own = [np.unique(self._hash(self._array(tokens), method, n, whole=True)) for tokens in bodies]
-            self._of[method] = own
-            self._grams[method] = np.unique(np.concatenate(own)) if own else np.zeros(0, np.uint64)
-            self._seen[method] = np.zeros(len(self._grams[method]), bool)
+        # Of a method and a length: that of the method, and less for the problems that are shorter.
+        self._grams: dict[tuple[str, int], Words] = {}
+        self._seen: dict[tuple[str, int], NDArray[np.bool_]] = {}
+        self._of: dict[str, list[tuple[int, Words]]] = {}
+        for method, most in METHODS.items():
+            arrays = [_used(self._array(tokens), method) for tokens in bodies]
+            lengths = [min(most, len(ids)) for ids in arrays]
+            own = [np.unique(_rolling(ids, n)[0]) for ids, n in zip(arrays, lengths, strict=True)]
+            self._of[method] = list(zip(lengths, own, strict=True))
+            for n in {*lengths} - {0}:
+                grams = np.unique(np.concatenate([g for length, g in self._of[method] if length == n]))
+                self._grams[method, n] = grams
+                self._seen[method, n] = np.zeros(len(grams), bool)
         self._parts = self._starts(suite.problems)
 
     def _array(self, tokens: list[str]) -> Words:
@@ -189,29 +195,17 @@ class _Index:
 
         return np.fromiter(map(self._ids.__getitem__, tokens), np.uint64, len(tokens))
 
-    def _hash(self, ids: Words, method: str, n: int, *, whole: bool = False) -> Words:
-        """Hashes of the n-grams that stand within one text and could be the suite's."""
-        import numpy as np
-
-        if method.startswith("words"):
-            ids = ids[(ids & np.uint64(1)).astype(bool) | (ids == _END)]
-        if whole and 0 < len(ids) < n:  # a short problem is one n-gram, which no longer text will hold
-            ids = np.concatenate([ids, np.zeros(n - len(ids), np.uint64)])
-        elif len(ids) < n:
-            return np.zeros(0, np.uint64)
-        hashes, ok = _rolling(ids, n)
-        return hashes if whole else hashes[ok]
-
     def _starts(self, problems: Iterable[Problem]) -> dict[int, list[tuple[str, str, list[str]]]]:
         """Parts that a duplicate would hold, by the hash of their first code-10 n-gram."""
         n = METHODS["code-10"]
         found: dict[int, list[tuple[str, str, list[str]]]] = {}
         for problem in problems:
-            wholes = (problem.prompt + problem.canonical_solution, problem.canonical_solution, problem.prompt)
+            told = _told(problem)
+            wholes = (told + problem.canonical_solution, problem.canonical_solution, told)
             for part, text in zip(_PARTS, wholes, strict=True):
                 tokens = tokens_of(text)
                 if len(tokens) >= n and (part != _PARTS[0] or problem.canonical_solution):
-                    start = int(self._hash(self._array(tokens[:n]), "code-10", n, whole=True)[0])
+                    start = int(_rolling(self._array(tokens[:n]), n)[0][0])
                     found.setdefault(start, []).append((problem.id, part, tokens))
         return found
 
@@ -222,13 +216,13 @@ class _Index:
         end = np.zeros(1, np.uint64)
         arrays = [part for _, tokens in block for part in (self._array(tokens), end)]
         ids = np.concatenate(arrays)
-        for method, n in METHODS.items():
-            hashes = self._hash(ids, method, n)
-            known = self._grams[method]
+        used = {method: _used(ids, method) for method in METHODS}
+        for (method, n), known in self._grams.items():
+            hashes, ok = _rolling(used[method], n)
+            hashes = hashes[ok]
             places = np.searchsorted(known, hashes)
             places[places == len(known)] = 0
-            hit = known[places] == hashes if len(known) else np.zeros(0, bool)
-            self._seen[method][places[hit]] = True
+            self._seen[method, n][places[known[places] == hashes]] = True
         self._find_duplicates(block, ids)
         return len(ids) - len(block)
 
@@ -264,13 +258,28 @@ class _Index:
 
         found: dict[str, dict[str, float]] = {}
         for method, own in self._of.items():
-            places = [np.searchsorted(self._grams[method], grams) for grams in own]
-            seen = self._seen[method]
             found[method] = {
-                task: float(seen[at].mean()) if len(at) else 0.0
-                for task, at in zip(self._tasks, places, strict=True)
+                task: float(self._seen[method, n][np.searchsorted(self._grams[method, n], grams)].mean())
+                if n
+                else 0.0
+                for task, (n, grams) in zip(self._tasks, own, strict=True)
             }
         return found
+
+
+def _told(problem: Problem) -> str:
+    """The task itself, without what a style says of every problem."""
+    return f"{problem.statement}\n" if problem.statement else problem.lead + problem.prompt
+
+
+def _used(ids: Words, method: str) -> Words:
+    """What a method's n-grams are made of: `words` leave marks out."""
+    import numpy as np
+
+    if not method.startswith("words"):
+        return ids
+    words: Words = ids[(ids & np.uint64(1)).astype(bool) | (ids == _END)]
+    return words
 
 
 def _rolling(ids: Words, n: int) -> tuple[Words, NDArray[np.bool_]]:
@@ -278,6 +287,8 @@ def _rolling(ids: Words, n: int) -> tuple[Words, NDArray[np.bool_]]:
     import numpy as np
 
     count = len(ids) - n + 1
+    if n < 1 or count < 1:
+        return np.zeros(0, np.uint64), np.zeros(0, bool)
     hashes = np.zeros(count, np.uint64)
     factor = np.uint64(0x9E3779B97F4A7C15)
     with np.errstate(over="ignore"):

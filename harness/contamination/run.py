@@ -15,7 +15,7 @@ from harness.store import Store, read_json, write_json
 
 FOLDER = "contamination"
 _NO_TEXT = ("source", "role", "id", "key")
-FORMAT = 1  # raised when an overlap is defined anew
+FORMAT = 2  # raised when an overlap is defined anew
 
 
 class TrainingSet(Protocol):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from harness.contamination import METHODS, overlap, training_texts
 from harness.contamination.ngrams import tokens_of
 from suites import Problem, Suite, load_suite
+from suites.mbpp import STYLES
 from trainers.data import DataConfig, load_records
 
 ROOT = Path(__file__).parents[2]
@@ -98,10 +99,54 @@ def test_any_text_will_do(prompt: str, solution: str, texts: list[str]) -> None:
         tokens = [
             t for t in tokens_of(prompt + solution) if method != "words-13" or t[0].isalnum() or t[0] == "_"
         ]
-        if len(tokens) >= METHODS[method]:
-            assert shares["p"] == 1.0
-        else:
-            assert shares["p"] in (0.0, 1.0)
+        assert shares["p"] == (1.0 if tokens else 0.0)
+
+
+def test_a_short_problem_is_found_where_it_stands_and_nowhere_else() -> None:
+    short = Problem("s", "def add(a, b):\n", "add", ("x",), "    return a + b\n")
+    suite = Suite("short", "0", (short, *HUMANEVAL.problems[:2]))
+    copy = ("a", "Look:\n\ndef add(a, b):\n    return a + b\n\nThat was it.")
+    for method, shares in overlap(suite, [copy]).shares.items():
+        assert shares == {"s": 1.0, "HumanEval/0": 0.0, "HumanEval/1": 0.0}, method
+    other = [
+        ("a", "def add(a, b):\n"),
+        ("b", "    return a + b\n"),
+        ("c", "def add(a, c):\n    return a + c\n"),
+    ]
+    assert all(shares["s"] == 0 for shares in overlap(suite, other).shares.values())
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_mbpps_task_in_words_counts_in_every_style_and_its_examples_do_not(
+    tmp_path: Path, style: str
+) -> None:
+    words = "Write a function that {} the given list of numbers and leaves every other thing in it alone as it was."
+    rows = [
+        {
+            "task_id": i,
+            "text": words.format(f"verb{i} noun{i} adverb{i}"),
+            "code": f"def f{i}(x):\n    return x\n",
+            "test_list": [f"assert f{i}(1) == 1"],
+        }
+        for i in (2, 3, 4, 11)
+    ]
+    (tmp_path / "mbpp.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    suite = load_suite("mbpp", path=tmp_path / "mbpp.jsonl", split="test", options={"style": style})
+    task = overlap(suite, [("t", str(rows[3]["text"]))])
+    assert all(shares["Mbpp/11"] > 0.3 for shares in task.shares.values())
+    if style in ("text", "name"):
+        assert [d.part for d in task.duplicates] == ["prompt"]
+    example = overlap(
+        suite,
+        [
+            (
+                "t",
+                "verb2 noun2 adverb2 def f2 ( x ) : return x [ DONE ] You are an expert Python "
+                "programmer, and here is your task: Write a function that verb2 noun2",
+            )
+        ],
+    )
+    assert all(shares["Mbpp/11"] == 0 for shares in example.shares.values())
 
 
 def test_pockets_own_training_set_shares_templates_and_no_problem() -> None:
