@@ -14,6 +14,7 @@ from harness.errors import BadInputError
 from harness.generation import Sampling
 from harness.generation.load import MeasuredGenerator
 from harness.serve.answer import answer
+from harness.serve.protocol import MAX_CHOICES
 from harness.serve.server import Options, bind
 from suites import load_suite
 from suites.prompts import chat_messages
@@ -207,8 +208,9 @@ def test_what_is_no_request_is_told_so(server: Running) -> None:
 def test_a_client_that_leaves_frees_its_place(client: Any, server: Running) -> None:
     scheduler = server.api.scheduler
     before = scheduler.counts.cancelled
-    # Never-ending answers: no end token is likely at this temperature, and 1,000 tokens take a while.
-    asked: dict[str, Any] = {"model": NAME, "prompt": PROMPT, "temperature": 2, "max_tokens": 1000, "n": 4}
+    # As many answers as may be asked for, at most 8 of them at a time: a few seconds, whatever the luck of the draw.
+    asked: dict[str, Any] = {"model": NAME, "prompt": PROMPT, "temperature": 2, "max_tokens": 1000, "seed": 0}
+    asked["n"] = MAX_CHOICES
     stream = client.completions.create(**asked, stream=True)
     next(iter(stream))
     stream.close()
