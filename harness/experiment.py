@@ -287,12 +287,21 @@ def _variant_beside(variant: AnyVariant, folder: Path) -> AnyVariant:
     if isinstance(variant, TrainVariant):
         named = {key: variant.data.get(key) for key in ("file", "eval_file")}
         beside = {key: str(folder / name) for key, name in named.items() if isinstance(name, str)}
-        return variant.model_copy(update={"data": variant.data | beside})
+        config = reward_model_beside(variant.config, folder)
+        return variant.model_copy(update={"config": config, "data": variant.data | beside})
     if isinstance(variant, ModelVariant) and (
         variant.model.startswith(".") or variant.model.endswith(".gguf")
     ):
         return variant.model_copy(update={"model": str(folder / variant.model)})
     return variant
+
+
+def reward_model_beside(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The same `[config]` with a relative `reward.model` taken from `folder`."""
+    reward = config.get("reward")
+    if not isinstance(reward, dict) or not isinstance(reward.get("model"), str):
+        return config
+    return config | {"reward": reward | {"model": str(folder / reward["model"])}}
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from harness.chains import check_chains
 from harness.errors import BadInputError
 from harness.experiment import (
     AnyVariant,
@@ -30,8 +31,9 @@ from harness.models import resolve_model
 from harness.training_data import load_training_data
 from suites import Suite, SuiteError, UnknownNameError, load_suite
 from trainers.artifact import Artifact
-from trainers.config import TrainConfig, config_class
+from trainers.config import RewardModelConfig, TrainConfig, config_class
 from trainers.errors import TrainersError
+from trainers.identity import by_content
 from trainers.inputs import TrainingData, data_table
 
 T = TypeVar("T", bound=BaseModel)
@@ -122,6 +124,16 @@ class _Planner:
             training = _training(variant, self.experiment.seed) if isinstance(variant, TrainVariant) else None
             for member in members[variant.name]:
                 makers[member.name] = self._make(variant, member, training)
+        declared = {name: made[0].name for name, made in members.items()}  # the seeds of one are of one kind
+        check_chains(
+            self.experiment,
+            {name: self.models[first] for name, first in declared.items() if first in self.models},
+            {
+                name: self.trainings[first].config
+                for name, first in declared.items()
+                if first in self.trainings
+            },
+        )
         for name, maker in makers.items():
             self._evaluate(name, maker)
         return Plan(
@@ -153,7 +165,7 @@ class _Planner:
                     training = Training(config, training.records)
                 self.trainings[name] = training
                 told = {
-                    "config": training.config.model_dump(mode="json"),
+                    "config": by_content(training.config).model_dump(mode="json"),
                     "records": training.records.sha256,
                 }
                 return self._add("train", name, told, [self._maker_of(variant.train, member.seed)])
@@ -200,6 +212,11 @@ def _training(variant: TrainVariant, seed: int) -> Training:
         kind = config_class(variant.config)
     except ValueError as error:
         raise BadInputError(f"{where}: {error}") from None
+    if issubclass(kind, RewardModelConfig):
+        raise BadInputError(
+            f"{where}: method 'reward' makes a reward model, which answers nothing and cannot be scored on a suite; "
+            "train it by `assay train` and name its folder in a ppo variant's config.reward.model"
+        )
     config = _table(kind, {"seed": seed} | variant.config, where)
     data = _table(data_table(config.method), variant.data, f"variant {variant.name!r}, data")
     return Training(config, load_training_data(config.method, data))

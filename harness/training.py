@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 
 from harness.errors import BadInputError
-from harness.experiment import Table, explain, models_in
+from harness.experiment import Table, explain, models_in, reward_model_beside
 from harness.models import resolve_model
 from harness.settings import Overlay, overlay, read_dotenv, use_hub_settings
 from harness.training_data import load_training_data
@@ -119,6 +119,8 @@ def _beside(raw: dict[str, Any], path: Path | None) -> dict[str, Any]:
     if isinstance(data, dict):
         named = {k: str(path.parent / data[k]) for k in ("file", "eval_file") if isinstance(data.get(k), str)}
         changed["data"] = data | named
+    if isinstance(raw.get("config"), dict):
+        changed["config"] = reward_model_beside(raw["config"], path.parent)
     return changed
 
 

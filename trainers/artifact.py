@@ -173,6 +173,13 @@ def model_folder(artifact: Artifact) -> Path:
     return artifact.parent.path
 
 
+def is_reward_model(artifact: Artifact) -> bool:
+    """Whether it is an adapter with a score head (`method = "reward"`), which has nothing to write answers with."""
+    if artifact.kind is not ArtifactKind.ADAPTER:
+        return False
+    return _read_json(artifact.path / ADAPTER_CONFIG).get("task_type") == "SEQ_CLS"
+
+
 def _format_of(path: Path) -> ArtifactKind:
     if path.is_file():
         if path.suffix == ".gguf":

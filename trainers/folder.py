@@ -19,6 +19,7 @@ from trainers.artifact import Artifact, ArtifactKind, describe, identify, record
 from trainers.config import CommonConfig
 from trainers.errors import MissingExtraError, TrainingError
 from trainers.facts import measure, save_facts
+from trainers.identity import by_content
 from trainers.inputs import TrainingData
 from trainers.onednn import bound_compiled_products
 from trainers.precision import resolve_dtype
@@ -103,7 +104,7 @@ def claim(out: Path, base: Artifact, config: CommonConfig, records: TrainingData
     inputs = {
         "base": base.sha256,
         "records": records.sha256,
-        "config": hashlib.sha256(config.model_dump_json().encode()).hexdigest(),
+        "config": hashlib.sha256(by_content(config).model_dump_json().encode()).hexdigest(),
     }
     marker = out / _INPUTS
     if marker.is_file():

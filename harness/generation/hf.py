@@ -18,7 +18,7 @@ from harness.generation.pieces import token_pieces
 from harness.generation.routes import AdapterRoutes
 from harness.generation.slots import SlotCache
 from harness.generation.text import END_TOKENS
-from trainers.artifact import Artifact, ArtifactKind, model_folder
+from trainers.artifact import Artifact, ArtifactKind, is_reward_model, model_folder
 from trainers.quantize import load_rounded_base, read_base_quantization
 from trainers.quiet import quiet_libraries
 from trainers.templates import load_tokenizer
@@ -41,6 +41,11 @@ class TransformersGenerator:
         adapters: Mapping[str, Artifact] | None = None,
     ) -> None:
         """`adapters`, all of the base of `artifact`, are held beside each other by name; a request names its own."""
+        for one in (artifact, *(adapters or {}).values()):
+            if is_reward_model(one):
+                raise BadInputError(
+                    f"{one.path} is a reward model: it scores answers and writes none; name it in ppo's reward.model"
+                )
         self._batch_size = batch_size
         self._tokenizer, model = _load(artifact, threads, device, dtype)
         if adapters:

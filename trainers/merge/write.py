@@ -7,7 +7,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainers.artifact import Artifact, ArtifactKind, describe, identify, model_folder, record_path
+from trainers.artifact import (
+    Artifact,
+    ArtifactKind,
+    describe,
+    identify,
+    is_reward_model,
+    model_folder,
+    record_path,
+)
 from trainers.config import QuantizationTable
 from trainers.errors import ArtifactError, MissingExtraError
 from trainers.merge.change import save_change, weight_change
@@ -73,6 +81,10 @@ def _common_base(adapters: Sequence[Artifact]) -> Artifact:
     for adapter in adapters:
         if adapter.kind is not ArtifactKind.ADAPTER:
             raise ArtifactError(f"only an adapter can be merged; {adapter.path} is of kind {adapter.kind}")
+        if is_reward_model(adapter):
+            raise ArtifactError(
+                f"{adapter.path} is a reward model: it scores answers, and a merge would lose its score head"
+            )
         if adapter.parent is None:
             raise ArtifactError(f"adapter {adapter.path} has no base model recorded")
     first = adapters[0].parent

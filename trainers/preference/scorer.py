@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from trainers.artifact import identify, model_folder
+from trainers.artifact import identify, is_reward_model, model_folder
 from trainers.errors import TrainingError
 from trainers.preference.reward_report import RewardReport, load_report
 from trainers.quiet import quiet_libraries
@@ -84,10 +84,7 @@ class RewardModel:
 def load_reward_model(folder: Path) -> RewardModel:
     """The reward model that `method = "reward"` left in `folder`. Raises ArtifactError and TrainingError."""
     artifact = identify(folder)
-    if (
-        not (folder / "adapter_config.json").is_file()
-        or "SEQ_CLS" not in (folder / "adapter_config.json").read_text()
-    ):
+    if not is_reward_model(artifact):
         raise TrainingError(f'{folder} is no reward model: train one with method = "reward"')
     with quiet_libraries():
         from peft import PeftModel
