@@ -125,7 +125,7 @@ class _Runner:
 
     def _make(self, step: Step, folder: Path) -> dict[str, Any]:
         sources = [self._artifact(self.plan.step(name)) for name in step.inputs]
-        return make_artifact(self.plan, step, sources, folder, self.progress)
+        return make_artifact(self.plan, step, sources, folder, self.progress, allow_weak=self.allow_weak)
 
     def _artifact(self, step: Step) -> Artifact:
         if step.name not in self._artifacts:

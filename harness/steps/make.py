@@ -16,18 +16,26 @@ from harness.store import Store
 from trainers.artifact import Artifact, ArtifactKind, identify
 from trainers.errors import MissingExtraError, TrainersError
 from trainers.facts import load_facts
+from trainers.rl.environment import Environment
 
 MODEL = "model"
 TAKEN = ", taken as it is"  # ends the recipe of a model that nothing was done to
 
 
 def make_artifact(
-    plan: Plan, step: Step, sources: Sequence[Artifact], work: Path, progress: Progress
+    plan: Plan,
+    step: Step,
+    sources: Sequence[Artifact],
+    work: Path,
+    progress: Progress,
+    *,
+    allow_weak: bool = False,
 ) -> dict[str, Any]:
-    """Do the step in the folder `work` and return its record's own part. Raises AssayError."""
+    """Do the step in the folder `work` and return its record's own part; `allow_weak` is for trainings that execute.
+    Raises AssayError."""
     started = time.perf_counter()
     try:
-        artifact = _make(plan, step, sources, work, progress)
+        artifact = _make(plan, step, sources, work, progress, allow_weak)
     except MissingExtraError as error:
         raise MissingToolError(str(error)) from error
     except TrainersError as error:
@@ -62,12 +70,14 @@ def _merged(plan: Plan, step: Step, folder: Path) -> str:
     )
 
 
-def _make(plan: Plan, step: Step, sources: Sequence[Artifact], work: Path, progress: Progress) -> Artifact:
+def _make(
+    plan: Plan, step: Step, sources: Sequence[Artifact], work: Path, progress: Progress, allow_weak: bool
+) -> Artifact:
     if step.kind == "take":
         return plan.models[step.variant]
     source = sources[0]
     if step.kind == "train":
-        return _train(plan, step, source, work / MODEL, progress)
+        return _train(plan, step, source, work / MODEL, progress, allow_weak)
     shutil.rmtree(work / MODEL, ignore_errors=True)  # merge and export are quick: begun again from nothing
     with progress.task(step.name):
         if step.kind == "merge":
@@ -86,17 +96,22 @@ def _make(plan: Plan, step: Step, sources: Sequence[Artifact], work: Path, progr
         return export_gguf(source, work / f"{step.variant}.gguf", step.config["quantize"])
 
 
-def _train(plan: Plan, step: Step, source: Artifact, out: Path, progress: Progress) -> Artifact:
+def _train(
+    plan: Plan, step: Step, source: Artifact, out: Path, progress: Progress, allow_weak: bool
+) -> Artifact:
     from trainers import TrainingStep
     from trainers.child import train_alone
 
     training = plan.trainings[step.variant]
+    records = training.records
+    if isinstance(records, Environment):
+        records = dataclasses.replace(records, allow_weak=allow_weak)
     with progress.task(step.name, unit="steps") as task:
 
         def on_step(at: TrainingStep) -> None:
             task.update(at.step, f"of {at.total_steps}, loss {at.loss:.3f}, {at.tok_per_s:,.0f} tok/s")
 
-        return train_alone(source, training.config, training.records, out, on_step)
+        return train_alone(source, training.config, records, out, on_step)
 
 
 def load_artifact(store: Store, plan: Plan, step: Step) -> Artifact:

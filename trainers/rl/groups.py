@@ -54,7 +54,7 @@ def train_groups(
             config,
             environment,
             lambda: build_trainer(base, config, environment, box, out, on_step),
-            lambda trainer: _in_words(config, environment, trainer),
+            lambda trainer: _in_words(config, environment, trainer, box.isolation.label),
         )
 
 
@@ -167,7 +167,7 @@ def _programs(asked: Sequence[Exercise], programs: Sequence[str], config: GroupT
     ]
 
 
-def _in_words(config: GroupTable, environment: Environment, trainer: Any) -> str:
+def _in_words(config: GroupTable, environment: Environment, trainer: Any, isolation: str) -> str:
     rollout = config.rollout
     paid = ", ".join(f"{name} {w:g}" for name, w in config.reward.weights().items() if w)
     left_out = len(environment.kept) - len(trainer.train_dataset)
@@ -175,7 +175,8 @@ def _in_words(config: GroupTable, environment: Environment, trainer: Any) -> str
         f"{config.method.upper()} with TRL: {weights_in_words(config)}, {config.max_steps} updates of "
         f"{rollout.prompts} problems × {rollout.samples} at T={rollout.temperature:g} "
         f"({trainer.state.global_step} optimiser steps of {config.batch_size}), β={config.beta:g}, "
-        f"lr {config.learning_rate:g} {config.scheduler}, reward {paid} on {config.reward.checks} checks, "
+        f"lr {config.learning_rate:g} {config.scheduler}, reward {paid} on {config.reward.checks} checks "
+        f"({isolation}), "
         f"{resolve_dtype(config.dtype)}, seed {config.seed}; {environment.counts()} "
         f"(sha256 {environment.sha256[:12]}){left_out_in_words(left_out)}"
     )

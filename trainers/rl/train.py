@@ -24,7 +24,7 @@ from trainers.rl.halves import split_checks
 from trainers.rl.judge import judge_of
 from trainers.rl.log import RlStep
 from trainers.rl.policy import Policy, save_value_head
-from trainers.rl.ppo import Ppo
+from trainers.rl.ppo import UNFINISHED, Ppo
 from trainers.rl.rollout import Exercise, exercise_of, render
 from trainers.steplog import LOG, TrainingStep, append_step, keep_until, read_steps, rss_bytes
 
@@ -56,6 +56,7 @@ def train_ppo(
             ppo, tokenizer, left_out = _build(base, config, environment, out)
             ready = time.perf_counter()
             with environment.sandbox(config.rollout) as box:
+                isolation = box.isolation.label
                 ppo.run(box, lambda done: _log(done, out, on_step))
             trained = time.perf_counter()
             done = SimpleNamespace(
@@ -78,7 +79,7 @@ def train_ppo(
         train_s=trained - ready,
     )
     save_facts(out, facts)
-    said = _in_words(config, environment, ppo, left_out)
+    said = _in_words(config, environment, ppo, left_out, isolation)
     made = describe(ArtifactKind.TUNED if config.full else ArtifactKind.ADAPTER, out, base, said)
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     return made
@@ -102,7 +103,7 @@ def _build(base: Artifact, config: PpoConfig, environment: Environment, out: Pat
         pad_id=int(pad),
         decode=lambda ids: str(tokenizer.decode(list(ids), skip_special_tokens=True)),
         stop=environment.stop,
-        judge=judge_of(config.reward),
+        judge=judge_of(config.reward, config.rollout.style),
     )
     return ppo, tokenizer, left_out
 
@@ -195,9 +196,10 @@ def _log(done: RlStep, out: Path, on_step: OnStep | None) -> None:
         on_step(step)
 
 
-def _in_words(config: PpoConfig, environment: Environment, ppo: Ppo, left_out: int) -> str:
+def _in_words(config: PpoConfig, environment: Environment, ppo: Ppo, left_out: int, isolation: str) -> str:
     rollout, kl = config.rollout, config.kl
-    paid = ", ".join(f"{name} {w:g}" for name, w in config.reward.weights().items() if w)
+    weights = config.reward.weights() | {UNFINISHED: config.unfinished}
+    paid = ", ".join(f"{name} {w:g}" for name, w in weights.items() if w)
     price = f"KL {kl.estimator} at {kl.coefficient:g}" + (
         f", adaptive to {kl.target:g}" if kl.adaptive else ""
     )
@@ -207,8 +209,8 @@ def _in_words(config: PpoConfig, environment: Environment, ppo: Ppo, left_out: i
         f"PPO with execution feedback: {weights_in_words(config)}, {config.max_steps} updates of {rollout.prompts} "
         f"problems × {rollout.samples} at T={rollout.temperature:g}, {int(config.epochs)} epochs of minibatches "
         f"of {config.batch_size}, lr {config.learning_rate:g} {config.scheduler}, clip {config.clip:g}, "
-        f"γ {config.gamma:g}, λ {config.lam:g}, {price}, reward {paid} on {config.reward.checks} checks, reference: "
-        f"{reference}, {resolve_dtype(config.dtype)}, seed {config.seed}; {environment.counts()} "
-        f"(sha256 {environment.sha256[:12]})"
+        f"γ {config.gamma:g}, λ {config.lam:g}, {price}, reward {paid} on {config.reward.checks} checks "
+        f"({isolation}), reference: {reference}, {resolve_dtype(config.dtype)}, seed {config.seed}; "
+        f"{environment.counts()} (sha256 {environment.sha256[:12]})"
     )
     return said + left_out_in_words(left_out)
