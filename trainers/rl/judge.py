@@ -11,20 +11,23 @@ from trainers.rl.rollout import Attempt
 Judge = Callable[[Sequence[Attempt]], list[float]]
 
 
-def judge_of(table: RewardTable) -> Judge | None:
-    """The judge that `table` names; None where no reward model pays. Raises TrainingError and ArtifactError.
+def judge_of(table: RewardTable, style: str) -> Judge | None:
+    """The judge that `table` names; None where no reward model pays. An answer is scored behind the problem as it was
+    asked: a chat, or with `style` "completion" the bare prompt. Raises TrainingError and ArtifactError.
 
     The mean and the spread are of the reward model's held-out answers, so that a weight of 1 means one standard
     deviation of what it has seen, and not of what this policy writes.
     """
     if table.model is None:
         return None
-    from trainers.preference.scorer import load_reward_model
+    from trainers.preference.scorer import Prompt, load_reward_model
 
     model = load_reward_model(table.model)
 
     def judge(attempts: Sequence[Attempt]) -> list[float]:
-        raw = model.score([(chat_messages(a.exercise.problem), a.drawn.text) for a in attempts])
+        problems = [a.exercise.problem for a in attempts]
+        asked: list[Prompt] = [chat_messages(p) if style == "chat" else p.prompt for p in problems]
+        raw = model.score([(p, a.drawn.text) for p, a in zip(asked, attempts, strict=True)])
         return [(score - model.mean) / model.spread for score in raw]
 
     return judge

@@ -176,6 +176,13 @@ class Policy:
             return 0
         return sum(p.numel() * p.element_size() for p in self.copy.parameters())
 
+    def recompute_activations(self) -> None:
+        """Let the layers that gradient checkpointing was asked of do it: transformers' do so in training mode alone.
+        The rest stays as it draws, without dropout; `model.eval()` ends it."""
+        for module in self.model.modules():
+            if getattr(module, "gradient_checkpointing", False):
+                module.training = True
+
     def trainable(self) -> list[torch.nn.Parameter]:
         return [p for p in self.model.parameters() if p.requires_grad]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from trainers.rl.kl import KlController, estimate
 from trainers.rl.log import RL_LOG, ROLLOUTS, RlStep, append_rl_step, append_rows, read_rl_steps
 from trainers.rl.objective import policy_loss, value_loss
 from trainers.rl.policy import Batch, Episode, Policy, Seen, make_batch
-from trainers.rl.reward import score
+from trainers.rl.reward import Reward, score
 from trainers.rl.rollout import Attempt, Exercise, Rollout, choose, roll_out
 from trainers.rl.sampler import Sampler
 from trainers.rl.schedule import rate_factor
@@ -34,6 +35,7 @@ from trainers.steplog import keep_until
 if TYPE_CHECKING:
     from torch import Tensor
 
+UNFINISHED = "unfinished"  # the one component that depends on how an answer ended, and not on its program
 Judge = Callable[[Sequence[Attempt]], list[float]]
 
 
@@ -140,6 +142,8 @@ class Ppo:
         for key, (attempt, opinion) in enumerate(zip(rollout.attempts, judged, strict=True)):
             tokens = len(attempt.drawn.token_ids)
             reward = score(attempt.program, verdicts[f"paid/{key}"], tokens, table, opinion)
+            if reward is not None and self.config.unfinished:
+                reward = _less_unfinished(reward, attempt, self.config.unfinished)
             held = verdicts.get(f"held/{key}")
             unknown = held is not None and held.outcome is Outcome.INFRA
             paid.append(
@@ -159,7 +163,7 @@ class Ppo:
         config = self.config
         per_token = estimate(before.logp, ref_logp, config.kl.estimator) * batch.mask
         rewards = -self.controller.coefficient * per_token
-        totals = torch.tensor([p.reward.total - self._unfinished(p) for p in known], device=rewards.device)
+        totals = torch.tensor([p.reward.total for p in known], device=rewards.device)
         if config.baseline == "group":
             totals = _less_group_mean(totals, [p.attempt.exercise.problem.id for p in known])
         last = batch.mask.sum(1).long() - 1
@@ -173,14 +177,12 @@ class Ppo:
             rewards = rewards + potential_terms(potentials, batch.mask, config.gamma)
         return rewards, per_token.sum(1).mean().item()
 
-    def _unfinished(self, paid: Paid) -> float:
-        return 0.0 if paid.attempt.drawn.ended else self.config.unfinished
-
     def _learn(self, batch: Batch, before: Seen, gained: Tensor, returns: Tensor, step: int) -> Update:
         """The epochs of clipped steps over one batch, in minibatches of rows."""
         import torch
 
         config, found = self.config, []
+        self.policy.recompute_activations()
         order = torch.Generator().manual_seed((config.seed << 20) + step)
         clipped = [*self.policy.trainable(), *self.policy.value_head.parameters()]
         for _ in range(int(config.epochs)):
@@ -267,6 +269,14 @@ def _rows(batch: Batch, before: Seen, ref_logp: Tensor, rows: Tensor) -> tuple[B
     kept = batch.rows(rows)
     steps = kept.steps
     return kept, Seen(*(t[rows, :steps] for t in before)), ref_logp[rows, :steps]
+
+
+def _less_unfinished(reward: Reward, attempt: Attempt, weight: float) -> Reward:
+    """The same reward with its component for an answer cut at the length limit: −1 there, 0 elsewhere."""
+    cut = 0.0 if attempt.drawn.ended else -1.0
+    return replace(
+        reward, total=reward.total + weight * cut, components=reward.components | {UNFINISHED: cut}
+    )
 
 
 def _less_group_mean(totals: Tensor, problems: Sequence[str]) -> Tensor:

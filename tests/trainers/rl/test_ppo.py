@@ -127,6 +127,46 @@ def test_what_is_logged_each_step_adds_up(world: ModuleType, base: Artifact, tmp
         assert min(step.generate_s, step.execute_s, step.train_s) > 0
 
 
+def test_what_an_unfinished_answer_costs_stands_in_the_log(
+    world: ModuleType, base: Artifact, tmp_path: Path
+) -> None:
+    ppo = build(world, base, tmp_path, max_steps=1, unfinished=0.5)
+    (step,) = run(ppo, world, passing(when=lambda p: "e" in world.answer_of(p)))
+    rows = answers(tmp_path)
+    assert not all(r["ended"] for r in rows)
+    for r in rows:
+        assert r["components"]["unfinished"] == (0.0 if r["ended"] else -1.0)
+        assert r["reward"] == pytest.approx(1.2 * (r["outcome"] == "pass") - 0.5 * (not r["ended"]))
+    assert step.components["unfinished"] == -step.unfinished
+    assert step.reward == pytest.approx(sum(r["reward"] for r in rows) / 32)
+
+
+def test_gradient_checkpointing_recomputes_and_changes_no_figure(
+    world: ModuleType, base: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import modeling_utils
+
+    calls: list[int] = []
+    real = modeling_utils.checkpoint
+
+    def counted(*args: Any, **options: Any) -> Any:
+        calls.append(1)
+        return real(*args, **options)
+
+    monkeypatch.setattr(modeling_utils, "checkpoint", counted)
+    steps, counts = [], []
+    for on in (False, True):
+        ppo = build(world, base, tmp_path / str(on), max_steps=2, gradient_checkpointing=on)
+        steps.append(run(ppo, world, passing(when=lambda p: "e" in world.answer_of(p))))
+        counts.append(len(calls))
+    assert counts[0] == 0
+    assert counts[1] > 0
+    for plain, recomputed in zip(*steps, strict=True):
+        assert recomputed.policy_loss == pytest.approx(plain.policy_loss, abs=1e-6)
+        assert recomputed.grad_norm == pytest.approx(plain.grad_norm, rel=1e-4)
+        assert recomputed.kl == pytest.approx(plain.kl, abs=1e-5)
+
+
 def test_infra_is_left_out_of_the_batch_and_of_every_mean(
     world: ModuleType, base: Artifact, tmp_path: Path
 ) -> None:
