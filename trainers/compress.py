@@ -19,15 +19,15 @@ Compression = Literal["fp32", "bf16", "fp16", "int8", "nf4", "fp4"]
 
 
 def compress_model(source: Artifact, out: Path, kind: Compression, *, double_quant: bool = True) -> Artifact:
-    """Write `source` (base or merged) to the folder `out` with its weights as `kind`.
+    """Write `source` (base, tuned or merged) to the folder `out` with its weights as `kind`.
 
     int8 is LLM.int8; nf4 and fp4 keep blocks of 64 in 4 bits, with double quantisation of their scales unless told
     otherwise; embedding, head and norms keep their precision. Quantised weights are expanded to fp32 for a product.
     The folder appears by one rename. Raises ArtifactError and MissingExtraError.
     """
-    if source.kind not in (ArtifactKind.BASE, ArtifactKind.MERGED):
+    if source.kind not in (ArtifactKind.BASE, ArtifactKind.TUNED, ArtifactKind.MERGED):
         raise ArtifactError(
-            f"{source.path} is of kind {source.kind}; only base and merged models can be compressed"
+            f"{source.path} is of kind {source.kind}; only base, tuned and merged models can be compressed"
         )
     recipe = f"weights as {kind}" + (" (bitsandbytes)" if kind in ("int8", "nf4", "fp4") else "")
     if kind in ("nf4", "fp4") and double_quant:

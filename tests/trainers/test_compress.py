@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from trainers import Artifact, ArtifactError, ArtifactKind
+from trainers.artifact import describe
 from trainers.compress import compress_model
 from trainers.config import QuantizationTable
 from trainers.tiny import make_tiny_model
@@ -72,6 +74,14 @@ def test_done_once_and_never_over_something_else(wide: Artifact, tmp_path: Path)
         compress_model(wide, tmp_path / "made", "nf4", double_quant=False)
 
 
+def test_a_tuned_model_is_compressed_and_stays_tuned(wide: Artifact, tmp_path: Path) -> None:
+    copied = tmp_path / "tuned"
+    shutil.copytree(wide.path, copied)
+    tuned = describe(ArtifactKind.TUNED, copied, wide, "every weight trained")
+    made = compress_model(tuned, tmp_path / "made", "bf16")
+    assert (made.kind, made.parent) == (ArtifactKind.TUNED, tuned)
+
+
 def test_an_adapter_is_refused(adapter: Artifact, tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="is of kind adapter; only base and merged"):
+    with pytest.raises(ArtifactError, match="is of kind adapter; only base, tuned and merged"):
         compress_model(adapter, tmp_path / "made", "nf4")
