@@ -49,6 +49,7 @@ class Report:
             f"{machine['cpu']}, {machine['cores']} cores, {machine['ram_bytes'] / 2**30:.1f} GiB, {machine['os']}, "
             f"Python {machine['python']}, GPU: {machine['gpu'] or 'none'}",
             soft_wrap=True,
+            markup=False,
         )
         rows = [(p.name, p.present, p.detail, p.remedy) for p in self.isolation.pieces]
         parts = (

@@ -61,12 +61,12 @@ def _live(title: str, total: float | None, unit: str) -> Iterator[Task]:
     from rich.progress import Progress as Bars
 
     columns = (
-        TextColumn("  {task.description}"),
+        TextColumn("  {task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit),
         TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", style="dim", markup=False),
     )
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
         identity = bars.add_task(title, total=total, note="")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli.app import AllowWeak, Json, Quiet, app, print_json
-from harness.cli.run import PLAIN_WIDTH, Results
+from harness.cli.run import Results
 
 if TYPE_CHECKING:
     from harness.compare import Link, Passage
@@ -125,11 +124,10 @@ def _print(links: Sequence[Link], *, as_json: bool) -> None:
     if as_json:
         print_json({"links": [link.to_json() for link in links]})
         return
-    from rich.console import Console
-
     from harness.compare.render import render_links
+    from harness.terminal import PLAIN_WIDTH, terminal
 
-    console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
+    console = terminal(plain_width=PLAIN_WIDTH)
     console.print(render_links(links))
 
 

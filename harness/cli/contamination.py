@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,12 +82,12 @@ def _records(training: str, n: int | None) -> Records:
 
 
 def _show(found: Overlap) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from harness.contamination import METHODS, THRESHOLD
+    from harness.terminal import PLAIN_WIDTH, terminal
 
-    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console = terminal(plain_width=PLAIN_WIDTH)
     whole = len(next(iter(found.shares.values())))
     table = Table(
         title=f"{found.suite}: {whole} problems, {found.n_texts} training texts", title_justify="left"
@@ -104,9 +103,7 @@ def _show(found: Overlap) -> None:
         )
     console.print(table)
     for duplicate in found.duplicates[:10]:
-        console.print(
-            f"duplicate: {duplicate.task_id}, its {duplicate.part}, in {duplicate.source}", markup=False
-        )
+        console.print(f"duplicate: {duplicate.task_id}, its {duplicate.part}, in {duplicate.source}")
     if len(found.duplicates) > 10:
         console.print(f"and {len(found.duplicates) - 10} more")
     console.print(

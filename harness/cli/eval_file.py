@@ -126,9 +126,9 @@ def write_problems(result: Evaluation, path: Path) -> None:
 
 def show(result: Evaluation, *, per_problem: bool) -> None:
     """Tables for a person: every score beside the n it rests on and how its samples ended."""
-    from rich.console import Console
+    from harness.terminal import PLAIN_WIDTH, terminal
 
-    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console = terminal(plain_width=PLAIN_WIDTH)
     _scores(console, result)
     _families(console, result)
     if per_problem:
@@ -218,8 +218,6 @@ def _repeats(console: Console, result: Evaluation) -> None:
         return
     console.print(f"executed {found.n} times: {found.n_differing} samples had more than one verdict")
     for row in found.first[:SHOWN_FLAKY]:
-        console.print(
-            f"  {row['task_id']}, sample {row['index']}: {', '.join(row['outcomes'])}", markup=False
-        )
+        console.print(f"  {row['task_id']}, sample {row['index']}: {', '.join(row['outcomes'])}")
     if found.n_differing > SHOWN_FLAKY:
         console.print(f"  all of them: {found.path}", soft_wrap=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -96,8 +95,9 @@ def _plan(source: Artifact, *, as_json: bool) -> None:
         ]
         print_json({"model": str(source.path), "sizes": rows})
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from harness.terminal import terminal
 
     table = Table(title=f"{source.path.name} as GGUF", title_justify="left", box=None)
     for name, justify in (("type", "left"), ("bytes", "right"), ("bits a weight", "right"), ("", "left")):
@@ -107,4 +107,4 @@ def _plan(source: Artifact, *, as_json: bool) -> None:
         table.add_row(
             p.quantize, size, "" if p.bits_per_weight is None else f"{p.bits_per_weight:.2f}", p.refusal
         )
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    terminal(plain_width=120).print(table)

@@ -155,7 +155,6 @@ def plan(
 
 def plan_experiment(experiment: str, results: Path, *, as_json: bool) -> None:
     """The steps that `assay run` would do."""
-    from rich.console import Console
     from rich.table import Table
 
     from harness.experiment import find_experiment, load_experiment
@@ -163,6 +162,7 @@ def plan_experiment(experiment: str, results: Path, *, as_json: bool) -> None:
     from harness.run import plan_json
     from harness.stats.power import detectable
     from harness.store import Store
+    from harness.terminal import terminal
 
     made = make_plan(load_experiment(find_experiment(experiment)))
     store = Store(results / made.experiment.name)
@@ -176,7 +176,7 @@ def plan_experiment(experiment: str, results: Path, *, as_json: bool) -> None:
         table.add_column(column)
     for step in made.steps:
         table.add_row(step.name, step.id, ", ".join(step.inputs), "done" if done[step.name] else "to do")
-    console = Console()
+    console = terminal()
     console.print(table)
     problems, samples = len(made.suite.problems), made.experiment.sampling.samples
     console.print(

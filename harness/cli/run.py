@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +12,6 @@ from harness.cli.app import AllowWeak, Json, NoCache, Quiet, app, print_json
 if TYPE_CHECKING:
     from harness.experiment import Experiment
 
-PLAIN_WIDTH = 140  # columns of a table that goes to a file or a pipe
 Results = Annotated[Path, typer.Option("--results", help="Where runs are kept.")]
 
 
@@ -43,8 +41,6 @@ def conduct(
     no_cache: bool = False,
 ) -> None:
     """Plan, run, score and report, and print what came out."""
-    from rich.console import Console
-
     from harness.cache import CacheUse
     from harness.leaderboard import build_leaderboard, load_tables
     from harness.plan import make_plan
@@ -52,6 +48,7 @@ def conduct(
     from harness.report import render_terminal, write_report
     from harness.run import run as do
     from harness.seeds import pool_tables
+    from harness.terminal import PLAIN_WIDTH, terminal
 
     progress = Progress(enabled=not quiet)
     plan = make_plan(experiment)
@@ -65,7 +62,7 @@ def conduct(
     if as_json:
         print_json({"run": str(done.folder), "rows": leaderboard["rows"]})
     else:
-        console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
+        console = terminal(plain_width=PLAIN_WIDTH)
         console.print(render_terminal(leaderboard, console.width))
         console.print(f"report: {done.folder / 'report.html'}", soft_wrap=True)
     unmeasured = sum(row["outcomes"]["infra"] for row in leaderboard["rows"])

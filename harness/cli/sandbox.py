@@ -91,8 +91,10 @@ def selfcheck(
 
 
 def _show(rows: list[dict[str, object]], faults: list[str]) -> None:
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+    from harness.terminal import terminal
 
     table = Table(title="Attack corpus", title_justify="left")
     names = ("backend", "mode", "kind", "run", "wrong_passes", "undenied", "unexpected", "canary_differences")
@@ -100,10 +102,10 @@ def _show(rows: list[dict[str, object]], faults: list[str]) -> None:
         table.add_column(name.replace("_", " "))
     for row in rows:
         table.add_row(*(str(row[name]) for name in names), style="" if row["good"] else "red")
-    console = Console()
+    console = terminal()
     console.print(table)
     console.print(
         "A forgery that passes in shared mode is that mode's known weakness: reports count shared verdicts."
     )
     if faults:
-        console.print(f"[red]not held:[/] {', '.join(faults)}")
+        console.print(Text.assemble(("not held:", "red"), f" {', '.join(faults)}"))

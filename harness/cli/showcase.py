@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from harness.cli.app import AllowWeak, Json, Quiet, app, print_json
-from harness.cli.run import PLAIN_WIDTH, Results
+from harness.cli.run import Results
 
 
 @app.command()
@@ -56,17 +55,17 @@ def showcase(
     if as_json:
         print_json(done.to_json())
     else:
-        from rich.console import Console
-        from rich.markup import escape
         from rich.table import Table
+        from rich.text import Text
+
+        from harness.terminal import PLAIN_WIDTH, terminal
 
         table = Table(title=f"showcase of {done.tier}", title_justify="left", box=None)
         for column in ("step", "status", ""):
             table.add_column(column)
         colour = {"pass": "green", "fail": "red", "unmeasured": "yellow"}
         for result in done.results:
-            status = f"[{colour[result.status]}]{result.status}[/]"
-            table.add_row(result.step, status, escape(result.said))
-        Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH).print(table)
+            table.add_row(result.step, Text(result.status, style=colour[result.status]), result.said)
+        terminal(plain_width=PLAIN_WIDTH).print(table)
         print(f"raw samples, report and profile: {done.folder}")
     raise typer.Exit(done.exit_code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -173,8 +172,6 @@ def _print_memory(console: Any, found: Rehearsal) -> None:
 
 
 def _console() -> Any:
-    from rich.console import Console
+    from harness.terminal import PLAIN_WIDTH, terminal
 
-    from harness.cli.run import PLAIN_WIDTH
-
-    return Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
+    return terminal(plain_width=PLAIN_WIDTH)

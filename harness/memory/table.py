@@ -11,6 +11,7 @@ from harness.memory.predict import UNMEASURED, Prediction
 from harness.memory.setup import Setup
 from harness.memory.tiers import Tier
 from harness.memory.verdict import COMFORTABLE, Option, Verdict
+from harness.terminal import terminal
 
 
 def gib(n: int) -> str:
@@ -19,10 +20,9 @@ def gib(n: int) -> str:
 
 
 def print_plan(tier: Tier | None, prediction: Prediction, verdict: Verdict) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = terminal()
     title = f"{tier.name}: {tier.model}" if tier else prediction.architecture.name
     table = Table(title=f"{title}\n{describe_setup(prediction.setup)}", title_justify="left")
     table.add_column("component")
@@ -37,7 +37,7 @@ def print_plan(tier: Tier | None, prediction: Prediction, verdict: Verdict) -> N
     table.add_row("peak", "", gib(prediction.peak_bytes), f"phase {peak!r}")
     console.print(table)
     for line in lines(tier, prediction, verdict):
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+        console.print(line, soft_wrap=True, highlight=False)
 
 
 def lines(tier: Tier | None, prediction: Prediction, verdict: Verdict) -> Iterator[str]:
@@ -116,9 +116,7 @@ def _option(option: Option) -> str:
 
 
 def print_choice(choice: Choice, device: Device) -> None:
-    from rich.console import Console
-
-    console = Console()
+    console = terminal()
     if not device.gpu:
         console.print(
             "no GPU: planning for the CPU and its memory, with the tiers pocket and tiny", soft_wrap=True

@@ -32,24 +32,29 @@ def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
 def render(summary: Mapping[str, Any]) -> RenderableType:
     """Speed, memory, and the predicted beside the measured."""
     from rich.console import Group
-    from rich.markup import escape
+    from rich.text import Text
 
     w = summary["workload"]
     weights = "random weights" if summary["random_weights"] else f"sha256 {summary['sha256'][:12]}"
     machine = summary["machine"]
     head = (
-        f"[bold]{escape(summary['name'])}[/] ({weights}): batch {w['batch_size']}, {w['prompt_tokens']} + "
-        f"{w['new_tokens']} tokens; {escape(summary.get('backend', 'never loaded'))}; {escape(machine['cpu'])}, "
-        f"{machine['cores']} cores{', ' + escape(machine['gpu']) if machine['gpu'] else ''}; "
+        f" ({weights}): batch {w['batch_size']}, {w['prompt_tokens']} + "
+        f"{w['new_tokens']} tokens; {summary.get('backend', 'never loaded')}; {machine['cpu']}, "
+        f"{machine['cores']} cores{', ' + machine['gpu'] if machine['gpu'] else ''}; "
         f"load {summary['load_average'][0]:.1f}"
     )
-    parts: list[RenderableType] = [head, _speed(summary), _memory(summary)]
-    parts += list(_remarks(summary))
+    parts: list[RenderableType] = [
+        Text.assemble((summary["name"], "bold"), head),
+        _speed(summary),
+        _memory(summary),
+    ]
+    parts += [Text(remark) for remark in _remarks(summary)]
     return Group(*parts)
 
 
 def _speed(summary: Mapping[str, Any]) -> RenderableType:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title="Speed", title_justify="left")
     for column in ("phase", "median", "95 % interval", "CV", "tokens/s", "n (dropped)"):
@@ -61,7 +66,7 @@ def _speed(summary: Mapping[str, Any]) -> RenderableType:
             if name in found:
                 _row(table, f"  {label}", found[name], None, str(found[name]["n"]))
     for phase, reason in summary["unmeasured"].items():
-        table.add_row(phase, words.UNMEASURED, reason, "", "", "")
+        table.add_row(phase, words.UNMEASURED, Text(reason), "", "", "")
     return table
 
 
