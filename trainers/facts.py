@@ -26,6 +26,8 @@ FACTS = "training.json"
 OWN_PROCESS = (
     "ASSAY_TRAINING_PROCESS"  # set by trainers.child in the process that does one training and nothing else
 )
+_RESUMED = "the run was resumed after an interruption; its first part is not in this figure"
+_SHARED = "the training shared its process; train by `assay` for a process of its own"
 _PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "datasets", "accelerate")
 
 
@@ -72,23 +74,9 @@ def measure(
     train_s: float,
 ) -> TrainingFacts:
     """The facts of a run that has just ended in this process."""
-    import torch
-
-    unmeasured: dict[str, str] = {}
-    peak = start = vram = None
+    memory, unmeasured = _memory(resumed)
     if resumed:
-        why = "the run was resumed after an interruption; its first part is not in this figure"
-        unmeasured |= dict.fromkeys(("train_s", "tok_per_s", "peak_rss_bytes", "peak_vram_bytes"), why)
-    elif OWN_PROCESS not in os.environ:
-        unmeasured["peak_rss_bytes"] = (
-            "the training shared its process; train by `assay` for a process of its own"
-        )
-    else:
-        peak, start = peak_rss_bytes(), int(os.environ[OWN_PROCESS])
-    if torch.cuda.is_available() and not resumed:
-        vram = int(torch.cuda.max_memory_allocated())
-    elif not resumed:
-        unmeasured["peak_vram_bytes"] = "no CUDA device on this machine"
+        unmeasured |= dict.fromkeys(("train_s", "tok_per_s"), _RESUMED)
     tokens = log[-1].tokens if log else 0
     trainable, total = count_parameters(trainer.model)
     return TrainingFacts(
@@ -111,12 +99,34 @@ def measure(
         load_s=load_s,
         train_s=None if resumed else train_s,
         tok_per_s=None if resumed else tokens / train_s,
-        peak_rss_bytes=peak,
-        start_rss_bytes=start,
-        peak_vram_bytes=vram,
+        peak_rss_bytes=memory.get("peak_rss_bytes"),
+        start_rss_bytes=memory.get("start_rss_bytes"),
+        peak_vram_bytes=memory.get("peak_vram_bytes"),
         resumed=resumed,
         unmeasured=unmeasured,
     )
+
+
+def _memory(resumed: bool) -> tuple[dict[str, int | None], dict[str, str]]:
+    """The memory that the training alone in this process took, and of each figure that is not known, why."""
+    import torch
+
+    found: dict[str, int | None] = {}
+    unmeasured: dict[str, str] = {}
+    own = OWN_PROCESS in os.environ
+    if resumed or not own:
+        unmeasured["peak_rss_bytes"] = _RESUMED if resumed else _SHARED
+    else:
+        found |= {"peak_rss_bytes": peak_rss_bytes(), "start_rss_bytes": int(os.environ[OWN_PROCESS])}
+    if resumed:
+        unmeasured["peak_vram_bytes"] = _RESUMED
+    elif not torch.cuda.is_available():
+        unmeasured["peak_vram_bytes"] = "no CUDA device on this machine"
+    elif not own:  # the allocator's peak is the process's, and so may be another training's
+        unmeasured["peak_vram_bytes"] = _SHARED
+    else:
+        found["peak_vram_bytes"] = int(torch.cuda.max_memory_allocated())
+    return found, unmeasured
 
 
 def versions() -> dict[str, str]:

@@ -39,6 +39,27 @@ def test_it_is_the_same_training_with_its_own_memory(
     assert {"torch", "trl", "peft", "transformers"} <= set(there.versions)
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_the_peak_of_a_shared_device_is_nobodys(own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CUDA allocator's peak is of the process: a second training in it would report the first one's."""
+    import torch
+
+    from trainers.facts import OWN_PROCESS, _memory
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 12)
+    monkeypatch.delenv(OWN_PROCESS, raising=False)
+    if own:
+        monkeypatch.setenv(OWN_PROCESS, "7")
+    found, unmeasured = _memory(resumed=False)
+    assert (found.get("peak_vram_bytes"), found.get("start_rss_bytes")) == ((12, 7) if own else (None, None))
+    why = {name: "shared its process" in said for name, said in unmeasured.items()}
+    assert why == ({} if own else {"peak_rss_bytes": True, "peak_vram_bytes": True})
+    found, unmeasured = _memory(resumed=True)
+    assert found == {}
+    assert all("resumed" in said for said in unmeasured.values())
+
+
 def test_what_the_trainer_refuses_is_raised_here(
     tiny: Artifact, chats: Records, small_config: Make, tmp_path: Path
 ) -> None:
