@@ -30,6 +30,14 @@ _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 _CONNECT_S, _READ_S = 10.0, 600.0
 
 
+class RefusedError(BadInputError):
+    """The server refuses a request as it is. `said` is its whole answer, which may name what it does not take."""
+
+    def __init__(self, message: str, status: int, said: str) -> None:
+        super().__init__(message)
+        self.status, self.said = status, said
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where a model answers, and by which name."""
@@ -106,7 +114,7 @@ def call(
 ) -> dict[str, Any]:
     """One request, tried again where the server is busy, failing or out of reach for a moment.
 
-    BadInputError: it refuses the request, in the server's own words; UnmeasuredError: it kept failing.
+    RefusedError: it refuses the request, in the server's own words; UnmeasuredError: it kept failing.
     """
     import requests
 
@@ -129,7 +137,8 @@ def call(
             return _object(response, target)
         last = f"status {response.status_code}: {_reason(response)}"
         if response.status_code not in _RETRIED:
-            raise BadInputError(f"{target} refused the request, {last}{_hint(response.status_code)}")
+            told = f"{target} refused the request, {last}{_hint(response.status_code)}"
+            raise RefusedError(told, response.status_code, response.text)
     raise UnmeasuredError(f"{target} did not answer in {tries} tries; last: {last}")
 
 

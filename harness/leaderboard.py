@@ -191,6 +191,8 @@ def _row(
     unmeasured["vram_bytes"] = NO_MEMORY_FIGURE if machine["gpu"] else "no CUDA device on this machine"
     if why:
         unmeasured["tok_per_s"] = why
+    if uncounted := _not_counted(generated):
+        unmeasured["tokens"] = uncounted
     counts = pooled(runs)
     return {
         "variant": variant,
@@ -249,12 +251,19 @@ def _rate(generated: list[dict[str, Any]], machine: dict[str, Any]) -> tuple[flo
     for record in generated:
         if _hardware(record["machine"]) != _hardware(machine):
             return None, f"generated on another machine ({record['machine']['device']}); not comparable"
+        if why := _not_counted([record]):
+            return None, why
         if record["tok_per_s"] is None:
             return None, "generation was resumed after an interruption; a rate of its rest is not its rate"
     if len(generated) == 1:
         return generated[0]["tok_per_s"], ""
-    seconds = sum(record["n_tokens"] / record["tok_per_s"] for record in generated)
+    seconds = sum(record["generate_s"] for record in generated)
     return sum(record["n_tokens"] for record in generated) / seconds, ""
+
+
+def _not_counted(generated: list[dict[str, Any]]) -> str:
+    """Why the number of tokens is not known; empty where it is."""
+    return next((r["unmeasured"]["n_tokens"] for r in generated if r["n_tokens"] is None), "")
 
 
 def _hardware(machine: dict[str, Any]) -> tuple[Any, ...]:

@@ -38,6 +38,8 @@ class Wanted:
 
 def answers_of(done: Run) -> Iterator[Answer]:
     """Every sample of the run with its verdict."""
+    import pandas as pd
+
     plan = done.plan
     problems = plan.suite.by_id()
     chat = plan.experiment.sampling.style == "chat"
@@ -55,7 +57,7 @@ def answers_of(done: Run) -> Iterator[Answer]:
             checks_passed=int(row["checks_passed"]),
             checks_total=int(row["checks_total"]),
             cpu_s=float(row["cpu_s"]),
-            n_tokens=int(row["n_tokens"]),
+            n_tokens=None if pd.isna(row["n_tokens"]) else int(row["n_tokens"]),
             finished=row["finish_reason"] == "stop",
         )
 

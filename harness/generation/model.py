@@ -35,7 +35,8 @@ class Sampling:
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One completion. `token_ids` are the generated ids, the end-of-turn token not among them; that is `end_id`, where
-    the model drew one."""
+    the model drew one. `counted` is false where a server does not tell how many tokens it wrote: there are no ids
+    then."""
 
     problem_id: str
     index: int
@@ -45,6 +46,7 @@ class Sample:
     token_ids: tuple[int, ...]
     finish_reason: FinishReason
     end_id: int | None = None
+    counted: bool = True
 
 
 class Generator(Protocol):

@@ -176,7 +176,7 @@ class Api:
         sampling = Sampling(
             temperature=1.0 if asked.temperature is None else asked.temperature,
             top_p=1.0 if asked.top_p is None else asked.top_p,
-            top_k=asked.top_k or 0,
+            top_k=max(0, asked.top_k or 0),
             max_new_tokens=limit,
             stop=asked.stops,
         )

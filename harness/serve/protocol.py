@@ -38,7 +38,7 @@ class Common(BaseModel):
     model: str
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=0)] | None = None
+    top_k: Annotated[int, Field(ge=-1)] | None = None  # 0 is off, and so is -1, as vLLM has it
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
     stop: Text | Annotated[list[Text], Field(max_length=64)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**64)] | None = None
@@ -48,6 +48,8 @@ class Common(BaseModel):
     # Known, and served at these values only.
     presence_penalty: Literal[0] | None = None
     frequency_penalty: Literal[0] | None = None
+    min_p: Literal[0] | None = None
+    repetition_penalty: Literal[1] | None = None
     logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = None
     # Cannot change the answer.
     user: str | None = None

@@ -27,6 +27,7 @@ TABLE = "samples.parquet"
 COLUMNS = ("problem_id", "index", "seed", "prompt", "completion", "token_ids", "n_tokens", "finish_reason")
 FORCE_EVERY_S = 1.0
 BACKEND = "backend.json"
+NOT_COUNTED = "the server does not tell how many tokens it wrote (its answers have no usage)"
 
 
 def seed_of(seed: int, problem_id: str, index: int) -> int:
@@ -65,16 +66,21 @@ def generate(
     rows = recover_lines(work / LINES)
     order = {p.id: i for i, p in enumerate(plan.suite.problems)}
     rows.sort(key=lambda row: (order[row["problem_id"]], row["index"]))
-    pd.DataFrame(rows, columns=list(COLUMNS)).to_parquet(work / TABLE, index=False)
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    counted = bool(table["n_tokens"].notna().all())
+    if not counted:  # a column that may lack integers, which pandas would otherwise make floats of
+        table["n_tokens"] = table["n_tokens"].astype("Int64")
+    table.to_parquet(work / TABLE, index=False)
     whole = len(missing) == len(rows)
     return {
         "n_samples": len(rows),
-        "n_tokens": sum(row["n_tokens"] for row in rows),
+        "n_tokens": sum(row["n_tokens"] for row in rows) if counted else None,
         # A resumed step saw only part of the generation: a rate of the rest would not be this variant's rate.
         "generate_s": made.seconds if whole else None,
-        "tok_per_s": made.n_tokens / made.seconds if whole and made.seconds > 0 else None,
+        "tok_per_s": made.n_tokens / made.seconds if whole and counted and made.seconds > 0 else None,
         "load_s": made.load_s if whole else None,
         "backend": read_json(work / BACKEND),
+        "unmeasured": {} if counted else {"n_tokens": NOT_COUNTED, "tok_per_s": NOT_COUNTED},
     }
 
 
@@ -110,7 +116,10 @@ def _produce(
             n_tokens += len(sample.token_ids)
             seconds = time.perf_counter() - started
             on_sample(sample)
-            task.update(number, f"{n_tokens / max(seconds, 1e-9):,.0f} tok/s")
+            rate = f"{n_tokens / max(seconds, 1e-9):,.0f} tok/s" if sample.counted else "tokens not counted"
+            task.update(number, rate)
+        # Once more: only when asked does a server say which settings it refuses.
+        write_json(lines.with_name(BACKEND), generator.backend)
         return _Made(n_tokens, time.perf_counter() - started, started - before)
     finally:
         generator.close()
@@ -163,7 +172,7 @@ def _row(sample: Sample) -> dict[str, Any]:
         "prompt": sample.prompt,
         "completion": sample.completion,
         "token_ids": list(sample.token_ids),
-        "n_tokens": len(sample.token_ids),
+        "n_tokens": len(sample.token_ids) if sample.counted else None,
         "finish_reason": sample.finish_reason,
     }
 
@@ -177,6 +186,7 @@ def _sample(row: dict[str, Any]) -> Sample:
         completion=row["completion"],
         token_ids=tuple(int(t) for t in row["token_ids"]),
         finish_reason=row["finish_reason"],
+        counted=bool(pd.notna(row["n_tokens"])),
     )
 
 

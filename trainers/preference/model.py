@@ -30,7 +30,7 @@ class Answer:
     checks_passed: int
     checks_total: int
     cpu_s: float
-    n_tokens: int
+    n_tokens: int | None  # None: the server that wrote it does not tell
     finished: bool
 
     @property
@@ -47,7 +47,7 @@ class Source:
     outcome: str
     checks_passed: int
     checks_total: int
-    n_tokens: int
+    n_tokens: int | None
 
     @classmethod
     def of(cls, answer: Answer) -> Source:

@@ -21,7 +21,7 @@ from harness.generation.load import MeasuredGenerator
 from harness.generation.openai import UNTOLD, OpenAIGenerator, cut
 from harness.models import resolve_model
 from harness.serve.server import Options
-from harness.steps.generate import seed_of
+from harness.steps.generate import NOT_COUNTED, load_samples, seed_of
 from suites import load_suite
 from suites.prompts import chat_messages
 from tests.harness.serve.conftest import Running, running
@@ -101,6 +101,35 @@ def test_eval_scores_the_server_as_it_scores_the_file(kinds: dict[str, Artifact]
     assert there["size_bytes"] is None
     assert there["outcomes"] == here["outcomes"]
     assert sum(here["outcomes"].values()) == 8
+
+
+@pytest.mark.parametrize(
+    "told", [{}, {"usage": {"prompt_tokens": 3, "completion_tokens": 2}}], ids=["no", "usage"]
+)
+def test_a_speed_is_told_where_tokens_are_counted(fake: Any, told: dict[str, Any], tmp_path: Path) -> None:
+    def reply(path: str, body: dict[str, Any], _n: int) -> tuple[int, Any]:
+        if path.endswith("/models"):
+            return 200, models("a/b")
+        if "min_p" in body:
+            return 400, {"error": {"message": "min_p is unknown"}}
+        return 200, {"choices": chat("pass")["choices"]} | told
+
+    sampling = ["--n", "2", "--temperature", "0.5"]
+    asked = ["eval", fake(reply).url, "--suite", "pocket", "--split", "dev", "--limit", "2", *sampling]
+    kept = ["--results", str(tmp_path), "--json", "-q", "--allow-weak"]
+    done = CliRunner().invoke(app, [*asked, *kept], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    row = json.loads(done.stdout)["rows"][0]
+    assert "it refused min_p: the server's own min_p applies" in row["backend"]
+    if told:
+        assert row["tokens"] == 2 * 4
+        assert row["tok_per_s"] > 0
+        assert row["unmeasured"].keys().isdisjoint({"tokens", "tok_per_s"})
+    else:
+        assert row["tokens"] is row["tok_per_s"] is None
+        assert row["unmeasured"]["tok_per_s"] == row["unmeasured"]["tokens"] == NOT_COUNTED
+        (table,) = tmp_path.rglob("samples.parquet")
+        assert [s.counted for s in load_samples(table.parent)] == [False] * 4
 
 
 class Fake:
@@ -233,13 +262,71 @@ def test_the_request_says_what_was_asked_and_no_more(fake: Any) -> None:
         "temperature": 0.7,
         "top_p": 0.9,
         "top_k": 40,
+        "min_p": 0,
+        "repetition_penalty": 1,
         "max_tokens": 99,
         "stop": ["\nclass"],
         "seed": 5,
     }
     assert body == sampling | {"model": "a/b", "messages": [{"role": "user", "content": "hi"}]}
     one(generator)
-    assert set(server.asked[-1][1]) == {"model", "messages", "max_tokens", "temperature", "seed"}
+    off = {"top_p": 1, "top_k": 0, "min_p": 0, "repetition_penalty": 1}
+    assert server.asked[-1][1].items() >= off.items()
+    assert set(server.asked[-1][1]) == {"model", "messages", "max_tokens", "temperature", "seed", *off}
+
+
+def test_what_a_server_refuses_is_left_to_it_and_said(fake: Any) -> None:
+    """As OpenAI refuses (one name at a time), and as servers do that check with pydantic (all at once)."""
+
+    def openais(_path: str, body: dict[str, Any], _n: int) -> tuple[int, Any]:
+        for name in ("top_k", "min_p", "repetition_penalty"):
+            if name in body:
+                return 400, {"error": {"message": f"Unrecognized request argument supplied: {name}"}}
+        return 200, chat("x")
+
+    def pydantics(_path: str, body: dict[str, Any], _n: int) -> tuple[int, Any]:
+        extra = [name for name in ("top_k", "min_p", "repetition_penalty") if name in body]
+        detail = [{"type": "extra_forbidden", "loc": ["body", name], "msg": "x" * 300} for name in extra]
+        return (422, {"detail": detail}) if extra else (200, chat("x"))
+
+    for reply, tries in ((openais, 5), (pydantics, 3)):  # top_k is tried as 0 and as -1
+        server = fake(reply)
+        generator = OpenAIGenerator(endpoint(server.url), batch_size=1)
+        one(generator, Sampling(0.8))
+        assert len(server.asked) == tries
+        assert server.asked[-1][1]["top_p"] == 1
+        for name in ("top_k", "min_p", "repetition_penalty"):
+            assert f"the server's own {name} applies" in generator.backend
+        assert "top_p" not in generator.backend
+        one(generator)
+        assert len(server.asked) == tries + 1
+        assert "top_k" not in generator.backend  # it changes no greedy answer
+        assert "the server's own repetition_penalty applies" in generator.backend
+        with pytest.raises(BadInputError, match=r"status 4\d\d: .*top_k"):
+            one(generator, Sampling(0.8, top_k=5))
+
+
+def test_an_older_vllm_is_told_top_k_is_off_as_it_wants_it(fake: Any) -> None:
+    def reply(_path: str, body: dict[str, Any], _n: int) -> tuple[int, Any]:
+        if body["top_k"] == 0:
+            return 400, {"object": "error", "message": "top_k must be -1 (disable), or at least 1, got 0."}
+        return 200, chat("x")
+
+    server = fake(reply)
+    generator = OpenAIGenerator(endpoint(server.url), batch_size=2)
+    prompt = generator.render_chat([{"role": "user", "content": "hi"}])
+    asked = [Request("p", i, prompt, i) for i in range(6)]
+    assert len(list(generator.generate(asked, Sampling(0.8)))) == 6
+    assert [body["top_k"] for _, body, _ in server.asked].count(-1) == 6
+    assert "own" not in generator.backend
+
+
+def test_tokens_that_a_server_does_not_count_are_not_counted(fake: Any) -> None:
+    for told, counted, n in (({}, False, 0), ({"usage": {"completion_tokens": 0}}, True, 0)):
+        answer = {"choices": chat("x")["choices"]} | told
+        server = fake(lambda *_, answer=answer: (200, answer))
+        found = one(OpenAIGenerator(endpoint(server.url), batch_size=1))
+        assert (found.counted, len(found.token_ids)) == (counted, n)
 
 
 def test_a_busy_server_is_asked_again(fake: Any) -> None:
