@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel
 
+from trainers.errors import TrainingError
+
 if TYPE_CHECKING:
+    from trainers.config import CommonConfig
     from trainers.rl.sampler import OpenSampler
 
 PREFERENCE_METHODS = ("dpo", "ipo", "kto", "orpo", "reward")
@@ -30,6 +33,18 @@ class TrainingData(Protocol):
     def counts(self) -> str:
         """In words: how much was read, kept and dropped, and why."""
         ...
+
+
+def check_held_out(config: CommonConfig, evaluation: object | None) -> None:
+    """Raise TrainingError where the best checkpoint is asked for and nothing is held out to tell it by."""
+    if config.keep_best and evaluation is None:
+        raise TrainingError("keep_best: no records are held out; give eval_fraction, eval_file or eval_split")
+
+
+def unused_in_words(config: CommonConfig, evaluation: object | None) -> str:
+    """`eval_steps` may come from a machine's environment, for trainings with and without held-out records."""
+    unused = config.eval_steps is not None and evaluation is None
+    return ", eval_steps unused: nothing is held out" if unused else ""
 
 
 def data_table(method: str) -> type[BaseModel]:

@@ -13,6 +13,7 @@ from trainers.data import Records
 from trainers.encode import Encoded, encode
 from trainers.errors import TrainingError
 from trainers.folder import CHECKPOINTS, OnStep, train_into
+from trainers.inputs import check_held_out, unused_in_words
 from trainers.optimizers import make_optimizer
 from trainers.precision import resolve_dtype
 from trainers.prepare import prepare_model, restore, trainable_copies
@@ -69,8 +70,7 @@ class _Tokens:
 def _tokenise(base: Artifact, config: SftConfig, records: Records) -> _Tokens:
     from transformers import AutoTokenizer
 
-    if config.keep_best and records.evaluation is None:
-        raise TrainingError("keep_best: no records are held out; give eval_fraction, eval_file or eval_split")
+    check_held_out(config, records.evaluation)
     tokenizer = AutoTokenizer.from_pretrained(str(model_folder(base)))
     template = choose_template(tokenizer, config.template)
     if not template.native:
@@ -132,6 +132,7 @@ def _data_in_words(config: SftConfig, data: _Tokens) -> str:
     )
     if data.held is not None:
         said += f", {len(data.held.labels)} more held out"
+    said += unused_in_words(config, data.held)
     cut = data.train.longer_than(config.max_length)
     if cut:
         said += f", {cut} of them longer than {config.max_length} tokens"

@@ -15,7 +15,7 @@ from trainers.precision import resolve_dtype
 from trainers.preference.data import as_examples
 from trainers.preference.model import Preferences
 from trainers.preference.parts import (
-    check_chats,
+    check_preferences,
     forget_after,
     in_words,
     load_policy,
@@ -71,7 +71,7 @@ def build_trainer(
     )
     args = TrlConfig(**arguments)
     tokenizer = load_tokenizer(base)
-    check_chats(preferences, tokenizer)
+    check_preferences(config, preferences, tokenizer)
     model = load_policy(base, config)
     forget_after(out)
 

@@ -18,7 +18,7 @@ from trainers.precision import resolve_dtype
 from trainers.preference.data import as_examples
 from trainers.preference.model import Opinion, Preferences
 from trainers.preference.parts import (
-    check_chats,
+    check_preferences,
     forget_after,
     in_words,
     load_policy,
@@ -62,7 +62,7 @@ def build_trainer(
     )
     args = TrlConfig(**arguments)
     tokenizer = load_tokenizer(base)
-    check_chats(preferences, tokenizer)
+    check_preferences(config, preferences, tokenizer)
     opinions = preferences.opinions()
     if len({o.good for o in opinions}) < 2:
         raise TrainingError("kto needs answers of both kinds, good and bad; all of these are of one")

@@ -18,7 +18,7 @@ from trainers.optimizers import make_optimizer
 from trainers.precision import resolve_dtype
 from trainers.preference.model import Pair, Preferences
 from trainers.preference.parts import (
-    check_chats,
+    check_preferences,
     forget_after,
     in_words,
     load_policy,
@@ -97,7 +97,7 @@ def build_trainer(
     use_cpu, dtype = not torch.cuda.is_available(), resolve_dtype(config.dtype)
     held = preferences.evaluation
     tokenizer = load_tokenizer(base)
-    check_chats(preferences, tokenizer)
+    check_preferences(config, preferences, tokenizer)
     train = tokenise(preferences.pairs(), tokenizer, config.max_length)
     args = TrainingArguments(
         **common_arguments(

@@ -10,6 +10,7 @@ from typing import Any
 from trainers.artifact import Artifact, model_folder
 from trainers.config import CommonConfig
 from trainers.errors import TrainingError
+from trainers.inputs import check_held_out, unused_in_words
 from trainers.precision import resolve_dtype
 from trainers.preference.model import Preferences
 from trainers.prepare import prepare_model, restore, trainable_copies
@@ -26,8 +27,10 @@ def load_tokenizer(base: Artifact) -> Any:
     return AutoTokenizer.from_pretrained(str(model_folder(base)))
 
 
-def check_chats(preferences: Preferences, tokenizer: Any) -> None:
-    """Raise TrainingError where the preferences are chats and the model has no template for them."""
+def check_preferences(config: CommonConfig, preferences: Preferences, tokenizer: Any) -> None:
+    """Raise TrainingError where the preferences are chats and the model has no template for them, or where the best
+    checkpoint is asked for and no pair is held out to tell it by."""
+    check_held_out(config, preferences.evaluation)
     if tokenizer.chat_template is None and any(not isinstance(row.prompt, str) for row in preferences.kept):
         raise TrainingError(
             "the pairs are chats and this model has no chat template; make pairs of bare completions"
@@ -112,5 +115,24 @@ def in_words(config: Any, preferences: Preferences, trainer: Any, what: str, by:
         f"{config.method.upper()} with {by}: {what}; {weights_in_words(config)}{reference}, "
         f"{trainer.state.global_step} steps of {config.batch_size}x{config.gradient_accumulation_steps}, "
         f"lr {config.learning_rate:g} {config.scheduler}, {resolve_dtype(config.dtype)}, seed {config.seed}; "
-        f"{preferences.counts()} (sha256 {preferences.sha256[:12]})"
+        f"{preferences.counts()} (sha256 {preferences.sha256[:12]}){_lost(config, preferences, trainer)}"
+        f"{unused_in_words(config, preferences.evaluation)}"
     )
+
+
+def _lost(config: Any, preferences: Preferences, trainer: Any) -> str:
+    """What of the preferences was not learned from, or not measured: it is left out while tokenising, without a word."""
+    said = ""
+    for part, dataset, where in (
+        (preferences, trainer.train_dataset, ""),
+        (preferences.evaluation, trainer.eval_dataset, " held out"),
+    ):
+        if part is None:
+            continue
+        given, what = (part.opinions(), "answers") if config.method == "kto" else (part.kept, "pairs")
+        if lost := len(given) - len(dataset):
+            said += (
+                f"; {lost} of {len(given)} {what}{where} left out: no room within {config.max_length} tokens"
+            )
+            said += ", or the odd one of a last batch" if config.method == "kto" and not where else ""
+    return said

@@ -17,7 +17,13 @@ from trainers.precision import resolve_dtype
 from trainers.preference import reward_report
 from trainers.preference.data import as_examples
 from trainers.preference.model import Preferences
-from trainers.preference.parts import check_chats, forget_after, in_words, load_tokenizer, metrics_callback
+from trainers.preference.parts import (
+    check_preferences,
+    forget_after,
+    in_words,
+    load_tokenizer,
+    metrics_callback,
+)
 from trainers.preference.reward_report import Scored
 from trainers.preference.scorer import load_classifier, load_reward_model
 from trainers.quiet import quiet_libraries
@@ -87,7 +93,7 @@ def build_trainer(
         )
     )
     tokenizer = load_tokenizer(base)
-    check_chats(preferences, tokenizer)
+    check_preferences(config, preferences, tokenizer)
     model = attach_adapter(load_classifier(str(model_folder(base))), config.adapter, "SEQ_CLS")
     forget_after(out)
     trainer = RewardTrainer(

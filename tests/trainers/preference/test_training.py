@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,38 @@ def test_it_learns_and_says_what_it_did(
         assert margins(made.path)[-1] > 0
     again = TRAINERS.get(method)(base, config_of(method), preferences, tmp_path / "out", None)
     assert again == made  # done already: not done again
+
+
+@pytest.mark.parametrize("method", ["dpo", "ipo", "kto", "orpo", "reward"])
+def test_the_best_checkpoint_needs_pairs_held_out(
+    base: Artifact, preferences: Preferences, tmp_path: Path, method: str
+) -> None:
+    alone = replace(preferences, evaluation=None)
+    with pytest.raises(TrainingError, match="keep_best: no records are held out"):
+        TRAINERS.get(method)(base, config_of(method, keep_best=True), alone, tmp_path / "out", None)
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("dpo", "; 1 of 3 pairs left out: no room within 128 tokens, eval_steps unused: nothing is held out"),
+        (
+            "kto",
+            "; 2 of 6 answers left out: no room within 128 tokens, or the odd one of a last batch, eval_steps",
+        ),
+        ("orpo", "; 1 of 3 pairs left out: no room within 128 tokens"),
+        ("reward", "; 1 of 3 pairs left out: no room within 128 tokens"),
+    ],
+)
+def test_pairs_without_room_are_counted(
+    base: Artifact, preferences: Preferences, tmp_path: Path, method: str, said: str
+) -> None:
+    first, second, third = preferences.pairs()[:3]
+    long = replace(third, prompt=({"role": "user", "content": "Add 1 to x. " * 200},))
+    few = replace(preferences, kept=(first, second, long), evaluation=None)
+    config = config_of(method, max_steps=1, batch_size=2, eval_steps=3)
+    made = TRAINERS.get(method)(base, config, few, tmp_path / "out", None)
+    assert said in made.recipe
 
 
 def test_a_dpo_run_that_was_stopped_comes_to_the_same_curve(
