@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from suites import load_suite
+from harness.evaluation import _programs, evaluate_file
+from harness.experiment import SandboxTable
+from harness.samples import open_samples
+from harness.verdict_lines import InOrder
+from suites import Problem, Suite, load_suite
 
 ROOT = Path(__file__).parents[2]
 SUITE_ROWS = [
@@ -394,3 +398,23 @@ def test_what_is_read_is_not_written_over(
     assert done.returncode == 3
     assert "would overwrite" in done.stderr
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_samples_of_slow_references_begin_first_and_verdicts_stay_in_file_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.evaluation.WINDOW", 4)
+
+    def problem(name: str, cpu_s: float) -> Problem:
+        return Problem(name, "def f(x):\n", "f", ("assert f(1) == 2",), cpu_s=cpu_s)
+
+    suite = Suite("slow", "0", (problem("a", 0), problem("b", 7), problem("c", 9)))
+    rows: list[dict[str, object]] = [{"task_id": t, "completion": "    return x + 1\n"} for t in "aabcabc"]
+    samples = write(tmp_path / "s.jsonl", rows)
+    file, order = open_samples(samples, suite), InOrder(lambda judged: None)
+    given = [program.limits.cpu_s for program in _programs(file, SandboxTable(workers=1), order, print)]
+    assert given == [9, 7, 5, 5, 9, 7, 5]
+    evaluate_file(suite, samples, SandboxTable(workers=1))
+    found = [json.loads(line) for line in (tmp_path / "s.jsonl_results.jsonl").read_text().splitlines()]
+    assert [(row["task_id"], row["line"]) for row in found] == list(zip("aabcabc", range(1, 8), strict=True))
+    assert all(row["passed"] for row in found)
