@@ -79,8 +79,10 @@ def _plan(source: Artifact, *, as_json: bool) -> None:
     from trainers.artifact import ArtifactKind
     from trainers.gguf.sizes import predict_sizes
 
-    if source.kind not in (ArtifactKind.BASE, ArtifactKind.MERGED):
-        raise BadInputError(f"--plan is of base and merged models; {source.path} is of kind {source.kind}")
+    if source.kind not in (ArtifactKind.BASE, ArtifactKind.TUNED, ArtifactKind.MERGED):
+        raise BadInputError(
+            f"--plan is of base, tuned and merged models; {source.path} is of kind {source.kind}"
+        )
     with in_house_errors():
         found = predict_sizes(source)
     if as_json:

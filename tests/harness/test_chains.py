@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from harness.cli import app
 from harness.errors import BadInputError
 from harness.experiment import load_experiment
+from harness.models import POCKET_FOLDER
 from harness.plan import Plan, make_plan
+from trainers.artifact import ArtifactKind, describe, identify
 
 START = """
 name = "chain"
@@ -79,3 +85,13 @@ def test_an_impossible_chain_is_refused(
 )
 def test_a_possible_one_is_planned(tmp_path: Path, before: str, last: str) -> None:
     assert plan(tmp_path, before, last).members["made"]
+
+
+def test_the_sizes_of_a_tuned_models_exports_are_foretold(tmp_path: Path) -> None:
+    pytest.importorskip("gguf", reason="needs the gguf extra")
+    tuned = tmp_path / "tuned"
+    shutil.copytree(POCKET_FOLDER, tuned)
+    describe(ArtifactKind.TUNED, tuned, identify(POCKET_FOLDER), "every weight trained")
+    done = CliRunner().invoke(app, ["export", str(tuned), "--plan", "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert any(row["bytes"] for row in json.loads(done.stdout)["sizes"])
