@@ -121,7 +121,7 @@ def in_words(config: Any, preferences: Preferences, trainer: Any, what: str, by:
 
 
 def _lost(config: Any, preferences: Preferences, trainer: Any) -> str:
-    """What of the preferences was not learned from, or not measured: it is left out while tokenising, without a word."""
+    """What of the preferences was not learned from, or not measured; tokenising leaves it out without a word."""
     said = ""
     for part, dataset, where in (
         (preferences, trainer.train_dataset, ""),
@@ -130,9 +130,12 @@ def _lost(config: Any, preferences: Preferences, trainer: Any) -> str:
         if part is None:
             continue
         given, what = (part.opinions(), "answers") if config.method == "kto" else (part.kept, "pairs")
-        if lost := len(given) - len(dataset):
+        lost = len(given) - len(dataset)
+        if config.method == "kto" and not where and len(given) % config.batch_size == 1:
+            lost -= 1
+            said += f"; 1 of {len(given)} {what} left out: alone in the last batch"
+        if lost:
             said += (
                 f"; {lost} of {len(given)} {what}{where} left out: no room within {config.max_length} tokens"
             )
-            said += ", or the odd one of a last batch" if config.method == "kto" and not where else ""
     return said

@@ -89,7 +89,7 @@ def test_the_best_checkpoint_needs_pairs_held_out(
         ("dpo", "; 1 of 3 pairs left out: no room within 128 tokens, eval_steps unused: nothing is held out"),
         (
             "kto",
-            "; 2 of 6 answers left out: no room within 128 tokens, or the odd one of a last batch, eval_steps",
+            "; 2 of 6 answers left out: no room within 128 tokens, eval_steps unused",
         ),
         ("orpo", "; 1 of 3 pairs left out: no room within 128 tokens"),
         ("reward", "; 1 of 3 pairs left out: no room within 128 tokens"),
@@ -104,6 +104,14 @@ def test_pairs_without_room_are_counted(
     config = config_of(method, max_steps=1, batch_size=2, eval_steps=3)
     made = TRAINERS.get(method)(base, config, few, tmp_path / "out", None)
     assert said in made.recipe
+
+
+def test_an_answer_alone_in_its_batch_is_counted(
+    base: Artifact, preferences: Preferences, tmp_path: Path
+) -> None:
+    few = replace(preferences, kept=preferences.pairs()[:3], evaluation=None)
+    made = TRAINERS.get("kto")(base, config_of("kto", max_steps=1, batch_size=5), few, tmp_path / "out", None)
+    assert made.recipe.endswith("; 1 of 6 answers left out: alone in the last batch")
 
 
 def test_a_dpo_run_that_was_stopped_comes_to_the_same_curve(
