@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from harness.errors import BadInputError
 from harness.experiment import explain
 from harness.generation.model import FinishReason, Sampling
+from harness.serve.body import BodyError, parse
 from harness.serve.metrics import CONTENT_TYPE, Metrics
 from harness.serve.protocol import (
     COMPLETION_TOKENS,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Common)
 MAX_BODY_BYTES = 16 << 20
 RETRY_AFTER_S = "1"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,10 @@ class ApiError(Exception):
 
 def bad_request(message: str, code: str | None = None, param: str | None = None) -> ApiError:
     return ApiError(400, message, "invalid_request_error", code, param)
+
+
+def client_gone() -> ApiError:
+    return ApiError(499, "the client closed the connection", "client_closed_request")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +227,7 @@ class Api:
         try:
             await asyncio.wait({gone, work}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
-                raise ApiError(499, "the client closed the connection", "client_closed_request")
+                raise client_gone()
             return work.result()
         finally:
             batch.cancel()
@@ -282,7 +289,8 @@ class Api:
         return head | self.served.about | {"max_model_len": self.scheduler.capacity}
 
     def _guarded(self, handler: Callable[[Request], Any]) -> Callable[[Request], Any]:
-        """The handler behind the key, its errors in OpenAI's form, its status counted."""
+        """The handler behind the key, its errors in OpenAI's form, its status counted; a fault of ours too."""
+        from starlette.requests import ClientDisconnect
 
         async def answer(request: Request) -> Response:
             path = "/v1/models" if request.url.path.startswith("/v1/models") else request.url.path
@@ -292,6 +300,12 @@ class Api:
             except ApiError as error:
                 headers = {"Retry-After": RETRY_AFTER_S} if error.status == 429 else None
                 response = _json(error.to_json(), error.status, headers)
+            except ClientDisconnect:
+                response = _json(client_gone().to_json(), 499)
+            except Exception as error:
+                _log.exception("%s failed", path)
+                told = f"the server failed: {type(error).__name__}: {error}"
+                response = _json(ApiError(500, told, "server_error").to_json(), 500)
             self.metrics.responded(path, response.status_code)
             return response
 
@@ -320,9 +334,9 @@ async def _read(request: Request, model: type[T]) -> T:
         if len(body) > MAX_BODY_BYTES:
             raise ApiError(413, f"the body is larger than {MAX_BODY_BYTES} bytes", "invalid_request_error")
     try:
-        raw = json.loads(bytes(body))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise bad_request(f"the body is not JSON: {error}") from None
+        raw = parse(bytes(body))
+    except BodyError as error:
+        raise bad_request(str(error), param=error.param) from None
     try:
         return model.model_validate(raw)
     except ValidationError as error:
