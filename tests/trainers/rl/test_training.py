@@ -50,6 +50,11 @@ def group_config(method: str, **changes: Any) -> Any:
     return METHODS[method].model_validate(values | changes)
 
 
+def isolation_here() -> str:
+    with Sandbox(workers=1) as box:
+        return box.isolation.label
+
+
 def rows_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / ROLLOUTS).read_text().splitlines()]
 
@@ -61,6 +66,7 @@ def test_ppo_by_name(world: ModuleType, base: Artifact, tmp_path: Path) -> None:
     assert identify(made.path) == made
     assert "2 updates of 8 problems × 4 at T=1" in made.recipe
     assert "reference: the adapter switched off" in made.recipe
+    assert f"on all checks ({isolation_here()})" in made.recipe
     assert [s.step for s in read_steps(made.path / LOG)] == [1, 2]
     assert {r["outcome"] for r in rows_of(made.path)} <= {"fail", "error", "pass"}
     assert (made.path / "value_head" / "value_head.safetensors").is_file()
@@ -77,6 +83,7 @@ def test_the_control_arms_by_name(world: ModuleType, base: Artifact, tmp_path: P
     made = TRAINERS.get(method)(base, config, world.environment(), tmp_path / "out", None)
     assert made.kind is ArtifactKind.ADAPTER
     assert "1 updates of 4 problems × 4 at T=1 (2 optimiser steps of 8)" in made.recipe
+    assert f"on all checks ({isolation_here()})" in made.recipe
     rows = rows_of(made.path)
     assert len(rows) == 16
     assert len({r["problem_id"] for r in rows}) == 4
