@@ -16,7 +16,7 @@ from harness.experiment import Experiment
 from harness.leaderboard import load_tables
 from harness.plan import Plan
 from harness.run import Run
-from suites.prompts import chat_messages
+from suites.prompts import chat_messages, completion_prompt
 from trainers.preference.build import Built, Match, build
 from trainers.preference.data import write_preferences
 from trainers.preference.model import Answer, Text
@@ -45,7 +45,7 @@ def answers_of(done: Run) -> Iterator[Answer]:
     chat = plan.experiment.sampling.style == "chat"
     for row in load_tables(done.store, plan)[VARIANT].to_dict("records"):
         problem = problems[row["problem_id"]]
-        prompt: Text = tuple(chat_messages(problem)) if chat else problem.prompt
+        prompt: Text = tuple(chat_messages(problem)) if chat else completion_prompt(problem)
         yield Answer(
             problem_id=row["problem_id"],
             index=int(row["index"]),

@@ -256,7 +256,9 @@ class _Stage:
             (parent, heir, *_gain(comparisons, parent, heir))
             for parent, heir in (("base", "adapter"), ("adapter", "merged"), ("merged", "gguf"))
         ]
-        said = ", ".join(f"{a} → {b} {100 * gain + 0.0:+.1f} points ({verdict})" for a, b, gain, verdict in found)
+        said = ", ".join(
+            f"{a} → {b} {100 * gain + 0.0:+.1f} points ({verdict})" for a, b, gain, verdict in found
+        )
         status: Status = "fail" if any(verdict == "worse" for *_, verdict in found) else "pass"
         return StepResult("verify", status, said, {"comparisons": comparisons})
 

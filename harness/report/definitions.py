@@ -80,7 +80,7 @@ def _overlap(board: Leaderboard) -> list[tuple[str, str]]:
     return [
         (
             "overlap",
-            "The share of a problem's distinct n-grams (of its prompt and its canonical solution) that occur in a "
+            "The share of a problem's distinct n-grams (of its statement and its canonical solution) that occur in a "
             "training text. words-13: 13 words, lower case, without punctuation (as GPT-3, arXiv 2005.14165). code-10: "
             "10 tokens of code with punctuation. Flagged from 1 % on. It is an overlap of text, not of problems: where "
             "training set and suite are written from the same templates, as pocket's are, n-grams recur though every "

@@ -117,7 +117,7 @@ def test_allow_weak_reaches_a_training_that_executes(
     plan = plan_of(tmp_path)
     seen: list[bool] = []
 
-    def train_alone(base: Any, config: Any, records: Any, out: Path, on_step: Any) -> Any:
+    def train_alone(base: Any, _config: Any, records: Any, out: Path, _on_step: Any) -> Any:
         seen.append(records.allow_weak)
         return describe(ArtifactKind.ADAPTER, make_judge(out), base, "trained")
 
