@@ -107,6 +107,7 @@ def _show(found: Overlap) -> None:
     if len(found.duplicates) > 10:
         console.print(f"and {len(found.duplicates) - 10} more")
     console.print(
-        f"Flagged from {THRESHOLD:.0%} of a problem's n-grams on (statement and canonical solution). Overlap is of text: "
+        f"Flagged from {THRESHOLD:.0%} of a problem's n-grams on (of statement and canonical solution). "
+        "Overlap is of text: "
         "problems made from one template share n-grams without being the same."
     )
