@@ -31,11 +31,15 @@ with Sandbox(workers=2) as box:
     for verdict in box.run(programs()):
         pass
 """
+# A shell's background job has Ctrl-C ignored, and so would have all that the tests start.
+TAKES_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def start_holder() -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", HOLDER], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", f"{TAKES_CTRL_C}\n{HOLDER}"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    )
 
 
 def cells_of(holder: int) -> list[int]:
@@ -108,7 +112,10 @@ def test_an_interrupted_holder_leaves_nothing() -> None:
         assert cells_of(holder.pid)
         time.sleep(0.3)
         holder.send_signal(signal.SIGINT)
-        assert holder.wait(30) != 0
+        try:
+            assert holder.wait(30) != 0
+        finally:
+            holder.kill()
         assert wait_until_gone(holder.pid, 5) == ([], [])
 
 
