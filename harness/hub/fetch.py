@@ -7,7 +7,6 @@ weights are refused: loading one runs whatever its author put into it.
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
 import os
 import re
@@ -18,30 +17,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import BadInputError, MissingToolError
+from harness.hub.files import CARD, LICENCES, MODEL, hashes
 
 RECORD = "import.json"
 UNSTATED = "unstated"
 _NAME = re.compile(
     r"^(?:hf://)?(?P<repository>[\w][\w.-]*/[\w][\w.-]*?)(?:@(?P<revision>[\w][\w./-]*))?$", re.ASCII
 )
-_DOCUMENTS = ("README.md", "LICENSE*", "NOTICE*")
-_MODEL = (
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "config.json",
-    "generation_config.json",
-    "adapter_config.json",
-    "tokenizer*",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-)
 _WEIGHTS = (".safetensors", ".gguf")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _UNSUPPORTED = {".apr": "APR", ".onnx": "ONNX", ".h5": "Keras", ".msgpack": "Flax", ".mlmodel": "Core ML"}
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +94,7 @@ def snapshot(repository: str, revision: str | None, *, file: str | None = None) 
             f"{repository!r} lies on the hub; to fetch it: pip install 'assay[train]', or give a local folder"
         ) from None
     name = repository + (f"@{revision}" if revision else "")
-    wanted = (glob.escape(file),) if file else _MODEL
+    wanted = (glob.escape(file),) if file else MODEL
     offline = bool(constants.HF_HUB_OFFLINE)
 
     def download(cached_only: bool) -> Path:
@@ -117,7 +102,7 @@ def snapshot(repository: str, revision: str | None, *, file: str | None = None) 
             snapshot_download(
                 repository,
                 revision=revision,
-                allow_patterns=[*wanted, *_DOCUMENTS],
+                allow_patterns=[*wanted, CARD, *LICENCES],
                 ignore_patterns=None if file else ["*/*"],
                 local_files_only=cached_only,
                 endpoint=endpoint(),
@@ -172,7 +157,7 @@ def import_model(name: str, out: Path, *, file: str | None = None) -> Imported:
     try:
         part.mkdir(parents=True)
         files = tuple(_take(path, found.folder, part) for path in _files(found.folder, file))
-        licence = _licence(part / "README.md")
+        licence = _licence(part / CARD)
         made = Imported(repository, revision or "main", found.commit, licence, found.source, files, out)
         record = made.to_json()
         del record["folder"]
@@ -216,8 +201,8 @@ def _commit(repository: str, revision: str | None) -> str | None:
 
 def _files(folder: Path, file: str | None) -> Iterator[Path]:
     """The snapshot's own files; the cache may hold more of the same commit from other programs."""
-    patterns = (glob.escape(file),) if file else _MODEL
-    for pattern in (*patterns, *_DOCUMENTS):
+    patterns = (glob.escape(file),) if file else MODEL
+    for pattern in (*patterns, CARD, *LICENCES):
         yield from sorted(p for p in folder.glob(pattern) if p.is_file())
 
 
@@ -227,7 +212,7 @@ def _take(path: Path, root: Path, to: Path) -> File:
     blob = path.resolve()
     target = to / relative
     target.parent.mkdir(parents=True, exist_ok=True)
-    sha256, git_sha1 = _hashes(blob)
+    sha256, git_sha1 = hashes(blob)
     match len(blob.name):
         case 64:
             verified, found = "sha256", sha256
@@ -249,16 +234,6 @@ def _take(path: Path, root: Path, to: Path) -> File:
     else:
         shutil.copyfile(blob, target)
     return File(str(relative), blob.stat().st_size, sha256, "sha256" if verified == "sha256" else "git-sha1")
-
-
-def _hashes(path: Path) -> tuple[str, str]:
-    """sha256 of the content, and git's name for it as a blob."""
-    sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
-    with path.open("rb") as content:
-        while chunk := content.read(_CHUNK_BYTES):
-            sha256.update(chunk)
-            git.update(chunk)
-    return sha256.hexdigest(), git.hexdigest()
 
 
 def _licence(card: Path) -> str:
@@ -340,7 +315,7 @@ def _still(imported: Imported) -> bool:
     """The folder's files have the sizes and hashes that they were imported with."""
     paths = [(imported.folder / f.path, f) for f in imported.files]
     return all(p.is_file() and p.stat().st_size == f.size_bytes for p, f in paths) and all(
-        _hashes(p)[0] == f.sha256 for p, f in paths
+        hashes(p)[0] == f.sha256 for p, f in paths
     )
 
 

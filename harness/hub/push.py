@@ -18,28 +18,14 @@ from typing import Any
 from harness.errors import BadInputError, CheckFailedError, MissingToolError
 from harness.hub.card import Measured, eval_results, public_recipe, render_card
 from harness.hub.fetch import UNSTATED, endpoint, parse_name, read_import
+from harness.hub.files import LICENCES, MODEL, hashes
+from harness.settings import redact
 from trainers.artifact import Artifact, ArtifactKind, identify
 from trainers.errors import TrainersError
 
 MANIFEST = "assay.json"
 TOKEN = "HF_TOKEN"
-_FILES = (
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "config.json",
-    "generation_config.json",
-    "adapter_config.json",
-    "tokenizer*",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-    "LICENSE*",
-    "NOTICE*",
-)
 _BASE_KEYS = ("base_model_name_or_path", "_name_or_path")
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +153,6 @@ def send(
     return {"commit": commit.oid, "url": commit.commit_url, "verified_files": len(push.items)}
 
 
-def redact(text: str) -> str:
-    """The text without the token."""
-    token = os.environ.get(TOKEN)
-    return text.replace(token, "***") if token else text
-
-
 def _row(run: Path, artifact: Artifact) -> Measured:
     path = run / "leaderboard.json" if run.is_dir() else run
     try:
@@ -221,7 +201,7 @@ def _licence_of(artifact: Artifact) -> str | None:
 def _model_files(artifact: Artifact) -> list[Path]:
     if artifact.path.is_file():
         return [artifact.path]
-    found = {p for pattern in _FILES for p in artifact.path.glob(pattern) if p.is_file()}
+    found = {p for pattern in (*MODEL, *LICENCES) for p in artifact.path.glob(pattern) if p.is_file()}
     return sorted(found)
 
 
@@ -230,11 +210,7 @@ def _item(path: str, source: Path | bytes, base_model: str | None) -> Item:
         source = _without_local_paths(source, base_model)
     if isinstance(source, bytes):
         return Item(path, len(source), hashlib.sha256(source).hexdigest(), source)
-    digest = hashlib.sha256()
-    with source.open("rb") as content:
-        while chunk := content.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return Item(path, source.stat().st_size, digest.hexdigest(), source)
+    return Item(path, source.stat().st_size, hashes(source)[0], source)
 
 
 def _without_local_paths(path: Path, base_model: str | None) -> bytes:
