@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from harness.nvml import ask_nvml
+
 PACKAGES = (
     "assay",
     "torch",
@@ -55,22 +57,12 @@ def cpu_name() -> str:
 
 
 def gpu_name() -> str | None:
-    """The first CUDA device by NVML, or None where there is no NVML, no driver or no device."""
-    try:
-        import pynvml
-    except ImportError:
-        return None
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return None
-    try:
-        if pynvml.nvmlDeviceGetCount() == 0:
+    """The first CUDA device by NVML with its driver, or None where there is no NVML, no driver or no device."""
+
+    def first(nvml: Any) -> str | None:
+        if nvml.nvmlDeviceGetCount() == 0:
             return None
-        name = pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(0))
-        driver = pynvml.nvmlSystemGetDriverVersion()
-        return f"{name} (driver {driver})"
-    except pynvml.NVMLError:  # a device that fell off the bus answers nothing
-        return None
-    finally:
-        pynvml.nvmlShutdown()
+        name = nvml.nvmlDeviceGetName(nvml.nvmlDeviceGetHandleByIndex(0))
+        return f"{name} (driver {nvml.nvmlSystemGetDriverVersion()})"
+
+    return ask_nvml(first)

@@ -14,6 +14,7 @@ from typing import Any
 from harness.errors import BadInputError, MissingToolError
 from harness.memory.setup import Attention
 from harness.memory.widths import Dtype
+from harness.nvml import ask_nvml
 
 BF16_SINCE = (8, 0)  # NVIDIA's Ampere; FlashAttention 2 needs it as well
 _SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*(GiB|GB|MiB|MB)?$", re.IGNORECASE)
@@ -107,21 +108,12 @@ def find_device(wanted: str | None) -> Device:
 
 def nvml_device() -> Device | None:
     """The GPU with the most free memory by NVML; None where there is no NVML, no driver or no device."""
-    try:
-        import pynvml
-    except ImportError:
-        return None
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return None
-    try:
-        found = [_nvml(pynvml, i) for i in range(pynvml.nvmlDeviceGetCount())]
-    except pynvml.NVMLError:  # a device that fell off the bus answers nothing
-        return None
-    finally:
-        pynvml.nvmlShutdown()
-    return max(found, key=lambda device: device.room_bytes, default=None)
+
+    def emptiest(nvml: Any) -> Device | None:
+        found = [_nvml(nvml, i) for i in range(nvml.nvmlDeviceGetCount())]
+        return max(found, key=lambda device: device.room_bytes, default=None)
+
+    return ask_nvml(emptiest)
 
 
 def _nvml(nvml: Any, index: int) -> Device:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.nvml import open_nvml
+
 _FIELDS = {"VmRSS": "rss_bytes", "RssAnon": "anon_bytes", "RssFile": "file_bytes", "VmHWM": "rss_peak_bytes"}
 
 
@@ -68,12 +70,11 @@ class Device:
 
 def open_device(pid: int, index: int = 0) -> Device | None:
     """The CUDA device `index`, or None where there is no NVML, driver or device."""
-    try:
-        import pynvml
-    except ImportError:
+    nvml = open_nvml()
+    if nvml is None:
         return None
     try:
-        pynvml.nvmlInit()
-        return Device(pynvml.nvmlDeviceGetHandleByIndex(index), pynvml, pid)
-    except pynvml.NVMLError:
+        return Device(nvml.nvmlDeviceGetHandleByIndex(index), nvml, pid)
+    except nvml.NVMLError:
+        nvml.nvmlShutdown()
         return None
