@@ -22,9 +22,9 @@ from harness.experiment import (
     MergeVariant,
     ModelVariant,
     TrainVariant,
-    explain,
     sources_of,
 )
+from harness.explain import explain
 from harness.identity import judging_sha256, prompts_sha256
 from harness.machine import gpu_name
 from harness.models import resolve_model

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 
 from harness.errors import BadInputError
-from harness.experiment import Table, explain, models_in, reward_model_beside
+from harness.experiment import Table, reward_model_beside
+from harness.explain import explain, models_in
 from harness.models import resolve_model
 from harness.settings import Overlay, overlay, read_dotenv, use_hub_settings
 from harness.training_data import load_training_data

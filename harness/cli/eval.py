@@ -190,7 +190,7 @@ def table(model: Any, **values: Any) -> Any:
     from pydantic import ValidationError
 
     from harness.errors import BadInputError
-    from harness.experiment import explain
+    from harness.explain import explain
 
     try:
         return model.model_validate(values)

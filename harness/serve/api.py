@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import BadInputError
-from harness.experiment import explain
+from harness.explain import explain
 from harness.generation.model import FinishReason, Sampling
 from harness.serve.body import BodyError, parse
 from harness.serve.metrics import CONTENT_TYPE, Metrics
