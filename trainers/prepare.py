@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from trainers.adapters import attach_adapter
@@ -10,6 +11,10 @@ from trainers.config import CommonConfig, NoAdapter
 from trainers.errors import TrainingError
 from trainers.qat import fake_quantise
 from trainers.quantize import check_supported, load_quantized, prepare_for_training
+
+# (base, config, resolved dtype, attention) to the model to train: `prepare_model`, or what a caller has in its place
+# (a profile of an architecture whose weights are not at hand).
+Prepare = Callable[[Artifact, CommonConfig, str, str], Any]
 
 
 def prepare_model(base: Artifact, config: CommonConfig, dtype: str, attention: str) -> Any:
@@ -32,7 +37,13 @@ def prepare_model(base: Artifact, config: CommonConfig, dtype: str, attention: s
         check_supported(table, compute)
         check_adapter_on(config)
         model = load_quantized(folder, table, compute, attention=attention, keep_fp32=table.upcast_fp32)
-        model = prepare_for_training(model, table, checkpointing=config.gradient_checkpointing)
+    return dress(model, config)
+
+
+def dress(model: Any, config: CommonConfig) -> Any:
+    """A loaded base as it is trained: prepared where it is quantised, with its adapter, or whole."""
+    if config.quantization is not None:
+        model = prepare_for_training(model, config.quantization, checkpointing=config.gradient_checkpointing)
     if isinstance(config.adapter, NoAdapter):
         if config.qat is not None:
             fake_quantise(model, config.qat.type)

@@ -16,7 +16,7 @@ from trainers.folder import CHECKPOINTS, OnStep, train_into
 from trainers.inputs import check_held_out, unused_in_words
 from trainers.optimizers import make_optimizer
 from trainers.precision import resolve_dtype
-from trainers.prepare import prepare_model, restore, trainable_copies
+from trainers.prepare import Prepare, prepare_model, restore, trainable_copies
 from trainers.recipe import in_words
 from trainers.templates import Template, choose_template
 from trainers.watch import step_callback
@@ -50,11 +50,16 @@ def train_sft(
 
 
 def build_trainer(
-    base: Artifact, config: SftConfig, records: Records, out: Path, on_step: OnStep | None = None
+    base: Artifact,
+    config: SftConfig,
+    records: Records,
+    out: Path,
+    on_step: OnStep | None = None,
+    prepare: Prepare = prepare_model,
 ) -> Any:
     """The trl.SFTTrainer, ready to train: dataset tokenised and masked, model prepared (adapter, quantisation,
     rates)."""
-    return _build(base, config, _tokenise(base, config, records), out, on_step)
+    return _build(base, config, _tokenise(base, config, records), out, on_step, prepare)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,14 @@ def _tokenise(base: Artifact, config: SftConfig, records: Records) -> _Tokens:
     return _Tokens(tokenizer, template, train, held)
 
 
-def _build(base: Artifact, config: SftConfig, data: _Tokens, out: Path, on_step: OnStep | None) -> Any:
+def _build(
+    base: Artifact,
+    config: SftConfig,
+    data: _Tokens,
+    out: Path,
+    on_step: OnStep | None,
+    prepare: Prepare = prepare_model,
+) -> Any:
     import torch
     from transformers import PrinterCallback
     from trl import SFTConfig as TrlConfig
@@ -102,7 +114,7 @@ def _build(base: Artifact, config: SftConfig, data: _Tokens, out: Path, on_step:
     args = TrlConfig(**arguments)
     # On CPU, torch's fused attention spends more on its backward pass than plain matrices do at short lengths.
     attention = "eager" if use_cpu and config.max_length <= _EAGER_LENGTH and not config.packing else "sdpa"
-    model = prepare_model(base, config, dtype, attention)
+    model = prepare(base, config, dtype, attention)
     kept_fp32 = trainable_copies(model) if config.quantization is not None else {}
     trainer = SFTTrainer(
         model,

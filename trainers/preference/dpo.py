@@ -24,6 +24,7 @@ from trainers.preference.parts import (
     metrics_callback,
     with_adapter_off,
 )
+from trainers.prepare import Prepare, prepare_model
 from trainers.watch import step_callback
 
 
@@ -56,6 +57,7 @@ def build_trainer(
     preferences: Preferences,
     out: Path,
     on_step: OnStep | None = None,
+    prepare: Prepare = prepare_model,
 ) -> Any:
     """The trl.DPOTrainer, ready to train."""
     import torch
@@ -72,7 +74,7 @@ def build_trainer(
     args = TrlConfig(**arguments)
     tokenizer = load_tokenizer(base)
     check_preferences(config, preferences, tokenizer)
-    model = load_policy(base, config)
+    model = load_policy(base, config, prepare)
     forget_after(out)
 
     def build(policy: Any) -> Any:

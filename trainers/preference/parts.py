@@ -13,7 +13,7 @@ from trainers.errors import TrainingError
 from trainers.inputs import check_held_out, unused_in_words
 from trainers.precision import resolve_dtype
 from trainers.preference.model import Preferences
-from trainers.prepare import prepare_model, restore, trainable_copies
+from trainers.prepare import Prepare, prepare_model, restore, trainable_copies
 from trainers.recipe import weights_in_words
 from trainers.steplog import LOG, keep_until, read_steps
 
@@ -37,12 +37,12 @@ def check_preferences(config: CommonConfig, preferences: Preferences, tokenizer:
         )
 
 
-def load_policy(base: Artifact, config: CommonConfig) -> Any:
+def load_policy(base: Artifact, config: CommonConfig, prepare: Prepare = prepare_model) -> Any:
     """The prepared model (adapter on, or whole) on the attention that suits its length."""
     import torch
 
     short = not torch.cuda.is_available() and config.max_length <= _EAGER_LENGTH
-    return prepare_model(base, config, resolve_dtype(config.dtype), "eager" if short else "sdpa")
+    return prepare(base, config, resolve_dtype(config.dtype), "eager" if short else "sdpa")
 
 
 def make_reference(base: Artifact, config: Any) -> Any:

@@ -15,7 +15,7 @@ from trainers.errors import MissingExtraError, TrainingError
 from trainers.facts import measure, save_facts
 from trainers.folder import CHECKPOINTS, OnStep, claim, save_weights, seeded
 from trainers.precision import resolve_dtype
-from trainers.prepare import prepare_model
+from trainers.prepare import Prepare, prepare_model
 from trainers.quiet import quiet_libraries
 from trainers.recipe import weights_in_words
 from trainers.rl.checkpoint import newest_step
@@ -108,14 +108,14 @@ def _build(base: Artifact, config: PpoConfig, environment: Environment, out: Pat
     return ppo, tokenizer, left_out
 
 
-def make_policy(base: Artifact, config: PpoConfig) -> Policy:
+def make_policy(base: Artifact, config: PpoConfig, prepare: Prepare = prepare_model) -> Policy:
     """The prepared model with a value head, its reference being the adapter's absence or a copy."""
     import copy
 
     import torch
 
     dtype = resolve_dtype(config.dtype)
-    model = prepare_model(base, config, dtype, "sdpa")
+    model = prepare(base, config, dtype, "sdpa")
     if config.quantization is None:  # a quantised model is where it was loaded
         model.to("cuda" if torch.cuda.is_available() else "cpu")
     frozen = None
@@ -176,6 +176,7 @@ def _log(done: RlStep, out: Path, on_step: OnStep | None) -> None:
     """The step as every method logs it; `loss` is the policy's."""
     import torch
 
+    assert done.grad_norm is not None  # ours always says it
     cuda = torch.cuda.is_available()
     took = done.generate_s + done.execute_wait_s + done.train_s
     before = read_steps(out / LOG)
