@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 from sandbox import Verdict
 from trainers.config.rl import PpoConfig
@@ -50,6 +51,30 @@ class Facts:
     took_s: float
 
 
+class Means(NamedTuple):
+    """What an update's measured answers were paid, on average; `held` and `gap` are None where no checks are held
+    out."""
+
+    reward: float
+    components: dict[str, float]
+    passed: float
+    held: float | None
+    gap: float | None
+
+
+def mean_reward(found: Sequence[tuple[Reward, bool | None]]) -> Means:
+    """Of (reward, whether the held-out checks passed: None where that is not known) of each answer; at least one."""
+    n = len(found)
+    gap = hacking_gap([(reward.passed, held) for reward, held in found if held is not None])
+    return Means(
+        reward=sum(r.total for r, _ in found) / n,
+        components={name: sum(r.components[name] for r, _ in found) / n for name in found[0][0].components},
+        passed=sum(r.passed for r, _ in found) / n,
+        held=None if gap is None else gap.held,
+        gap=None if gap is None else gap.gap,
+    )
+
+
 def mean_update(found: Sequence[Update]) -> Update:
     return Update(*(sum(getattr(u, f.name) for u in found) / len(found) for f in fields(Update)))
 
@@ -65,19 +90,16 @@ def describe(
 ) -> RlStep:
     known = [p for p in paid if p is not None]
     n = len(known)
-    held = [(p.reward.passed, p.held) for p in known if p.held is not None]
-    gap = hacking_gap(held)
+    means = mean_reward([(p.reward, p.held) for p in known])
     executing = rollout.executing
     return RlStep(
         step=facts.step,
         total_steps=config.max_steps,
-        reward=sum(p.reward.total for p in known) / n,
-        components={
-            name: sum(p.reward.components[name] for p in known) / n for name in known[0].reward.components
-        },
-        pass_rate=sum(p.reward.passed for p in known) / n,
-        held_pass_rate=None if gap is None else gap.held,
-        gap=None if gap is None else gap.gap,
+        reward=means.reward,
+        components=means.components,
+        pass_rate=means.passed,
+        held_pass_rate=means.held,
+        gap=means.gap,
         kl=facts.kl,
         kl_coefficient=facts.kl_coefficient,
         policy_loss=update.policy_loss,

@@ -6,11 +6,12 @@ update costs is counted in answers and tokens.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sandbox import Program
+from sandbox import Outcome, Program
 from suites.extract import Form, extract
 from suites.prompts import chat_messages
 from trainers import TRAINERS
@@ -26,10 +27,11 @@ from trainers.prepare import prepare_model
 from trainers.recipe import weights_in_words
 from trainers.rl.environment import Environment, limits_of
 from trainers.rl.execution import Box
-from trainers.rl.log import ROLLOUTS, append_rows
+from trainers.rl.log import RL_LOG, ROLLOUTS, append_rows
 from trainers.rl.reward import score
 from trainers.rl.rollout import Exercise
 from trainers.rl.train import exercises_of, left_out_in_words
+from trainers.rl.updates import Judged, UpdateLog, steps_per_update
 from trainers.steplog import LOG, keep_until, read_steps
 from trainers.watch import step_callback
 
@@ -41,8 +43,8 @@ GroupTable = RlooConfig | GrpoConfig
 def train_groups(
     base: Artifact, config: GroupTable, environment: Environment, out: Path, on_step: OnStep | None = None
 ) -> Artifact:
-    """Train in `environment` into the folder `out`, which also gets `rollouts.jsonl` and `preference_log.jsonl` (TRL's
-    figures a step). Raises TrainingError."""
+    """Train in `environment` into the folder `out`, which also gets `rl_log.jsonl` (one line an update, as PPO's),
+    `rollouts.jsonl` and `preference_log.jsonl` (TRL's figures an optimiser step). Raises TrainingError."""
     if config.reward.model is not None:
         raise TrainingError(
             "reward.model: rloo and grpo are paid by execution alone here; leave the reward model out"
@@ -94,13 +96,16 @@ def build_trainer(
     ]
     forget_after(out)
     steps = read_steps(out / LOG)
-    keep_until(out / ROLLOUTS, steps[-1].step if steps else 0)
+    done = steps[-1].step if steps else 0
+    keep_until(out / ROLLOUTS, done)
+    keep_until(out / RL_LOG, done // steps_per_update(config))
+    log = UpdateLog(config, out)
     model = prepare_model(base, config, dtype, "sdpa")
 
     def build(policy: Any) -> Any:
         return kind(
             policy,
-            reward_funcs=execution_reward(exercises, config, box, out),
+            reward_funcs=execution_reward(exercises, config, box, out, log),
             args=args,
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
@@ -108,16 +113,22 @@ def build_trainer(
             callbacks=[
                 step_callback(out, out / CHECKPOINTS, config.alarm, on_step, scaled=dtype == "fp16"),
                 metrics_callback(out),
+                log.callback(),
             ],
         )
 
     trainer = with_adapter_off(build, model, config)
+    log.time_generation(trainer)
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
-def execution_reward(exercises: Sequence[Exercise], config: GroupTable, box: Box, out: Path) -> Any:
-    """The reward as TRL calls it: a number for each answer, None where its execution was not measured (infra)."""
+def execution_reward(
+    exercises: Sequence[Exercise], config: GroupTable, box: Box, out: Path, log: UpdateLog | None = None
+) -> Any:
+    """The reward as TRL calls it, once an update: a number for each answer, None where its execution was not measured
+    (infra). The held-out checks are executed beside the ones that pay, and pay nothing. Raises TrainingError where no
+    answer could be measured."""
     form: Form = "reply" if config.rollout.style == "chat" else "completion"
 
     def reward(
@@ -126,44 +137,59 @@ def execution_reward(exercises: Sequence[Exercise], config: GroupTable, box: Box
         asked = [exercises[p] for p in place]
         texts = [c if isinstance(c, str) else c[0]["content"] for c in completions]
         programs = [extract(e.problem, text, form).program for e, text in zip(asked, texts, strict=True)]
+        began = time.perf_counter()
         verdicts = {v.id: v for v in box.run(_programs(asked, programs, config))}
+        took_s = time.perf_counter() - began
         state = more.get("trainer_state")
         step = 1 + (0 if state is None else int(state.global_step))
         found, rows = [], []
         for key, (e, program) in enumerate(zip(asked, programs, strict=True)):
-            one = score(program, verdicts[str(key)], len(completion_ids[key]), config.reward)
-            found.append(None if one is None else one.total)
+            verdict, other = verdicts[str(key)], verdicts.get(f"held/{key}")
+            one = score(program, verdict, len(completion_ids[key]), config.reward)
+            held = None if other is None or other.outcome is Outcome.INFRA else other.passed
+            found.append(Judged(one, held, str(verdict.outcome), len(completion_ids[key])))
             rows.append(
                 {
                     "step": step,
                     "problem_id": e.problem.id,
                     "text": texts[key],
                     "n_tokens": len(completion_ids[key]),
-                    "outcome": str(verdicts[str(key)].outcome),
+                    "outcome": str(verdict.outcome),
+                    "mode": verdict.mode,
                     "reward": None if one is None else one.total,
                     "components": None if one is None else one.components,
                     "why": "infra: not measured" if one is None else one.why,
+                    "held_passed": held,
                 }
             )
         append_rows(out / ROLLOUTS, rows)
-        return found
+        if all(j.reward is None for j in found):
+            raise TrainingError(
+                f"step {step}: none of {len(found)} answers could be measured (infra); see `assay doctor`"
+            )
+        if log is not None:
+            log.judge(found, took_s)
+        return [None if j.reward is None else j.reward.total for j in found]
 
     reward.__name__ = "execution"  # TRL's figures carry it
     return reward
 
 
 def _programs(asked: Sequence[Exercise], programs: Sequence[str], config: GroupTable) -> list[Program]:
+    """An answer's number names the program with the checks that pay; `held/` before it, the one with the others."""
     return [
         Program(
-            id=str(key),
+            id=f"{half}{key}",
             candidate=program,
-            checks=e.paid,
+            checks=checks,
             entry_point=e.problem.entry_point,
             limits=limits_of(config.rollout),
             prelude=e.problem.prompt,
             mode=e.problem.mode,
         )
         for key, (e, program) in enumerate(zip(asked, programs, strict=True))
+        for half, checks in (("", e.paid), ("held/", e.held))
+        if checks
     ]
 
 

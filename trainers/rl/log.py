@@ -15,7 +15,7 @@ ROLLOUTS = "rollouts.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class RlStep:
-    """One update.
+    """One update of ppo, rloo or grpo.
 
     `reward` is the mean over measured answers, before the KL penalty; `components` are its unweighted means;
     `pass_rate` is on the checks that pay, `held_pass_rate` on those held out, `gap` their difference (None where none
@@ -23,7 +23,8 @@ class RlStep:
     update: `policy_loss`, `value_loss`, `entropy` (nats a token), `clip_fraction`, `value_clip_fraction`, `drift` (k3
     from the policy that drew, over the last pass), `explained_variance` (of the critic, before the update),
     `grad_norm` (before clipping, mean over minibatches). `length` is in tokens; `unfinished` the share of answers cut
-    at the limit. `infra` answers were not measured and are in none of these.
+    at the limit. `infra` answers were not measured and are in none of these. None is a figure that the method does
+    not have (rloo and grpo have no critic) or that was not asked for (a KL that costs nothing).
 
     Seconds of wall time: `generate_s` with execution beside it, `execute_wait_s` the execution that hid behind
     nothing, `execute_s` all of it, `train_s` everything else.
@@ -36,16 +37,16 @@ class RlStep:
     pass_rate: float
     held_pass_rate: float | None
     gap: float | None
-    kl: float
+    kl: float | None
     kl_coefficient: float
     policy_loss: float
-    value_loss: float
-    entropy: float
-    clip_fraction: float
-    value_clip_fraction: float
-    drift: float
+    value_loss: float | None
+    entropy: float | None
+    clip_fraction: float | None
+    value_clip_fraction: float | None
+    drift: float | None
     explained_variance: float | None
-    grad_norm: float
+    grad_norm: float | None
     learning_rate: float
     length: float
     unfinished: float

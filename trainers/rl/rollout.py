@@ -51,9 +51,12 @@ class Rollout:
 
 
 def exercise_of(problem: Problem, prompt: str, halves: Halves | None, weak: int | None) -> Exercise:
-    """With `halves` the first pays; `weak` keeps only so many of the checks that pay."""
-    paid, held = (problem.checks, ()) if halves is None else halves
-    return Exercise(problem, prompt, paid if weak is None else paid[:weak], held)
+    """With `halves` the first pays, and the other is held out; `weak` keeps only so many of the checks that pay, and
+    without halves those that it takes away are held out."""
+    if halves is not None:
+        return Exercise(problem, prompt, halves.reward[:weak], halves.held)
+    checks = problem.checks
+    return Exercise(problem, prompt, checks[:weak], () if weak is None else checks[weak:])
 
 
 def render(problem: Problem, style: str, tokenizer: object) -> str:

@@ -105,7 +105,9 @@ def test_the_kl_penalty_holds_the_policy_back(world: ModuleType, base: Artifact,
         ppo = build(
             world, base, tmp_path / name, max_steps=8, learning_rate=1e-2, kl={"coefficient": coefficient}
         )
-        ends[name] = run(ppo, world, reward)[-1].kl
+        kl = run(ppo, world, reward)[-1].kl
+        assert kl is not None
+        ends[name] = kl
     assert ends["held"] < ends["free"] / 2
 
 

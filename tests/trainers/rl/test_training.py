@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -18,12 +18,13 @@ from trainers.config import METHODS  # noqa: E402
 from trainers.facts import load_facts  # noqa: E402
 from trainers.folder import seeded, train_into  # noqa: E402
 from trainers.inputs import data_table, load_data  # noqa: E402
+from trainers.preference.parts import METRICS  # noqa: E402
 from trainers.quiet import quiet_libraries  # noqa: E402
 from trainers.rl.environment import ProblemsConfig, load_environment  # noqa: E402
 from trainers.rl.groups import build_trainer, execution_reward  # noqa: E402
-from trainers.rl.log import ROLLOUTS  # noqa: E402
+from trainers.rl.log import RL_LOG, ROLLOUTS, RlStep, read_rl_steps  # noqa: E402
 from trainers.rl.rollout import exercise_of  # noqa: E402
-from trainers.steplog import LOG, read_steps  # noqa: E402
+from trainers.steplog import LOG, TrainingStep, append_step, read_steps  # noqa: E402
 
 pytestmark = pytest.mark.train
 
@@ -166,6 +167,85 @@ def test_the_reward_that_trl_calls_is_execution(world: ModuleType, tmp_path: Pat
         found = reward(completions=texts, completion_ids=[[1], [2, 3], [4]], place=[1, 1, 0])
     assert found == pytest.approx([1.2, 0.0, 0.0])
     assert [r["outcome"] for r in rows_of(tmp_path)] == ["pass", "fail", "error"]
+
+
+@pytest.mark.parametrize("method", ["rloo", "grpo"])
+def test_the_control_arms_say_how_far_the_reward_can_be_trusted(
+    world: ModuleType, base: Artifact, tmp_path: Path, method: str
+) -> None:
+    """One line an update in PPO's words, and its figures are those of the answers on disk."""
+    changes = {"max_steps": 2, "epochs": 2, "save_steps": 100}
+    config = group_config(method, reward={"checks": "half", "compiles": 0.1}, **changes)
+    box = world.FakeBox(
+        lambda p: (
+            Outcome.PASS if int(p.id.rpartition("/")[2]) % (4 if "held" in p.id else 2) else Outcome.FAIL
+        )
+    )
+    with quiet_libraries(), seeded(0):
+        trainer = build_trainer(base, config, world.environment(), box, tmp_path)
+        trainer.train()
+    steps, rows = read_rl_steps(tmp_path / RL_LOG), rows_of(tmp_path)
+    assert [(s.step, s.total_steps) for s in steps] == [(1, 2), (2, 2)]
+    for step, answers in zip(steps, (rows[:16], rows[16:]), strict=True):
+        assert (step.pass_rate, step.held_pass_rate, step.gap) == (0.5, 0.75, -0.25)
+        assert sum(r["held_passed"] for r in answers) == 12
+        assert step.reward == pytest.approx(sum(r["reward"] for r in answers) / 16)
+        assert step.components["compiles"] == sum(r["components"]["compiles"] for r in answers) / 16
+        assert step.length == sum(r["n_tokens"] for r in answers) / 16
+        assert step.outcomes == {"pass": 8, "fail": 8}
+        assert (step.answers, step.infra, step.kl_coefficient) == (16, 0, config.beta)
+        assert step.value_loss is step.explained_variance is None
+        assert min(step.generate_s, step.train_s, step.execute_s) > 0
+    trl = [json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines()]
+    assert len(trl) == 2 * 2 * 2  # two updates of two passes over two minibatches
+    for update, step in enumerate(steps):
+        logged = trl[4 * update : 4 * update + 4]
+        assert step.kl == pytest.approx(_mean(logged, "kl") * step.length)
+        assert step.entropy == pytest.approx(_mean(logged, "entropy"))
+        assert step.clip_fraction == pytest.approx(_mean(logged, "clip_ratio/region_mean"))
+
+
+def _mean(rows: list[dict[str, Any]], name: str) -> float:
+    found = [row[name] for row in rows if name in row]
+    return float(sum(found) / len(found))
+
+
+def test_the_control_arms_go_on_with_their_log(world: ModuleType, base: Artifact, tmp_path: Path) -> None:
+    """A line behind the checkpoint's update is cut, and tokens are counted on."""
+    config = group_config("rloo", max_steps=2)
+    lines = [json.dumps(_rl_step(update)) for update in (1, 2)]
+    (tmp_path / RL_LOG).write_text("\n".join(lines) + "\n")
+    append_step(tmp_path / LOG, TrainingStep(2, 4, 0.0, 0.1, 1e-3, 0.1, 50, 1.0, 1))
+    with quiet_libraries(), seeded(0):
+        box = world.FakeBox(lambda p: Outcome.PASS)
+        build_trainer(base, config, world.environment(), box, tmp_path)
+    assert [s.step for s in read_rl_steps(tmp_path / RL_LOG)] == [1]
+
+
+def _rl_step(update: int) -> dict[str, Any]:
+    figures = {f.name: 0.0 for f in fields(RlStep)}
+    return figures | {"step": update, "total_steps": 2, "components": {}, "tokens": 40, "outcomes": {}}
+
+
+@pytest.mark.parametrize("method", ["rloo", "grpo"])
+def test_an_update_without_a_measured_answer_ends_the_run(
+    world: ModuleType, tmp_path: Path, method: str
+) -> None:
+    exercises = [exercise_of(world.problem(0), world.problem(0).prompt, None, None)]
+    reward = execution_reward(
+        exercises, group_config(method), world.FakeBox(lambda p: Outcome.INFRA), tmp_path
+    )
+    with pytest.raises(TrainingError, match=r"step 1: none of 2 answers could be measured \(infra\)"):
+        reward(completions=["a", "b"], completion_ids=[[1], [2]], place=[0, 0])
+    assert [r["why"] for r in rows_of(tmp_path)] == ["infra: not measured"] * 2
+
+
+def test_what_a_weak_reward_leaves_out_is_held_out(world: ModuleType) -> None:
+    problem = world.problem(3)
+    first, second = problem.checks
+    weak, whole = exercise_of(problem, "p", None, 1), exercise_of(problem, "p", None, None)
+    assert (weak.paid, weak.held) == ((first,), (second,))
+    assert (whole.paid, whole.held) == ((first, second), ())
 
 
 def test_practising_on_what_is_measured_is_refused() -> None:
