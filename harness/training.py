@@ -21,6 +21,7 @@ from harness.settings import Overlay, overlay, read_dotenv, use_hub_settings
 from harness.training_data import load_training_data
 from trainers.artifact import Artifact
 from trainers.config import METHODS, TrainConfig, config_class
+from trainers.config.rl import instead
 from trainers.errors import TrainersError
 from trainers.inputs import TrainingData, data_table
 
@@ -142,6 +143,8 @@ def _accepts(tables: dict[str, Any], key: str) -> str:
     kind = METHODS.get(method)
     if kind is None or rest[0] not in kind.model_fields:
         return f"method {method!r} has no {rest[0]}"
+    if why := instead(method, rest[0]):
+        return f"method {method!r} does not use it: {why}"
     if rest[0] == "quantization" and not config.get("quantization"):
         return "the base is not quantised: LOAD_IN_4BIT is not true and the file has no [config.quantization]"
     if rest[0] == "adapter":

@@ -151,6 +151,16 @@ def test_a_variable_that_means_nothing_here_is_named(job: Any) -> None:
     }
 
 
+def test_a_machines_habits_do_not_stop_a_reinforcement_run(job: Any) -> None:
+    """A variable that every script of a machine sets is named where it means nothing; in the file it is an error."""
+    text = 'base = "pocket"\n[config]\nmethod = "ppo"\n{}\n[data]\nsuite = "pocket"\nn = 4\n'
+    found = job({"MAX_SEQ_LENGTH": "64", "LOGGING_STEPS": "5", "EVAL_STEPS": "5"}, text=text.format(""))
+    assert set(found.unused) == {"MAX_SEQ_LENGTH", "LOGGING_STEPS", "EVAL_STEPS"}
+    assert "rollout.max_new_tokens" in found.unused["MAX_SEQ_LENGTH"]
+    with pytest.raises(BadInputError, match="max_length: ppo does not use it"):
+        job({}, text=text.format("max_length = 64"))
+
+
 def test_a_warm_up_ratio_replaces_the_files_steps(job: Any) -> None:
     found = job({"WARMUP_RATIO": "0.1"})
     assert (found.config.warmup_ratio, found.config.warmup_steps) == (0.1, 0)

@@ -113,9 +113,27 @@ class ShapingTable(_Table):
     syntax: NotNegative = 0.0
 
 
+# Settings that every method's table has and these do not: what to use in their place.
+ELSEWHERE = {
+    "max_length": "answers are drawn, not read: their length is rollout.max_new_tokens",
+    "logging_steps": "every update is logged; leave it out",
+    "eval_steps": "no records are held out; measure the result by `assay run`",
+    "keep_best": "no records are held out; measure the result by `assay run`",
+}
+PPO_ELSEWHERE = ELSEWHERE | {
+    "alarm": "a policy's loss jumps with every batch; kl.target with kl.on_alarm is what watches a ppo run"
+}
+
+
+def instead(method: str, setting: str) -> str:
+    """Why a setting changes nothing in a reinforcement method, and what to use; empty where it has its meaning."""
+    tables = {"ppo": PPO_ELSEWHERE, "rloo": ELSEWHERE, "grpo": ELSEWHERE}
+    return tables.get(method, {}).get(setting, "")
+
+
 class _RlConfig(CommonConfig):
     """`max_steps` are updates, each on a batch of fresh answers; `epochs` passes over that batch are made in each, in
-    minibatches of `batch_size` answers. An answer's length is `rollout.max_new_tokens`; `max_length` does not apply."""
+    minibatches of `batch_size` answers."""
 
     max_steps: Positive = 50
     epochs: Annotated[float, Field(ge=1)] = 2
@@ -127,6 +145,13 @@ class _RlConfig(CommonConfig):
     def _whole_epochs(self) -> _RlConfig:
         if self.epochs != int(self.epochs):
             raise ValueError(f"epochs: passes over a batch of answers are whole; got {self.epochs:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _means_something(self) -> _RlConfig:
+        for name, field in CommonConfig.model_fields.items():
+            if getattr(self, name) != field.default and (why := instead(self.method, name)):
+                raise ValueError(f"{name}: {self.method} does not use it: {why}")
         return self
 
 
@@ -181,10 +206,6 @@ class PpoConfig(_RlConfig):
             raise ValueError(f"optimizer: ppo uses adamw_torch; {self.optimizer!r} is not supported")
         if self.dtype == "fp16":
             raise ValueError("dtype: ppo runs in fp32 or bf16; fp16 would need a loss scaler")
-        if self.keep_best or self.eval_steps is not None:
-            raise ValueError(
-                "keep_best, eval_steps: ppo holds no records out; measure its result by `assay run`"
-            )
         if self.gradient_accumulation_steps != 1:
             raise ValueError("gradient_accumulation_steps: ppo's minibatch is batch_size; leave it at 1")
         if self.shaping.syntax and self.rollout.style == "chat":
@@ -215,10 +236,6 @@ class GroupConfig(_RlConfig):
             raise ValueError(
                 f"gradient_accumulation_steps: {self.gradient_accumulation_steps} would draw and learn from so many "
                 "times the answers that max_steps and rollout name; leave it at 1 and set batch_size"
-            )
-        if self.keep_best or self.eval_steps is not None:
-            raise ValueError(
-                f"keep_best, eval_steps: {self.method} holds no records out; measure its result by `assay run`"
             )
         return self
 

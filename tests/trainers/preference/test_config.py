@@ -82,11 +82,22 @@ def test_fields_reach_trl(method: str, values: dict[str, Any], reach: dict[str, 
         ("ppo", {"reward": {"passed": 0, "fraction": 0}}, "nothing is rewarded"),
         ("ppo", {"reward": {"model_weight": 1}}, "model and model_weight go together"),
         ("grpo", {"rollout": {"samples": 1}}, "a group's answers are compared with each other"),
+        ("ppo", {"max_length": 512}, "max_length: ppo does not use it: .* rollout.max_new_tokens"),
+        ("ppo", {"logging_steps": 5}, "logging_steps: ppo does not use it: every update is logged"),
+        ("ppo", {"alarm": {"spikes": False}}, "alarm: ppo does not use it: .* kl.target with kl.on_alarm"),
+        ("ppo", {"keep_best": True}, "keep_best: ppo does not use it: .* `assay run`"),
+        ("rloo", {"max_length": 512}, "max_length: rloo does not use it: .* rollout.max_new_tokens"),
+        ("grpo", {"logging_steps": 5}, "logging_steps: grpo does not use it: every update is logged"),
     ],
 )
 def test_what_cannot_be_is_refused(method: str, values: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         made(method, **values)
+
+
+def test_the_control_arms_have_the_alarm_of_a_loss() -> None:
+    assert made("rloo", alarm={"patience": 5}).alarm.patience == 5
+    assert made("ppo", alarm={}, max_length=1024).alarm.patience == 2  # what is said as it is anyway
 
 
 def test_without_an_adapter_the_reference_is_a_copy() -> None:
