@@ -13,11 +13,10 @@ from pathlib import Path
 from suites.model import Problem
 from suites.pocket.checks import UnusableTaskError, build_checks
 from suites.pocket.families import HELD_OUT_PAIRS, SINGLE, TRAINED_PAIRS
-from suites.pocket.problems import Split, Task, tasks
+from suites.pocket.problems import SPLITS, Split, Task, tasks
 
 DATA = Path(__file__).parent / "data"
 SEED = 0
-FROZEN: tuple[Split, ...] = ("dev", "test")
 _FIELDS = ("id", "prompt", "entry_point", "checks", "canonical_solution", "instruction", "family")
 
 
@@ -35,8 +34,8 @@ def problem(task: Task, problem_id: str) -> Problem:
 
 
 def _quotas(split: Split) -> dict[str, int]:
-    """Problems of each family, 400 in all; training has no held-out compositions."""
-    single, pair, compose = (40, 12, 0) if split == "train" else (16, 10, 47)
+    """Problems of each family: 400 to measure on, 2,000 to practise on, none of them a held-out composition."""
+    single, pair, compose = (200, 60, 0) if split == "train" else (16, 10, 47)
     return (
         dict.fromkeys(SINGLE, single)
         | {f"pair/{a}+{b}": pair for a, b, _ in TRAINED_PAIRS}
@@ -73,7 +72,7 @@ def file_of(split: Split) -> Path:
 
 def main() -> None:
     DATA.mkdir(exist_ok=True)
-    for split in FROZEN:
+    for split in SPLITS:
         file_of(split).write_bytes(gzip.compress(to_jsonl(make(split)), mtime=0))
 
 

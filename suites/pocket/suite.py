@@ -1,4 +1,4 @@
-"""Loads the pocket suite: 400 problems a split; `build.py` says where they come from."""
+"""Loads the pocket suite; `build.py` says where its problems come from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from suites import SUITES, SuiteError
 from suites.model import Problem, Suite
-from suites.pocket.build import FROZEN, file_of, make, to_jsonl
+from suites.pocket.build import file_of
 from suites.pocket.problems import SPLITS, Split
 
 # A bare completion has left the function where a line begins unindented.
@@ -19,7 +19,7 @@ STOP = ("\ndef ", "\nclass ", "\nassert", "\nprint", "\n#", "\nif ")
 
 @lru_cache
 def _suite(split: Split) -> Suite:
-    content = gzip.decompress(file_of(split).read_bytes()) if split in FROZEN else to_jsonl(make(split))
+    content = gzip.decompress(file_of(split).read_bytes())
     rows = [json.loads(line) for line in content.splitlines()]
     problems = tuple(Problem(**row | {"checks": tuple(row["checks"])}) for row in rows)
     return Suite("pocket", hashlib.sha256(content).hexdigest(), problems, STOP)
@@ -27,7 +27,7 @@ def _suite(split: Split) -> Suite:
 
 @SUITES.register("pocket")
 def load(*, path: Path | None, split: str | None) -> Suite:
-    """Split dev or test (the default); `train` makes 400 training problems, to measure fit."""
+    """Split dev or test (the default); `train` has 2,000 to practise on."""
     if path is not None:
         raise SuiteError(f"suite 'pocket' carries its own problems and reads no file, got path {str(path)!r}")
     for known in SPLITS:

@@ -23,7 +23,8 @@ from trainers.rl.sampler import OpenSampler
 
 class ProblemsConfig(BaseModel):
     """`[data]` of ppo, rloo and grpo: the problems to practise on. `file` is a suite's own file, where it reads one;
-    `n` keeps the first problems.
+    `n` keeps the first problems, `only` those that a file of preferences names (`problem_id` in each line, as `assay
+    pairs` writes): the problems that a model sometimes solves and sometimes does not, which have most to teach.
 
     Practising on a split that is measured makes the measurement worthless, so only `train` is taken, unless the
     problems come from a file of your own.
@@ -35,6 +36,7 @@ class ProblemsConfig(BaseModel):
     file: Path | None = None
     split: str | None = None
     n: Annotated[int, Field(ge=1)] | None = None
+    only: Path | None = None
 
     @model_validator(mode="after")
     def _not_what_is_measured(self) -> ProblemsConfig:
@@ -99,10 +101,14 @@ def load_environment(
         suite = load_suite(config.suite, path=config.file, split=split, limit=config.n)
     except (SuiteError, UnknownNameError) as error:
         raise DataError(f"no problems to practise on: {error}") from error
-    kept = tuple(p for p in suite.problems if p.checks)
-    left = len(suite.problems) - len(kept)
-    if not kept:
+    with_checks = tuple(p for p in suite.problems if p.checks)
+    if not with_checks:
         raise DataError(f"no problem of {config.suite!r} has checks of its own to be rewarded by")
+    kept = with_checks if config.only is None else _named_in(config.only, with_checks)
+    dropped = {
+        "no checks": len(suite.problems) - len(with_checks),
+        f"not in {config.only and config.only.name}": len(with_checks) - len(kept),
+    }
     return Environment(
         kept,
         problems_sha256(kept),
@@ -111,8 +117,31 @@ def load_environment(
         suite.stop,
         open_sampler,
         allow_weak,
-        {"no checks": left} if left else {},
+        {why: n for why, n in dropped.items() if n},
     )
+
+
+def _named_in(file: Path, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    """Those whose id stands in a line's `problem_id`. Raises DataError."""
+    named: set[str] = set()
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"only: {file} cannot be read: {error}") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            named.add(json.loads(line)["problem_id"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"only: {file}, line {number}: no JSON object with a problem_id; give a file of `assay pairs`"
+            ) from error
+    kept = tuple(p for p in problems if p.id in named)
+    if not kept:
+        raise DataError(
+            f"only: none of the {len(named)} problems named in {file} is among the {len(problems)} of this suite; were "
+            "the pairs made on another suite or split?"
+        )
+    return kept
 
 
 def problems_sha256(problems: tuple[Problem, ...]) -> str:
