@@ -156,6 +156,15 @@ class TorchEngine:
         self._sampling = Sampling()
         self._cache: SlotCache | None = None
 
+    @property
+    def model(self) -> Any:
+        return self._model
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of the keys and values that the rows of the last `begin` have room for."""
+        return 0 if self._cache is None else self._cache.nbytes
+
     def encode(self, text: str) -> list[int]:
         assert self._tokenizer is not None, "this engine has no tokenizer"
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -21,6 +21,10 @@ class SlotCache:
         self._layers: list[Any] = []
         self.cache: Any = None
 
+    @property
+    def nbytes(self) -> int:
+        return sum(int(layer.keys.nbytes + layer.values.nbytes) for layer in self._layers)
+
     def append(self, prefilled: Any, which: Sequence[int], lengths: Sequence[int]) -> None:
         """Copy rows `which` of a prefilled cache in behind the rows that are there."""
         import torch
