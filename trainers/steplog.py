@@ -57,25 +57,25 @@ def append_step(path: Path, step: TrainingStep | EvalPoint) -> None:
 
 def read_steps(path: Path) -> list[TrainingStep]:
     """The steps logged. A half-written last line, as a kill leaves, is left out."""
-    return [TrainingStep(**row) for row in _rows(path)]
+    return [TrainingStep(**row) for row in rows_of(path)]
 
 
 def read_evals(path: Path) -> list[EvalPoint]:
     """The evaluations logged, as `read_steps`."""
-    return [EvalPoint(**row) for row in _rows(path)]
+    return [EvalPoint(**row) for row in rows_of(path)]
 
 
 def keep_until(path: Path, step: int) -> None:
     """Drop what was logged after `step`, so that a resumed run's log reads as one run's."""
     if not path.is_file():
         return
-    kept = [row for row in _rows(path) if row["step"] <= step]
+    kept = [row for row in rows_of(path) if row["step"] <= step]
     part = path.with_name(path.name + ".part")
     part.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
     os.replace(part, path)
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def rows_of(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8").split("\n")

@@ -109,11 +109,13 @@ def build_trainer(
     model = load_policy(base, config)
     forget_after(out)
     seen: dict[str, float] = {}
+    held_out: list[tuple[int, dict[str, float]]] = []
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
 
     def loss_of(outputs: Any, labels: Tensor, **_: Any) -> Tensor:
         loss, found = orpo_loss(outputs.logits, labels, config.beta)
         if not model.training:
+            held_out.append((len(labels), found))
             return loss
         seen.update(found)
         # transformers leaves it to a loss function to share a step among its accumulated batches
@@ -130,11 +132,19 @@ def build_trainer(
         optimizers=(make_optimizer(model, config, args), None),
         callbacks=[
             step_callback(out, out / CHECKPOINTS, config.alarm, on_step, scaled=dtype == "fp16"),
-            metrics_callback(out, lambda: dict(seen)),
+            metrics_callback(out, lambda evaluating: _of_all(held_out) if evaluating else dict(seen)),
         ],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _of_all(batches: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
+    """Means over the held-out batches by their rows, named as TRL names such figures; the batches are forgotten."""
+    rows = sum(n for n, _ in batches)
+    means = {f"eval_{name}": sum(n * found[name] for n, found in batches) / rows for name in batches[0][1]}
+    batches.clear()
+    return means
 
 
 def tokenise(pairs: tuple[Pair, ...], tokenizer: Any, max_length: int) -> list[dict[str, list[int]]]:

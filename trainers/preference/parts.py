@@ -79,8 +79,9 @@ def reference_bytes(trainer: Any) -> int:
     return sum(p.numel() * p.element_size() for p in reference.parameters())
 
 
-def metrics_callback(out: Path, extra: Callable[[], dict[str, float]] | None = None) -> Any:
-    """Writes what a preference method logs beside the loss (margins, accuracies, log-probabilities), a line a step."""
+def metrics_callback(out: Path, extra: Callable[[bool], dict[str, float]] | None = None) -> Any:
+    """Writes what a preference method logs beside the loss (margins, accuracies, log-probabilities), a line a step.
+    `extra` is asked for more, and told whether the line is of held-out records."""
     from transformers import TrainerCallback
 
     class Metrics(TrainerCallback):  # type: ignore[misc]  # the hook that transformers offers
@@ -89,7 +90,7 @@ def metrics_callback(out: Path, extra: Callable[[], dict[str, float]] | None = N
                 return
             row: dict[str, Any] = {"step": state.global_step, "eval": "eval_loss" in logs}
             row |= {name: float(value) for name, value in logs.items() if isinstance(value, int | float)}
-            row |= extra() if extra is not None else {}
+            row |= extra(row["eval"]) if extra is not None else {}
             with (out / METRICS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
 

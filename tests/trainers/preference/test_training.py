@@ -74,6 +74,22 @@ def test_it_learns_and_says_what_it_did(
     assert again == made  # done already: not done again
 
 
+def test_orpos_held_out_figures_are_of_the_held_out_pairs(
+    base: Artifact, preferences: Preferences, tmp_path: Path
+) -> None:
+    """Six held-out pairs in two batches of 3: the parts logged add up to the loss that transformers reports."""
+    config = config_of("orpo", beta=0.5, batch_size=3, max_steps=2)
+    made = TRAINERS.get("orpo")(base, config, preferences, tmp_path / "out", None)
+    rows = [json.loads(line) for line in (made.path / METRICS).read_text().splitlines()]
+    held = [r for r in rows if r["eval"]]
+    assert len(held) == 1
+    row = held[0]
+    assert row["eval_nll"] + 0.5 * row["eval_odds_ratio_loss"] == pytest.approx(row["eval_loss"], rel=1e-5)
+    assert 6 * row["eval_rewards/accuracies"] == pytest.approx(round(6 * row["eval_rewards/accuracies"]))
+    assert "nll" not in row
+    assert all("nll" in r for r in rows if not r["eval"])
+
+
 @pytest.mark.parametrize("method", ["dpo", "ipo", "kto", "orpo", "reward"])
 def test_the_best_checkpoint_needs_pairs_held_out(
     base: Artifact, preferences: Preferences, tmp_path: Path, method: str
