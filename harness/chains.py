@@ -12,13 +12,15 @@ from harness.experiment import (
     ExportVariant,
     MergeVariant,
     ModelVariant,
+    PairsTable,
     TrainVariant,
     sources_of,
 )
 from trainers.artifact import Artifact, ArtifactKind
-from trainers.config import CommonConfig
+from trainers.config import CommonConfig, RewardModelConfig
 
 _WHOLE = (ArtifactKind.BASE, ArtifactKind.TUNED, ArtifactKind.MERGED)
+_JUDGE = "it is a reward model, which scores answers and writes none; name it in a ppo variant's config.reward.model"
 _ADVICE = {
     ArtifactKind.ADAPTER: "merge it first",
     ArtifactKind.TUNED: "it is whole already, with nothing to fold in: use it as it is",
@@ -32,10 +34,16 @@ _ADVICE = {
 def check_chains(
     experiment: Experiment, models: Mapping[str, Artifact], configs: Mapping[str, CommonConfig]
 ) -> None:
-    """Raise BadInputError for a variant made from a kind of model that it cannot be made from.
+    """Raise BadInputError for a variant made from a kind of model that it cannot be made from, or for one that is asked
+    to answer and cannot.
 
     `models` are those taken as they are, `configs` the trainings', both by the declared variant's name.
     """
+    judges = {name for name, config in configs.items() if isinstance(config, RewardModelConfig)}
+    for one in (*experiment.variant, *experiment.pairs):
+        _check_answers(one, judges)
+    if experiment.score.reference in judges:
+        raise BadInputError(f"score.reference {experiment.score.reference!r}: {_JUDGE}")
     kinds: dict[str, ArtifactKind] = {}
     for variant in experiment.variant:
         sources = {name: kinds[name] for name in sources_of(variant)}
@@ -43,8 +51,21 @@ def check_chains(
         kinds[variant.name] = _kind(variant, sources, models, configs)
 
 
+def _check_answers(one: AnyVariant | PairsTable, judges: set[str]) -> None:
+    """A reward model answers nothing: nothing but rewards can be made of it."""
+    names = (one.model,) if isinstance(one, PairsTable) else sources_of(one)
+    for name in names:
+        if name in judges:
+            what = "sampled" if isinstance(one, PairsTable) else "the start of a variant"
+            raise BadInputError(f"{one.name!r}: {name!r} cannot be {what}: {_JUDGE}")
+
+
 def _check(variant: AnyVariant, sources: Mapping[str, ArtifactKind]) -> None:
-    wanted = (ArtifactKind.ADAPTER,) if isinstance(variant, MergeVariant) else _WHOLE
+    wanted: tuple[ArtifactKind, ...] = _WHOLE
+    if isinstance(variant, MergeVariant):
+        wanted = (ArtifactKind.ADAPTER,)
+    elif isinstance(variant, TrainVariant):
+        wanted = (*_WHOLE, ArtifactKind.ADAPTER)  # which the plan merges first
     for name, kind in sources.items():
         if kind not in wanted:
             raise BadInputError(

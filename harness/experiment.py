@@ -97,13 +97,72 @@ class ModelVariant(Table):
     model: str
 
 
+class PairsTable(Table):
+    """`[[pairs]]`: preferences of the variant `model`, made here: it is sampled, its answers are executed and paired.
+
+    A variant learns from them by `data = { pairs = NAME }`. `suite` is the experiment's own in its train split where
+    it is left out; sampling from what is measured would make the measurement worthless. Where the model is trained
+    with several seeds, each of its trainings has preferences of its own. `single` gives answers with a label.
+    """
+
+    name: Name
+    model: Name
+    seed: int | None = Field(
+        default=None, ge=0, description="of samples and pairing; the experiment's, if absent"
+    )
+    suite: SuiteTable | None = None
+    sampling: SamplingTable = SamplingTable(samples=8, temperature=1.0, max_new_tokens=256)
+    kinds: tuple[Literal["execution", "quality"], ...] = Field(default=("execution",), min_length=1)
+    per_problem: int = Field(default=4, ge=1)
+    match: Literal["nearest", "random"] = "nearest"
+    single: bool = False
+
+    @model_validator(mode="after")
+    def _can_prefer(self) -> PairsTable:
+        if self.sampling.samples < 2:
+            raise ValueError("sampling.samples = 1: nothing to prefer; draw at least 2 answers a problem")
+        if self.suite is not None and self.suite.path is None and self.suite.split not in (None, "train"):
+            raise ValueError(
+                f"suite.split = {self.suite.split!r}: learning from it would make what is measured there worthless; "
+                "use 'train', or problems of your own (a suite with `path`)"
+            )
+        return self
+
+    def problems(self, measured: SuiteTable) -> SuiteTable:
+        """The problems that are sampled. Raises BadInputError where they must be named."""
+        if self.suite is not None:
+            split = self.suite.split or ("train" if self.suite.path is None else None)
+            return self.suite.model_copy(update={"split": split})
+        if measured.path is not None:
+            raise BadInputError(
+                f"pairs {self.name!r}: give `suite`: the problems of {measured.path} are those that are measured"
+            )
+        return measured.model_copy(update={"split": "train", "limit": None})
+
+
 class TrainVariant(Table):
-    """An adapter trained on the variant named by `train`; `config` and `data` are the trainer's own tables."""
+    """An adapter trained on the variant named by `train`; `config` and `data` are the trainer's own tables.
+
+    An adapter is merged first. `data.pairs` names a `[[pairs]]` table, and `config.reward.model` may name a variant of
+    method "reward".
+    """
 
     name: Name
     train: str
     config: dict[str, Any]
     data: dict[str, Any]
+
+    @property
+    def pairs(self) -> str | None:
+        name = self.data.get("pairs")
+        return None if name is None else str(name)
+
+    @property
+    def reward_model(self) -> str | None:
+        """What `config.reward.model` names: a variant, or a folder."""
+        reward = self.config.get("reward")
+        model = reward.get("model") if isinstance(reward, dict) else None
+        return model if isinstance(model, str) else None
 
 
 class MergeVariant(MergeRecipe):
@@ -186,13 +245,36 @@ class Experiment(Table):
     sandbox: SandboxTable = SandboxTable()
     score: ScoreTable = ScoreTable()
     compare: CompareTable | None = None
+    pairs: tuple[PairsTable, ...] = ()
     variant: tuple[Variant, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
-        seen: set[str] = set()
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds: one is named twice in {list(self.seeds)}")
+        self._check_pairs([variant.name for variant in self.variant])
+        seen = self._check_order()
+        for name in (*seen, *(table.name for table in self.pairs)):
+            for member in self.members(name):
+                if member.name != name and member.name in seen:
+                    raise ValueError(
+                        f"variant {member.name!r} has the name that {name!r} gets for training seed "
+                        f"{member.seed}: name it otherwise"
+                    )
+        if self.score.reference not in seen:
+            raise ValueError(
+                f"score.reference {self.score.reference!r} is no variant; there are: {', '.join(sorted(seen))}"
+            )
+        if max(self.score.k) > self.sampling.samples or min(self.score.k) < 1:
+            raise ValueError(
+                f"score.k = {list(self.score.k)} needs 1 <= k <= sampling.samples = {self.sampling.samples}"
+            )
+        return self
+
+    def _check_order(self) -> list[str]:
+        """The variants' names, each made from names before it."""
+        seen: list[str] = []
+        tables = {table.name: table for table in self.pairs}
         for variant in self.variant:
             if self.seeds and isinstance(variant, TrainVariant) and "seed" in variant.config:
                 raise ValueError(
@@ -207,31 +289,40 @@ class Experiment(Table):
                         f"variant {variant.name!r} is made from {source!r}, which no variant before it is named; "
                         f"before it: {', '.join(sorted(seen)) or 'none'}"
                     )
-            seen.add(variant.name)
-        for variant in self.variant:
-            for member in self.members(variant.name):
-                if member.name != variant.name and member.name in seen:
+            if isinstance(variant, TrainVariant) and variant.pairs is not None:
+                if variant.pairs not in tables:
                     raise ValueError(
-                        f"variant {member.name!r} has the name that {variant.name!r} gets for training seed "
-                        f"{member.seed}: name it otherwise"
+                        f"variant {variant.name!r}: data.pairs = {variant.pairs!r} names no [[pairs]] table; there "
+                        f"are: {', '.join(sorted(tables)) or 'none'}"
                     )
-        if self.score.reference not in seen:
-            raise ValueError(
-                f"score.reference {self.score.reference!r} is no variant; there are: {', '.join(sorted(seen))}"
-            )
-        if max(self.score.k) > self.sampling.samples or min(self.score.k) < 1:
-            raise ValueError(
-                f"score.k = {list(self.score.k)} needs 1 <= k <= sampling.samples = {self.sampling.samples}"
-            )
-        return self
+                if tables[variant.pairs].model not in seen:
+                    raise ValueError(
+                        f"variant {variant.name!r} learns from pairs {variant.pairs!r} of the model "
+                        f"{tables[variant.pairs].model!r}, which must be a variant before it"
+                    )
+            seen.append(variant.name)
+        return seen
+
+    def _check_pairs(self, variants: list[str]) -> None:
+        seen = set(variants)
+        for table in self.pairs:
+            if table.name in seen:
+                raise ValueError(f"pairs {table.name!r}: another table has that name already")
+            if table.model not in variants:
+                raise ValueError(
+                    f"pairs {table.name!r}: model = {table.model!r} is no variant; there are: "
+                    f"{', '.join(sorted(variants))}"
+                )
+            seen.add(table.name)
 
     def members(self, name: str) -> tuple[Member, ...]:
-        """What a declared variant is made as: itself, or one for each training seed."""
+        """What a declared variant, or its preferences, is made as: itself, or one for each training seed."""
         if not self.seeds or not self._is_trained(name):
             return (Member(name, None),)
         return tuple(Member(f"{name}.s{seed}", seed) for seed in self.seeds)
 
     def _is_trained(self, name: str) -> bool:
+        name = next((table.model for table in self.pairs if table.name == name), name)
         variant = next(v for v in self.variant if v.name == name)
         return isinstance(variant, TrainVariant) or any(map(self._is_trained, sources_of(variant)))
 
@@ -275,18 +366,36 @@ def load_experiment(path: Path) -> Experiment:
 
 def _beside(experiment: Experiment, folder: Path) -> Experiment:
     """The same experiment with its relative file names taken from the experiment file's folder."""
-    suite = experiment.suite
-    if suite.path is not None and not str(suite.path).startswith("hub:"):
-        suite = suite.model_copy(update={"path": folder / suite.path})
-    variants = [_variant_beside(v, folder) for v in experiment.variant]
-    return experiment.model_copy(update={"suite": suite, "variant": tuple(variants)})
+    names = {v.name for v in experiment.variant}
+    variants = [_variant_beside(v, folder, names) for v in experiment.variant]
+    pairs = [
+        table.model_copy(
+            update={"suite": None if table.suite is None else _suite_beside(table.suite, folder)}
+        )
+        for table in experiment.pairs
+    ]
+    return experiment.model_copy(
+        update={
+            "suite": _suite_beside(experiment.suite, folder),
+            "variant": tuple(variants),
+            "pairs": tuple(pairs),
+        }
+    )
 
 
-def _variant_beside(variant: AnyVariant, folder: Path) -> AnyVariant:
+def _suite_beside(suite: SuiteTable, folder: Path) -> SuiteTable:
+    if suite.path is None or str(suite.path).startswith("hub:"):
+        return suite
+    return suite.model_copy(update={"path": folder / suite.path})
+
+
+def _variant_beside(variant: AnyVariant, folder: Path, names: set[str]) -> AnyVariant:
     if isinstance(variant, TrainVariant):
-        named = {key: variant.data.get(key) for key in ("file", "eval_file")}
+        named = {key: variant.data.get(key) for key in ("file", "eval_file", "only")}
         beside = {key: str(folder / name) for key, name in named.items() if isinstance(name, str)}
-        config = reward_model_beside(variant.config, folder)
+        config = variant.config
+        if variant.reward_model not in names:
+            config = reward_model_beside(config, folder)
         return variant.model_copy(update={"config": config, "data": variant.data | beside})
     if isinstance(variant, ModelVariant) and (
         variant.model.startswith(".") or variant.model.endswith(".gguf")

@@ -11,7 +11,6 @@ import pandas as pd
 
 from harness.compare.stage import read_links
 from harness.contamination import read_overlap
-from harness.errors import UnmeasuredError
 from harness.experiment import source_of
 from harness.plan import Plan, Step
 from harness.run import Run, step_record
@@ -29,13 +28,12 @@ from harness.seeds import (
 )
 from harness.stats.estimate import estimate_pass_at_k, per_problem
 from harness.stats.paired import Comparison, adjust, ranks
-from harness.steps import execute, generate
+from harness.steps.execute import joined
 from harness.store import Store
 from harness.trainings import training_rows
 from sandbox import Outcome
 
 SCHEMA = 1
-KEYS = ["problem_id", "index"]
 NO_MEMORY_FIGURE = "variants share one process; a figure per variant needs one process each"
 
 
@@ -46,14 +44,7 @@ def load_tables(store: Store, plan: Plan) -> dict[str, pd.DataFrame]:
         if step.kind != "execute":
             continue
         source = plan.step(step.inputs[0])
-        samples = pd.read_parquet(store.path(source.name, source.id) / generate.TABLE)
-        verdicts = pd.read_parquet(store.path(step.name, step.id) / execute.TABLE)
-        joined = samples.merge(verdicts, on=KEYS, how="left", validate="one_to_one")
-        if len(joined) != len(samples) or joined["outcome"].isna().any():
-            raise UnmeasuredError(
-                f"{step.name}: some samples have no verdict; remove its folder and run again"
-            )
-        tables[step.variant] = joined
+        tables[step.variant] = joined(store.path(source.name, source.id), store.path(step.name, step.id))
     return tables
 
 

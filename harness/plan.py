@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -21,6 +22,8 @@ from harness.experiment import (
     Member,
     MergeVariant,
     ModelVariant,
+    PairsTable,
+    SuiteTable,
     TrainVariant,
     sources_of,
 )
@@ -30,14 +33,17 @@ from harness.machine import gpu_name
 from harness.models import resolve_model
 from harness.training_data import load_training_data
 from suites import Suite, SuiteError, UnknownNameError, load_suite
-from trainers.artifact import Artifact
+from trainers.artifact import Artifact, ArtifactKind
 from trainers.config import RewardModelConfig, TrainConfig, config_class
 from trainers.errors import TrainersError
 from trainers.identity import by_content
-from trainers.inputs import TrainingData, data_table
+from trainers.inputs import PREFERENCE_METHODS, TrainingData, data_table
 
 T = TypeVar("T", bound=BaseModel)
-Kind = Literal["take", "train", "merge", "export", "compress", "generate", "execute"]
+Kind = Literal[
+    "take", "train", "merge", "export", "compress", "sample", "verify", "pairs", "generate", "execute"
+]
+WHOLE = "+merged"  # ends the name of an adapter merged so that it can be trained on: no variant's name holds a plus
 # Raised when the meaning of a step's output changes, so that older results are not taken for today's.
 FORMAT: dict[Kind, int] = {
     "take": 1,
@@ -45,6 +51,9 @@ FORMAT: dict[Kind, int] = {
     "merge": 1,
     "export": 1,
     "compress": 1,
+    "sample": 1,
+    "verify": 1,
+    "pairs": 1,
     "generate": 1,
     "execute": 1,
 }
@@ -64,17 +73,34 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A train step's own input, checked: the trainer's configuration and the records it learns from."""
+    """A train step's own input, checked: the trainer's configuration and the records it learns from.
+
+    `records` is None where the experiment makes them: `pairs` names the step then, and `data` says how they are read.
+    `judge` names the step that makes the reward model, where a variant is it.
+    """
 
     config: TrainConfig
-    records: TrainingData
+    data: BaseModel
+    records: TrainingData | None
+    pairs: str | None = None
+    judge: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preferring:
+    """Preferences to be made: their table, and the experiment as sampling and executing for them see it."""
+
+    table: PairsTable
+    experiment: Experiment
+    suite: Suite
 
 
 @dataclass(frozen=True)
 class Plan:
     """All that `assay run` will do, decided before anything is done.
 
-    `members` says for each declared variant as what it is made: steps, models and trainings go by those names.
+    `members` says for each variant that is evaluated as what it is made: steps, models and trainings go by those
+    names, and so do `preferences`. Reward models are made and not evaluated.
     """
 
     experiment: Experiment
@@ -83,6 +109,7 @@ class Plan:
     models: dict[str, Artifact]
     trainings: dict[str, Training]
     members: dict[str, tuple[Member, ...]]
+    preferences: dict[str, Preferring] = dataclasses.field(default_factory=dict)
 
     @property
     def run_id(self) -> str:
@@ -97,17 +124,31 @@ class Plan:
     def step(self, name: str) -> Step:
         return next(s for s in self.steps if s.name == name)
 
+    def models_of(self, step: Step) -> list[Step]:
+        """The steps that made the models which this step's model is made from; what it learns from is none."""
+        names = step.inputs[:1] if step.kind == "train" else step.inputs
+        return [self.step(name) for name in names]
+
+    def asked(self, step: Step) -> Plan:
+        """The plan as a step that samples or executes sees it: with the problems and the sampling that are its own."""
+        if step.kind not in ("sample", "verify", "pairs"):
+            return self
+        found = self.preferences[step.variant]
+        return dataclasses.replace(self, experiment=found.experiment, suite=found.suite)
+
 
 def make_plan(experiment: Experiment) -> Plan:
     """Resolve suites, models, trainer tables and training data; raise BadInputError for what is wrong in them."""
     try:
-        table = experiment.suite
-        suite = load_suite(
-            table.name, path=table.path, split=table.split, limit=table.limit, options=table.options
-        )
-        return _Planner(experiment, suite).plan()
+        return _Planner(experiment, _load_suite(experiment.suite)).plan()
     except (SuiteError, UnknownNameError, TrainersError) as error:
         raise BadInputError(str(error)) from error
+
+
+def _load_suite(table: SuiteTable) -> Suite:
+    return load_suite(
+        table.name, path=table.path, split=table.split, limit=table.limit, options=table.options
+    )
 
 
 class _Planner:
@@ -116,28 +157,36 @@ class _Planner:
         self.steps: dict[str, Step] = {}
         self.models: dict[str, Artifact] = {}
         self.trainings: dict[str, Training] = {}
+        self.preferences: dict[str, Preferring] = {}
 
     def plan(self) -> Plan:
         members = {v.name: self.experiment.members(v.name) for v in self.experiment.variant}
         makers: dict[str, str] = {}
         for variant in self.experiment.variant:
-            training = _training(variant, self.experiment.seed) if isinstance(variant, TrainVariant) else None
+            training = _training(variant, self.experiment) if isinstance(variant, TrainVariant) else None
             for member in members[variant.name]:
                 makers[member.name] = self._make(variant, member, training)
-        declared = {name: made[0].name for name, made in members.items()}  # the seeds of one are of one kind
+            for table in self.experiment.pairs:
+                if table.model == variant.name:
+                    self._prefer(table, members[variant.name], makers)
+        first = {name: made[0].name for name, made in members.items()}  # the seeds of one are of one kind
+        configs = {n: self.trainings[m].config for n, m in first.items() if m in self.trainings}
         check_chains(
-            self.experiment,
-            {name: self.models[first] for name, first in declared.items() if first in self.models},
-            {
-                name: self.trainings[first].config
-                for name, first in declared.items()
-                if first in self.trainings
-            },
+            self.experiment, {n: self.models[m] for n, m in first.items() if m in self.models}, configs
         )
-        for name, maker in makers.items():
-            self._evaluate(name, maker)
+        judges = {name for name, config in configs.items() if isinstance(config, RewardModelConfig)}
+        evaluated = {name: made for name, made in members.items() if name not in judges}
+        for made in evaluated.values():
+            for member in made:
+                self._evaluate(member.name, makers[member.name])
         return Plan(
-            self.experiment, self.suite, tuple(self.steps.values()), self.models, self.trainings, members
+            self.experiment,
+            self.suite,
+            tuple(self.steps.values()),
+            self.models,
+            self.trainings,
+            evaluated,
+            self.preferences,
         )
 
     def _add(self, kind: Kind, variant: str, config: dict[str, Any], inputs: Iterable[str]) -> str:
@@ -160,15 +209,7 @@ class _Planner:
                 return self._add("take", name, {"model": variant.model, "sha256": model.sha256}, ())
             case TrainVariant():
                 assert training is not None
-                if member.seed is not None:
-                    config = training.config.model_copy(update={"seed": member.seed})
-                    training = Training(config, training.records)
-                self.trainings[name] = training
-                told = {
-                    "config": by_content(training.config).model_dump(mode="json"),
-                    "records": training.records.sha256,
-                }
-                return self._add("train", name, told, [self._maker_of(variant.train, member.seed)])
+                return self._train(variant, member, training)
             case MergeVariant():
                 merging = variant.recipe.model_dump(mode="json", exclude_defaults=True)
                 makers = [self._maker_of(source, member.seed) for source in sources_of(variant)]
@@ -180,46 +221,143 @@ class _Planner:
                 bits = {"quantization": variant.quantization, "double_quant": variant.double_quant}
                 return self._add("compress", name, bits, [self._maker_of(variant.compress, member.seed)])
 
+    def _train(self, variant: TrainVariant, member: Member, training: Training) -> str:
+        name, config = member.name, training.config
+        if member.seed is not None:
+            config = config.model_copy(update={"seed": member.seed})
+        pairs, judge = (
+            None if source is None else self._maker_of(source, member.seed)
+            for source in (training.pairs, training.judge)
+        )
+        self.trainings[name] = dataclasses.replace(training, config=config, pairs=pairs, judge=judge)
+        told: dict[str, Any] = {
+            "config": (by_content(config) if judge is None else config).model_dump(mode="json")
+        }
+        if training.records is not None:
+            told["records"] = training.records.sha256
+        else:  # what the pairs come to is their step's result, and with that this step's input
+            told["data"] = training.data.model_dump(mode="json", exclude={"file"})
+        start = self._whole(self._maker_of(variant.train, member.seed))
+        return self._add("train", name, told, [start, *(s for s in (pairs, judge) if s is not None)])
+
+    def _whole(self, maker: str) -> str:
+        """The step whose model can be trained: `maker`, or where it makes an adapter the merge of that."""
+        step = self.steps[maker]
+        if step.kind == "train":
+            adapter = not self.trainings[step.variant].config.full
+        else:
+            adapter = step.kind == "take" and self.models[step.variant].kind is ArtifactKind.ADAPTER
+        if not adapter:
+            return maker
+        planned = (s for s in self.steps.values() if s.kind == "merge")
+        known = next((s.name for s in planned if s.inputs == (maker,) and not s.config), None)
+        return known or self._add("merge", f"{step.variant}{WHOLE}", {}, [maker])
+
     def _maker_of(self, variant: str, seed: int | None) -> str:
-        """The step that made the variant: with that training seed, where it has seeds."""
+        """The step that made the variant, or the preferences: with that training seed, where it has seeds."""
         members = self.experiment.members(variant)
         member = next((m for m in members if m.seed == seed), members[0])
-        return next(s.name for s in self.steps.values() if s.variant == member.name)
+        return next(
+            s.name
+            for s in self.steps.values()
+            if s.variant == member.name and s.kind not in ("sample", "verify")
+        )
+
+    def _prefer(self, table: PairsTable, models: tuple[Member, ...], makers: Mapping[str, str]) -> None:
+        """Sample, verify and pair, for each of the model's training seeds."""
+        problems = table.problems(self.experiment.suite)
+        seed = self.experiment.seed if table.seed is None else table.seed
+        own = {"suite": problems, "sampling": table.sampling, "seed": seed}
+        asked = Preferring(table, self.experiment.model_copy(update=own), _load_suite(problems))
+        for member, model in zip(self.experiment.members(table.name), models, strict=True):
+            self.preferences[member.name] = asked
+            sampling, verifying = _questions(asked.experiment, asked.suite)
+            sampled = self._shared("sample", member.name, sampling, [makers[model.name]])
+            verified = self._shared("verify", member.name, verifying, [sampled])
+            told = table.model_dump(mode="json", include={"kinds", "per_problem", "match", "single"})
+            self._add("pairs", member.name, told | {"seed": seed}, [sampled, verified])
+
+    def _shared(self, kind: Kind, variant: str, config: dict[str, Any], inputs: Iterable[str]) -> str:
+        """The step, or the one of the same identity that another table has already: it is done once."""
+        name = self._add(kind, variant, config, inputs)
+        twin = next(s.name for s in self.steps.values() if s.kind == kind and s.id == self.steps[name].id)
+        if twin != name:
+            del self.steps[name]
+        return twin
 
     def _evaluate(self, variant: str, maker: str) -> None:
-        experiment = self.experiment
-        device = experiment.engine.device
-        if device == "auto":  # samples drawn on another kind of device are other samples
-            device = "cuda" if gpu_name() else "cpu"
-        generate = {
-            "suite": self.suite.revision,
-            "prompts": prompts_sha256(self.suite, experiment.sampling.style),
-            "seed": experiment.seed,
-            "sampling": experiment.sampling.model_dump(mode="json"),
-            "stop": list(self.suite.stop) if experiment.sampling.style == "completion" else [],
-            "engine": {"device": device, "dtype": experiment.engine.dtype},
-        }
-        source = self._add("generate", variant, generate, [maker])
-        limits = experiment.sandbox.model_dump(mode="json", exclude={"workers"})
-        judging = judging_sha256(self.suite, experiment.sandbox.backend)
-        execute = {"suite": self.suite.revision, "judging": judging, "sandbox": limits}
-        self._add("execute", variant, execute, [source])
+        generating, executing = _questions(self.experiment, self.suite)
+        source = self._add("generate", variant, generating, [maker])
+        self._add("execute", variant, executing, [source])
 
 
-def _training(variant: TrainVariant, seed: int) -> Training:
-    where = f"variant {variant.name!r}, config"
+def _questions(experiment: Experiment, suite: Suite) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What decides samples, and what decides their verdicts, beside the model."""
+    device = experiment.engine.device
+    if device == "auto":  # samples drawn on another kind of device are other samples
+        device = "cuda" if gpu_name() else "cpu"
+    sampling = {
+        "suite": suite.revision,
+        "prompts": prompts_sha256(suite, experiment.sampling.style),
+        "seed": experiment.seed,
+        "sampling": experiment.sampling.model_dump(mode="json"),
+        "stop": list(suite.stop) if experiment.sampling.style == "completion" else [],
+        "engine": {"device": device, "dtype": experiment.engine.dtype},
+    }
+    limits = experiment.sandbox.model_dump(mode="json", exclude={"workers"})
+    judging = judging_sha256(suite, experiment.sandbox.backend)
+    return sampling, {"suite": suite.revision, "judging": judging, "sandbox": limits}
+
+
+def _training(variant: TrainVariant, experiment: Experiment) -> Training:
+    where, raw = f"variant {variant.name!r}, config", variant.config
     try:
-        kind = config_class(variant.config)
+        kind = config_class(raw)
     except ValueError as error:
         raise BadInputError(f"{where}: {error}") from None
-    if issubclass(kind, RewardModelConfig):
+    judge = variant.reward_model if variant.reward_model in {v.name for v in experiment.variant} else None
+    if judge is not None:
+        _check_judge(variant, judge, experiment)
+        raw = raw | {"reward": raw["reward"] | {"model": "of-a-variant"}}  # known when it is made
+    config = _table(kind, {"seed": experiment.seed} | raw, where)
+    where = f"variant {variant.name!r}, data"
+    if variant.pairs is None:
+        if config.method in PREFERENCE_METHODS and "file" not in variant.data:
+            raise BadInputError(
+                f"{where}: method {config.method!r} learns from preferences: give `pairs`, the name of a [[pairs]] "
+                "table, or `file`"
+            )
+        data = _table(data_table(config.method), variant.data, where)
+        return Training(config, data, load_training_data(config.method, data), judge=judge)
+    if config.method not in PREFERENCE_METHODS:
         raise BadInputError(
-            f"{where}: method 'reward' makes a reward model, which answers nothing and cannot be scored on a suite; "
-            "train it by `assay train` and name its folder in a ppo variant's config.reward.model"
+            f"{where}: method {config.method!r} does not learn from pairs; those that do: "
+            f"{', '.join(PREFERENCE_METHODS)}"
         )
-    config = _table(kind, {"seed": seed} | variant.config, where)
-    data = _table(data_table(config.method), variant.data, f"variant {variant.name!r}, data")
-    return Training(config, load_training_data(config.method, data))
+    table = next(t for t in experiment.pairs if t.name == variant.pairs)
+    if table.single and config.method != "kto":
+        raise BadInputError(
+            f"{where}: pairs {table.name!r} are single answers with a label (single = true), which only kto takes"
+        )
+    given = {key: value for key, value in variant.data.items() if key != "pairs"}
+    if "file" in given:
+        raise BadInputError(f"{where}: `pairs` and `file` both say what to learn from: keep one")
+    data = _table(data_table(config.method), given | {"file": variant.pairs}, where)
+    return Training(config, data, None, pairs=variant.pairs, judge=judge)
+
+
+def _check_judge(variant: TrainVariant, judge: str, experiment: Experiment) -> None:
+    names = [v.name for v in experiment.variant]
+    found = next(v for v in experiment.variant if v.name == judge)
+    if names.index(judge) >= names.index(variant.name):
+        raise BadInputError(
+            f"variant {variant.name!r}: config.reward.model = {judge!r} must be a variant before it"
+        )
+    if not isinstance(found, TrainVariant) or found.config.get("method") != "reward":
+        raise BadInputError(
+            f"variant {variant.name!r}: config.reward.model = {judge!r} is no reward model; make it one with "
+            'method = "reward", or name a folder'
+        )
 
 
 def _table(model: type[T], raw: dict[str, Any], where: str) -> T:

@@ -18,8 +18,9 @@ from harness.plan import Plan, Step
 from harness.progress import Progress
 from harness.steps.execute import Execution, keep_verdicts
 from harness.steps.generate import generate, load_samples
-from harness.steps.loads import Loads, sharing_key
+from harness.steps.loads import Loads, load, sharing_key
 from harness.steps.make import load_artifact, make_artifact
+from harness.steps.pairs import in_words, make_pairs_step, pairs_file
 from harness.store import Store, read_json, write_json
 from trainers.artifact import Artifact
 
@@ -62,11 +63,13 @@ class _Runner:
         self._artifacts: dict[str, Artifact] = {}
 
     def run(self) -> Run:
-        write_overlaps(self.store, self.plan, self.progress)
-        makers = [s for s in self.plan.steps if s.kind not in ("generate", "execute")]
-        for step in makers:
-            if not self._is_done(step):
-                self._do(step, self._make)
+        write_overlaps(self.store, self.plan, self.progress)  # before anything is paid for
+        for step in self.plan.steps:
+            if step.kind == "verify":
+                self._evaluate(self.plan.step(step.inputs[0]), step)
+            elif step.kind not in ("sample", "generate", "execute") and not self._is_done(step):
+                self._do(step, self._pair if step.kind == "pairs" else self._make)
+        write_overlaps(self.store, self.plan, self.progress)  # of pairs that were made meanwhile
         try:
             for step in self._in_order([s for s in self.plan.steps if s.kind == "execute"]):
                 self._evaluate(self.plan.step(step.inputs[0]), step)
@@ -118,14 +121,30 @@ class _Runner:
             **result,
         }
         self.store.commit(step.name, step.id, record)
-        if step.kind in ("generate", "execute"):  # the table holds the same rows
+        if step.kind in ("sample", "verify", "generate", "execute"):  # the table holds the same rows
             for lines in self.store.path(step.name, step.id).glob("*.jsonl"):
                 lines.unlink()
         self.did.append(step.name)
 
     def _make(self, step: Step, folder: Path) -> dict[str, Any]:
-        sources = [self._artifact(self.plan.step(name)) for name in step.inputs]
-        return make_artifact(self.plan, step, sources, folder, self.progress, allow_weak=self.allow_weak)
+        inputs = [self.plan.step(name) for name in step.inputs]
+        pairs = next((pairs_file(self.store, s) for s in inputs if s.kind == "pairs"), None)
+        return make_artifact(
+            self.plan,
+            step,
+            [self._artifact(s) for s in inputs if s.kind != "pairs"],
+            folder,
+            self.progress,
+            allow_weak=self.allow_weak,
+            pairs=pairs,
+        )
+
+    def _pair(self, step: Step, folder: Path) -> dict[str, Any]:
+        record = make_pairs_step(self.store, self.plan, step, folder)
+        self.progress.say(f"{step.name}: {in_words(record)}")
+        for warning in record["pairs"]["warnings"]:
+            self.progress.say(f"warning: {step.name}: {warning}")
+        return record
 
     def _artifact(self, step: Step) -> Artifact:
         if step.name not in self._artifacts:
@@ -143,11 +162,12 @@ class _Runner:
             self.store.discard(executing.name, executing.id)  # verdicts of samples that are gone
         started = time.perf_counter()
         folder = self._work(executing, self._made_from(generating))
+        asked = self.plan.asked(executing)
         execution = Execution(
-            self.plan,
+            asked,
             folder,
             lambda: open_cached(
-                self.plan.experiment.sandbox, self.plan.suite, cache=self.cache, allow_weak=self.allow_weak
+                asked.experiment.sandbox, asked.suite, cache=self.cache, allow_weak=self.allow_weak
             ),
         )
         with execution:
@@ -161,7 +181,7 @@ class _Runner:
             else:
                 self._generate(generating, execution)
         self._commit(executing, execution.finish() | {"seconds": time.perf_counter() - started})
-        self.progress.say(f"evaluate {executing.variant}: {time.perf_counter() - started:.1f} s")
+        self.progress.say(f"{_doing(executing)} {executing.variant}: {time.perf_counter() - started:.1f} s")
 
     def _pending(self) -> dict[str, Artifact]:
         """The models of the variants that are still to be generated from."""
@@ -206,10 +226,14 @@ class _Runner:
         started = time.perf_counter()
         artifact = self._artifact(self.plan.step(step.inputs[0]))
         folder = self._work(step, self._made_from(step))
-        title = f"evaluate {step.variant}"
+        title = f"{_doing(step)} {step.variant}"
         record = generate(
-            self.plan,
-            lambda: self.loads.open(step.variant, artifact, self._pending()),
+            self.plan.asked(step),
+            lambda: (
+                load(self.plan, artifact)
+                if step.kind == "sample"
+                else self.loads.open(step.variant, artifact, self._pending())
+            ),
             folder,
             execution.submit,
             self.progress,
@@ -228,6 +252,10 @@ class _Runner:
         if not marker.exists():
             write_json(marker, made_from)
         return folder
+
+
+def _doing(step: Step) -> str:
+    return "sample" if step.kind in ("sample", "verify") else "evaluate"
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from trainers.inputs import REINFORCEMENT_METHODS, TrainingData, load_data
+from trainers.preference.model import Preferences
 
 
 def load_training_data(method: str, table: Any, *, allow_weak: bool = False) -> TrainingData:
@@ -14,3 +19,14 @@ def load_training_data(method: str, table: Any, *, allow_weak: bool = False) -> 
     from harness.generation.policy import open_policy_sampler
 
     return load_data(method, table, open_sampler=open_policy_sampler, allow_weak=allow_weak)
+
+
+def load_made_pairs(method: str, table: BaseModel, file: Path, name: str) -> TrainingData:
+    """The preferences that an experiment made in `file`, read as `table` says and called by their name and not by their
+    path, so that a recipe reads the same wherever results lie. Raises TrainersError."""
+    found = load_data(method, table.model_copy(update={"file": file}))
+    assert isinstance(found, Preferences), method
+    held = found.evaluation
+    if held is not None:
+        held = dataclasses.replace(held, origin=f"held out of {name}")
+    return dataclasses.replace(found, origin=name, evaluation=held)

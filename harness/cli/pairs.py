@@ -61,10 +61,11 @@ def pairs(
     from harness.cli.eval import slug, table
     from harness.errors import BadInputError
     from harness.experiment import Experiment
-    from harness.pairs import VARIANT, Wanted, make_pairs
+    from harness.pairs import VARIANT, make_pairs
     from harness.plan import make_plan
     from harness.progress import Progress
     from harness.run import run
+    from harness.steps.pairs import Wanted
     from trainers.preference.build import few
 
     if match not in ("nearest", "random"):

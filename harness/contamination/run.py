@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
 from harness.contamination.ngrams import overlap
 from harness.plan import Plan
 from harness.progress import Progress
+from harness.seeds import sha256_of
+from harness.steps.pairs import records_of
 from harness.store import Store, read_json, write_json
 
 FOLDER = "contamination"
@@ -51,9 +54,22 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(inner)
 
 
-def path_of(store: Store, plan: Plan, variant: str) -> Path:
+def learned_from(store: Store, plan: Plan, variant: str) -> list[TrainingSet] | None:
+    """The sets that a variant is trained on: one for all its training seeds, but for preferences of a model that was
+    trained with them, which each has of its own. None for a variant that is not trained, and while they are not made.
+    """
+    found: dict[str, TrainingSet] = {}
+    for member in next(made for made in plan.members.values() if made[0].name == variant):
+        records = None if member.name not in plan.trainings else records_of(store, plan, member.name)
+        if records is None:
+            return None
+        found[records.sha256] = records
+    return list(found.values())
+
+
+def path_of(store: Store, plan: Plan, variant: str, learned: Sequence[TrainingSet]) -> Path:
     """Named by what decides it, so that a changed data set or suite has a file of its own."""
-    records = plan.trainings[variant].records.sha256
+    records = sha256_of([one.sha256 for one in learned])
     name = hashlib.sha256(f"{FORMAT}/{records}/{plan.suite.revision}".encode()).hexdigest()[:12]
     return store.root / FOLDER / f"{variant}-{name}.json"
 
@@ -61,14 +77,15 @@ def path_of(store: Store, plan: Plan, variant: str) -> Path:
 def write_overlaps(store: Store, plan: Plan, progress: Progress) -> None:
     """Compute what is missing: of each variant that is trained, and also of those that were trained before."""
     for members in plan.members.values():
-        variant = members[0].name  # the training seeds of a variant learn from the same records
-        training = plan.trainings.get(variant)
-        if training is None or (path := path_of(store, plan, variant)).exists():
+        variant = members[0].name
+        learned = learned_from(store, plan, variant)
+        if learned is None or (path := path_of(store, plan, variant, learned)).exists():
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         with progress.task(f"overlap of {variant}'s training set with {plan.suite.name}"):
-            found = overlap(plan.suite, training_texts(training.records))
-        write_json(path, found.to_json() | {"variant": variant, "records": training.records.sha256})
+            found = overlap(plan.suite, chain.from_iterable(training_texts(one) for one in learned))
+        records = sha256_of([one.sha256 for one in learned])
+        write_json(path, found.to_json() | {"variant": variant, "records": records})
         flagged = ", ".join(f"{len(found.flagged(method))} by {method}" for method in found.shares)
         progress.say(
             f"overlap of {variant}'s training set with {len(plan.suite.problems)} problems of {plan.suite.name}: "
@@ -78,8 +95,8 @@ def write_overlaps(store: Store, plan: Plan, progress: Progress) -> None:
 
 def read_overlap(store: Store, plan: Plan, variant: str) -> dict[str, Any] | None:
     """What `write_overlaps` wrote of a variant, without the table of problems; None where it is not there."""
-    path = path_of(store, plan, variant)
-    if not path.exists():
+    learned = learned_from(store, plan, variant)
+    if learned is None or not (path := path_of(store, plan, variant, learned)).exists():
         return None
     found: dict[str, Any] = read_json(path)
     del found["problems"]

@@ -13,10 +13,12 @@ from typing import Any
 import pandas as pd
 
 from harness.cache import was_cached
+from harness.errors import UnmeasuredError
 from harness.execution import Box, Executor, limits_of, program_of
 from harness.generation.model import Sample
 from harness.oracle import with_checks
 from harness.plan import Plan
+from harness.steps import generate
 from harness.steps.generate import form_of
 from harness.store import append_lines, recover_lines
 from sandbox import Outcome, Verdict
@@ -25,6 +27,7 @@ from suites.extract import Extraction, extract
 LINES = "verdicts.jsonl"
 TABLE = "verdicts.parquet"
 FLUSH_EVERY_S = 1.0
+KEYS = ["problem_id", "index"]
 
 
 class Execution:
@@ -137,6 +140,18 @@ COLUMNS = (
     "isolation_level",
     "cached",
 )
+
+
+def joined(samples_in: Path, verdicts_in: Path) -> pd.DataFrame:
+    """The samples of a finished step with the verdicts of another, in the suite's order. Raises UnmeasuredError."""
+    samples = pd.read_parquet(samples_in / generate.TABLE)
+    verdicts = pd.read_parquet(verdicts_in / TABLE)
+    both = samples.merge(verdicts, on=KEYS, how="left", validate="one_to_one")
+    if len(both) != len(samples) or both["outcome"].isna().any():
+        raise UnmeasuredError(
+            f"{verdicts_in}: some samples have no verdict; remove this folder and run again"
+        )
+    return both
 
 
 def _standing(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from harness.errors import AssayError, BadInputError, MissingToolError
 from harness.plan import Plan, Step
 from harness.progress import Progress
 from harness.store import Store
+from harness.training_data import load_made_pairs
 from trainers.artifact import Artifact, ArtifactKind, identify
 from trainers.errors import MissingExtraError, TrainersError
 from trainers.facts import load_facts
@@ -30,12 +31,16 @@ def make_artifact(
     progress: Progress,
     *,
     allow_weak: bool = False,
+    pairs: Path | None = None,
 ) -> dict[str, Any]:
-    """Do the step in the folder `work` and return its record's own part; `allow_weak` is for trainings that execute.
-    Raises AssayError."""
+    """Do the step in the folder `work` and return its record's own part; `allow_weak` is for trainings that execute,
+    `pairs` the file for those that learn from the experiment's own preferences. Raises AssayError."""
     started = time.perf_counter()
     try:
-        artifact = _make(plan, step, sources, work, progress, allow_weak)
+        if step.kind == "train":
+            artifact = _train(plan, step, sources, work / MODEL, progress, allow_weak, pairs)
+        else:
+            artifact = _make(plan, step, sources, work, progress)
     except MissingExtraError as error:
         raise MissingToolError(str(error)) from error
     except TrainersError as error:
@@ -70,14 +75,10 @@ def _merged(plan: Plan, step: Step, folder: Path) -> str:
     )
 
 
-def _make(
-    plan: Plan, step: Step, sources: Sequence[Artifact], work: Path, progress: Progress, allow_weak: bool
-) -> Artifact:
+def _make(plan: Plan, step: Step, sources: Sequence[Artifact], work: Path, progress: Progress) -> Artifact:
     if step.kind == "take":
         return plan.models[step.variant]
     source = sources[0]
-    if step.kind == "train":
-        return _train(plan, step, source, work / MODEL, progress, allow_weak)
     shutil.rmtree(work / MODEL, ignore_errors=True)  # merge and export are quick: begun again from nothing
     with progress.task(step.name):
         if step.kind == "merge":
@@ -97,13 +98,29 @@ def _make(
 
 
 def _train(
-    plan: Plan, step: Step, source: Artifact, out: Path, progress: Progress, allow_weak: bool
+    plan: Plan,
+    step: Step,
+    sources: Sequence[Artifact],
+    out: Path,
+    progress: Progress,
+    allow_weak: bool,
+    pairs: Path | None,
 ) -> Artifact:
+    """`sources` are the start, and behind it the reward model where a variant is it."""
     from trainers import TrainingStep
     from trainers.child import train_alone
 
     training = plan.trainings[step.variant]
+    config: Any = training.config
+    if training.judge is not None:
+        config = config.model_copy(
+            update={"reward": config.reward.model_copy(update={"model": sources[1].path})}
+        )
     records = training.records
+    if records is None:
+        assert pairs is not None, step.name
+        assert training.pairs is not None, step.name
+        records = load_made_pairs(config.method, training.data, pairs, training.pairs)
     if isinstance(records, Environment):
         records = dataclasses.replace(records, allow_weak=allow_weak)
     with progress.task(step.name, unit="steps") as task:
@@ -111,7 +128,7 @@ def _train(
         def on_step(at: TrainingStep) -> None:
             task.update(at.step, f"of {at.total_steps}, loss {at.loss:.3f}, {at.tok_per_s:,.0f} tok/s")
 
-        return train_alone(source, training.config, records, out, on_step)
+        return train_alone(sources[0], config, records, out, on_step)
 
 
 def load_artifact(store: Store, plan: Plan, step: Step) -> Artifact:
@@ -122,7 +139,7 @@ def load_artifact(store: Store, plan: Plan, step: Step) -> Artifact:
     if step.kind == "take":
         return plan.models[step.variant]
     made = record["artifact"]
-    parent, *others = (load_artifact(store, plan, plan.step(name)) for name in step.inputs)
+    parent, *others = (load_artifact(store, plan, source) for source in plan.models_of(step))
     path = store.path(step.name, step.id) / made["path"]
     try:
         found = identify(path, base=parent)

@@ -58,7 +58,11 @@ def made(how: str, source: str, more: str = "") -> str:
             made("compress", "lora", 'quantization = "bf16"\n'),
             "cannot compress 'lora'.*: merge it first",
         ),
-        (LORA, made("train", "lora", 'config = { method = "sft" }\n' + DATA), "cannot train 'lora'.*adapter"),
+        (
+            LORA + MERGED + '[[variant]]\nname = "file"\nexport = "merged"\n',
+            made("train", "file", 'config = { method = "sft" }\n' + DATA),
+            "cannot train 'file', which is of kind gguf",
+        ),
         (
             LORA + MERGED + '[[variant]]\nname = "file"\nexport = "merged"\n',
             made("compress", "file", 'quantization = "bf16"\n'),
@@ -81,6 +85,7 @@ def test_an_impossible_chain_is_refused(
         (FULL, made("train", "full", 'config = { method = "sft" }\n' + DATA)),
         (LORA + MERGED, made("compress", "merged", 'quantization = "bf16"\n')),
         (LORA, made("merge", "lora")),
+        (LORA, made("train", "lora", 'config = { method = "sft" }\n' + DATA)),
     ],
 )
 def test_a_possible_one_is_planned(tmp_path: Path, before: str, last: str) -> None:

@@ -1,4 +1,4 @@
-"""Reward models in experiments: none is scored as a model that answers, and ppo's is part of what a step is."""
+"""Reward models: none writes answers or is merged, and ppo's is part of what a step is."""
 
 from __future__ import annotations
 
@@ -53,14 +53,6 @@ def make_judge(folder: Path, weights: bytes = b"head", task: str = "SEQ_CLS") ->
 def plan_of(folder: Path, more: str = PPO) -> Plan:
     (folder / "e.toml").write_text(HEAD + more)
     return make_plan(load_experiment(folder / "e.toml"))
-
-
-def test_a_reward_model_is_no_variant(tmp_path: Path) -> None:
-    text = PPO.replace("ppo", "reward").partition("config =")[0] + 'config = { method = "reward" }\n'
-    with pytest.raises(
-        BadInputError, match=r"method 'reward' makes a reward model, .* config\.reward\.model"
-    ):
-        plan_of(tmp_path, text + 'data = { file = "pairs.jsonl" }\n')
 
 
 def test_a_reward_model_neither_generates_nor_merges(tmp_path: Path) -> None:
