@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Collection
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -15,6 +16,7 @@ from harness.explain import MAKERS, explain
 from trainers.merge.recipe import MergeRecipe
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
+DATA_FILES = ("file", "eval_file", "only")  # keys of `[data]` that hold a file's name
 TrainingSeed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -100,9 +102,10 @@ class ModelVariant(Table):
 class PairsTable(Table):
     """`[[pairs]]`: preferences of the variant `model`, made here: it is sampled, its answers are executed and paired.
 
-    A variant learns from them by `data = { pairs = NAME }`. `suite` is the experiment's own in its train split where
-    it is left out; sampling from what is measured would make the measurement worthless. Where the model is trained
-    with several seeds, each of its trainings has preferences of its own. `single` gives answers with a label.
+    A variant learns from them by `data = { pairs = NAME }`, or practises on their problems alone by `only = NAME`.
+    `suite` is the experiment's own in its train split where it is left out; sampling from what is measured would make
+    the measurement worthless. Where the model is trained with several seeds, each of its trainings has preferences of
+    its own. `single` gives answers with a label.
     """
 
     name: Name
@@ -143,8 +146,8 @@ class PairsTable(Table):
 class TrainVariant(Table):
     """An adapter trained on the variant named by `train`; `config` and `data` are the trainer's own tables.
 
-    An adapter is merged first. `data.pairs` names a `[[pairs]]` table, and `config.reward.model` may name a variant of
-    method "reward".
+    An adapter is merged first. `data.pairs` names a `[[pairs]]` table, `data.only` may name one, and
+    `config.reward.model` a variant of method "reward".
     """
 
     name: Name
@@ -152,10 +155,12 @@ class TrainVariant(Table):
     config: dict[str, Any]
     data: dict[str, Any]
 
-    @property
-    def pairs(self) -> str | None:
-        name = self.data.get("pairs")
-        return None if name is None else str(name)
+    def pairs_of(self, tables: Collection[str]) -> str | None:
+        """The `[[pairs]]` table that is learned from: what `pairs` names, or `only` where it names a table."""
+        name, only = self.data.get("pairs"), self.data.get("only")
+        if name is not None:
+            return str(name)
+        return only if isinstance(only, str) and only in tables else None
 
     @property
     def reward_model(self) -> str | None:
@@ -289,16 +294,17 @@ class Experiment(Table):
                         f"variant {variant.name!r} is made from {source!r}, which no variant before it is named; "
                         f"before it: {', '.join(sorted(seen)) or 'none'}"
                     )
-            if isinstance(variant, TrainVariant) and variant.pairs is not None:
-                if variant.pairs not in tables:
+            pairs = variant.pairs_of(tables) if isinstance(variant, TrainVariant) else None
+            if pairs is not None:
+                if pairs not in tables:
                     raise ValueError(
-                        f"variant {variant.name!r}: data.pairs = {variant.pairs!r} names no [[pairs]] table; there "
+                        f"variant {variant.name!r}: data.pairs = {pairs!r} names no [[pairs]] table; there "
                         f"are: {', '.join(sorted(tables)) or 'none'}"
                     )
-                if tables[variant.pairs].model not in seen:
+                if tables[pairs].model not in seen:
                     raise ValueError(
-                        f"variant {variant.name!r} learns from pairs {variant.pairs!r} of the model "
-                        f"{tables[variant.pairs].model!r}, which must be a variant before it"
+                        f"variant {variant.name!r} learns from pairs {pairs!r} of the model "
+                        f"{tables[pairs].model!r}, which must be a variant before it"
                     )
             seen.append(variant.name)
         return seen
@@ -366,7 +372,7 @@ def load_experiment(path: Path) -> Experiment:
 
 def _beside(experiment: Experiment, folder: Path) -> Experiment:
     """The same experiment with its relative file names taken from the experiment file's folder."""
-    names = {v.name for v in experiment.variant}
+    names = {one.name for one in (*experiment.variant, *experiment.pairs)}
     variants = [_variant_beside(v, folder, names) for v in experiment.variant]
     pairs = [
         table.model_copy(
@@ -391,7 +397,8 @@ def _suite_beside(suite: SuiteTable, folder: Path) -> SuiteTable:
 
 def _variant_beside(variant: AnyVariant, folder: Path, names: set[str]) -> AnyVariant:
     if isinstance(variant, TrainVariant):
-        named = {key: variant.data.get(key) for key in ("file", "eval_file", "only")}
+        named = {key: variant.data.get(key) for key in DATA_FILES}
+        named = {key: name for key, name in named.items() if key != "only" or name not in names}
         beside = {key: str(folder / name) for key, name in named.items() if isinstance(name, str)}
         config = variant.config
         if variant.reward_model not in names:

@@ -8,9 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import Any, Literal
 
 from harness.chains import check_chains
 from harness.errors import BadInputError
@@ -27,19 +25,16 @@ from harness.experiment import (
     TrainVariant,
     sources_of,
 )
-from harness.explain import explain
 from harness.identity import judging_sha256, prompts_sha256
 from harness.machine import gpu_name
 from harness.models import resolve_model
-from harness.training_data import load_training_data
+from harness.train_variant import Training, check_training
 from suites import Suite, SuiteError, UnknownNameError, load_suite
 from trainers.artifact import Artifact, ArtifactKind
-from trainers.config import RewardModelConfig, TrainConfig, config_class
+from trainers.config import RewardModelConfig
 from trainers.errors import TrainersError
 from trainers.identity import by_content
-from trainers.inputs import PREFERENCE_METHODS, TrainingData, data_table
 
-T = TypeVar("T", bound=BaseModel)
 Kind = Literal[
     "take", "train", "merge", "export", "compress", "sample", "verify", "pairs", "generate", "execute"
 ]
@@ -69,21 +64,6 @@ class Step:
     id: str
     config: dict[str, Any]
     inputs: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Training:
-    """A train step's own input, checked: the trainer's configuration and the records it learns from.
-
-    `records` is None where the experiment makes them: `pairs` names the step then, and `data` says how they are read.
-    `judge` names the step that makes the reward model, where a variant is it.
-    """
-
-    config: TrainConfig
-    data: BaseModel
-    records: TrainingData | None
-    pairs: str | None = None
-    judge: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +143,7 @@ class _Planner:
         members = {v.name: self.experiment.members(v.name) for v in self.experiment.variant}
         makers: dict[str, str] = {}
         for variant in self.experiment.variant:
-            training = _training(variant, self.experiment) if isinstance(variant, TrainVariant) else None
+            training = check_training(variant, self.experiment) if isinstance(variant, TrainVariant) else None
             for member in members[variant.name]:
                 makers[member.name] = self._make(variant, member, training)
             for table in self.experiment.pairs:
@@ -230,13 +210,9 @@ class _Planner:
             for source in (training.pairs, training.judge)
         )
         self.trainings[name] = dataclasses.replace(training, config=config, pairs=pairs, judge=judge)
-        told: dict[str, Any] = {
+        told = training.told | {
             "config": (by_content(config) if judge is None else config).model_dump(mode="json")
         }
-        if training.records is not None:
-            told["records"] = training.records.sha256
-        else:  # what the pairs come to is their step's result, and with that this step's input
-            told["data"] = training.data.model_dump(mode="json", exclude={"file"})
         start = self._whole(self._maker_of(variant.train, member.seed))
         return self._add("train", name, told, [start, *(s for s in (pairs, judge) if s is not None)])
 
@@ -307,64 +283,6 @@ def _questions(experiment: Experiment, suite: Suite) -> tuple[dict[str, Any], di
     limits = experiment.sandbox.model_dump(mode="json", exclude={"workers"})
     judging = judging_sha256(suite, experiment.sandbox.backend)
     return sampling, {"suite": suite.revision, "judging": judging, "sandbox": limits}
-
-
-def _training(variant: TrainVariant, experiment: Experiment) -> Training:
-    where, raw = f"variant {variant.name!r}, config", variant.config
-    try:
-        kind = config_class(raw)
-    except ValueError as error:
-        raise BadInputError(f"{where}: {error}") from None
-    judge = variant.reward_model if variant.reward_model in {v.name for v in experiment.variant} else None
-    if judge is not None:
-        _check_judge(variant, judge, experiment)
-        raw = raw | {"reward": raw["reward"] | {"model": "of-a-variant"}}  # known when it is made
-    config = _table(kind, {"seed": experiment.seed} | raw, where)
-    where = f"variant {variant.name!r}, data"
-    if variant.pairs is None:
-        if config.method in PREFERENCE_METHODS and "file" not in variant.data:
-            raise BadInputError(
-                f"{where}: method {config.method!r} learns from preferences: give `pairs`, the name of a [[pairs]] "
-                "table, or `file`"
-            )
-        data = _table(data_table(config.method), variant.data, where)
-        return Training(config, data, load_training_data(config.method, data), judge=judge)
-    if config.method not in PREFERENCE_METHODS:
-        raise BadInputError(
-            f"{where}: method {config.method!r} does not learn from pairs; those that do: "
-            f"{', '.join(PREFERENCE_METHODS)}"
-        )
-    table = next(t for t in experiment.pairs if t.name == variant.pairs)
-    if table.single and config.method != "kto":
-        raise BadInputError(
-            f"{where}: pairs {table.name!r} are single answers with a label (single = true), which only kto takes"
-        )
-    given = {key: value for key, value in variant.data.items() if key != "pairs"}
-    if "file" in given:
-        raise BadInputError(f"{where}: `pairs` and `file` both say what to learn from: keep one")
-    data = _table(data_table(config.method), given | {"file": variant.pairs}, where)
-    return Training(config, data, None, pairs=variant.pairs, judge=judge)
-
-
-def _check_judge(variant: TrainVariant, judge: str, experiment: Experiment) -> None:
-    names = [v.name for v in experiment.variant]
-    found = next(v for v in experiment.variant if v.name == judge)
-    if names.index(judge) >= names.index(variant.name):
-        raise BadInputError(
-            f"variant {variant.name!r}: config.reward.model = {judge!r} must be a variant before it"
-        )
-    if not isinstance(found, TrainVariant) or found.config.get("method") != "reward":
-        raise BadInputError(
-            f"variant {variant.name!r}: config.reward.model = {judge!r} is no reward model; make it one with "
-            'method = "reward", or name a folder'
-        )
-
-
-def _table(model: type[T], raw: dict[str, Any], where: str) -> T:
-    try:
-        return model.model_validate(raw)
-    except ValidationError as error:
-        raise BadInputError(f"{where}: {explain(error, model)}") from None
 
 
 def _hash(value: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 
 from harness.errors import BadInputError
-from harness.experiment import Table, reward_model_beside
+from harness.experiment import DATA_FILES, Table, reward_model_beside
 from harness.explain import explain, models_in
 from harness.models import resolve_model
 from harness.settings import Overlay, overlay, read_dotenv, use_hub_settings
@@ -119,7 +119,7 @@ def _beside(raw: dict[str, Any], path: Path | None) -> dict[str, Any]:
         changed["out"] = str(path.parent / raw["out"])
     data = raw.get("data")
     if isinstance(data, dict):
-        named = {k: str(path.parent / data[k]) for k in ("file", "eval_file") if isinstance(data.get(k), str)}
+        named = {k: str(path.parent / data[k]) for k in DATA_FILES if isinstance(data.get(k), str)}
         changed["data"] = data | named
     if isinstance(raw.get("config"), dict):
         changed["config"] = reward_model_beside(raw["config"], path.parent)

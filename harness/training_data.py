@@ -22,8 +22,12 @@ def load_training_data(method: str, table: Any, *, allow_weak: bool = False) -> 
 
 
 def load_made_pairs(method: str, table: BaseModel, file: Path, name: str) -> TrainingData:
-    """The preferences that an experiment made in `file`, read as `table` says and called by their name and not by their
-    path, so that a recipe reads the same wherever results lie. Raises TrainersError."""
+    """What `table` makes of the preferences that an experiment wrote to `file`: the preferences, or for a method that
+    is rewarded their problems. They are called by their name and not by their path, so that a recipe reads the same
+    wherever results lie. Raises TrainersError.
+    """
+    if method in REINFORCEMENT_METHODS:
+        return load_training_data(method, table.model_copy(update={"only": file}))
     found = load_data(method, table.model_copy(update={"file": file}))
     assert isinstance(found, Preferences), method
     held = found.evaluation

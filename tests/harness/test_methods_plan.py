@@ -189,6 +189,23 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, old: str, new: str, sai
     assert said in str(error.value)
 
 
+def test_rewards_can_be_kept_to_the_problems_that_pairs_were_found_on(tmp_path: Path) -> None:
+    only = 'reward = { model = "judge", model_weight = 0.5 } }\ndata = { suite = "pocket", n = 8'
+    plan = plan_of(tmp_path, FILE.replace(only, f'{only}, only = "own"'))
+    step = plan.step("train-ppo.s0")
+    assert step.inputs == ("merge-sft.s0+merged", "pairs-own.s0", "train-judge.s0")
+    assert plan.trainings["ppo.s0"].records is None
+    other = plan_of(tmp_path, FILE.replace(only, f'{only.replace("n = 8", "n = 6")}, only = "own"'))
+    assert other.step("train-ppo.s0").id != step.id
+    with pytest.raises(BadInputError, match="give only = 'own'"):
+        plan_of(tmp_path, FILE.replace(only, f'{only}, pairs = "own"'))
+    (tmp_path / "some.jsonl").write_text('{"problem_id": "pocket-train/1"}\n')
+    filed = plan_of(tmp_path, FILE.replace(only, f'{only}, only = "some.jsonl"'))
+    records = filed.trainings["ppo.s0"].records
+    assert records is not None
+    assert len(records.kept) == 1
+
+
 def test_sft_does_not_learn_from_pairs(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="method 'sft' does not learn from pairs; those that do: dpo"):
         plan_of(tmp_path, FILE.replace('method = "dpo", max_steps = 2', 'method = "sft", max_steps = 2'))

@@ -91,7 +91,7 @@ def test_seeds_that_cannot_be_meant_are_refused(tmp_path: Path, old: str, new: s
 def test_the_labs_load() -> None:
     from harness.experiment import find_experiment
 
-    for lab in ("techniques", "qat"):
+    for lab in ("techniques", "qat", "methods"):
         assert load_experiment(find_experiment(lab)).seeds == (0, 1, 2)
 
 

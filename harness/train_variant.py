@@ -1,0 +1,111 @@
+"""A `train` variant of an experiment, checked: the trainer's configuration and what it learns from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from harness.errors import BadInputError
+from harness.experiment import Experiment, TrainVariant
+from harness.explain import explain
+from harness.training_data import load_training_data
+from trainers.config import TrainConfig, config_class
+from trainers.inputs import PREFERENCE_METHODS, REINFORCEMENT_METHODS, TrainingData, data_table
+
+T = TypeVar("T", bound=BaseModel)
+LATER = "made-by-the-experiment"  # stands for a file or a folder that a step makes
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """`records` is None where they need preferences that the experiment makes: `data` then says how they are read.
+
+    `told` is what of the data decides the training, beside those preferences. `pairs` and `judge` name the `[[pairs]]`
+    table and the variant whose reward model pays; in a plan they name the steps that make these.
+    """
+
+    config: TrainConfig
+    data: BaseModel
+    records: TrainingData | None
+    told: dict[str, Any]
+    pairs: str | None = None
+    judge: str | None = None
+
+
+def check_training(variant: TrainVariant, experiment: Experiment) -> Training:
+    """Raises BadInputError that names the variant, the key and its value, and TrainersError for data."""
+    where, raw = f"variant {variant.name!r}, config", variant.config
+    try:
+        kind = config_class(raw)
+    except ValueError as error:
+        raise BadInputError(f"{where}: {error}") from None
+    judge = variant.reward_model if variant.reward_model in {v.name for v in experiment.variant} else None
+    if judge is not None:
+        _check_judge(variant, judge, experiment)
+        raw = raw | {"reward": raw["reward"] | {"model": LATER}}
+    config = _table(kind, {"seed": experiment.seed} | raw, where)
+    where = f"variant {variant.name!r}, data"
+    pairs = variant.pairs_of({table.name for table in experiment.pairs})
+    if pairs is not None:
+        return _on_pairs(variant, pairs, config, judge, experiment)
+    if config.method in PREFERENCE_METHODS and "file" not in variant.data:
+        raise BadInputError(
+            f"{where}: method {config.method!r} learns from preferences: give `pairs`, the name of a [[pairs]] "
+            "table, or `file`"
+        )
+    data = _table(data_table(config.method), variant.data, where)
+    records = load_training_data(config.method, data)
+    return Training(config, data, records, {"records": records.sha256}, judge=judge)
+
+
+def _on_pairs(
+    variant: TrainVariant, pairs: str, config: TrainConfig, judge: str | None, experiment: Experiment
+) -> Training:
+    """A training on preferences that the experiment makes, or on the problems that they are of."""
+    where, method = f"variant {variant.name!r}, data", config.method
+    table = next(t for t in experiment.pairs if t.name == pairs)
+    if method in REINFORCEMENT_METHODS and "pairs" not in variant.data:
+        data = _table(data_table(method), variant.data | {"only": LATER}, where)
+        offered = load_training_data(method, data.model_copy(update={"only": None}))
+        told = {"records": offered.sha256, "only": "pairs"}
+        return Training(config, data, None, told, pairs, judge)
+    if method not in PREFERENCE_METHODS:
+        hint = f"; to practise on their problems alone, give only = {pairs!r}"
+        raise BadInputError(
+            f"{where}: method {method!r} does not learn from pairs; those that do: {', '.join(PREFERENCE_METHODS)}"
+            + (hint if method in REINFORCEMENT_METHODS else "")
+        )
+    if table.single and method != "kto":
+        raise BadInputError(
+            f"{where}: pairs {pairs!r} are single answers with a label (single = true), which only kto takes"
+        )
+    given = {key: value for key, value in variant.data.items() if key != "pairs"}
+    if "file" in given:
+        raise BadInputError(f"{where}: `pairs` and `file` both say what to learn from: keep one")
+    data = _table(data_table(method), given | {"file": LATER}, where)
+    return Training(
+        config, data, None, {"data": data.model_dump(mode="json", exclude={"file"})}, pairs, judge
+    )
+
+
+def _check_judge(variant: TrainVariant, judge: str, experiment: Experiment) -> None:
+    names = [v.name for v in experiment.variant]
+    found = next(v for v in experiment.variant if v.name == judge)
+    if names.index(judge) >= names.index(variant.name):
+        raise BadInputError(
+            f"variant {variant.name!r}: config.reward.model = {judge!r} must be a variant before it"
+        )
+    if not isinstance(found, TrainVariant) or found.config.get("method") != "reward":
+        raise BadInputError(
+            f"variant {variant.name!r}: config.reward.model = {judge!r} is no reward model; make it one with "
+            'method = "reward", or name a folder'
+        )
+
+
+def _table(model: type[T], raw: dict[str, Any], where: str) -> T:
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise BadInputError(f"{where}: {explain(error, model)}") from None

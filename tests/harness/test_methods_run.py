@@ -1,0 +1,215 @@
+"""SFT, pairs of its answers, preferences, a reward model and PPO in one experiment, really trained at toy size."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from harness.cli import app
+from harness.errors import UnmeasuredError
+from harness.experiment import load_experiment
+from harness.plan import Plan, make_plan
+from harness.progress import Progress
+from harness.run import Run, run
+from sandbox import Sandbox, SandboxError
+from trainers.artifact import ArtifactKind
+
+pytestmark = pytest.mark.train
+pytest.importorskip("torch", reason="needs the train extra: pip install 'assay[train]'")
+pytest.importorskip("trl", reason="needs the train extra: pip install 'assay[train]'")
+
+START = """
+name = "toy"
+seeds = {seeds}
+[suite]
+name = "pocket"
+split = "test"
+limit = {limit}
+[sampling]
+samples = 1
+temperature = 0.8
+max_new_tokens = 32
+[engine]
+dtype = "fp32"
+device = "cpu"
+threads = 1
+[sandbox]
+workers = 1
+[score]
+reference = "sft"
+[[variant]]
+name = "base"
+model = "pocket"
+[[variant]]
+name = "sft"
+train = "base"
+config = {{ method = "sft", learning_rate = 1e-3, max_steps = 2, batch_size = 4, max_length = 256 }}
+data = {{ suite = "pocket", n = 16 }}
+[[pairs]]
+name = "own"
+model = "sft"
+suite = {{ name = "pocket", limit = 8 }}
+sampling = {{ samples = 4, temperature = 1.0, max_new_tokens = 96 }}
+"""
+PREFERS = """
+[[variant]]
+name = "{method}"
+train = "sft"
+config = {{ method = "{method}", max_steps = 2, batch_size = 2, max_length = 384, dtype = "fp32" }}
+data = {{ pairs = "own" }}
+"""
+REINFORCES = """
+[[variant]]
+name = "{method}"
+train = "sft"
+[variant.config]
+method = "{method}"
+max_steps = 2
+batch_size = 4
+epochs = 1
+rollout = {{ prompts = 2, samples = 2, max_new_tokens = 32 }}
+{more}
+[variant.data]
+suite = "pocket"
+n = 8
+"""
+JUDGE = """
+[[variant]]
+name = "judge"
+train = "sft"
+config = { method = "reward", max_steps = 2, batch_size = 2, max_length = 384, dtype = "fp32" }
+data = { pairs = "own", eval_fraction = 0.5 }
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _can_isolate() -> None:
+    try:
+        with Sandbox(workers=1):
+            pass
+    except SandboxError as error:
+        pytest.skip(f"this machine cannot isolate: {error}")
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    file = tmp_path_factory.mktemp("toy") / "toy.toml"
+    paid = "reward = { model = 'judge', model_weight = 0.5 }"
+    text = START.format(seeds=[0], limit=3) + PREFERS.format(method="dpo") + JUDGE
+    practises = REINFORCES.format(method="ppo", more=paid).replace("n = 8", 'only = "own"')
+    file.write_text(text + practises)
+    return make_plan(load_experiment(file))
+
+
+@pytest.fixture(scope="module")
+def done(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The run, whose verdicts on the pairs' samples failed the first time."""
+    results = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+
+        def broken(*_: Any, **__: Any) -> Any:
+            raise UnmeasuredError("the sandbox is away")
+
+        patch.setattr("harness.run.open_cached", broken)
+        with pytest.raises(UnmeasuredError, match="the sandbox is away"):
+            run(plan, results, Progress(enabled=False))
+    kept = list((results / "toy" / "steps").glob("sample-own.s0-*/samples.*")) + list(
+        (results / "toy" / "steps").glob("sample-own.s0-*.part/samples.jsonl")
+    )
+    assert kept  # raw samples are on disk though not one of them has a verdict
+    assert not list((results / "toy" / "steps").glob("pairs-*"))
+    return run(plan, results, Progress(enabled=False))
+
+
+def record(done: Run, name: str) -> dict[str, Any]:
+    step = done.plan.step(name)
+    found = done.store.record(step.name, step.id)
+    assert found is not None
+    return found
+
+
+def lines(done: Run) -> list[dict[str, Any]]:
+    step = done.plan.step("pairs-own.s0")
+    text = (done.store.path(step.name, step.id) / "pairs.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_every_pair_is_of_the_models_own_samples(done: Run) -> None:
+    step = done.plan.step("sample-own.s0")
+    samples = pd.read_parquet(done.store.path(step.name, step.id) / "samples.parquet")
+    assert len(samples) == 32
+    texts = {(r["problem_id"], r["index"]): r["completion"] for r in samples.to_dict("records")}
+    made = lines(done)
+    assert record(done, "pairs-own.s0")["pairs"]["lines"] == len(made) > 0
+    for line in made:
+        assert line["model_sha256"] == record(done, "train-sft.s0")["artifact"]["sha256"]
+        assert (line["split"], line["model"]) == ("train", "sft.s0")
+        for side in ("chosen", "rejected"):
+            source = line[f"{side}_sample"]
+            assert texts[line["problem_id"], source["index"]].rstrip() == line[side][0]["content"]
+            assert (source["outcome"] == "pass") == (side == "chosen")
+
+
+def test_trainings_start_from_the_merged_adapter_and_learn_from_the_pairs(done: Run) -> None:
+    dpo, merged = record(done, "train-dpo.s0"), record(done, "merge-sft.s0+merged")
+    assert dpo["training"]["base_sha256"] == merged["artifact"]["sha256"]
+    assert merged["artifact"]["kind"] == ArtifactKind.MERGED
+    assert dpo["training"]["data_counts"].startswith(f"{len(lines(done))} pairs on ")
+    assert "from pairs-own.s0" in dpo["training"]["data_counts"]
+    ppo = record(done, "train-ppo.s0")
+    problems = {line["problem_id"] for line in lines(done)}
+    assert ppo["training"]["data_counts"].startswith(f"{len(problems)} problems of pocket, split train; ")
+    assert "model 0.5" in record(done, "train-ppo.s0")["artifact"]["recipe"]
+
+
+def test_the_leaderboard_has_who_answers_and_the_overlap_of_what_was_learned(done: Run) -> None:
+    from harness.leaderboard import build_leaderboard, load_tables
+
+    board = build_leaderboard(done, load_tables(done.store, done.plan))
+    assert {row["variant"] for row in board["rows"]} == {"base", "sft", "dpo", "ppo"}
+    parents = {row["variant"]: row["parent"] for row in board["rows"]}
+    assert parents["dpo"] == parents["ppo"] == "sft"
+    assert set(board["contamination"]) == {"sft", "dpo", "ppo"}
+    assert board["contamination"]["dpo"]["n_texts"] == len(lines(done))
+
+
+def test_pairs_made_again_alike_are_not_learned_from_again(done: Run, plan: Plan) -> None:
+    results = done.store.root.parent
+    assert run(plan, results, Progress(enabled=False)).did == ()
+    step = plan.step("pairs-own.s0")
+    shutil.rmtree(done.store.path(step.name, step.id))
+    assert run(plan, results, Progress(enabled=False)).did == ("pairs-own.s0",)
+
+
+@pytest.mark.slow
+def test_each_method_over_three_seeds_is_held_against_sft(tmp_path: Path) -> None:
+    """The way that a user goes: a file, `assay plan`, `assay run`, the leaderboard."""
+    prefers, reinforces = ("dpo", "ipo", "kto", "orpo"), ("ppo", "rloo", "grpo")
+    text = START.format(seeds=[0, 1, 2], limit=6)
+    text += "".join(PREFERS.format(method=m) for m in prefers)
+    text += "".join(REINFORCES.format(method=m, more="") for m in reinforces)
+    file, results = tmp_path / "toy.toml", tmp_path / "runs"
+    file.write_text(text)
+    runner = CliRunner()
+    planned = runner.invoke(
+        app, ["plan", str(file), "--results", str(results), "--json"], catch_exceptions=False
+    )
+    steps = [step["name"] for step in json.loads(planned.stdout)["steps"]]
+    assert {f"pairs-own.s{seed}" for seed in (0, 1, 2)} < set(steps)
+    ran = runner.invoke(
+        app, ["run", str(file), "--results", str(results), "--json", "--quiet"], catch_exceptions=False
+    )
+    assert ran.exit_code == 0, ran.output
+    rows = {row["variant"]: row for row in json.loads(ran.stdout)["rows"]}
+    assert set(rows) == {"base", "sft", *prefers, *reinforces}
+    for method in (*prefers, *reinforces):
+        against = rows[method]["vs_reference"]
+        assert against["low"] <= against["difference"] <= against["high"]
+        assert rows[method]["training_seeds"] == [0, 1, 2]
+        assert [row["seed"] for row in rows[method]["by_seed"]] == [0, 1, 2]
