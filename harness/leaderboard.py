@@ -11,6 +11,7 @@ import pandas as pd
 
 from harness.compare.stage import read_links
 from harness.contamination import read_overlap
+from harness.curves import learning_curves
 from harness.experiment import source_of
 from harness.plan import Plan, Step
 from harness.run import Run, step_record
@@ -114,6 +115,7 @@ def build_leaderboard(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, An
             and (found := read_overlap(run.store, plan, members[0].name)) is not None
         },
         "training": training_curves(run.store, plan),
+        "curves": learning_curves(run.store, plan),
         "trainings": training_rows(run.store, plan),
         "steps": [
             {

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cache import CacheUse, open_cached
+from harness.compare.distance import write_distances
 from harness.compare.stage import write_links
 from harness.contamination import write_overlaps
 from harness.errors import AssayError
@@ -76,6 +77,7 @@ class _Runner:
         finally:
             self.loads.close()
         write_links(self.store, self.plan, self._artifact, self.progress)
+        write_distances(self.store, self.plan, self._artifact, self.progress)
         folder = self.store.root / self.plan.run_id
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "plan.json", plan_json(self.plan))

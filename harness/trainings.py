@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from harness.learned import LEARNED, learned
 from harness.plan import Plan
 from harness.run import step_record
 from harness.store import Store
@@ -30,13 +31,18 @@ def training_rows(store: Store, plan: Plan) -> list[dict[str, Any]]:
     for name, members in plan.members.items():
         steps = [s for m in members for s in plan.steps if s.kind == "train" and s.variant == m.name]
         runs = [
-            {"seed": m.seed, **facts, "added_rss_bytes": _added(facts)}
+            _with({"seed": m.seed, **facts, "added_rss_bytes": _added(facts)}, learned(store, plan, step))
             for m, step in zip(members, steps, strict=False)
             if (facts := step_record(store, step).get("training"))
         ]
         if runs:
             rows.append(_row(name, runs))
     return rows
+
+
+def _with(run: dict[str, Any], more: tuple[dict[str, Any], dict[str, str]]) -> dict[str, Any]:
+    figures, why = more
+    return run | figures | {"unmeasured": run["unmeasured"] | why}
 
 
 def _added(facts: dict[str, Any]) -> int | None:
@@ -51,7 +57,7 @@ def _row(name: str, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     first = runs[0]
     unmeasured: dict[str, str] = {}
     figures: dict[str, dict[str, float] | None] = {}
-    for figure in FIGURES:
+    for figure in (*FIGURES, *LEARNED):
         values = [float(run[figure]) for run in runs if run.get(figure) is not None]
         if len(values) < len(runs):
             figures[figure] = None

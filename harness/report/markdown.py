@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness.report import links, overlap, trainings, words
+from harness.report import curves, learned, links, overlap, trainings, words
 from harness.report.definitions import definitions, facts
 from harness.report.findings import setting, verdict
 from harness.report.model import (
@@ -34,6 +34,8 @@ def render_markdown(leaderboard: Mapping[str, Any]) -> str:
         _comparisons(board),
         _links(board),
         _trainings(board),
+        _learned(board),
+        _curves(board),
         _overlap(board),
         "## What the figures mean\n\n" + _pairs(definitions(board)),
         "## Provenance\n\n" + _pairs(facts(board)),
@@ -152,6 +154,29 @@ def _trainings(board: Leaderboard) -> str:
     missing = "\n".join(f"- {md(why)}" for row in board.trainings for why in trainings.reasons(row))
     table = _table(trainings.HEAD, trainings.ALIGN, rows)
     return f"## Training\n\n{table}\n\n{trainings.NOTE}" + (f"\n\n{missing}" if missing else "")
+
+
+def _learned(board: Leaderboard) -> str:
+    """What was learned and what it cost, a table each."""
+    parts = []
+    for table in learned.tables(board):
+        body = ([md(cell) for cell in cells] for cells, _ in table.rows)
+        parts.append(
+            f"### {table.title}\n\n{_table(map(md, table.head), table.align, body)}\n\n{md(table.note)}"
+        )
+        missing = dict.fromkeys(why for _, reasons in table.rows for why in reasons)
+        parts.append("\n".join(f"- {md(why)}" for why in missing))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _curves(board: Leaderboard) -> str:
+    if not board.curves:
+        return ""
+    table = _table(curves.HEAD, curves.ALIGN, ([md(cell) for cell in row] for row in curves.rows(board)))
+    missing = [line for name, c in board.curves.items() for line in curves.missing(name, c)]
+    note = "Means over the training seeds; every point of every seed is in leaderboard.json."
+    listed = "\n".join(f"- {md(line)}" for line in missing)
+    return f"### Curves\n\n{table}\n\n{note}" + (f"\n\n{listed}" if listed else "")
 
 
 def _overlap(board: Leaderboard) -> str:

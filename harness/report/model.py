@@ -154,16 +154,6 @@ class Step(_Record):
     reused: bool = False
 
 
-class TrainingPoint(_Record):
-    step: int
-    loss: Number | None = None
-    lr: Number | None = None
-    grad_norm: Number | None = None
-    eval_loss: Number | None = None
-    tok_per_s: Number | None = None
-    rss_gib: Number | None = None
-
-
 class Spread(_Record):
     """A figure over training seeds."""
 
@@ -172,8 +162,47 @@ class Spread(_Record):
     most: Number
 
 
+class Points(_Record):
+    """Figures over `steps`, by name; None where a step has none. Each point is the mean over `steps_a_point` steps."""
+
+    steps: tuple[int, ...] = ()
+    series: dict[str, tuple[Number | None, ...]] = Field(default_factory=dict)
+    steps_a_point: int = 1
+
+    @model_validator(mode="after")
+    def _as_long_as_its_steps(self) -> Points:
+        for name, values in self.series.items():
+            if len(values) != len(self.steps):
+                raise ValueError(f"curve {name!r} has {len(values)} values at {len(self.steps)} steps")
+        return self
+
+    def points(self, name: str) -> list[tuple[float, float]]:
+        values = self.series.get(name, ())
+        return [(float(x), y) for x, y in zip(self.steps, values, strict=bool(values)) if y is not None]
+
+
+class CurveRun(_Record):
+    """One training's curves, on what it learned from and on what was held out, and its alarms by step."""
+
+    seed: int | None = None
+    train: Points = Points()
+    held_out: Points = Points()
+    alarms: dict[int, str] = Field(default_factory=dict)
+
+
+class Curves(_Record):
+    """What the trainings of one variant logged (`harness.curves`)."""
+
+    method: str
+    step: str = "step"
+    marks: dict[str, Number] = Field(default_factory=dict)
+    weights: dict[str, Number] = Field(default_factory=dict)
+    runs: tuple[CurveRun, ...]
+    unmeasured: dict[str, str] = Field(default_factory=dict)
+
+
 class TrainingRow(_Record):
-    """What the trainings of one variant took; None is unmeasured, for the reason given."""
+    """What the trainings of one variant took, learned and cost; None is unmeasured, for the reason given."""
 
     variant: str
     seeds: tuple[int | None, ...]
@@ -186,6 +215,21 @@ class TrainingRow(_Record):
     added_rss_bytes: Spread | None = None
     peak_vram_bytes: Spread | None = None
     final_loss: Spread | None = None
+    method: str = ""
+    beta: Spread | None = None
+    kl: Spread | None = None
+    held_out_loss: Spread | None = None
+    margin: Spread | None = None
+    accuracy: Spread | None = None
+    gap: Spread | None = None
+    pass_rate: Spread | None = None
+    held_pass_rate: Spread | None = None
+    drawn_answers: Spread | None = None
+    drawn_tokens: Spread | None = None
+    generate_s: Spread | None = None
+    execute_s: Spread | None = None
+    learn_s: Spread | None = None
+    total_s: Spread | None = None
     unmeasured: dict[str, str] = Field(default_factory=dict)
 
 
@@ -231,7 +275,7 @@ class Leaderboard(_Record):
     comparisons: tuple[Comparison, ...] = ()
     links: tuple[LinkRow, ...] = ()
     steps: tuple[Step, ...] = ()
-    training: dict[str, tuple[TrainingPoint, ...]] = Field(default_factory=dict)
+    curves: dict[str, Curves] = Field(default_factory=dict)
     trainings: tuple[TrainingRow, ...] = ()
     contamination: dict[str, Contamination] = Field(default_factory=dict)
 
@@ -241,8 +285,8 @@ class Leaderboard(_Record):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"variant {twice[0]!r} has more than one row")
-        mentioned = [self.reference, *(name for c in self.comparisons for name in (c.a, c.b)), *self.training]
-        mentioned += [*self.contamination, *(t.variant for t in self.trainings)]
+        mentioned = [self.reference, *(name for c in self.comparisons for name in (c.a, c.b))]
+        mentioned += [*self.contamination, *self.curves, *(t.variant for t in self.trainings)]
         for name in mentioned:
             if name not in names:
                 raise ValueError(f"variant {name!r} has no row; rows are {', '.join(names)}")

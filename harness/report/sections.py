@@ -1,4 +1,4 @@
-"""The page's other tables: families, paired comparisons, training curves, provenance."""
+"""The page's other tables: families, paired comparisons, provenance."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from harness.report import definitions as meaning
 from harness.report import svg, words
 from harness.report.footnotes import Footnotes
-from harness.report.model import Comparison, Estimate, Leaderboard, Row, TrainingPoint
+from harness.report.model import Comparison, Estimate, Leaderboard, Row
 from harness.report.text import attribute, escape
 
 
@@ -113,38 +113,6 @@ def _comparison_row(board: Leaderboard, c: Comparison, scale: svg.Scale, notes: 
         f'<td class="drawn">{plot}</td>{shown(c.p, words.p_value)}{shown(c.p_adjusted, words.p_value)}'
         f"{shown(c.mde, words.percent)}{shown(c.n, lambda n: words.count(int(n)))}</tr>"
     )
-
-
-_CURVES = (
-    ("loss", "loss"),
-    ("eval_loss", "loss on held-out records"),
-    ("lr", "learning rate"),
-    ("grad_norm", "gradient norm"),
-    ("tok_per_s", "tokens/s"),
-    ("rss_gib", "resident memory, GiB"),
-)
-
-
-def training(board: Leaderboard) -> str:
-    """What each training logged, step by step; empty where nothing was trained."""
-    blocks = []
-    for variant, curve in board.training.items():
-        charts = "".join(_curve(variant, curve, field, words_) for field, words_ in _CURVES)
-        if charts:
-            seeds = len(board.row(variant).training_seeds)
-            mean = f", mean of {seeds} training seeds" if seeds > 1 else ""
-            blocks.append(f'<h3>{escape(variant)}{mean}</h3><div class="curves">{charts}</div>')
-    return "".join(blocks)
-
-
-def _curve(variant: str, curve: tuple[TrainingPoint, ...], field: str, name: str) -> str:
-    points = [(p.step, value) for p in curve if (value := getattr(p, field)) is not None]
-    if not points:
-        return ""
-    xs, ys = [float(x) for x, _ in points], [float(y) for _, y in points]
-    label = f"{variant}: {name} from {ys[0]:.3g} at step {xs[0]:g} to {ys[-1]:.3g} at step {xs[-1]:g}"
-    chart = svg.line_chart(xs, ys, label=label)
-    return f"<figure>{chart}<figcaption>{name}, last {ys[-1]:.3g}</figcaption></figure>"
 
 
 def definitions(board: Leaderboard) -> str:

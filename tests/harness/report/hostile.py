@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
 from tests.harness.report.conftest import SyntheticRun
+from tests.harness.report.synthetic_run import ppo_curves, training_row
 
 HOSTILE = (
     "</script></style></title><script>document.title='pwned'</script>"
@@ -47,7 +49,10 @@ def make_hostile(run: SyntheticRun) -> SyntheticRun:
         "machine": {NAME: NAME, "cpu": NAME, "packages": {NAME: NAME}},
         "isolation": {"label": NAME},
         "steps": [{"id": NAME, "name": NAME, "seconds": 1.0}],
-        "training": {bad(v): curve for v, curve in board["training"].items()},
+        "curves": {bad(v): hostile_curves() for v in board["curves"]},
+        "trainings": [
+            training_row(bad(v), NAME, unmeasured={"kl": NAME, NAME: NAME}) for v in board["curves"]
+        ],
     }
     problems = {
         NAME + p.id: replace(
@@ -71,3 +76,16 @@ def _spoil(frame: pd.DataFrame) -> pd.DataFrame:
     columns = {name: pd.Series([text] * len(frame), dtype=object) for name, text in changed.items()}
     ids = pd.Series([NAME + problem for problem in frame["problem_id"]], dtype=object)
     return frame.assign(problem_id=ids, **columns)
+
+
+def hostile_curves() -> dict[str, Any]:
+    """A training whose components, alarms and reasons are named with ill will."""
+    found = ppo_curves(honest=False, seeds=2)
+    for run in found["runs"]:
+        run["train"]["series"][f"component/{NAME}"] = run["train"]["series"]["gap"]
+        run["alarms"] = {"3": NAME}
+    return found | {
+        "step": NAME,
+        "weights": {NAME: 1.0, "passed": 1.0},
+        "unmeasured": {"value": NAME, NAME: NAME},
+    }

@@ -255,18 +255,80 @@ def make_leaderboard(problems: dict[str, Problem], samples: dict[str, pd.DataFra
             {"id": "c1b2c3d4e5f6", "name": "export gguf-f16", "seconds": 0.9, "reused": True},
             {"id": "d1b2c3d4e5f6", "name": "generate base", "seconds": 12.1, "reused": False},
         ],
-        "training": {"adapter": training_curve()},
+        "curves": {"adapter": sft_curves()},
     }
 
 
-def training_curve(steps: int = 94, seed: int = 0) -> list[dict[str, float]]:
+def sft_curves(steps: int = 94, seed: int = 0) -> dict[str, Any]:
+    """What one supervised fine-tuning logs, nothing held out."""
     rng = np.random.default_rng(seed)
-    return [
-        {
-            "step": step,
-            "loss": float(0.35 + 1.1 * np.exp(-step / 18) + rng.normal(0, 0.03)),
-            "lr": float(2e-3 * min(1.0, step / 6) * (1 - step / (steps + 1))),
-            "grad_norm": float(0.6 + 1.8 * np.exp(-step / 12) + abs(rng.normal(0, 0.1))),
+    at = range(1, steps + 1)
+    series = {
+        "loss": [float(0.35 + 1.1 * np.exp(-step / 18) + rng.normal(0, 0.03)) for step in at],
+        "learning_rate": [float(2e-3 * min(1.0, step / 6) * (1 - step / (steps + 1))) for step in at],
+        "grad_norm": [float(0.6 + 1.8 * np.exp(-step / 12) + abs(rng.normal(0, 0.1))) for step in at],
+    }
+    return {
+        "method": "sft",
+        "step": "step",
+        "runs": [{"seed": 0, "train": {"steps": list(at), "series": series}}],
+        "unmeasured": {"held_out/loss": "nothing was held out; data.eval_fraction holds records out"},
+    }
+
+
+def ppo_curves(*, honest: bool, seeds: int = 3, updates: int = 40) -> dict[str, Any]:
+    """Three trainings; without `honest` the checks held out fall away from those that pay."""
+    runs = []
+    at = np.arange(1, updates + 1)
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed + 10 * honest)
+        paid = 0.5 + 0.4 * (1 - np.exp(-at / 12)) + rng.normal(0, 0.04, updates)
+        held = paid - 0.03 if honest else paid - 0.1 - 0.5 * at / updates
+        kl = 0.1 * at * (1 if honest else 2) + abs(rng.normal(0, 0.1, updates))
+        series = {
+            "reward": 1.2 * paid,
+            "component/passed": paid,
+            "component/fraction": paid + 0.05,
+            "pass_rate": paid,
+            "held_pass_rate": held,
+            "gap": paid - held,
+            "kl": kl,
+            "entropy": 0.06 * np.exp(-at / 30),
+            "clip_fraction": abs(rng.normal(0.02, 0.01, updates)),
+            "length": 40 - (0 if honest else 0.6) * at + rng.normal(0, 2, updates),
+            "generate_s": rng.normal(2.1, 0.2, updates),
+            "execute_wait_s": abs(rng.normal(0.03, 0.01, updates)),
+            "train_s": rng.normal(4.2, 0.3, updates),
+            "value_loss": 0.1 * np.exp(-at / 20),
+            "learning_rate": np.full(updates, 2e-4),
+            "infra": np.zeros(updates),
         }
-        for step in range(1, steps + 1)
-    ]
+        alarms = {str(u): f"KL is {kl[u - 1]:.3g} nats a sequence" for u in at if kl[u - 1] > 4}
+        train = {"steps": at.tolist(), "series": {name: values.tolist() for name, values in series.items()}}
+        runs.append({"seed": seed, "train": train, "alarms": alarms})
+    return {
+        "method": "ppo",
+        "step": "update",
+        "marks": {"kl_target": 2.0, "kl_alarm": 4.0},
+        "weights": {"passed": 1.0, "fraction": 0.2},
+        "runs": runs,
+        "unmeasured": {},
+    }
+
+
+def training_row(variant: str, method: str, **figures: Any) -> dict[str, Any]:
+    """A row of the training tables: figures are means, spread a little over three seeds."""
+    spread = {
+        name: None if value is None else {"mean": value, "least": value * 0.9, "most": value * 1.1}
+        for name, value in figures.items()
+        if name != "unmeasured"
+    }
+    return {
+        "variant": variant,
+        "method": method,
+        "seeds": [0, 1, 2],
+        "trainable_parameters": 100_000,
+        "total_parameters": 3_500_000,
+        "unmeasured": figures.get("unmeasured", {}),
+        **spread,
+    }

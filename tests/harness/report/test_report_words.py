@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.report import plot as drawing
 from harness.report import svg, words
 
 
@@ -94,6 +95,7 @@ def test_a_stacked_bar_is_filled_exactly() -> None:
 
 
 def test_a_constant_curve_is_a_level_line() -> None:
-    chart = svg.line_chart([1, 2, 3], [0.5, 0.5, 0.5], label="x")
+    line = drawing.Line("x", [[(1.0, 0.5), (2.0, 0.5), (3.0, 0.5)]])
+    chart = drawing.draw(drawing.Plot([line], "step", "loss", "x"))
     heights = {y for _, y in re.findall(r"([\d.]+),([\d.]+)", chart.split('points="')[1].split('"')[0])}
     assert len(heights) == 1

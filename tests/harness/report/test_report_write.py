@@ -108,7 +108,7 @@ def test_hostile_text_everywhere_adds_no_element(run: SyntheticRun, tmp_path: Pa
 def test_hostile_text_leaves_markdown_tables_whole(run: SyntheticRun) -> None:
     text = render_markdown(make_hostile(run).leaderboard)
     tables = [block for block in text.split("\n\n") if block.startswith("| ")]
-    assert len(tables) == 4
+    assert len(tables) == 8  # board, families, pairs, lineage; trainings, learned, cost, curves
     for table in tables:
         cells = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
         assert len(cells) == 1, table
@@ -189,7 +189,7 @@ def test_a_shared_rank_is_marked_and_ties_stand_as_made(run: SyntheticRun) -> No
 
 def test_the_terminal_prints_figures_and_reads_no_markup(run: SyntheticRun) -> None:
     run.leaderboard["rows"][1]["variant"] = "[red]ad[/red]\x1b[2J"
-    run.leaderboard.update(comparisons=[], training={})
+    run.leaderboard.update(comparisons=[], curves={})
     console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(render_terminal(run.leaderboard))
     console.file.close()

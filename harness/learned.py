@@ -1,0 +1,145 @@
+"""What a training learned and what that cost: its last figures, how far it moved, and the answers it had to draw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.compare.distance import read_distance
+from harness.plan import Plan, Step
+from harness.run import step_record
+from harness.steps.make import MODEL
+from harness.store import Store
+from trainers.config import CommonConfig
+from trainers.inputs import PREFERENCE_METHODS, REINFORCEMENT_METHODS
+from trainers.preference.parts import METRICS
+from trainers.rl.log import RL_LOG, read_rl_steps
+from trainers.steplog import EVAL_LOG, read_evals, rows_of
+
+# Figures that are summed up over seeds as those of `trainings` are.
+LEARNED = (
+    "beta",
+    "kl",
+    "held_out_loss",
+    "margin",
+    "accuracy",
+    "gap",
+    "pass_rate",
+    "held_pass_rate",
+    "drawn_answers",
+    "drawn_tokens",
+    "generate_s",
+    "execute_s",
+    "learn_s",
+    "total_s",
+)
+LAST = 5  # updates that an RL run's last figures are a mean of: one batch of answers says little
+_NOT_PREFERENCE = "the method has no pairs"
+_NOT_RL = "the method is not paid by checks"
+_NO_DRAWS = "the method draws no answers: it learns from given ones"
+Figures = dict[str, float | None]
+
+
+def learned(store: Store, plan: Plan, step: Step) -> tuple[Figures, dict[str, str]]:
+    """(figures, why some of them are None) of one training."""
+    config = plan.trainings[step.variant].config
+    folder = store.path(step.name, step.id) / MODEL
+    figures: Figures = dict.fromkeys(LEARNED)
+    why: dict[str, str] = {}
+    found, reason = read_distance(store, plan, step)
+    figures["kl"] = None if found is None else found.kl
+    if found is None:
+        why["kl"] = reason
+    _add(figures, why, _preference(config, folder))
+    if config.method in REINFORCEMENT_METHODS:
+        _add(figures, why, _reinforcement(folder))
+    else:
+        facts = step_record(store, step).get("training") or {}
+        _add(figures, why, _given(store, plan, step, facts))
+    return figures, {name: reason for name, reason in why.items() if figures[name] is None}
+
+
+def _add(figures: Figures, why: dict[str, str], more: tuple[Figures, dict[str, str]]) -> None:
+    figures.update(more[0])
+    why.update(more[1])
+
+
+def _preference(config: CommonConfig, folder: Path) -> tuple[Figures, dict[str, str]]:
+    """β; and of the last evaluation on held-out records its loss, margin and accuracy."""
+    beta = getattr(config, "beta", None)
+    if beta is None and config.method == "ppo":
+        beta = config.kl.coefficient  # type: ignore[attr-defined]
+    why = {"beta": "the method has none"}
+    if config.method in REINFORCEMENT_METHODS:
+        return {"beta": beta}, why | dict.fromkeys(("held_out_loss", "margin", "accuracy"), _NOT_PREFERENCE)
+    evals = read_evals(folder / EVAL_LOG)
+    figures: Figures = {"beta": beta, "held_out_loss": evals[-1].loss if evals else None}
+    held = "nothing was held out; data.eval_fraction holds records out"
+    why["held_out_loss"] = held
+    if config.method not in PREFERENCE_METHODS:
+        return figures, why | dict.fromkeys(("margin", "accuracy"), _NOT_PREFERENCE)
+    rows = [row for row in rows_of(folder / METRICS) if row["eval"]]
+    last = rows[-1] if rows else {}
+    margin = last.get("eval_rewards/margins", last.get("eval_log_odds_ratio"))
+    figures |= {"margin": margin, "accuracy": last.get("eval_rewards/accuracies")}
+    unpaired = "KTO's answers are not paired" if config.method == "kto" else held
+    return figures, why | {"margin": held, "accuracy": unpaired}
+
+
+def _reinforcement(folder: Path) -> tuple[Figures, dict[str, str]]:
+    """Means over the last updates, and sums over all of them: a run that was resumed has logged every one."""
+    steps = read_rl_steps(folder / RL_LOG)
+    names = ("gap", "pass_rate", "held_pass_rate", "drawn_answers", "drawn_tokens")
+    times = ("generate_s", "execute_s", "learn_s", "total_s")
+    if not steps:
+        return {}, dict.fromkeys((*names, *times), f"the training left no {RL_LOG}")
+    last = steps[-LAST:]
+    gaps = [s.gap for s in last if s.gap is not None]
+    held = [s.held_pass_rate for s in last if s.held_pass_rate is not None]
+    spent = {
+        "generate_s": sum(s.generate_s for s in steps),
+        "execute_s": sum(s.execute_wait_s for s in steps),
+        "learn_s": sum(s.train_s for s in steps),
+    }
+    figures: Figures = {
+        "gap": sum(gaps) / len(gaps) if gaps else None,
+        "pass_rate": sum(s.pass_rate for s in last) / len(last),
+        "held_pass_rate": sum(held) / len(held) if held else None,
+        "drawn_answers": float(sum(s.answers + s.infra for s in steps)),
+        "drawn_tokens": float(round(sum(s.length * (s.answers + s.infra) for s in steps))),
+        **spent,
+        "total_s": sum(spent.values()),
+    }
+    return figures, dict.fromkeys(("gap", "held_pass_rate"), "every check pays: none is held out")
+
+
+def _given(store: Store, plan: Plan, step: Step, facts: dict[str, Any]) -> tuple[Figures, dict[str, str]]:
+    """What sampling and executing for its preferences took, where this run made them."""
+    learn_s = facts.get("train_s")
+    why = dict.fromkeys(("gap", "pass_rate", "held_pass_rate"), _NOT_RL)
+    why["learn_s"] = why["total_s"] = facts.get("unmeasured", {}).get("train_s", "not recorded")
+    pairs = next((s for name in step.inputs if (s := plan.step(name)).kind == "pairs"), None)
+    names = ("drawn_answers", "drawn_tokens", "generate_s", "execute_s")
+    if pairs is None:
+        if plan.trainings[step.variant].config.method not in PREFERENCE_METHODS:
+            return {"learn_s": learn_s, "total_s": learn_s}, why | dict.fromkeys(names, _NO_DRAWS)
+        file = "its preferences come from a file; what sampling for them cost is not in this run"
+        return {"learn_s": learn_s}, why | dict.fromkeys((*names, "total_s"), file)
+    sampled, verified = (step_record(store, plan.step(name)) for name in pairs.inputs)
+    generate_s = sampled["generate_s"]
+    behind = verified["seconds"] - sampled["seconds"]  # the two ran side by side
+    execute_s = None if generate_s is None or behind < 0 else behind
+    parts = (generate_s, execute_s, learn_s)
+    total = None if any(p is None for p in parts) else sum(p for p in parts if p is not None)
+    figures: Figures = {
+        "drawn_answers": float(sampled["n_samples"]),
+        "drawn_tokens": sampled["n_tokens"],
+        "generate_s": generate_s,
+        "execute_s": execute_s,
+        "learn_s": learn_s,
+        "total_s": total,
+    }
+    resumed = "sampling was resumed after an interruption; a time of its rest is not its time"
+    return figures, why | {"generate_s": resumed, "execute_s": resumed} | (
+        {"total_s": resumed} if learn_s is not None else {}
+    )

@@ -1,0 +1,181 @@
+"""What each training learned and what that cost, method beside method: two tables, as rows and as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from harness.report import words
+from harness.report.footnotes import Footnotes
+from harness.report.model import Difference, Leaderboard, Spread, TrainingRow, headline
+from harness.report.text import escape
+
+_PLAIN = ("sft",)  # where nothing else was trained, the table of trainings says it all
+Cells = list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """`align` has one of l and r for each column; a row is its cells, unescaped, and why some are unmeasured."""
+
+    title: str
+    note: str
+    head: list[str]
+    align: str
+    rows: list[tuple[Cells, list[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    head: str
+    field: str
+    show: words.Show
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}".replace("-", words.MINUS)
+
+
+def _whole(value: float) -> str:
+    return words.count(round(value))
+
+
+_LEARNED = (
+    _Column("β or price of KL", "beta", lambda x: f"{x:g}"),
+    _Column("last loss", "final_loss", _number),
+    _Column("held-out loss", "held_out_loss", _number),
+    _Column("held-out margin", "margin", _number),
+    _Column("held-out accuracy %", "accuracy", words.percent),
+    _Column("paid checks %", "pass_rate", words.percent),
+    _Column("held-out checks %", "held_pass_rate", words.percent),
+    _Column("gap, points", "gap", words.points),
+    _Column("KL from its start", "kl", _number),
+)
+_COST = (
+    _Column("answers drawn", "drawn_answers", _whole),
+    _Column("tokens drawn", "drawn_tokens", _whole),
+    _Column("tokens learned from", "tokens", _whole),
+    _Column("generating", "generate_s", words.seconds),
+    _Column("waiting for execution", "execute_s", words.seconds),
+    _Column("learning", "learn_s", words.seconds),
+    _Column("together", "total_s", words.seconds),
+)
+_SAYS_NOTHING = ("the method has none", "the method has no pairs", "the method is not paid by checks")
+_DRAWS_NONE = "the method draws no answers: it learns from given ones"
+
+
+def tables(board: Leaderboard) -> list[Table]:
+    """Empty where nothing but plain supervised fine-tuning was done."""
+    shown = [row for row in board.trainings if row.method]
+    if not any(row.method not in _PLAIN for row in shown):
+        return []
+    level = words.confidence(board)
+    learned_note = (
+        "Margin and accuracy are of held-out pairs at the last evaluation (of implicit rewards; ORPO: log odds). "
+        "Checks passed and their gap are of the training problems, means over the last five updates. KL is of the "
+        "trained model from the one it started as, on its own answers to the suite's problems: nats an answer, at "
+        f"temperature 1. pass@{board.headline_k} is of the suite, with its {level} interval. "
+        f"{words.DASH} stands where a method has no such figure."
+    )
+    cost_note = (
+        "Generating and executing are for this training alone: an RL method's own rollouts, or the sampling that a "
+        "variant's pairs were made from (counted for each variant that learns from them, though it is done once). "
+        "Execution runs beside generation; what it made the run wait is counted."
+    )
+    return [
+        _table(board, "What was learned", learned_note, shown, _LEARNED),
+        _table(board, "What it cost", cost_note, shown, _COST),
+    ]
+
+
+def _table(
+    board: Leaderboard, title: str, note: str, shown: list[TrainingRow], columns: tuple[_Column, ...]
+) -> Table:
+    used = [c for c in columns if any(not _absent(row, c.field) for row in shown)]
+    k = board.headline_k
+    head = ["variant", "method", *(c.head for c in used), f"pass@{k} %", f"vs {board.reference}, points"]
+    return Table(title, note, head, "ll" + "r" * (len(used) + 2), [_row(board, row, used) for row in shown])
+
+
+def _absent(row: TrainingRow, field: str) -> bool:
+    """Whether the method has no such figure, which is not the same as that it was not measured."""
+    return getattr(row, field) is None and row.unmeasured.get(field) in (*_SAYS_NOTHING, _DRAWS_NONE)
+
+
+def _row(board: Leaderboard, row: TrainingRow, columns: list[_Column]) -> tuple[Cells, list[str]]:
+    cells, missing = [row.variant, row.method], []
+    for column in columns:
+        spread: Spread | None = getattr(row, column.field)
+        if spread is not None:
+            cells.append(shown(spread, column.show))
+        elif _absent(row, column.field):
+            cells.append(words.DASH)
+        else:
+            cells.append(words.UNMEASURED)
+            why = row.unmeasured.get(column.field, "not recorded")
+            missing.append(f"{row.variant}, {column.head}: {why}")
+    scored = board.row(row.variant)
+    estimate = headline(scored, board.headline_k)
+    cells.append(
+        words.UNMEASURED
+        if estimate.value is None
+        else words.percent(estimate.value) + _between(estimate.low, estimate.high, words.percent, words.DASH)
+    )
+    if estimate.value is None:
+        missing.append(f"{row.variant}: {words.why_unmeasured(scored, 'pass@1', estimate.reason)}")
+    cells.append(_difference(scored.vs_reference, is_reference=row.variant == board.reference))
+    return cells, missing
+
+
+def _difference(d: Difference | None, *, is_reference: bool) -> str:
+    if is_reference:
+        return "reference"
+    if d is None or d.difference is None:
+        return words.DASH
+    return words.points(d.difference) + _between(d.low, d.high, words.points, " to ")
+
+
+def _between(low: float | None, high: float | None, show: Callable[[float], str], by: str) -> str:
+    return "" if low is None or high is None else f" ({show(low)}{by}{show(high)})"
+
+
+def shown(spread: Spread, show: words.Show) -> str:
+    """The mean over seeds, with least and most where they differ."""
+    mean, least, most = show(spread.mean), show(spread.least), show(spread.most)
+    return mean if least == most else f"{mean} ({least}{words.DASH}{most})"
+
+
+def section(board: Leaderboard) -> str:
+    """Both tables as HTML; empty where nothing but plain supervised fine-tuning was done."""
+    return "".join(_html(table, number) for number, table in enumerate(tables(board)))
+
+
+def _html(table: Table, number: int) -> str:
+    css = ["num" if a == "r" else "" for a in table.align]
+    head = "".join(
+        f'<th scope="col" class="{c}">{escape(h)}</th>' for h, c in zip(table.head, css, strict=True)
+    )
+    notes = Footnotes(f"why-learned-{number}")
+    body = "".join(_html_row(cells, missing, css, notes) for cells, missing in table.rows)
+    about = f"about-learned-{number}"
+    return (
+        f'<h3>{escape(table.title)}</h3><p class="note" id="{about}">{escape(table.note)}</p>'
+        f'<div class="scroll"><table class="plain learned" aria-describedby="{about}">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{notes.html()}"
+    )
+
+
+def _html_row(cells: Cells, missing: list[str], css: list[str], notes: Footnotes) -> str:
+    why = iter(missing)
+
+    def cell(text: str) -> str:
+        if text == words.UNMEASURED:
+            return notes.unmeasured(next(why))
+        first, bracket, rest = text.partition(" (")
+        return escape(first) + (f'<small class="range">{escape(rest[:-1])}</small>' if bracket else "")
+
+    return (
+        f'<tr><th scope="row">{escape(cells[0])}</th>'
+        + "".join(f'<td class="{c}">{cell(text)}</td>' for text, c in zip(cells[1:], css[1:], strict=True))
+        + "</tr>"
+    )
