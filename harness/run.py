@@ -24,9 +24,11 @@ from harness.steps.make import load_artifact, make_artifact
 from harness.steps.pairs import in_words, make_pairs_step, pairs_file
 from harness.store import Store, read_json, write_json
 from trainers.artifact import Artifact
+from trainers.inputs import REINFORCEMENT_METHODS
 
 DEFAULT_RESULTS = Path("results/runs")
 INPUTS = "made_from.json"
+WEAK = "weak isolation"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -88,11 +90,21 @@ class _Runner:
         record = self.store.record(step.name, step.id)
         if record is None:
             return False
-        if record["made_from"] == self._made_from(step):
-            return True
-        self.progress.say(f"{step.name}: its input was made again since, so it is done again")
-        self.store.discard(step.name, step.id)
-        return False
+        why = ""
+        if record["made_from"] != self._made_from(step):
+            why = "its input was made again since"
+        elif not self.allow_weak and self._is_rewarded(step):
+            why = _weakly_rewarded(record)
+        if why:
+            self.progress.say(f"{step.name}: {why}, so it is done again")
+            self.store.discard(step.name, step.id)
+        return not why
+
+    def _is_rewarded(self, step: Step) -> bool:
+        """Whether it is a training that executes answers, and so is as good as its walls."""
+        return step.kind == "train" and (
+            self.plan.trainings[step.variant].config.method in REINFORCEMENT_METHODS
+        )
 
     def _made_from(self, step: Step) -> dict[str, str]:
         """When and as what each input was made."""
@@ -171,6 +183,7 @@ class _Runner:
             lambda: open_cached(
                 asked.experiment.sandbox, asked.suite, cache=self.cache, allow_weak=self.allow_weak
             ),
+            allow_weak=self.allow_weak,
         )
         with execution:
             if generated:
@@ -244,16 +257,29 @@ class _Runner:
         self._commit(step, record | {"seconds": time.perf_counter() - started})
 
     def _work(self, step: Step, made_from: dict[str, str]) -> Path:
-        """The step's unfinished folder, emptied first when a killed run filled it from other inputs."""
+        """The step's unfinished folder, emptied first when a killed run filled it from other inputs, or with rewards
+        that may have been given behind weaker walls than this run asks for."""
         folder = self.store.work(step.name, step.id)
         marker = folder / INPUTS
-        made_from = made_from | {"step": step.id}
-        if any(folder.iterdir()) and (not marker.exists() or read_json(marker) != made_from):
+        begun = read_json(marker) if marker.exists() else None
+        weak = {WEAK: "allowed"} if self._is_rewarded(step) and self.allow_weak else {}
+        inputs = made_from | {"step": step.id}
+        if any(folder.iterdir()) and begun not in (inputs, inputs | weak):
             self.store.discard(step.name, step.id)
             folder = self.store.work(step.name, step.id)
-        if not marker.exists():
-            write_json(marker, made_from)
+        if not marker.exists() or weak:
+            write_json(marker, inputs | weak)
         return folder
+
+
+def _weakly_rewarded(record: dict[str, Any]) -> str:
+    """Why a finished training's rewards are not good enough for a run that asks for full isolation; empty if not."""
+    level = record.get("training", {}).get("isolation_level")
+    if level == "full":
+        return ""
+    if level is None:
+        return "it does not say behind which isolation its rewards were given"
+    return f"its rewards were given behind {record['training']['isolation']}, weaker than this run asks for"
 
 
 def _doing(step: Step) -> str:

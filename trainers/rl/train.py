@@ -56,7 +56,7 @@ def train_ppo(
             ppo, tokenizer, left_out = _build(base, config, environment, out)
             ready = time.perf_counter()
             with environment.sandbox(config.rollout) as box:
-                isolation = box.isolation.label
+                isolation = box.isolation
                 ppo.run(box, lambda done: _log(done, out, on_step))
             trained = time.perf_counter()
             done = SimpleNamespace(
@@ -77,9 +77,10 @@ def train_ppo(
         resumed=resumed > 0,
         load_s=ready - started,
         train_s=trained - ready,
+        isolation=isolation,
     )
     save_facts(out, facts)
-    said = _in_words(config, environment, ppo, left_out, isolation)
+    said = _in_words(config, environment, ppo, left_out, isolation.label)
     made = describe(ArtifactKind.TUNED if config.full else ArtifactKind.ADAPTER, out, base, said)
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     return made
