@@ -15,6 +15,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from sandbox import Isolation
+from sandbox.isolation import Level
 from trainers.artifact import Artifact
 from trainers.config import CommonConfig
 from trainers.inputs import TrainingData
@@ -33,7 +35,8 @@ _PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "datasets",
 
 class TrainingFacts(BaseModel):
     """`tokens` counts what the model read, padding left out; `tok_per_s` is over `train_s`, the loop with its
-    checkpoints; `load_s` is loading, tokenising and preparing. `unmeasured` says why a figure is None."""
+    checkpoints; `load_s` is loading, tokenising and preparing. `unmeasured` says why a figure is None. `isolation` and
+    its level are those that answers were executed behind; None where the method executes none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -59,6 +62,8 @@ class TrainingFacts(BaseModel):
     peak_vram_bytes: int | None
     resumed: bool
     warnings: tuple[str, ...] = ()
+    isolation: str | None = None
+    isolation_level: Level | None = None
     unmeasured: dict[str, str] = {}
 
 
@@ -72,6 +77,7 @@ def measure(
     resumed: bool,
     load_s: float,
     train_s: float,
+    isolation: Isolation | None = None,
 ) -> TrainingFacts:
     """The facts of a run that has just ended in this process."""
     memory, unmeasured = _memory(resumed)
@@ -103,6 +109,8 @@ def measure(
         start_rss_bytes=memory.get("start_rss_bytes"),
         peak_vram_bytes=memory.get("peak_vram_bytes"),
         resumed=resumed,
+        isolation=None if isolation is None else isolation.label,
+        isolation_level=None if isolation is None else isolation.level,
         unmeasured=unmeasured,
     )
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sandbox import Isolation
 from trainers.artifact import Artifact, ArtifactKind, describe, identify, record_path
 from trainers.config import CommonConfig
 from trainers.errors import MissingExtraError, TrainingError
@@ -42,8 +43,12 @@ def train_into(
     records: TrainingData,
     build: Callable[[], Any],
     recipe: Callable[[Any], str],
+    isolation: Isolation | None = None,
 ) -> Artifact:
-    """Train what `build` returns (a transformers.Trainer), from the newest checkpoint on, and save it in `out`."""
+    """Train what `build` returns (a transformers.Trainer), from the newest checkpoint on, and save it in `out`.
+
+    `isolation` is that of the sandbox which executes answers, where the method has one.
+    """
     if base.kind not in (ArtifactKind.BASE, ArtifactKind.MERGED, ArtifactKind.TUNED):
         raise TrainingError(
             f"training starts from a base, tuned or merged model; {base.path} is of kind {base.kind}"
@@ -82,6 +87,7 @@ def train_into(
         resumed=checkpoint is not None,
         load_s=ready - started,
         train_s=trained - ready,
+        isolation=isolation,
     )
     save_facts(out, facts)
     made = describe(ArtifactKind.TUNED if config.full else ArtifactKind.ADAPTER, out, base, said)

@@ -36,11 +36,19 @@ class Execution:
     Use as a context manager around the generation; `submit` each sample. On leaving, all verdicts are in.
     """
 
-    def __init__(self, plan: Plan, work: Path, open_box: Callable[[], AbstractContextManager[Box]]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        work: Path,
+        open_box: Callable[[], AbstractContextManager[Box]],
+        *,
+        allow_weak: bool = False,
+    ) -> None:
         self.plan, self.path, self._open_box = plan, work / LINES, open_box
         self._problems = plan.suite.by_id()
         self._limits = limits_of(plan.experiment.sandbox)
-        self._known = {(row["problem_id"], row["index"]) for row in _standing(recover_lines(self.path))}
+        standing = _standing(recover_lines(self.path), allow_weak=allow_weak)
+        self._known = {(row["problem_id"], row["index"]) for row in standing}
         self._pending: dict[str, tuple[Sample, Extraction]] = {}
         self._waiting: list[dict[str, Any]] = []
         self._lock = threading.Lock()
@@ -154,16 +162,17 @@ def joined(samples_in: Path, verdicts_in: Path) -> pd.DataFrame:
     return both
 
 
-def _standing(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows that need no second execution: `infra` is no verdict on a program."""
-    return [row for row in rows if row["outcome"] != Outcome.INFRA.value]
+def _standing(rows: list[dict[str, Any]], *, allow_weak: bool) -> list[dict[str, Any]]:
+    """Rows that need no second execution: `infra` is no verdict on a program, and one given behind weak walls is none
+    that a run takes which asks for more."""
+    rows = [row for row in rows if row["outcome"] != Outcome.INFRA.value]
+    return [row for row in rows if allow_weak or row["isolation_level"] == "full"]
 
 
 def keep_verdicts(finished: Path, work: Path, *, allow_weak: bool) -> None:
     """Write the verdicts of a finished step that stand as lines into its unfinished folder."""
     rows = pd.read_parquet(finished / TABLE).to_dict("records")
-    kept = _standing([{str(k): v for k, v in row.items()} for row in rows])
-    kept = [row for row in kept if allow_weak or row["isolation_level"] == "full"]
+    kept = _standing([{str(k): v for k, v in row.items()} for row in rows], allow_weak=allow_weak)
     (work / LINES).unlink(missing_ok=True)
     if kept:
         append_lines(work / LINES, kept)

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
-from harness.errors import UnmeasuredError
+from harness.errors import BadInputError, UnmeasuredError
 from harness.experiment import load_experiment
 from harness.plan import Plan, make_plan
 from harness.progress import Progress
@@ -213,3 +213,54 @@ def test_each_method_over_three_seeds_is_held_against_sft(tmp_path: Path) -> Non
         assert against["low"] <= against["difference"] <= against["high"]
         assert rows[method]["training_seeds"] == [0, 1, 2]
         assert [row["seed"] for row in rows[method]["by_seed"]] == [0, 1, 2]
+
+
+def rewrite(done: Run, name: str, **training: Any) -> None:
+    """Change what a finished training's record says of its walls, as another machine might have left it."""
+    step = done.plan.step(name)
+    file = done.store.path(step.name, step.id) / "step.json"
+    found = json.loads(file.read_text())
+    file.write_text(json.dumps(found | {"training": found["training"] | training}))
+
+
+def test_rewards_given_behind_weak_walls_are_learned_from_again(
+    done: Run, plan: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results, ppo = done.store.root.parent, record(done, "train-ppo.s0")
+    assert ppo["training"]["isolation_level"] == "full"
+    assert record(done, "train-dpo.s0")["training"]["isolation_level"] is None  # executes nothing
+    rewrite(done, "train-ppo.s0", isolation="embedded, weak isolation", isolation_level="weak")
+    assert run(plan, results, Progress(enabled=False), allow_weak=True).did == ()
+    again = run(plan, results, Progress(enabled=True))
+    assert again.did[0] == "train-ppo.s0"
+    assert "its rewards were given behind embedded, weak isolation, weaker than" in capsys.readouterr().err
+    assert record(again, "train-ppo.s0")["artifact"]["sha256"] == ppo["artifact"]["sha256"]
+    rewrite(again, "train-ppo.s0", isolation=None, isolation_level=None)  # as before it was recorded
+    assert run(plan, results, Progress(enabled=False)).did[0] == "train-ppo.s0"
+
+
+def test_a_strict_run_does_not_go_on_from_weak_rewards(
+    done: Run, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainers import TrainingError
+    from trainers.child import train_alone
+
+    results, found = tmp_path / "runs", []
+    shutil.copytree(done.store.root, results / "toy")
+    step = plan.step("train-ppo.s0")
+    shutil.rmtree(results / "toy" / "steps" / f"{step.name}-{step.id}")
+
+    def killed(base: Any, config: Any, records: Any, out: Path, on_step: Any) -> Any:
+        if config.method != "ppo":
+            return train_alone(base, config, records, out, on_step)
+        found.append(sorted(p.name for p in out.glob("*")))
+        out.mkdir(exist_ok=True)
+        (out / f"checkpoint of weak={records.allow_weak}").touch()
+        raise TrainingError("killed")
+
+    monkeypatch.setattr("trainers.child.train_alone", killed)
+    for allow_weak in (False, True, True, False, False):
+        with pytest.raises(BadInputError, match="killed"):
+            run(plan, results, Progress(enabled=False), allow_weak=allow_weak)
+    strict, weak = "checkpoint of weak=False", "checkpoint of weak=True"
+    assert found == [[], [strict], [strict, weak], [], [strict]]

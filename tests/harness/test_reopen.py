@@ -15,6 +15,7 @@ from harness.leaderboard import build_leaderboard, load_tables
 from harness.plan import Plan, make_plan
 from harness.progress import Progress
 from harness.run import Run, run
+from harness.store import append_lines
 
 pytest.importorskip("torch", reason="needs the train extra: pip install 'assay[train]'")
 pytestmark = [pytest.mark.train]
@@ -109,3 +110,20 @@ def test_weak_verdicts_are_used_only_by_a_run_that_allows_them(plan: Plan, tmp_p
     strict = run(plan, tmp_path, Progress(enabled=False))
     assert strict.did == ("execute-v1.0",)
     assert build_leaderboard(strict, load_tables(strict.store, plan))["isolation"]["levels"] == ["full"]
+
+
+def test_a_strict_run_takes_no_weak_verdicts_from_a_run_that_was_killed(plan: Plan, tmp_path: Path) -> None:
+    done = run(plan, tmp_path, Progress(enabled=False), allow_weak=True)
+    step = plan.step("execute-v1.0")
+    folder = done.store.path(step.name, step.id)
+    rows = [
+        row | {"isolation": "embedded, weak isolation", "isolation_level": "weak", "detail": "weak"}
+        for row in pd.read_parquet(folder / "verdicts.parquet").to_dict("records")
+    ]
+    work = done.store.work(step.name, step.id)
+    (work / "made_from.json").write_bytes((folder / "made_from.json").read_bytes())
+    append_lines(work / "verdicts.jsonl", rows[:3])
+    done.store.reopen(step.name, step.id)
+    table = verdicts(run(plan, tmp_path, Progress(enabled=False)))
+    assert set(table["isolation_level"]) == {"full"}
+    assert "weak" not in set(table["detail"])

@@ -57,6 +57,7 @@ def train_groups(
             environment,
             lambda: build_trainer(base, config, environment, box, out, on_step),
             lambda trainer: _in_words(config, environment, trainer, box.isolation.label),
+            box.isolation,
         )
 
 
