@@ -52,10 +52,13 @@ class DpoConfig(_WithReference):
 
     `label_smoothing` ε is the chance that a pair is the wrong way round: `conservative` (Mitchell 2023) learns from
     −(1−ε)·log σ(βh) − ε·log σ(−βh), `robust` (Chowdhury et al. 2024, arXiv 2403.00409) from its unbiased form.
+    `sft_weight` α adds α times the preferred answer's mean NLL a token (RPO: Pang et al. 2024, arXiv 2404.19733): DPO
+    alone is content when both answers become unlikely, and then breaks what the model could write.
     """
 
     method: Literal["dpo"]
     beta: Beta = 0.1
+    sft_weight: Annotated[float, Field(ge=0)] = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     smoothing: Literal["conservative", "robust"] = "conservative"
 
@@ -64,10 +67,12 @@ class IpoConfig(_WithReference):
     """Identity preference optimisation (Azar et al. 2023, arXiv 2310.12036): (h − 1/(2β))², β being the paper's τ.
 
     h is taken of log-probabilities *averaged* over each answer's tokens, as TRL does (its authors confirmed it).
+    `sft_weight` is DPO's.
     """
 
     method: Literal["ipo"]
     beta: Beta = 0.1
+    sft_weight: Annotated[float, Field(ge=0)] = 0.0
 
 
 class KtoConfig(_WithReference):
@@ -136,9 +141,13 @@ def dpo_arguments(
 
 
 def dpo_losses(config: DpoConfig | IpoConfig) -> tuple[list[str], list[float]]:
-    """TRL's losses and their weights.
+    """TRL's losses and their weights: the preference's own, and the preferred answer's NLL where it is asked for."""
+    losses, weights = _preference_losses(config)
+    return ([*losses, "sft"], [*weights, config.sft_weight]) if config.sft_weight else (losses, weights)
 
-    TRL's sigmoid loss takes no label smoothing. The conservative one is a sum of two that it has: with
+
+def _preference_losses(config: DpoConfig | IpoConfig) -> tuple[list[str], list[float]]:
+    """TRL's sigmoid loss takes no label smoothing. The conservative one is a sum of two that it has: with
     A = −log σ(βh) and B = −log σ(−βh), robust = ((1−ε)A − εB)/(1−2ε), so (1−ε)A + εB = 2(1−ε)·A − (1−2ε)·robust.
     """
     if isinstance(config, IpoConfig):

@@ -101,6 +101,17 @@ def test_dpo_vectors(
     assert pair_loss(trainer, 0.7, 0.7) == pytest.approx(math.log(2), abs=1e-6)
 
 
+@pytest.mark.parametrize(("method", "own"), [("dpo", 0.620957047789532), ("ipo", (H / STEPS - 5.0) ** 2)])
+def test_sft_weight_adds_the_nll_of_the_preferred_answer(
+    base: Artifact, preferences: Preferences, tmp_path: Path, method: str, own: float
+) -> None:
+    """RPO: the preferred answer's log-probability is −3 + 1 over STEPS tokens, so its mean NLL is 0.5."""
+    trainer = build(method, base, preferences, tmp_path, beta=0.1, sft_weight=0.4)
+    assert pair_loss(trainer, 1.0, -0.5) == pytest.approx(own + 0.4 * 2.0 / STEPS, abs=1e-4)
+    # Both answers as much less likely as each other: the preference is content, the NLL is not.
+    assert pair_loss(trainer, -1.0, -2.5) == pytest.approx(own + 0.4 * 4.0 / STEPS, abs=1e-4)
+
+
 def test_ipo_vector_is_of_averaged_log_probabilities(
     base: Artifact, preferences: Preferences, tmp_path: Path
 ) -> None:
