@@ -12,8 +12,9 @@ from typing import Any
 
 from harness.errors import BadInputError, MissingToolError
 from harness.generation.batching import GenerationStats, run_batches
+from harness.generation.choice import choose_numpy, choose_torch
 from harness.generation.model import Request, Sample, Sampling
-from harness.generation.noise import Draws, choose_numpy, choose_torch
+from harness.generation.noise import Draws
 from harness.generation.pieces import token_pieces
 from harness.generation.routes import AdapterRoutes
 from harness.generation.slots import SlotCache

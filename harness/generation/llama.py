@@ -9,8 +9,9 @@ from typing import Any
 
 from harness.errors import BadInputError, MissingToolError
 from harness.generation.batching import GenerationStats, run_batches
+from harness.generation.choice import choose_numpy
 from harness.generation.model import Request, Sample, Sampling
-from harness.generation.noise import Draws, choose_numpy
+from harness.generation.noise import Draws
 from harness.generation.template import render
 from harness.generation.text import END_TOKENS
 from trainers.artifact import Artifact

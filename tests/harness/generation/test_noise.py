@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from harness.generation import Sampling
+from harness.generation.choice import choose_numpy, choose_torch
 from harness.generation.noise import (
     Draws,
     bits_numpy,
     bits_torch,
-    choose_numpy,
-    choose_torch,
     gumbel_numpy,
     gumbel_torch,
     mix64,
