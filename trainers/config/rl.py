@@ -13,6 +13,7 @@ from trainers.config.preference import Reference
 
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
+Weak = Positive | Literal["types"]
 
 
 class _Table(BaseModel):
@@ -23,9 +24,9 @@ class RewardTable(_Table):
     """`[config.reward]`: the weight of each component (`trainers.rl.reward` says what each is); 0 leaves it out.
 
     `checks` says which of a problem's checks pay: all, or one half of them, the other half being kept to see how
-    far the reward can be trusted. `weak` n pays for the first n checks of that half only: a reward that can be hacked,
-    for showing what hacking looks like. `model` is a reward model's folder; its scores are standardised by what it
-    gave its own held-out pairs.
+    far the reward can be trusted. `weak` is for showing what hacking looks like: a number pays for the first so many
+    checks of that half only, "types" for answers of the expected type, whatever their value. `model` is a reward
+    model's folder; its scores are standardised by what it gave its own held-out pairs.
     """
 
     passed: float = 1.0
@@ -38,7 +39,7 @@ class RewardTable(_Table):
     model_weight: NotNegative = 0.0
     model: Path | None = None
     checks: Literal["all", "half"] = "all"
-    weak: Positive | None = None
+    weak: Weak | None = None
 
     @model_validator(mode="after")
     def _pays_for_something(self) -> RewardTable:

@@ -43,6 +43,35 @@ def with_checks(problem: Problem, checks: Sequence[str]) -> Problem:
     return replace(problem, checks=tuple(checks))
 
 
+def types_only(checks: Sequence[str]) -> tuple[str, ...]:
+    """What is left of `assert call(…) == literal` where only the answer's type is looked at: a reward that anything of
+    the right type earns. Preparation stays; checks of another form fall away, and nothing is left where all do."""
+    kept = [check if not _asserts(check) else _type_check(check) for check in checks]
+    return tuple(k for k in kept if k) if any(k and _asserts(k) for k in kept) else ()
+
+
+def _type_check(check: str) -> str:
+    tree = ast.parse(check)
+    compared = [node for node in ast.walk(tree) if isinstance(node, ast.Compare) and _compares_a_call(node)]
+    if not compared:
+        return ""
+    left, right = compared[0].left, compared[0].comparators[0]
+    call = left.value if isinstance(left, ast.NamedExpr) else left
+    return f"assert type({ast.unparse(call)}) is type({ast.unparse(right)})"
+
+
+def _compares_a_call(node: ast.Compare) -> bool:
+    """Whether it is `call == literal` or `call is literal`, the call's value perhaps given a name."""
+    left = node.left.value if isinstance(node.left, ast.NamedExpr) else node.left
+    if not isinstance(left, ast.Call) or len(node.ops) != 1 or not isinstance(node.ops[0], ast.Eq | ast.Is):
+        return False
+    try:
+        ast.literal_eval(node.comparators[0])
+    except ValueError:
+        return False
+    return True
+
+
 class Gap(NamedTuple):
     """Pass rates of the same answers on the paid and the held-out checks, and their difference."""
 

@@ -12,11 +12,11 @@ from sandbox import Program
 from suites import Problem
 from suites.extract import Form, extract
 from suites.prompts import chat_messages
-from trainers.config.rl import RolloutTable
+from trainers.config.rl import RolloutTable, Weak
 from trainers.errors import TrainingError
 from trainers.rl.environment import limits_of
 from trainers.rl.execution import Box, Executing
-from trainers.rl.halves import Halves
+from trainers.rl.halves import Halves, types_only
 from trainers.rl.sampler import Ask, Drawn, Sampler
 
 
@@ -50,13 +50,16 @@ class Rollout:
         self.generate_s = generate_s
 
 
-def exercise_of(problem: Problem, prompt: str, halves: Halves | None, weak: int | None) -> Exercise:
-    """With `halves` the first pays, and the other is held out; `weak` keeps only so many of the checks that pay, and
-    without halves those that it takes away are held out."""
+def exercise_of(problem: Problem, prompt: str, halves: Halves | None, weak: Weak | None) -> Exercise:
+    """With `halves` the first pays, and the other is held out. `weak` keeps only so many of the checks that pay, or of
+    each the answer's type alone; without halves the checks that it takes away are held out, or all as they are."""
     if halves is not None:
-        return Exercise(problem, prompt, halves.reward[:weak], halves.held)
-    checks = problem.checks
-    return Exercise(problem, prompt, checks[:weak], () if weak is None else checks[weak:])
+        paid, held = halves
+    elif weak == "types":
+        paid = held = problem.checks
+    else:
+        paid, held = problem.checks[:weak], problem.checks[weak:] if weak else ()
+    return Exercise(problem, prompt, types_only(paid) if weak == "types" else paid[:weak], held)
 
 
 def render(problem: Problem, style: str, tokenizer: object) -> str:

@@ -141,15 +141,23 @@ def make_policy(base: Artifact, config: PpoConfig, prepare: Prepare = prepare_mo
 
 
 def exercises_of(environment: Environment, config: Any, tokenizer: Any) -> tuple[list[Exercise], int]:
-    """The problems as they are practised, and how many were left out because their checks cannot be halved."""
+    """The problems as they are practised, and how many were left out because their checks cannot be halved, or made as
+    weak as it is asked."""
     table, found, left_out = config.reward, [], 0
     for problem in environment.kept:
         halves = split_checks(problem) if table.checks == "half" else None
         if table.checks == "half" and halves is None:
             left_out += 1
             continue
-        found.append(
-            exercise_of(problem, render(problem, config.rollout.style, tokenizer), halves, table.weak)
+        prompt = render(problem, config.rollout.style, tokenizer)
+        exercise = exercise_of(problem, prompt, halves, table.weak)
+        if exercise.paid:
+            found.append(exercise)
+        else:
+            left_out += 1
+    if not found and table.weak == "types":
+        raise TrainingError(
+            'reward.weak = "types": no problem has a check of the form `assert call(...) == literal`; leave weak out'
         )
     if not found:
         raise TrainingError(
@@ -159,7 +167,7 @@ def exercises_of(environment: Environment, config: Any, tokenizer: Any) -> tuple
 
 
 def left_out_in_words(left_out: int) -> str:
-    return f"; {left_out} problems left out, their checks cannot be halved" if left_out else ""
+    return f"; {left_out} problems left out, their checks cannot be halved or weakened" if left_out else ""
 
 
 def _without_adapter(model: Any) -> Any:

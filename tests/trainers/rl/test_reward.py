@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
 
 from sandbox import Limits, Outcome, Program, Sandbox, SandboxError, Verdict
 from sandbox.corpus import load_corpus
-from suites import load_suite
+from suites import Problem, load_suite
 from trainers.config.rl import RewardTable
-from trainers.rl.halves import hacking_gap, split_checks
+from trainers.rl.halves import hacking_gap, split_checks, types_only
 from trainers.rl.reward import compiles, score
+from trainers.rl.rollout import exercise_of
 from trainers.rl.tamper import tampering
 
 ATTACKS = Path(__file__).parents[2] / "attacks"
@@ -170,6 +172,52 @@ def test_halves_are_disjoint_whole_and_the_same_everywhere() -> None:
     assert halves.reward == tuple(c for c in problem.checks if c in halves.reward)  # in the problem's order
     assert halves == split_checks(problem)
     assert split_checks(load_suite("humaneval").problems[0]) is None  # one function holds its whole test
+
+
+def test_what_is_left_of_checks_that_look_at_types_alone() -> None:
+    checks = (
+        "import math",
+        "assert f([1]) == [2]",
+        "assert (got := f(3)) == -4 and type(got) is int",
+        "assert f('a') is True",
+        "assert f(2) > 1",
+    )
+    assert types_only(checks) == (
+        "import math",
+        "assert type(f([1])) is type([2])",
+        "assert type(f(3)) is type(-4)",
+        "assert type(f('a')) is type(True)",
+    )
+    assert types_only(("import math", "assert f(2) > 1", "assert f(1) == g(1)")) == ()
+
+
+def test_a_reward_for_types_pays_what_a_constant_earns_and_holds_the_values_out(box: Sandbox) -> None:
+    """Every pocket problem has one: of the right type, a constant passes what pays and fails what is held out."""
+    problems = load_suite("pocket", split="train", limit=24).problems
+    programs = []
+    for problem in problems:
+        exercise = exercise_of(problem, problem.prompt, split_checks(problem), "types")
+        assert exercise.paid
+        assert not set(exercise.held) & set(exercise.paid)
+        value = ast.literal_eval(exercise.paid[0].rpartition("type(")[2].rstrip(")"))
+        for half, checks in (("paid", exercise.paid), ("held", exercise.held)):
+            body = f"    return {value!r}\n"
+            programs.append(_program(f"{half}/{problem.id}", problem, body, checks))
+    verdicts = {v.id: v.passed for v in box.run(programs)}
+    paid, held = (sum(verdicts[f"{half}/{p.id}"] for p in problems) for half in ("paid", "held"))
+    assert paid >= 0.8 * len(problems)  # some answer with values of two types, by their inputs
+    assert held <= 0.1 * len(problems)
+
+
+def _program(identity: str, problem: Problem, body: str, checks: tuple[str, ...]) -> Program:
+    return Program(
+        id=identity,
+        candidate=problem.prompt + body,
+        checks=checks,
+        entry_point=problem.entry_point,
+        prelude=problem.prompt,
+        mode=problem.mode,
+    )
 
 
 def test_preparation_stands_in_both_halves() -> None:

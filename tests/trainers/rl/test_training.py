@@ -118,7 +118,7 @@ def test_the_control_arms_count_problems_whose_checks_cannot_be_halved(
     environment = replace(whole, kept=(one_check, *whole.kept[1:]))
     config = group_config("rloo", reward={"checks": "half"})
     made = TRAINERS.get("rloo")(base, config, environment, tmp_path / "out", None)
-    assert made.recipe.endswith("; 1 problems left out, their checks cannot be halved")
+    assert made.recipe.endswith("; 1 problems left out, their checks cannot be halved or weakened")
 
 
 @pytest.mark.parametrize("method", ["rloo", "grpo"])
@@ -246,6 +246,24 @@ def test_what_a_weak_reward_leaves_out_is_held_out(world: ModuleType) -> None:
     weak, whole = exercise_of(problem, "p", None, 1), exercise_of(problem, "p", None, None)
     assert (weak.paid, weak.held) == ((first,), (second,))
     assert (whole.paid, whole.held) == ((first, second), ())
+    types = exercise_of(problem, "p", None, "types")
+    assert types.held == (first, second)
+    assert types.paid[0] == "assert type(f3(1)) is type(4)"
+
+
+def test_a_reward_for_types_needs_checks_that_have_them(
+    world: ModuleType, base: Artifact, tmp_path: Path
+) -> None:
+    """A problem without a check that compares with a literal is left out, and where none is left the run is refused."""
+    whole = world.environment(5)
+    other = replace(whole.kept[0], checks=("assert f0(1) > 0", "assert f0(2) > 0"))
+    config = group_config("rloo", reward={"checks": "half", "weak": "types"})
+    made = TRAINERS.get("rloo")(
+        base, config, replace(whole, kept=(other, *whole.kept[1:])), tmp_path / "out", None
+    )
+    assert made.recipe.endswith("; 1 problems left out, their checks cannot be halved or weakened")
+    with pytest.raises(TrainingError, match=r'reward\.weak = "types": no problem has a check of the form'):
+        TRAINERS.get("rloo")(base, config, replace(whole, kept=(other,) * 5), tmp_path / "none", None)
 
 
 def test_practising_on_what_is_measured_is_refused() -> None:
