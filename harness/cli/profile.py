@@ -18,6 +18,7 @@ GIB = 1 << 30
 
 @app.command(name="profile")
 def profile_(
+    context: typer.Context,
     model: Annotated[
         str | None,
         typer.Argument(help="pocket, a folder, a .gguf file or a hub id; none with --random-weights."),
@@ -59,6 +60,18 @@ def profile_(
     memory_limit: Annotated[
         float | None, typer.Option("--memory-limit", help="GiB that the CUDA allocator may take.")
     ] = None,
+    concurrency: Annotated[
+        str, typer.Option("--concurrency", help="Of a server: comma list of requests in flight.")
+    ] = "1,4,16",
+    requests: Annotated[
+        int, typer.Option("--requests", help="Of a server: requests that count at each concurrency.")
+    ] = 64,
+    timeout: Annotated[
+        float, typer.Option("--timeout", help="Of a server: seconds of silence that end a request.")
+    ] = 60.0,
+    suite: Annotated[
+        str, typer.Option("--suite", help="Of a server: whose problems it is asked.")
+    ] = "humaneval",
     exact_memory: Annotated[
         bool,
         typer.Option("--exact-memory", help="On a CPU: freed memory goes back at once; exact, and slower."),
@@ -70,6 +83,23 @@ def profile_(
     quiet: Quiet = False,
 ) -> None:
     """Measure a model's memory and speed in a process of its own, beside what was predicted."""
+    from harness.cli.profile_endpoint import check_options, is_address, profile_endpoint
+
+    check_options(context, of_a_server=is_address(model))
+    if model is not None and is_address(model):
+        profile_endpoint(
+            model,
+            concurrency=concurrency,
+            requests=requests,
+            timeout=timeout,
+            suite=suite,
+            new_tokens=new_tokens,
+            warmup=warmup,
+            out=out,
+            as_json=as_json,
+            quiet=quiet,
+        )
+        return
     from harness.errors import UnmeasuredError
     from harness.profile import profile, summarise
     from harness.progress import Progress
