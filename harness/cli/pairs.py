@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,7 +66,7 @@ def pairs(
     from harness.plan import make_plan
     from harness.progress import Progress
     from harness.run import run
-    from harness.steps.pairs import Wanted
+    from harness.steps.pairs import KINDS, Wanted, agreement_in_words
     from trainers.preference.build import few
 
     if match not in ("nearest", "random"):
@@ -79,6 +80,9 @@ def pairs(
             f"--split {split}: learning from it would make what is measured there worthless; use train, or problems of "
             "your own (--suite jsonl --suite-path FILE)"
         )
+    kinds = tuple(part.strip() for part in kind.split(","))
+    if not set(kinds) <= set(KINDS):
+        raise BadInputError(f"--kind takes {', '.join(KINDS)}, or both with a comma between; got {kind!r}")
     split = split or ("train" if suite_path is None else None)
     experiment = table(
         Experiment,
@@ -93,11 +97,12 @@ def pairs(
     )
     progress = Progress(enabled=not quiet)
     done = run(make_plan(experiment), results, progress, allow_weak=allow_weak)
-    wanted = Wanted(tuple(kind.split(",")), per_problem, match, single, seed)  # type: ignore[arg-type]
+    wanted = Wanted(kinds, per_problem, match, single, seed)  # type: ignore[arg-type]
     built, written = make_pairs(done, wanted, out)
     said: dict[str, Any] = {
         "file": str(out),
         "lines": written,
+        "by_kind": None if single else dict(Counter(pair.kind for pair in built.pairs)),
         "kind": "single" if single else kind,
         "problems": built.problems,
         "mixed_problems": built.mixed,
@@ -112,12 +117,9 @@ def pairs(
     if as_json:
         print_json(said)
         return
-    print(f"{written} {'answers' if single else 'pairs'} in {out}")
+    kinds_made = "" if single else f" ({', '.join(f'{n} by {k}' for k, n in said['by_kind'].items())})"
+    print(f"{written} {'answers' if single else 'pairs'} in {out}{kinds_made}")
     print(f"  {built.mixed} of {built.problems} problems had answers that pass and answers that fail")
     for reason, count in built.dropped.items():
         print(f"  {count} answers left out: {reason}")
-    if built.agreement is not None:
-        print(
-            f"  where quality differs between a pass and a fail ({built.compared} comparisons), it prefers the pass in "
-            f"{built.agreement:.0%}"
-        )
+    print(f"  {agreement_in_words(built.agreement, built.compared)}")

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.report import plot, words
+from harness.report.learned import REINFORCEMENT
 from harness.report.model import CurveRun, Curves, Leaderboard
 from harness.report.text import escape
 
 _PREFERENCES = ("dpo", "ipo", "kto", "orpo", "reward")
-_REINFORCEMENT = ("ppo", "rloo", "grpo")
 _MOST_TOGETHER = plot.COLOURS
 
 
@@ -111,7 +111,7 @@ _PREFERENCE = (
     *_MACHINE,
 )
 _TOGETHER = {
-    _REINFORCEMENT: (
+    REINFORCEMENT: (
         ("Passed on held-out checks", "% of answers", "held_pass_rate", 100.0, ()),
         ("Hacking gap", "points", "gap", 100.0, (0.0,)),
         ("KL from the reference", "nats an answer", "kl", 1.0, (0.0,)),
@@ -126,7 +126,7 @@ _TOGETHER = {
 
 def charts_of(curves: Curves) -> tuple[Chart, ...]:
     """The drawings of a method, the reward's parts among them."""
-    if curves.method in _REINFORCEMENT:
+    if curves.method in REINFORCEMENT:
         parts = tuple(
             (f"{name} × {weight:g}", f"component/{name}") for name, weight in curves.weights.items()
         )

@@ -10,6 +10,7 @@ from harness.report.footnotes import Footnotes
 from harness.report.model import Difference, Leaderboard, Spread, TrainingRow, headline
 from harness.report.text import escape
 
+REINFORCEMENT = ("ppo", "rloo", "grpo")
 _PLAIN = ("sft",)  # where nothing else was trained, the table of trainings says it all
 Cells = list[str]
 
@@ -98,7 +99,10 @@ def _table(
 
 
 def _absent(row: TrainingRow, field: str) -> bool:
-    """Whether the method has no such figure, which is not the same as that it was not measured."""
+    """Whether the method has no such figure, which is not the same as that it was not measured. A policy's loss is not
+    one that falls as it learns."""
+    if field == "final_loss" and row.method in REINFORCEMENT:
+        return True
     return getattr(row, field) is None and row.unmeasured.get(field) in (*_SAYS_NOTHING, _DRAWS_NONE)
 
 
@@ -106,10 +110,10 @@ def _row(board: Leaderboard, row: TrainingRow, columns: list[_Column]) -> tuple[
     cells, missing = [row.variant, row.method], []
     for column in columns:
         spread: Spread | None = getattr(row, column.field)
-        if spread is not None:
-            cells.append(shown(spread, column.show))
-        elif _absent(row, column.field):
+        if _absent(row, column.field):
             cells.append(words.DASH)
+        elif spread is not None:
+            cells.append(shown(spread, column.show))
         else:
             cells.append(words.UNMEASURED)
             why = row.unmeasured.get(column.field, "not recorded")
@@ -142,7 +146,8 @@ def _between(low: float | None, high: float | None, show: Callable[[float], str]
 def shown(spread: Spread, show: words.Show) -> str:
     """The mean over seeds, with least and most where they differ."""
     mean, least, most = show(spread.mean), show(spread.least), show(spread.most)
-    return mean if least == most else f"{mean} ({least}{words.DASH}{most})"
+    between = " to " if least.startswith(("+", words.MINUS)) else words.DASH
+    return mean if least == most else f"{mean} ({least}{between}{most})"
 
 
 def section(board: Leaderboard) -> str:

@@ -66,7 +66,7 @@ def draw(plot: Plot) -> str:
     marks = near(plot)
     points = [point for line in plot.lines for point in line.drawn]
     ys = svg.scale_for([y for _, y in points], include=[*plot.include, *(v for v, _ in marks)])
-    xs = svg.scale_for([x for x, _ in points])
+    xs = svg.scale_for([x for x, _ in points], max_ticks=7)
     x_low, x_high = min(x for x, _ in points), max(x for x, _ in points)
 
     def x(value: float) -> float:

@@ -73,9 +73,13 @@ def write_pairs(
     )
     rows = built.opinions if wanted.single else built.pairs
     if not rows:
+        better = (
+            "no passing answer is better than another by the rubric (lint, complexity, docstring, run time)"
+            if wanted.kinds == ("quality",) and not wanted.single
+            else f"{built.mixed} of {built.problems} problems have answers that pass and answers that fail"
+        )
         raise UnmeasuredError(
-            f"no preference in these samples: {built.mixed} of {built.problems} problems have answers that pass and "
-            "answers that fail; draw more samples a problem or at a higher temperature"
+            f"no preference in these samples: {better}; draw more samples a problem or at a higher temperature"
         )
     write_preferences(out, rows, provenance)
     return built, len(rows)
@@ -156,4 +160,17 @@ def in_words(record: dict[str, Any]) -> str:
     said += (
         f"{made['mixed_problems']} of {made['problems']} problems had answers that pass and answers that fail"
     )
-    return said + "".join(f"; {n} answers left out: {why}" for why, n in made["dropped"].items())
+    said += "".join(f"; {n} answers left out: {why}" for why, n in made["dropped"].items())
+    return f"{said}; {agreement_in_words(made['quality_agreement'], made['quality_compared'])}"
+
+
+def agreement_in_words(agreement: float | None, compared: int) -> str:
+    """How often the rubric of quality prefers, of a pass and a fail, the pass."""
+    if agreement is None:
+        return (
+            "agreement of quality with execution unmeasured: in no pass and fail is one better by the rubric"
+        )
+    return (
+        f"of a pass and a fail of which one is better by the rubric ({compared} comparisons) that is the pass in "
+        f"{agreement:.0%}"
+    )

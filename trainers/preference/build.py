@@ -23,8 +23,8 @@ Match = Literal["random", "nearest"]
 class Built:
     """`dropped` counts answers and pairs left out, by reason; `used` the problems that gave a pair.
 
-    `agreement`: of the pass × fail pairs whose programs differ in quality, the share in which the one that passes is
-    also the better by the rubric; None where there is none to compare.
+    `agreement`: of the `compared` pass × fail pairs in which one program is better by the rubric in something and worse
+    in nothing, the share in which that is the one that passes; None where there is none to compare.
     """
 
     pairs: list[Pair] = field(default_factory=list)
@@ -159,15 +159,21 @@ def _better(one: Answer, a: Quality | None, other: Answer, b: Quality | None) ->
     """In what `one` is better than `other`, in words; empty where in nothing, or where it is worse in something."""
     if a is None or b is None:
         return ""
-    signs = {
+    timed = {f"CPU {one.cpu_s:.3f} s against {other.cpu_s:.3f} s": _faster(one.cpu_s, other.cpu_s)}
+    return _in_favour(_by_rubric(a, b) | timed)
+
+
+def _by_rubric(a: Quality, b: Quality) -> dict[str, int]:
+    """Where `a` is better (above 0) or worse (below) than `b` by its source alone, in words."""
+    return {
         f"lint {a.lint} against {b.lint}": b.lint - a.lint,
         f"complexity {a.complexity} against {b.complexity}": b.complexity - a.complexity,
         "docstring": int(a.docstring) - int(b.docstring),
-        f"CPU {one.cpu_s:.3f} s against {other.cpu_s:.3f} s": _faster(one.cpu_s, other.cpu_s),
     }
-    if min(signs.values()) < 0:
-        return ""
-    return ", ".join(words for words, sign in signs.items() if sign > 0)
+
+
+def _in_favour(signs: dict[str, int]) -> str:
+    return "" if min(signs.values()) < 0 else ", ".join(words for words, sign in signs.items() if sign > 0)
 
 
 def _faster(a: float, b: float) -> int:
@@ -178,16 +184,17 @@ def _faster(a: float, b: float) -> int:
 
 
 def _agree(passing: Sequence[Answer], failing: Sequence[Answer], built: Built) -> None:
-    """Count in how many pass × fail pairs the rubric (run time left out: a failure may be quick) prefers the pass."""
+    """Count the pass × fail pairs in which the rubric has a preference (by the rule that makes quality pairs; run time
+    left out, for a failure may be quick), and in how many of them it prefers the pass."""
     for p in passing:
         for f in failing:
             a, b = measure(p.program), measure(f.program)
             if a is None or b is None:
                 continue
-            ours, theirs = (a.lint, a.complexity, not a.docstring), (b.lint, b.complexity, not b.docstring)
-            if ours != theirs:
+            agrees = bool(_in_favour(_by_rubric(a, b)))
+            if agrees or _in_favour(_by_rubric(b, a)):
                 built.compared += 1
-                built.agreement = (built.agreement or 0.0) + (ours < theirs)
+                built.agreement = (built.agreement or 0.0) + agrees
 
 
 def _pair(kind: Literal["execution", "quality"], chosen: Answer, rejected: Answer, why: str) -> Pair:

@@ -125,6 +125,19 @@ def test_the_rubrics_agreement_with_execution_is_a_share_of_what_differs() -> No
     assert (built.compared, built.agreement) == (1, 1.0)
 
 
+def test_the_rubric_prefers_nothing_where_each_program_is_better_in_something() -> None:
+    """As in quality pairs: a lint finding less and a branch more is no preference, and so nothing to agree with."""
+    passes = answer(0, "    if x:\n        return 2 * x\n    return 0")
+    fails = answer(1, "    y = 0\n    return x", "fail")
+    wrong = answer(
+        2, "    if x:\n        y = 0\n        return x\n    return 1", "fail"
+    )  # worse in lint alone
+    assert build([passes, fails]).compared == 0
+    assert build([passes, fails]).agreement is None
+    built = build([passes, fails, wrong])
+    assert (built.compared, built.agreement) == (1, 1.0)
+
+
 def test_fewer_than_fifty_warns() -> None:
     assert few(50) == []
     assert "only 49 pairs, fewer than 50" in few(49)[0]
