@@ -72,6 +72,24 @@ def test_other_preferences_of_the_same_samples_draw_nothing_anew(folder: Path) -
     assert said["kind"] == "single"
 
 
+def test_quality_prefers_among_passes_and_is_held_against_execution(folder: Path) -> None:
+    """The same samples paired in both ways: quality pairs are of two passes, and say in what one is better."""
+    out = folder / "both.jsonl"
+    said = pairs(folder, "-o", str(out), "--kind", "execution, quality", "--n", "8")
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    by_kind = {k: [x for x in lines if x["kind"] == k] for k in ("execution", "quality")}
+    assert said["by_kind"] == {k: len(found) for k, found in by_kind.items() if found}
+    assert by_kind["execution"]
+    for line in by_kind["quality"]:
+        assert line["chosen_sample"]["outcome"] == line["rejected_sample"]["outcome"] == "pass"
+        assert any(word in line["why"] for word in ("lint", "complexity", "docstring", "CPU"))
+    agreement = said["quality_agreement"]
+    assert (agreement is None) == (said["quality_compared"] == 0)
+    assert agreement is None or 0 <= agreement <= 1
+    with pytest.raises(BadInputError, match="--kind takes execution, quality"):
+        CliRunner().invoke(app, ["pairs", "pocket", "-o", "x", "--kind", "beauty"], catch_exceptions=False)
+
+
 def test_what_cannot_give_a_preference_is_refused(folder: Path) -> None:
     runner = CliRunner()
     with pytest.raises(BadInputError, match="--match takes nearest or random; got 'best'"):
