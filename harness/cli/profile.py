@@ -21,11 +21,11 @@ def profile_(
     context: typer.Context,
     model: Annotated[
         str | None,
-        typer.Argument(help="pocket, a folder, a .gguf file or a hub id; none with --random-weights."),
+        typer.Argument(help="A tier, a folder, a .gguf file or a hub id; with --random-weights a tier."),
     ] = None,
     tier: Annotated[
         str | None,
-        typer.Option("--tier", help="pocket, tiny, small, medium or large: the model of that tier."),
+        typer.Option("--tier", help="pocket, tiny, small, medium or large: the same as naming it."),
     ] = None,
     random_weights: Annotated[
         bool,
@@ -36,18 +36,37 @@ def profile_(
     phases: Annotated[
         str, typer.Option("--phases", help="Comma list of load, prefill, decode, generate.")
     ] = "load,prefill,decode,generate",
-    batch: Annotated[int, typer.Option("--batch", help="Sequences at once.")] = 1,
-    prompt_tokens: Annotated[int, typer.Option("--prompt-tokens", help="Tokens of each prompt.")] = 512,
-    new_tokens: Annotated[int, typer.Option("--new-tokens", help="Tokens written to each.")] = 128,
-    samples: Annotated[int, typer.Option("--samples", help="Of generate: samples a prompt.")] = 1,
+    batch: Annotated[int, typer.Option("--batch", help="Sequences (of dpo: pairs; of ppo: prompts).")] = 1,
+    prompt_tokens: Annotated[
+        int,
+        typer.Option("--prompt-tokens", help="Tokens of each prompt; of sft and dpo, of each sequence."),
+    ] = 512,
+    new_tokens: Annotated[
+        int, typer.Option("--new-tokens", help="Tokens written to each prompt; of ppo, of each answer.")
+    ] = 128,
+    samples: Annotated[
+        int, typer.Option("--samples", help="Of generate and ppo: answers to each prompt.")
+    ] = 1,
     repeats: Annotated[int, typer.Option("--repeats", help="Repeats of each phase that count.")] = 6,
     warmup: Annotated[int, typer.Option("--warmup", help="Repeats before them, dropped and counted.")] = 1,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    dtype: Annotated[str, typer.Option("--dtype", help="auto (as stored), fp32, bf16 or fp16.")] = "auto",
+    dtype: Annotated[
+        str,
+        typer.Option("--dtype", help="fp32, bf16, fp16; auto: as stored, of --train what the device has."),
+    ] = "auto",
+    weights: Annotated[
+        str, typer.Option("--weights", help="Of inference: stored, or quantised to int8, nf4 or fp4.")
+    ] = "stored",
     threads: Annotated[int, typer.Option("--threads", help="CPU threads; 0 is the library's choice.")] = 0,
     train: Annotated[
         str | None,
-        typer.Option("--train", help="Training steps in place of inference: full, lora, qlora or int8."),
+        typer.Option(
+            "--train", help="Training steps in place of inference: lora, qlora, int8, full, dpo or ppo."
+        ),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option("--method", help="Of --train dpo and ppo: on lora (the default), qlora, int8 or full."),
     ] = None,
     rank: Annotated[int, typer.Option("--rank", help="Of --train: the adapter's rank.")] = 16,
     optimizer: Annotated[
@@ -56,7 +75,16 @@ def profile_(
     checkpointing: Annotated[
         bool, typer.Option("--checkpointing", help="Of --train: activations are computed again.")
     ] = False,
-    attention: Annotated[str, typer.Option("--attention", help="Of --train: sdpa or eager.")] = "sdpa",
+    attention: Annotated[
+        str, typer.Option("--attention", help="Of --train: auto (the trainer's choice), sdpa or eager.")
+    ] = "auto",
+    base: Annotated[
+        str, typer.Option("--base", help="Of --train on lora: the frozen base's type, fp32 or bf16.")
+    ] = "fp32",
+    upcast: Annotated[
+        bool,
+        typer.Option("--upcast/--no-upcast", help="Of --train: the unquantised rest in fp32, as PEFT does."),
+    ] = True,
     memory_limit: Annotated[
         float | None, typer.Option("--memory-limit", help="GiB that the CUDA allocator may take.")
     ] = None,
@@ -82,7 +110,7 @@ def profile_(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a model's memory and speed in a process of its own, beside what was predicted."""
+    """Measure a model's memory and speed in a process of its own, each component beside what was predicted."""
     from harness.cli.profile_endpoint import check_options, is_address, profile_endpoint
 
     check_options(context, of_a_server=is_address(model))
@@ -100,24 +128,29 @@ def profile_(
             quiet=quiet,
         )
         return
-    from harness.errors import UnmeasuredError
-    from harness.profile import profile, summarise
+    from harness.errors import BadInputError, UnmeasuredError
+    from harness.profile import llama_bench, profile, summarise, with_prediction
     from harness.progress import Progress
 
-    training = {
-        "method": train,
-        "rank": rank,
-        "optimizer": optimizer,
-        "checkpointing": checkpointing,
-        "attention": attention,
-    }
+    training = None
+    if train is not None:
+        training = _training(train, method) | {
+            "rank": rank,
+            "optimizer": optimizer,
+            "checkpointing": checkpointing,
+            "attention": attention,
+            "base": base,
+            "upcast": upcast,
+        }
+    elif method is not None:
+        raise BadInputError("--method says what dpo or ppo trains on; give --train too")
     wanted = tuple(p.strip() for p in phases.split(",") if p.strip())
     job, architecture = _job(
         model,
         tier,
         random_weights,
         phases=wanted if train is None else ("load", "train"),
-        training=None if train is None else training,
+        training=training,
         batch_size=batch,
         prompt_tokens=prompt_tokens,
         new_tokens=new_tokens,
@@ -126,10 +159,15 @@ def profile_(
         warmup=warmup,
         device=device,
         dtype=dtype,
+        weights=weights,
         threads=threads,
         exact_memory=exact_memory,
         memory_limit_bytes=None if memory_limit is None else round(memory_limit * GIB),
     )
+    if job.training is not None:
+        from harness.profile.training import training_config
+
+        training_config(job, 1)  # what cannot be is said before a process is started
     raw = _fresh(out, job.name)
     with Progress(enabled=not quiet).task(f"profile {job.name}") as task:
 
@@ -138,7 +176,9 @@ def profile_(
                 task.update(event.get("repeat", 0), event["phase"])
 
         record = profile(job, raw, on_event)
-    summary = summarise(record) | {"predicted": _predicted(job, architecture)}
+    summary = with_prediction(summarise(record), job, architecture)
+    if llama_bench.applies(job) and summary["status"] == "done":
+        summary["llama_bench"] = llama_bench.llama_bench(job, raw)
     from harness.profile.table import render, write_summary
 
     write_summary(raw.with_suffix(".json"), summary)
@@ -148,11 +188,26 @@ def profile_(
         from rich.console import Console
 
         Console(width=None).print(render(summary))
+        if "llama_bench" in summary:
+            Console(width=None).print(llama_bench.render(summary["llama_bench"]))
         print(f"raw record: {raw}")
     if summary["status"] == "failed":
         raise UnmeasuredError(f"the measured process failed: {summary['detail']}; its record is {raw}")
-    if summary["unmeasured"]:
+    if summary["unmeasured"] or "unmeasured" in summary.get("llama_bench", {}):
         raise typer.Exit(UnmeasuredError.exit_code)
+
+
+def _training(train: str, method: str | None) -> dict[str, str]:
+    """What `--train` and `--method` say together: an objective, and how the weights are trained."""
+    from harness.errors import BadInputError
+
+    if train in ("dpo", "ppo"):
+        return {"objective": train, "method": method or "lora"}
+    if method is not None:
+        raise BadInputError(
+            f"--train {train} names the method already; --method goes with --train dpo or --train ppo"
+        )
+    return {"objective": "sft", "method": train}
 
 
 def _job(
@@ -160,16 +215,21 @@ def _job(
 ) -> tuple[Job, Architecture | None]:
     from harness.cli.eval import slug, table
     from harness.errors import BadInputError
-    from harness.memory import DEFAULT_TIER, find_tier, published_config, read_architecture
+    from harness.memory import DEFAULT_TIER, find_tier, published_config, read_architecture, tier_names
     from harness.models import resolve_model
     from harness.profile.job import Job, Source
     from trainers.artifact import ArtifactKind, model_folder
 
-    if model is not None and (tier is not None or random_weights):
-        raise BadInputError(
-            "give a MODEL, or --tier (with --random-weights where its weights are not at hand)"
-        )
+    if model is not None and tier is not None:
+        raise BadInputError("give a MODEL or --tier, not both")
+    if model in tier_names() and not Path(model).exists():
+        model, tier = None, model
     if random_weights:
+        if model is not None:
+            raise BadInputError(
+                f"--random-weights fills a tier's published architecture; {model!r} is none of: "
+                + ", ".join(tier_names())
+            )
         found = find_tier(tier or DEFAULT_TIER)
         job = table(Job, name=f"{found.name}-random", random_config=published_config(found.name), **workload)
         return job, found.architecture
@@ -182,38 +242,6 @@ def _job(
         return job, read_architecture(model_folder(artifact), name=name)
     except BadInputError:  # an architecture whose memory cannot be predicted can be measured all the same
         return job, None
-
-
-def _predicted(job: Job, architecture: Architecture | None) -> dict[str, Any] | None:
-    """Predicted bytes of this workload; None for what the prediction does not know (GGUF, other architectures)."""
-    if architecture is None:
-        return None
-    from harness.machine import gpu_name
-    from harness.memory import Adapter, make_setup, predict
-
-    gpu = job.device != "cpu" and gpu_name() is not None
-    changes: dict[str, Any] = {"batch": job.batch_size, "length": job.prompt_tokens, "gpu": gpu}
-    compute = architecture.dtype if job.dtype == "auto" else job.dtype
-    training = job.training
-    if training is None:
-        rows = job.batch_size * (job.samples if "generate" in job.phases else 1)
-        changes |= {"batch": rows, "new_tokens": job.new_tokens, "weights": compute, "compute": compute}
-        setup = make_setup("inference", architecture, "inference", **changes)
-    else:
-        changes |= {
-            "compute": compute,
-            "loss": "full",
-            "optimizer": training.optimizer,
-            "checkpointing": training.checkpointing,
-            "attention": training.attention,
-        }
-        if training.method != "full":
-            changes["adapter"] = Adapter(rank=training.rank)
-        if training.method == "lora":
-            changes["weights"] = compute
-        setup = make_setup(training.method, architecture, "sft", **changes)
-    found = predict(architecture, setup).to_json()
-    return {key: found[key] for key in ("components", "phases", "peak_phase", "peak_bytes", "unmeasured")}
 
 
 def _fresh(folder: Path, name: str) -> Path:

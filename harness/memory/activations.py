@@ -36,6 +36,9 @@ CHUNK_VOCABULARY = 32768
 FP32 = 4
 # Where there is no Triton the fold makes seven fp32 tensors and a mask of a tile's size (measured, torch 2.13).
 FOLD_ON_CPU = 7 * FP32 + 1
+# Of trainers.rl.policy, fp32 tensors of answer tokens x vocabulary (counted by the bytes alive, torch 2.13): kept for
+# the backward pass (log-softmax, its exponential), at that pass's peak, and at the peak where nothing is kept.
+ANSWERS_KEPT, ANSWERS_PEAK, ANSWERS_READ = 2, 5, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class _Block:
 
     @property
     def e(self) -> int:
-        return WIDTH[self.setup.rest(self.architecture)]
+        return WIDTH[self.setup.rest()]
 
     @property
     def c(self) -> int:
@@ -240,7 +243,7 @@ def head_copy_bytes(architecture: Architecture, setup: Setup) -> int:
     """Autocast's copy of the whole output head; the fused loss casts a slice at a time."""
     if setup.objective == "reward" or not setup.autocast or setup.loss == "chunked":
         return 0
-    if setup.rest(architecture) == setup.compute:
+    if setup.rest() == setup.compute:
         return 0
     return architecture.embedding_parameters * WIDTH[setup.compute]
 
@@ -274,13 +277,16 @@ def backward_scratch_bytes(architecture: Architecture, setup: Setup) -> int:
 def loss_bytes(architecture: Architecture, setup: Setup) -> int:
     """What the loss holds at its peak.
 
-    full: three tensors [T, V] in fp32, when log-softmax's result, the gradient of it and the gradient of the logits
-    are there at once. chunked: one tile of logits, on the CPU with the tensors its fold makes, and the gradient
-    of the hidden states in fp32; with a trained head that one's too. A reward has one number a sequence.
+    answers: five tensors [answer tokens, V] in fp32, two of them kept since the forward pass. full: three [T, V] in
+    fp32, when log-softmax's result, the gradient of it and the gradient of the logits are there at once. chunked: one
+    tile of logits, on the CPU with the tensors its fold makes, and the gradient of the hidden states in fp32; with a
+    trained head that one's too. A reward has one number a sequence.
     """
     if setup.objective == "reward":
         return 0
     block, v = _Block(architecture, setup), architecture.vocab
+    if setup.loss == "answers":
+        return ANSWERS_PEAK * FP32 * setup.answers * v
     if setup.loss == "full":
         return 3 * FP32 * block.tokens * v
     tile = min(block.tokens, CHUNK_TOKENS) * min(v, CHUNK_VOCABULARY)
@@ -289,18 +295,29 @@ def loss_bytes(architecture: Architecture, setup: Setup) -> int:
 
 
 def dequantised_bytes(architecture: Architecture, setup: Setup) -> int:
-    """The largest matrix, made whole in the compute type to multiply by it, one at a time."""
-    if is_float(setup.weights):
+    """The largest matrix, made whole in the compute type to multiply by it, one at a time. int8 multiplies by its
+    codes, and makes the matrix whole for the gradient of its input only."""
+    if is_float(setup.weights) or (setup.weights == "int8" and not setup.trains):
         return 0
     return max(linear.weights for linear in architecture.block) * WIDTH[setup.compute]
 
 
+def int8_product_bytes(architecture: Architecture, setup: Setup, tokens: int) -> int:
+    """What LLM.int8 makes beside a product's result where nothing is kept: the input in fp16 and in int8, the product
+    in int32 and in fp16."""
+    if setup.weights != "int8" or setup.trains:
+        return 0
+    return tokens * max(3 * linear.inputs + 6 * linear.outputs for linear in architecture.block)
+
+
 def forward_scratch_bytes(architecture: Architecture, setup: Setup, tokens: int, length: int) -> int:
-    """The live set of one block where nothing is kept: three tensors [T, f] of the MLP, or q, k, v and the output of
-    attention (and its scores, where it is eager), with the residual stream and its normalised copy."""
+    """The live set where nothing is kept: of one block three tensors [T, f] of the MLP, or q, k, v and the output of
+    attention (and its scores, where it is eager); four of the residual stream [T, h] (the embeddings and the block's
+    input, which the model's frames hold, the stream and its normalised copy); and the rotary tables."""
     a = architecture
-    c, e = WIDTH[setup.compute], WIDTH[setup.rest(a)]
+    c, e = WIDTH[setup.compute], WIDTH[setup.rest()]
     attention = tokens * (2 * a.heads + 2 * a.kv_heads) * a.head_dim * c
     if setup.attention == "eager":
         attention += (tokens // length) * a.heads * length**2 * (FP32 + c)
-    return max(3 * tokens * a.intermediate * c, attention) + 2 * tokens * a.hidden * e
+    tables = 2 * length * a.head_dim * e
+    return max(3 * tokens * a.intermediate * c, attention) + 4 * tokens * a.hidden * e + tables

@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.memory.activations import (
+    ANSWERS_KEPT,
+    ANSWERS_READ,
     backward_scratch_bytes,
     block_input_bytes,
     dequantised_bytes,
     forward_scratch_bytes,
     head_copy_bytes,
     int8_inputs_bytes,
+    int8_product_bytes,
     kept_after_blocks,
     kept_by_block,
     loss_bytes,
@@ -33,11 +36,13 @@ from harness.memory.setup import SAMPLES_ITSELF, Setup, check
 from harness.memory.widths import WIDTH, float_width, matrix_bytes
 
 ALWAYS = ("loss", "backward", "backward end", "update")
-INFERENCE = ("prefill", "decode")
+INFERENCE = ("prefill", "admission", "decode")
 UNMEASURED = (
     ("device context", "the driver's and the libraries' own memory; measured when the run is profiled"),
     ("fragmentation", "what the allocator reserves beyond what is used; measured when the run is profiled"),
 )
+# Bytes a vocabulary entry that drawing a token takes beside its logits: 64-bit noise (harness.generation.noise).
+DRAW_ON_GPU, DRAW_ON_CPU = 34, 32
 _ROLLOUT_NUMBERS = 5  # a token's old and reference log-probabilities, value, reward, advantage, in fp32
 
 
@@ -130,7 +135,7 @@ def weight_components(
     architecture: Architecture, setup: Setup, phases: tuple[str, ...]
 ) -> Iterator[Component]:
     """The base model as it is loaded: linear layers in their format, everything else in floating point."""
-    a, rest = architecture, setup.rest(architecture)
+    a, rest = architecture, setup.rest()
     width = WIDTH[rest]
     linears = a.layers * sum(
         matrix_bytes(x.outputs, x.inputs, setup.weights, double_quant=setup.double_quant) for x in a.block
@@ -148,7 +153,7 @@ def weight_components(
 
 
 def _training(a: Architecture, s: Setup) -> Iterator[Component]:
-    phases = (*(("rollout",) if s.objective in SAMPLES_ITSELF else ()), *ALWAYS)
+    phases = (*_before_learning(s), *ALWAYS)
     trained = trained_tensors(a, s)
     numbers = sum(t.numbers for t in trained)
     yield from weight_components(a, s, phases)
@@ -180,6 +185,13 @@ def _training(a: Architecture, s: Setup) -> Iterator[Component]:
         yield from _rollout(a, s)
 
 
+def _before_learning(s: Setup) -> tuple[str, ...]:
+    """Drawing answers; and, of our PPO, what policy and reference say of them."""
+    if s.objective not in SAMPLES_ITSELF:
+        return ()
+    return ("rollout", "weigh") if s.objective == "ppo" else ("rollout",)
+
+
 def _activations(a: Architecture, s: Setup) -> Iterator[Component]:
     if s.checkpointing:
         yield from _checkpointed(a, s)
@@ -189,11 +201,17 @@ def _activations(a: Architecture, s: Setup) -> Iterator[Component]:
         "last norm", kept_after_blocks(a, s), ("loss",), "and the rotary tables, the head's input"
     )
     yield Component("head copy", head_copy_bytes(a, s), ("loss",), "the output head cast by autocast")
-    told = "three fp32 tensors [tokens, vocabulary]" if s.loss == "full" else "one tile at a time"
-    yield Component("logits", loss_bytes(a, s), ("loss",), told)
+    told = {
+        "full": "three fp32 tensors [tokens, vocabulary]",
+        "chunked": "one tile at a time",
+        "answers": "three more of them at the beginning of the backward pass",
+    }
+    kept = ANSWERS_KEPT * 4 * s.answers * a.vocab if s.loss == "answers" else 0
+    yield Component("answers' log-softmax", kept, ("loss",), "two fp32 tensors [answer tokens, vocabulary]")
+    yield Component("logits", loss_bytes(a, s) - kept, ("loss",), told[s.loss])
     scratch = backward_scratch_bytes(a, s)
     yield Component("backward scratch", scratch, ("backward", "backward end"), "gradients within one block")
-    multiplied = (*(("rollout",) if s.objective in SAMPLES_ITSELF else ()), "backward", "backward end")
+    multiplied = (*_before_learning(s), "backward", "backward end")
     yield Component("dequantised weight", dequantised_bytes(a, s), multiplied, f"the largest, in {s.compute}")
 
 
@@ -256,14 +274,23 @@ def _further_models(a: Architecture, s: Setup, phases: tuple[str, ...]) -> Itera
 
 
 def _rollout(a: Architecture, s: Setup) -> Iterator[Component]:
-    """Sampling before the update: a cache for all sequences at their full length."""
-    width = WIDTH[s.compute]
-    cache = a.kv_values_per_token * width * s.sequences * s.length
-    yield Component("KV cache", cache, ("rollout",), f"{s.sequences} sequences of {s.length} tokens")
-    yield Component("decode logits", s.sequences * a.vocab * (width + 4), ("rollout",), "of one step")
-    yield Component(
-        "rollout buffers", 4 * _ROLLOUT_NUMBERS * s.tokens, ("rollout", *ALWAYS), "five numbers a token"
-    )
+    """Sampling before the update: a cache for all sequences at their full length, which PPO's sampler keeps to its next
+    update. PPO draws without autocast, in the type of what is not quantised."""
+    ppo = s.objective == "ppo"
+    rows = s.drawn or s.sequences
+    width = WIDTH[s.rest() if ppo else s.compute]
+    held = ("rollout", "weigh", *ALWAYS) if ppo else ("rollout",)
+    cache = a.kv_values_per_token * width * rows * s.length
+    yield Component("KV cache", cache, held, f"{rows} sequences of {s.length} tokens")
+    drawing = rows * a.vocab * (width + 4 + (DRAW_ON_GPU if s.gpu else DRAW_ON_CPU))
+    yield Component("decode logits", drawing, ("rollout",), "of one step, and the noise of the draw")
+    if ppo:
+        read = ANSWERS_READ * 4 * s.answers * a.vocab
+        yield Component("answers' logits", read, ("weigh",), "four fp32 tensors [answer tokens, vocabulary]")
+        scratch = forward_scratch_bytes(a, s, s.tokens, s.length)
+        yield Component("forward scratch", scratch, ("weigh",), "the live tensors of one block")
+    numbers = 4 * _ROLLOUT_NUMBERS * rows * s.length
+    yield Component("rollout buffers", numbers, (*_before_learning(s), *ALWAYS), "five numbers a token")
 
 
 def _inference(a: Architecture, s: Setup) -> Iterator[Component]:
@@ -273,20 +300,21 @@ def _inference(a: Architecture, s: Setup) -> Iterator[Component]:
         yield Component(
             "adapter", 4 * adapter_parameters(a, s.adapter), INFERENCE, f"rank {s.adapter.rank}, fp32"
         )
-    rows, capacity = s.batch, s.length + s.new_tokens
-    cache = a.kv_values_per_token * width
-    yield Component(
-        "KV cache", cache * rows * capacity, INFERENCE, f"{rows} x {capacity} tokens, {s.compute}"
-    )
-    prompt = cache * rows * s.length
-    yield Component(
-        "prompt's cache", prompt, ("prefill",), "the prompt's keys and values before they are copied in"
-    )
-    scratch = forward_scratch_bytes(a, s, rows * s.length, s.length)
+    rows, capacity = s.drawn or s.batch, s.length + s.new_tokens
+    cache, held = a.kv_values_per_token * width, INFERENCE if s.refilled else INFERENCE[1:]
+    yield Component("KV cache", cache * rows * capacity, held, f"{rows} x {capacity} tokens, {s.compute}")
+    prompt = cache * s.batch * s.length
+    yield Component("prompt's cache", prompt, INFERENCE[:2], "its keys and values before they are copied in")
+    scratch = forward_scratch_bytes(a, s, s.batch * s.length, s.length)
     yield Component("prefill scratch", scratch, ("prefill",), "the live tensors of one block")
     decode = forward_scratch_bytes(a, s, rows, 1)
     yield Component("decode scratch", decode, ("decode",), "the live tensors of one block")
-    yield Component("logits", rows * a.vocab * (width + 4), INFERENCE, "of the last position, and in fp32")
+    drawing = rows * a.vocab * (width + 4 + (DRAW_ON_GPU if s.gpu else DRAW_ON_CPU))
+    told = "of the last position, in fp32, and the noise of a sampled token"
+    yield Component("logits", drawing, INFERENCE[1:], told)
+    for phase, tokens in (("prefill", s.batch * s.length), ("decode", rows)):
+        products = int8_product_bytes(a, s, tokens)
+        yield Component(f"int8 {phase}", products, (phase,), "inputs and products of one layer")
     yield Component("dequantised weight", dequantised_bytes(a, s), INFERENCE, f"the largest, in {s.compute}")
 
 

@@ -13,7 +13,7 @@ from harness.memory.widths import Dtype, WeightFormat, is_float
 
 Objective = Literal["inference", "sft", "dpo", "kto", "orpo", "reward", "ppo", "grpo"]
 Attention = Literal["eager", "sdpa", "flash"]
-Loss = Literal["full", "chunked"]
+Loss = Literal["full", "chunked", "answers"]
 Reference = Literal["none", "shared", "separate"]
 Value = Literal["none", "head", "model"]
 Method = Literal["inference", "full", "lora", "qlora", "int8"]
@@ -36,7 +36,10 @@ class Setup:
     `upcast` what PEFT's prepare_model_for_kbit_training does to the unquantised rest of a quantised model. `adapter`
     None trains every weight. One step takes `batch` examples of `length` tokens at most; inference reads `batch`
     prompts of `length` tokens and writes `new_tokens` to each. `loss` full makes all logits and casts them to fp32, as
-    transformers' own loss does; chunked is TRL's fused head. `reference` shared is the policy without its adapter.
+    transformers' own loss does; chunked is TRL's fused head; answers is our PPO's, which makes whole logits at the
+    answers' tokens alone. `reference` shared is the policy without its adapter. PPO's sequences of `length` end in
+    answers of `new_tokens`. `drawn` sequences are written at once, by PPO and inference (0: as many as `batch`);
+    `refilled` says whether prompts are read while other rows are being written, as in continuous batches.
     `gpu` False is the CPU: no paging, and optimiser steps go tensor by tensor.
     """
 
@@ -50,6 +53,8 @@ class Setup:
     batch: int = 1
     length: int = 2048
     new_tokens: int = 512
+    drawn: int = 0
+    refilled: bool = True
     accumulation: int = 1
     checkpointing: bool = False
     attention: Attention = "sdpa"
@@ -81,12 +86,15 @@ class Setup:
         """Tokens in one forward pass of the policy."""
         return self.sequences * self.length
 
-    def rest(self, architecture: Architecture) -> Dtype:
+    @property
+    def answers(self) -> int:
+        """Tokens of the answers that one forward pass of PPO learns from."""
+        return self.sequences * min(self.new_tokens, self.length)
+
+    def rest(self) -> Dtype:
         """The type of what is never quantised: embedding, head, norms, biases."""
         if self.quantised:
-            if self.trains and self.upcast:
-                return "fp32"
-            return architecture.dtype if architecture.dtype != "fp32" else self.compute
+            return "fp32" if self.trains and self.upcast else self.compute
         match self.weights:
             case "fp32" | "bf16" | "fp16":
                 return self.weights
@@ -120,7 +128,7 @@ def make_setup(
     if base.objective in NEEDS_REFERENCE:
         base = replace(base, reference="separate" if base.adapter is None else "shared")
     if base.objective == "ppo":
-        base = replace(base, value="head")
+        base = replace(base, value="head", loss="answers")
     changed = replace(base, **changes)  # type: ignore[arg-type]
     check(changed, architecture)
     return changed
@@ -152,6 +160,10 @@ def check(setup: Setup, architecture: Architecture) -> None:
     if {setup.compute, setup.weights} >= {"bf16", "fp16"}:
         raise BadInputError(
             f"{setup.weights} weights cannot compute in {setup.compute}: load them as one of the two"
+        )
+    if (setup.loss == "answers") != (setup.objective == "ppo"):
+        raise BadInputError(
+            f"loss {setup.loss} does not go with {setup.objective}: ppo's loss is answers, and ppo's alone"
         )
     limit = architecture.max_positions
     asked = setup.length + (0 if setup.trains else setup.new_tokens)

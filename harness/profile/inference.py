@@ -9,8 +9,11 @@ token added.
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import random
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,12 +21,18 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from harness.generation.batching import Engine, GenerationStats, run_batches
+from harness.generation.hf import TorchEngine
 from harness.generation.load import load_generator
 from harness.generation.model import Request, Sampling
 from harness.generation.noise import Draws
+from harness.memory.architecture import FAMILIES
+from harness.profile.components import cache_of, weights_of
 from harness.profile.job import Job
+from harness.profile.random_weights import load_random, load_rounded
+from harness.profile.synthetic import Endless
 from harness.profile.worker import Recorder
 from trainers.artifact import ArtifactKind, model_folder
+from trainers.templates import load_tokenizer
 
 
 class Loaded(Protocol):
@@ -50,6 +59,8 @@ def measure_inference(job: Job, recorder: Recorder) -> None:
         else:
             import_torch(job, recorder)
             _rehearse(job)
+    if not gguf:
+        _warm_kernels(job, recorder)
     with recorder.phase("load"):
         began = time.perf_counter()
         model = _load(job)
@@ -57,15 +68,47 @@ def measure_inference(job: Job, recorder: Recorder) -> None:
         recorder.time(0, True, seconds=time.perf_counter() - began)
     recorder.fact(backend=model.backend, vocabulary=model.vocabulary)
     rows = [tokens_of(job, row, model.vocabulary) for row in range(job.batch_size)]
-    if "prefill" in job.phases:
-        with recorder.phase("prefill"):
-            repeat_phase(job, recorder, lambda: {"seconds": _prefill(job, model.engine, rows)})
-    if "decode" in job.phases:
-        with recorder.phase("decode"):
-            repeat_phase(job, recorder, lambda: _decode(job, model.engine, rows))
-    if "generate" in job.phases:
-        with recorder.phase("generate"):
-            repeat_phase(job, recorder, lambda: _generate(job, model, rows))
+    for phase, once in _phases(job, model, rows).items():
+        if phase in job.phases:
+            with recorder.phase(phase):
+                repeat_phase(job, recorder, once)
+    if isinstance(model.engine, TorchEngine):
+        recorder.fact(components=weights_of(model.engine.model) | cache_of(model.engine))
+
+
+def _phases(
+    job: Job, model: Loaded, rows: Sequence[Sequence[int]]
+) -> dict[str, Callable[[], dict[str, Any]]]:
+    return {
+        "prefill": lambda: {"seconds": _prefill(job, model.engine, rows)},
+        "decode": lambda: _decode(job, model.engine, rows),
+        "generate": lambda: _generate(job, model, rows),
+    }
+
+
+def _warm_kernels(job: Job, recorder: Recorder) -> None:
+    """Every kernel that the model will need, used once on a model of one block of the same widths, which is then given
+    back: what stays (code compiled for these shapes, workspaces, the heap of a tokenizer) is the libraries' and not the
+    model's, and is recorded as a phase of its own. Left out for an architecture of which no such model can be made."""
+    config = config_of(job)
+    if config.get("model_type") not in FAMILIES:
+        return
+    with recorder.phase("kernels"):
+        if job.source is not None:
+            load_tokenizer(job.source.artifact())
+        model = load_random(
+            config,
+            device=job.device,
+            dtype=dtype_of(job),
+            seed=job.seed,
+            quantization=job.quantization,
+            layers=1,
+        )
+        rows = [tokens_of(job, row, model.vocabulary) for row in range(job.batch_size)]
+        for once in _phases(job, model, rows).values():
+            once()
+        del model, once
+        give_back()
 
 
 def repeat_phase(job: Job, recorder: Recorder, once: Callable[[], dict[str, Any]]) -> None:
@@ -106,25 +149,6 @@ def _greedy(rows: int, position: int) -> Draws:
     return Draws(seeds=[0] * rows, steps=[position] * rows)
 
 
-class _Endless:
-    """An engine on which nothing ends a sample but its length, and whose prompts are rows of tokens by number."""
-
-    def __init__(self, model: Loaded, rows: Sequence[Sequence[int]]) -> None:
-        engine, self._rows = model.engine, rows
-        self.end_ids: frozenset[int] = frozenset()
-        self.pieces = [b""] * model.vocabulary
-        self.context = engine.context
-        self.begin, self.admit, self.step, self.remove = (
-            engine.begin,
-            engine.admit,
-            engine.step,
-            engine.remove,
-        )
-
-    def encode(self, text: str) -> list[int]:
-        return list(self._rows[int(text)])
-
-
 def _generate(job: Job, model: Loaded, rows: Sequence[Sequence[int]]) -> dict[str, Any]:
     """Seconds to draw `samples` of each prompt at temperature 1, all of them in flight together."""
     requests = [
@@ -135,7 +159,8 @@ def _generate(job: Job, model: Loaded, rows: Sequence[Sequence[int]]) -> dict[st
     stats = GenerationStats()
     sampling = Sampling(temperature=1.0, max_new_tokens=job.new_tokens)
     began = time.perf_counter()
-    samples = list(run_batches(_Endless(model, rows), requests, sampling, len(requests), stats))
+    endless = Endless(model.engine, model.vocabulary, [list(row) for row in rows])
+    samples = list(run_batches(endless, requests, sampling, len(requests), stats))
     seconds = time.perf_counter() - began
     written = sum(len(sample.token_ids) for sample in samples)
     assert written == len(requests) * job.new_tokens
@@ -157,6 +182,8 @@ def import_torch(job: Job, recorder: Recorder) -> None:
     if not torch.cuda.is_available() or job.device == "cpu":
         return
     torch.cuda.init()
+    major, minor = torch.cuda.get_device_capability()
+    recorder.fact(cuda=torch.version.cuda, capability=f"{major}.{minor}")
     recorder.wait = torch.cuda.synchronize
     recorder.reset_device_peak = torch.cuda.reset_peak_memory_stats
     recorder.device_memory = lambda: {
@@ -180,7 +207,7 @@ def _rehearse(job: Job) -> None:
         import peft  # noqa: F401
     with TemporaryDirectory() as folder:
         tiny = make_tiny_model(Path(folder), ["def add(a, b):\n    return a + b\n"], hidden_size=16, layers=1)
-        dtype = job.dtype if job.dtype != "auto" else stored_dtype(job)
+        dtype = dtype_of(job)
         model = TransformersGenerator(tiny, batch_size=1, threads=None, device=job.device, dtype=dtype)
         _decode(job, model.engine, [tokens_of(job, row, model.vocabulary) for row in range(job.batch_size)])
         model.close()
@@ -188,16 +215,41 @@ def _rehearse(job: Job) -> None:
 
 def stored_dtype(job: Job) -> str:
     """The dtype that the model's own configuration names, in our words."""
-    if job.random_config is not None:
-        config = job.random_config
-    else:
-        assert job.source is not None
-        config = json.loads((model_folder(job.source.artifact()) / "config.json").read_text(encoding="utf-8"))
+    config = config_of(job)
     named = str(config.get("dtype") or config.get("torch_dtype"))
     return {"bfloat16": "bf16", "float16": "fp16"}.get(named, "fp32")
 
 
+def dtype_of(job: Job) -> str:
+    return stored_dtype(job) if job.dtype == "auto" else job.dtype
+
+
+def config_of(job: Job) -> dict[str, Any]:
+    """The content of the model's config.json."""
+    if job.random_config is not None:
+        return job.random_config
+    assert job.source is not None
+    folder = model_folder(job.source.artifact())
+    found: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return found
+
+
+def give_back() -> None:
+    """Return what is free to the system and to the device, so that the next figure begins from what is held."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _load(job: Job) -> Loaded:
+    table = job.quantization
+    if job.source is not None and table is not None:
+        folder = str(model_folder(job.source.artifact()))
+        return load_rounded(folder, device=job.device, dtype=dtype_of(job), quantization=table)
     if job.source is not None:
         return load_generator(
             job.source.artifact(),
@@ -207,6 +259,6 @@ def _load(job: Job) -> Loaded:
             dtype=job.dtype,
         )
     assert job.random_config is not None
-    from harness.profile.random_weights import load_random
-
-    return load_random(job.random_config, device=job.device, dtype=job.dtype, seed=job.seed)
+    return load_random(
+        job.random_config, device=job.device, dtype=job.dtype, seed=job.seed, quantization=table
+    )

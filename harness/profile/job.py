@@ -8,10 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from trainers.artifact import Artifact, ArtifactKind
+from trainers.config import QuantizationTable
 from trainers.config.common import Optimizer
 
 Phase = Literal["load", "prefill", "decode", "generate", "train"]
 PHASES: tuple[Phase, ...] = ("load", "prefill", "decode", "generate")
+QUANTISED: dict[str, Literal["nf4", "int8"]] = {"qlora": "nf4", "int8": "int8"}
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -36,15 +38,40 @@ class Source(BaseModel):
 
 
 class Training(BaseModel):
-    """How the train phase trains: `method` as in `assay plan`, an adapter of rank `rank` but for full fine-tuning."""
+    """How the train phase trains: by the trainer of `objective`, as `assay train` runs it, `method` as in `assay plan`.
+
+    `rank` is the adapter's, but for full fine-tuning, which has none. `attention` auto is the trainer's own choice.
+    `base` is the type of a frozen base that is not quantised: the trainers load it in fp32; bf16 measures what half
+    of it would save. `upcast` is what PEFT does to the unquantised rest of a quantised base.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: Literal["full", "lora", "qlora", "int8"]
+    objective: Literal["sft", "dpo", "ppo"] = "sft"
     rank: Positive = 16
     optimizer: Optimizer = "adamw_torch"
     checkpointing: bool = False
-    attention: Literal["sdpa", "eager"] = "sdpa"
+    attention: Literal["auto", "sdpa", "eager"] = "auto"
+    base: Literal["fp32", "bf16"] = "fp32"
+    upcast: bool = True
+
+    @model_validator(mode="after")
+    def _possible(self) -> Training:
+        if self.method != "lora" and self.base != "fp32":
+            raise ValueError(f"base: only lora has an unquantised frozen base; {self.method} has none")
+        if self.objective == "ppo" and self.optimizer != "adamw_torch":
+            raise ValueError(f"optimizer: ppo uses adamw_torch; {self.optimizer!r} is not supported")
+        if self.objective == "ppo" and self.attention != "auto":
+            raise ValueError("attention: ppo draws and learns with sdpa")
+        return self
+
+    @property
+    def quantization(self) -> QuantizationTable | None:
+        """What the method does to the base's linear layers."""
+        if self.method not in QUANTISED:
+            return None
+        return QuantizationTable(type=QUANTISED[self.method], upcast_fp32=self.upcast)
 
 
 class Job(BaseModel):
@@ -52,9 +79,12 @@ class Job(BaseModel):
 
     `batch_size` sequences of `prompt_tokens` random tokens are read, then `new_tokens` of each are written, greedily
     and whatever they are: no end token ends them, so that every repeat does the same work. The generate phase draws
-    `samples` of each prompt. With `training` there is one phase more, train: steps on `batch_size` sequences of
-    `prompt_tokens`. Of each phase the first
-    `warmup` repeats are counted and dropped. `memory_limit_bytes` caps the CUDA allocator.
+    `samples` of each prompt. `weights` other than stored are bitsandbytes' for the linear layers but the head.
+
+    With `training` the phases are load and train: steps on `batch_size` sequences of `prompt_tokens` (of dpo: pairs of
+    such), or of ppo updates on `samples` answers of `new_tokens` to each of `batch_size` prompts, learned from
+    `batch_size` at a time. Of each phase the first `warmup` repeats are counted and dropped. `memory_limit_bytes` caps
+    the CUDA allocator.
     `exact_memory` makes glibc give back all that is freed at once: what is left is what the run holds, at the cost of
     speed; without it a CPU run's RSS counts the heap's fragmentation too.
     """
@@ -73,6 +103,7 @@ class Job(BaseModel):
     warmup: Annotated[int, Field(ge=0)] = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    weights: Literal["stored", "int8", "nf4", "fp4"] = "stored"
     threads: Annotated[int, Field(ge=0)] = 0
     memory_limit_bytes: Positive | None = None
     seed: Annotated[int, Field(ge=0)] = 0
@@ -87,6 +118,18 @@ class Job(BaseModel):
             raise ValueError("the train phase and the way it trains come together")
         if "train" in self.phases and set(self.phases) - {"load", "train"}:
             raise ValueError("training is profiled apart from inference: each would count the other's memory")
-        if self.training is not None and self.source is not None and self.source.kind is ArtifactKind.GGUF:
-            raise ValueError("a GGUF file cannot be trained")
+        kind = None if self.source is None else self.source.kind
+        if self.training is not None and kind in (ArtifactKind.GGUF, ArtifactKind.ADAPTER):
+            raise ValueError(f"training starts from a base or a merged model; this one is of kind {kind}")
+        if self.weights != "stored" and self.training is not None:
+            raise ValueError("weights: of inference; a training says by its method what its base is kept in")
+        if self.weights != "stored" and kind in (ArtifactKind.GGUF, ArtifactKind.ADAPTER):
+            raise ValueError(f"weights: {self.weights} is made of a base or merged model, not of kind {kind}")
         return self
+
+    @property
+    def quantization(self) -> QuantizationTable | None:
+        """Of inference; the unquantised rest stays in the compute type."""
+        if self.weights == "stored":
+            return None
+        return QuantizationTable(type=self.weights, upcast_fp32=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,18 @@ def host_memory(pid: int) -> dict[str, int]:
     return found
 
 
+def available_bytes() -> int | None:
+    """Memory of the host that can be had without swapping; None where the kernel does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
 def reset_peak() -> bool:
     """Make the kernel count this process's peak anew; False where it will not."""
     try:
@@ -41,25 +53,42 @@ def reset_peak() -> bool:
 
 @dataclass(slots=True)
 class Device:
-    """One CUDA device seen by NVML."""
+    """One CUDA device seen by NVML, and which of its processes is ours.
+
+    In a container NVML tells the ids that processes have outside of it. Those that were there `before` ours began are
+    foreign in any case; of those that came later the first is taken for ours where our own id is not among them.
+    """
 
     handle: Any
     nvml: Any
     pid: int
+    before: frozenset[int] = frozenset()
+    alias: int | None = None
 
     def sample(self) -> dict[str, Any]:
-        """Bytes of the device in use, bytes of our process (None where NVML cannot tell, as inside some containers),
-        millijoules since the driver was loaded (None where the device does not count), and other processes' ids."""
+        """Bytes of the device in use, bytes of our process (None where NVML cannot tell), millijoules since the driver
+        was loaded (None where the device does not count), and other processes' ids."""
         nvml = self.nvml
         used = self._ask(nvml.nvmlDeviceGetMemoryInfo)
-        running = self._ask(nvml.nvmlDeviceGetComputeRunningProcesses) or []
-        mine = [p.usedGpuMemory for p in running if p.pid == self.pid]
+        running = {p.pid: p.usedGpuMemory for p in self._ask(nvml.nvmlDeviceGetComputeRunningProcesses) or []}
+        mine = self._own(running)
         return {
             "device_bytes": None if used is None else int(used.used),
-            "process_bytes": mine[0] if mine else None,
+            "process_bytes": running.get(mine) if mine is not None else None,
             "energy_mj": self._ask(nvml.nvmlDeviceGetTotalEnergyConsumption),
-            "foreign_pids": sorted(p.pid for p in running if p.pid not in (self.pid, os.getpid())),
+            "foreign_pids": sorted(pid for pid in running if pid not in (mine, os.getpid())),
         }
+
+    def close(self) -> None:
+        self.nvml.nvmlShutdown()
+
+    def _own(self, running: Mapping[int, Any]) -> int | None:
+        if self.pid in running:
+            return self.pid
+        new = sorted(pid for pid in running if pid not in self.before and pid != os.getpid())
+        if self.alias is None and new:
+            self.alias = new[0]
+        return self.alias
 
     def _ask(self, question: Callable[[Any], Any]) -> Any:
         try:
@@ -68,13 +97,24 @@ class Device:
             return None
 
 
-def open_device(pid: int, index: int = 0) -> Device | None:
-    """The CUDA device `index`, or None where there is no NVML, driver or device."""
+def open_device(pid: int) -> Device | None:
+    """The CUDA device that a process with our environment takes first, or None where there is no NVML, driver or
+    device. To be asked before the process `pid` comes to use it."""
     nvml = open_nvml()
     if nvml is None:
         return None
     try:
-        return Device(nvml.nvmlDeviceGetHandleByIndex(index), nvml, pid)
+        handle = _first_visible(nvml)
+        running = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
     except nvml.NVMLError:
         nvml.nvmlShutdown()
         return None
+    return Device(handle, nvml, pid, frozenset(p.pid for p in running))
+
+
+def _first_visible(nvml: Any) -> Any:
+    """CUDA counts the devices that CUDA_VISIBLE_DEVICES names, by number or UUID; NVML counts all."""
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
+    if first.isdigit() or not first:
+        return nvml.nvmlDeviceGetHandleByIndex(int(first or 0))
+    return nvml.nvmlDeviceGetHandleByUUID(first)

@@ -6,6 +6,7 @@ denormals or cut short by infinities. Nothing is fetched and nothing is written.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,21 +22,59 @@ _STD = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class RandomModel:
-    """A random model behind the engine that evaluation runs on."""
+class EngineOf:
+    """A model behind the engine that evaluation runs on, taking and giving token ids only."""
 
     engine: TorchEngine
     backend: str
     vocabulary: int
 
 
-def load_random(config: Mapping[str, Any], *, device: str, dtype: str, seed: int) -> RandomModel:
+def load_random(
+    config: Mapping[str, Any],
+    *,
+    device: str,
+    dtype: str,
+    seed: int,
+    quantization: QuantizationTable | None = None,
+    layers: int | None = None,
+) -> EngineOf:
     """An engine over `random_model`; `dtype` auto is the configuration's own."""
-    model = random_model(config, device=device, dtype=dtype, seed=seed)
+    model = random_model(
+        config, device=device, dtype=dtype, seed=seed, quantization=quantization, layers=layers
+    )
+    return engine_of(model, "random ", quantization)
+
+
+def load_rounded(folder: str, *, device: str, dtype: str, quantization: QuantizationTable) -> EngineOf:
+    """An engine over a model's folder, its linear layers quantised as it is loaded. `dtype` is the compute type."""
+    from trainers.quantize import check_supported, load_quantized
+
+    check_supported(quantization, dtype)
+    with quiet_libraries():
+        model = load_quantized(folder, quantization, dtype, attention="sdpa", keep_fp32=False)
+        _check_place(model, device)
+    return engine_of(model, "", quantization)
+
+
+def _check_place(model: Any, device: str) -> None:
+    """bitsandbytes loads onto the GPU where there is one; a quantised model is measured where it lies."""
+    if device not in ("auto", model.device.type):
+        raise BadInputError(
+            f"device {device!r} was asked for, and bitsandbytes put the quantised model on {model.device.type!r}; "
+            "leave --device out"
+        )
+
+
+def engine_of(model: Any, origin: str, quantization: QuantizationTable | None) -> EngineOf:
+    if quantization is not None:  # bitsandbytes says at every product that it casts
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     engine = TorchEngine(model.eval(), None)
     weights = str(model.dtype).removeprefix("torch.")
-    return RandomModel(
-        engine, f"transformers, sdpa attention, random {weights} on {model.device}", engine.vocabulary
+    if quantization is not None:
+        weights = f"{quantization.type} over {weights}"
+    return EngineOf(
+        engine, f"transformers, sdpa attention, {origin}{weights} on {model.device}", engine.vocabulary
     )
 
 
@@ -47,13 +86,14 @@ def random_model(
     seed: int,
     quantization: QuantizationTable | None = None,
     attention: str = "sdpa",
+    layers: int | None = None,
 ) -> Any:
     """The transformers model that `config` (a config.json's content) describes, with random weights.
 
     It is laid out without memory first, then every tensor is given its memory once, in its own dtype; quantised
     layers one after another, so that no unquantised copy of the model ever exists. `dtype` auto is the configuration's
-    own. Raises BadInputError for a configuration that transformers does not know, MissingToolError for a device that
-    is not there.
+    own; `layers` makes a model of fewer blocks. Raises BadInputError for a configuration that transformers does not
+    know, MissingToolError for a device that is not there.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -69,6 +109,10 @@ def random_model(
         raise BadInputError(
             f"this configuration describes no model that transformers knows: {error}"
         ) from error
+    if layers is not None:
+        parsed.num_hidden_layers = layers
+        if getattr(parsed, "layer_types", None) is not None:
+            parsed.layer_types = parsed.layer_types[:layers]
     own = str(config.get("dtype") or config.get("torch_dtype") or "float32")
     compute = getattr(torch, DTYPES.get(dtype, own))
     rest = torch.float32 if quantization is not None and quantization.upcast_fp32 else compute
@@ -114,11 +158,23 @@ def _fill(module: Any, path: str, device: str, generator: Any, rest: Any, made: 
             value.normal_(0.0, _STD, generator=generator)
         if type(parameter) is torch.nn.Parameter:
             new = torch.nn.Parameter(value, requires_grad=parameter.requires_grad)
-        else:  # Params4bit or Int8Params: it quantises when it is put on its device
-            fields = {k: v for k, v in parameter.__dict__.items() if k not in ("CB", "SCB", "quant_state")}
+        elif hasattr(parameter, "SCB"):
+            new = _int8(type(parameter), value)
+        else:  # Params4bit quantises when it is put on its device
+            fields = {k: v for k, v in parameter.__dict__.items() if k != "quant_state"}
             new = type(parameter)(value, requires_grad=False, **fields).to(device)
         made[id(parameter)] = (parameter, new)  # the old one too, so that its id is not used again
         setattr(module, name, new)
+
+
+def _int8(kind: Any, value: Any) -> Any:
+    """Int8Params of a matrix. They quantise by themselves only what comes from the host; a matrix that was made on the
+    device would stay as it is."""
+    import torch
+    from bitsandbytes.functional import int8_vectorwise_quant
+
+    codes, scales, _ = int8_vectorwise_quant(value.to(torch.float16))
+    return kind(codes, requires_grad=False, has_fp16_weights=False, CB=codes, SCB=scales)
 
 
 def _refill_buffers(model: Any, config: Any, device: str) -> None:

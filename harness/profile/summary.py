@@ -3,7 +3,7 @@
 Latency: median with a distribution-free interval from order statistics (Conover 1999, section 3.2) and the coefficient
 of variation; tail percentiles only where there are samples to hold them. TTFT, TPOT and ITL are defined in
 `harness.profile.inference`. Memory is kept apart by who counts it, and an increase is over what the process held
-after its imports.
+after its imports, and after the libraries' kernels were used once.
 """
 
 from __future__ import annotations
@@ -51,12 +51,15 @@ def summarise(record: Record) -> dict[str, Any]:
                 "warmup",
                 "device",
                 "dtype",
+                "weights",
             )
         },
         **facts,
         "speed": speed,
         "memory": _memory(record),
         "energy_j": _energy(record),
+        "energy_unmeasured": _no_energy(record),
+        "snapshot": status.get("snapshot"),
         "foreign_pids": sorted({p for e in record.of("memory") for p in e.get("foreign_pids", ())}),
         "unmeasured": {phase: reason for phase in job["phases"] if phase not in speed},
         "raw": str(record.path),
@@ -120,9 +123,11 @@ def _rates(tokens: int, seconds: Iterable[float]) -> dict[str, Any]:
 
 
 def _memory(record: Record) -> dict[str, dict[str, int]]:
-    """By phase: what the process held at its end and at most, as each counter has it. `*_increase_bytes` is over the
-    end of the imports."""
-    base = record.first("end", "import")
+    """By phase: what the process held at its end and at most, as each counter has it. `*_increase_bytes` is over what
+    it held before the model was loaded: the end of the imports, or of `kernels`, whose `*_left_bytes` is what running
+    one block of the model left behind."""
+    imported, kernels = record.first("end", "import"), record.first("end", "kernels")
+    base = kernels or imported
     found: dict[str, dict[str, int]] = {}
     samples = list(record.of("memory"))
     for end in record.of("end"):
@@ -135,11 +140,29 @@ def _memory(record: Record) -> dict[str, dict[str, int]]:
             seen = [s[counter] for s in during if s.get(counter) is not None]
             if seen:
                 figures[counter.replace("_bytes", "_peak_bytes")] = max(seen)
-        if base is not None and phase != "import" and "rss_peak_bytes" in figures:
-            figures["rss_peak_increase_bytes"] = figures["rss_peak_bytes"] - base["rss_bytes"]
-            figures["rss_increase_bytes"] = figures["rss_bytes"] - base["rss_bytes"]
+        if phase == "kernels" and imported is not None:
+            figures |= {
+                f"{c}_left_bytes": end[f"{c}_bytes"] - imported[f"{c}_bytes"]
+                for c in ("rss", "allocated")
+                if f"{c}_bytes" in end and f"{c}_bytes" in imported
+            }
+        elif base is not None and phase != "import":
+            for c in ("rss", "allocated"):
+                if f"{c}_peak_bytes" in figures and f"{c}_bytes" in base:
+                    figures[f"{c}_peak_increase_bytes"] = figures[f"{c}_peak_bytes"] - base[f"{c}_bytes"]
+                    figures[f"{c}_increase_bytes"] = figures[f"{c}_bytes"] - base[f"{c}_bytes"]
         found[phase] = figures
     return found
+
+
+def _no_energy(record: Record) -> str | None:
+    """Why there is no energy to tell; None where there is."""
+    seen = [s["energy_mj"] for s in record.of("memory") if "energy_mj" in s]
+    if not seen:
+        return "no CUDA device was watched by NVML"
+    if all(mj is None for mj in seen):
+        return "this device does not count its energy (NVML does from Volta on)"
+    return None if _energy(record) else "every phase ended before NVML was asked twice"
 
 
 def _energy(record: Record) -> dict[str, float] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,11 +35,13 @@ def render(summary: Mapping[str, Any]) -> RenderableType:
     from rich.text import Text
 
     w = summary["workload"]
+    training = w["training"]
+    written = "" if training is not None and training["objective"] != "ppo" else f" + {w['new_tokens']}"
     weights = "random weights" if summary["random_weights"] else f"sha256 {summary['sha256'][:12]}"
     machine = summary["machine"]
     head = (
-        f" ({weights}): batch {w['batch_size']}, {w['prompt_tokens']} + "
-        f"{w['new_tokens']} tokens; {summary.get('backend', 'never loaded')}; {machine['cpu']}, "
+        f" ({weights}): batch {w['batch_size']}, {w['prompt_tokens']}{written} tokens; "
+        f"{summary.get('backend', 'never loaded')}; {machine['cpu']}, "
         f"{machine['cores']} cores{', ' + machine['gpu'] if machine['gpu'] else ''}; "
         f"load {summary['load_average'][0]:.1f}"
     )
@@ -48,6 +50,8 @@ def render(summary: Mapping[str, Any]) -> RenderableType:
         _speed(summary),
         _memory(summary),
     ]
+    if summary["comparison"]:
+        parts.append(comparison(summary["comparison"]))
     parts += [Text(remark) for remark in _remarks(summary)]
     return Group(*parts)
 
@@ -96,19 +100,14 @@ def _memory(summary: Mapping[str, Any]) -> RenderableType:
 
 
 def _remarks(summary: Mapping[str, Any]) -> Iterator[str]:
-    predicted, w = summary["predicted"], summary["workload"]
-    measured, counter = peak(summary)
-    if predicted is not None and measured is not None:
-        off = predicted["peak_bytes"] / measured - 1 if measured else float("nan")
-        yield (
-            f"Peak predicted {words.size(predicted['peak_bytes'])}, measured {words.size(measured)} ({counter}): "
-            f"prediction {100 * off:+.0f} %"
-        )
-        if counter == MEMORY["rss_peak_increase_bytes"] and not w["exact_memory"]:
-            yield "The measured peak counts what the heap keeps of freed memory; --exact-memory measures without it"
-    elif predicted is None:
-        yield "Peak predicted: unmeasured, for the prediction does not know this format or architecture"
-    if summary["energy_j"]:
+    w = summary["workload"]
+    if summary["predicted"] is None:
+        yield f"Memory predicted: not done, for {summary['unpredicted']}"
+    elif summary["machine"]["gpu"] is None and not w["exact_memory"]:
+        yield "The measured peak counts what the heap keeps of freed memory; --exact-memory measures without it"
+    if summary["energy_j"] is None:
+        yield f"Energy: {words.UNMEASURED}, {summary['energy_unmeasured']}"
+    else:
         yield "Energy: " + ", ".join(
             f"{phase} {joules:.0f} J" for phase, joules in summary["energy_j"].items()
         )
@@ -119,14 +118,27 @@ def _remarks(summary: Mapping[str, Any]) -> Iterator[str]:
         yield f"Status: {summary['status']}: {summary['detail']}"
 
 
-def peak(summary: Mapping[str, Any]) -> tuple[int | None, str]:
-    """The most memory of any phase by the counter that a prediction is about: the CUDA allocator's allocated bytes,
-    else the increase of the host's RSS over the imports."""
-    for key in ("allocated_peak_bytes", "rss_peak_increase_bytes"):
-        found = [f[key] for f in summary["memory"].values() if key in f]
-        if found:
-            return max(found), MEMORY[key]
-    return None, ""
+def comparison(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Predicted beside measured, a line a component."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="Memory, predicted and measured", title_justify="left")
+    for column in ("component", "predicted", "measured", "error"):
+        table.add_column(column, justify="left" if column == "component" else "right")
+    table.add_column("what it is", overflow="fold")
+    for row in rows:
+        if row["kind"] == "peak":
+            table.add_section()
+        predicted, measured, error = row["predicted_bytes"], row["measured_bytes"], row["error"]
+        table.add_row(
+            Text(row["name"]),
+            "not predicted" if predicted is None else words.size(predicted),
+            words.UNMEASURED if measured is None else words.size(measured),
+            "" if error is None else f"{100 * error:+.1f} %",
+            Text(row["note"]),
+        )
+    return table
 
 
 def duration(value: float) -> str:

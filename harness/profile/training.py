@@ -1,31 +1,43 @@
-"""The training workload: steps of a plain loop on random tokens, with this project's own model preparation.
+"""The training workload: steps of the trainers' own loops (`trainers`), on sequences of one stated length.
 
-One step is forward, loss over all tokens (transformers' own, which makes the logits in fp32), backward, clipping, the
-optimiser; the loop stores nothing and logs nothing, so what is measured is the method.
+sft and dpo are TRL's trainers as `assay train` builds them, ppo is ours with its rollouts. Only three things differ
+from a training: where there are no weights, random ones are loaded; nothing is saved; and ppo's answers are all of the
+length they may have and fail unexecuted. What is measured is one step: for sft and dpo the batch, forward, loss,
+backward, clipping and the optimiser; for ppo drawing, weighing and the epoch over what was drawn.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol
 
-from harness.profile.inference import import_torch, repeat_phase, stored_dtype, tokens_of
+from pydantic import ValidationError
+
+from harness.errors import BadInputError
+from harness.explain import explain
+from harness.memory.architecture import FAMILIES
+from harness.profile.components import Gradients, Kept, state_of, weights_of
+from harness.profile.inference import config_of, give_back, import_torch, tokens_of
 from harness.profile.job import Job, Training
 from harness.profile.random_weights import random_model
+from harness.profile.synthetic import EndlessSampler, Unjudged, chats, exercises, pairs, stand_in
 from harness.profile.worker import Recorder
-from trainers.adapters import attach_adapter
-from trainers.artifact import model_folder
-from trainers.config import LoraTable, QuantizationTable
-from trainers.precision import torch_dtype
-from trainers.quantize import check_supported, load_quantized, prepare_for_training
+from trainers.artifact import Artifact
+from trainers.config import CommonConfig, DpoConfig, PpoConfig, SftConfig
+from trainers.precision import resolve_dtype
+from trainers.prepare import Prepare, compute_dtype, dress, prepare_model
 from trainers.quiet import quiet_libraries
+from trainers.threads import let_idle_threads_sleep
 
-# Wide enough that every library is imported and every kernel chosen, small enough to weigh nothing.
+_NEVER = 10**9  # a step that no profile comes to
+_RATE = 1e-6  # so low that a loss moves little, however many steps
+# Wide enough that every library is imported and every path taken, small enough to weigh nothing.
 _REHEARSAL = {
     "model_type": "qwen2",
-    "vocab_size": 64,
+    "vocab_size": 512,
     "hidden_size": 64,
     "intermediate_size": 64,
     "num_hidden_layers": 1,
@@ -34,125 +46,340 @@ _REHEARSAL = {
     "max_position_embeddings": 32768,
 }
 
+OnStep = Callable[[dict[str, Any]], None]
+
+
+class Session(Protocol):
+    """A training, built and not begun. `run` makes all its steps and tells the seconds of each."""
+
+    model: Any
+
+    def run(self, on_step: OnStep) -> None: ...
+
+    def components(self) -> dict[str, int]:
+        """Bytes by component of what the training held, to be asked after `run`."""
+        ...
+
 
 def measure_training(job: Job, recorder: Recorder) -> None:
     """Load and prepare, then `warmup + repeats` steps."""
+    let_idle_threads_sleep()
+    with TemporaryDirectory(prefix="assay-profile-") as folder, quiet_libraries():
+        _measure(job, recorder, Path(folder))
+
+
+def _measure(job: Job, recorder: Recorder, folder: Path) -> None:
     assert job.training is not None
-    dtype = job.dtype if job.dtype != "auto" else stored_dtype(job)
     with recorder.phase("import"):
         import_torch(job, recorder)
-        with quiet_libraries():
-            model = _prepare(random_model(_REHEARSAL, **_how(job, dtype)), job.training)
-            step = _stepper(model, job, dtype, vocabulary=64)
-            step()
-            step()
-        del model, step
-    with recorder.phase("load"), quiet_libraries():
+        nobody = job.model_copy(update={"source": None, "random_config": _REHEARSAL})
+        _rehearse(nobody, _REHEARSAL, folder / "import")
+    config = config_of(job)
+    if config.get("model_type") in FAMILIES:
+        with recorder.phase("kernels"):  # as of inference: what the libraries keep for these shapes
+            _rehearse(job, config, folder / "kernels")
+    steps = job.warmup + job.repeats
+    with recorder.phase("load"):
         began = time.perf_counter()
-        model = _prepare(_base(job, dtype), job.training)
+        session = _build(job, config, steps, folder / "run")
         recorder.wait()
         recorder.time(0, True, seconds=time.perf_counter() - began)
-    vocabulary = int(model.config.get_text_config().vocab_size)
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    recorder.fact(
-        backend=f"transformers, {job.training.attention} attention, {job.training.method} in {dtype} on {model.device}",
-        vocabulary=vocabulary,
-        trained_parameters=trained,
-    )
-    with recorder.phase("train"), quiet_libraries():
-        step = _stepper(model, job, dtype, vocabulary)
+    recorder.fact(**_facts(job, session))
+    with recorder.phase("train"):
+        done = 0
 
-        def once() -> dict[str, Any]:
-            began = time.perf_counter()
-            step()
-            recorder.wait()
-            return {"seconds": time.perf_counter() - began}
+        def on_step(seconds: dict[str, Any]) -> None:
+            nonlocal done
+            recorder.time(done, done >= job.warmup, **seconds)
+            done += 1
 
-        repeat_phase(job, recorder, once)
+        session.run(on_step)
+    recorder.fact(components=session.components())
 
 
-def quantization_of(training: Training) -> QuantizationTable | None:
-    """What the method does to the base's linear layers."""
-    match training.method:
-        case "qlora":
-            return QuantizationTable(type="nf4")
-        case "int8":
-            return QuantizationTable(type="int8")
-        case _:
-            return None
+def _rehearse(job: Job, config: dict[str, Any], folder: Path) -> None:
+    """Two steps on one block of random weights, given back: the first step makes the optimiser's state, the second
+    meets it."""
+    session = _build(job, config, 2, folder, layers=1)
+    session.run(lambda seconds: None)
+    session.components()
+    del session
+    give_back()
 
 
-def _how(job: Job, dtype: str) -> dict[str, Any]:
+def _facts(job: Job, session: Session) -> dict[str, Any]:
     assert job.training is not None
+    model, training = session.model, job.training
+    dtype = resolve_dtype(job.dtype)
+    attention = str(model.config._attn_implementation)
     return {
-        "device": job.device,
-        "dtype": "fp32" if job.training.method == "full" else dtype,
-        "seed": job.seed,
-        "quantization": quantization_of(job.training),
-        "attention": job.training.attention,
+        "backend": f"transformers, {attention} attention, {training.objective} by {training.method} in {dtype} on "
+        f"{model.device}",
+        "vocabulary": int(model.config.get_text_config().vocab_size),
+        "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "compute": dtype,
+        "attention": attention,
     }
 
 
-def _base(job: Job, dtype: str) -> Any:
-    """The model before its adapter: random, or from its folder by the trainers' own loading."""
-    how = _how(job, dtype)
-    if job.random_config is not None:
-        return random_model(job.random_config, **how)
-    import torch
-    from transformers import AutoModelForCausalLM
+def training_config(job: Job, steps: int) -> CommonConfig:
+    """The training table of this job, as a user would write it. Raises BadInputError for one that cannot be."""
+    training = job.training
+    assert training is not None
+    table: dict[str, Any] = {
+        "method": training.objective,
+        "learning_rate": _RATE,
+        "scheduler": "constant",
+        "batch_size": job.batch_size,
+        "max_steps": steps,
+        "dtype": job.dtype,
+        "optimizer": training.optimizer,
+        "gradient_checkpointing": training.checkpointing,
+        "save_steps": _NEVER,
+        "seed": job.seed,
+        "adapter": {"type": "none"}
+        if training.method == "full"
+        else {"type": "lora", "r": training.rank, "alpha": 2 * training.rank},
+    }
+    if training.quantization is not None:
+        table["quantization"] = training.quantization.model_dump()
+    if training.objective != "ppo":
+        return _checked(
+            SftConfig if training.objective == "sft" else DpoConfig, table | {"max_length": job.prompt_tokens}
+        )
+    if training.method == "full":
+        table["reference"] = "copy"
+    table["epochs"] = 1
+    table["rollout"] = {
+        "prompts": job.batch_size,
+        "samples": job.samples,
+        "max_new_tokens": job.new_tokens,
+        "style": "completion",
+        "batch_size": job.batch_size * job.samples,
+    }
+    return _checked(PpoConfig, table)
 
-    assert job.source is not None
-    folder, table = str(model_folder(job.source.artifact())), how["quantization"]
-    if table is not None:
-        check_supported(table, dtype)
-        return load_quantized(folder, table, dtype, attention=how["attention"], keep_fp32=table.upcast_fp32)
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch_dtype(how["dtype"]), attn_implementation=how["attention"]
-    )
-    cuda = job.device != "cpu" and torch.cuda.is_available()
-    return model.to("cuda" if cuda else "cpu")
+
+def _checked(kind: type[CommonConfig], table: dict[str, Any]) -> CommonConfig:
+    try:
+        return kind.model_validate(table)
+    except ValidationError as error:
+        raise BadInputError(explain(error, kind)) from None
 
 
-def _prepare(model: Any, training: Training) -> Any:
-    table = quantization_of(training)
-    if table is not None:
-        model = prepare_for_training(model, table, checkpointing=training.checkpointing)
-    elif training.checkpointing:
-        model.enable_input_require_grads()
-        model.gradient_checkpointing_enable()
-    model.config.use_cache = False
-    if training.method != "full":
-        model = attach_adapter(model, LoraTable(r=training.rank, alpha=2 * training.rank))
-    return model.train()
+def _build(job: Job, config: dict[str, Any], steps: int, folder: Path, layers: int | None = None) -> Session:
+    """The session of a job whose model has this config.json; `layers` of it, of random weights, where that is given."""
+    folder.mkdir(parents=True)
+    training = job.training
+    assert training is not None
+    wanted = training_config(job, steps)
+    if job.source is None and training.objective == "dpo" and training.method == "full":
+        raise BadInputError(
+            "dpo on all weights holds a second copy of the base, which is read from its folder: give a model with its "
+            "weights, or train an adapter"
+        )
+    base = stand_in(config, folder / "base") if job.source is None else job.source.artifact()
+    unfilled = job.source is None or layers is not None
+    prepare = _random(job, config, layers) if unfilled else _stored(job)
+    if isinstance(wanted, PpoConfig):
+        return _Ppo(job, base, wanted, folder / "out", prepare)
+    return _Trl(job, base, wanted, folder / "out", prepare)
 
 
-def _stepper(model: Any, job: Job, dtype: str, vocabulary: int) -> Callable[[], None]:
-    import torch
-
+def _random(job: Job, config: dict[str, Any], layers: int | None) -> Prepare:
+    """Random weights where a training would load its base's, prepared as the trainers prepare them."""
     assert job.training is not None
-    ids = torch.tensor(
-        [tokens_of(job, row, vocabulary) for row in range(job.batch_size)], device=model.device
-    )
-    optimizer = _optimizer(model, job.training, use_cpu=model.device.type == "cpu")
-    trained = [p for p in model.parameters() if p.requires_grad]
-    autocast = torch.autocast(model.device.type, dtype=torch_dtype(dtype), enabled=dtype != "fp32")
+    training = job.training
 
-    def step() -> None:
-        with autocast:
-            loss = model(input_ids=ids, labels=ids).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+    def prepare(_base: Artifact, wanted: CommonConfig, dtype: str, attention: str) -> Any:
+        table = wanted.quantization
+        stored = compute_dtype(wanted, dtype) if table is not None else training.base
+        model = random_model(
+            config,
+            device=job.device,
+            dtype=stored,
+            seed=job.seed,
+            quantization=table,
+            attention=_attention(training, attention),
+            layers=layers,
+        )
+        return dress(model, wanted)
 
-    return step
+    return prepare
 
 
-def _optimizer(model: Any, training: Training, *, use_cpu: bool) -> Any:
-    """The optimiser that transformers makes of the name."""
-    from transformers import Trainer, TrainingArguments
+def _stored(job: Job) -> Prepare:
+    assert job.training is not None
+    training = job.training
 
-    with TemporaryDirectory() as folder:
-        arguments = TrainingArguments(folder, optim=training.optimizer, use_cpu=use_cpu, report_to=[])
-        kind, options = Trainer.get_optimizer_cls_and_kwargs(arguments)
-    return kind([p for p in model.parameters() if p.requires_grad], **options)
+    def prepare(base: Artifact, wanted: CommonConfig, dtype: str, attention: str) -> Any:
+        if training.base != "fp32":
+            raise BadInputError(
+                f"base {training.base}: the trainers load a base in fp32; another type is measured on random weights"
+            )
+        return prepare_model(base, wanted, dtype, _attention(training, attention))
+
+    return prepare
+
+
+def _attention(training: Training, chosen: str) -> str:
+    return chosen if training.attention == "auto" else training.attention
+
+
+class _Trl:
+    """sft and dpo."""
+
+    def __init__(self, job: Job, base: Artifact, config: CommonConfig, out: Path, prepare: Prepare) -> None:
+        from trainers.folder import seeded
+
+        out.mkdir()
+        rows = job.batch_size * int(config.max_steps or 1)
+        with seeded(job.seed):
+            if isinstance(config, DpoConfig):
+                from trainers.preference.dpo import build_trainer as build_dpo
+
+                data = pairs(rows, job.prompt_tokens)
+                self.trainer = build_dpo(base, config, data, out, prepare=prepare)
+            else:
+                from trainers.sft import build_trainer as build_sft
+
+                assert isinstance(config, SftConfig)
+                records = chats(rows, job.prompt_tokens)
+                self.trainer = build_sft(base, config, records, out, prepare=prepare)
+        self.trainer.args.save_strategy = "no"
+        self.model = self.trainer.model
+        self._gradients: Gradients | None = None
+
+    def run(self, on_step: OnStep) -> None:
+        self.trainer.add_callback(_step_timer(self, on_step))
+        self.trainer.train()
+
+    def watch(self, optimizer: Any) -> None:
+        self._gradients = Gradients(optimizer)
+
+    def components(self) -> dict[str, int]:
+        found = weights_of(self.model) | {"optimizer state": state_of(_bare(self.trainer.optimizer))}
+        if self._gradients is not None:
+            found["gradients"] = self._gradients.most
+            self._gradients.close()
+        reference = getattr(self.trainer, "ref_model", None)
+        if reference is not None:
+            found["reference model"] = sum(weights_of(reference).values())
+        if not self.trainer.args.gradient_checkpointing:
+            found["activations"] = self._kept()
+        return found
+
+    def _kept(self) -> int:
+        """Of one more forward pass."""
+        trainer, model = self.trainer, self.trainer.model
+        model.train()
+        inputs = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+        with Kept(_fixed(model)) as kept:
+            with trainer.compute_loss_context_manager():
+                loss = trainer.compute_loss(trainer.model_wrapped, inputs)
+            del loss
+        return kept.bytes
+
+
+def _bare(optimizer: Any) -> Any:
+    """Accelerate wraps the optimiser."""
+    return getattr(optimizer, "optimizer", optimizer)
+
+
+def _fixed(model: Any) -> list[Any]:
+    """The model's tensors; of quantised layers also those that are neither parameters nor buffers: their scales."""
+    found = [*model.parameters(), *model.buffers()]
+    for parameter in model.parameters():
+        state = getattr(parameter, "quant_state", None)
+        if state is not None:
+            found += [state.absmax, state.code]
+            if state.nested:
+                found += [state.state2.absmax, state.state2.code, state.offset]
+    return found
+
+
+def _step_timer(session: _Trl, on_step: OnStep) -> Any:
+    import torch
+    from transformers import TrainerCallback
+
+    wait = torch.cuda.synchronize if torch.cuda.is_available() else (lambda: None)
+
+    class Timer(TrainerCallback):  # type: ignore[misc]  # the hook that transformers offers
+        began = 0.0
+
+        def on_train_begin(self, *_: Any, optimizer: Any = None, **__: Any) -> None:
+            session.watch(_bare(optimizer))
+
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            wait()
+            self.began = time.perf_counter()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            wait()
+            on_step({"seconds": time.perf_counter() - self.began})
+
+    return Timer()
+
+
+class _Ppo:
+    """Our own PPO, whose steps draw what they learn from."""
+
+    def __init__(self, job: Job, base: Artifact, config: PpoConfig, out: Path, prepare: Prepare) -> None:
+        from trainers.folder import seeded
+        from trainers.rl.policy import Episode
+        from trainers.rl.ppo import Ppo
+        from trainers.rl.train import make_policy
+
+        out.mkdir()
+        with seeded(job.seed):
+            policy = make_policy(base, config, prepare)
+        self.model, self._config = policy.model, config
+        vocabulary = int(policy.causal.config.get_text_config().vocab_size)
+        rows = [tokens_of(job, row, vocabulary) for row in range(job.batch_size)]
+        self._episodes = [Episode(row, row[:1] * job.new_tokens) for row in rows]
+        self.sampler = EndlessSampler(policy.model, rows)
+        asked = exercises(job.batch_size)
+        self.ppo = Ppo(policy, self.sampler, asked, config, out, pad_id=0, decode=lambda ids: "")
+        self._gradients = Gradients(self.ppo.optimizer)
+
+    def run(self, on_step: OnStep) -> None:
+        import torch
+
+        wait = torch.cuda.synchronize if torch.cuda.is_available() else (lambda: None)
+        began = time.perf_counter()
+
+        def told(step: Any) -> None:
+            nonlocal began
+            wait()
+            now = time.perf_counter()
+            on_step({"seconds": now - began, "generate_s": step.generate_s, "train_s": step.train_s})
+            began = now
+
+        self.ppo.run(Unjudged(), told)
+
+    def components(self) -> dict[str, int]:
+        policy = self.ppo.policy
+        found = weights_of(policy.model) | {
+            "value head": sum(p.nbytes for p in policy.value_head.parameters()),
+            "optimizer state": state_of(self.ppo.optimizer),
+            "gradients": self._gradients.most,
+            "KV cache": self.sampler.engine.cache_bytes,
+        }
+        self._gradients.close()
+        if policy.copy is not None:
+            found["reference model"] = sum(weights_of(policy.copy).values())
+        if not self._config.gradient_checkpointing:
+            found["activations"] = self._kept()
+        return found
+
+    def _kept(self) -> int:
+        """Of one more minibatch; log-probabilities of the answers among it."""
+        from trainers.rl.policy import make_batch
+
+        policy = self.ppo.policy
+        batch = make_batch(self._episodes, 0, policy.device)
+        known = [batch.ids, batch.attention, batch.actions, batch.mask, batch.at]
+        with Kept([*known, *_fixed(policy.model), *policy.value_head.parameters()]) as kept:
+            seen = policy.see(batch)
+            del seen
+        return kept.bytes

@@ -20,14 +20,17 @@ from typing import Any, TextIO
 from harness.errors import BadInputError
 from harness.machine import describe_machine
 from harness.profile.job import Job
-from harness.profile.memory import Device, host_memory, open_device
+from harness.profile.memory import Device, available_bytes, host_memory, open_device
 from harness.profile.record import FORMAT, Record, read_record
-from harness.profile.worker import OUT_OF_MEMORY
+from harness.profile.worker import KILLED
 
 PERIOD_S = 0.02  # between two samples of memory
 
 # From this size on an allocation is a mapping of its own; glibc raises the bound by itself unless it is set.
 _EXACT = {"MALLOC_MMAP_THRESHOLD_": str(128 << 10), "MALLOC_MMAP_MAX_": str(1 << 30)}
+
+# The trainers take a GPU where they see one.
+_NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
 
 OnEvent = Callable[[dict[str, Any]], None]
 
@@ -60,6 +63,11 @@ def profile(job: Job, raw: Path, on_event: OnEvent = lambda event: None) -> Reco
     return read_record(raw)
 
 
+def _host_in_words() -> str:
+    free = available_bytes()
+    return "free memory is not told" if free is None else f"{free / 2**30:.1f} GiB were available just after"
+
+
 def _writer(out: TextIO, on_event: OnEvent) -> OnEvent:
     def write(event: dict[str, Any]) -> None:
         out.write(json.dumps(event, allow_nan=False) + "\n")
@@ -78,16 +86,21 @@ def _watch(job: Job, write: OnEvent) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         pass_fds=[outlet],
-        env=os.environ | (_EXACT if job.exact_memory else {}),
+        env=os.environ | (_EXACT if job.exact_memory else {}) | (_NO_GPU if job.device == "cpu" else {}),
     )
     os.close(outlet)
+    device = None
     try:
         assert child.stdin is not None
-        child.stdin.write(job.model_dump_json().encode())
+        if job.device != "cpu":
+            device = open_device(child.pid)
+        child.stdin.write(job.model_dump_json().encode())  # until then it waits
         child.stdin.close()
-        status = _follow(child, inlet, open_device(child.pid), write)
+        status = _follow(child, inlet, device, write)
     finally:
         os.close(inlet)
+        if device is not None:
+            device.close()
         if child.poll() is None:
             child.kill()
         child.wait()
@@ -133,8 +146,9 @@ def _follow(
     if code == -signal.SIGKILL:
         return {
             "event": "stop",
-            "status": OUT_OF_MEMORY,
-            "detail": "killed, most likely by the kernel for memory",
+            "status": KILLED,
+            "detail": "by SIGKILL, from outside; the kernel does that to the largest process when memory runs out "
+            f"({_host_in_words()})",
         }
     last = said.decode(errors="replace").strip().splitlines()
     ended = f"signal {-code}" if code < 0 else f"status {code}"

@@ -12,8 +12,10 @@ from typing import Any
 
 from harness.profile.job import Job
 from harness.profile.memory import host_memory, reset_peak
+from harness.profile.snapshot import snapshot
 
 OUT_OF_MEMORY = "out of memory"
+KILLED = "killed"
 DONE = "done"
 
 
@@ -65,13 +67,13 @@ def main() -> None:
     try:
         (measure_inference if job.training is None else measure_training)(job, recorder)
     except MemoryError as error:
-        recorder.stop(OUT_OF_MEMORY, str(error) or "the host has no more")
+        recorder.stop(OUT_OF_MEMORY, str(error) or "the host has no more", snapshot=snapshot())
     except AssayError as error:
         recorder.stop("failed", str(error), exit_code=error.exit_code)
     except RuntimeError as error:
         if not _is_out_of_memory(error):
             raise
-        recorder.stop(OUT_OF_MEMORY, str(error).splitlines()[0], allocator=recorder.device_memory())
+        recorder.stop(OUT_OF_MEMORY, str(error).splitlines()[0], snapshot=snapshot())
     else:
         recorder.stop(DONE)
 

@@ -58,13 +58,15 @@ def test_progress_and_profiles_take_any_name() -> None:
     summary = {
         "name": "[/model]",
         "random_weights": True,
-        "workload": {"batch_size": 1, "prompt_tokens": 1, "new_tokens": 1},
+        "workload": {"batch_size": 1, "prompt_tokens": 1, "new_tokens": 1, "training": None},
         "machine": {"cpu": "c", "cores": 1, "gpu": None},
         "load_average": [0.0],
         "speed": {},
         "memory": {},
         "unmeasured": {"load": "[/reason]"},
         "predicted": None,
+        "unpredicted": "[/why]",
+        "comparison": [],
         "energy_j": {},
         "foreign_pids": [],
         "status": "failed",
@@ -72,4 +74,4 @@ def test_progress_and_profiles_take_any_name() -> None:
     }
     out = io.StringIO()
     Console(file=out, width=140).print(render(summary))
-    assert all(text in out.getvalue() for text in ("[/model]", "[/reason]", "[/detail]"))
+    assert all(text in out.getvalue() for text in ("[/model]", "[/reason]", "[/detail]", "[/why]"))

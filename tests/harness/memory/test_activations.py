@@ -24,6 +24,7 @@ CONFIG = {
     "max_position_embeddings": 512,
     "tie_word_embeddings": True,
 }
+WEIGHTS = ("linear weights", "embedding", "output head", "norms and biases")
 ALL, QKVO = Adapter(rank=8), Adapter(rank=8, targets=ATTENTION)
 SAVED_ERROR = 0.005
 PEAK_ERROR = 0.05
@@ -75,14 +76,14 @@ CHECKPOINTED = {
 }
 
 
-def build(setup: Setup) -> Any:
+def build(setup: Setup, config: dict[str, Any] = CONFIG) -> Any:
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoConfig, AutoModelForCausalLM
 
     dtype = torch.float32 if setup.weights == "fp32" else torch.bfloat16
     model = AutoModelForCausalLM.from_config(
-        AutoConfig.for_model(**CONFIG), dtype=dtype, attn_implementation=setup.attention
+        AutoConfig.for_model(**config), dtype=dtype, attn_implementation=setup.attention
     )
     if setup.adapter is not None:
         targets = setup.adapter.targets
@@ -184,6 +185,60 @@ def test_the_chunked_loss_takes_one_tile(chunks: int) -> None:
     chunked = replace(setup, loss="chunked", batch=1, length=tokens)
     assert loss_bytes(a, chunked) == pytest.approx(live.peak, rel=0.01)
     assert live.peak < 3 * FP32 * tokens * vocabulary * 4
+
+
+def test_a_prefill_takes_what_is_predicted() -> None:
+    """The engine that evaluation runs on, by the bytes alive while prompts are read and copied into its cache."""
+    from harness.generation.model import Sampling
+    from harness.generation.noise import Draws
+    from harness.memory import make_setup
+    from harness.profile.random_weights import load_random
+    from tests.harness.memory.live import LiveBytes
+
+    rows, length, new = 3, 200, 40
+    engine = load_random(CONFIG, device="cpu", dtype="bf16", seed=0).engine
+    a = architecture()
+    setup = make_setup(
+        "inference", a, "inference", batch=rows, length=length, new_tokens=new, refilled=False, gpu=False
+    )
+    weights = sum(c.bytes for c in predict(a, setup).components if c.name in WEIGHTS)
+    with LiveBytes([*engine.model.parameters(), *engine.model.buffers()]) as live:
+        engine.begin(rows, length + new, Sampling(max_new_tokens=new))
+        engine.admit([[7] * length] * rows, [1] * rows, Draws([0] * rows, [0] * rows))
+    assert predict(a, setup).phases["prefill"] - weights == pytest.approx(live.peak, rel=0.02)
+
+
+def test_ppo_learns_within_what_is_predicted() -> None:
+    """Its own policy, a minibatch whose logits outweigh its activations."""
+    import torch
+
+    from harness.memory import make_setup
+    from tests.harness.memory.live import LiveBytes
+    from trainers.rl.objective import policy_loss
+    from trainers.rl.policy import Episode, Policy, make_batch
+
+    wide = CONFIG | {"vocab_size": 20000, "num_hidden_layers": 1}
+    a = parse_architecture(wide, name="wide")
+    setup = make_setup(
+        "lora", a, "ppo", weights="bf16", adapter=ALL, batch=2, length=96, new_tokens=64, gpu=False
+    )
+    policy = Policy(build(setup, wide), bf16=True)
+    batch = make_batch([Episode([3] * 32, [5] * 64)] * 2, 0)
+    fixed = [batch.ids, batch.attention, batch.actions, batch.mask, batch.at]
+    known = [*policy.model.parameters(), *policy.model.buffers(), *policy.value_head.parameters(), *fixed]
+    with LiveBytes(known) as live:
+        seen = policy.see(batch)
+        loss = policy_loss(seen.logp, seen.logp.detach(), seen.value.detach() + 1, batch.mask, 0.2).loss
+        (loss + seen.value.sum() - 0 * seen.entropy.sum()).backward()
+    prediction = predict(a, setup)
+    drawn = prediction.bytes_of("KV cache") + prediction.bytes_of("rollout buffers")
+    expected = max(n for phase, n in prediction.phases.items() if phase != "update")
+    assert expected - (
+        prediction.static_bytes - prediction.bytes_of("rollout buffers")
+    ) - drawn == pytest.approx(live.peak, rel=PEAK_ERROR)
+    with LiveBytes(known) as live, torch.no_grad():
+        policy.see(batch)
+    assert prediction.bytes_of("answers' logits") == pytest.approx(live.peak, rel=0.02)
 
 
 @pytest.mark.slow

@@ -250,7 +250,8 @@ setups = st.builds(
     lambda method, objective, batch, length, rank, ckpt, attention, loss: (
         method,
         objective,
-        {"batch": batch, "length": length, "checkpointing": ckpt, "attention": attention, "loss": loss}
+        {"batch": batch, "length": length, "checkpointing": ckpt, "attention": attention}
+        | {"loss": "answers" if objective == "ppo" else loss}
         | ({"adapter": Adapter(rank=rank)} if method not in ("full", "inference") else {}),
     ),
     st.sampled_from([m for m in METHODS if m != "inference"]),
@@ -289,6 +290,39 @@ def test_a_reference_and_a_value_model_are_counted() -> None:
     assert head.bytes_of("value head") == 4 * (a.hidden + 1)
     assert model.bytes_of("value model") > 2 * a.parameters
     assert head.bytes_of("KV cache") == a.kv_values_per_token * 2 * 2048
+    four = predict(a, make_setup("lora", a, "ppo", drawn=4))
+    assert four.bytes_of("KV cache") == 4 * head.bytes_of("KV cache")
+
+
+def test_ppo_pays_for_logits_at_its_answers_alone() -> None:
+    a = find_tier("tiny").architecture
+    short, long = (predict(a, make_setup("lora", a, "ppo", length=1024, new_tokens=n)) for n in (64, 128))
+    unit = 4 * 64 * a.vocab
+    assert long.bytes_of("logits") - short.bytes_of("logits") == 3 * unit
+    assert long.bytes_of("answers' log-softmax") - short.bytes_of("answers' log-softmax") == 2 * unit
+    assert long.phases["weigh"] - short.phases["weigh"] == 4 * unit
+    assert long.bytes_of("activations") == short.bytes_of("activations")
+    with pytest.raises(BadInputError, match="ppo's loss is answers"):
+        make_setup("lora", a, "ppo", loss="chunked")
+    with pytest.raises(BadInputError, match="ppo's alone"):
+        make_setup("lora", a, "sft", loss="answers")
+
+
+def test_a_cache_is_there_while_prompts_are_read_only_where_rows_are_refilled() -> None:
+    a = find_tier("tiny").architecture
+    refilled, once = (
+        predict(a, make_setup("inference", a, "inference", batch=4, refilled=r)) for r in (True, False)
+    )
+    assert refilled.phases["prefill"] - once.phases["prefill"] == refilled.bytes_of("KV cache")
+    assert refilled.phases["decode"] == once.phases["decode"]
+
+
+def test_int8_multiplies_by_its_codes_and_dequantises_for_gradients_alone() -> None:
+    a = find_tier("small").architecture
+    reading = predict(a, make_setup("inference", a, "inference", weights="int8"))
+    assert reading.bytes_of("dequantised weight") == 0
+    assert reading.bytes_of("int8 prefill") == 2048 * (3 * a.hidden + 6 * a.intermediate)
+    assert predict(a, make_setup("int8", a)).bytes_of("dequantised weight") == 2 * a.hidden * a.intermediate
 
 
 def test_a_preference_is_two_sequences() -> None:

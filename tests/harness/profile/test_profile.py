@@ -12,14 +12,16 @@ from typing import Any
 
 import pytest
 
-from harness.cli.profile import _predicted
+from harness.cli.profile import _training
 from harness.errors import BadInputError
 from harness.memory import parse_architecture
 from harness.models import POCKET_FOLDER
-from harness.profile import Job, profile, summarise
+from harness.profile import Job, profile, summarise, with_prediction
 from harness.profile.job import Source, Training
 from harness.profile.random_weights import random_model
+from harness.profile.training import training_config
 from trainers.artifact import Artifact, ArtifactKind, identify
+from trainers.config import QuantizationTable
 
 pytestmark = pytest.mark.train
 SMALL = {
@@ -67,29 +69,73 @@ def test_the_memory_of_random_weights_is_the_models_size(tmp_path: Path) -> None
     assert made["random_weights"] is True
 
 
-@pytest.mark.parametrize("method", ["lora", "full", "qlora"])
-def test_training_holds_what_is_predicted(tmp_path: Path, method: str) -> None:
-    """Within 10 % on the CPU, fragmentation of the heap kept out: weights, adapter, gradients, AdamW, activations."""
-    training = Training(method=method, rank=8)  # type: ignore[arg-type]
-    size = SMALL | {"hidden_size": 1024, "intermediate_size": 2816}
+WIDE = SMALL | {"hidden_size": 1024, "intermediate_size": 2816}
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("objective", "method"),
+    [
+        ("sft", "lora"),
+        ("ppo", "lora"),
+        pytest.param("sft", "full", marks=SLOW),
+        pytest.param("sft", "qlora", marks=SLOW),
+        pytest.param("sft", "int8", marks=SLOW),
+        pytest.param("dpo", "lora", marks=SLOW),
+        pytest.param("dpo", "qlora", marks=SLOW),
+        pytest.param("ppo", "qlora", marks=SLOW),
+        pytest.param("ppo", "full", marks=SLOW),
+    ],
+)
+def test_training_holds_what_is_predicted(tmp_path: Path, objective: str, method: str) -> None:
+    """The trainers' own loops on the CPU, fragmentation of the heap kept out: the peak within 10 %, what autograd keeps
+    within 2 %, and every tensor that a training holds within 1 %."""
+    training = Training(objective=objective, method=method, rank=8)  # type: ignore[arg-type]
     job = Job(
         name=method,
-        random_config=size,
+        random_config=WIDE,
         phases=("load", "train"),
         training=training,
         exact_memory=True,
-        **QUICK | {"prompt_tokens": 256, "batch_size": 2},
+        dtype="bf16",
+        **QUICK | {"prompt_tokens": 256, "batch_size": 2, "new_tokens": 32},
     )
-    made = summarise(profile(job, tmp_path / "raw.jsonl"))
-    predicted = _predicted(job, parse_architecture(size, name=method))
-    assert made["status"] == "done", made["detail"]
-    assert predicted is not None
-    assert made["memory"]["train"]["rss_peak_increase_bytes"] == pytest.approx(
-        predicted["peak_bytes"], rel=0.1
-    )
+    summary = summarise(profile(job, tmp_path / "raw.jsonl"))
+    assert summary["status"] == "done", summary["detail"]
+    made = with_prediction(summary, job, parse_architecture(WIDE, name=method))
+    rows = {row["name"]: row for row in made["comparison"]}
+    assert rows["peak"]["error"] == pytest.approx(0, abs=0.1)
+    held = ["linear weights", "embedding", "output head", "norms and biases", "optimizer state", "gradients"]
+    held += [] if method == "full" else ["adapter"]
+    held += ["value head", "KV cache"] if objective == "ppo" else []
+    held += ["reference model"] if (objective, method) == ("ppo", "full") else []
+    assert {name: rows[name]["error"] for name in held} == {n: pytest.approx(0, abs=0.01) for n in held}
+    assert rows["activations"]["error"] == pytest.approx(0, abs=0.02)
+    assert rows["kernels"]["measured_bytes"] > 0
 
 
-def test_a_process_that_is_killed_is_out_of_memory_and_not_a_zero(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "weights", ["nf4", pytest.param("int8", marks=SLOW), pytest.param("stored", marks=SLOW)]
+)
+def test_inference_holds_what_is_predicted(tmp_path: Path, weights: str) -> None:
+    job = Job(
+        name=weights,
+        random_config=WIDE,
+        weights=weights,  # type: ignore[arg-type]
+        exact_memory=True,
+        dtype="bf16",
+        **QUICK | {"prompt_tokens": 256, "batch_size": 4},
+    )
+    summary = summarise(profile(job, tmp_path / "raw.jsonl"))
+    assert summary["status"] == "done", summary["detail"]
+    made = with_prediction(summary, job, parse_architecture(WIDE, name=weights))
+    rows = {row["name"]: row for row in made["comparison"]}
+    held = ["linear weights", "embedding", "output head", "norms and biases", "KV cache"]
+    assert {name: rows[name]["error"] for name in held} == {n: pytest.approx(0, abs=0.01) for n in held}
+    assert rows["peak"]["error"] == pytest.approx(0, abs=0.1)
+
+
+def test_a_process_that_is_killed_says_so_and_is_not_a_zero(tmp_path: Path) -> None:
     """As the kernel kills it: SIGKILL, from outside, in the middle of a phase."""
     job = Job(name="small", random_config=SMALL, **QUICK | {"repeats": 1000})
 
@@ -101,9 +147,45 @@ def test_a_process_that_is_killed_is_out_of_memory_and_not_a_zero(tmp_path: Path
                     os.kill(child, signal.SIGKILL)
 
     made = summarise(profile(job, tmp_path / "raw.jsonl", kill))
-    assert made["status"] == "out of memory"
+    assert made["status"] == "killed"
+    assert "kernel" in made["detail"]
+    assert "available" in made["detail"]
     assert list(made["speed"]) == ["load"]
     assert set(made["unmeasured"]) == {"prefill", "decode", "generate"}
+
+
+@pytest.mark.parametrize("kind", ["nf4", "int8"])
+def test_random_weights_are_quantised_wherever_they_are_made(kind: str) -> None:
+    """Int8Params quantise by themselves only what comes from the host: they are given their codes here."""
+    import torch
+
+    from trainers.quantize import dequantized, quantized_layers, weight_bytes
+
+    table = QuantizationTable(type=kind, upcast_fp32=False)  # type: ignore[arg-type]
+    model = random_model(SMALL, device="cpu", dtype="bf16", seed=0, quantization=table)
+    layers = quantized_layers(model)
+    assert len(layers) == 7 * 4
+    architecture = parse_architecture(SMALL, name="small")
+    bits = 8 * sum(map(weight_bytes, layers.values())) / architecture.linear_parameters
+    assert bits == pytest.approx(8 if kind == "int8" else 4.127, rel=0.02)
+    assert dequantized(next(iter(layers.values()))).std() == pytest.approx(0.02, rel=0.05)
+    assert {m.weight.dtype for m in layers.values()} == {torch.int8 if kind == "int8" else torch.uint8}
+    assert torch.isfinite(model(torch.arange(8)[None]).logits).all()
+
+
+def test_what_cannot_be_trained_is_said_before_a_process_is_started() -> None:
+    def config(**workload: Any) -> None:
+        training_config(Job(name="x", random_config=SMALL, phases=("load", "train"), **workload), 1)
+
+    with pytest.raises(ValueError, match="only lora has an unquantised frozen base"):
+        Training(method="qlora", base="bf16")
+    with pytest.raises(BadInputError, match="fp16"):
+        config(training=Training(method="lora", objective="ppo"), dtype="fp16")
+    with pytest.raises(ValueError, match="by its method"):
+        config(training=Training(method="lora"), weights="nf4")
+    assert _training("dpo", "qlora") == {"objective": "dpo", "method": "qlora"}
+    with pytest.raises(BadInputError, match="--method goes with"):
+        _training("lora", "qlora")
 
 
 def test_a_failure_names_its_reason(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ START = {
         "warmup": 1,
         "device": "cpu",
         "dtype": "auto",
+        "weights": "stored",
         "training": None,
         "exact_memory": False,
     },
@@ -110,6 +111,34 @@ def test_memory_is_what_was_held_between_begin_and_end(tmp_path: Path) -> None:
     assert made["energy_j"] == {"load": pytest.approx(0.5)}
     assert made["foreign_pids"] == [7]
     assert made["status"] == "killed"
+    assert made["energy_unmeasured"] is None
+    (tmp_path / "raw.jsonl").unlink()
+    for told, reason in (({}, "no CUDA device"), ({"energy_mj": None}, "does not count")):
+        blind = [
+            {k: v for k, v in e.items() if k != "energy_mj"} | told for e in events if e["event"] == "memory"
+        ]
+        quiet = [e for e in events if e["event"] != "memory"] + blind
+        found = summarise(read_record(written(tmp_path, *quiet)))
+        assert found["energy_j"] is None
+        assert reason in found["energy_unmeasured"]
+
+
+def test_what_the_kernels_keep_is_told_apart_from_the_model(tmp_path: Path) -> None:
+    def ends(phase: str, rss: int, peak: int, allocated: int) -> list[dict[str, Any]]:
+        sizes = {"rss_bytes": rss, "rss_peak_bytes": peak, "allocated_bytes": allocated}
+        sizes |= {"allocated_peak_bytes": 2 * allocated}
+        end = {"event": "end", "t": 1.0, "phase": phase, **{k: n * MIB for k, n in sizes.items()}}
+        return [{"event": "begin", "t": 0.0, "phase": phase}, end]
+
+    events = [*ends("import", 100, 130, 1), *ends("kernels", 107, 150, 9), *ends("load", 120, 127, 40)]
+    memory = summarise(read_record(written(tmp_path, *events)))["memory"]
+    assert (memory["kernels"]["rss_left_bytes"], memory["kernels"]["allocated_left_bytes"]) == (
+        7 * MIB,
+        8 * MIB,
+    )
+    assert "rss_peak_increase_bytes" not in memory["kernels"]
+    assert memory["load"]["rss_peak_increase_bytes"] == 20 * MIB
+    assert memory["load"]["allocated_peak_increase_bytes"] == 71 * MIB
 
 
 def test_a_line_cut_by_a_kill_is_left_out_and_any_other_is_an_error(tmp_path: Path) -> None:

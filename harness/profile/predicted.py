@@ -1,0 +1,201 @@
+"""What the prediction says of a profiled workload, and what was measured beside it, component by component.
+
+A component is measured where its tensors can be counted (`harness.profile.components`); scratch inside kernels shows
+in the peak alone. What the prediction leaves out on purpose is measured in rows of its own: the libraries' kernels, the
+allocator's fragmentation, the device's context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harness.errors import BadInputError
+from harness.memory import Adapter, Architecture, Prediction, Setup, make_setup, predict
+from harness.profile.job import Job
+
+# Components of the prediction that one measured figure stands against.
+TOGETHER: dict[str, tuple[str, ...]] = {
+    "gradients": ("gradients", "first block's gradients"),
+    "activations": (
+        "activations",
+        "attention scores",
+        "autocast copies",
+        "adapter deltas",
+        "last norm",
+        "head copy",
+        "answers' log-softmax",
+    ),
+}
+TRANSIENT = "unmeasured: lives within kernels, seen in the peak alone"
+_OPTIMIZERS = {"adamw_8bit": "adamw_bnb_8bit"}  # two names for one in transformers
+Kind = Literal["component", "left out", "peak"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`predicted` None: not predicted, by intent. `measured` None: for the reason in `note`. `error` is predicted over
+    measured, less one."""
+
+    name: str
+    kind: Kind
+    predicted: int | None
+    measured: int | None
+    note: str = ""
+
+    @property
+    def error(self) -> float | None:
+        if self.predicted is None or not self.measured:
+            return None
+        return self.predicted / self.measured - 1
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "predicted_bytes": self.predicted,
+            "measured_bytes": self.measured,
+            "error": self.error,
+            "note": self.note,
+        }
+
+
+def setup_of(
+    job: Job, architecture: Architecture, *, gpu: bool, compute: str, attention: str = "sdpa"
+) -> Setup:
+    """The job in the prediction's terms. `compute` (fp32, bf16, fp16) and `attention` are what the run came to."""
+    changes: dict[str, Any] = {"batch": job.batch_size, "length": job.prompt_tokens, "gpu": gpu}
+    changes |= {"compute": compute, "attention": attention}
+    training = job.training
+    if training is None:
+        rows = job.batch_size * (job.samples if "generate" in job.phases else 1)
+        changes |= {"drawn": rows, "refilled": False}
+        weights = compute if job.weights == "stored" else job.weights
+        changes |= {"new_tokens": job.new_tokens, "weights": weights}
+        return make_setup("inference", architecture, "inference", **changes)
+    changes |= {
+        "optimizer": _OPTIMIZERS.get(training.optimizer, training.optimizer),
+        "checkpointing": training.checkpointing,
+        "upcast": training.upcast,
+    }
+    if training.objective == "ppo":
+        changes["length"] = job.prompt_tokens + job.new_tokens
+        changes |= {"new_tokens": job.new_tokens, "drawn": job.batch_size * job.samples}
+    if training.method != "full":
+        changes["adapter"] = Adapter(rank=training.rank)
+    if training.method == "lora":
+        changes["weights"] = training.base
+    return make_setup(training.method, architecture, training.objective, **changes)
+
+
+def predicted(
+    job: Job, architecture: Architecture | None, summary: Mapping[str, Any], *, gpu: bool
+) -> tuple[Prediction | None, str]:
+    """The prediction of a profiled job, or the reason why there is none."""
+    if architecture is None:
+        return None, "the prediction does not know this format or architecture"
+    compute = summary.get("compute") or (architecture.dtype if job.dtype == "auto" else job.dtype)
+    try:
+        setup = setup_of(
+            job, architecture, gpu=gpu, compute=compute, attention=summary.get("attention", "sdpa")
+        )
+        return predict(architecture, setup), ""
+    except BadInputError as error:  # a combination that the prediction does not know
+        return None, str(error)
+
+
+def compare(prediction: Prediction, summary: Mapping[str, Any]) -> list[Row]:
+    """The components, what is left out of them, and the peak."""
+    found: Mapping[str, int] = summary.get("components") or {}
+    reason = TRANSIENT if found else f"unmeasured: {summary['status']}"
+    rows = list(_components(prediction, found, reason))
+    rows += _left_out(summary["memory"])
+    peak, counter = measured_peak(summary)
+    rows.append(
+        Row("peak", "peak", prediction.peak_bytes, peak, counter or f"unmeasured: {summary['status']}")
+    )
+    return rows
+
+
+def with_prediction(
+    summary: Mapping[str, Any], job: Job, architecture: Architecture | None
+) -> dict[str, Any]:
+    """The summary with what was predicted of it (`predicted`, None with `unpredicted` saying why) and each component's
+    two figures (`comparison`)."""
+    gpu = bool(summary["machine"]["gpu"]) and job.device != "cpu"
+    prediction, reason = predicted(job, architecture, summary, gpu=gpu)
+    if prediction is None:
+        return {**summary, "predicted": None, "unpredicted": reason, "comparison": []}
+    said = prediction.to_json()
+    keys = ("components", "phases", "peak_phase", "peak_bytes", "unmeasured")
+    rows = [row.to_json() for row in compare(prediction, summary)]
+    return {**summary, "predicted": {key: said[key] for key in keys}, "comparison": rows}
+
+
+def _components(prediction: Prediction, found: Mapping[str, int], reason: str) -> Iterator[Row]:
+    group_of = {name: key for key, names in TOGETHER.items() if key in found for name in names}
+    told: set[str] = set()
+    for component in prediction.components:
+        key = group_of.get(component.name, component.name)
+        if key in told:
+            continue
+        told.add(key)
+        predicted = (
+            sum(prediction.bytes_of(name) for name in TOGETHER[key])
+            if key in group_of.values()
+            else component.bytes
+        )
+        measured = found.get(key)
+        yield Row(key, "component", predicted, measured, reason if measured is None else component.note)
+
+
+def _left_out(memory: Mapping[str, Mapping[str, int]]) -> Iterator[Row]:
+    """What no prediction claims, each by its own measurement."""
+    kernels = memory.get("kernels", {})
+    for key, what in (
+        ("allocated_left_bytes", "workspaces of the libraries, in the CUDA allocator"),
+        ("rss_left_bytes", "what libraries keep for these shapes: run on one block, which was given back"),
+    ):
+        if key in kernels:
+            yield Row("kernels", "left out", None, kernels[key], what)
+            break
+    phase = largest_phase(memory, "allocated_peak_bytes")
+    if phase is not None:
+        at_peak = memory[phase]
+        yield Row(
+            "fragmentation",
+            "left out",
+            None,
+            at_peak["reserved_peak_bytes"] - at_peak["allocated_peak_bytes"],
+            "reserved by the CUDA allocator and not in use at its peak",
+        )
+        held = at_peak.get("process_peak_bytes")
+        context = None if held is None else held - at_peak["reserved_peak_bytes"]
+        told = (
+            "of the process, beyond the allocator"
+            if held is not None
+            else "unmeasured: NVML tells no process"
+        )
+        yield Row("device context", "left out", None, context, told)
+
+
+def measured_peak(summary: Mapping[str, Any]) -> tuple[int | None, str]:
+    """The most that any phase held beyond what the libraries hold, by the counter that a prediction is about."""
+    for key, counter in (
+        ("allocated_peak_increase_bytes", "allocated, over the libraries' kernels"),
+        ("rss_peak_increase_bytes", "increase of RSS, over the libraries' kernels"),
+    ):
+        phase = largest_phase(summary["memory"], key)
+        if phase is not None:
+            return summary["memory"][phase][key], f"{counter}, in phase {phase!r}"
+    return None, ""
+
+
+def largest_phase(memory: Mapping[str, Mapping[str, int]], key: str) -> str | None:
+    phases = {
+        name: figures[key]
+        for name, figures in memory.items()
+        if key in figures and name not in ("import", "kernels")
+    }
+    return max(phases, key=lambda name: phases[name], default=None)

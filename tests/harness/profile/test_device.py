@@ -1,0 +1,156 @@
+"""What NVML is asked, with a device of known answers in its place; and what is told where there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.profile import memory
+from harness.profile.memory import Device, open_device
+from harness.profile.snapshot import digest, snapshot
+
+MIB = 1 << 20
+OURS, BEFORE, LATER, OUTSIDE = 70_001, 70_002, 70_003, 70_004
+
+
+class NVMLError(Exception):
+    pass
+
+
+@dataclass
+class FakeNvml:
+    """Devices by number, each a dictionary of its processes; `deaf` are the questions that it refuses."""
+
+    devices: list[dict[int, int | None]]
+    deaf: set[str] = field(default_factory=set)
+    asked: list[Any] = field(default_factory=list)
+    open: int = 0
+
+    NVMLError = NVMLError
+
+    def nvmlShutdown(self) -> None:  # noqa: N802
+        self.open -= 1
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+        self.asked.append(index)
+        if index >= len(self.devices):
+            raise NVMLError("no such device")
+        return index
+
+    def nvmlDeviceGetHandleByUUID(self, name: str) -> int:  # noqa: N802
+        self.asked.append(name)
+        return 0
+
+    def nvmlDeviceGetMemoryInfo(self, handle: int) -> Any:  # noqa: N802
+        return SimpleNamespace(used=500 * MIB)
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle: int) -> list[Any]:  # noqa: N802
+        return [SimpleNamespace(pid=p, usedGpuMemory=n) for p, n in self.devices[handle].items()]
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: int) -> int:  # noqa: N802
+        if "energy" in self.deaf:
+            raise NVMLError("not supported")
+        return 123_000
+
+
+@pytest.fixture
+def nvml(monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
+    fake = FakeNvml([{}])
+
+    def opened() -> FakeNvml:
+        fake.open += 1
+        return fake
+
+    monkeypatch.setattr(memory, "open_nvml", opened)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return fake
+
+
+def opened(pid: int = OURS) -> Device:
+    device = open_device(pid)
+    assert device is not None
+    return device
+
+
+def test_our_process_is_told_from_foreign_ones(nvml: FakeNvml) -> None:
+    nvml.devices[0] = {BEFORE: 10 * MIB}
+    device = opened()
+    nvml.devices[0] |= {OURS: 300 * MIB, LATER: 5 * MIB}
+    assert device.sample() == {
+        "device_bytes": 500 * MIB,
+        "process_bytes": 300 * MIB,
+        "energy_mj": 123_000,
+        "foreign_pids": [BEFORE, LATER],
+    }
+    device.close()
+    assert nvml.open == 0
+
+
+def test_in_a_container_the_first_newcomer_is_taken_for_ours(nvml: FakeNvml) -> None:
+    """NVML tells ids of the host there, and ours is not among them."""
+    nvml.devices[0] = {BEFORE: 10 * MIB}
+    device = opened()
+    assert device.sample()["process_bytes"] is None
+    nvml.devices[0] |= {OUTSIDE: 300 * MIB}
+    assert (device.sample()["process_bytes"], device.sample()["foreign_pids"]) == (300 * MIB, [BEFORE])
+    nvml.devices[0] |= {LATER: 5 * MIB}
+    assert device.sample()["foreign_pids"] == [BEFORE, LATER]
+
+
+def test_a_device_that_does_not_tell_is_none_and_no_zero(nvml: FakeNvml) -> None:
+    device = opened()
+    nvml.devices[0] = {OURS: None}
+    nvml.deaf.add("energy")
+    found = device.sample()
+    assert (found["energy_mj"], found["process_bytes"], found["foreign_pids"]) == (None, None, [])
+
+
+@pytest.mark.parametrize(("visible", "asked"), [("", 0), ("1,0", 1), ("GPU-8f6d", "GPU-8f6d")])
+def test_the_device_that_cuda_takes_first_is_watched(
+    nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch, visible: str, asked: Any
+) -> None:
+    nvml.devices.append({})
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    opened()
+    assert nvml.asked == [asked]
+
+
+def test_without_a_device_there_is_nothing_to_watch(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml.devices.clear()
+    assert open_device(OURS) is None
+    assert nvml.open == 0
+    monkeypatch.setattr(memory, "open_nvml", lambda: None)
+    assert open_device(OURS) is None
+
+
+def test_a_snapshot_says_what_filled_the_allocator() -> None:
+    def block(size: int, state: str) -> dict[str, Any]:
+        return {"size": size, "state": state}
+
+    segments = [
+        {
+            "total_size": 20 * MIB,
+            "blocks": [block(8 * MIB, "active_allocated"), block(8 * MIB, "active_allocated")],
+        },
+        {
+            "total_size": 30 * MIB,
+            "blocks": [block(12 * MIB, "active_allocated"), block(18 * MIB, "inactive")],
+        },
+    ]
+    found = digest(segments)
+    assert (found["reserved_bytes"], found["allocated_bytes"]) == (50 * MIB, 28 * MIB)
+    assert found["largest_free_block_bytes"] == 18 * MIB
+    assert found["largest_holders"] == [
+        {"block_bytes": 8 * MIB, "blocks": 2, "bytes": 16 * MIB},
+        {"block_bytes": 12 * MIB, "blocks": 1, "bytes": 12 * MIB},
+    ]
+
+
+def test_a_snapshot_without_a_gpu_is_of_the_host() -> None:
+    found = snapshot()
+    assert found["host"]["rss_bytes"] > MIB
+    assert found["host_available_bytes"] > MIB
+    assert "device_free_bytes" not in found
