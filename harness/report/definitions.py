@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.report import words
+from harness.report.learned import REINFORCEMENT
 from harness.report.model import Difference, Leaderboard
 
 
@@ -58,6 +59,7 @@ def definitions(board: Leaderboard) -> list[tuple[str, str]]:
             "fault was the machine's; such samples count neither as passed nor as failed.",
         ),
         *_overlap(board),
+        *_trained(board),
         (
             "size",
             "Bytes of the artifact's own files, in binary units; what it needs besides (its base) is not in it.",
@@ -93,6 +95,39 @@ def _overlap(board: Leaderboard) -> list[tuple[str, str]]:
             "(parts of fewer than 10 tokens are not looked for).",
         ),
     ]
+
+
+def _trained(board: Leaderboard) -> list[tuple[str, str]]:
+    methods = {curves.method for curves in board.curves.values()}
+    found = []
+    if methods & set(REINFORCEMENT):
+        found.append(
+            (
+                "hacking gap",
+                "The share of an update's answers that pass the checks which pay the reward, less the share that pass "
+                "the checks held out, which are never paid for: what the policy has learned about the reward's checks "
+                "rather than about the problem. On the problems it practises on.",
+            )
+        )
+        found.append(
+            (
+                "KL of an update",
+                "Nats an answer from the reference, estimated on the answers drawn: by PPO's estimator (k1 unless said "
+                "otherwise), RLOO's k1, or GRPO's k3 over its steps. The target is what an adaptive price aims "
+                "at; above twice the target an alarm is raised.",
+            )
+        )
+    if board.trainings and methods - {"sft"}:
+        found.append(
+            (
+                "KL from its start",
+                "Of the trained model from the model it was trained from, on the trained model's own answers in this "
+                "run (one a problem): at each token of an answer the divergence of the whole distributions at "
+                "temperature 1, summed over the answer, averaged over answers. Measured where the experiment has a "
+                "[compare] table.",
+            )
+        )
+    return found
 
 
 def facts(board: Leaderboard) -> list[tuple[str, str]]:

@@ -139,10 +139,22 @@ def test_method_stands_beside_method_with_its_cost(run: SyntheticRun, board: dic
     assert by_name["merged"]["waiting for execution"].startswith("1.2 s")
     assert by_name["merged"]["together"].startswith("4 min 13 s")
     assert by_name["adapter"]["generating"] == "–"
+    assert [cells[what.head.index("last loss")] for cells, _ in what.rows[1:]] == [
+        "–"
+    ] * 2  # a policy's says nothing
+    assert what.rows[0][0][what.head.index("last loss")].startswith("0.35")
     assert what.rows[0][0][what.head.index("KL from its start")] == "unmeasured"
     html = page(run, board)
     assert "no [compare] table" in html
     assert "### What it cost" in render_markdown(board)
+
+
+def test_a_figure_of_training_is_defined_where_it_is_shown(run: SyntheticRun, board: dict[str, Any]) -> None:
+    assert "<dt>hacking gap</dt>" in page(run, board)
+    assert "**KL from its start**" in render_markdown(board)
+    board["curves"] = {"adapter": board["curves"]["adapter"]}
+    assert "hacking gap" not in page(run, board)
+    assert "**KL from its start**" not in render_markdown(board)
 
 
 def test_plain_fine_tuning_alone_needs_no_comparison_of_methods(board: dict[str, Any]) -> None:
