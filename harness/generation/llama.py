@@ -35,7 +35,7 @@ class LlamaGenerator:
 
     def __init__(self, artifact: Artifact, *, batch_size: int, threads: int | None, device: str) -> None:
         try:
-            offload = _offloads(device)
+            offload = offloads(device)
             model = NativeModel(artifact.path, gpu_layers=-1 if offload else 0)
         except MissingExtraError as e:
             raise MissingToolError(str(e)) from e
@@ -187,7 +187,7 @@ class LlamaEngine:
         return np.stack(found)
 
 
-def _offloads(device: str) -> bool:
+def offloads(device: str) -> bool:
     """Whether layers go to a GPU. MissingToolError where one is asked for that this build cannot use."""
     able = bool(llama_cpp().llama_supports_gpu_offload())
     if device.startswith("cuda") and not able:
