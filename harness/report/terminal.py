@@ -14,7 +14,9 @@ from harness.report.model import Difference, Estimate, Leaderboard, Row, headlin
 from harness.report.text import visible
 from sandbox.model import Outcome
 
-WIDE = 120  # columns that hold the whole table
+WIDE = 120  # columns that hold the whole table, with pass@k for two k
+K_WIDTH = 18  # of one more
+NARROW = 62  # what a table without pass@k and costs takes
 _COSTS = ("n", "outcomes", "size", "tok/s", "made in")
 _COLOURS = {"better": "green", "worse": "red", "equivalent": "cyan", "undecided": "yellow"}
 
@@ -26,19 +28,20 @@ def render_terminal(leaderboard: Mapping[str, Any], width: int = WIDE) -> Table:
     """
     board = read_leaderboard(leaderboard)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=None)
-    shown = board.shown_k if width >= WIDE else board.shown_k[:1]
+    whole = width >= WIDE + K_WIDTH * max(0, len(board.shown_k) - 2)
+    shown = board.shown_k if whole else board.shown_k[: max(1, (width - NARROW) // K_WIDTH)]
     table.add_column("rank", justify="right", no_wrap=True)
     table.add_column("variant", overflow="fold")
     for k in shown:
         table.add_column(f"pass@{k} %", justify="right", no_wrap=True)
     table.add_column(Text(visible(f"vs {board.reference}, points")), justify="right", no_wrap=True)
     table.add_column("p", justify="right", no_wrap=True)
-    for name in _COSTS if width >= WIDE else ():
+    for name in _COSTS if whole else ():
         table.add_column(name, justify="left" if name == "outcomes" else "right")
     for row in board.ranked:
-        costs = [*_ended(row), *_cost_cells(row)] if width >= WIDE else []
+        costs = [*_ended(row), *_cost_cells(row)] if whole else []
         table.add_row(*_verdict_cells(board, row, shown), *costs)
-    if width < WIDE:
+    if not whole:
         table.caption, table.caption_justify = _below(board), "left"
     return table
 

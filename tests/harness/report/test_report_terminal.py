@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 
 import pytest
@@ -22,3 +23,20 @@ def test_every_variant_stands_whole_with_its_figures(run: SyntheticRun, width: i
         line = next(line for line in text.splitlines() if f" {row['variant']} " in line)
         assert f"{100 * row['pass@k']['1']['value']:.1f}" in line
     assert ("made in" in text) == (width >= 120)
+
+
+@pytest.mark.parametrize("width", [80, 120, 140, 200])
+def test_many_k_leave_room_for_the_names(run: SyntheticRun, width: int) -> None:
+    board = copy.deepcopy(run.leaderboard)
+    board["k"] = [1, 2, 4, 8, 16]
+    for row in board["rows"]:
+        row["pass@k"] |= {str(k): row["pass@k"]["1"] for k in board["k"]}
+    out = io.StringIO()
+    console = Console(width=width, file=out)
+    console.print(render_terminal(board, console.width))
+    text = out.getvalue()
+    assert "…" not in text
+    assert "pass@1 %" in text
+    assert ("pass@16 %" in text) == (width >= 154)
+    for row in board["rows"]:
+        assert f" {row['variant']} " in text
