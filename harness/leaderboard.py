@@ -31,7 +31,7 @@ from harness.stats.estimate import estimate_pass_at_k, per_problem
 from harness.stats.paired import Comparison, adjust, ranks
 from harness.steps.execute import joined
 from harness.store import Store
-from harness.trainings import training_rows
+from harness.training_table import training_rows
 from sandbox import Outcome
 
 SCHEMA = 1

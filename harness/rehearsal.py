@@ -3,35 +3,54 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.errors import BadInputError, MissingToolError
-from harness.memory import Adapter, Prediction, Setup, predict, read_architecture
-from harness.training import Job
+from harness.lengths import Lengths, lengths_of
+from harness.memory import Adapter, Architecture, Prediction, Setup, make_setup, predict, read_architecture
+from harness.memory.setup import Objective
+from harness.train_file import Job
+from trainers.adapters import alpha_warning
 from trainers.artifact import model_folder
-from trainers.config import NoAdapter, SftConfig
+from trainers.config import NoAdapter, RewardModelConfig, SftConfig, TrainConfig
+from trainers.config.rl import GroupConfig, PpoConfig
 from trainers.errors import MissingExtraError, TrainersError
+from trainers.preference.build import few
+from trainers.preference.model import Preferences
 
 _OPTIMIZERS = {"adamw_8bit": "adamw_bnb_8bit"}  # two names for one in transformers
 _KINDS = {"rslora": "lora"}  # of one size
 _EAGER_LENGTH = 1024
+# IPO is DPO with another loss of the same tensors; RLOO and GRPO differ in the advantage alone.
+_OBJECTIVES: dict[str, Objective] = {
+    "sft": "sft",
+    "dpo": "dpo",
+    "ipo": "dpo",
+    "kto": "kto",
+    "orpo": "orpo",
+    "reward": "reward",
+    "ppo": "ppo",
+    "rloo": "grpo",
+    "grpo": "grpo",
+}
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """`tokens_longest` is after the cut at max_length. `memory` is None where it could not be predicted, for the
-    reason given."""
+    """`lengths` are of the data as the method reads them. Of a reinforcement method `steps` are updates, each on
+    `answers` fresh ones of `answer_tokens` in all at most. Parameters are those that `training.json` counts: a value
+    head is not among them. `memory` is None where it could not be predicted, for the reason given."""
 
     dtype: str
     records: str
-    cut: int
-    unanswered: int
-    tokens: int
-    tokens_longest: int
+    lengths: Lengths
     effective_batch: int
     steps: int | None
     steps_reason: str
+    answers: int | None
+    answer_tokens: int | None
     trainable_parameters: int
     total_parameters: int
     warnings: tuple[str, ...]
@@ -40,8 +59,9 @@ class Rehearsal:
 
     def to_json(self) -> dict[str, Any]:
         memory = {"unmeasured": self.memory_reason} if self.memory is None else self.memory.to_json()
-        plain = {k: getattr(self, k) for k in self.__dataclass_fields__ if not k.startswith("memory")}
-        return plain | {"warnings": list(self.warnings), "memory": memory}
+        apart = ("lengths", "memory", "memory_reason")
+        plain = {k: getattr(self, k) for k in self.__dataclass_fields__ if k not in apart}
+        return plain | asdict(self.lengths) | {"warnings": list(self.warnings), "memory": memory}
 
 
 def rehearse(job: Job) -> Rehearsal:
@@ -60,7 +80,7 @@ def rehearse(job: Job) -> Rehearsal:
 
 
 def _rehearse(job: Job) -> Rehearsal:
-    from trainers.adapters import adapter_parameters, alpha_warning, check_targets, empty_model
+    from trainers.adapters import adapter_parameters, check_targets, empty_model
     from trainers.optimizers import check_optimizer
     from trainers.precision import resolve_dtype
     from trainers.prepare import check_adapter_on, compute_dtype
@@ -74,61 +94,62 @@ def _rehearse(job: Job) -> Rehearsal:
         check_adapter_on(config)
         if config.quantization is not None:
             check_supported(config.quantization, compute_dtype(config, dtype))
-        model = empty_model(str(model_folder(job.base)))
+        judges = isinstance(config, RewardModelConfig)
+        model = empty_model(str(model_folder(job.base)), classifier=judges)
         total = sum(p.numel() for p in model.parameters())
         trained = total
         if not isinstance(config.adapter, NoAdapter):
             check_targets(model, config.adapter)
             trained = adapter_parameters(model, config.adapter)
             total += trained
-        encoded = _encoded(job)
-    lengths = [min(len(ids), config.max_length) for ids in encoded.input_ids]
-    steps, reason = _steps(job, len(lengths) - encoded.unanswered(config.max_length))
-    memory, why = _memory(job, dtype, max(lengths))
-    warning = alpha_warning(config.adapter, config.quantization)
+        if judges:  # PEFT keeps the head that it trains beside the one that it found
+            head = sum(p.numel() for p in model.score.parameters())
+            trained, total = trained + head, total + head
+        lengths = lengths_of(config, job.records, _tokenizer(job))
+    steps, reason = _steps(config, lengths.rows)
+    memory, why = _memory(job, dtype, lengths.longest)
+    rollout = config.rollout if isinstance(config, PpoConfig | GroupConfig) else None
     return Rehearsal(
         dtype=dtype,
         records=job.records.counts(),
-        cut=encoded.longer_than(config.max_length),
-        unanswered=encoded.unanswered(config.max_length),
-        tokens=sum(lengths),
-        tokens_longest=max(lengths),
+        lengths=lengths,
         effective_batch=config.batch_size * config.gradient_accumulation_steps,
         steps=steps,
         steps_reason=reason,
+        answers=None if rollout is None else rollout.batch,
+        answer_tokens=None if rollout is None else rollout.batch * rollout.max_new_tokens,
         trainable_parameters=trained,
         total_parameters=total,
-        warnings=(() if warning is None else (warning,)),
+        warnings=tuple(_warnings(job)),
         memory=memory,
         memory_reason=why,
     )
 
 
-def _encoded(job: Job) -> Any:
+def _tokenizer(job: Job) -> Any:
     from transformers import AutoTokenizer
 
-    from trainers.encode import encode
-    from trainers.templates import choose_template
+    return AutoTokenizer.from_pretrained(str(model_folder(job.base)))
 
+
+def _warnings(job: Job) -> Iterator[str]:
     config = job.config
-    if not isinstance(config, SftConfig):
-        raise BadInputError(
-            f"method {config.method!r}: what its training would do is not told beforehand yet; --dry-run knows 'sft'"
-        )
-    tokenizer = AutoTokenizer.from_pretrained(str(model_folder(job.base)))
-    template = choose_template(tokenizer, config.template)
-    return encode(job.records.kept, tokenizer, template, config.loss)
+    if warning := alpha_warning(config.adapter, config.quantization):
+        yield warning
+    if isinstance(job.records, Preferences):
+        yield from few(len(job.records.kept), "pairs" if job.records.paired else "answers")
+    if isinstance(config, PpoConfig) and config.reward.model is not None:
+        yield "the memory of the reward model in reward.model is not in the prediction"
 
 
-def _packs(job: Job) -> bool:
-    return isinstance(job.config, SftConfig) and job.config.packing
+def packs(config: TrainConfig) -> bool:
+    return isinstance(config, SftConfig) and config.packing
 
 
-def _steps(job: Job, rows: int) -> tuple[int | None, str]:
-    config = job.config
+def _steps(config: TrainConfig, rows: int) -> tuple[int | None, str]:
     if config.max_steps is not None:
         return config.max_steps, ""
-    if _packs(job):
+    if packs(config):
         return None, "packing decides how many rows there are when it is done"
     batches = math.ceil(rows / config.batch_size)
     per_epoch = max(1, math.ceil(batches / config.gradient_accumulation_steps))
@@ -137,40 +158,54 @@ def _steps(job: Job, rows: int) -> tuple[int | None, str]:
 
 def _memory(job: Job, dtype: str, longest: int) -> tuple[Prediction | None, str]:
     try:
-        return predict(
-            read_architecture(model_folder(job.base), job.base_name), setup_of(job, dtype, longest)
-        ), ""
+        architecture = read_architecture(model_folder(job.base), job.base_name)
+        return predict(architecture, setup_of(job.config, architecture, dtype, longest)), ""
     except BadInputError as error:  # an architecture or a combination that the prediction does not know
         return None, str(error)
 
 
-def setup_of(job: Job, dtype: str, longest: int) -> Setup:
-    """The training as the memory prediction's terms have it; `longest` is the longest sequence of a batch."""
+def setup_of(config: TrainConfig, architecture: Architecture, dtype: str, longest: int) -> Setup:
+    """The training as the memory prediction's terms have it; `longest` is the longest sequence of a batch, for a
+    reinforcement method the longest prompt."""
     import torch
 
-    config, gpu = job.config, torch.cuda.is_available()
-    table = config.quantization
-    length = config.max_length if _packs(job) else longest
+    gpu, table = torch.cuda.is_available(), config.quantization
     adapter = None
     if not isinstance(config.adapter, NoAdapter):
         kind: Any = _KINDS.get(config.adapter.type, config.adapter.type)
         modules = config.adapter.target_modules
         adapter = Adapter(kind, config.adapter.r, modules if modules == "all-linear" else tuple(modules))
-    eager = not gpu and config.max_length <= _EAGER_LENGTH and not _packs(job)
-    optimizer: Any = _OPTIMIZERS.get(config.optimizer, config.optimizer)
-    compute: Any = dtype
-    return Setup(
-        objective="sft",
-        weights="fp32" if table is None else table.type,
-        double_quant=table is not None and table.double_quant,
-        upcast=table is not None and table.upcast_fp32,
-        compute=compute,
-        adapter=adapter,
-        optimizer=optimizer,
-        batch=config.batch_size,
-        length=length,
-        accumulation=config.gradient_accumulation_steps,
-        checkpointing=config.gradient_checkpointing,
-        attention="eager" if eager else "sdpa",
-        gpu=gpu,
+    # what `trainers` asks for: eager attention for short sequences on a CPU, but where policies draw or score
+    short = not gpu and config.max_length <= _EAGER_LENGTH and not packs(config)
+    scores = isinstance(config, PpoConfig | GroupConfig | RewardModelConfig)
+    changes: dict[str, Any] = {
+        "weights": "fp32" if table is None else table.type,
+        "double_quant": table is not None and table.double_quant,
+        "upcast": table is not None and table.upcast_fp32,
+        "compute": dtype,
+        "adapter": adapter,
+        "optimizer": _OPTIMIZERS.get(config.optimizer, config.optimizer),
+        "batch": config.batch_size,
+        "length": config.max_length if packs(config) else longest,
+        "accumulation": config.gradient_accumulation_steps,
+        "checkpointing": config.gradient_checkpointing,
+        "attention": "eager" if short and not scores else "sdpa",
+        "gpu": gpu,
+    }
+    if getattr(config, "reference", None) == "copy":
+        changes["reference"] = "separate"
+    if isinstance(config, PpoConfig | GroupConfig):
+        written = config.rollout.max_new_tokens
+        changes |= {"length": longest + written, "new_tokens": written, "drawn": _drawn(config)}
+    if isinstance(config, GroupConfig) and not config.beta:
+        changes["reference"] = "none"
+    # the loss and the reference are otherwise the objective's own
+    return make_setup(
+        "full" if adapter is None else "lora", architecture, _OBJECTIVES[config.method], **changes
     )
+
+
+def _drawn(config: PpoConfig | GroupConfig) -> int:
+    """Sequences written at once: our engine refills slots, TRL draws a whole batch."""
+    rollout = config.rollout
+    return min(rollout.batch_size, rollout.batch) if isinstance(config, PpoConfig) else rollout.batch

@@ -11,7 +11,7 @@ from harness.cli.app import AllowWeak, Json, Quiet, app, print_json
 
 if TYPE_CHECKING:
     from harness.rehearsal import Rehearsal
-    from harness.training import Job
+    from harness.train_file import Job
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="The folder that the result goes to.")]
 
@@ -35,7 +35,7 @@ def train(
     """Train one model: an adapter, or every weight. Run again after a kill, it goes on where it was."""
     from harness.rehearsal import rehearse
     from harness.settings import VARIABLES
-    from harness.training import load_job
+    from harness.train_file import load_job
 
     if settings:
         _print_variables(VARIABLES, as_json)
@@ -132,20 +132,36 @@ def _print_rehearsal(job: Job, found: Rehearsal, as_json: bool) -> None:
     for name, why in job.unused.items():
         console.print(f"{name} is set and changes nothing: {why}")
     steps = f"{found.steps} steps" if found.steps is not None else f"steps unknown ({found.steps_reason})"
-    cut = f"{found.cut} cut at max_length = {job.config.max_length}"
-    lost = f", {found.unanswered} of them with no answer left (dropped)" if found.unanswered else ""
     share = 100 * found.trainable_parameters / found.total_parameters
     console.print(f"model: {job.base_name}, {job.base.kind} {job.base.path}, sha256 {job.base.sha256[:12]}")
-    console.print(
-        f"data: {found.records}; {cut}{lost}; {found.tokens:,} tokens, longest {found.tokens_longest}"
-    )
+    console.print(f"data: {found.records}", soft_wrap=True)
+    console.print(_lengths_in_words(job, found), soft_wrap=True)
+    if found.answers is not None:
+        most = f"at most {found.answer_tokens:,} tokens in all"
+        steps = f"{found.steps} updates, each on {found.answers} answers of {most}"
     console.print(f"effective batch {found.effective_batch}, {steps}, arithmetic {found.dtype}")
     console.print(
         f"trained: {found.trainable_parameters:,} of {found.total_parameters:,} parameters ({share:.2f} %)"
     )
     for warning in found.warnings:
-        console.print(f"note: {warning}")
+        console.print(f"note: {warning}", soft_wrap=True)
+    for number, example in enumerate(found.lengths.examples, start=1):
+        for part, text in example.items():
+            console.rule(f"example {number}: {part}", align="left")
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+    if found.lengths.examples:
+        console.rule()
     _print_memory(console, found)
+
+
+def _lengths_in_words(job: Job, found: Rehearsal) -> str:
+    told = found.lengths
+    said = f"{told.rows:,} {told.unit}, {told.tokens:,} tokens, longest {told.longest:,}"
+    if found.answers is not None:
+        said = f"{told.rows:,} {told.unit}, prompts of {told.tokens:,} tokens, longest {told.longest:,}"
+    else:
+        said += f"; {told.cut} cut at max_length = {job.config.max_length}"
+    return said + "".join(f"; {n} {told.unit} left out: {why}" for why, n in told.left_out.items())
 
 
 def _print_memory(console: Any, found: Rehearsal) -> None:

@@ -17,7 +17,7 @@ from harness.experiment import Member
 from harness.learned import learned
 from harness.plan import Step
 from harness.store import Store
-from harness.trainings import training_rows
+from harness.training_table import training_rows
 from trainers.config import METHODS
 from trainers.preference.parts import METRICS
 from trainers.rl.log import RL_LOG, RlStep, append_rl_step

@@ -168,6 +168,30 @@ def test_trainings_start_from_the_merged_adapter_and_learn_from_the_pairs(done: 
     assert "model 0.5" in record(done, "train-ppo.s0")["artifact"]["recipe"]
 
 
+@pytest.mark.parametrize("name", ["dpo.s0", "judge.s0", "ppo.s0"])
+def test_a_dry_run_tells_what_the_training_then_was(done: Run, name: str) -> None:
+    from harness.rehearsal import rehearse
+    from harness.steps.make import load_artifact
+    from harness.steps.pairs import records_of
+    from harness.train_file import Job
+
+    start = load_artifact(done.store, done.plan, done.plan.step("merge-sft.s0+merged"))
+    training, records = done.plan.trainings[name], records_of(done.store, done.plan, name)
+    assert records is not None
+    config: Any = training.config
+    if name == "ppo.s0":
+        judge = load_artifact(done.store, done.plan, done.plan.step("train-judge.s0")).path
+        config = config.model_copy(update={"reward": config.reward.model_copy(update={"model": judge})})
+    told = rehearse(Job(start, "sft", config, training.data, records, None, {}, {}))
+    facts = record(done, f"train-{name}")["training"]
+    assert told.trainable_parameters == facts["trainable_parameters"]
+    assert told.total_parameters == facts["total_parameters"]
+    assert (told.steps, told.records) == (facts["steps"], facts["data_counts"])
+    assert told.memory is not None, told.memory_reason
+    assert told.answers == (4 if name == "ppo.s0" else None)
+    assert told.lengths.unit == ("problems" if name == "ppo.s0" else "pairs")
+
+
 def test_the_leaderboard_has_who_answers_and_the_overlap_of_what_was_learned(done: Run) -> None:
     from harness.leaderboard import build_leaderboard, load_tables
 

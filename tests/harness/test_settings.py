@@ -13,7 +13,7 @@ import pytest
 
 from harness.errors import BadInputError
 from harness.settings import REDACTED, VARIABLES, read_dotenv, redact, table_of_variables
-from harness.training import Job, load_job
+from harness.train_file import Job, load_job
 from trainers.config import QuantizationTable
 
 ROOT = Path(__file__).parents[2]
