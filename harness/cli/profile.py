@@ -85,6 +85,12 @@ def profile_(
         bool,
         typer.Option("--upcast/--no-upcast", help="Of --train: the unquantised rest in fp32, as PEFT does."),
     ] = True,
+    lengths: Annotated[
+        str | None,
+        typer.Option(
+            "--lengths", help="Comma list in place of --prompt-tokens: the peak against the length."
+        ),
+    ] = None,
     memory_limit: Annotated[
         float | None, typer.Option("--memory-limit", help="GiB that the CUDA allocator may take.")
     ] = None,
@@ -129,8 +135,6 @@ def profile_(
         )
         return
     from harness.errors import BadInputError, UnmeasuredError
-    from harness.profile import llama_bench, profile, summarise, with_prediction
-    from harness.progress import Progress
 
     training = None
     if train is not None:
@@ -168,6 +172,36 @@ def profile_(
         from harness.profile.training import training_config
 
         training_config(job, 1)  # what cannot be is said before a process is started
+    if lengths is not None:
+        _lengths(job, architecture, lengths, out, as_json=as_json, quiet=quiet)
+        return
+    summary, raw = _measured(job, architecture, out, quiet=quiet)
+    if as_json:
+        print_json(summary)
+    else:
+        from rich.console import Console
+
+        from harness.profile import llama_bench
+        from harness.profile.table import render
+
+        Console(width=None).print(render(summary))
+        if "llama_bench" in summary:
+            Console(width=None).print(llama_bench.render(summary["llama_bench"]))
+        print(f"raw record: {raw}")
+    if summary["status"] == "failed":
+        raise UnmeasuredError(f"the measured process failed: {summary['detail']}; its record is {raw}")
+    if summary["unmeasured"] or "unmeasured" in summary.get("llama_bench", {}):
+        raise typer.Exit(UnmeasuredError.exit_code)
+
+
+def _measured(
+    job: Job, architecture: Architecture | None, out: Path, *, quiet: bool
+) -> tuple[dict[str, Any], Path]:
+    """The summary, which is written beside the raw record, and the raw record's path."""
+    from harness.profile import llama_bench, profile, summarise, with_prediction
+    from harness.profile.table import write_summary
+    from harness.progress import Progress
+
     raw = _fresh(out, job.name)
     with Progress(enabled=not quiet).task(f"profile {job.name}") as task:
 
@@ -179,21 +213,33 @@ def profile_(
     summary = with_prediction(summarise(record), job, architecture)
     if llama_bench.applies(job) and summary["status"] == "done":
         summary["llama_bench"] = llama_bench.llama_bench(job, raw)
-    from harness.profile.table import render, write_summary
-
     write_summary(raw.with_suffix(".json"), summary)
+    return summary, raw
+
+
+def _lengths(
+    job: Job, architecture: Architecture | None, lengths: str, out: Path, *, as_json: bool, quiet: bool
+) -> None:
+    """The same job at each length; the points are also written beside the records."""
+    from harness.errors import UnmeasuredError
+    from harness.profile.curve import at_length, curve, parse_lengths, render_curve
+    from harness.profile.table import write_summary
+
+    jobs = [at_length(job, tokens) for tokens in parse_lengths(lengths)]
+    points = curve(_measured(one, architecture, out, quiet=quiet)[0] for one in jobs)
+    file = _fresh(out, f"{job.name}-lengths").with_suffix(".json")
+    write_summary(
+        file,
+        {"name": job.name, "job": job.model_dump(mode="json", exclude={"random_config"}), "curve": points},
+    )
     if as_json:
-        print_json(summary)
+        print_json({"name": job.name, "file": str(file), "curve": points})
     else:
         from rich.console import Console
 
-        Console(width=None).print(render(summary))
-        if "llama_bench" in summary:
-            Console(width=None).print(llama_bench.render(summary["llama_bench"]))
-        print(f"raw record: {raw}")
-    if summary["status"] == "failed":
-        raise UnmeasuredError(f"the measured process failed: {summary['detail']}; its record is {raw}")
-    if summary["unmeasured"] or "unmeasured" in summary.get("llama_bench", {}):
+        Console(width=None).print(render_curve(job.name, points))
+        print(f"points: {file}")
+    if any(point["measured_bytes"] is None for point in points):
         raise typer.Exit(UnmeasuredError.exit_code)
 
 
