@@ -114,7 +114,6 @@ def build_leaderboard(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, An
             if members[0].name in plan.trainings
             and (found := read_overlap(run.store, plan, members[0].name)) is not None
         },
-        "training": training_curves(run.store, plan),
         "curves": learning_curves(run.store, plan),
         "trainings": training_rows(run.store, plan),
         "steps": [
@@ -286,30 +285,3 @@ def _families(plan: Plan, counts: Counts) -> dict[str, Any]:
 def _tally(column: pd.Series[Any], names: list[str] | None = None) -> dict[str, int]:
     found = Counter(column.tolist())
     return {name: found[name] for name in names or sorted(found)}
-
-
-def training_curves(store: Store, plan: Plan) -> dict[str, list[dict[str, Any]]]:
-    """The trainer's own log, one row a logged step; where a variant has several seeds, the mean over them."""
-    found = {}
-    for name, members in plan.members.items():
-        steps = [s for m in members for s in plan.steps if s.kind == "train" and s.variant == m.name]
-        logs = [log for s in steps if len(log := _training_log(store, s)) > 0]
-        if logs:
-            mean = pd.concat(logs).groupby("step", as_index=False).mean()
-            rows = mean.astype(object).where(mean.notna(), None).to_dict("records")
-            found[name] = [{str(key): value for key, value in row.items()} for row in rows]
-    return found
-
-
-def _training_log(store: Store, step: Step) -> pd.DataFrame:
-    file = store.path(step.name, step.id) / "model" / "train_log.jsonl"
-    if not file.exists():
-        return pd.DataFrame()
-    rows = pd.read_json(file, lines=True).rename(columns={"learning_rate": "lr"})
-    rows["rss_gib"] = rows["rss_bytes"] / 2**30
-    held = file.with_name("eval_log.jsonl")
-    if held.exists():
-        points = pd.read_json(held, lines=True).rename(columns={"loss": "eval_loss"})
-        rows = rows.merge(points[["step", "eval_loss"]], on="step", how="outer")
-    shown = ["step", "loss", "eval_loss", "lr", "grad_norm", "tok_per_s", "rss_gib"]
-    return rows.reindex(columns=shown).astype(float).astype({"step": int})

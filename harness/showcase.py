@@ -209,12 +209,13 @@ class _Stage:
 
     def _train(self) -> StepResult:
         board = self._run(2)
-        losses = [s["loss"] for s in board["training"]["adapter"]]
+        logged = board["curves"]["adapter"]["runs"][0]["train"]
+        losses, steps = logged["series"]["loss"], logged["steps"][-1]
         quarter = max(1, len(losses) // 4)
         first, last = sum(losses[:quarter]) / quarter, sum(losses[-quarter:]) / quarter
-        said = f"{len(losses)} steps, mean loss of the first quarter {first:.4f}, of the last {last:.4f}"
+        said = f"{steps} steps, mean loss of the first quarter {first:.4f}, of the last {last:.4f}"
         status: Status = "pass" if last < first else "fail"
-        return StepResult("train", status, said, {"first": first, "last": last, "steps": len(losses)})
+        return StepResult("train", status, said, {"first": first, "last": last, "steps": steps})
 
     def _linked(self, step: StepName, a: str, b: str, variants: int) -> StepResult:
         links = self._run(variants)["links"]

@@ -124,7 +124,7 @@ def test_the_leaderboard_holds_every_variant_with_its_provenance(finished: Path)
     assert rows["merged"]["parent"] == "adapter"
     assert len(board["comparisons"]) == 6
     assert board["isolation"]["label"]
-    assert len(board["training"]["adapter"]) == 2
+    assert board["curves"]["adapter"]["runs"][0]["train"]["steps"] == [1, 2]
     overlap = board["contamination"]["adapter"]
     assert (overlap["n_problems"], overlap["n_texts"]) == (10, 8)
     assert set(overlap["methods"]) == {"words-13", "code-10"}
