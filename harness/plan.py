@@ -101,6 +101,11 @@ class Plan:
             }
         )
 
+    @property
+    def declared(self) -> list[str]:
+        """The names of the experiment's variants and preferences."""
+        return [one.name for one in (*self.experiment.variant, *self.experiment.pairs)]
+
     def step(self, name: str) -> Step:
         return next(s for s in self.steps if s.name == name)
 

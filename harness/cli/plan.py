@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli.app import Json, app, print_json
 from harness.cli.run import Results
+
+if TYPE_CHECKING:
+    from harness.plan import Plan
+    from harness.step_memory import StepMemory
 
 MEMORY = "Memory of one run"
 
@@ -117,6 +121,10 @@ def plan(
     auto: Annotated[
         bool, typer.Option("--auto", help="The largest tier that fits the device.", rich_help_panel=MEMORY)
     ] = False,
+    no_memory: Annotated[
+        bool,
+        typer.Option("--no-memory", help="Of an experiment: leave the prediction out, which reads the data."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """An experiment's steps, which are done, what the comparison could detect; or the memory that one run needs."""
@@ -125,7 +133,7 @@ def plan(
     if experiment is not None:
         if tier or model or auto:
             raise BadInputError("give an experiment, or --tier, --model or --auto; not both")
-        plan_experiment(experiment, results, as_json=as_json)
+        plan_experiment(experiment, results, memory=not no_memory, as_json=as_json)
         return
     from harness.cli.eval import table
     from harness.cli.plan_memory import Wishes, plan_memory
@@ -153,33 +161,72 @@ def plan(
     plan_memory(wishes, tier=tier, model=model, device_name=device, auto=auto, as_json=as_json)
 
 
-def plan_experiment(experiment: str, results: Path, *, as_json: bool) -> None:
-    """The steps that `assay run` would do."""
+def plan_experiment(experiment: str, results: Path, *, memory: bool, as_json: bool) -> None:
+    """The steps that `assay run` would do, with the memory predicted of those that hold a model."""
     from rich.table import Table
 
     from harness.experiment import find_experiment, load_experiment
     from harness.plan import make_plan
     from harness.run import plan_json
     from harness.stats.power import detectable
+    from harness.step_memory import predict_steps
     from harness.store import Store
-    from harness.terminal import terminal
+    from harness.terminal import PLAIN_WIDTH, terminal
 
     made = make_plan(load_experiment(find_experiment(experiment)))
     store = Store(results / made.experiment.name)
     done = {s.name: store.record(s.name, s.id) is not None for s in made.steps}
+    predicted = predict_steps(made) if memory else {}
     effect = detectable(len(made.suite.problems), made.experiment.sampling.samples)
     if as_json:
-        print_json(plan_json(made) | {"done": done, "detectable_difference": effect})
+        print_json(
+            plan_json(made)
+            | {"done": done, "detectable_difference": effect}
+            | {"memory": {name: one.to_json() for name, one in predicted.items()}}
+        )
         return
     table = Table(title=f"{made.experiment.name}, run {made.run_id}", title_justify="left")
-    for column in ("step", "id", "from", "state"):
-        table.add_column(column)
+    for column in ("step", "id", "from", "state", *(["predicted peak"] if predicted else [])):
+        table.add_column(column, overflow="fold")
     for step in made.steps:
-        table.add_row(step.name, step.id, ", ".join(step.inputs), "done" if done[step.name] else "to do")
-    console = terminal()
+        told = _peak(predicted.get(step.name)) if predicted else []
+        state = "done" if done[step.name] else "to do"
+        table.add_row(step.name, step.id, ", ".join(step.inputs), state, *told)
+    console = terminal(plain_width=PLAIN_WIDTH)
     console.print(table)
+    if predicted:
+        console.print("Predicted: what tensors take, without the libraries and the device's own context.")
+    for note, steps in _notes(made, predicted).items():
+        console.print(f"* {', '.join(steps)}: {note}")
+    for pairs in made.experiment.pairs:
+        asked = made.preferences[made.experiment.members(pairs.name)[0].name]
+        console.print(
+            f"{pairs.name}: preferences of {pairs.model}'s answers to {len(asked.suite.problems)} problems of "
+            f"{asked.suite.name} ({asked.experiment.suite.split or 'all'}) x {pairs.sampling.samples} samples"
+        )
     problems, samples = len(made.suite.problems), made.experiment.sampling.samples
     console.print(
         f"{made.suite.name}: {problems} problems x {samples} samples per variant. A pass@1 difference of about "
         f"{100 * effect:.1f} points can be told from none (80 % power, 5 % level), or less where variants agree."
     )
+
+
+def _peak(one: StepMemory | None) -> list[str]:
+    """The cell of one step: empty where the step holds no model."""
+    if one is None:
+        return [""]
+    if one.prediction is None:
+        return [one.note.partition(":")[0]]
+    return [f"{one.prediction.peak_bytes / 2**20:,.0f} MiB" + (" *" if one.note else "")]
+
+
+def _notes(made: Plan, predicted: dict[str, StepMemory]) -> dict[str, list[str]]:
+    """The steps by what is to be said of their figures, the training seeds of one variant together."""
+    declared = {m.name: name for name in made.declared for m in made.experiment.members(name)}
+    found: dict[str, list[str]] = {}
+    for name, one in predicted.items():
+        step = made.step(name)
+        called = f"{step.kind}-{declared[step.variant]}"
+        if one.note and called not in found.setdefault(one.note, []):
+            found[one.note].append(called)
+    return found
