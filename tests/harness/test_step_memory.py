@@ -125,7 +125,7 @@ def test_a_compressed_model_is_smaller_and_more_rows_are_larger(found: dict[str,
         assert one is not None
         return sum(c.bytes for c in one.components if c.name == "linear weights")
 
-    assert 0 < weights("generate-small.s0") < weights("generate-whole.s0") / 4
+    assert 0 < weights("generate-small.s0") < weights("generate-whole.s0") / 3  # of bf16
     assert peak(found["sample-own.s0"]) != peak(found["generate-sft.s0"])  # other rows, other lengths
 
 
