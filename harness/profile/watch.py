@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -28,9 +28,6 @@ PERIOD_S = 0.02  # between two samples of memory
 
 # From this size on an allocation is a mapping of its own; glibc raises the bound by itself unless it is set.
 _EXACT = {"MALLOC_MMAP_THRESHOLD_": str(128 << 10), "MALLOC_MMAP_MAX_": str(1 << 30)}
-
-# The trainers take a GPU where they see one.
-_NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
 
 OnEvent = Callable[[dict[str, Any]], None]
 
@@ -63,6 +60,13 @@ def profile(job: Job, raw: Path, on_event: OnEvent = lambda event: None) -> Reco
     return read_record(raw)
 
 
+def environment(job: Job, ours: Mapping[str, str]) -> dict[str, str]:
+    """The measured process's. The trainers take every GPU that they see: it sees the one that is watched, or none."""
+    first = ours.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    seen = {"CUDA_VISIBLE_DEVICES": "" if job.device == "cpu" else first}
+    return {**ours, **(_EXACT if job.exact_memory else {}), **seen}
+
+
 def _host_in_words() -> str:
     free = available_bytes()
     return "free memory is not told" if free is None else f"{free / 2**30:.1f} GiB were available just after"
@@ -86,7 +90,7 @@ def _watch(job: Job, write: OnEvent) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         pass_fds=[outlet],
-        env=os.environ | (_EXACT if job.exact_memory else {}) | (_NO_GPU if job.device == "cpu" else {}),
+        env=environment(job, os.environ),
     )
     os.close(outlet)
     device = None

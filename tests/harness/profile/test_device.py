@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from harness.profile import memory
+from harness.profile import Job, memory
 from harness.profile.memory import Device, open_device
 from harness.profile.snapshot import digest, snapshot
+from harness.profile.watch import environment
 
 MIB = 1 << 20
 OURS, BEFORE, LATER, OUTSIDE = 70_001, 70_002, 70_003, 70_004
@@ -116,6 +117,26 @@ def test_the_device_that_cuda_takes_first_is_watched(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     opened()
     assert nvml.asked == [asked]
+
+
+@pytest.mark.parametrize(
+    ("device", "ours", "theirs"),
+    [
+        ("auto", {}, "0"),
+        ("cuda", {"CUDA_VISIBLE_DEVICES": "3,1"}, "3"),
+        ("cpu", {}, ""),
+        ("auto", {"A": "b"}, "0"),
+    ],
+)
+def test_a_measured_process_sees_the_one_gpu_that_is_watched(
+    device: Any, ours: dict[str, str], theirs: str
+) -> None:
+    """transformers' Trainer spreads a batch over all GPUs that it sees."""
+    given = environment(Job(name="x", random_config={}, device=device), ours)
+    assert given["CUDA_VISIBLE_DEVICES"] == theirs
+    assert given.keys() == ours.keys() | {"CUDA_VISIBLE_DEVICES"}
+    exact = environment(Job(name="x", random_config={}, exact_memory=True), {})
+    assert "MALLOC_MMAP_THRESHOLD_" in exact
 
 
 def test_without_a_device_there_is_nothing_to_watch(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
