@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.compare.stage import linked_steps
 from harness.errors import BadInputError
 from harness.experiment import load_experiment
 from harness.plan import Plan, make_plan
@@ -107,6 +108,13 @@ def test_a_merge_that_is_declared_serves_as_the_start(tmp_path: Path) -> None:
     declared = FILE.replace("[[pairs]]", '[[variant]]\nname = "whole"\nmerge = "sft"\n[[pairs]]', 1)
     plan = plan_of(tmp_path, declared)
     assert plan.step("train-dpo.s0").inputs[0] == "merge-whole.s0"
+
+
+def test_the_merge_on_the_way_is_a_link_and_no_variant(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    linked = [(a.variant, b.variant) for a, b in linked_steps(plan)]
+    assert linked == [("sft.s0", "sft.s0+merged"), ("sft.s1", "sft.s1+merged")]
+    assert not {"sft+merged", "sft.s0+merged"} & set(plan.members)
 
 
 def test_a_reward_model_is_made_and_not_evaluated(tmp_path: Path) -> None:
