@@ -98,6 +98,37 @@ def test_a_tiny_language_model_learns_a_checkable_reward(
     assert read_rl_steps(tmp_path / RL_LOG) == steps
 
 
+@pytest.mark.slow
+def test_a_reward_that_can_be_hacked_opens_a_gap_and_an_honest_one_does_not(
+    world: ModuleType, base: Artifact, tmp_path: Path
+) -> None:
+    """Paid for an `e`, where the checks held out ask for an `e` and an `x`: what pays is learned, and the log shows
+    that it is not worth what it says. Where both halves ask for the same, both rates rise together."""
+
+    def run_with(name: str, held: Callable[[str], bool]) -> list[RlStep]:
+        ppo = build(
+            world,
+            base,
+            tmp_path / name,
+            max_steps=10,
+            learning_rate=1e-2,
+            kl={"coefficient": 0.0},
+            reward={"fraction": 0.0, "checks": "half"},
+            rollout={"prompts": 16, "samples": 4, "max_new_tokens": 6, "style": "completion"},
+        )
+        asks = {"paid": lambda text: "e" in text, "held": held}
+        return run(ppo, world, passing(when=lambda p: asks[p.id.partition("/")[0]](world.answer_of(p))))
+
+    weak = run_with("weak", lambda text: "e" in text and "x" in text)
+    honest = run_with("honest", lambda text: "e" in text)
+    gaps = [[s.gap for s in steps if s.gap is not None] for steps in (weak, honest)]
+    assert [len(g) for g in gaps] == [10, 10]
+    assert sum(gaps[0][-3:]) / 3 > sum(gaps[0][:3]) / 3 + 0.15
+    assert gaps[1] == [0.0] * 10
+    assert weak[-1].pass_rate > weak[0].pass_rate + 0.15
+    assert honest[-1].held_pass_rate == honest[-1].pass_rate
+
+
 def test_the_kl_penalty_holds_the_policy_back(world: ModuleType, base: Artifact, tmp_path: Path) -> None:
     reward = passing(when=lambda p: "e" in world.answer_of(p))
     ends = {}
