@@ -187,7 +187,8 @@ def _in_words(curves: Curves, figure: str) -> str:
     for chart in charts_of(curves):
         for said, name in chart.series:
             if name == figure:
-                title = chart.title if chart.title.isupper() else chart.title[0].lower() + chart.title[1:]
+                short = chart.title[:2].isupper()  # KL
+                title = chart.title if short else chart.title[0].lower() + chart.title[1:]
                 return title if len(chart.series) == 1 else f"{title} ({said})"
     return figure
 

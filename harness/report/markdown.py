@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness.report import curves, learned, links, overlap, trainings, words
+from harness.report import curves, learned, links, overlap, profiles, trainings, words
 from harness.report.definitions import definitions, facts
 from harness.report.findings import setting, verdict
 from harness.report.model import (
@@ -33,6 +33,7 @@ def render_markdown(leaderboard: Mapping[str, Any]) -> str:
         _families(board),
         _comparisons(board),
         _links(board),
+        _profiles(board),
         _trainings(board),
         _learned(board),
         _curves(board),
@@ -145,6 +146,14 @@ def _comparisons(board: Leaderboard) -> str:
     head = ["first", "second", "verdict on the first", "difference, points", "p", "p adjusted"]
     head += ["smallest detectable", "problems"]
     return f"## Paired comparisons\n\n{_table(head, 'lllrrrrr', map(line, board.comparisons))}"
+
+
+def _profiles(board: Leaderboard) -> str:
+    found = profiles.rows(board)
+    if not found:
+        return ""
+    table = _table(profiles.HEAD, profiles.ALIGN, ([md(cell) for cell in cells] for cells, _ in found))
+    return f"## Memory and speed alone\n\n{table}\n\n{profiles.note(board)}"
 
 
 def _trainings(board: Leaderboard) -> str:

@@ -88,6 +88,17 @@ class SeedScore(_Record):
     sha256: str = ""
 
 
+class ProfileFigures(_Record):
+    """A variant alone in its process: speeds in tokens a second, `load_average` as the profile began."""
+
+    workload: dict[str, Any] = Field(default_factory=dict)
+    added_rss_bytes: int | None = None
+    prefill_tok_per_s: Number | None = None
+    decode_tok_per_s: Number | None = None
+    generate_tok_per_s: Number | None = None
+    load_average: Number | None = None
+
+
 class Row(_Record):
     """One variant's line on the leaderboard."""
 
@@ -113,6 +124,7 @@ class Row(_Record):
     size_bytes: int | None = None
     peak_rss_bytes: int | None = None
     vram_bytes: int | None = None
+    profile: ProfileFigures | None = None
     finish: dict[str, int] = Field(default_factory=dict)
     extraction: dict[str, int] = Field(default_factory=dict)
     unmeasured: dict[str, str] = Field(default_factory=dict)

@@ -13,7 +13,7 @@ from importlib import resources
 from typing import Any
 
 from harness.report import board as board_table
-from harness.report import curves, learned, links, overlap, sections, trainings, words
+from harness.report import curves, learned, links, overlap, profiles, sections, trainings, words
 from harness.report.findings import setting, verdict
 from harness.report.model import Leaderboard
 from harness.report.text import escape, script_json
@@ -31,6 +31,7 @@ def render_page(board: Leaderboard, data: Mapping[str, Any]) -> str:
         ("families", "By family", sections.families(board)),
         ("comparisons", "Paired comparisons", sections.comparisons(board)),
         ("links", "Chain", links.section(board)),
+        ("profiles", "Memory and speed alone", profiles.section(board)),
         ("training", "Training", trainings.section(board) + learned.section(board) + curves.section(board)),
         ("contamination", "Training set and suite", overlap.section(board)),
         ("samples", "Samples", _browser(data)),

@@ -112,9 +112,12 @@ def test_a_missing_curve_says_why(run: SyntheticRun, board: dict[str, Any]) -> N
     why = 'every check pays (reward.checks = "all"), so that none is held out'
     for one in board["curves"]["merged"]["runs"]:
         del one["train"]["series"]["gap"], one["train"]["series"]["held_pass_rate"]
-    board["curves"]["merged"]["unmeasured"] = {"held_pass_rate": why, "gap": why}
+    board["curves"]["merged"]["unmeasured"] = {"held_pass_rate": why, "gap": why, "kl": "beta = 0"}
     said = curves.missing("merged", read_leaderboard(board).curves["merged"])
-    assert said == [f"merged: checks passed (checks held out) and hacking gap unmeasured: {why}."]
+    assert said == [
+        f"merged: checks passed (checks held out) and hacking gap unmeasured: {why}.",
+        "merged: KL from the reference unmeasured: beta = 0.",
+    ]
     assert "every check pays" in page(run, board)
     assert "every check pays" in render_markdown(board)
     assert "loss (held out) unmeasured: nothing was held out" in page(run, board)
