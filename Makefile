@@ -2,10 +2,11 @@
 # make test   its own environment, then every test
 # make check  lint, format, types
 # make bench  performance against others, interleaved
+# make hot    our own hot paths, beside the last time they were timed here
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench install
+.PHONY: help demo test check bench hot install
 
 PYTHON ?= python3
 VENV := .venv
@@ -20,7 +21,7 @@ NINJA_STEPS := awk 'match($$0, /\[[0-9]+\/[0-9]+\]/) { printf "\r  building llam
 	> "/dev/stderr"; seen = 1; next } /rror/ { print } END { if (seen) print "" > "/dev/stderr" }'
 
 help:
-	@sed -n 's/^# //p' Makefile | head -4
+	@sed -n 's/^# //p' Makefile | head -5
 
 install: $(VENV)/.installed
 
@@ -52,5 +53,11 @@ bench: install
 	$(BIN)/python -m benchmarks.replay
 	$(BIN)/python -m benchmarks.million
 	$(BIN)/python -m benchmarks.packing
+	$(BIN)/python -m benchmarks.generation
 	$(BIN)/python -m benchmarks.train_overhead
 	$(BIN)/python -m benchmarks.ppo_execution
+
+# Saved by commit under .benchmarks/; the first run has nothing to be compared with.
+hot: install
+	$(BIN)/python -m pytest benchmarks/hot --benchmark-autosave \
+		$(if $(wildcard .benchmarks/*/*.json),--benchmark-compare)
