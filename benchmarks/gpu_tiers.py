@@ -8,10 +8,10 @@ A cell is one tier doing one thing at a stated batch and length, on random weigh
 process of its own, as `assay profile` measures it. Each writes CELL.json (figures, every component predicted and
 measured) and CELL.jsonl.gz (the raw record) into DIR as soon as it is done; called again, the script goes on with
 what is missing, smallest tiers first, and begins no cell after `--budget-s`. So the whole may be split over several
-calls: all cells take about 15 minutes on one 80 GB card. A cell that is predicted not to fit by more than a tenth is
-recorded as skipped; one nearer than that is tried, and running out of memory is a result. At the end of every call
-table.md and table.json are made anew of what is there. Exit code: 0 everything measured (or skipped for its size),
-1 a cell failed, 2 cells are still unmeasured.
+calls: all cells should take about 15 minutes on one 80 GB card. A cell that is predicted not to fit by more than a
+tenth is recorded as skipped; one nearer than that is tried, and running out of memory is a result. At the end of every
+call table.md and table.json are made anew of what is there. Exit code: 0 everything measured (or skipped for its
+size), 1 a cell failed, 2 cells are still unmeasured.
 """
 
 from __future__ import annotations
@@ -56,6 +56,17 @@ CELLS: dict[str, dict[str, Any]] = {
     "dpo": SEQUENCES | {"training": QLORA | {"objective": "dpo"}},
     "ppo": ANSWERS | {"training": QLORA | {"objective": "ppo"}},
 }
+# Under a cap of the allocator as on a small card, and every weight trained, where that is cheap to try.
+CAPPED = SEQUENCES | {"training": QLORA, "memory_limit_bytes": 4 << 30}
+FULL: dict[str, Any] = {"method": "full", "checkpointing": True}
+MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "tiny": {
+        "qlora-4gib-card": CAPPED,
+        "full": SEQUENCES | {"training": FULL},
+        "full-8bit": SEQUENCES | {"training": FULL | {"optimizer": "adamw_8bit"}},
+    },
+    "small": {"qlora-4gib-card": CAPPED},
+}
 # Peak memory against sequence length, of the default tier.
 CURVE_TIER, CURVE = "small", (256, 512, 2048, 4096)
 
@@ -79,7 +90,7 @@ class Cell:
 
 def cells(tiers: list[str], only: list[str] | None, device: str) -> Iterator[Cell]:
     for name in tiers:
-        wanted = dict(CELLS)
+        wanted = CELLS | MORE.get(name, {})
         if name == CURVE_TIER or (device == "cpu" and name == "pocket"):
             lengths = CURVE if device != "cpu" else tuple(n // 8 for n in CURVE)
             wanted |= {

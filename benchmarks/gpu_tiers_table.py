@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.profile.predicted import process_bytes
+
 GIB, GB = 2**30, 10**9
 Entry = dict[str, Any]
 
@@ -46,12 +48,14 @@ def lines(found: Sequence[Entry]) -> Iterator[str]:
             "reserved",
             "process",
             "tokens/s",
+            "energy, warm-up too",
             "status",
         ),
         [cell_row(e) for e in found],
     )
     yield "\n## The course's claims\n"
-    yield "By the process's memory as NVML tells it, else what its allocator reserved; else by the prediction.\n"
+    yield "By the process's memory as NVML tells it, else what its allocator reserved; where unmeasured by the"
+    yield "prediction, which leaves the device's context out.\n"
     yield from table(("tier", "claim", "held by", "not held by"), list(claim_rows(found)))
     curve = [e for e in found if "-length-" in e["cell"] or e["cell"] == "qlora"]
     if any("-length-" in e["cell"] for e in curve):
@@ -81,13 +85,12 @@ def whole(entry: Entry) -> tuple[int | None, str]:
     """The most that the process held on the device, context and all, and by whose count."""
     if entry["status"] != "done":
         return None, ""
-    for key, counter in (("process_peak_bytes", "process"), ("reserved_peak_bytes", "reserved")):
-        seen = [
-            f[key] for name, f in entry["memory"].items() if key in f and name not in ("import", "kernels")
-        ]
-        if seen:
-            return max(seen), counter
-    return None, ""
+    phases = [f for name, f in entry["memory"].items() if name not in ("import", "kernels")]
+    held = [n for f in phases if (n := process_bytes(f, entry.get("device_before_bytes"))[0]) is not None]
+    if held:
+        return max(held), "process"
+    reserved = [f["reserved_peak_bytes"] for f in phases if "reserved_peak_bytes" in f]
+    return (max(reserved), "reserved") if reserved else (None, "")
 
 
 def gib(n: int | None) -> str:
@@ -107,9 +110,10 @@ def cell_row(e: Entry) -> tuple[str, ...]:
     )
     phases = [f for name, f in (e.get("memory") or {}).items() if name not in ("import", "kernels")]
     reserved = max((f["reserved_peak_bytes"] for f in phases if "reserved_peak_bytes" in f), default=None)
-    process = max((f["process_peak_bytes"] for f in phases if "process_peak_bytes" in f), default=None)
+    process = whole(e)[0] if whole(e)[1] == "process" else None
     speed = (e.get("speed") or {}).get("decode") or (e.get("speed") or {}).get("train")
     rate = "unmeasured" if not speed or "tok_per_s" not in speed else f"{speed['tok_per_s']['median']:,.0f}"
+    joules = [f"{e['energy_j'][p]:,.0f} J" for p in ("decode", "train") if p in (e.get("energy_j") or {})]
     status = e["status"] if e["status"] == "done" else f"{e['status']}: {e['detail']}"
     if e["status"] == "unmeasured":
         status = e["detail"]
@@ -123,6 +127,7 @@ def cell_row(e: Entry) -> tuple[str, ...]:
         gib(reserved),
         gib(process),
         rate,
+        joules[0] if joules else "unmeasured",
         status,
     )
 

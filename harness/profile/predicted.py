@@ -110,7 +110,7 @@ def compare(prediction: Prediction, summary: Mapping[str, Any]) -> list[Row]:
     found: Mapping[str, int] = summary.get("components") or {}
     reason = TRANSIENT if found else f"unmeasured: {summary['status']}"
     rows = list(_components(prediction, found, reason))
-    rows += _left_out(summary["memory"])
+    rows += _left_out(summary["memory"], summary.get("device_before_bytes"))
     peak, counter = measured_peak(summary)
     rows.append(
         Row("peak", "peak", prediction.peak_bytes, peak, counter or f"unmeasured: {summary['status']}")
@@ -150,7 +150,7 @@ def _components(prediction: Prediction, found: Mapping[str, int], reason: str) -
         yield Row(key, "component", predicted, measured, reason if measured is None else component.note)
 
 
-def _left_out(memory: Mapping[str, Mapping[str, int]]) -> Iterator[Row]:
+def _left_out(memory: Mapping[str, Mapping[str, int]], before: int | None) -> Iterator[Row]:
     """What no prediction claims, each by its own measurement."""
     kernels = memory.get("kernels", {})
     for key, what in (
@@ -170,14 +170,21 @@ def _left_out(memory: Mapping[str, Mapping[str, int]]) -> Iterator[Row]:
             at_peak["reserved_peak_bytes"] - at_peak["allocated_peak_bytes"],
             "reserved by the CUDA allocator and not in use at its peak",
         )
-        held = at_peak.get("process_peak_bytes")
+        held, told = process_bytes(at_peak, before)
         context = None if held is None else held - at_peak["reserved_peak_bytes"]
-        told = (
-            "of the process, beyond the allocator"
-            if held is not None
-            else "unmeasured: NVML tells no process"
-        )
         yield Row("device context", "left out", None, context, told)
+
+
+def process_bytes(at_peak: Mapping[str, int], before: int | None) -> tuple[int | None, str]:
+    """Device memory of the measured process, context and all, and how that is known."""
+    if "process_peak_bytes" in at_peak:
+        return at_peak["process_peak_bytes"], "of the process by NVML, beyond the allocator"
+    if "device_peak_bytes" in at_peak and before is not None:
+        told = (
+            "of the device by NVML, beyond the allocator and what was in use before (NVML tells no process)"
+        )
+        return at_peak["device_peak_bytes"] - before, told
+    return None, "unmeasured: NVML tells no process"
 
 
 def measured_peak(summary: Mapping[str, Any]) -> tuple[int | None, str]:

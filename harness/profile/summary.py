@@ -57,6 +57,7 @@ def summarise(record: Record) -> dict[str, Any]:
         **facts,
         "speed": speed,
         "memory": _memory(record),
+        "device_before_bytes": _device_before(record),
         "energy_j": _energy(record),
         "energy_unmeasured": _no_energy(record),
         "snapshot": status.get("snapshot"),
@@ -153,6 +154,12 @@ def _memory(record: Record) -> dict[str, dict[str, int]]:
                     figures[f"{c}_increase_bytes"] = figures[f"{c}_bytes"] - base[f"{c}_bytes"]
         found[phase] = figures
     return found
+
+
+def _device_before(record: Record) -> int | None:
+    """Bytes of the device in use when it was first looked at, before the measured process came to use it."""
+    seen = (s["device_bytes"] for s in record.of("memory") if s.get("device_bytes") is not None)
+    return next(seen, None)
 
 
 def _no_energy(record: Record) -> str | None:

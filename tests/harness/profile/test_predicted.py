@@ -66,6 +66,21 @@ def test_each_component_stands_beside_what_was_counted() -> None:
     assert peak["error"] == pytest.approx(made["predicted"]["peak_bytes"] / (3000 * MIB) - 1)
 
 
+def test_where_nvml_tells_no_process_the_device_does() -> None:
+    at_peak = {
+        "allocated_peak_bytes": 3 * MIB,
+        "reserved_peak_bytes": 4 * MIB,
+        "device_peak_bytes": 900 * MIB,
+    }
+    given = summary({"train": at_peak}, {}, device_before_bytes=500 * MIB)
+    row = rows(with_prediction(given, trained(), TINY))["device context"]
+    assert row["measured_bytes"] == 396 * MIB
+    assert "in use before" in row["note"]
+    given["device_before_bytes"] = None
+    row = rows(with_prediction(given, trained(), TINY))["device context"]
+    assert (row["measured_bytes"], row["note"]) == (None, "unmeasured: NVML tells no process")
+
+
 def test_parts_that_one_figure_measures_are_taken_together() -> None:
     """What autograd keeps has many components; a full fine-tune's gradients two."""
     counted = {"gradients": 4 * TINY.parameters, "activations": 1}
