@@ -92,6 +92,21 @@ class CompareTable(Table):
     greedy_tokens: int = Field(default=64, ge=1)
 
 
+class ProfileTable(Table):
+    """`[profile]`: each variant's memory and speed, measured alone in a process of its own.
+
+    Off without the table: each model is loaded once more, and the figures hold only where the machine has nothing else
+    to do. Of a variant with several training seeds the first is measured: neither figure depends on the seed.
+    """
+
+    batch_size: int = Field(default=1, ge=1)
+    prompt_tokens: int = Field(default=128, ge=1)
+    new_tokens: int = Field(default=64, ge=2)
+    samples: int = Field(default=1, ge=1)
+    repeats: int = Field(default=3, ge=1)
+    warmup: int = Field(default=1, ge=0)
+
+
 class ModelVariant(Table):
     """A model that exists: `pocket` (shipped), a folder, a `.gguf` file or a hub id."""
 
@@ -250,6 +265,7 @@ class Experiment(Table):
     sandbox: SandboxTable = SandboxTable()
     score: ScoreTable = ScoreTable()
     compare: CompareTable | None = None
+    profile: ProfileTable | None = None
     pairs: tuple[PairsTable, ...] = ()
     variant: tuple[Variant, ...] = Field(min_length=1)
 

@@ -30,12 +30,12 @@ from harness.seeds import (
 from harness.stats.estimate import estimate_pass_at_k, per_problem
 from harness.stats.paired import Comparison, adjust, ranks
 from harness.steps.execute import joined
+from harness.steps.profile import NOT_ASKED, ON_A_SERVER, figures
 from harness.store import Store
 from harness.training_table import training_rows
 from sandbox import Outcome
 
 SCHEMA = 1
-NO_MEMORY_FIGURE = "variants share one process; a figure per variant needs one process each"
 
 
 def load_tables(store: Store, plan: Plan) -> dict[str, pd.DataFrame]:
@@ -179,8 +179,10 @@ def _row(
     artifacts = [record["artifact"] for record in made]
     declared = next(v for v in plan.experiment.variant if v.name == variant)
     rate, why = _rate(generated, machine)
-    unmeasured = {"peak_rss_bytes": NO_MEMORY_FIGURE}
-    unmeasured["vram_bytes"] = NO_MEMORY_FIGURE if machine["gpu"] else "no CUDA device on this machine"
+    profiled = _profiled(run, members[0].name, machine)
+    unmeasured = dict(profiled["unmeasured"])
+    if not machine["gpu"]:
+        unmeasured["vram_bytes"] = "no CUDA device on this machine"
     if why:
         unmeasured["tok_per_s"] = why
     if uncounted := _not_counted(generated):
@@ -214,8 +216,9 @@ def _row(
         "backend": generated[0]["backend"],
         "make_s": None if makers[0].kind == "take" else sum(r["seconds"] for r in made) / len(made),
         "size_bytes": artifacts[0]["size_bytes"],
-        "peak_rss_bytes": None,
-        "vram_bytes": None,
+        "peak_rss_bytes": profiled["peak_rss_bytes"],
+        "vram_bytes": profiled["vram_bytes"],
+        "profile": profiled["profile"],
         "finish": _tally(table["finish_reason"]),
         "extraction": _tally(table["rule"]),
         "unmeasured": unmeasured,
@@ -232,6 +235,14 @@ def _row(
             if m.seed is not None and c
         ],
     }
+
+
+def _profiled(run: Run, variant: str, machine: dict[str, Any]) -> dict[str, Any]:
+    """Peak memory and speed of the variant alone, or why there are none."""
+    step = next((s for s in run.plan.steps if s.kind == "profile" and s.variant == variant), None)
+    if step is not None:
+        return figures(step_record(run.store, step), machine, "")
+    return figures(None, machine, NOT_ASKED if run.plan.experiment.profile is None else ON_A_SERVER)
 
 
 def _step_facts(maker: Step, made: dict[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,17 @@ from trainers.errors import TrainersError
 from trainers.identity import by_content
 
 Kind = Literal[
-    "take", "train", "merge", "export", "compress", "sample", "verify", "pairs", "generate", "execute"
+    "take",
+    "train",
+    "merge",
+    "export",
+    "compress",
+    "sample",
+    "verify",
+    "pairs",
+    "generate",
+    "execute",
+    "profile",
 ]
 WHOLE = "+merged"  # ends the name of an adapter merged so that it can be trained on: no variant's name holds a plus
 # Raised when the meaning of a step's output changes, so that older results are not taken for today's.
@@ -51,6 +61,7 @@ FORMAT: dict[Kind, int] = {
     "pairs": 1,
     "generate": 1,
     "execute": 1,
+    "profile": 1,
 }
 
 
@@ -164,6 +175,8 @@ class _Planner:
         for made in evaluated.values():
             for member in made:
                 self._evaluate(member.name, makers[member.name])
+        for made in evaluated.values():
+            self._profile(made[0].name, makers[made[0].name])
         return Plan(
             self.experiment,
             self.suite,
@@ -271,12 +284,25 @@ class _Planner:
         source = self._add("generate", variant, generating, [maker])
         self._add("execute", variant, executing, [source])
 
+    def _profile(self, variant: str, maker: str) -> None:
+        table, engine = self.experiment.profile, self.experiment.engine
+        model = self.models.get(variant)
+        if table is None or (model is not None and model.kind is ArtifactKind.ENDPOINT):
+            return
+        job = table.model_dump(mode="json") | {"device": _device(engine.device), "threads": engine.threads}
+        gguf = self.steps[maker].kind == "export" or (model is not None and model.kind is ArtifactKind.GGUF)
+        job["dtype"] = "auto" if gguf else engine.dtype  # a GGUF file has its own
+        self._add("profile", variant, {"job": job}, [maker])
+
+
+def _device(wanted: str) -> str:
+    """Figures and samples of another kind of device are other ones."""
+    return ("cuda" if gpu_name() else "cpu") if wanted == "auto" else wanted
+
 
 def _questions(experiment: Experiment, suite: Suite) -> tuple[dict[str, Any], dict[str, Any]]:
     """What decides samples, and what decides their verdicts, beside the model."""
-    device = experiment.engine.device
-    if device == "auto":  # samples drawn on another kind of device are other samples
-        device = "cuda" if gpu_name() else "cpu"
+    device = _device(experiment.engine.device)
     sampling = {
         "suite": suite.revision,
         "prompts": prompts_sha256(suite, experiment.sampling.style),

@@ -22,6 +22,7 @@ from harness.steps.generate import generate, load_samples
 from harness.steps.loads import Loads, load, sharing_key
 from harness.steps.make import load_artifact, make_artifact
 from harness.steps.pairs import in_words, make_pairs_step, pairs_file
+from harness.steps.profile import measure, unsettled
 from harness.store import Store, read_json, write_json
 from trainers.artifact import Artifact
 from trainers.inputs import REINFORCEMENT_METHODS
@@ -70,7 +71,7 @@ class _Runner:
         for step in self.plan.steps:
             if step.kind == "verify":
                 self._evaluate(self.plan.step(step.inputs[0]), step)
-            elif step.kind not in ("sample", "generate", "execute") and not self._is_done(step):
+            elif step.kind not in ("sample", "generate", "execute", "profile") and not self._is_done(step):
                 self._do(step, self._pair if step.kind == "pairs" else self._make)
         write_overlaps(self.store, self.plan, self.progress)  # of pairs that were made meanwhile
         try:
@@ -78,6 +79,9 @@ class _Runner:
                 self._evaluate(self.plan.step(step.inputs[0]), step)
         finally:
             self.loads.close()
+        for step in self.plan.steps:
+            if step.kind == "profile" and not self._is_done(step):
+                self._do(step, self._profile)
         write_links(self.store, self.plan, self._artifact, self.progress)
         write_distances(self.store, self.plan, self._artifact, self.progress)
         folder = self.store.root / self.plan.run_id
@@ -93,6 +97,8 @@ class _Runner:
         why = ""
         if record["made_from"] != self._made_from(step):
             why = "its input was made again since"
+        elif step.kind == "profile":
+            why = unsettled(record)
         elif not self.allow_weak and self._is_rewarded(step):
             why = _weakly_rewarded(record)
         if why:
@@ -152,6 +158,13 @@ class _Runner:
             allow_weak=self.allow_weak,
             pairs=pairs,
         )
+
+    def _profile(self, step: Step, folder: Path) -> dict[str, Any]:
+        record = measure(step, self._artifact(self.plan.step(step.inputs[0])), folder, self.progress)
+        found = record["profile"]
+        if found["status"] != "done":
+            self.progress.say(f"{step.name}: unmeasured, {found['status']}: {found['detail']}")
+        return record
 
     def _pair(self, step: Step, folder: Path) -> dict[str, Any]:
         record = make_pairs_step(self.store, self.plan, step, folder)
