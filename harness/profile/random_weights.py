@@ -135,12 +135,15 @@ def random_model(
 def _make_quantised(model: Any, table: QuantizationTable, compute: Any) -> None:
     """bitsandbytes' layers in place of all linear layers but the head, as loading with that table does it."""
     from transformers.integrations.bitsandbytes import replace_with_bnb_linear
+    from transformers.quantizers import AutoHfQuantizer
 
     name = {v: k for k, v in DTYPES.items()}[str(compute).removeprefix("torch.")]
     settings = bitsandbytes_config(table, name)
     replace_with_bnb_linear(model, modules_to_not_convert=["lm_head"], quantization_config=settings)
+    # What loading leaves on a model, and what transformers' Trainer and PEFT ask it for.
     model.is_loaded_in_4bit, model.is_loaded_in_8bit = table.type != "int8", table.type == "int8"
-    model.is_quantized = True
+    model.hf_quantizer = AutoHfQuantizer.from_config(settings, pre_quantized=False)
+    model.quantization_method, model.is_quantized = settings.quant_method, True
 
 
 def _fill(module: Any, path: str, device: str, generator: Any, rest: Any, made: dict[int, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ from harness.models import POCKET_FOLDER
 from harness.profile import Job, profile, summarise, with_prediction
 from harness.profile.job import Source, Training
 from harness.profile.random_weights import random_model
-from harness.profile.training import training_config
+from harness.profile.training import _rehearse, training_config
 from trainers.artifact import Artifact, ArtifactKind, identify
 from trainers.config import QuantizationTable
 
@@ -158,8 +159,11 @@ def test_a_process_that_is_killed_says_so_and_is_not_a_zero(tmp_path: Path) -> N
 def test_random_weights_are_quantised_wherever_they_are_made(kind: str) -> None:
     """Int8Params quantise by themselves only what comes from the host: they are given their codes here."""
     import torch
+    from transformers.trainer_utils import validate_quantization_for_training
 
-    from trainers.quantize import dequantized, quantized_layers, weight_bytes
+    from trainers.adapters import attach_adapter
+    from trainers.config import LoraTable
+    from trainers.quantize import dequantized, prepare_for_training, quantized_layers, weight_bytes
 
     table = QuantizationTable(type=kind, upcast_fp32=False)  # type: ignore[arg-type]
     model = random_model(SMALL, device="cpu", dtype="bf16", seed=0, quantization=table)
@@ -171,6 +175,8 @@ def test_random_weights_are_quantised_wherever_they_are_made(kind: str) -> None:
     assert dequantized(next(iter(layers.values()))).std() == pytest.approx(0.02, rel=0.05)
     assert {m.weight.dtype for m in layers.values()} == {torch.int8 if kind == "int8" else torch.uint8}
     assert torch.isfinite(model(torch.arange(8)[None]).logits).all()
+    trained = attach_adapter(prepare_for_training(model, table, checkpointing=True), LoraTable(r=4))
+    validate_quantization_for_training(trained)  # as transformers' Trainer begins
 
 
 def test_what_cannot_be_trained_is_said_before_a_process_is_started() -> None:
@@ -225,3 +231,14 @@ def test_the_command_prints_and_keeps_the_raw_record(tmp_path: Path) -> None:
     assert json.loads(raw.with_suffix(".json").read_text()) == printed
     assert list(printed["speed"]) == ["load", "prefill"]
     assert printed["predicted"]["peak_bytes"] > 7_000_000
+
+
+@pytest.mark.parametrize("objective", ["sft", "dpo", "ppo"])
+def test_a_rehearsal_leaves_no_model_behind(tmp_path: Path, objective: str) -> None:
+    """On a GPU one block of the largest tier has 6 GB of embeddings."""
+    from transformers import Qwen2ForCausalLM
+
+    training = Training(objective=objective, method="lora")  # type: ignore[arg-type]
+    job = Job(name="x", random_config=SMALL, phases=("load", "train"), training=training, **QUICK)
+    _rehearse(job, SMALL, tmp_path / "kernels")
+    assert not [held for held in gc.get_objects() if isinstance(held, Qwen2ForCausalLM)]
