@@ -102,9 +102,9 @@ def _rehearse(job: Job) -> Rehearsal:
             check_targets(model, config.adapter)
             trained = adapter_parameters(model, config.adapter)
             total += trained
-        if judges:  # PEFT keeps the head that it trains beside the one that it found
-            head = sum(p.numel() for p in model.score.parameters())
-            trained, total = trained + head, total + head
+        if judges:  # of one score a sequence; PEFT keeps the head that it trains beside the one that it found
+            head, made = int(model.score.in_features), sum(p.numel() for p in model.score.parameters())
+            trained, total = trained + head, total - made + 2 * head
         lengths = lengths_of(config, job.records, _tokenizer(job))
     steps, reason = _steps(config, lengths.rows)
     memory, why = _memory(job, dtype, lengths.longest)
