@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ LAST = 5  # updates that an RL run's last figures are a mean of: one batch of an
 _NOT_PREFERENCE = "the method has no pairs"
 _NOT_RL = "the method is not paid by checks"
 _NO_DRAWS = "the method draws no answers: it learns from given ones"
+_RESUMED = "sampling was resumed after an interruption; a time of its rest is not its time"
+_DRAWN = ("drawn_answers", "drawn_tokens", "generate_s", "execute_s")
 Figures = dict[str, float | None]
 
 
@@ -52,7 +55,7 @@ def learned(store: Store, plan: Plan, step: Step) -> tuple[Figures, dict[str, st
         why["kl"] = reason
     _add(figures, why, _preference(config, folder))
     if config.method in REINFORCEMENT_METHODS:
-        _add(figures, why, _reinforcement(folder))
+        _add(figures, why, _reinforcement(folder, _sampled(store, plan, step)))
     else:
         facts = step_record(store, step).get("training") or {}
         _add(figures, why, _given(store, plan, step, facts))
@@ -86,31 +89,31 @@ def _preference(config: CommonConfig, folder: Path) -> tuple[Figures, dict[str, 
     return figures, why | {"margin": held, "accuracy": unpaired}
 
 
-def _reinforcement(folder: Path) -> tuple[Figures, dict[str, str]]:
-    """Means over the last updates, and sums over all of them: a run that was resumed has logged every one."""
+def _reinforcement(folder: Path, sampled: Figures | None) -> tuple[Figures, dict[str, str]]:
+    """Means over the last updates, and sums over all of them: a run that was resumed has logged every one. `sampled` is
+    what choosing the problems took, which is paid for too."""
     steps = read_rl_steps(folder / RL_LOG)
-    names = ("gap", "pass_rate", "held_pass_rate", "drawn_answers", "drawn_tokens")
-    times = ("generate_s", "execute_s", "learn_s", "total_s")
     if not steps:
-        return {}, dict.fromkeys((*names, *times), f"the training left no {RL_LOG}")
+        names = ("gap", "pass_rate", "held_pass_rate", *_DRAWN, "learn_s", "total_s")
+        return {}, dict.fromkeys(names, f"the training left no {RL_LOG}")
     last = steps[-LAST:]
     gaps = [s.gap for s in last if s.gap is not None]
     held = [s.held_pass_rate for s in last if s.held_pass_rate is not None]
-    spent = {
-        "generate_s": sum(s.generate_s for s in steps),
-        "execute_s": sum(s.execute_wait_s for s in steps),
-        "learn_s": sum(s.train_s for s in steps),
-    }
     figures: Figures = {
         "gap": sum(gaps) / len(gaps) if gaps else None,
         "pass_rate": sum(s.pass_rate for s in last) / len(last),
         "held_pass_rate": sum(held) / len(held) if held else None,
         "drawn_answers": float(sum(s.answers + s.infra for s in steps)),
         "drawn_tokens": float(round(sum(s.length * (s.answers + s.infra) for s in steps))),
-        **spent,
-        "total_s": sum(spent.values()),
+        "generate_s": sum(s.generate_s for s in steps),
+        "execute_s": sum(s.execute_wait_s for s in steps),
     }
-    return figures, dict.fromkeys(("gap", "held_pass_rate"), "every check pays: none is held out")
+    if sampled is not None:
+        figures |= {name: _sum((figures[name], sampled[name])) for name in _DRAWN}
+    figures["learn_s"] = sum(s.train_s for s in steps)
+    figures["total_s"] = _sum(figures[name] for name in ("generate_s", "execute_s", "learn_s"))
+    why = dict.fromkeys(("gap", "held_pass_rate"), "every check pays: none is held out")
+    return figures, why | dict.fromkeys(("generate_s", "execute_s", "total_s"), _RESUMED)
 
 
 def _given(store: Store, plan: Plan, step: Step, facts: dict[str, Any]) -> tuple[Figures, dict[str, str]]:
@@ -118,28 +121,35 @@ def _given(store: Store, plan: Plan, step: Step, facts: dict[str, Any]) -> tuple
     learn_s = facts.get("train_s")
     why = dict.fromkeys(("gap", "pass_rate", "held_pass_rate"), _NOT_RL)
     why["learn_s"] = why["total_s"] = facts.get("unmeasured", {}).get("train_s", "not recorded")
-    pairs = next((s for name in step.inputs if (s := plan.step(name)).kind == "pairs"), None)
-    names = ("drawn_answers", "drawn_tokens", "generate_s", "execute_s")
-    if pairs is None:
+    sampled = _sampled(store, plan, step)
+    if sampled is None:
         if plan.trainings[step.variant].config.method not in PREFERENCE_METHODS:
-            return {"learn_s": learn_s, "total_s": learn_s}, why | dict.fromkeys(names, _NO_DRAWS)
+            return {"learn_s": learn_s, "total_s": learn_s}, why | dict.fromkeys(_DRAWN, _NO_DRAWS)
         file = "its preferences come from a file; what sampling for them cost is not in this run"
-        return {"learn_s": learn_s}, why | dict.fromkeys((*names, "total_s"), file)
+        return {"learn_s": learn_s}, why | dict.fromkeys((*_DRAWN, "total_s"), file)
+    figures = sampled | {"learn_s": learn_s}
+    figures["total_s"] = _sum(figures[name] for name in ("generate_s", "execute_s", "learn_s"))
+    late = dict.fromkeys(("generate_s", "execute_s"), _RESUMED)
+    return figures, why | late | ({"total_s": _RESUMED} if learn_s is not None else {})
+
+
+def _sampled(store: Store, plan: Plan, step: Step) -> Figures | None:
+    """What it took to draw and execute the answers behind the pairs that a training takes: its preferences, or the
+    problems it practises on. None where it takes none that this run made."""
+    pairs = next((s for name in step.inputs if (s := plan.step(name)).kind == "pairs"), None)
+    if pairs is None:
+        return None
     sampled, verified = (step_record(store, plan.step(name)) for name in pairs.inputs)
     generate_s = sampled["generate_s"]
     behind = verified["seconds"] - sampled["seconds"]  # the two ran side by side
-    execute_s = None if generate_s is None or behind < 0 else behind
-    parts = (generate_s, execute_s, learn_s)
-    total = None if any(p is None for p in parts) else sum(p for p in parts if p is not None)
-    figures: Figures = {
+    return {
         "drawn_answers": float(sampled["n_samples"]),
         "drawn_tokens": sampled["n_tokens"],
         "generate_s": generate_s,
-        "execute_s": execute_s,
-        "learn_s": learn_s,
-        "total_s": total,
+        "execute_s": None if generate_s is None or behind < 0 else behind,
     }
-    resumed = "sampling was resumed after an interruption; a time of its rest is not its time"
-    return figures, why | {"generate_s": resumed, "execute_s": resumed} | (
-        {"total_s": resumed} if learn_s is not None else {}
-    )
+
+
+def _sum(parts: Iterable[float | None]) -> float | None:
+    known = list(parts)
+    return None if any(p is None for p in known) else sum(p for p in known if p is not None)

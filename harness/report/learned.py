@@ -79,8 +79,8 @@ def tables(board: Leaderboard) -> list[Table]:
         f"{words.DASH} stands where a method has no such figure."
     )
     cost_note = (
-        "Generating and executing are for this training alone: an RL method's own rollouts, or the sampling that a "
-        "variant's pairs were made from (counted for each variant that learns from them, though it is done once). "
+        "Generating and executing are for this training alone: an RL method's own rollouts, and the sampling that a "
+        "variant's pairs, or the problems it practises on, come from (counted for each variant, though done once). "
         "Execution runs beside generation; what it made the run wait is counted."
     )
     return [

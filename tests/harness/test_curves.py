@@ -165,7 +165,8 @@ def test_what_an_rl_run_drew_waited_and_learned_is_its_cost(world: World) -> Non
     assert (row["generate_s"]["mean"], row["execute_s"]["mean"], row["learn_s"]["mean"]) == (14, 1.75, 28)
     assert row["total_s"]["mean"] == 43.75
     assert row["gap"]["mean"] == pytest.approx(0.4)  # of the last five updates: .2 to .6
-    assert row["beta"]["mean"] == METHODS["ppo"].model_validate({"method": "ppo"}).kl.coefficient
+    config: Any = METHODS["ppo"].model_validate({"method": "ppo"})
+    assert row["beta"]["mean"] == config.kl.coefficient
     assert row["kl"] is None
     assert row["unmeasured"]["kl"] == NO_TABLE
     assert row["unmeasured"]["margin"] == "the method has no pairs"
@@ -233,6 +234,19 @@ def test_pairs_made_in_the_run_cost_what_their_sampling_took(world: World) -> No
     figures, _ = learned(world.store, world.plan, world.step("train-p.s0"))
     assert [figures[n] for n in ("drawn_answers", "drawn_tokens", "generate_s")] == [48, 900, 10]
     assert (figures["execute_s"], figures["learn_s"], figures["total_s"]) == (0.5, 30, 40.5)
+
+
+def test_choosing_the_problems_that_a_policy_practises_on_is_paid_for(world: World) -> None:
+    world.add("sample", "own", ("take-base",), n_samples=48, n_tokens=900, generate_s=10.0, seconds=12.0)
+    world.add("verify", "own", ("sample-own",), seconds=12.5)
+    world.add("pairs", "own", ("sample-own", "verify-own"))
+    folder = world.train("p", 0, ("take-base", "pairs-own"), method="ppo", reward={"checks": "half"})
+    for step in range(1, 8):
+        append_rl_step(folder / RL_LOG, rl_step(step))
+    figures, _ = learned(world.store, world.plan, world.step("train-p.s0"))
+    assert (figures["drawn_answers"], figures["drawn_tokens"]) == (7 * 16 + 48, 7 * 16 * 20 + 900)
+    assert (figures["generate_s"], figures["execute_s"], figures["learn_s"]) == (24, 2.25, 28)
+    assert figures["total_s"] == 54.25
 
 
 def test_sampling_that_was_resumed_has_no_time(world: World) -> None:
