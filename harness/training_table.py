@@ -21,6 +21,7 @@ FIGURES = (
     "steps",
 )
 
+_UNCOUNTED = "the trainer counted no tokens"
 _OF = {"added_rss_bytes": "peak_rss_bytes"}
 
 
@@ -42,6 +43,11 @@ def training_rows(store: Store, plan: Plan) -> list[dict[str, Any]]:
 
 def _with(run: dict[str, Any], more: tuple[dict[str, Any], dict[str, str]]) -> dict[str, Any]:
     figures, why = more
+    if not run["tokens"]:
+        run, why = (
+            run | dict.fromkeys(("tokens", "tok_per_s")),
+            why | dict.fromkeys(("tokens", "tok_per_s"), _UNCOUNTED),
+        )
     return run | figures | {"unmeasured": run["unmeasured"] | why}
 
 

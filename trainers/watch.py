@@ -70,7 +70,8 @@ def step_callback(
         def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, float], **_: Any) -> None:
             if "loss" not in logs:
                 return
-            tokens = self.before + int(logs.get("num_tokens", 0))
+            # A count in the trainer's state goes on after a kill; TRL's own begins anew.
+            tokens = int(state.num_input_tokens_seen) or self.before + int(logs.get("num_tokens", 0))
             step = TrainingStep(
                 step=state.global_step,
                 total_steps=state.max_steps,

@@ -36,8 +36,8 @@ _RESAMPLES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Distance:
-    """`kl` nats an answer with its 95 % interval over answers (bootstrap), `kl_token` nats a token, of `answers` answers
-    with `tokens` tokens. Answers that fill the model's context are left out."""
+    """`kl` nats an answer with its 95 % interval over answers (bootstrap), `kl_token` nats a token, of `answers`
+    answers with `tokens` tokens. Answers that fill the model's context are left out."""
 
     kl: float
     kl_low: float

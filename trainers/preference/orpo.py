@@ -105,6 +105,7 @@ def build_trainer(
         ),
         remove_unused_columns=False,
         prediction_loss_only=True,
+        include_num_input_tokens_seen="non_padding",
     )
     model = load_policy(base, config)
     forget_after(out)

@@ -63,6 +63,10 @@ def test_it_learns_and_says_what_it_did(
     assert "18 pairs on 18 problems" in made.recipe
     steps = read_steps(made.path / LOG)
     assert [s.step for s in steps] == [1, 2, 3, 4, 5, 6]
+    read = [s.tokens for s in steps]
+    assert 0 < read[0] < read[1] < read[2]
+    if method != "kto":  # which shuffles answers beforehand; three batches are all pairs, and then all again
+        assert read[5] == 2 * read[2]
     if first is not None:
         assert steps[0].loss == pytest.approx(first, abs=1e-4)
     assert steps[-1].loss < steps[0].loss
