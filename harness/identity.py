@@ -25,8 +25,8 @@ JUDGES = (
     "suites.blocks",
     "suites.extract",
     "suites.trim",
-    "harness.execution",
-    "harness.oracle",
+    "harness.evaluation.execution",
+    "harness.evaluation.oracle",
 )
 
 

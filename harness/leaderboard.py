@@ -11,7 +11,6 @@ import pandas as pd
 
 from harness.compare.stage import read_links
 from harness.contamination import read_overlap
-from harness.curves import learning_curves
 from harness.experiment import source_of
 from harness.plan import Plan, Step
 from harness.run import Run, step_record
@@ -32,7 +31,8 @@ from harness.stats.paired import Comparison, adjust, ranks
 from harness.steps.execute import joined
 from harness.steps.profile import NOT_ASKED, ON_A_SERVER, figures
 from harness.store import Store
-from harness.training_table import training_rows
+from harness.training.curves import learning_curves
+from harness.training.table import training_rows
 from sandbox import Outcome
 
 SCHEMA = 1

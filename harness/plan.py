@@ -28,7 +28,7 @@ from harness.experiment import (
 from harness.identity import judging_sha256, prompts_sha256
 from harness.machine import gpu_name
 from harness.models import resolve_model
-from harness.train_variant import Training, check_training
+from harness.training.variant import Training, check_training
 from suites import Suite, SuiteError, UnknownNameError, load_suite
 from trainers.artifact import Artifact, ArtifactKind
 from trainers.config import RewardModelConfig

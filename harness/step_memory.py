@@ -14,9 +14,9 @@ from harness.experiment import CompressVariant
 from harness.generation.batching import PREFILL_TOKENS
 from harness.memory import Architecture, Prediction, make_setup, predict, read_architecture
 from harness.plan import Plan, Step
-from harness.rehearsal import setup_of
-from harness.train_variant import Training
-from harness.training_data import load_training_data
+from harness.training.data import load_training_data
+from harness.training.rehearsal import setup_of
+from harness.training.variant import Training
 from suites import Suite
 from suites.prompts import chat_messages, completion_prompt
 from trainers.artifact import Artifact, ArtifactKind, model_folder
@@ -82,7 +82,7 @@ def _origin(plan: Plan, step: Step) -> Artifact:
 
 
 def _training(training: Training, model: Artifact, architecture: Architecture) -> StepMemory:
-    from harness.lengths import lengths_of
+    from harness.training.lengths import lengths_of
     from trainers.precision import resolve_dtype
 
     config, records, note = training.config, training.records, ""

@@ -23,7 +23,8 @@ class Oracle:
 
     `program` is the whole reference; running it and then `driver` prints those answers (suites/evalplus/values.py
     says how); `make_checks` turns the printed answers into the problem's checks. `key` names, by its content,
-    everything that decides the answers, so that they can be kept. What runs programs does all this: harness/oracle.py.
+    everything that decides the answers, so that they can be kept. What runs programs does all this:
+    harness/evaluation/oracle.py.
     """
 
     key: str

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.cache.key import Keys
 from harness.cache.store import VerdictStore, default_path, storable
-from harness.execution import Box, open_sandbox
+from harness.evaluation.execution import Box, open_sandbox
 from harness.experiment import SandboxTable
 from sandbox import Isolation, Outcome, Program, Verdict
 from suites import Suite

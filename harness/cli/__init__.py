@@ -26,7 +26,7 @@ from harness.cli import (  # noqa: F401  each registers its verb
 )
 from harness.cli.app import app
 from harness.errors import AssayError
-from harness.settings import redact
+from harness.training.settings import redact
 
 __all__ = ["app", "main"]
 

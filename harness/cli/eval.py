@@ -130,7 +130,7 @@ def evaluate(
         )
         from harness.cache import CacheUse
         from harness.cli.eval_file import evaluate_samples
-        from harness.evaluation import Options
+        from harness.evaluation.file import Options
 
         if repeat is not None and repeat < 2:
             raise BadInputError(f"--repeat {repeat}: at least 2, so that there is something to compare")

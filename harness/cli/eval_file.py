@@ -14,7 +14,7 @@ from harness.cli.app import print_json
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.evaluation import Evaluation, Options
+    from harness.evaluation.file import Evaluation, Options
     from harness.experiment import SandboxTable, SuiteTable
     from harness.stats.estimate import Estimate
 
@@ -36,8 +36,8 @@ def evaluate_samples(
     """Evaluate, print, and end with 3 after malformed lines, 2 after samples that could not be measured, and 1
     after verdicts that differed between repetitions."""
     from harness.errors import BadInputError
-    from harness.evaluation import evaluate_file, outputs_of
-    from harness.overwrite import refuse_overwrite
+    from harness.evaluation.file import evaluate_file, outputs_of
+    from harness.evaluation.overwrite import refuse_overwrite
     from harness.progress import Progress
     from harness.samples.parquet import table_in
     from suites import SuiteError, UnknownNameError, load_suite

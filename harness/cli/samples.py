@@ -43,7 +43,7 @@ def samples(
 ) -> None:
     """Write samples in another evaluator's format, from a run or from any samples file."""
     from harness.errors import BadInputError
-    from harness.overwrite import refuse_overwrite
+    from harness.evaluation.overwrite import refuse_overwrite
     from harness.samples import open_samples, write_samples
     from harness.samples.parquet import table_in
     from suites import SuiteError, UnknownNameError, load_suite

@@ -10,8 +10,8 @@ import typer
 from harness.cli.app import AllowWeak, Json, Quiet, app, print_json
 
 if TYPE_CHECKING:
-    from harness.rehearsal import Rehearsal
-    from harness.train_file import Job
+    from harness.training.file import Job
+    from harness.training.rehearsal import Rehearsal
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="The folder that the result goes to.")]
 
@@ -33,9 +33,9 @@ def train(
     allow_weak: AllowWeak = False,
 ) -> None:
     """Train one model: an adapter, or every weight. Run again after a kill, it goes on where it was."""
-    from harness.rehearsal import rehearse
-    from harness.settings import VARIABLES
-    from harness.train_file import load_job
+    from harness.training.file import load_job
+    from harness.training.rehearsal import rehearse
+    from harness.training.settings import VARIABLES
 
     if settings:
         _print_variables(VARIABLES, as_json)

@@ -19,7 +19,7 @@ from harness.errors import BadInputError, CheckFailedError, MissingToolError
 from harness.hub.card import Measured, eval_results, public_recipe, render_card
 from harness.hub.fetch import UNSTATED, endpoint, parse_name, read_import
 from harness.hub.files import LICENCES, MODEL, hashes
-from harness.settings import redact
+from harness.training.settings import redact
 from trainers.artifact import Artifact, ArtifactKind, identify
 from trainers.errors import TrainersError
 

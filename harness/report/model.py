@@ -203,7 +203,7 @@ class CurveRun(_Record):
 
 
 class Curves(_Record):
-    """What the trainings of one variant logged (`harness.curves`)."""
+    """What the trainings of one variant logged (`harness.training.curves`)."""
 
     method: str
     step: str = "step"

@@ -14,9 +14,9 @@ import pandas as pd
 
 from harness.cache import was_cached
 from harness.errors import UnmeasuredError
-from harness.execution import Box, Executor, limits_of, program_of
+from harness.evaluation.execution import Box, Executor, limits_of, program_of
+from harness.evaluation.oracle import with_checks
 from harness.generation.model import Sample
-from harness.oracle import with_checks
 from harness.plan import Plan
 from harness.steps import generate
 from harness.steps.generate import form_of

@@ -13,7 +13,7 @@ from harness.errors import AssayError, BadInputError, MissingToolError
 from harness.plan import Plan, Step
 from harness.progress import Progress
 from harness.store import Store
-from harness.training_data import load_made_pairs
+from harness.training.data import load_made_pairs
 from trainers.artifact import Artifact, ArtifactKind, identify
 from trainers.errors import MissingExtraError, TrainersError
 from trainers.facts import load_facts

@@ -12,7 +12,7 @@ from harness.errors import BadInputError, UnmeasuredError
 from harness.plan import Plan, Step
 from harness.steps.execute import joined
 from harness.store import Store
-from harness.training_data import load_made_pairs
+from harness.training.data import load_made_pairs
 from suites import Problem
 from suites.prompts import chat_messages, completion_prompt
 from trainers.inputs import TrainingData

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.evaluation import evaluate_file
+from harness.evaluation.file import evaluate_file
 from harness.experiment import SandboxTable
 from suites import load_suite
 

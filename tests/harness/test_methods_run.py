@@ -170,10 +170,10 @@ def test_trainings_start_from_the_merged_adapter_and_learn_from_the_pairs(done: 
 
 @pytest.mark.parametrize("name", ["dpo.s0", "judge.s0", "ppo.s0"])
 def test_a_dry_run_tells_what_the_training_then_was(done: Run, name: str) -> None:
-    from harness.rehearsal import rehearse
     from harness.steps.make import load_artifact
     from harness.steps.pairs import records_of
-    from harness.train_file import Job
+    from harness.training.file import Job
+    from harness.training.rehearsal import rehearse
 
     start = load_artifact(done.store, done.plan, done.plan.step("merge-sft.s0+merged"))
     training, records = done.plan.trainings[name], records_of(done.store, done.plan, name)

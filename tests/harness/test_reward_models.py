@@ -16,7 +16,7 @@ from harness.models import POCKET_FOLDER
 from harness.plan import Plan, make_plan
 from harness.progress import Progress
 from harness.steps.make import make_artifact
-from harness.train_file import load_job
+from harness.training.file import load_job
 from trainers import ArtifactError, ArtifactKind, TrainingError, identify
 from trainers.artifact import describe, is_reward_model
 from trainers.folder import claim

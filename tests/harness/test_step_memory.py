@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from harness.cli import app
 from harness.experiment import load_experiment
 from harness.plan import Plan, make_plan
-from harness.rehearsal import rehearse
 from harness.step_memory import StepMemory, predict_steps
-from harness.train_file import Job
+from harness.training.file import Job
+from harness.training.rehearsal import rehearse
 
 pytestmark = pytest.mark.train
 pytest.importorskip("torch", reason="needs the train extra: pip install 'assay[train]'")

@@ -10,7 +10,7 @@ import pytest
 
 from harness.profile.table import render
 from harness.terminal import terminal
-from tests.harness.test_evaluation import assay, write
+from tests.harness.evaluation.test_file import assay, write
 
 
 def test_brackets_in_cells_titles_and_lines_are_text(capsys: pytest.CaptureFixture[str]) -> None:

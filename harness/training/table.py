@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.learned import LEARNED, learned
 from harness.plan import Plan
 from harness.run import step_record
 from harness.store import Store
+from harness.training.learned import LEARNED, learned
 
 FIGURES = (
     "train_s",

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from harness.errors import BadInputError
-from harness.settings import REDACTED, VARIABLES, read_dotenv, redact, table_of_variables
-from harness.train_file import Job, load_job
+from harness.training.file import Job, load_job
+from harness.training.settings import REDACTED, VARIABLES, read_dotenv, redact, table_of_variables
 from trainers.config import QuantizationTable
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FILE = """
 base = "pocket"
 [config]

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.errors import BadInputError, MissingToolError
-from harness.lengths import Lengths, lengths_of
 from harness.memory import Adapter, Architecture, Prediction, Setup, make_setup, predict, read_architecture
 from harness.memory.setup import Objective
-from harness.train_file import Job
+from harness.training.file import Job
+from harness.training.lengths import Lengths, lengths_of
 from trainers.adapters import alpha_warning
 from trainers.artifact import model_folder
 from trainers.config import NoAdapter, RewardModelConfig, SftConfig, TrainConfig

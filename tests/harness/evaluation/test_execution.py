@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from harness.errors import MissingToolError, UnmeasuredError
-from harness.execution import Executor, open_sandbox
+from harness.evaluation.execution import Executor, open_sandbox
 from harness.experiment import SandboxTable
 from sandbox import ControlError, IsolationError, Outcome, Program, Verdict
 from suites import load_suite
@@ -81,6 +81,6 @@ def test_what_keeps_the_sandbox_from_judging_has_an_exit_code(
 
         def __exit__(self, *_: object) -> None: ...
 
-    monkeypatch.setattr("harness.execution.Sandbox", Refusing)
+    monkeypatch.setattr("harness.evaluation.execution.Sandbox", Refusing)
     with pytest.raises(expected), open_sandbox(SandboxTable(), load_suite("humaneval")):
         pytest.fail("opened")

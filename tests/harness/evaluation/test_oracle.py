@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from harness.errors import UnmeasuredError
-from harness.evaluation import evaluate_file
+from harness.evaluation.file import evaluate_file
+from harness.evaluation.oracle import with_checks
 from harness.experiment import SandboxTable
-from harness.oracle import with_checks
 from suites import Problem, Suite, load_suite
 
 ROW: dict[str, Any] = {

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from harness.lengths import ALONE, NO_ROOM, TOO_LONG, Lengths, lengths_of
 from harness.models import POCKET_FOLDER
+from harness.training.lengths import ALONE, NO_ROOM, TOO_LONG, Lengths, lengths_of
 from suites import load_suite
 from suites.prompts import chat_messages
 from trainers.artifact import identify

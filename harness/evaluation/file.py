@@ -15,16 +15,16 @@ from typing import Any, TextIO
 
 from harness.cache import CacheUse, open_cached, was_cached
 from harness.errors import BadInputError
-from harness.execution import limits_of, program_of
+from harness.evaluation.execution import limits_of, program_of
+from harness.evaluation.oracle import with_checks
+from harness.evaluation.overwrite import refuse_overwrite
+from harness.evaluation.repeats import Flakiness, Repeats
+from harness.evaluation.scores import Tally, base_scores, family_scores, scores
+from harness.evaluation.verdict_lines import InOrder, Judged
 from harness.experiment import SandboxTable
-from harness.oracle import with_checks
-from harness.overwrite import refuse_overwrite
-from harness.repeats import Flakiness, Repeats
 from harness.samples import Fault, SampleFile, open_samples
 from harness.samples.parquet import table_in
-from harness.scores import Tally, base_scores, family_scores, scores
 from harness.stats.estimate import Estimate
-from harness.verdict_lines import InOrder, Judged
 from sandbox import Program
 from suites import Suite
 from suites.extract import extract
@@ -128,8 +128,8 @@ def evaluate_file(
     """Judge the samples in `path` and write `<path>_results.jsonl`.
 
     A malformed line is reported and left out; the rest is evaluated. `on_references` follows the making of answers
-    that a suite's checks are still missing (harness/oracle.py). Raises BadInputError when nothing can be read,
-    the results cannot be written, or k asks for more samples than there are.
+    that a suite's checks are still missing (harness/evaluation/oracle.py). Raises BadInputError when nothing can be
+    read, the results cannot be written, or k asks for more samples than there are.
     """
     options = options or Options()
     started = time.perf_counter()

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from harness.errors import BadInputError
 from harness.experiment import Experiment, TrainVariant
 from harness.explain import explain
-from harness.training_data import load_training_data
+from harness.training.data import load_training_data
 from trainers.config import TrainConfig, config_class
 from trainers.inputs import PREFERENCE_METHODS, REINFORCEMENT_METHODS, TrainingData, data_table
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from harness.compare.distance import NO_TABLE, summarise
-from harness.curves import MOST_POINTS, learning_curves
 from harness.experiment import Member
-from harness.learned import learned
 from harness.plan import Step
 from harness.store import Store
-from harness.training_table import training_rows
+from harness.training.curves import MOST_POINTS, learning_curves
+from harness.training.learned import learned
+from harness.training.table import training_rows
 from trainers.config import METHODS
 from trainers.preference.parts import METRICS
 from trainers.rl.log import RL_LOG, RlStep, append_rl_step

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.errors import UnmeasuredError
-from harness.execution import limits_of, open_sandbox
+from harness.evaluation.execution import limits_of, open_sandbox
 from harness.experiment import SandboxTable
 from sandbox import Program, Sandbox
 from suites import Problem, Suite

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.scores import OUTCOMES
+from harness.evaluation.scores import OUTCOMES
+from harness.evaluation.verdict_lines import Judged
 from harness.store import write_text
-from harness.verdict_lines import Judged
 from sandbox import Outcome
 
 SHOWN = 100

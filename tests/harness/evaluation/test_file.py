@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.evaluation import _programs, evaluate_file
+from harness.evaluation.file import _programs, evaluate_file
+from harness.evaluation.verdict_lines import InOrder
 from harness.experiment import SandboxTable
 from harness.samples import open_samples
-from harness.verdict_lines import InOrder
 from suites import Problem, Suite, load_suite
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SUITE_ROWS = [
     {"id": f"t/{i}", "prompt": "def f(x):\n", "entry_point": "f", "checks": [f"assert f({i}) == {i + 1}"]}
     for i in range(3)
@@ -403,7 +403,7 @@ def test_what_is_read_is_not_written_over(
 def test_samples_of_slow_references_begin_first_and_verdicts_stay_in_file_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.evaluation.WINDOW", 4)
+    monkeypatch.setattr("harness.evaluation.file.WINDOW", 4)
 
     def problem(name: str, cpu_s: float) -> Problem:
         return Problem(name, "def f(x):\n", "f", ("assert f(1) == 2",), cpu_s=cpu_s)

@@ -17,8 +17,8 @@ from harness.errors import BadInputError
 from harness.experiment import DATA_FILES, Table, reward_model_beside
 from harness.explain import explain, models_in
 from harness.models import resolve_model
-from harness.settings import Overlay, overlay, read_dotenv, use_hub_settings
-from harness.training_data import load_training_data
+from harness.training.data import load_training_data
+from harness.training.settings import Overlay, overlay, read_dotenv, use_hub_settings
 from trainers.artifact import Artifact
 from trainers.config import METHODS, TrainConfig, config_class
 from trainers.config.rl import instead

@@ -9,10 +9,10 @@ import threading
 import pytest
 
 from harness.errors import BadInputError, UnmeasuredError
+from harness.evaluation.scores import Tally, base_scores, family_scores, scores
+from harness.evaluation.verdict_lines import InOrder, Judged
 from harness.samples import Sample
-from harness.scores import Tally, base_scores, family_scores, scores
 from harness.stats.estimate import estimate_pass_at_k, pass_at_k, sampling_se
-from harness.verdict_lines import InOrder, Judged
 from sandbox import Outcome, Verdict
 from suites import Problem, Suite
 
@@ -127,7 +127,7 @@ def test_verdicts_are_handed_on_in_order_without_their_output() -> None:
 def test_reading_waits_for_the_oldest_verdict_and_ends_when_nothing_is_wanted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("harness.verdict_lines.AHEAD", 20)
+    monkeypatch.setattr("harness.evaluation.verdict_lines.AHEAD", 20)
     seen: list[Judged] = []
     order = InOrder(seen.append)
     read: queue.SimpleQueue[str | None] = queue.SimpleQueue()

@@ -1,0 +1,1 @@
+"""Judging samples: execute, compare with what is expected, count, score."""
