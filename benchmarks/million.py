@@ -21,9 +21,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.cache import CacheUse
-from harness.evaluation import Options, evaluate_file
+from harness.evaluation.file import Options, evaluate_file
+from harness.evaluation.scores import scores
 from harness.experiment import SandboxTable
-from harness.scores import scores
 from sandbox import Isolation, Outcome, Program, Verdict
 from suites import load_suite
 

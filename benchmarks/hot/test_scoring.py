@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.scores import Tally, scores
+from harness.evaluation.scores import Tally, scores
 from harness.stats.estimate import pass_at_k
 from harness.stats.paired import compare
 from sandbox import Outcome
