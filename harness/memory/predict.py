@@ -149,7 +149,11 @@ def weight_components(
     tied = ", also the output head" if a.tied else ""
     yield Component("embedding", a.embedding_parameters * width, phases, rest + tied)
     yield Component("output head", a.head_parameters * width, phases, rest)
-    yield Component("norms and biases", a.small_parameters * width, phases, rest)
+    biases = a.layers * sum(x.outputs for x in a.block if x.bias)
+    # bitsandbytes casts the bias of a 4-bit layer to the type of what it is given, and leaves it so.
+    biased = WIDTH[setup.compute] if kind in ("nf4", "fp4") else width
+    small = (a.small_parameters - biases) * width + biases * biased
+    yield Component("norms and biases", small, phases, rest)
 
 
 def _training(a: Architecture, s: Setup) -> Iterator[Component]:
