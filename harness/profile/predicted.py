@@ -8,7 +8,7 @@ allocator's fragmentation, the device's context.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from harness.errors import BadInputError
@@ -29,6 +29,10 @@ TOGETHER: dict[str, tuple[str, ...]] = {
     ),
 }
 TRANSIENT = "unmeasured: lives within kernels, seen in the peak alone"
+# bitsandbytes' MatMul8bitLt holds its inputs as attributes of its context, not through save_for_backward.
+UNSEEN = (
+    "unmeasured: LLM.int8 keeps inputs where autograd's hooks do not see them; they show in the peak alone"
+)
 _OPTIMIZERS = {"adamw_8bit": "adamw_bnb_8bit"}  # two names for one in transformers
 Kind = Literal["component", "left out", "peak"]
 
@@ -105,11 +109,17 @@ def predicted(
         return None, str(error)
 
 
-def compare(prediction: Prediction, summary: Mapping[str, Any]) -> list[Row]:
-    """The components, what is left out of them, and the peak."""
+def compare(
+    prediction: Prediction, summary: Mapping[str, Any], unseen: Mapping[str, str] | None = None
+) -> list[Row]:
+    """The components, what is left out of them, and the peak. `unseen` says of components why their count would miss
+    a part."""
     found: Mapping[str, int] = summary.get("components") or {}
     reason = TRANSIENT if found else f"unmeasured: {summary['status']}"
     rows = list(_components(prediction, found, reason))
+    rows = [
+        replace(r, measured=None, note=unseen[r.name]) if unseen and r.name in unseen else r for r in rows
+    ]
     rows += _left_out(summary["memory"], summary.get("device_before_bytes"))
     peak, counter = measured_peak(summary)
     rows.append(
@@ -129,7 +139,8 @@ def with_prediction(
         return {**summary, "predicted": None, "unpredicted": reason, "comparison": []}
     said = prediction.to_json()
     keys = ("components", "phases", "peak_phase", "peak_bytes", "unmeasured")
-    rows = [row.to_json() for row in compare(prediction, summary)]
+    unseen = {"activations": UNSEEN} if job.training is not None and job.training.method == "int8" else {}
+    rows = [row.to_json() for row in compare(prediction, summary, unseen)]
     return {**summary, "predicted": {key: said[key] for key in keys}, "comparison": rows}
 
 
