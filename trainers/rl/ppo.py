@@ -201,10 +201,10 @@ class Ppo:
                 loss = policy.loss + config.value_weight * value - config.entropy_weight * entropy
                 if not math.isfinite(loss.item()):
                     raise TrainingError(f"loss is {loss.item()} at step {step + 1}; {_advice(config)}")
-                self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 norm = torch.nn.utils.clip_grad_norm_(clipped, config.max_grad_norm)
                 self.optimizer.step()
+                self.optimizer.zero_grad(set_to_none=True)  # before the next forward pass, whose peak they would add to
                 found.append(
                     Update(
                         policy.loss.item(),
