@@ -204,7 +204,8 @@ class Ppo:
                 loss.backward()
                 norm = torch.nn.utils.clip_grad_norm_(clipped, config.max_grad_norm)
                 self.optimizer.step()
-                self.optimizer.zero_grad(set_to_none=True)  # before the next forward pass, whose peak they would add to
+                # Before the next forward pass, whose peak they would add to.
+                self.optimizer.zero_grad(set_to_none=True)
                 found.append(
                     Update(
                         policy.loss.item(),
