@@ -25,6 +25,14 @@ _NEAR = 4.0  # tokens this close to the top (in units of logit / temperature) ar
 _REACHES = (4.0, 16.0, math.inf)  # where a nucleus is looked for, one after the other
 
 
+def scratch_bytes(rows: int, vocabulary: int) -> int:
+    """What `choose_numpy` holds beside its logits when it draws without filters [bytes]: the integers of one row with
+    the counter they come from and two masks, or a small vocabulary's integers, noise and logits of a block of rows."""
+    if vocabulary > _SMALL:
+        return vocabulary * (8 + 8 + 2)
+    return min(rows * vocabulary, _BLOCK) * (8 + 8 + 8)
+
+
 def choose_numpy(logits: NDArray[np.float32], draws: Draws, sampling: Sampling) -> list[int]:
     """The next token of each row of `logits` [rows, vocabulary]."""
     if sampling.temperature == 0:

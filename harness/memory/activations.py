@@ -304,10 +304,15 @@ def dequantised_bytes(architecture: Architecture, setup: Setup) -> int:
 
 def int8_product_bytes(architecture: Architecture, setup: Setup, tokens: int) -> int:
     """What LLM.int8 makes beside a product's result where nothing is kept: the input in fp16 and in int8, the product
-    in int32 and in fp16."""
+    in int32 and in fp16. Without a kernel of its own, as on a CPU, bitsandbytes quantises in fp32 (two tensors beside
+    the fp16 input) and scales in fp32 (two more [tokens, outputs] beside the int32 product)."""
     if setup.weights != "int8" or setup.trains:
         return 0
-    return tokens * max(3 * linear.inputs + 6 * linear.outputs for linear in architecture.block)
+    if setup.gpu:
+        return tokens * max(3 * linear.inputs + 6 * linear.outputs for linear in architecture.block)
+    return tokens * max(
+        max(10 * linear.inputs, 3 * linear.inputs + 12 * linear.outputs) for linear in architecture.block
+    )
 
 
 def forward_scratch_bytes(architecture: Architecture, setup: Setup, tokens: int, length: int) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from harness.generation.choice import scratch_bytes
 from harness.memory.activations import (
     ANSWERS_KEPT,
     ANSWERS_READ,
@@ -41,8 +42,8 @@ UNMEASURED = (
     ("device context", "the driver's and the libraries' own memory; measured when the run is profiled"),
     ("fragmentation", "what the allocator reserves beyond what is used; measured when the run is profiled"),
 )
-# Bytes a vocabulary entry that drawing a token takes beside its logits: 64-bit noise (harness.generation.noise).
-DRAW_ON_GPU, DRAW_ON_CPU = 34, 32
+# Bytes a vocabulary entry of a row that drawing a token by torch takes beside its logits: 64-bit noise.
+DRAW_BY_TORCH = 34
 _ROLLOUT_NUMBERS = 5  # a token's old and reference log-probabilities, value, reward, advantage, in fp32
 
 
@@ -286,7 +287,7 @@ def _rollout(a: Architecture, s: Setup) -> Iterator[Component]:
     held = ("rollout", "weigh", *ALWAYS) if ppo else ("rollout",)
     cache = a.kv_values_per_token * width * rows * s.length
     yield Component("KV cache", cache, held, f"{rows} sequences of {s.length} tokens")
-    drawing = rows * a.vocab * (width + 4 + (DRAW_ON_GPU if s.gpu else DRAW_ON_CPU))
+    drawing = rows * a.vocab * (width + 4) + _draw_bytes(a, s, rows, ours=ppo)
     yield Component("decode logits", drawing, ("rollout",), "of one step, and the noise of the draw")
     if ppo:
         read = ANSWERS_READ * 4 * s.answers * a.vocab
@@ -313,13 +314,18 @@ def _inference(a: Architecture, s: Setup) -> Iterator[Component]:
     yield Component("prefill scratch", scratch, ("prefill",), "the live tensors of one block")
     decode = forward_scratch_bytes(a, s, rows, 1)
     yield Component("decode scratch", decode, ("decode",), "the live tensors of one block")
-    drawing = rows * a.vocab * (width + 4 + (DRAW_ON_GPU if s.gpu else DRAW_ON_CPU))
+    drawing = rows * a.vocab * (width + 4) + _draw_bytes(a, s, rows, ours=True)
     told = "of the last position, in fp32, and the noise of a sampled token"
     yield Component("logits", drawing, INFERENCE[1:], told)
     for phase, tokens in (("prefill", s.batch * s.length), ("decode", rows)):
         products = int8_product_bytes(a, s, tokens)
         yield Component(f"int8 {phase}", products, (phase,), "inputs and products of one layer")
     yield Component("dequantised weight", dequantised_bytes(a, s), INFERENCE, f"the largest, in {s.compute}")
+
+
+def _draw_bytes(a: Architecture, s: Setup, rows: int, ours: bool) -> int:
+    """Noise of a draw: our generator's on a CPU is made by the row, a device's and TRL's for all rows at once."""
+    return scratch_bytes(rows, a.vocab) if ours and not s.gpu else DRAW_BY_TORCH * rows * a.vocab
 
 
 def _adapter_tensors(a: Architecture, s: Setup) -> list[Trained]:
