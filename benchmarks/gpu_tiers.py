@@ -51,8 +51,9 @@ CELLS: dict[str, dict[str, Any]] = {
     "inference-nf4": INFERENCE | {"weights": "nf4"},
     "qlora": SEQUENCES | {"training": QLORA},
     "qlora-no-upcast": SEQUENCES | {"training": QLORA | {"upcast": False}},
-    "lora": SEQUENCES | {"training": {"method": "lora"}},
-    "lora-bf16-base": SEQUENCES | {"training": {"method": "lora", "base": "bf16", "checkpointing": True}},
+    "lora": SEQUENCES | {"training": {"method": "lora", "checkpointing": True}},
+    "lora-no-checkpointing": SEQUENCES | {"training": {"method": "lora"}},
+    "lora-fp32-base": SEQUENCES | {"training": {"method": "lora", "base": "fp32", "checkpointing": True}},
     "dpo": SEQUENCES | {"training": QLORA | {"objective": "dpo"}},
     "ppo": ANSWERS | {"training": QLORA | {"objective": "ppo"}},
 }

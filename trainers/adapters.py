@@ -11,7 +11,8 @@ from trainers.errors import TrainingError
 
 
 def attach_adapter(model: Any, table: LowRankTable, task: Task = "CAUSAL_LM") -> Any:
-    """`model` with the adapter on its linear layers, as a PeftModel; everything else is frozen.
+    """`model` with the adapter on its linear layers, as a PeftModel; everything else is frozen. What is trained is
+    fp32, whatever the base is kept in.
 
     Raises TrainingError where a target module fits no linear layer.
     """
@@ -19,7 +20,13 @@ def attach_adapter(model: Any, table: LowRankTable, task: Task = "CAUSAL_LM") ->
 
     check_targets(model, table)
     kind = {"loha": LoHaConfig, "lokr": LoKrConfig}.get(table.type, LoraConfig)
-    return get_peft_model(model, kind(**peft_arguments(table, task)))
+    adapted = get_peft_model(model, kind(**peft_arguments(table, task)))
+    for (
+        parameter
+    ) in adapted.parameters():  # PEFT sees to its own, not to a head or a bias that is trained along
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return adapted
 
 
 def check_targets(model: Any, table: LowRankTable) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 from trainers.adapters import attach_adapter
 from trainers.artifact import Artifact, model_folder
-from trainers.config import CommonConfig, NoAdapter
+from trainers.config import CommonConfig, LoraTable, NoAdapter
 from trainers.errors import TrainingError
+from trainers.precision import torch_dtype
 from trainers.qat import fake_quantise
 from trainers.quantize import check_supported, load_quantized, prepare_for_training
 
@@ -23,15 +24,13 @@ def prepare_model(base: Artifact, config: CommonConfig, dtype: str, attention: s
     `dtype` is the resolved arithmetic. Raises TrainingError for targets the model lacks and for what bitsandbytes
     cannot do here.
     """
-    import torch
     from transformers import AutoModelForCausalLM
 
     folder = str(model_folder(base))
     table = config.quantization
     if table is None:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, attn_implementation=attention
-        )
+        kept = torch_dtype(base_dtype(config, dtype))
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=kept, attn_implementation=attention)
     else:
         compute = compute_dtype(config, dtype)
         check_supported(table, compute)
@@ -60,6 +59,20 @@ def check_adapter_on(config: CommonConfig) -> None:
             "weight, and 4-bit weights are stored packed in another one; use lora, rslora or dora, or "
             "quantization.type = 'int8'"
         )
+
+
+def base_dtype(config: CommonConfig, dtype: str) -> str:
+    """What the weights of a base that is not quantised are kept in, `dtype` being the resolved arithmetic. Raises
+    TrainingError where the two do not go together."""
+    biases = isinstance(config.adapter, LoraTable) and config.adapter.bias != "none"
+    if config.base_dtype == "auto":
+        return "fp32" if config.full or biases else dtype
+    if config.base_dtype not in ("fp32", dtype):
+        raise TrainingError(
+            f"base_dtype = {config.base_dtype!r}: the arithmetic came to {dtype} on this machine; set dtype = "
+            f"{config.base_dtype!r} too, or base_dtype = 'fp32'"
+        )
+    return config.base_dtype
 
 
 def compute_dtype(config: CommonConfig, dtype: str) -> str:

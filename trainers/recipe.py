@@ -5,6 +5,7 @@ from __future__ import annotations
 from trainers.config import CommonConfig, LokrTable, LoraTable, NoAdapter
 from trainers.inputs import TrainingData
 from trainers.precision import resolve_dtype
+from trainers.prepare import base_dtype
 
 _NAMES = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA", "loha": "LoHa", "lokr": "LoKr"}
 
@@ -26,6 +27,8 @@ def weights_in_words(config: CommonConfig) -> str:
         said += f" on a base in {table.type}" + (
             " with double quantisation" if table.double_quant and table.type != "int8" else ""
         )
+    elif (kept := base_dtype(config, resolve_dtype(config.dtype))) != "fp32":
+        said += f" on a base in {kept}"
     if config.qat is not None:
         said += f", weights rounded to {config.qat.type} in the forward pass"
     if config.layerwise is not None:

@@ -79,8 +79,12 @@ def profile_(
         str, typer.Option("--attention", help="Of --train: auto (the trainer's choice), sdpa or eager.")
     ] = "auto",
     base: Annotated[
-        str, typer.Option("--base", help="Of --train on lora: the frozen base's type, fp32 or bf16.")
-    ] = "fp32",
+        str,
+        typer.Option(
+            "--base",
+            help="Of --train on lora: the frozen base's type; auto: the arithmetic's.",
+        ),
+    ] = "auto",
     upcast: Annotated[
         bool,
         typer.Option("--upcast/--no-upcast", help="Of --train: the unquantised rest in fp32, as PEFT does."),

@@ -41,8 +41,8 @@ class Training(BaseModel):
     """How the train phase trains: by the trainer of `objective`, as `assay train` runs it, `method` as in `assay plan`.
 
     `rank` is the adapter's, but for full fine-tuning, which has none. `attention` auto is the trainer's own choice.
-    `base` is the type of a frozen base that is not quantised: the trainers load it in fp32; bf16 measures what half
-    of it would save. `upcast` is what PEFT does to the unquantised rest of a quantised base.
+    `base` is the type of a frozen base that is not quantised, auto being the arithmetic's. `upcast` is what PEFT does
+    to the unquantised rest of a quantised base.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,12 +53,12 @@ class Training(BaseModel):
     optimizer: Optimizer = "adamw_torch"
     checkpointing: bool = False
     attention: Literal["auto", "sdpa", "eager"] = "auto"
-    base: Literal["fp32", "bf16"] = "fp32"
+    base: Literal["auto", "fp32", "bf16"] = "auto"
     upcast: bool = True
 
     @model_validator(mode="after")
     def _possible(self) -> Training:
-        if self.method != "lora" and self.base != "fp32":
+        if self.method != "lora" and self.base != "auto":
             raise ValueError(f"base: only lora has an unquantised frozen base; {self.method} has none")
         if self.objective == "ppo" and self.optimizer != "adamw_torch":
             raise ValueError(f"optimizer: ppo uses adamw_torch; {self.optimizer!r} is not supported")

@@ -89,7 +89,7 @@ def setup_of(
     if training.method != "full":
         changes["adapter"] = Adapter(rank=training.rank)
     if training.method == "lora":
-        changes["weights"] = training.base
+        changes["weights"] = compute if training.base == "auto" else training.base
     return make_setup(training.method, architecture, training.objective, **changes)
 
 

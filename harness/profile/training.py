@@ -28,7 +28,7 @@ from harness.profile.worker import Recorder
 from trainers.artifact import Artifact
 from trainers.config import CommonConfig, DpoConfig, PpoConfig, SftConfig
 from trainers.precision import resolve_dtype
-from trainers.prepare import Prepare, compute_dtype, dress, prepare_model
+from trainers.prepare import Prepare, base_dtype, compute_dtype, dress, prepare_model
 from trainers.quiet import quiet_libraries
 from trainers.threads import let_idle_threads_sleep
 
@@ -143,6 +143,8 @@ def training_config(job: Job, steps: int) -> CommonConfig:
     }
     if training.quantization is not None:
         table["quantization"] = training.quantization.model_dump()
+    if training.method == "lora":
+        table["base_dtype"] = training.base
     if training.objective != "ppo":
         return _checked(
             SftConfig if training.objective == "sft" else DpoConfig, table | {"max_length": job.prompt_tokens}
@@ -193,7 +195,7 @@ def _random(job: Job, config: dict[str, Any], layers: int | None) -> Prepare:
 
     def prepare(_base: Artifact, wanted: CommonConfig, dtype: str, attention: str) -> Any:
         table = wanted.quantization
-        stored = compute_dtype(wanted, dtype) if table is not None else training.base
+        stored = compute_dtype(wanted, dtype) if table is not None else base_dtype(wanted, dtype)
         model = random_model(
             config,
             device=job.device,
@@ -213,10 +215,6 @@ def _stored(job: Job) -> Prepare:
     training = job.training
 
     def prepare(base: Artifact, wanted: CommonConfig, dtype: str, attention: str) -> Any:
-        if training.base != "fp32":
-            raise BadInputError(
-                f"base {training.base}: the trainers load a base in fp32; another type is measured on random weights"
-            )
         return prepare_model(base, wanted, dtype, _attention(training, attention))
 
     return prepare

@@ -169,6 +169,8 @@ def setup_of(config: TrainConfig, architecture: Architecture, dtype: str, longes
     reinforcement method the longest prompt."""
     import torch
 
+    from trainers.prepare import base_dtype
+
     gpu, table = torch.cuda.is_available(), config.quantization
     adapter = None
     if not isinstance(config.adapter, NoAdapter):
@@ -179,7 +181,7 @@ def setup_of(config: TrainConfig, architecture: Architecture, dtype: str, longes
     short = not gpu and config.max_length <= _EAGER_LENGTH and not packs(config)
     scores = isinstance(config, PpoConfig | GroupConfig | RewardModelConfig)
     changes: dict[str, Any] = {
-        "weights": "fp32" if table is None else table.type,
+        "weights": base_dtype(config, dtype) if table is None else table.type,
         "double_quant": table is not None and table.double_quant,
         "upcast": table is not None and table.upcast_fp32,
         "compute": dtype,

@@ -44,7 +44,7 @@ SFT_FIELDS: dict[str, tuple[object, str, object]] = {
     "keep_best": (True, "load_best_model_at_end", True),
 }
 # Tables that decide the model or its optimiser, and so reach no field of TRL's: each has tests of its own.
-OWN_TABLES = {"adapter", "quantization", "qat", "layerwise", "groups", "alarm"}
+OWN_TABLES = {"adapter", "quantization", "qat", "layerwise", "groups", "alarm", "base_dtype"}
 # What decides the labels: TRL gets them ready (tests of templates and of SFT hold these fields to them).
 OWN_LABELS = {"template", "assistant_only_loss", "completion_only_loss"}
 LORA_FIELDS: dict[str, tuple[object, str, object]] = {

@@ -28,9 +28,11 @@ Optimizer = Literal[
 class CommonConfig(BaseModel):
     """The part of a training table that does not depend on the method.
 
-    `dtype` is the arithmetic of the forward pass: bf16 and fp16 mean autocast over fp32 weights (fp16 with a loss
-    scaler), auto is bf16 where the device has it in hardware and fp32 elsewhere; what is trained and its optimiser
-    state are always fp32. One step takes `batch_size` × `gradient_accumulation_steps` sequences. `warmup_ratio` is
+    `dtype` is the arithmetic of the forward pass: bf16 and fp16 mean autocast (fp16 with a loss scaler), auto is bf16
+    where the device has it in hardware and fp32 elsewhere; what is trained and its optimiser state are always fp32.
+    `base_dtype` is what a frozen base is kept in that is not quantised: auto is the arithmetic's own type, which takes
+    half the memory of fp32 and keeps the residual stream in it too; fp32 has autocast do the rounding, product by
+    product. One step takes `batch_size` × `gradient_accumulation_steps` sequences. `warmup_ratio` is
     of all steps, and replaces `warmup_steps`. Of the checkpoints the last `save_total_limit` are kept. Where `[data]`
     holds records out, the loss on them is measured every `eval_steps` (as often as checkpoints are saved, if absent)
     and at the end; `keep_best` then keeps the checkpoint where it was lowest, and that is what the run gives.
@@ -62,6 +64,7 @@ class CommonConfig(BaseModel):
     max_length: Positive = 1024
     # machine
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    base_dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     gradient_checkpointing: bool = False
     # checkpoints and log, in steps
     save_steps: Positive = 50
@@ -95,6 +98,8 @@ class CommonConfig(BaseModel):
             raise ValueError(
                 'layerwise and groups give rates to the model\'s own layers; they need adapter.type = "none"'
             )
+        if self.base_dtype not in ("auto", "fp32"):
+            self._check_base_dtype(full)
         if self.layerwise is not None and self.groups is not None:
             raise ValueError("layerwise and groups both set the layers' learning rates: keep one")
         if self.keep_best and self.save_steps % (self.eval_steps or self.save_steps):
@@ -108,6 +113,27 @@ class CommonConfig(BaseModel):
                 "keep one"
             )
         return self
+
+    def _check_base_dtype(self, full: bool) -> None:
+        kept = f"base_dtype = {self.base_dtype!r}"
+        if full:
+            raise ValueError(
+                f'{kept}: weights that are trained are fp32; with adapter.type = "none" leave it out'
+            )
+        if self.quantization is not None:
+            raise ValueError(
+                f"{kept}: the base is quantised; quantization.upcast_fp32 says what the rest is kept in"
+            )
+        if self.dtype not in ("auto", self.base_dtype):
+            raise ValueError(
+                f"{kept} computes in {self.base_dtype}, and dtype = {self.dtype!r} asks for another arithmetic: set "
+                "dtype to it too, or leave base_dtype out"
+            )
+        if isinstance(self.adapter, LoraTable) and self.adapter.bias != "none":
+            raise ValueError(
+                f"{kept}: adapter.bias = {self.adapter.bias!r} trains biases of the base, which are fp32 then; leave "
+                "one of the two out"
+            )
 
     @property
     def full(self) -> bool:

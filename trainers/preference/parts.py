@@ -11,9 +11,9 @@ from trainers.artifact import Artifact, model_folder
 from trainers.config import CommonConfig
 from trainers.errors import TrainingError
 from trainers.inputs import check_held_out, unused_in_words
-from trainers.precision import resolve_dtype
+from trainers.precision import resolve_dtype, torch_dtype
 from trainers.preference.model import Preferences
-from trainers.prepare import Prepare, prepare_model, restore, trainable_copies
+from trainers.prepare import Prepare, base_dtype, prepare_model, restore, trainable_copies
 from trainers.recipe import weights_in_words
 from trainers.steplog import LOG, keep_until, read_steps
 
@@ -49,10 +49,10 @@ def make_reference(base: Artifact, config: Any) -> Any:
     """The separate frozen copy, or None where the policy with its adapter off serves."""
     if config.reference != "copy":
         return None
-    import torch
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(str(model_folder(base)), dtype=torch.float32)
+    kept = torch_dtype(base_dtype(config, resolve_dtype(config.dtype)))
+    return AutoModelForCausalLM.from_pretrained(str(model_folder(base)), dtype=kept)
 
 
 def with_adapter_off(build: Callable[[Any], Any], model: Any, config: Any) -> Any:

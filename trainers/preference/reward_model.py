@@ -26,6 +26,7 @@ from trainers.preference.parts import (
 )
 from trainers.preference.reward_report import Scored
 from trainers.preference.scorer import load_classifier, load_reward_model
+from trainers.prepare import base_dtype
 from trainers.quiet import quiet_libraries
 from trainers.watch import step_callback
 
@@ -94,7 +95,8 @@ def build_trainer(
     )
     tokenizer = load_tokenizer(base)
     check_preferences(config, preferences, tokenizer)
-    model = attach_adapter(load_classifier(str(model_folder(base))), config.adapter, "SEQ_CLS")
+    classifier = load_classifier(str(model_folder(base)), base_dtype(config, dtype))
+    model = attach_adapter(classifier, config.adapter, "SEQ_CLS")
     forget_after(out)
     trainer = RewardTrainer(
         model,

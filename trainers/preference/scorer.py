@@ -10,6 +10,7 @@ from typing import Any
 
 from trainers.artifact import identify, is_reward_model, model_folder
 from trainers.errors import TrainingError
+from trainers.precision import torch_dtype
 from trainers.preference.reward_report import RewardReport, load_report
 from trainers.quiet import quiet_libraries
 
@@ -96,13 +97,13 @@ def load_reward_model(folder: Path) -> RewardModel:
     return RewardModel(model.eval(), tokenizer, folder)
 
 
-def load_classifier(folder: str) -> Any:
-    """The causal model's backbone with one score a sequence in place of its head."""
+def load_classifier(folder: str, dtype: str = "fp32") -> Any:
+    """The causal model's backbone, kept in `dtype`, with one score a sequence in place of its head."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     model = AutoModelForSequenceClassification.from_pretrained(
-        folder, num_labels=1, dtype=torch.float32, attn_implementation="sdpa"
+        folder, num_labels=1, dtype=torch_dtype(dtype), attn_implementation="sdpa"
     )
     tokenizer = AutoTokenizer.from_pretrained(folder)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 from trainers import TRAINERS, Artifact, ArtifactKind, TrainingError, identify  # noqa: E402
 from trainers.config import METHODS  # noqa: E402
 from trainers.preference.model import Preferences  # noqa: E402
-from trainers.preference.parts import METRICS  # noqa: E402
+from trainers.preference.parts import METRICS, reference_bytes  # noqa: E402
 from trainers.preference.reward_report import HELD_OUT, load_report  # noqa: E402
 from trainers.preference.scorer import load_reward_model  # noqa: E402
 from trainers.steplog import LOG, read_steps  # noqa: E402
@@ -191,3 +191,31 @@ def test_a_reward_model_is_measured_reloaded_and_judges(
     ) == pytest.approx(1)
     with pytest.raises(TrainingError, match="is no reward model"):
         load_reward_model(base.path)
+
+
+@pytest.mark.parametrize("method", ["dpo", "ipo", "kto", "orpo", "reward"])
+def test_a_base_in_bf16_is_half_of_one_in_fp32_and_its_adapter_fp32(
+    base: Artifact, preferences: Preferences, tmp_path: Path, method: str
+) -> None:
+    from safetensors.torch import load_file
+
+    config = config_of(method, dtype="bf16", max_steps=2)
+    made = TRAINERS.get(method)(base, config, preferences, tmp_path / "out", None)
+    assert "on a base in bf16" in made.recipe
+    assert all(math.isfinite(step.loss) for step in read_steps(made.path / LOG))
+    assert {t.dtype for t in load_file(str(made.path / "adapter_model.safetensors")).values()} == {
+        torch.float32
+    }
+
+
+def test_a_reference_of_its_own_is_kept_as_the_base_is(
+    base: Artifact, preferences: Preferences, tmp_path: Path
+) -> None:
+    from trainers.preference.dpo import build_trainer
+
+    sizes = {}
+    for kept in ("fp32", "bf16"):
+        (tmp_path / kept).mkdir()
+        config = config_of("dpo", dtype="bf16", base_dtype=kept, reference="copy")
+        sizes[kept] = reference_bytes(build_trainer(base, config, preferences, tmp_path / kept))
+    assert sizes["fp32"] == 2 * sizes["bf16"] > 0

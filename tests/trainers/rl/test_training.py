@@ -90,6 +90,22 @@ def test_the_control_arms_by_name(world: ModuleType, base: Artifact, tmp_path: P
     assert len({r["problem_id"] for r in rows}) == 4
 
 
+@pytest.mark.parametrize("method", ["ppo", "rloo"])
+def test_a_policy_on_a_base_in_bf16(world: ModuleType, base: Artifact, tmp_path: Path, method: str) -> None:
+    from safetensors.torch import load_file
+
+    wanted: dict[str, Any] = {"dtype": "bf16", "max_steps": 2}
+    config = world.ppo_config(**wanted) if method == "ppo" else group_config(method, **wanted)
+    made = TRAINERS.get(method)(base, config, world.environment(), tmp_path / "out", None)
+    assert "on a base in bf16" in made.recipe
+    assert len(read_steps(made.path / LOG)) >= 2
+    assert {t.dtype for t in load_file(str(made.path / "adapter_model.safetensors")).values()} == {
+        torch.float32
+    }
+    if method == "ppo":  # drawn and weighed by one model: the first KL is rounding
+        assert abs(read_rl_steps(made.path / RL_LOG)[0].kl) < 0.05
+
+
 @pytest.mark.parametrize("method", ["rloo", "grpo"])
 def test_fewer_problems_than_a_step_asks_for_are_refused(
     world: ModuleType, base: Artifact, tmp_path: Path, method: str
