@@ -47,6 +47,7 @@ class Batch:
         self.results: queue.SimpleQueue[Verdict | BaseException | None] = queue.SimpleQueue()
         self.cancelled = False
         self._jobs = 0
+        self._given_up = 0
         self._feeding = True
         self._idle = threading.Condition()
 
@@ -54,11 +55,18 @@ class Batch:
         with self._idle:
             self._jobs += 1
 
-    def done(self, result: Verdict | BaseException | None) -> None:
-        """One job has ended, with something for the consumer or without."""
+    def done(self, result: Verdict | BaseException) -> None:
+        """One job has ended, with something for the consumer."""
         with self._idle:
             self._jobs -= 1
             self._end(result)
+
+    def give_up(self) -> None:
+        """One job of a batch that was cancelled has ended without a verdict."""
+        with self._idle:
+            self._jobs -= 1
+            self._given_up += 1
+            self._end(None)
 
     def fed(self, failure: BaseException | None) -> None:
         """No job follows: the iterable has ended, or has raised `failure`."""
@@ -66,18 +74,27 @@ class Batch:
             self._feeding = False
             self._end(failure)
 
+    def close(self) -> None:
+        """The workers are gone: whoever waits for a verdict gets an error, whoever waits for a slot goes on."""
+        self.results.put(_was_closed())
+        self.slots.release()
+
     def _end(self, result: Verdict | BaseException | None) -> None:
         if result is not None:
             self.results.put(result)
         if self._jobs == 0:
             if not self._feeding:
-                self.results.put(None)
+                self.results.put(_was_closed() if self._given_up else None)
             self._idle.notify_all()
 
     def wait_idle(self, timeout_s: float) -> bool:
         """True once no job of this batch is under way (the feeder may still sit in its iterable)."""
         with self._idle:
             return self._idle.wait_for(lambda: self._jobs == 0, timeout_s)
+
+
+def _was_closed() -> SandboxError:
+    return SandboxError("the sandbox was closed while programs were still to be run")
 
 
 class Gate:
@@ -169,7 +186,7 @@ class Worker:
             if job is None:
                 return bool(self._in_flight)
             if job.batch.cancelled or self._stopping:
-                job.batch.done(None)
+                job.batch.give_up()
             elif job.alone:
                 if self._in_flight:
                     self._held = job
@@ -253,7 +270,7 @@ class Worker:
         self._requeue_all()
         self._drop_rigs()
         if job.batch.cancelled or self._stopping:
-            job.batch.done(None)
+            job.batch.give_up()
             return
         job.attempts += 1
         if job.attempts < _ATTEMPTS:
@@ -295,6 +312,9 @@ class Scheduler:
         gate = Gate()
         self.workers = [Worker(self._jobs, gate, make_rig, depth, index) for index in range(workers)]
         self._window = 2 * workers * (depth + 2) + 4
+        self._lock = threading.Lock()
+        self._open: set[Batch] = set()
+        self._closed = False
 
     def start(self) -> None:
         for worker in self.workers:
@@ -302,6 +322,10 @@ class Scheduler:
 
     def run(self, programs: Iterable[Program]) -> Iterator[Verdict]:
         batch = Batch(self._window)
+        with self._lock:
+            if self._closed:
+                raise SandboxError("the sandbox is closed; open one to run programs")
+            self._open.add(batch)
         feeder = threading.Thread(
             target=self._feed, args=(batch, programs), name="sandbox-feeder", daemon=True
         )
@@ -319,6 +343,8 @@ class Scheduler:
                 yield result
         finally:
             self._cancel(batch)
+            with self._lock:
+                self._open.discard(batch)
 
     def _feed(self, batch: Batch, programs: Iterable[Program]) -> None:
         failure: BaseException | None = None
@@ -327,12 +353,18 @@ class Scheduler:
             while True:
                 batch.slots.acquire()
                 if batch.cancelled:
+                    failure = _was_closed()
                     break
                 program = next(iterator, None)
-                if program is None or batch.cancelled:
+                if program is None:
                     break
-                batch.add()
-                self._jobs.put(_Job(program, batch, self._mode_of(program)))
+                job = _Job(program, batch, self._mode_of(program))
+                with self._lock:  # after `close` has begun, nothing comes into a queue that no one reads
+                    if self._closed or batch.cancelled:
+                        failure = _was_closed()
+                        break
+                    batch.add()
+                    self._jobs.put(job)
         except BaseException as error:
             failure = error
         batch.fed(failure)
@@ -347,6 +379,11 @@ class Scheduler:
             batch.wait_idle(_ABORT_AFTER_S * 40)
 
     def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            unfinished = list(self._open)
+        for batch in unfinished:
+            batch.cancelled = True
         self._jobs.put(None)
         for worker in self.workers:
             worker.abort()
@@ -356,7 +393,6 @@ class Scheduler:
             while True:
                 left = self._jobs.get_nowait()
                 if left is not None:
-                    left.batch.cancelled = True
-                    left.batch.done(
-                        SandboxError("the sandbox was closed while programs were still to be run")
-                    )
+                    left.batch.give_up()
+        for batch in unfinished:
+            batch.close()

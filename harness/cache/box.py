@@ -13,7 +13,7 @@ from harness.cache.key import Keys
 from harness.cache.store import VerdictStore, default_path, storable
 from harness.evaluation.execution import Box, open_sandbox
 from harness.experiment import SandboxTable
-from sandbox import Isolation, Outcome, Program, Verdict
+from sandbox import Isolation, Outcome, Program, SandboxError, Verdict
 from suites import Suite
 
 _AHEAD = 4096  # results that wait to be taken before the programs stop being read
@@ -108,10 +108,18 @@ class _Run:
 
     def results(self) -> Iterator[Verdict]:
         self._thread.start()
-        while (result := self._results.get()) is not None:
+        while (result := self._take()) is not None:
             if isinstance(result, BaseException):
                 raise result
             yield result
+
+    def _take(self) -> Verdict | BaseException | None:
+        while True:
+            try:
+                return self._results.get(timeout=_POLL_S)
+            except queue.Empty:
+                if self._stopped.is_set():  # from now on nothing is put there any more
+                    return SandboxError("the sandbox was closed while verdicts were still waited for")
 
     def stop(self) -> None:
         """Take no more results. What is still being executed ends with the sandbox, and the thread with it."""
