@@ -1,4 +1,5 @@
-# make demo   its own environment, then the pocket experiment and its leaderboard
+# make demo   its own environment, then the pocket experiment and its leaderboard; with ALLOW_WEAK=1 also where
+#             programs cannot be isolated fully (assay doctor says why)
 # make test   its own environment, then every test
 # make check  lint, format, types
 # make bench  performance against others, interleaved
@@ -21,7 +22,7 @@ NINJA_STEPS := awk 'match($$0, /\[[0-9]+\/[0-9]+\]/) { printf "\r  building llam
 	> "/dev/stderr"; seen = 1; next } /rror/ { print } END { if (seen) print "" > "/dev/stderr" }'
 
 help:
-	@sed -n 's/^# //p' Makefile | head -5
+	@sed -n 's/^# //p' Makefile | head -6
 
 install: $(VENV)/.installed
 
@@ -38,7 +39,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 demo: install
-	$(BIN)/assay run suites/labs/pocket.toml
+	$(BIN)/assay run suites/labs/pocket.toml $(if $(ALLOW_WEAK),--allow-weak)
 
 test: install
 	$(BIN)/python -m pytest

@@ -14,6 +14,7 @@ from harness.compare.distance import write_distances
 from harness.compare.stage import write_links
 from harness.contamination import write_overlaps
 from harness.errors import AssayError
+from harness.evaluation.execution import open_sandbox
 from harness.machine import describe_machine
 from harness.plan import Plan, Step
 from harness.progress import Progress
@@ -67,6 +68,7 @@ class _Runner:
         self._artifacts: dict[str, Artifact] = {}
 
     def run(self) -> Run:
+        self._check_walls()
         write_overlaps(self.store, self.plan, self.progress)  # before anything is paid for
         for step in self.plan.steps:
             if step.kind == "verify":
@@ -88,6 +90,19 @@ class _Runner:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "plan.json", plan_json(self.plan))
         return Run(folder, self.store, self.plan, tuple(self.did))
+
+    def _check_walls(self) -> None:
+        """A machine that cannot isolate says so now, and not after an hour of training."""
+        missing = {
+            id(asked.suite): asked
+            for step in self.plan.steps
+            if step.kind in ("execute", "verify") and self.store.record(step.name, step.id) is None
+            for asked in [self.plan.asked(step)]
+        }
+        for asked in missing.values():
+            table = asked.experiment.sandbox.model_copy(update={"workers": 1})
+            with open_sandbox(table, asked.suite, allow_weak=self.allow_weak):
+                pass
 
     def _is_done(self, step: Step) -> bool:
         """Done, and made from the very inputs that lie there now: a remade input makes its heirs stale."""

@@ -11,10 +11,10 @@ from sandbox.cells import StepFailedError
 Level = Literal["full", "weak", "none"]
 
 NAMESPACE_REMEDY = (
-    "as root nothing is needed; otherwise allow unprivileged user namespaces: "
-    "sysctl kernel.unprivileged_userns_clone=1 (Debian), "
+    "root with all its capabilities needs nothing (in a container: --privileged); a user needs unprivileged user "
+    "namespaces: sysctl kernel.unprivileged_userns_clone=1 (Debian), "
     "sysctl kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu 24.04), user.max_user_namespaces > 0; "
-    "in a container run it with --privileged, or use --backend docker on the host"
+    "or use --backend docker where an engine runs"
 )
 _REMEDIES = {
     "namespaces": NAMESPACE_REMEDY,

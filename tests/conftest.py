@@ -4,9 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+
+from sandbox import Sandbox, SandboxError
+
+
+@cache
+def _no_walls() -> str:
+    """Why this machine gives less than full isolation; empty where it gives it."""
+    try:
+        with Sandbox(workers=1):
+            return ""
+    except SandboxError as error:
+        return str(error)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("isolated") and (why := _no_walls()):
+        pytest.skip(f"this machine cannot isolate: {why}")
 
 
 @pytest.fixture(scope="session", autouse=True)

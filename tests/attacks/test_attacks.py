@@ -29,6 +29,7 @@ def test_the_corpus_is_wide_enough() -> None:
     assert kinds.count("control") >= 12
 
 
+@pytest.mark.isolated
 @pytest.mark.parametrize("name", [attack.name for attack in ATTACKS])
 def test_split_mode(name: str) -> None:
     finding = findings("split")[name]
@@ -38,6 +39,7 @@ def test_split_mode(name: str) -> None:
     assert finding.canary_same, "the next sample could tell that this one had run"
 
 
+@pytest.mark.isolated
 @pytest.mark.parametrize("name", [attack.name for attack in ATTACKS if attack.kind != "forgery"])
 def test_shared_mode(name: str) -> None:
     finding = findings("shared")[name]
@@ -47,6 +49,7 @@ def test_shared_mode(name: str) -> None:
     assert finding.canary_same, "the next sample could tell that this one had run"
 
 
+@pytest.mark.isolated
 def test_shared_mode_is_forgeable_as_its_documentation_says() -> None:
     """If this fails because nothing passes any more, the label "forgeable" is out of date."""
     forgeries = [finding for finding in findings("shared").values() if finding.attack.kind == "forgery"]

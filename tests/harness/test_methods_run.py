@@ -18,10 +18,9 @@ from harness.experiment import load_experiment
 from harness.plan import Plan, make_plan
 from harness.progress import Progress
 from harness.run import Run, run
-from sandbox import Sandbox, SandboxError
 from trainers.artifact import ArtifactKind
 
-pytestmark = pytest.mark.train
+pytestmark = [pytest.mark.train, pytest.mark.isolated]
 pytest.importorskip("torch", reason="needs the train extra: pip install 'assay[train]'")
 pytest.importorskip("trl", reason="needs the train extra: pip install 'assay[train]'")
 
@@ -87,15 +86,6 @@ train = "sft"
 config = { method = "reward", max_steps = 2, batch_size = 2, max_length = 384, dtype = "fp32" }
 data = { pairs = "own", eval_fraction = 0.5 }
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _can_isolate() -> None:
-    try:
-        with Sandbox(workers=1):
-            pass
-    except SandboxError as error:
-        pytest.skip(f"this machine cannot isolate: {error}")
 
 
 @pytest.fixture(scope="module")

@@ -11,20 +11,10 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.errors import BadInputError, UnmeasuredError
-from sandbox import Sandbox, SandboxError
 from trainers.preference.data import PreferenceDataConfig, load_preferences
 
-pytestmark = pytest.mark.train
+pytestmark = [pytest.mark.train, pytest.mark.isolated]
 pytest.importorskip("torch", reason="needs the train extra")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _can_isolate() -> None:
-    try:
-        with Sandbox(workers=1):
-            pass
-    except SandboxError as error:
-        pytest.skip(f"this machine cannot isolate: {error}")
 
 
 def pairs(folder: Path, *more: str) -> dict[str, Any]:

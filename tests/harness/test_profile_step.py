@@ -58,6 +58,7 @@ def done(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run(plan, tmp_path_factory.mktemp("runs"), Progress(enabled=False))
 
 
+@pytest.mark.isolated
 def test_a_profile_fills_the_row_and_is_done_once(done: Run, plan: Plan) -> None:
     assert done.did[-1] == "profile-base"
     board = build_leaderboard(done, load_tables(done.store, plan))
@@ -82,6 +83,7 @@ def test_the_workload_and_the_model_decide_the_step_and_the_score_does_not(folde
     assert step() == plan.step("profile-base").id != step(new_tokens=5)
 
 
+@pytest.mark.isolated
 def test_without_the_table_nothing_is_profiled_and_the_row_says_why(folder: Path, done: Run) -> None:
     plain = make_plan(experiment(folder))
     assert "profile" not in {s.kind for s in plain.steps}

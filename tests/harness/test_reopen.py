@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.errors import UnmeasuredError
+from harness.errors import MissingToolError, UnmeasuredError
 from harness.experiment import Experiment
 from harness.leaderboard import build_leaderboard, load_tables
 from harness.plan import Plan, make_plan
@@ -18,7 +18,7 @@ from harness.run import Run, run
 from harness.store import append_lines
 
 pytest.importorskip("torch", reason="needs the train extra: pip install 'assay[train]'")
-pytestmark = [pytest.mark.train]
+pytestmark = [pytest.mark.train, pytest.mark.isolated]
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +127,18 @@ def test_a_strict_run_takes_no_weak_verdicts_from_a_run_that_was_killed(plan: Pl
     table = verdicts(run(plan, tmp_path, Progress(enabled=False)))
     assert set(table["isolation_level"]) == {"full"}
     assert "weak" not in set(table["detail"])
+
+
+def test_a_machine_that_cannot_isolate_says_so_before_anything_is_made(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sandbox import embedded
+    from sandbox.cells import StepFailedError
+
+    def refuse(*_: object) -> object:
+        raise StepFailedError("user and PID namespaces", "[Errno 1] Operation not permitted")
+
+    monkeypatch.setattr(embedded, "_start", refuse)
+    with pytest.raises(MissingToolError, match=r"cannot be isolated here.*--allow-weak"):
+        run(plan, tmp_path, Progress(enabled=False))
+    assert not list((tmp_path / "tiny").glob("steps/*/step.json"))

@@ -19,7 +19,7 @@ pytest.importorskip("trl", reason="needs the train extra: pip install 'assay[tra
 pytest.importorskip("llama_cpp", reason="needs the gguf extra: pip install 'assay[gguf]'")
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.train, pytest.mark.gguf, pytest.mark.slow]
+pytestmark = [pytest.mark.train, pytest.mark.gguf, pytest.mark.slow, pytest.mark.isolated]
 
 EXPERIMENT = """
 name = "tiny"

@@ -25,6 +25,7 @@ def test_brackets_in_cells_titles_and_lines_are_text(capsys: pytest.CaptureFixtu
     assert all(text in out for text in ("[/a]", "[b]t[/c]", "x[temp=0.8] :ok:", "[/data]/s.jsonl"))
 
 
+@pytest.mark.isolated
 def test_an_evaluation_prints_file_family_and_task_as_they_are(tmp_path: Path) -> None:
     row = {
         "id": "[/t]",

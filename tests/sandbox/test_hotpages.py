@@ -22,6 +22,7 @@ def has_io_uring() -> bool:
     return True
 
 
+@pytest.mark.isolated
 def test_pages_are_pinned_where_the_kernel_allows_it() -> None:
     (cell,), _ = start_cells(CellOptions(host_layout(())), "shared", allow_weak=False)
     cell.close()

@@ -51,6 +51,7 @@ def test_checks_that_get_a_process_of_their_own(source: str) -> None:
     assert not is_pure([source.encode()])
 
 
+@pytest.mark.isolated
 def test_samples_share_nothing_but_the_process() -> None:
     """Names that one sample's checks define are gone for the next, and so is what its candidate answered."""
     first = Program("first", "def f(x): return x", ("seen = f(1)\nlimit = 5\nassert seen == 1",), "f")
@@ -62,6 +63,7 @@ def test_samples_share_nothing_but_the_process() -> None:
             assert outcomes == {"first": Outcome.PASS, "second": Outcome.ERROR, "forked": Outcome.PASS}
 
 
+@pytest.mark.isolated
 def test_random_numbers_are_the_same_for_every_sample() -> None:
     """Whatever the checks of the one before drew, or seeded."""
     draws = "import random\nassert f(0) or f(random.random()) == {0}\nrandom.gauss(0, 1)\nrandom.seed(9)"
@@ -71,6 +73,7 @@ def test_random_numbers_are_the_same_for_every_sample() -> None:
         assert [(v.outcome, v.mode) for v in box.run(programs)] == [(Outcome.PASS, "split")] * 4
 
 
+@pytest.mark.isolated
 def test_a_check_that_never_ends_is_stopped_and_the_next_is_judged() -> None:
     endless = Program(
         "endless", "def f(x): return x", ("while f(1): pass",), "f", Limits(cpu_s=0.4, wall_s=3)

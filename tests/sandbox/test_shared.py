@@ -12,6 +12,8 @@ import pytest
 
 from sandbox import Limits, Outcome, Program, Sandbox, SandboxError, Verdict, probe
 
+pytestmark = pytest.mark.isolated
+
 RIGHT = "def add(a, b):\n    return a + b\n"
 CHECKS = ("assert add(1, 2) == 3", "assert add(-1, 1) == 0", "assert add('a', 'b') == 'ab'")
 

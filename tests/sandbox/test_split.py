@@ -36,6 +36,7 @@ def judge(
     return verdict
 
 
+@pytest.mark.isolated
 def test_a_right_and_a_wrong_answer(sandbox: Sandbox) -> None:
     checks = ("assert f(2) == 4", "assert f(3) == 6", "assert f([1]) == [1, 1]")
     right = judge(sandbox, "def f(x):\n    return x * 2", *checks)
@@ -45,11 +46,13 @@ def test_a_right_and_a_wrong_answer(sandbox: Sandbox) -> None:
     assert wrong.detail == "check 2 of 3: AssertionError (line 1)"
 
 
+@pytest.mark.isolated
 def test_check_function_as_human_eval_writes_it(sandbox: Sandbox) -> None:
     check = "def check(candidate):\n    assert candidate(1) == 1\n    assert candidate(0) == 0\n\ncheck(f)"
     assert judge(sandbox, "def f(x):\n    return x", check).passed
 
 
+@pytest.mark.isolated
 def test_arguments_that_a_candidate_changes_are_written_back(sandbox: Sandbox) -> None:
     candidate = "def f(a, d, s, b, *, k):\n    a.sort(); d['x'] = [1]; s.add(9); b += b'z'; k.clear()"
     check = (
@@ -61,6 +64,7 @@ def test_arguments_that_a_candidate_changes_are_written_back(sandbox: Sandbox) -
     assert verdict.passed, verdict.detail
 
 
+@pytest.mark.isolated
 @pytest.mark.parametrize("raised", ["ValueError('no')", "KeyError('k')", "ZeroDivisionError()", "Own('x')"])
 def test_exceptions_cross_by_type_name(sandbox: Sandbox, raised: str) -> None:
     candidate = f"class Own(ValueError): pass\ndef f():\n    raise {raised}"
@@ -71,6 +75,7 @@ def test_exceptions_cross_by_type_name(sandbox: Sandbox, raised: str) -> None:
     assert judge(sandbox, candidate, "f()").outcome is Outcome.ERROR
 
 
+@pytest.mark.isolated
 def test_iterators_and_standard_containers_answer_like_themselves(sandbox: Sandbox) -> None:
     candidate = (
         "import collections, enum, itertools, decimal\n"
@@ -97,6 +102,7 @@ def test_iterators_and_standard_containers_answer_like_themselves(sandbox: Sandb
     assert verdict.passed, verdict.detail
 
 
+@pytest.mark.isolated
 def test_an_object_is_not_an_answer(sandbox: Sandbox) -> None:
     candidate = "class Any:\n    def __eq__(self, other): return True\ndef f(): return Any()"
     verdict = judge(sandbox, candidate, "assert f() == 3")
@@ -105,6 +111,7 @@ def test_an_object_is_not_an_answer(sandbox: Sandbox) -> None:
     assert verdict.mode == "split"
 
 
+@pytest.mark.isolated
 def test_a_prelude_is_the_judges_own(sandbox: Sandbox) -> None:
     prelude = "def helper(x):\n    return x - 3\n\ndef f(x):\n    '''What f does.'''\n"
     check = "assert helper(f(1)) == 0"
@@ -114,6 +121,7 @@ def test_a_prelude_is_the_judges_own(sandbox: Sandbox) -> None:
     assert judge(sandbox, "def f(x):\n    return 3", check, prelude=prelude).passed
 
 
+@pytest.mark.isolated
 def test_a_candidate_that_ends_or_fails_to_load(sandbox: Sandbox) -> None:
     gone = judge(sandbox, "import os\ndef f(): os._exit(0)", "assert True", "assert f() == 1")
     assert (gone.outcome, gone.checks_passed) == (Outcome.ERROR, 1)
@@ -124,6 +132,7 @@ def test_a_candidate_that_ends_or_fails_to_load(sandbox: Sandbox) -> None:
     assert judge(sandbox, "def f(): return bytearray(8 << 30)", "f()").outcome is Outcome.MEMORY
 
 
+@pytest.mark.isolated
 def test_limits_hold_in_calls(sandbox: Sandbox) -> None:
     limits = Limits(cpu_s=0.5, wall_s=2)
     busy = judge(sandbox, "def f():\n    while True: pass", "f()", limits=limits)
@@ -134,10 +143,12 @@ def test_limits_hold_in_calls(sandbox: Sandbox) -> None:
     assert flood.outcome is Outcome.OUTPUT
 
 
+@pytest.mark.isolated
 def test_output_of_candidate_is_captured(sandbox: Sandbox) -> None:
     assert judge(sandbox, "def f(): print('hello')", "f()").output == "hello\n"
 
 
+@pytest.mark.isolated
 @pytest.mark.parametrize(
     "check",
     [
@@ -158,6 +169,7 @@ def test_checks_that_need_more_than_data_are_judged_in_shared_mode(sandbox: Sand
     assert verdict.mode == "shared"
 
 
+@pytest.mark.isolated
 def test_a_program_may_ask_for_its_mode(sandbox: Sandbox) -> None:
     programs = [
         Program(mode, "def f(): return 1", ("assert f() == 1",), "f", mode=mode)
@@ -166,6 +178,7 @@ def test_a_program_may_ask_for_its_mode(sandbox: Sandbox) -> None:
     assert {v.id: v.mode for v in sandbox.run(programs)} == {"split": "split", "shared": "shared"}
 
 
+@pytest.mark.isolated
 def test_split_mode_asked_for_is_split_mode_whatever_the_checks_look_like(sandbox: Sandbox) -> None:
     program = Program("p", "def Make(): return 1", ("assert Make() == 1",), "Make", mode="split")
     assert needs_of(program, ()).mode == "shared"

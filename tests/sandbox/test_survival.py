@@ -105,6 +105,7 @@ def test_a_holder_killed_fifty_times_leaves_nothing() -> None:
     kill_at_random(50, random.Random(2))
 
 
+@pytest.mark.isolated
 def test_an_interrupted_holder_leaves_nothing() -> None:
     with start_holder() as holder:
         assert holder.stdout is not None
@@ -119,6 +120,7 @@ def test_an_interrupted_holder_leaves_nothing() -> None:
         assert wait_until_gone(holder.pid, 5) == ([], [])
 
 
+@pytest.mark.isolated
 def test_a_holder_that_never_closes_leaves_nothing() -> None:
     code = "from sandbox import Sandbox\nbox = Sandbox(workers=1).__enter__()\nprint(box.isolation.label)"
     with subprocess.Popen(

@@ -27,6 +27,7 @@ def registered() -> None:
         exec(GUIDE.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0], {})
 
 
+@pytest.mark.isolated
 @pytest.mark.usefixtures("registered")
 def test_the_example_loads_and_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSAY_DATA", str(tmp_path))

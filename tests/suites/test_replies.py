@@ -43,6 +43,7 @@ def verdicts(problems: dict[str, Problem], programs: Iterator[tuple[str, str]]) 
     return [found[str(i)] for i in range(len(made))]
 
 
+@pytest.mark.isolated
 def test_no_reply_is_lost_and_no_wrong_answer_is_mended(
     problems: dict[str, Problem], rows: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:

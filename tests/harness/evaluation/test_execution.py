@@ -20,6 +20,7 @@ def program(name: str, candidate: str = RIGHT) -> Program:
     return Program(name, candidate, ("assert f(1) == 2",), "f")
 
 
+@pytest.mark.isolated
 def test_every_program_gets_its_verdict_while_the_caller_goes_on() -> None:
     verdicts: list[Verdict] = []
     with (
@@ -32,6 +33,7 @@ def test_every_program_gets_its_verdict_while_the_caller_goes_on() -> None:
     assert all((v.outcome is Outcome.PASS) == bool(int(v.id) % 2) for v in verdicts)
 
 
+@pytest.mark.isolated
 def test_an_interrupted_caller_waits_for_nothing() -> None:
     before = threading.active_count()
     with (

@@ -16,6 +16,8 @@ from harness.experiment import SandboxTable
 from harness.samples import open_samples
 from suites import Problem, Suite, load_suite
 
+pytestmark = pytest.mark.isolated
+
 ROOT = Path(__file__).parents[3]
 SUITE_ROWS = [
     {"id": f"t/{i}", "prompt": "def f(x):\n", "entry_point": "f", "checks": [f"assert f({i}) == {i + 1}"]}

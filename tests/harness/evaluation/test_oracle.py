@@ -15,6 +15,8 @@ from harness.evaluation.oracle import with_checks
 from harness.experiment import SandboxTable
 from suites import Problem, Suite, load_suite
 
+pytestmark = pytest.mark.isolated
+
 ROW: dict[str, Any] = {
     "task_id": "Mbpp/4",
     "prompt": '"""\nSort.\n"""\n',

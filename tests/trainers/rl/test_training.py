@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
-from sandbox import Outcome, Sandbox, SandboxError  # noqa: E402
+from sandbox import Outcome, Sandbox  # noqa: E402
 from trainers import TRAINERS, Artifact, ArtifactKind, DataError, TrainingError, identify  # noqa: E402
 from trainers.config import METHODS  # noqa: E402
 from trainers.facts import load_facts  # noqa: E402
@@ -26,16 +26,7 @@ from trainers.rl.log import RL_LOG, ROLLOUTS, RlStep, read_rl_steps  # noqa: E40
 from trainers.rl.rollout import exercise_of  # noqa: E402
 from trainers.steplog import LOG, TrainingStep, append_step, read_steps  # noqa: E402
 
-pytestmark = pytest.mark.train
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _can_isolate() -> None:
-    try:
-        with Sandbox(workers=1):
-            pass
-    except SandboxError as error:
-        pytest.skip(f"this machine cannot isolate: {error}")
+pytestmark = [pytest.mark.train, pytest.mark.isolated]
 
 
 def group_config(method: str, **changes: Any) -> Any:
