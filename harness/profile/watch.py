@@ -26,8 +26,9 @@ from harness.profile.worker import KILLED
 
 PERIOD_S = 0.02  # between two samples of memory
 
-# From this size on an allocation is a mapping of its own; glibc raises the bound by itself unless it is set.
-_EXACT = {"MALLOC_MMAP_THRESHOLD_": str(128 << 10), "MALLOC_MMAP_MAX_": str(1 << 30)}
+# From this size on an allocation is a mapping of its own; glibc raises the bound by itself unless it is set. At its own
+# bound of 128 KiB, freed tensors of a small model lay between living ones on the heap: 5 MiB of 43 in a step of PPO.
+_EXACT = {"MALLOC_MMAP_THRESHOLD_": str(32 << 10), "MALLOC_MMAP_MAX_": str(1 << 30)}
 
 OnEvent = Callable[[dict[str, Any]], None]
 
