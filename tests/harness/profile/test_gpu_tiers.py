@@ -68,7 +68,7 @@ def test_what_is_there_is_not_measured_again(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_cell_far_too_large_is_skipped_with_its_reason(tmp_path: Path) -> None:
-    (cell,) = cells(["large"], ["lora"], "cuda")
+    (cell,) = cells(["large"], ["lora-fp32-base"], "cuda")
     (entry,) = run([cell], tmp_path, 60.0, card(79), "cuda")
     assert entry["status"] == "skipped"
     assert "are predicted, a card has 79.0 GiB" in entry["detail"]

@@ -39,7 +39,7 @@ def rows(made: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_each_component_stands_beside_what_was_counted() -> None:
-    counted = {"linear weights": 715_653_120, "gradients": 35_192_832, "activations": 500 * MIB}
+    counted = {"linear weights": 357_826_560, "gradients": 35_192_832, "activations": 500 * MIB}
     memory = {
         "kernels": {"allocated_left_bytes": 32 * MIB, "rss_left_bytes": 90 * MIB},
         "load": {"allocated_peak_increase_bytes": 10, "allocated_peak_bytes": 20, "reserved_peak_bytes": 30},
@@ -52,7 +52,7 @@ def test_each_component_stands_beside_what_was_counted() -> None:
     }
     made = with_prediction(summary(memory, counted), trained(batch_size=2), TINY)
     found = rows(made)
-    assert found["linear weights"]["predicted_bytes"] == 4 * TINY.linear_parameters
+    assert found["linear weights"]["predicted_bytes"] == 2 * TINY.linear_parameters
     assert found["linear weights"]["error"] == pytest.approx(1.0)  # half of it was held
     assert found["gradients"]["error"] == 0
     assert found["backward scratch"]["measured_bytes"] is None
@@ -115,7 +115,9 @@ def test_a_job_in_the_predictions_terms() -> None:
     assert (ppo.objective, ppo.weights, ppo.loss, ppo.value) == ("ppo", "nf4", "answers", "head")
     assert (ppo.length, ppo.answers, ppo.drawn, ppo.tokens) == (128, 56, 6, 256)
     dpo = setup_of(trained("dpo", batch_size=2, prompt_tokens=64), TINY, gpu=True, compute="bf16")
-    assert (dpo.tokens, dpo.weights, dpo.reference, dpo.loss) == (256, "fp32", "shared", "chunked")
+    assert (dpo.tokens, dpo.weights, dpo.reference, dpo.loss) == (256, "bf16", "shared", "chunked")
+    fp32 = job(phases=("load", "train"), training=Training(method="lora", base="fp32"))
+    assert setup_of(fp32, TINY, gpu=True, compute="bf16").weights == "fp32"
     drawn = setup_of(job(samples=5, weights="int8"), TINY, gpu=False, compute="bf16")
     assert (drawn.batch, drawn.drawn, drawn.weights, drawn.refilled) == (1, 5, "int8", False)
     assert setup_of(job(samples=5, phases=("decode",)), TINY, gpu=False, compute="fp32").drawn == 1
