@@ -71,8 +71,8 @@ class SandboxTable(Table):
         default="cell", description="fresh: a PID and a mount namespace for each program, at a lower rate"
     )
     workers: int = Field(default=0, ge=0, description="0: one per core")
-    cpu_s: float = Field(default=5.0, gt=0)
-    wall_s: float = Field(default=20.0, gt=0)
+    cpu_s: float = Field(default=5.0, gt=0, le=86_400)
+    wall_s: float = Field(default=20.0, gt=0, le=86_400)
     memory_mb: int = Field(default=1024, ge=64)
 
 

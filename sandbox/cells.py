@@ -15,6 +15,9 @@ from sandbox.errors import CellError
 from sandbox.layout import PRELOAD, Layout
 
 _START_TIMEOUT_S = 30.0
+_SEND_TIMEOUT_S = (
+    60.0  # a cell reads at once: nothing is sent ahead that would not fit its socket (scheduler)
+)
 SCRATCH_BYTES = 64 << 20
 _RECEIVE_BYTES = 1 << 16
 
@@ -111,10 +114,12 @@ class Cell:
         return report
 
     def send(self, request: wire.Request) -> None:
-        """EOFError when the cell is gone."""
+        """EOFError when the cell is gone, or does not read."""
         try:
+            self._channel.settimeout(_SEND_TIMEOUT_S)  # not what the last answer had left
             self._channel.sendall(request.pack())
         except OSError as error:
+            self.abort()  # half a request may have been sent: the next would complete it
             raise EOFError(f"the cell is gone: {error}") from error
 
     def receive(self, timeout_s: float) -> wire.Response:

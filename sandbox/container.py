@@ -72,17 +72,24 @@ class Attached:
 
     def recv(self, size: int) -> bytes:
         while not self._left:
-            header = self._connection.recv(8, socket.MSG_WAITALL)
+            header = self._exactly(8)
             if len(header) < 8:
                 return b""
             stream, length = struct.unpack("!BxxxI", header)
             if stream == _STDOUT:
                 self._left = length
-            elif self._connection.recv(length, socket.MSG_WAITALL) is None:
+            elif len(self._exactly(length)) < length:
                 return b""
         data = self._connection.recv(min(size, self._left))
         self._left -= len(data)
         return data
+
+    def _exactly(self, size: int) -> bytes:
+        """Fewer bytes only at the end of the stream: MSG_WAITALL gives fewer on a socket that has a timeout."""
+        found = b""
+        while len(found) < size and (more := self._connection.recv(size - len(found))):
+            found += more
+        return found
 
     def settimeout(self, seconds: float) -> None:
         self._connection.settimeout(seconds)

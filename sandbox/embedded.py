@@ -20,7 +20,7 @@ from sandbox.isolation import NAMESPACE_REMEDY, Isolation, from_report
 from sandbox.layout import BOOT
 from sandbox.model import Mode
 
-_END_TIMEOUT_S = 5.0
+_END_TIMEOUT_S = 15.0  # its last act, removing its cgroup, may take some seconds
 _names = itertools.count()
 
 

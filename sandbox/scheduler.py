@@ -19,6 +19,10 @@ from sandbox.model import Mode, Program, Verdict
 from sandbox.rig import Rig, Trial
 
 _ATTEMPTS = 3
+# Source text that is sent ahead of answers, to one rig. It has to fit the cell's socket, in any encoding: a send that
+# waits for the cell, while the cell waits for its answer to be read, would wait for ever.
+_AHEAD_CHARACTERS = 16 << 10
+_LOOK_AGAIN_S = 1.0
 _ABORT_AFTER_S = 0.25
 
 RigFactory = Callable[[Mode], Rig]
@@ -38,18 +42,37 @@ class _Job:
         """Whether it must be the only one in flight: after a cell died under it, or to be judged in quiet."""
         return self.quiet or self.attempts > 0
 
+    @property
+    def size(self) -> int:
+        """Characters of source."""
+        p = self.program
+        return len(p.candidate) + len(p.prelude) + sum(map(len, p.checks))
+
 
 class Batch:
     """One call of `run`: its window of programs in flight and the verdicts that wait to be taken."""
 
     def __init__(self, window: int) -> None:
-        self.slots = threading.Semaphore(window)
+        self._slots = window
         self.results: queue.SimpleQueue[Verdict | BaseException | None] = queue.SimpleQueue()
         self.cancelled = False
         self._jobs = 0
         self._given_up = 0
         self._feeding = True
         self._idle = threading.Condition()
+
+    def take_slot(self) -> None:
+        """Wait for room. A condition, whose lock lets its own thread in again, and looked at from time to time: the
+        garbage collector may end an abandoned run, which gives slots back, in the very thread that waits here."""
+        with self._idle:
+            while not self._idle.wait_for(lambda: self._slots > 0, _LOOK_AGAIN_S):
+                pass
+            self._slots -= 1
+
+    def give_slots(self, count: int) -> None:
+        with self._idle:
+            self._slots += count
+            self._idle.notify_all()
 
     def add(self) -> None:
         with self._idle:
@@ -77,7 +100,7 @@ class Batch:
     def close(self) -> None:
         """The workers are gone: whoever waits for a verdict gets an error, whoever waits for a slot goes on."""
         self.results.put(_was_closed())
-        self.slots.release()
+        self.give_slots(1)
 
     def _end(self, result: Verdict | BaseException | None) -> None:
         if result is not None:
@@ -148,7 +171,7 @@ class Worker:
         self._gate = gate
         self._make_rig = make_rig
         self._rigs: dict[Mode, Rig] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # as in Batch: a run may be ended by the collector, in this thread
         self._in_flight: deque[tuple[int, _Job]] = deque()
         self._held: _Job | None = None
         self._sequence = 0
@@ -187,14 +210,17 @@ class Worker:
                 return bool(self._in_flight)
             if job.batch.cancelled or self._stopping:
                 job.batch.give_up()
+            elif self._in_flight and (job.alone or not self._fits(job)):
+                self._held = job
+                return True
             elif job.alone:
-                if self._in_flight:
-                    self._held = job
-                    return True
                 self._run_alone(job)
             else:
                 self._send(job)
         return True
+
+    def _fits(self, job: _Job) -> bool:
+        return job.size + sum(ahead.size for _, ahead in self._in_flight) <= _AHEAD_CHARACTERS
 
     def _next(self) -> _Job | None:
         held, self._held = self._held, None
@@ -221,14 +247,22 @@ class Worker:
         with self._lock:
             self._in_flight.append((self._sequence, job))
         try:
-            self._rig(job.mode).send(job.program, self._sequence)
+            rig = self._rig(job.mode)
+            rig.send(job.program, self._sequence)
+            if (
+                self._stopping or job.batch.cancelled
+            ):  # while the rig was being made, `abort` could not see it
+                rig.abort()
         except EOFError:
             return  # the receiving side finds out and deals with it
-        except SandboxError as error:
+        except Exception as error:  # whatever it is, the batch ends with it and the worker lives
             self._fail(job, error, gate=gate)
 
-    def _fail(self, job: _Job, error: SandboxError, *, gate: bool) -> None:
-        """A rig cannot be made: the batch ends with the error, not with verdicts."""
+    def _fail(self, job: _Job, error: Exception, *, gate: bool) -> None:
+        """A rig cannot be made, or not be asked this: the batch ends with the error, not with verdicts."""
+        if not isinstance(error, SandboxError):
+            why = f"{type(error).__name__}: {error}"
+            error = SandboxError(f"program {job.program.id!r} could not be given to a cell: {why}")
         with self._lock:
             self._in_flight.remove((self._sequence, job))
         if gate and not self._in_flight:
@@ -241,7 +275,7 @@ class Worker:
         sequence, job = self._in_flight[0]
         try:
             trial = self._rig(job.mode).receive(job.program, sequence)
-        except (EOFError, SandboxError) as error:
+        except Exception as error:
             self._broken(str(error))
         else:
             with self._lock:
@@ -300,7 +334,8 @@ class Worker:
             rigs = list(self._rigs.values())
             self._rigs.clear()
         for rig in rigs:
-            rig.close()
+            with contextlib.suppress(Exception):  # a Docker engine that has gone cannot be told
+                rig.close()
 
 
 class Scheduler:
@@ -338,20 +373,19 @@ class Scheduler:
                     raise result
                 taken += 1
                 if taken >= self._window // 2:
-                    batch.slots.release(taken)
+                    batch.give_slots(taken)
                     taken = 0
                 yield result
         finally:
             self._cancel(batch)
-            with self._lock:
-                self._open.discard(batch)
+            self._open.discard(batch)  # no lock: the collector may end a run in a thread that holds it
 
     def _feed(self, batch: Batch, programs: Iterable[Program]) -> None:
         failure: BaseException | None = None
         try:
             iterator = iter(programs)
             while True:
-                batch.slots.acquire()
+                batch.take_slot()
                 if batch.cancelled:
                     failure = _was_closed()
                     break
@@ -372,7 +406,7 @@ class Scheduler:
     def _cancel(self, batch: Batch) -> None:
         """Stop a batch that is not wanted any more; nothing when it has ended."""
         batch.cancelled = True
-        batch.slots.release()
+        batch.give_slots(1)
         if not batch.wait_idle(_ABORT_AFTER_S):
             for worker in self.workers:
                 worker.abort(batch)

@@ -357,7 +357,7 @@ def _meet(role: str, path: str) -> int:
         try:
             channel.connect(path)
             return fork.park_descriptors([channel.detach()])[0]
-        except (FileNotFoundError, ConnectionRefusedError):
+        except (FileNotFoundError, ConnectionRefusedError, PermissionError):  # not yet open to another user
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.002)

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,9 +121,11 @@ def test_an_unprivileged_user() -> None:
     python = system_python()
     if python is None or not shutil.which("setpriv"):
         pytest.skip("no python 3.11+ outside a home folder, or no setpriv, to run as nobody with")
-    copied = Path("/tmp") / f"assay-test-{os.getpid()}"
-    shutil.copytree(REPOSITORY / "sandbox", copied / "sandbox", ignore=shutil.ignore_patterns("__pycache__"))
+    copied = Path(tempfile.mkdtemp(prefix="assay-test-", dir="/tmp"))
     try:
+        shutil.copytree(
+            REPOSITORY / "sandbox", copied / "sandbox", ignore=shutil.ignore_patterns("__pycache__")
+        )
         subprocess.run(["chmod", "-R", "a+rX", str(copied)], check=True)
         command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "-i", python, "-c"]
         result = subprocess.run(

@@ -75,8 +75,8 @@ class RolloutTable(_Table):
     max_new_tokens: Positive = 256
     style: Literal["chat", "completion"] = "chat"
     batch_size: Positive = 64
-    cpu_s: Annotated[float, Field(gt=0)] = 2.0
-    wall_s: Annotated[float, Field(gt=0)] = 10.0
+    cpu_s: Annotated[float, Field(gt=0, le=86_400)] = 2.0
+    wall_s: Annotated[float, Field(gt=0, le=86_400)] = 10.0
     memory_mb: Annotated[int, Field(ge=64)] = 512
     workers: Annotated[int, Field(ge=0)] = 1
 
