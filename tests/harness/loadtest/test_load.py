@@ -124,6 +124,23 @@ def workload(**changes: Any) -> Workload:
     )
 
 
+def raised_by(work: Callable[[], None]) -> BaseException | None:
+    """What it raised; fails where it does not end."""
+    found: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    return found[0] if found else None
+
+
 def test_a_good_server_is_measured_whole(serve: Callable[[Script], Server], tmp_path: Path) -> None:
     server = serve(lambda n, body: GOOD)
     raw = tmp_path / "raw.jsonl"
@@ -157,6 +174,11 @@ def test_a_good_server_is_measured_whole(serve: Callable[[Script], Server], tmp_
         ([event("a"), b'data: {"error": {"message": "engine died"}}\n\n'], "error within the stream", "died"),
         ([b"data: {half\n\n"], "no JSON in an event", "half"),
         ([b"data: 7\n\n"], "no object in an event", "7"),
+        ([b"data: " + b"[" * 100_000 + b"\n\n"], "no JSON in an event", "[["),
+        ([b'data: {"choices": [null]}\n\n'], "no choices in an event", "null"),
+        ([b'data: {"choices": 7}\n\n'], "no choices in an event", "7"),
+        ([b'data: {"choices": {"a": 1}}\n\n'], "no choices in an event", "a"),
+        ([b'data: {"choices": [{"delta": "x"}]}\n\n'], "no choices in an event", "x"),
     ],
 )
 def test_every_failure_has_a_name(
@@ -193,6 +215,36 @@ def test_errors_are_counted_and_the_rest_measured(serve: Callable[[Script], Serv
     (level,) = summarise(read_events(tmp_path / "raw.jsonl"), "")["levels"]
     assert level["errors"] == {"status 503": 1, "stalled": 1}
     assert (level["done"], level["ttft_s"]["n"], level["given_up"]) == (4, 4, False)
+
+
+def test_a_malformed_event_in_the_warm_up_leaves_nobody_waiting(
+    serve: Callable[[Script], Server], tmp_path: Path
+) -> None:
+    server = serve(lambda n, body: [b'data: {"choices": [null]}\n\n'] if n == 2 else GOOD)
+    raw = tmp_path / "raw.jsonl"
+    assert raised_by(lambda: measure(server.endpoint, workload(), raw)) is None
+    (level,) = summarise(read_events(raw), "")["levels"]
+    assert (level["warmup_failed"], level["done"]) == (1, 6)
+
+
+@pytest.mark.parametrize("warmup", [True, False])
+def test_a_worker_that_dies_ends_the_measurement_with_its_error(
+    serve: Callable[[Script], Server], tmp_path: Path, warmup: bool
+) -> None:
+    """Not with the others waiting at the barrier, and not with fewer at work than the level says."""
+    seen: list[dict[str, Any]] = []
+
+    def on_event(event: dict[str, Any]) -> None:
+        seen.append(event)
+        if sum(e["event"] == "request" and e["warmup"] == warmup for e in seen) == 1:
+            raise OSError("the disk is full")
+
+    server, raw = serve(lambda n, body: GOOD), tmp_path / "raw.jsonl"
+    found = raised_by(lambda: measure(server.endpoint, workload(requests=500), raw, on_event))
+    assert isinstance(found, OSError)
+    assert "the disk is full" in str(found)
+    assert "level" not in {e["event"] for e in read_events(raw)}
+    assert len(server.asked) < 100
 
 
 def test_a_server_that_dies_is_given_up(serve: Callable[[Script], Server], tmp_path: Path) -> None:
