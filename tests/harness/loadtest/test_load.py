@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -56,11 +56,13 @@ class Server:
                     n = len(server.asked) - 1
                     server._now += 1
                     server.most = max(server.most, server._now)
-                try:
-                    self._play(script(n, body))
-                finally:
-                    with lock:
-                        server._now -= 1
+                with ExitStack() as present:
+                    present.callback(self._leave)
+                    self._play(script(n, body), present.close)
+
+            def _leave(self) -> None:
+                with lock:
+                    server._now -= 1
 
             def do_GET(self) -> None:
                 self._whole(200, {"object": "list", "data": [{"id": "m", "sha256": "f" * 64}]})
@@ -73,8 +75,10 @@ class Server:
                 self.end_headers()
                 self.wfile.write(data)
 
-            def _play(self, played: Any) -> None:
+            def _play(self, played: Any, leave: Callable[[], None]) -> None:
+                """Leaves before it writes the last part: the client that reads it may send its next at once."""
                 if isinstance(played, tuple):
+                    leave()
                     self._whole(*played)
                     return
                 self.send_response(200)
@@ -84,6 +88,8 @@ class Server:
                     if part == "stall":
                         released.wait(60)
                         return
+                    if part == END:
+                        leave()
                     with suppress(ConnectionError):  # a client that has had enough
                         self.wfile.write(part)
                         continue
@@ -201,8 +207,8 @@ def test_a_server_that_never_ends_is_left(serve: Callable[[Script], Server]) -> 
     assert trace.pieces_s
 
 
-def test_nobody_there() -> None:
-    trace = ask(Endpoint("http://127.0.0.1:9/v1", "m"), workload().body("m", 1, 0), HASTY)
+def test_nobody_there(closed_port: int) -> None:
+    trace = ask(Endpoint(f"http://127.0.0.1:{closed_port}/v1", "m"), workload().body("m", 1, 0), HASTY)
     assert trace.status == "no connection"
     assert "refused" in trace.detail
 
