@@ -152,7 +152,7 @@ def _follow(
                 if sample:
                     write({"event": "memory", "t": time.monotonic(), **sample})
     code = child.wait()
-    return stop or _unsaid(code, said)
+    return stop or _unsaid(code, bytes(said))
 
 
 def _unsaid(code: int, said: bytes) -> dict[str, Any]:
