@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -39,3 +40,11 @@ def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         del os.environ["ASSAY_CACHE"]
     else:
         os.environ["ASSAY_CACHE"] = before
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port of the loopback that refuses connections. It is bound, so that nobody else comes to listen there."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]

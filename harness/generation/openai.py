@@ -7,8 +7,8 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
+from queue import SimpleQueue
 from typing import Any, Never
 
 from harness.endpoints import Endpoint, RefusedError, call, endpoint_of, first_choice
@@ -28,6 +28,7 @@ _OFF: dict[str, tuple[float, ...]] = {
 }
 _OF_GREEDY = ("repetition_penalty",)  # the only one of them that changes a greedy answer
 _REFUSALS = frozenset({400, 422})
+_Answers = SimpleQueue[tuple[Sample, int] | BaseException]  # (a sample, its prompt's tokens), or the error
 
 
 class OpenAIGenerator:
@@ -71,28 +72,40 @@ class OpenAIGenerator:
         self.backend = self._described(sampling)
         source = iter(requests)
         resumed = time.monotonic()
-        pool = ThreadPoolExecutor(self._at_once, thread_name_prefix="assay-endpoint")
-        try:
-            running: set[Future[tuple[Sample, int]]] = set()
-            while True:
-                for request in islice(source, self._at_once - len(running)):
-                    running.add(pool.submit(self._ask, request, sampling))
-                if not running:
-                    return
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    sample, prompt_tokens = future.result()
-                    self.stats.samples += 1
-                    self.stats.new_tokens += len(sample.token_ids)
-                    self.stats.prompt_tokens += prompt_tokens
-                    self.stats.seconds += time.monotonic() - resumed
-                    yield sample
-                    resumed = time.monotonic()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        answers: _Answers = SimpleQueue()
+        running = 0
+        while True:
+            for request in islice(source, self._at_once - running):
+                self._begin(request, sampling, answers)
+                running += 1
+            if not running:
+                return
+            answer = answers.get()
+            running -= 1
+            if isinstance(answer, BaseException):
+                raise answer
+            sample, prompt_tokens = answer
+            self.stats.samples += 1
+            self.stats.new_tokens += len(sample.token_ids)
+            self.stats.prompt_tokens += prompt_tokens
+            self.stats.seconds += time.monotonic() - resumed
+            yield sample
+            resumed = time.monotonic()
 
     def close(self) -> None:
         """Nothing is held."""
+
+    def _begin(self, request: Request, sampling: Sampling, answers: _Answers) -> None:
+        """Ask in a daemon thread: a pool's are waited for when the interpreter exits, so that Ctrl-C would not end the
+        process before a silent server's time is up."""
+
+        def work() -> None:
+            try:
+                answers.put(self._ask(request, sampling))
+            except BaseException as error:
+                answers.put(error)
+
+        threading.Thread(target=work, name="assay-endpoint", daemon=True).start()
 
     def _ask(self, request: Request, sampling: Sampling) -> tuple[Sample, int]:
         messages = self._chats.get(request.prompt)

@@ -86,7 +86,7 @@ class _Answer:
             return
         try:
             event = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise _Failed("no JSON in an event", data[:_TOLD]) from None
         if not isinstance(event, dict):
             raise _Failed("no object in an event", data[:_TOLD])
@@ -94,7 +94,7 @@ class _Answer:
             raise _Failed("error within the stream", json.dumps(event["error"])[:_TOLD])
         if isinstance(event.get("usage"), dict):
             self.usage = event["usage"]
-        for choice in event.get("choices") or ():
+        for choice in _choices(event, data):
             if text_of(choice):
                 self.pieces.append(now - self.sent)
                 self.end = now - self.sent
@@ -115,14 +115,24 @@ class _Answer:
         )
 
 
-def text_of(choice: Any) -> str:
+def _choices(event: dict[str, Any], data: str) -> list[dict[str, Any]]:
+    """An event's choices; it may have none. _Failed where they or their deltas are of another shape."""
+    choices = event.get("choices") or []
+    if not isinstance(choices, list) or not all(
+        isinstance(choice, dict) and isinstance(choice.get("delta") or {}, dict) for choice in choices
+    ):
+        raise _Failed("no choices in an event", data[:_TOLD])
+    return choices
+
+
+def text_of(choice: dict[str, Any]) -> str:
     """The text that a choice of a streamed event brings, thoughts of a reasoning model included."""
     delta = choice.get("delta") or {}
     return str(delta.get("content") or delta.get("reasoning_content") or choice.get("text") or "")
 
 
 def ask(endpoint: Endpoint, body: dict[str, Any], limits: Limits) -> Trace:
-    """Send one streamed chat request and follow its answer. Every failure is a trace, none raises."""
+    """Send one streamed chat request and follow its answer. Whatever the server does is a trace, nothing raises."""
     connection = _connection(endpoint, limits)
     answer = _Answer(time.perf_counter())
     try:
@@ -186,7 +196,7 @@ def _said(response: http.client.HTTPResponse) -> str:
     text = response.read(1 << 14).decode("utf-8", errors="replace")
     try:
         return str(json.loads(text)["error"]["message"])[:_TOLD]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return text[:_TOLD]
 
 

@@ -122,8 +122,10 @@ class _Level:
         self._stopped = threading.Event()
         self._warm = threading.Barrier(concurrency, action=self._begin)
         self._began = 0.0
+        self._errors: list[BaseException] = []
 
     def run(self) -> None:
+        """Until all is sent and answered. What a worker raises ends the level, and is raised here."""
         workers = [
             threading.Thread(target=self._work, name=f"assay-load-{i}", daemon=True)
             for i in range(self._concurrency)
@@ -134,9 +136,10 @@ class _Level:
             for worker in workers:
                 worker.join()
         except BaseException:  # Ctrl-C: no request is begun any more, and nobody is waited for
-            self._stopped.set()
-            self._warm.abort()
+            self._stop()
             raise
+        if self._errors:
+            raise self._errors[0]
         self._write(
             "level",
             concurrency=self._concurrency,
@@ -144,13 +147,26 @@ class _Level:
             given_up=self._failures >= self._patience,
         )
 
+    def _stop(self) -> None:
+        self._stopped.set()
+        self._warm.abort()
+
     def _work(self) -> None:
-        for _ in range(self._workload.warmup):
-            self._one(warmup=True)
+        """A worker that died alone would leave the others at the barrier for ever, or fewer at work than is said."""
         try:
-            self._warm.wait()
+            self._send()
         except threading.BrokenBarrierError:
-            return
+            return  # another one has said why
+        except BaseException as error:
+            self._errors.append(error)
+            self._stop()
+
+    def _send(self) -> None:
+        for _ in range(self._workload.warmup):
+            if self._stopped.is_set():
+                return
+            self._one(warmup=True)
+        self._warm.wait()
         while not self._stopped.is_set():
             with self._lock:
                 if self._sent >= self._workload.requests:

@@ -17,6 +17,7 @@ import random
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,18 +54,12 @@ def llama_bench(job: Job, raw: Path) -> dict[str, Any]:
         "repeats": job.repeats,
         "seed": job.seed,
     }
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "harness.profile.llama_bench"],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        said = done.stderr.strip().splitlines()
-        ended = f"signal {-done.returncode}" if done.returncode < 0 else f"status {done.returncode}"
-        return {"unmeasured": f"{ended}: {said[-1] if said else 'it said nothing'}"}
-    seconds: dict[str, list[float]] = json.loads(done.stdout)
+    code, told, said = _in_its_own_process(json.dumps(asked))
+    if code:
+        ended = f"signal {-code}" if code < 0 else f"status {code}"
+        last = said.strip().splitlines()
+        return {"unmeasured": f"{ended}: {last[-1] if last else 'it said nothing'}"}
+    seconds: dict[str, list[float]] = json.loads(told)
     with raw.open("a", encoding="utf-8") as out:
         out.write(json.dumps({"event": "llama_bench", "asked": asked, "seconds": seconds}) + "\n")
     sizes = {f"pp{job.prompt_tokens}": job.prompt_tokens, f"tg{job.new_tokens}": job.new_tokens}
@@ -74,6 +69,21 @@ def llama_bench(job: Job, raw: Path) -> dict[str, Any]:
         "warmup_dropped": 1,
         "tests": {name: _rates(n, seconds[name[:2]]) for name, n in sizes.items()},
     }
+
+
+def _in_its_own_process(request: str) -> tuple[int, str, str]:
+    """Its exit status, stdout and stderr. Files, not pipes: those would be read until also what it started ends."""
+    with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as said:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "harness.profile.llama_bench"],
+            input=request.encode(),
+            stdout=told,
+            stderr=said,
+            check=False,
+        )
+        for file in (told, said):
+            file.seek(0)
+        return done.returncode, told.read().decode(), said.read().decode(errors="replace")
 
 
 def _rates(tokens: int, seconds: list[float]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -25,6 +26,7 @@ from harness.profile.record import FORMAT, Record, read_record
 from harness.profile.worker import KILLED
 
 PERIOD_S = 0.02  # between two samples of memory
+_PIPE_BYTES = 1 << 20  # no pipe holds more unless it is asked to, so that one read empties it
 
 # From this size on an allocation is a mapping of its own; glibc raises the bound by itself unless it is set. At its own
 # bound of 128 KiB, freed tensors of a small model lay between living ones on the heap: 5 MiB of 43 in a step of PPO.
@@ -99,8 +101,8 @@ def _watch(job: Job, write: OnEvent) -> None:
         assert child.stdin is not None
         if job.device != "cpu":
             device = open_device(child.pid)
-        child.stdin.write(job.model_dump_json().encode())  # until then it waits
-        child.stdin.close()
+        with suppress(BrokenPipeError), child.stdin:  # it ended before it read: it is told below how
+            child.stdin.write(job.model_dump_json().encode())  # until then it waits
         status = _follow(child, inlet, device, write)
     finally:
         os.close(inlet)
@@ -117,17 +119,21 @@ def _watch(job: Job, write: OnEvent) -> None:
 def _follow(
     child: subprocess.Popen[bytes], inlet: int, device: Device | None, write: OnEvent
 ) -> dict[str, Any]:
-    """Events and samples until the process ends; how it ended."""
+    """Events and samples until the process ends; how it ended.
+
+    Its end is asked for, not read off its pipes: what it started may hold them open for longer than it lives.
+    """
     assert child.stderr is not None
     said, buffer = bytearray(), b""
     stop: dict[str, Any] | None = None
     with selectors.DefaultSelector() as ready:
         ready.register(inlet, selectors.EVENT_READ)
         ready.register(child.stderr, selectors.EVENT_READ)
-        due = time.monotonic()
-        while ready.get_map():
-            for key, _ in ready.select(max(0.0, due - time.monotonic())):
-                chunk = os.read(key.fd, 1 << 16)
+        due, ended = time.monotonic(), False
+        while ready.get_map() and not ended:
+            ended = child.poll() is not None  # if so, what it wrote is all there, and is read once more
+            for key, _ in ready.select(0.0 if ended else max(0.0, due - time.monotonic())):
+                chunk = os.read(key.fd, _PIPE_BYTES)
                 if not chunk:
                     ready.unregister(key.fileobj)
                 elif key.fd == inlet:
@@ -140,14 +146,17 @@ def _follow(
                             write(event)
                 else:
                     said = (said + chunk)[-4000:]
-            if time.monotonic() >= due:
+            if not ended and time.monotonic() >= due:
                 due = time.monotonic() + PERIOD_S
                 sample = host_memory(child.pid) | (device.sample() if device else {})
                 if sample:
                     write({"event": "memory", "t": time.monotonic(), **sample})
     code = child.wait()
-    if stop is not None:
-        return stop
+    return stop or _unsaid(code, bytes(said))
+
+
+def _unsaid(code: int, said: bytes) -> dict[str, Any]:
+    """The stop of a process that ended without one of its own."""
     if code == -signal.SIGKILL:
         return {
             "event": "stop",

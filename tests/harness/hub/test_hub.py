@@ -105,10 +105,10 @@ def test_the_cache_is_used_offline_and_an_incomplete_one_is_not(world: World) ->
     assert not (world.folder / "c").exists()
 
 
-def test_a_hub_that_does_not_answer_leaves_the_cache(world: World) -> None:
+def test_a_hub_that_does_not_answer_leaves_the_cache(world: World, closed_port: int) -> None:
     world.hub.repository("org/coder").commit(MODEL)
     world.json("import", "org/coder", "-o", str(world.folder / "a"))
-    gone = {"HF_ENDPOINT": "http://127.0.0.1:9"}
+    gone = {"HF_ENDPOINT": f"http://127.0.0.1:{closed_port}"}
     assert world.json("import", "org/coder", "-o", str(world.folder / "b"), **gone)["source"] == "cache"
     done = world.assay("import", "org/other", "-o", str(world.folder / "c"), **gone)
     refused(done, "org/other", "the hub does not answer")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -56,11 +56,13 @@ class Server:
                     n = len(server.asked) - 1
                     server._now += 1
                     server.most = max(server.most, server._now)
-                try:
-                    self._play(script(n, body))
-                finally:
-                    with lock:
-                        server._now -= 1
+                with ExitStack() as present:
+                    present.callback(self._leave)
+                    self._play(script(n, body), present.close)
+
+            def _leave(self) -> None:
+                with lock:
+                    server._now -= 1
 
             def do_GET(self) -> None:
                 self._whole(200, {"object": "list", "data": [{"id": "m", "sha256": "f" * 64}]})
@@ -73,8 +75,10 @@ class Server:
                 self.end_headers()
                 self.wfile.write(data)
 
-            def _play(self, played: Any) -> None:
+            def _play(self, played: Any, leave: Callable[[], None]) -> None:
+                """Leaves before it writes the last part: the client that reads it may send its next at once."""
                 if isinstance(played, tuple):
+                    leave()
                     self._whole(*played)
                     return
                 self.send_response(200)
@@ -84,6 +88,8 @@ class Server:
                     if part == "stall":
                         released.wait(60)
                         return
+                    if part == END:
+                        leave()
                     with suppress(ConnectionError):  # a client that has had enough
                         self.wfile.write(part)
                         continue
@@ -124,6 +130,23 @@ def workload(**changes: Any) -> Workload:
     )
 
 
+def raised_by(work: Callable[[], None]) -> BaseException | None:
+    """What it raised; fails where it does not end."""
+    found: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    return found[0] if found else None
+
+
 def test_a_good_server_is_measured_whole(serve: Callable[[Script], Server], tmp_path: Path) -> None:
     server = serve(lambda n, body: GOOD)
     raw = tmp_path / "raw.jsonl"
@@ -157,6 +180,11 @@ def test_a_good_server_is_measured_whole(serve: Callable[[Script], Server], tmp_
         ([event("a"), b'data: {"error": {"message": "engine died"}}\n\n'], "error within the stream", "died"),
         ([b"data: {half\n\n"], "no JSON in an event", "half"),
         ([b"data: 7\n\n"], "no object in an event", "7"),
+        ([b"data: " + b"[" * 100_000 + b"\n\n"], "no JSON in an event", "[["),
+        ([b'data: {"choices": [null]}\n\n'], "no choices in an event", "null"),
+        ([b'data: {"choices": 7}\n\n'], "no choices in an event", "7"),
+        ([b'data: {"choices": {"a": 1}}\n\n'], "no choices in an event", "a"),
+        ([b'data: {"choices": [{"delta": "x"}]}\n\n'], "no choices in an event", "x"),
     ],
 )
 def test_every_failure_has_a_name(
@@ -179,8 +207,8 @@ def test_a_server_that_never_ends_is_left(serve: Callable[[Script], Server]) -> 
     assert trace.pieces_s
 
 
-def test_nobody_there() -> None:
-    trace = ask(Endpoint("http://127.0.0.1:9/v1", "m"), workload().body("m", 1, 0), HASTY)
+def test_nobody_there(closed_port: int) -> None:
+    trace = ask(Endpoint(f"http://127.0.0.1:{closed_port}/v1", "m"), workload().body("m", 1, 0), HASTY)
     assert trace.status == "no connection"
     assert "refused" in trace.detail
 
@@ -193,6 +221,36 @@ def test_errors_are_counted_and_the_rest_measured(serve: Callable[[Script], Serv
     (level,) = summarise(read_events(tmp_path / "raw.jsonl"), "")["levels"]
     assert level["errors"] == {"status 503": 1, "stalled": 1}
     assert (level["done"], level["ttft_s"]["n"], level["given_up"]) == (4, 4, False)
+
+
+def test_a_malformed_event_in_the_warm_up_leaves_nobody_waiting(
+    serve: Callable[[Script], Server], tmp_path: Path
+) -> None:
+    server = serve(lambda n, body: [b'data: {"choices": [null]}\n\n'] if n == 2 else GOOD)
+    raw = tmp_path / "raw.jsonl"
+    assert raised_by(lambda: measure(server.endpoint, workload(), raw)) is None
+    (level,) = summarise(read_events(raw), "")["levels"]
+    assert (level["warmup_failed"], level["done"]) == (1, 6)
+
+
+@pytest.mark.parametrize("warmup", [True, False])
+def test_a_worker_that_dies_ends_the_measurement_with_its_error(
+    serve: Callable[[Script], Server], tmp_path: Path, warmup: bool
+) -> None:
+    """Not with the others waiting at the barrier, and not with fewer at work than the level says."""
+    seen: list[dict[str, Any]] = []
+
+    def on_event(event: dict[str, Any]) -> None:
+        seen.append(event)
+        if sum(e["event"] == "request" and e["warmup"] == warmup for e in seen) == 1:
+            raise OSError("the disk is full")
+
+    server, raw = serve(lambda n, body: GOOD), tmp_path / "raw.jsonl"
+    found = raised_by(lambda: measure(server.endpoint, workload(requests=500), raw, on_event))
+    assert isinstance(found, OSError)
+    assert "the disk is full" in str(found)
+    assert "level" not in {e["event"] for e in read_events(raw)}
+    assert len(server.asked) < 100
 
 
 def test_a_server_that_dies_is_given_up(serve: Callable[[Script], Server], tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +30,7 @@ from suites.prompts import chat_messages
 from tests.harness.serve.conftest import Running, running
 from trainers.artifact import Artifact, ArtifactKind
 
+ROOT = Path(__file__).parents[3]
 Reply = Callable[[str, dict[str, Any], int], tuple[int, Any]]
 
 
@@ -374,6 +378,40 @@ def test_no_server_is_told_at_once(fake: Any) -> None:
         other = fake(lambda *_, listed=listed: (200, listed))
         with pytest.raises(BadInputError, match="lists no model"):
             resolve_model(other.url)
+
+
+INTERRUPTED = """
+import signal, sys
+from pathlib import Path
+from harness.generation import Request, Sampling
+from harness.generation.openai import OpenAIGenerator
+from trainers.artifact import Artifact, ArtifactKind
+signal.signal(signal.SIGINT, signal.default_int_handler)
+generator = OpenAIGenerator(Artifact(ArtifactKind.ENDPOINT, Path(sys.argv[1]), "0" * 64), batch_size=2)
+list(generator.generate([Request("p", i, "x", i) for i in range(4)], Sampling()))
+"""
+
+
+def test_ctrl_c_ends_the_process_while_the_server_is_silent(fake: Any) -> None:
+    asked, released = threading.Semaphore(0), threading.Event()
+
+    def silent(*_: object) -> tuple[int, Any]:
+        asked.release()
+        released.wait(60)
+        return 500, {}
+
+    address = str(Endpoint(fake(silent).url, "a/b").path)
+    process = subprocess.Popen([sys.executable, "-c", INTERRUPTED, address], cwd=ROOT, stderr=subprocess.PIPE)
+    try:
+        for _ in range(2):  # both that may be under way are
+            assert asked.acquire(timeout=60)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        released.set()
+        process.communicate()
+    assert said.strip().endswith(b"KeyboardInterrupt")
 
 
 def test_an_empty_answer_is_an_answer_and_stops_are_cut(fake: Any) -> None:
