@@ -26,6 +26,8 @@ WRITE_EVERY_S = 1.0
 MAX_BYTES = 1 << 30
 # A program that ended by itself past this share of a time limit could have met the limit on a slower hour.
 NEAR = 0.5
+BUSY_S = 30.0  # what another process may take to finish with the file
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
 _TABLE = """CREATE TABLE IF NOT EXISTS verdict (
     key BLOB PRIMARY KEY, outcome TEXT NOT NULL, detail TEXT NOT NULL, passed INTEGER NOT NULL,
@@ -92,10 +94,19 @@ class VerdictStore:
                 return replace(found, id=identity)
             try:
                 row = self._db.execute("SELECT * FROM verdict WHERE key = ?", (key,)).fetchone()
+                return None if row is None else _verdict(row, identity)
             except sqlite3.Error as error:
                 self._start_anew(error)
-                return None
-        return None if row is None else _verdict(row, identity)
+            except (zlib.error, ValueError, TypeError):  # a damaged page: executed again, and written anew
+                self._forget(key)
+        return None
+
+    def _forget(self, key: bytes) -> None:
+        try:
+            with self._db:
+                self._db.execute("DELETE FROM verdict WHERE key = ?", (key,))
+        except sqlite3.Error as error:
+            self._start_anew(error)
 
     def put(self, key: bytes, verdict: Verdict) -> None:
         """Keep a verdict; written in batches, and at the latest a second later or on closing."""
@@ -140,9 +151,9 @@ class VerdictStore:
 
 
 def _connect(path: str) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=30, check_same_thread=False)
+    db = sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False)
     try:
-        db.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(db)
         db.execute("PRAGMA synchronous = NORMAL")
         with db:
             db.execute(_TABLE)
@@ -151,6 +162,20 @@ def _connect(path: str) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """Switch the file to write-ahead mode. SQLite's own timeout does not cover this: while another process switches a
+    new file, or writes to one that is not switched yet, it fails at once with SQLITE_BUSY."""
+    end = time.monotonic() + BUSY_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _BUSY or time.monotonic() > end:
+                raise
+        time.sleep(0.01)
 
 
 def _limit_size(db: sqlite3.Connection) -> None:

@@ -6,7 +6,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Protocol
@@ -78,7 +78,9 @@ class Box(Protocol):
 
 class Executor:
     """Executes programs beside the caller's own work: `submit` returns at once, `on_verdict` is called from
-    another thread as verdicts come. Leaving the block waits for all of them; leaving it by an exception stops.
+    another thread as verdicts come. Leaving the block waits for all of them. Leaving it by an exception (Ctrl-C while
+    it waits, too) waits for no program: `on_verdict` is not called any more, and the thread ends when the sandbox is
+    closed.
     """
 
     def __init__(self, sandbox: Box, on_verdict: Callable[[Verdict], None], *, window: int = 4096) -> None:
@@ -86,6 +88,7 @@ class Executor:
         self._on_verdict = on_verdict
         self._queue: queue.Queue[Program | None] = queue.Queue(window)
         self._stopped = threading.Event()
+        self._handing = threading.Lock()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._collect, name="assay-verdicts", daemon=True)
 
@@ -111,7 +114,17 @@ class Executor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
-            self._stopped.set()
+            self._stop()
+            return
+        try:
+            self._wait()
+        except BaseException:
+            self._stop()
+            raise
+        if self._error is not None:
+            raise self._error
+
+    def _wait(self) -> None:
         while self._thread.is_alive():
             try:
                 self._queue.put(None, timeout=0.5)
@@ -119,8 +132,16 @@ class Executor:
             except queue.Full:
                 continue
         self._thread.join()
-        if self._error is not None and kind is None:
-            raise self._error
+
+    def _stop(self) -> None:
+        with self._handing:  # a verdict that is being handed over is the last one
+            self._stopped.set()
+        self._end_programs()
+
+    def _end_programs(self) -> None:
+        """Wake the sandbox's feeder where it waits for a program; from a full queue it takes one and sees the end."""
+        with suppress(queue.Full):
+            self._queue.put_nowait(None)
 
     def _programs(self) -> Iterator[Program]:
         while (program := self._queue.get()) is not None and not self._stopped.is_set():
@@ -129,8 +150,11 @@ class Executor:
     def _collect(self) -> None:
         try:
             for verdict in self._sandbox.run(self._programs()):
-                if self._stopped.is_set():
-                    return
-                self._on_verdict(verdict)
+                with self._handing:
+                    if self._stopped.is_set():
+                        return
+                    self._on_verdict(verdict)
         except BaseException as error:  # handed to the submitting thread, which raises it
             self._error = as_assay_error(error)
+        finally:
+            self._end_programs()

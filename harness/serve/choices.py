@@ -13,7 +13,7 @@ from harness.errors import BadInputError
 from harness.generation.model import FinishReason, Sampling
 from harness.serve.faults import ApiError, bad_request, client_gone
 from harness.serve.protocol import Common, usage
-from harness.serve.scheduler import Ask, Event, Failure, OverloadedError, Scheduler, Ticket
+from harness.serve.scheduler import Ask, Event, Failure, OverloadedError, Scheduler, StoppedError, Ticket
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -86,11 +86,13 @@ def submit(
             for i in range(asked.n or 1):
                 ticket = scheduler.submit(Ask(prompt, sampling, seed + i), deliver_to(len(made)))
                 made.append(Choice(len(made), ticket))
-    except (BadInputError, OverloadedError) as error:
+    except (BadInputError, OverloadedError, StoppedError) as error:
         for choice in made:
             choice.ticket.cancel()
         if isinstance(error, OverloadedError):
             raise ApiError(429, str(error), "rate_limit_error", "server_busy") from error
+        if isinstance(error, StoppedError):
+            raise ApiError(503, str(error), "server_error", "server_stopped") from error
         code = "context_length_exceeded" if "leaves" in str(error) or "room" in str(error) else None
         raise bad_request(str(error), code) from error
     return Choices(

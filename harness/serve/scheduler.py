@@ -7,6 +7,7 @@ shares its batch (docs/decisions/0001), so a server gives the tokens that `assay
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -20,9 +21,15 @@ from harness.generation.noise import Draws
 from harness.generation.text import TextTail
 from harness.serve.deltas import Deltas
 
+_log = logging.getLogger(__name__)
+
 
 class OverloadedError(Exception):
     """More requests wait than the server keeps."""
+
+
+class StoppedError(RuntimeError):
+    """The scheduler was closed, or its thread has died: nobody would answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,7 @@ class Scheduler:
         self._kind: Sampling | None = None  # what the engine was begun with
         self._changed = threading.Condition()
         self._closed = False
+        self._ended: str | None = None  # why nobody answers any more
         self._encoding = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="assay-scheduler", daemon=True)
         self._thread.start()
@@ -153,7 +161,8 @@ class Scheduler:
     def submit(self, ask: Ask, deliver: Deliver) -> Ticket:
         """Queue a request; `deliver` is called from the scheduler's thread, its last call with `finish` or a Failure.
 
-        Raises BadInputError for a prompt that leaves no room, OverloadedError when the queue is full.
+        Raises BadInputError for a prompt that leaves no room, OverloadedError when the queue is full, StoppedError when
+        nobody would answer.
         """
         check_sampling(ask.sampling)
         n = len(ask.prompt_ids)
@@ -168,8 +177,8 @@ class Scheduler:
         ticket = Ticket(ask, deliver, Times(time.perf_counter()), limit, tail, Deltas(ask.sampling.stop))
         ticket.on_cancel = self._wake
         with self._changed:
-            if self._closed:
-                raise RuntimeError("this scheduler is closed")
+            if self._closed or self._ended is not None:
+                raise StoppedError(self._ended or "this scheduler is closed")
             if len(self._waiting) >= self._queue_limit:
                 raise OverloadedError(f"{self._queue_limit} requests are waiting already")
             self._waiting.append(ticket)
@@ -188,12 +197,26 @@ class Scheduler:
             self._changed.notify()
 
     def _run(self) -> None:
+        why = "this scheduler is closed: the server is shutting down"
+        try:
+            self._serve()
+        except BaseException as error:
+            why = f"the generation thread has died ({type(error).__name__}: {error}); start the server again"
+            raise
+        finally:
+            with self._changed:
+                self._ended = why
+                left = [*self._rows, *self._waiting]
+                self._rows, self._waiting = [], deque()
+            self._fail(left, why)
+
+    def _serve(self) -> None:
         while True:
             with self._changed:
                 while not (self._closed or self._waiting or self._rows):
                     self._changed.wait()
                 if self._closed:
-                    break
+                    return
             try:
                 self._turn()
             except (
@@ -201,10 +224,6 @@ class Scheduler:
             ) as error:  # out of memory, a driver's fault: those in the batch fail, the rest go on
                 self._fail(self._rows, f"{type(error).__name__}: {error}")
                 self._rows, self._kind = [], None
-        with self._changed:
-            left = [*self._rows, *self._waiting]
-            self._rows, self._waiting = [], deque()
-        self._fail(left, "the server is shutting down")
 
     def _turn(self) -> None:
         """One step: leave the cancelled, admit what fits, or give every row its next token."""
@@ -292,7 +311,10 @@ class Scheduler:
     def _fail(self, tickets: Sequence[Ticket], message: str) -> None:
         for ticket in tickets:
             self.counts.failed += 1
-            ticket.deliver(Failure(message))
+            try:
+                ticket.deliver(Failure(message))
+            except Exception:  # one who cannot be told keeps no other from being told
+                _log.exception("a request could not be told that it failed")
 
 
 def kind_of(ticket: Ticket) -> Sampling:

@@ -89,9 +89,11 @@ class Execution:
             if self._executor is not None:
                 self._executor.__exit__(*error)
         finally:
-            self._flush()
-            if self._box is not None:
-                self._box.__exit__(*error)
+            try:
+                self._flush()
+            finally:
+                if self._box is not None:
+                    self._box.__exit__(*error)
 
     def _on_verdict(self, verdict: Verdict) -> None:
         with self._lock:

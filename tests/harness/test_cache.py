@@ -21,6 +21,7 @@ from harness.cache.store import storable
 from harness.experiment import SandboxTable
 from sandbox import Isolation, Limits, Outcome, Program, Verdict
 from suites import load_suite
+from tests.threads import comes_back_to
 
 ISOLATION = Isolation("fake", "full", "fake, full isolation", (), "3.11", (("numpy", "2.0"),))
 
@@ -154,7 +155,7 @@ def write_for_ever(path: Path, offset: int) -> None:
 
 def test_two_processes_write_and_are_killed_and_what_is_there_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "v.sqlite"
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # this process may hold threads, of torch or a server
     writers = [context.Process(target=write_for_ever, args=(path, start)) for start in (0, 10**7)]
     for writer in writers:
         writer.start()
@@ -177,6 +178,46 @@ def test_two_processes_write_and_are_killed_and_what_is_there_is_whole(tmp_path:
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     db.close()
+
+
+@pytest.mark.parametrize(
+    "damage", ["output = x'00'", "outcome = 'later'", "output = 'text'", "output = x'789c'"]
+)
+def test_a_row_that_cannot_be_read_is_executed_again_and_written_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    path = tmp_path / "v.sqlite"
+    first = FakeBox()
+    run(first, path, [program("a"), program("b", "other")])
+    db = sqlite3.connect(path)
+    with db:
+        changed = db.execute(
+            f"UPDATE verdict SET {damage} WHERE key = ?", (Keys.of(ISOLATION, "split").key(program("a")),)
+        )
+        assert changed.rowcount == 1
+    db.close()
+    second, third = FakeBox(), FakeBox()
+    found = run(second, path, [program("a"), program("b", "other")])
+    assert {v.outcome for v in found.values()} == {Outcome.PASS}
+    assert second.ran == [program("a").candidate]
+    run(third, path, [program("a"), program("b", "other")])
+    assert third.ran == []
+    assert capsys.readouterr().err == ""
+
+
+def test_a_new_file_that_another_process_is_writing_to_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "v.sqlite"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")  # as one does that switches the file to write-ahead mode
+    release = threading.Timer(0.3, other.rollback)
+    release.start()
+    said: list[str] = []
+    with VerdictStore(path, say=said.append) as store:
+        store.put(b"k" * 32, Verdict("a", Outcome.FAIL))
+    release.join()
+    other.close()
+    assert said == []
+    assert count(path) == 1
 
 
 def count(path: Path) -> int:
@@ -234,14 +275,6 @@ def test_it_drops_the_oldest_half_when_it_has_grown_too_large(
     with VerdictStore(path) as store:
         assert store.get((10).to_bytes(32), "a") is None
         assert store.get((990).to_bytes(32), "a") is not None
-
-
-def comes_back_to(threads: int) -> bool:
-    """Whether no more threads are left; one that was just told to end may take a moment."""
-    end = time.monotonic() + 10
-    while threading.active_count() > threads and time.monotonic() < end:
-        time.sleep(0.01)
-    return threading.active_count() == threads
 
 
 @pytest.mark.isolated

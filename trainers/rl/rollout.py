@@ -128,11 +128,11 @@ def roll_out(
             for half, checks in (("paid", exercise.paid), ("held", exercise.held)):
                 if checks:
                     executing.submit(_program(f"{half}/{answer.key}", exercise, program, checks, table))
+        if len(attempts) != len(asks):
+            raise TrainingError(f"the sampler answered {len(attempts)} of {len(asks)} asks")
     except BaseException:
         executing.abandon()
         raise
-    if len(attempts) != len(asks):
-        raise TrainingError(f"the sampler answered {len(attempts)} of {len(asks)} asks")
     return Rollout([attempts[key] for key in range(len(asks))], executing, time.perf_counter() - began)
 
 

@@ -15,7 +15,7 @@ from harness.generation.model import Sampling
 from harness.generation.noise import Draws
 from harness.serve import Ask, Event, Failure, Scheduler, Ticket
 from harness.serve.deltas import Deltas
-from harness.serve.scheduler import OverloadedError
+from harness.serve.scheduler import OverloadedError, StoppedError
 from tests.harness.serve.conftest import wait_until
 
 END = 256
@@ -258,8 +258,43 @@ def test_closing_tells_those_who_wait() -> None:
     closing.join(30)
     assert isinstance(first.end(), Failure)
     assert isinstance(second.end(), Failure)
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(StoppedError, match="closed"):
         desk.ask("c")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_once_the_thread_has_died_nobody_waits(desk: Desk) -> None:
+    desk.engine.gate.clear()
+    first, _ = desk.ask("first")
+    wait_until(lambda: desk.scheduler.waiting == 0)
+    second, _ = desk.ask("second", Sampling(temperature=1.0))
+    desk.engine.fault = SystemExit("a driver's own end")  # type: ignore[assignment]
+    desk.engine.gate.set()
+    for listener in (first, second):
+        told = listener.end()
+        assert isinstance(told, Failure)
+        assert "the generation thread has died (SystemExit: a driver's own end)" in told.message
+    with pytest.raises(StoppedError, match="has died"):
+        desk.ask("third")
+    assert desk.scheduler.waiting == 0
+
+
+def test_one_who_cannot_be_told_of_a_fault_keeps_no_other_from_it(desk: Desk) -> None:
+    def gone(_: Event | Failure) -> None:
+        raise RuntimeError("Event loop is closed")
+
+    desk.engine.gate.clear()
+    held, _ = desk.ask("held")
+    wait_until(lambda: desk.scheduler.waiting == 0)
+    desk.engine.fault = MemoryError("no memory left")
+    desk.scheduler._rows[0].deliver = gone
+    desk.engine.gate.set()
+    wait_until(lambda: desk.scheduler.counts.failed == 1)
+    after, _ = desk.ask("def")
+    after.end()
+    assert after.text == "fed"
+    assert held.pieces == []
+    assert desk.scheduler.alive
 
 
 @given(

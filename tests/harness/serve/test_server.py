@@ -274,3 +274,23 @@ def test_a_port_that_is_taken_is_named() -> None:
     with pytest.raises(BadInputError, match=f"cannot listen on 127.0.0.1 port {port}"):
         bind("127.0.0.1", port)
     taken.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_server_whose_generation_thread_has_died_answers_503(
+    generator: MeasuredGenerator, pocket: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die() -> None:
+        raise SystemExit("a driver's own end")
+
+    asked = {"model": NAME, "prompt": PROMPT, "max_tokens": 2}
+    with running(generator, pocket, Options(parallel=1)) as found:
+        monkeypatch.setattr(found.api.scheduler, "_turn", die)
+        first = requests.post(f"{found.url}/completions", json=asked, timeout=60)
+        later = requests.post(f"{found.url}/completions", json=asked, timeout=60)
+        wait_until(lambda: not found.api.scheduler.alive)
+        health = requests.get(found.url.removesuffix("/v1") + "/health", timeout=60)
+    assert (first.status_code, later.status_code, health.status_code) == (500, 503, 503)
+    assert later.json()["error"]["code"] == "server_stopped"
+    for answer_ in (first, later):
+        assert "the generation thread has died (SystemExit" in answer_.json()["error"]["message"]

@@ -1,0 +1,34 @@
+"""What drawing leaves behind where it fails."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from sandbox import Outcome
+from tests.threads import comes_back_to
+from trainers.config.rl import RolloutTable
+from trainers.errors import TrainingError
+from trainers.rl.rollout import exercise_of, roll_out
+from trainers.rl.sampler import Drawn
+
+
+class Sparing:
+    """A sampler that answers the first ask only."""
+
+    def draw(self, asks: list[Any], **_: object) -> Iterator[Drawn]:
+        yield Drawn(asks[0].key, (1,), (2,), "    return x\n", True)
+
+
+def test_a_sampler_that_answers_too_few_leaves_no_thread(world: ModuleType) -> None:
+    before = threading.active_count()
+    problem = world.problem()
+    exercise = exercise_of(problem, problem.prompt, None, None)
+    table = RolloutTable(prompts=1, samples=2, style="completion", max_new_tokens=4)
+    with pytest.raises(TrainingError, match="answered 1 of 2 asks"):
+        roll_out(Sparing(), world.FakeBox(lambda program: Outcome.PASS), [exercise], table, 0, 0)  # type: ignore[arg-type]
+    assert comes_back_to(before)
