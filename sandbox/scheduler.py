@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from sandbox import verdicts
+from sandbox.batch import Batch, was_closed
 from sandbox.errors import SandboxError
 from sandbox.model import Mode, Program, Verdict
 from sandbox.rig import Rig, Trial
@@ -22,7 +23,6 @@ _ATTEMPTS = 3
 # Source text that is sent ahead of answers, to one rig. It has to fit the cell's socket, in any encoding: a send that
 # waits for the cell, while the cell waits for its answer to be read, would wait for ever.
 _AHEAD_CHARACTERS = 16 << 10
-_LOOK_AGAIN_S = 1.0
 _ABORT_AFTER_S = 0.25
 
 RigFactory = Callable[[Mode], Rig]
@@ -47,77 +47,6 @@ class _Job:
         """Characters of source."""
         p = self.program
         return len(p.candidate) + len(p.prelude) + sum(map(len, p.checks))
-
-
-class Batch:
-    """One call of `run`: its window of programs in flight and the verdicts that wait to be taken."""
-
-    def __init__(self, window: int) -> None:
-        self._slots = window
-        self.results: queue.SimpleQueue[Verdict | BaseException | None] = queue.SimpleQueue()
-        self.cancelled = False
-        self._jobs = 0
-        self._given_up = 0
-        self._feeding = True
-        self._idle = threading.Condition()
-
-    def take_slot(self) -> None:
-        """Wait for room. A condition, whose lock lets its own thread in again, and looked at from time to time: the
-        garbage collector may end an abandoned run, which gives slots back, in the very thread that waits here."""
-        with self._idle:
-            while not self._idle.wait_for(lambda: self._slots > 0, _LOOK_AGAIN_S):
-                pass
-            self._slots -= 1
-
-    def give_slots(self, count: int) -> None:
-        with self._idle:
-            self._slots += count
-            self._idle.notify_all()
-
-    def add(self) -> None:
-        with self._idle:
-            self._jobs += 1
-
-    def done(self, result: Verdict | BaseException) -> None:
-        """One job has ended, with something for the consumer."""
-        with self._idle:
-            self._jobs -= 1
-            self._end(result)
-
-    def give_up(self) -> None:
-        """One job of a batch that was cancelled has ended without a verdict."""
-        with self._idle:
-            self._jobs -= 1
-            self._given_up += 1
-            self._end(None)
-
-    def fed(self, failure: BaseException | None) -> None:
-        """No job follows: the iterable has ended, or has raised `failure`."""
-        with self._idle:
-            self._feeding = False
-            self._end(failure)
-
-    def close(self) -> None:
-        """The workers are gone: whoever waits for a verdict gets an error, whoever waits for a slot goes on."""
-        self.results.put(_was_closed())
-        self.give_slots(1)
-
-    def _end(self, result: Verdict | BaseException | None) -> None:
-        if result is not None:
-            self.results.put(result)
-        if self._jobs == 0:
-            if not self._feeding:
-                self.results.put(_was_closed() if self._given_up else None)
-            self._idle.notify_all()
-
-    def wait_idle(self, timeout_s: float) -> bool:
-        """True once no job of this batch is under way (the feeder may still sit in its iterable)."""
-        with self._idle:
-            return self._idle.wait_for(lambda: self._jobs == 0, timeout_s)
-
-
-def _was_closed() -> SandboxError:
-    return SandboxError("the sandbox was closed while programs were still to be run")
 
 
 class Gate:
@@ -387,7 +316,7 @@ class Scheduler:
             while True:
                 batch.take_slot()
                 if batch.cancelled:
-                    failure = _was_closed()
+                    failure = was_closed()
                     break
                 program = next(iterator, None)
                 if program is None:
@@ -395,7 +324,7 @@ class Scheduler:
                 job = _Job(program, batch, self._mode_of(program))
                 with self._lock:  # after `close` has begun, nothing comes into a queue that no one reads
                     if self._closed or batch.cancelled:
-                        failure = _was_closed()
+                        failure = was_closed()
                         break
                     batch.add()
                     self._jobs.put(job)
