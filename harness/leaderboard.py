@@ -77,7 +77,6 @@ def build_leaderboard(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, An
     rows.sort(
         key=lambda row: row["rank"]
     )  # what shares a rank stays in the order it was declared in, not by luck
-    isolations = [step_record(run.store, s)["isolation"] for s in plan.steps if s.kind == "execute"]
     return {
         "schema": SCHEMA,
         "experiment": experiment.name,
@@ -96,11 +95,7 @@ def build_leaderboard(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, An
         },
         "sampling": experiment.sampling.model_dump(mode="json"),
         "machine": machine,
-        "isolation": {
-            "label": "; ".join(sorted({i["label"] for i in isolations})),
-            "levels": sorted({level for i in isolations for level in i["levels"]}),
-            "backend": experiment.sandbox.backend,
-        },
+        "isolation": _isolation(run),
         "limits": experiment.sandbox.model_dump(mode="json"),
         "k": list(score.k),
         "confidence": score.confidence,
@@ -296,3 +291,16 @@ def _families(plan: Plan, counts: Counts) -> dict[str, Any]:
 def _tally(column: pd.Series[Any], names: list[str] | None = None) -> dict[str, int]:
     found = Counter(column.tolist())
     return {name: found[name] for name in names or sorted(found)}
+
+
+def _isolation(run: Run) -> dict[str, Any]:
+    """Behind which walls answers were judged, preference data's too; `rewards`: those of the trainings that executed
+    some, where there are any."""
+    records = [(s.kind, step_record(run.store, s)) for s in run.plan.steps]
+    judged = [record["isolation"] for kind, record in records if kind in ("execute", "verify")]
+    rewards = {record["training"]["isolation"] for _, record in records if record.get("training")} - {None}
+    return {
+        "label": "; ".join(sorted({i["label"] for i in judged})),
+        "levels": sorted({level for i in judged for level in i["levels"]}),
+        "backend": run.plan.experiment.sandbox.backend,
+    } | ({"rewards": "; ".join(sorted(rewards))} if rewards else {})

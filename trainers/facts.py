@@ -15,7 +15,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from sandbox import Isolation
 from sandbox.isolation import Level
 from trainers.artifact import Artifact
 from trainers.config import CommonConfig
@@ -23,6 +22,7 @@ from trainers.inputs import TrainingData
 from trainers.precision import resolve_dtype
 from trainers.prepare import count_parameters
 from trainers.steplog import TrainingStep
+from trainers.walls import Walls
 
 FACTS = "training.json"
 OWN_PROCESS = (
@@ -77,7 +77,7 @@ def measure(
     resumed: bool,
     load_s: float,
     train_s: float,
-    isolation: Isolation | None = None,
+    walls: Walls | None = None,
 ) -> TrainingFacts:
     """The facts of a run that has just ended in this process."""
     memory, unmeasured = _memory(resumed)
@@ -109,8 +109,8 @@ def measure(
         start_rss_bytes=memory.get("start_rss_bytes"),
         peak_vram_bytes=memory.get("peak_vram_bytes"),
         resumed=resumed,
-        isolation=None if isolation is None else isolation.label,
-        isolation_level=None if isolation is None else isolation.level,
+        isolation=None if walls is None else walls.label,
+        isolation_level=None if walls is None else walls.level,
         unmeasured=unmeasured,
     )
 

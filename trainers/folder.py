@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sandbox import Isolation
 from trainers.artifact import Artifact, ArtifactKind, describe, identify, record_path
 from trainers.config import CommonConfig
 from trainers.errors import MissingExtraError, TrainingError
@@ -29,6 +28,7 @@ from trainers.qat import remove_fake_quantisation
 from trainers.quantize import save_base_quantization
 from trainers.quiet import quiet_libraries
 from trainers.steplog import EVAL_LOG, LOG, TrainingStep, keep_until, read_steps
+from trainers.walls import Walls
 
 CHECKPOINTS = "checkpoints"
 _INPUTS = "inputs.json"
@@ -43,11 +43,11 @@ def train_into(
     records: TrainingData,
     build: Callable[[], Any],
     recipe: Callable[[Any], str],
-    isolation: Isolation | None = None,
+    walls: Walls | None = None,
 ) -> Artifact:
     """Train what `build` returns (a transformers.Trainer), from the newest checkpoint on, and save it in `out`.
 
-    `isolation` is that of the sandbox which executes answers, where the method has one.
+    `walls` are those of the sandbox which executes answers, where the method has one.
     """
     if base.kind not in (ArtifactKind.BASE, ArtifactKind.MERGED, ArtifactKind.TUNED):
         raise TrainingError(
@@ -87,7 +87,7 @@ def train_into(
         resumed=checkpoint is not None,
         load_s=ready - started,
         train_s=trained - ready,
-        isolation=isolation,
+        walls=walls,
     )
     save_facts(out, facts)
     made = describe(ArtifactKind.TUNED if config.full else ArtifactKind.ADAPTER, out, base, said)

@@ -192,6 +192,7 @@ def test_the_leaderboard_has_who_answers_and_the_overlap_of_what_was_learned(don
     assert parents["dpo"] == parents["ppo"] == "sft"
     assert set(board["contamination"]) == {"sft", "dpo", "ppo"}
     assert board["contamination"]["dpo"]["n_texts"] == len(lines(done))
+    assert board["isolation"]["rewards"] == record(done, "train-ppo.s0")["training"]["isolation"]
 
 
 def test_pairs_made_again_alike_are_not_learned_from_again(done: Run, plan: Plan) -> None:

@@ -19,7 +19,7 @@ from trainers.artifact import Artifact
 from trainers.config import GrpoConfig, RlooConfig
 from trainers.config.rl import group_arguments
 from trainers.errors import TrainingError
-from trainers.folder import CHECKPOINTS, OnStep, train_into
+from trainers.folder import CHECKPOINTS, OnStep, claim, train_into
 from trainers.optimizers import make_optimizer
 from trainers.precision import resolve_dtype
 from trainers.preference.parts import forget_after, load_tokenizer, metrics_callback, with_adapter_off
@@ -33,6 +33,7 @@ from trainers.rl.rollout import Exercise
 from trainers.rl.train import exercises_of, left_out_in_words
 from trainers.rl.updates import Judged, UpdateLog, steps_per_update
 from trainers.steplog import LOG, keep_until, read_steps
+from trainers.walls import note_walls, refuse_weak
 from trainers.watch import step_callback
 
 GroupTable = RlooConfig | GrpoConfig
@@ -49,15 +50,19 @@ def train_groups(
         raise TrainingError(
             "reward.model: rloo and grpo are paid by execution alone here; leave the reward model out"
         )
+    out.mkdir(parents=True, exist_ok=True)
+    claim(out, base, config, environment)
+    refuse_weak(out, allow_weak=environment.allow_weak)
     with environment.sandbox(config.rollout) as box:
+        walls = note_walls(out, box.isolation)
         return train_into(
             out,
             base,
             config,
             environment,
             lambda: build_trainer(base, config, environment, box, out, on_step),
-            lambda trainer: _in_words(config, environment, trainer, box.isolation.label),
-            box.isolation,
+            lambda trainer: _in_words(config, environment, trainer, walls.label),
+            walls,
         )
 
 

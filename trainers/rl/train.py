@@ -27,6 +27,7 @@ from trainers.rl.policy import Policy, save_value_head
 from trainers.rl.ppo import UNFINISHED, Ppo
 from trainers.rl.rollout import Exercise, exercise_of, render
 from trainers.steplog import LOG, TrainingStep, append_step, keep_until, read_steps, rss_bytes
+from trainers.walls import note_walls, refuse_weak
 
 
 @TRAINERS.register("ppo")
@@ -45,6 +46,7 @@ def train_ppo(
         )
     out.mkdir(parents=True, exist_ok=True)
     claim(out, base, config, environment)
+    refuse_weak(out, allow_weak=environment.allow_weak)
     if record_path(out).is_file():
         shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
         return identify(out, base=base)
@@ -56,7 +58,7 @@ def train_ppo(
             ppo, tokenizer, left_out = _build(base, config, environment, out)
             ready = time.perf_counter()
             with environment.sandbox(config.rollout) as box:
-                isolation = box.isolation
+                walls = note_walls(out, box.isolation)
                 ppo.run(box, lambda done: _log(done, out, on_step))
             trained = time.perf_counter()
             done = SimpleNamespace(
@@ -77,10 +79,10 @@ def train_ppo(
         resumed=resumed > 0,
         load_s=ready - started,
         train_s=trained - ready,
-        isolation=isolation,
+        walls=walls,
     )
     save_facts(out, facts)
-    said = _in_words(config, environment, ppo, left_out, isolation.label)
+    said = _in_words(config, environment, ppo, left_out, walls.label)
     made = describe(ArtifactKind.TUNED if config.full else ArtifactKind.ADAPTER, out, base, said)
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     return made

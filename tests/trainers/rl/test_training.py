@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
-from sandbox import Outcome, Sandbox  # noqa: E402
+from sandbox import Isolation, Outcome, Sandbox  # noqa: E402
 from trainers import TRAINERS, Artifact, ArtifactKind, DataError, TrainingError, identify  # noqa: E402
 from trainers.config import METHODS  # noqa: E402
 from trainers.facts import load_facts  # noqa: E402
@@ -25,6 +25,7 @@ from trainers.rl.groups import build_trainer, execution_reward  # noqa: E402
 from trainers.rl.log import RL_LOG, ROLLOUTS, RlStep, read_rl_steps  # noqa: E402
 from trainers.rl.rollout import exercise_of  # noqa: E402
 from trainers.steplog import LOG, TrainingStep, append_step, read_steps  # noqa: E402
+from trainers.walls import note_walls, refuse_weak  # noqa: E402
 
 pytestmark = [pytest.mark.train, pytest.mark.isolated]
 
@@ -291,3 +292,34 @@ def test_without_a_sampler_it_says_who_has_one(world: ModuleType, base: Artifact
     environment = load_environment(ProblemsConfig(suite="pocket", n=5))
     with pytest.raises(TrainingError, match="train by `assay train` or `assay run`"):
         TRAINERS.get("ppo")(base, world.ppo_config(), environment, tmp_path / "out", None)
+
+
+@pytest.mark.parametrize("method", ["ppo", "rloo"])
+def test_rewards_behind_weak_walls_are_not_taken_for_others(
+    world: ModuleType, base: Artifact, tmp_path: Path, method: str
+) -> None:
+    """A folder that a call with --allow-weak began, or finished, is none for a call without it; and it says for good
+    what its first rewards were given behind."""
+    config = world.ppo_config(max_steps=1) if method == "ppo" else group_config(method)
+    out, environment = tmp_path / "out", world.environment()
+    out.mkdir()
+    note_walls(out, Isolation("embedded", "weak", "seccomp alone", ()))
+    for _ in ("begun", "finished"):
+        with pytest.raises(TrainingError, match="behind seccomp alone, weaker than this call asks for"):
+            TRAINERS.get(method)(base, config, environment, out, None)
+        made = TRAINERS.get(method)(base, config, replace(environment, allow_weak=True), out, None)
+    facts = load_facts(made.path)
+    assert facts is not None
+    assert (facts.isolation_level, facts.isolation) == ("weak", "seccomp alone")
+    assert "on all checks (seccomp alone)" in made.recipe
+
+
+def test_the_walls_of_a_folder_are_the_weakest_it_had(tmp_path: Path) -> None:
+    full, weak = (Isolation("embedded", level, f"{level} walls", ()) for level in ("full", "weak"))
+    assert note_walls(tmp_path, full).level == "full"
+    refuse_weak(tmp_path, allow_weak=False)
+    assert note_walls(tmp_path, weak).label == "weak walls"
+    assert note_walls(tmp_path, full).level == "weak"
+    refuse_weak(tmp_path, allow_weak=True)
+    with pytest.raises(TrainingError, match="pass --allow-weak"):
+        refuse_weak(tmp_path, allow_weak=False)
