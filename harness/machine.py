@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from harness.nvml import ask_nvml
+from harness.nvml import ask_nvml, visible_devices
 
 PACKAGES = (
     "assay",
@@ -57,12 +57,13 @@ def cpu_name() -> str:
 
 
 def gpu_name() -> str | None:
-    """The first CUDA device by NVML with its driver, or None where there is no NVML, no driver or no device."""
+    """The first device that CUDA sees, with its driver; None where there is no NVML, no driver or no such device."""
 
     def first(nvml: Any) -> str | None:
-        if nvml.nvmlDeviceGetCount() == 0:
+        devices = visible_devices(nvml)
+        if not devices:
             return None
-        name = nvml.nvmlDeviceGetName(nvml.nvmlDeviceGetHandleByIndex(0))
+        name = nvml.nvmlDeviceGetName(devices[0])
         return f"{name} (driver {nvml.nvmlSystemGetDriverVersion()})"
 
     return ask_nvml(first)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+# CUDA by itself numbers the fastest device 0; NVML, and whoever reads nvidia-smi, counts by bus.
+ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 def open_nvml() -> Any | None:
@@ -32,3 +36,32 @@ def ask_nvml(question: Callable[[Any], T]) -> T | None:
         return None
     finally:
         nvml.nvmlShutdown()
+
+
+def visible_devices(nvml: Any) -> list[Any]:
+    """Handles of the devices that a CUDA process with our environment sees, its first one first. CUDA counts what
+    CUDA_VISIBLE_DEVICES names, by number or the beginning of a UUID, up to the first name that is none's; NVML counts
+    all."""
+    every = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return every
+    found = []
+    for name in map(str.strip, named.split(",")):
+        if (device := _named(nvml, every, name)) is None:
+            break
+        found.append(device)
+    return found
+
+
+def _named(nvml: Any, every: list[Any], name: str) -> Any | None:
+    if name.isdigit():
+        return every[int(name)] if int(name) < len(every) else None
+    if name.startswith("GPU-"):
+        return next((d for d in every if nvml.nvmlDeviceGetUUID(d).startswith(name)), None)
+    if not name.startswith("MIG-"):
+        return None
+    try:
+        return nvml.nvmlDeviceGetHandleByUUID(name)
+    except nvml.NVMLError:
+        return None

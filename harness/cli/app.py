@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Annotated, Any
 
 import typer
+
+from harness.nvml import ORDER
 
 app = typer.Typer(
     name="assay",
@@ -46,8 +49,10 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[
+    _shown: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Measure what fine-tuning did to a code model."""
+    for name, value in ORDER.items():
+        os.environ.setdefault(name, value)

@@ -14,7 +14,7 @@ from typing import Any
 from harness.errors import BadInputError, MissingToolError
 from harness.memory.setup import Attention
 from harness.memory.widths import Dtype
-from harness.nvml import ask_nvml
+from harness.nvml import ask_nvml, visible_devices
 
 BF16_SINCE = (8, 0)  # NVIDIA's Ampere; FlashAttention 2 needs it as well
 _SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*(GiB|GB|MiB|MB)?$", re.IGNORECASE)
@@ -107,17 +107,16 @@ def find_device(wanted: str | None) -> Device:
 
 
 def nvml_device() -> Device | None:
-    """The GPU with the most free memory by NVML; None where there is no NVML, no driver or no device."""
+    """Of the GPUs that CUDA sees, by NVML, the one with the most free memory; None where there is none."""
 
     def emptiest(nvml: Any) -> Device | None:
-        found = [_nvml(nvml, i) for i in range(nvml.nvmlDeviceGetCount())]
+        found = [_nvml(nvml, handle) for handle in visible_devices(nvml)]
         return max(found, key=lambda device: device.room_bytes, default=None)
 
     return ask_nvml(emptiest)
 
 
-def _nvml(nvml: Any, index: int) -> Device:
-    handle = nvml.nvmlDeviceGetHandleByIndex(index)
+def _nvml(nvml: Any, handle: Any) -> Device:
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
     major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
     name = nvml.nvmlDeviceGetName(handle)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.nvml import open_nvml
+from harness.nvml import open_nvml, visible_devices
 
 _FIELDS = {"VmRSS": "rss_bytes", "RssAnon": "anon_bytes", "RssFile": "file_bytes", "VmHWM": "rss_peak_bytes"}
 
@@ -104,17 +104,11 @@ def open_device(pid: int) -> Device | None:
     if nvml is None:
         return None
     try:
-        handle = _first_visible(nvml)
-        running = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
+        handle = next(iter(visible_devices(nvml)), None)
+        running = [] if handle is None else nvml.nvmlDeviceGetComputeRunningProcesses(handle)
     except nvml.NVMLError:
+        handle = None
+    if handle is None:
         nvml.nvmlShutdown()
         return None
     return Device(handle, nvml, pid, frozenset(p.pid for p in running))
-
-
-def _first_visible(nvml: Any) -> Any:
-    """CUDA counts the devices that CUDA_VISIBLE_DEVICES names, by number or UUID; NVML counts all."""
-    first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
-    if first.isdigit() or not first:
-        return nvml.nvmlDeviceGetHandleByIndex(int(first or 0))
-    return nvml.nvmlDeviceGetHandleByUUID(first)

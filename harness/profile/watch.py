@@ -20,6 +20,7 @@ from typing import Any, TextIO
 
 from harness.errors import BadInputError
 from harness.machine import describe_machine
+from harness.nvml import ORDER
 from harness.profile.job import Job
 from harness.profile.memory import Device, available_bytes, host_memory, open_device
 from harness.profile.record import FORMAT, Record, read_record
@@ -67,7 +68,7 @@ def environment(job: Job, ours: Mapping[str, str]) -> dict[str, str]:
     """The measured process's. The trainers take every GPU that they see: it sees the one that is watched, or none."""
     first = ours.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     seen = {"CUDA_VISIBLE_DEVICES": "" if job.device == "cpu" else first}
-    return {**ours, **(_EXACT if job.exact_memory else {}), **seen}
+    return {**ORDER, **ours, **(_EXACT if job.exact_memory else {}), **seen}
 
 
 def _host_in_words() -> str:

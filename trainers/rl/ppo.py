@@ -106,10 +106,15 @@ class Ppo:
         self.policy.model.eval()  # no dropout: the policy that learns is the one that drew
         chosen = choose(self.exercises, step, config.rollout.prompts, config.seed)
         rollout = roll_out(self.sampler, box, chosen, config.rollout, config.seed, step, self.stop)
-        episodes = [Episode(a.drawn.prompt_ids, a.drawn.token_ids) for a in rollout.attempts]
-        batch = make_batch(episodes, self.pad_id, self.policy.device)
-        before, ref_logp = self.policy.see_all(batch, config.batch_size)  # while the last programs still run
-        paid, verdicts = self._pay(rollout)
+        try:
+            episodes = [Episode(a.drawn.prompt_ids, a.drawn.token_ids) for a in rollout.attempts]
+            batch = make_batch(episodes, self.pad_id, self.policy.device)
+            # While the last programs still run.
+            before, ref_logp = self.policy.see_all(batch, config.batch_size)
+            paid, verdicts = self._pay(rollout)
+        except BaseException:
+            rollout.executing.abandon()
+            raise
         self._write_answers(step + 1, rollout.attempts, paid, verdicts)
         measured = [i for i, p in enumerate(paid) if p is not None]
         if not measured:

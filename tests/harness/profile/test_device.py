@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness.nvml import visible_devices
 from harness.profile import Job, memory
 from harness.profile.memory import Device, open_device
 from harness.profile.snapshot import digest, snapshot
@@ -27,7 +28,6 @@ class FakeNvml:
 
     devices: list[dict[int, int | None]]
     deaf: set[str] = field(default_factory=set)
-    asked: list[Any] = field(default_factory=list)
     open: int = 0
 
     NVMLError = NVMLError
@@ -35,15 +35,19 @@ class FakeNvml:
     def nvmlShutdown(self) -> None:  # noqa: N802
         self.open -= 1
 
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        return len(self.devices)
+
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
-        self.asked.append(index)
-        if index >= len(self.devices):
-            raise NVMLError("no such device")
         return index
 
-    def nvmlDeviceGetHandleByUUID(self, name: str) -> int:  # noqa: N802
-        self.asked.append(name)
-        return 0
+    def nvmlDeviceGetUUID(self, handle: int) -> str:  # noqa: N802
+        return f"GPU-8f6d-{handle}"
+
+    def nvmlDeviceGetHandleByUUID(self, name: str) -> str:  # noqa: N802
+        if name != "MIG-5":
+            raise NVMLError("no such device")
+        return name
 
     def nvmlDeviceGetMemoryInfo(self, handle: int) -> Any:  # noqa: N802
         return SimpleNamespace(used=500 * MIB)
@@ -109,14 +113,38 @@ def test_a_device_that_does_not_tell_is_none_and_no_zero(nvml: FakeNvml) -> None
     assert (found["energy_mj"], found["process_bytes"], found["foreign_pids"]) == (None, None, [])
 
 
-@pytest.mark.parametrize(("visible", "asked"), [("", 0), ("1,0", 1), ("GPU-8f6d", "GPU-8f6d")])
-def test_the_device_that_cuda_takes_first_is_watched(
-    nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch, visible: str, asked: Any
+@pytest.mark.parametrize(
+    ("visible", "seen"),
+    [
+        (None, [0, 1]),
+        ("1,0", [1, 0]),
+        ("1", [1]),
+        ("GPU-8f6d-1", [1]),
+        ("GPU-8f6d", [0]),
+        ("MIG-5", ["MIG-5"]),
+        ("MIG-6", []),
+        ("1,7,0", [1]),
+        ("", []),
+        ("-1", []),
+        ("GPU-9", []),
+    ],
+)
+def test_the_devices_that_cuda_sees(
+    nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch, visible: str | None, seen: list[Any]
 ) -> None:
     nvml.devices.append({})
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    opened()
-    assert nvml.asked == [asked]
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert visible_devices(nvml) == seen
+
+
+def test_the_device_that_cuda_takes_first_is_watched(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml.devices.append({})
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
+    assert opened().handle == 1
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert open_device(OURS) is None
+    assert nvml.open == 1  # the one that is still watched
 
 
 @pytest.mark.parametrize(
@@ -134,7 +162,7 @@ def test_a_measured_process_sees_the_one_gpu_that_is_watched(
     """transformers' Trainer spreads a batch over all GPUs that it sees."""
     given = environment(Job(name="x", random_config={}, device=device), ours)
     assert given["CUDA_VISIBLE_DEVICES"] == theirs
-    assert given.keys() == ours.keys() | {"CUDA_VISIBLE_DEVICES"}
+    assert given.keys() == ours.keys() | {"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"}
     exact = environment(Job(name="x", random_config={}, exact_memory=True), {})
     assert "MALLOC_MMAP_THRESHOLD_" in exact
 

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -225,6 +226,24 @@ def test_a_batch_without_one_measured_answer_stops_the_run(
     ppo = build(world, base, tmp_path)
     with pytest.raises(TrainingError, match=r"none of 32 answers could be measured \(infra\)"):
         run(ppo, world, lambda _: Outcome.INFRA)
+
+
+def test_an_update_that_fails_leaves_no_thread_behind(
+    world: ModuleType, base: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answers are in the sandbox by then, and the thread that fed them waits for more."""
+    ppo = build(world, base, tmp_path, max_steps=1)
+
+    def out_of_memory(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(ppo.policy, "see_all", out_of_memory)
+    before = set(threading.enumerate())
+    with pytest.raises(MemoryError):
+        run(ppo, world, lambda _: Outcome.PASS)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=30)
+        assert not thread.is_alive(), thread.name
 
 
 @pytest.mark.parametrize("on_alarm", ["flag", "stop"])
