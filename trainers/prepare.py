@@ -41,8 +41,11 @@ def prepare_model(base: Artifact, config: CommonConfig, dtype: str, attention: s
 
 def dress(model: Any, config: CommonConfig) -> Any:
     """A loaded base as it is trained: prepared where it is quantised, with its adapter, or whole."""
+    import torch
+
     if config.quantization is not None:
-        model = prepare_for_training(model, config.quantization, checkpointing=config.gradient_checkpointing)
+        again = config.checkpoints(gpu=torch.cuda.is_available())
+        model = prepare_for_training(model, config.quantization, checkpointing=again)
     if isinstance(config.adapter, NoAdapter):
         if config.qat is not None:
             fake_quantise(model, config.qat.type)

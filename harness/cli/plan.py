@@ -73,7 +73,7 @@ def plan(
     optimizer: Annotated[
         str | None,
         typer.Option(
-            "--optimizer", help="As transformers names it; adamw_torch_fused.", rich_help_panel=MEMORY
+            "--optimizer", help="As a training table names it; adamw_torch.", rich_help_panel=MEMORY
         ),
     ] = None,
     accumulation: Annotated[
@@ -84,7 +84,7 @@ def plan(
         bool | None,
         typer.Option(
             "--checkpointing/--no-checkpointing",
-            help="Recompute activations; on for qlora and int8.",
+            help="Recompute activations; on for qlora and int8 on a GPU.",
             rich_help_panel=MEMORY,
         ),
     ] = None,
@@ -97,7 +97,11 @@ def plan(
     ] = None,
     dtype: Annotated[
         str | None,
-        typer.Option("--dtype", help="bf16, fp16 or fp32; what the device has.", rich_help_panel=MEMORY),
+        typer.Option(
+            "--dtype",
+            help="bf16, fp16 or fp32; what the device has, of ppo and grpo fp32.",
+            rich_help_panel=MEMORY,
+        ),
     ] = None,
     double_quant: Annotated[
         bool | None, typer.Option("--double-quant/--no-double-quant", rich_help_panel=MEMORY)

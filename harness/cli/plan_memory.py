@@ -15,7 +15,16 @@ from harness.memory.auto import Choice, choose_tier
 from harness.memory.devices import Device, find_device
 from harness.memory.optimizers import Optimizer
 from harness.memory.predict import Prediction, predict
-from harness.memory.setup import Attention, Loss, Method, Objective, Reference, Setup, make_setup
+from harness.memory.setup import (
+    SAMPLES_ITSELF,
+    Attention,
+    Loss,
+    Method,
+    Objective,
+    Reference,
+    Setup,
+    make_setup,
+)
 from harness.memory.table import print_choice, print_plan
 from harness.memory.tiers import DEFAULT_TIER, Tier, find_tier
 from harness.memory.verdict import Verdict, judge
@@ -111,6 +120,8 @@ def setup_of(wishes: Wishes, architecture: Architecture, device: Device) -> Setu
             changes[name] = value
     if inference and not device.gpu and wishes.dtype is None:
         compute = architecture.dtype  # weights are used as they are stored
+    if wishes.objective in SAMPLES_ITSELF and not inference and wishes.dtype is None:
+        compute = "fp32"  # as their tables have it
     changes["compute"] = compute
     if wishes.method in ("lora", "inference") or (inference and wishes.method == "full"):
         changes["weights"] = compute

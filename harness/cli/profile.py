@@ -73,8 +73,12 @@ def profile_(
         str, typer.Option("--optimizer", help="Of --train: as in a training table.")
     ] = "adamw_torch",
     checkpointing: Annotated[
-        bool, typer.Option("--checkpointing", help="Of --train: activations are computed again.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--checkpointing/--no-checkpointing",
+            help="Of --train: activations are computed again; on for qlora and int8 on a GPU.",
+        ),
+    ] = None,
     attention: Annotated[
         str, typer.Option("--attention", help="Of --train: auto (the trainer's choice), sdpa or eager.")
     ] = "auto",

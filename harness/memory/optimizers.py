@@ -12,7 +12,7 @@ from harness.errors import BadInputError
 Optimizer = Literal[
     "adamw_torch",
     "adamw_torch_fused",
-    "adamw_bnb_8bit",
+    "adamw_8bit",
     "paged_adamw_32bit",
     "paged_adamw_8bit",
     "adafactor",
@@ -77,7 +77,7 @@ def _state(optimizer: Optimizer, t: Trained) -> int:
             return 2 * t.numbers * t.width
         case "paged_adamw_32bit":
             return 2 * t.numbers * 4
-        case "adamw_bnb_8bit" | "paged_adamw_8bit":
+        case "adamw_8bit" | "paged_adamw_8bit":
             each = t.rows * t.columns
             if t.embedding or each < _MIN_8BIT:
                 return 2 * t.numbers * 4

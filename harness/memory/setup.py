@@ -49,7 +49,7 @@ class Setup:
     upcast: bool = True
     compute: Dtype = "bf16"
     adapter: Adapter | None = None
-    optimizer: Optimizer = "adamw_torch_fused"
+    optimizer: Optimizer = "adamw_torch"
     batch: int = 1
     length: int = 2048
     new_tokens: int = 512
@@ -105,7 +105,7 @@ class Setup:
 def make_setup(
     method: Method, architecture: Architecture, objective: Objective = "sft", **changes: object
 ) -> Setup:
-    """The usual settings of a method, with `changes` to single fields of Setup.
+    """What a training table says of a method where it says no more, with `changes` to single fields of Setup.
 
     full: fp32 weights under autocast (16 B a parameter with AdamW); lora: the base as stored, an fp32 adapter of rank
     16 on all linear layers; qlora: NF4 with double quantisation and the rest cast to fp32; int8: LLM.int8. Raises
@@ -123,7 +123,7 @@ def make_setup(
             base,
             weights=_loaded_as(method, architecture),
             adapter=Adapter(),
-            checkpointing=method in ("qlora", "int8"),  # prepare_model_for_kbit_training switches it on
+            checkpointing=method in ("qlora", "int8") and bool(changes.get("gpu", base.gpu)),
         )
     if base.objective in NEEDS_REFERENCE:
         base = replace(base, reference="separate" if base.adapter is None else "shared")
@@ -132,6 +132,20 @@ def make_setup(
     changed = replace(base, **changes)  # type: ignore[arg-type]
     check(changed, architecture)
     return changed
+
+
+def _check_sampling(setup: Setup) -> None:
+    """What the tables of ppo, rloo and grpo refuse (`trainers.config.rl`)."""
+    if setup.objective in SAMPLES_ITSELF and setup.accumulation > 1:
+        raise BadInputError(
+            f"accumulation {setup.accumulation}: a minibatch of {setup.objective} is its batch; leave it at 1"
+        )
+    if setup.objective != "ppo":
+        return
+    if setup.optimizer != "adamw_torch":
+        raise BadInputError(f"optimizer {setup.optimizer}: ppo uses adamw_torch")
+    if setup.compute == "fp16":
+        raise BadInputError("compute fp16: ppo runs in fp32 or bf16; fp16 would need a loss scaler")
 
 
 def _loaded_as(method: Method, architecture: Architecture) -> WeightFormat:
@@ -165,6 +179,7 @@ def check(setup: Setup, architecture: Architecture) -> None:
         raise BadInputError(
             f"loss {setup.loss} does not go with {setup.objective}: ppo's loss is answers, and ppo's alone"
         )
+    _check_sampling(setup)
     limit = architecture.max_positions
     asked = setup.length + (0 if setup.trains else setup.new_tokens)
     if limit and asked > limit:

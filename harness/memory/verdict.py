@@ -12,7 +12,7 @@ from harness.memory.architecture import Architecture
 from harness.memory.devices import Device
 from harness.memory.optimizers import state_bytes
 from harness.memory.predict import Prediction, predict, trained_tensors
-from harness.memory.setup import Setup
+from harness.memory.setup import SAMPLES_ITSELF, Setup
 
 State = Literal["fits", "tight", "does not fit"]
 # The device's context, the allocator's rounding and fragmentation are not predicted: what they usually take stays free.
@@ -120,8 +120,9 @@ def _changes(a: Architecture, s: Setup) -> Iterator[tuple[str, Setup]]:
     if not s.quantised and not s.trains:
         yield "weights nf4 with double quantisation", replace(s, weights="nf4", double_quant=True)
     if not s.quantised and s.trains and s.adapter is not None:
-        quantised = replace(s, weights="nf4", double_quant=True, checkpointing=True)
-        yield "QLoRA: weights nf4 with double quantisation, checkpointing", quantised
+        quantised = replace(s, weights="nf4", double_quant=True, checkpointing=s.checkpointing or s.gpu)
+        again = ", checkpointing" if quantised.checkpointing and not s.checkpointing else ""
+        yield f"QLoRA: weights nf4 with double quantisation{again}", quantised
     if s.weights == "int8":
         yield (
             "weights nf4 with double quantisation instead of int8",
@@ -130,10 +131,10 @@ def _changes(a: Architecture, s: Setup) -> Iterator[tuple[str, Setup]]:
     if s.weights in ("nf4", "fp4") and not s.double_quant:
         yield "double quantisation of the scales", replace(s, double_quant=True)
     if s.batch > 1:
-        told = f"batch 1 instead of {s.batch}"
-        if s.trains:
-            told += f", {s.accumulation * s.batch} accumulation steps"
-        accumulation = s.accumulation * s.batch if s.trains else 1
+        told, accumulation = f"batch 1 instead of {s.batch}", 1
+        if s.trains and s.objective not in SAMPLES_ITSELF:
+            accumulation = s.accumulation * s.batch
+            told += f", {accumulation} accumulation steps"
         yield told, replace(s, batch=1, accumulation=accumulation)
     if s.length >= 512:
         yield f"sequences of {s.length // 2} tokens instead of {s.length}", replace(s, length=s.length // 2)

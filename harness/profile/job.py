@@ -41,6 +41,7 @@ class Training(BaseModel):
     """How the train phase trains: by the trainer of `objective`, as `assay train` runs it, `method` as in `assay plan`.
 
     `rank` is the adapter's, but for full fine-tuning, which has none. `attention` auto is the trainer's own choice.
+    `checkpointing` None is the training table's own choice too.
     `base` is the type of a frozen base that is not quantised, auto being the arithmetic's. `upcast` is what PEFT does
     to the unquantised rest of a quantised base.
     """
@@ -51,7 +52,7 @@ class Training(BaseModel):
     objective: Literal["sft", "dpo", "ppo"] = "sft"
     rank: Positive = 16
     optimizer: Optimizer = "adamw_torch"
-    checkpointing: bool = False
+    checkpointing: bool | None = None
     attention: Literal["auto", "sdpa", "eager"] = "auto"
     base: Literal["auto", "fp32", "bf16"] = "auto"
     upcast: bool = True

@@ -33,7 +33,6 @@ TRANSIENT = "unmeasured: lives within kernels, seen in the peak alone"
 UNSEEN = (
     "unmeasured: LLM.int8 keeps inputs where autograd's hooks do not see them; they show in the peak alone"
 )
-_OPTIMIZERS = {"adamw_8bit": "adamw_bnb_8bit"}  # two names for one in transformers
 Kind = Literal["component", "left out", "peak"]
 
 
@@ -79,10 +78,11 @@ def setup_of(
         changes |= {"new_tokens": job.new_tokens, "weights": weights}
         return make_setup("inference", architecture, "inference", **changes)
     changes |= {
-        "optimizer": _OPTIMIZERS.get(training.optimizer, training.optimizer),
-        "checkpointing": training.checkpointing,
+        "optimizer": training.optimizer,
         "upcast": training.upcast,
     }
+    if training.checkpointing is not None:
+        changes["checkpointing"] = training.checkpointing
     if training.objective == "ppo":
         changes["length"] = job.prompt_tokens + job.new_tokens
         changes |= {"new_tokens": job.new_tokens, "drawn": job.batch_size * job.samples}

@@ -366,7 +366,7 @@ class _Ppo:
         self._gradients.close()
         if policy.copy is not None:
             found["reference model"] = sum(weights_of(policy.copy).values())
-        if not self._config.gradient_checkpointing:
+        if not self._config.checkpoints(gpu=policy.device.type == "cuda"):
             found["activations"] = self._kept()
         return found
 

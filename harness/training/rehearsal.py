@@ -20,7 +20,6 @@ from trainers.errors import MissingExtraError, TrainersError
 from trainers.preference.build import few
 from trainers.preference.model import Preferences
 
-_OPTIMIZERS = {"adamw_8bit": "adamw_bnb_8bit"}  # two names for one in transformers
 _KINDS = {"rslora": "lora"}  # of one size
 _EAGER_LENGTH = 1024
 # IPO is DPO with another loss of the same tensors; RLOO and GRPO differ in the advantage alone.
@@ -186,11 +185,11 @@ def setup_of(config: TrainConfig, architecture: Architecture, dtype: str, longes
         "upcast": table is not None and table.upcast_fp32,
         "compute": dtype,
         "adapter": adapter,
-        "optimizer": _OPTIMIZERS.get(config.optimizer, config.optimizer),
+        "optimizer": config.optimizer,
         "batch": config.batch_size,
         "length": config.max_length if packs(config) else longest,
         "accumulation": config.gradient_accumulation_steps,
-        "checkpointing": config.gradient_checkpointing,
+        "checkpointing": config.checkpoints(gpu=gpu),
         "attention": "eager" if short and not scores else "sdpa",
         "gpu": gpu,
     }

@@ -29,10 +29,12 @@ class CommonConfig(BaseModel):
     """The part of a training table that does not depend on the method.
 
     `dtype` is the arithmetic of the forward pass: bf16 and fp16 mean autocast (fp16 with a loss scaler), auto is bf16
-    where the device has it in hardware and fp32 elsewhere; what is trained and its optimiser state are always fp32.
+    where the device has it in hardware, else fp16 on CUDA and fp32 on a CPU; what is trained and its optimiser state
+    are always fp32.
     `base_dtype` is what a frozen base is kept in that is not quantised: auto is the arithmetic's own type, which takes
     half the memory of fp32 and keeps the residual stream in it too; fp32 has autocast do the rounding, product by
-    product. One step takes `batch_size` × `gradient_accumulation_steps` sequences. `warmup_ratio` is
+    product. `gradient_checkpointing`, if absent, is on where a base is quantised and there is a GPU: who quantises is
+    short of memory. One step takes `batch_size` × `gradient_accumulation_steps` sequences. `warmup_ratio` is
     of all steps, and replaces `warmup_steps`. Of the checkpoints the last `save_total_limit` are kept. Where `[data]`
     holds records out, the loss on them is measured every `eval_steps` (as often as checkpoints are saved, if absent)
     and at the end; `keep_best` then keeps the checkpoint where it was lowest, and that is what the run gives.
@@ -65,7 +67,7 @@ class CommonConfig(BaseModel):
     # machine
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     base_dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: bool | None = None
     # checkpoints and log, in steps
     save_steps: Positive = 50
     save_total_limit: Positive = 3
@@ -140,6 +142,12 @@ class CommonConfig(BaseModel):
         """Whether every weight is trained."""
         return isinstance(self.adapter, NoAdapter)
 
+    def checkpoints(self, *, gpu: bool) -> bool:
+        """Whether activations are computed again in the backward pass, on a machine with or without a GPU."""
+        if self.gradient_checkpointing is None:
+            return gpu and self.quantization is not None
+        return self.gradient_checkpointing
+
 
 def common_arguments(
     config: CommonConfig, output_dir: str, *, use_cpu: bool, dtype: str, evaluate: bool = False
@@ -163,7 +171,7 @@ def common_arguments(
         "max_steps": -1 if config.max_steps is None else config.max_steps,
         "bf16": dtype == "bf16",
         "fp16": dtype == "fp16",
-        "gradient_checkpointing": config.gradient_checkpointing,
+        "gradient_checkpointing": config.checkpoints(gpu=not use_cpu),
         "save_steps": config.save_steps,
         "save_total_limit": config.save_total_limit,
         "save_strategy": "steps",

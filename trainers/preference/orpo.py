@@ -1,7 +1,8 @@
 """ORPO (Hong et al. 2024, arXiv 2403.07691): a loss of our own on transformers' Trainer, and no reference model.
 
 TRL keeps an ORPOTrainer among its experiments. It takes the NLL over prompt and answer where the paper takes it over
-the answer, and appends an end-of-text to a chat that its template has ended already; both change what is learned.
+the answer, and appends an end-of-text to a chat that its template has ended already; both change what is learned. Its
+output head that never makes all logits, which its DPO learns by, serves here too.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from trainers.preference.parts import (
     load_tokenizer,
     metrics_callback,
 )
+from trainers.prepare import Prepare, prepare_model
 from trainers.watch import step_callback
 
 if TYPE_CHECKING:
@@ -64,15 +66,14 @@ def odds_ratio_loss(chosen: Tensor, rejected: Tensor) -> tuple[Tensor, Tensor]:
     return -torch.nn.functional.logsigmoid(ratio), ratio
 
 
-def orpo_loss(logits: Tensor, labels: Tensor, beta: float) -> tuple[Tensor, dict[str, float]]:
+def orpo_loss(log_p: Tensor, labels: Tensor, beta: float) -> tuple[Tensor, dict[str, float]]:
     """NLL of the preferred answers + β·odds-ratio loss, and what to log of it.
 
-    `logits` [rows, tokens, vocabulary] and `labels` [rows, tokens] (−100 outside the answer) hold the preferred answers
-    in the first half of the rows and the others in the second. The NLL is the mean over rows of a row's mean.
+    `log_p` [rows, tokens − 1], of the tokens from the second on, and `labels` [rows, tokens] (−100 outside the answer)
+    hold the preferred answers in the first half of the rows and the others in the second. The NLL is the mean over rows
+    of a row's mean.
     """
     mask = labels[:, 1:] != IGNORED
-    targets = labels[:, 1:].clamp(min=0)
-    log_p = logits[:, :-1].float().log_softmax(-1).gather(-1, targets[..., None])[..., 0]
     mean = (log_p * mask).sum(1) / mask.sum(1).clamp(min=1)
     chosen, rejected = mean.chunk(2)
     penalty, ratio = odds_ratio_loss(chosen, rejected)
@@ -88,11 +89,18 @@ def orpo_loss(logits: Tensor, labels: Tensor, beta: float) -> tuple[Tensor, dict
 
 
 def build_trainer(
-    base: Artifact, config: OrpoConfig, preferences: Preferences, out: Path, on_step: OnStep | None = None
+    base: Artifact,
+    config: OrpoConfig,
+    preferences: Preferences,
+    out: Path,
+    on_step: OnStep | None = None,
+    prepare: Prepare = prepare_model,
 ) -> Any:
     """The transformers.Trainer with ORPO's loss, ready to train."""
     import torch
+    from peft import PeftModel
     from transformers import PrinterCallback, Trainer, TrainingArguments
+    from trl.trainer import add_fused_lm_head
 
     use_cpu, dtype = not torch.cuda.is_available(), resolve_dtype(config.dtype)
     held = preferences.evaluation
@@ -107,29 +115,34 @@ def build_trainer(
         prediction_loss_only=True,
         include_num_input_tokens_seen="non_padding",
     )
-    model = load_policy(base, config)
+    model = load_policy(base, config, prepare)
+    add_fused_lm_head(model.get_base_model() if isinstance(model, PeftModel) else model)
     forget_after(out)
     seen: dict[str, float] = {}
     held_out: list[tuple[int, dict[str, float]]] = []
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
 
-    def loss_of(outputs: Any, labels: Tensor, **_: Any) -> Tensor:
-        loss, found = orpo_loss(outputs.logits, labels, config.beta)
-        if not model.training:
-            held_out.append((len(labels), found))
-            return loss
-        seen.update(found)
-        # transformers leaves it to a loss function to share a step among its accumulated batches
-        return loss / config.gradient_accumulation_steps
+    class Orpo(Trainer):  # type: ignore[misc]  # the hook that transformers offers
+        loss_is_scaled_for_ga = False
 
-    trainer = Trainer(
+        def compute_loss(
+            self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any
+        ) -> Any:
+            labels, outputs = inputs["labels"], model(**inputs, fused_lm_head=True)
+            loss, found = orpo_loss(outputs.log_probs, labels, config.beta)
+            if model.training:
+                seen.update(found)
+            else:
+                held_out.append((len(labels), found))
+            return (loss, outputs) if return_outputs else loss
+
+    trainer = Orpo(
         model,
         args=args,
         data_collator=lambda rows: collate(rows, pad),
         train_dataset=train,
         eval_dataset=None if held is None else tokenise(held.pairs(), tokenizer, config.max_length),
         processing_class=tokenizer,
-        compute_loss_func=loss_of,
         optimizers=(make_optimizer(model, config, args), None),
         callbacks=[
             step_callback(out, out / CHECKPOINTS, config.alarm, on_step, scaled=dtype == "fp16"),

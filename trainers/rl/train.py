@@ -118,6 +118,10 @@ def make_policy(base: Artifact, config: PpoConfig, prepare: Prepare = prepare_mo
     import torch
 
     dtype = resolve_dtype(config.dtype)
+    if dtype == "fp16":
+        raise TrainingError(
+            "dtype = 'auto' comes to fp16 on this device, which needs a loss scaler that ppo has not: use fp32"
+        )
     model = prepare(base, config, dtype, "sdpa")
     if config.quantization is None:  # a quantised model is where it was loaded
         model.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -130,7 +134,7 @@ def make_policy(base: Artifact, config: PpoConfig, prepare: Prepare = prepare_mo
                 frozen = copy.deepcopy(model.get_base_model())
             frozen = _without_adapter(frozen)
         frozen.eval().requires_grad_(False)
-    if config.gradient_checkpointing:
+    if config.checkpoints(gpu=torch.cuda.is_available()):
         model.gradient_checkpointing_enable()
         model.enable_input_require_grads()
     return Policy(

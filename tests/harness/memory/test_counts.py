@@ -206,7 +206,7 @@ def test_int8_bytes_equal_bitsandbytes() -> None:
 
 
 @pytest.mark.train
-@pytest.mark.parametrize("name", ["adamw_torch", "adafactor", "sgd", "adamw_bnb_8bit"])
+@pytest.mark.parametrize("name", ["adamw_torch", "adafactor", "sgd", "adamw_8bit"])
 def test_optimiser_state_equals_the_libraries_own(name: Any) -> None:
     import bitsandbytes as bnb
     import torch
@@ -218,7 +218,7 @@ def test_optimiser_state_equals_the_libraries_own(name: Any) -> None:
         "adamw_torch": lambda: torch.optim.AdamW(parameters),
         "adafactor": lambda: Adafactor(parameters, scale_parameter=False, relative_step=False, lr=1e-3),
         "sgd": lambda: torch.optim.SGD(parameters, lr=1e-3),
-        "adamw_bnb_8bit": lambda: bnb.optim.AdamW8bit(parameters),
+        "adamw_8bit": lambda: bnb.optim.AdamW8bit(parameters),
     }
     optimizer = made[name]()
     for p in parameters:

@@ -150,19 +150,37 @@ def test_bradley_terry_vector(base: Artifact, preferences: Preferences, tmp_path
     )
 
 
-def logits_for(means: list[float]) -> tuple[Any, Any]:
-    """Two-token vocabulary in which the answer's tokens (id 1) have the given mean log-probability."""
-    rows = [[[0.0, math.log(math.exp(m) / (1 - math.exp(m)))]] * (STEPS + 1) for m in means]
-    labels = torch.ones((len(means), STEPS + 1), dtype=torch.long)
-    labels[:, 0] = orpo.IGNORED
-    return torch.tensor(rows), labels
+def answers_with(means: list[float]) -> tuple[Any, Any]:
+    """Log-probabilities and labels of answers whose tokens have the given mean; a prompt's token stands before them."""
+    log_p = torch.tensor([[-9.0] + [m - 0.25, m + 0.25] * (STEPS // 2) for m in means])
+    labels = torch.ones((len(means), log_p.shape[1] + 1), dtype=torch.long)
+    labels[:, :2] = orpo.IGNORED
+    return log_p, labels
 
 
 def test_orpo_vector() -> None:
-    loss, seen = orpo.orpo_loss(*logits_for([-0.5, -1.0]), beta=0.1)
+    loss, seen = orpo.orpo_loss(*answers_with([-0.5, -1.0]), beta=0.1)
     assert seen["log_odds_ratio"] == pytest.approx(0.9740769841801067, abs=1e-6)
     assert seen["odds_ratio_loss"] == pytest.approx(0.3202997852375366, abs=1e-6)
     assert loss.item() == pytest.approx(0.5320299785237537, abs=1e-6)
+
+
+def test_orpo_learns_from_the_models_own_probabilities(
+    base: Artifact, preferences: Preferences, tmp_path: Path
+) -> None:
+    """The head that makes no whole logits gives the loss and the gradient of the one that does."""
+    trainer = build("orpo", base, preferences, tmp_path, beta=0.5)
+    batch = next(iter(trainer.get_train_dataloader()))
+    trained = [p for p in trainer.model.parameters() if p.requires_grad]
+    found = trainer.compute_loss(trainer.model, batch)
+    tiled = torch.autograd.grad(found, trained)
+    logits = trainer.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    targets = batch["labels"][:, 1:].clamp(min=0)
+    log_p = logits[:, :-1].float().log_softmax(-1).gather(-1, targets[..., None])[..., 0]
+    loss, _ = orpo.orpo_loss(log_p, batch["labels"], 0.5)
+    assert found.item() == pytest.approx(loss.item(), rel=1e-5)
+    for a, b in zip(tiled, torch.autograd.grad(loss, trained), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_trls_experimental_orpo_has_the_same_odds_and_another_nll() -> None:
