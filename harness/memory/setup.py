@@ -134,8 +134,10 @@ def make_setup(
     return changed
 
 
-def _check_sampling(setup: Setup) -> None:
-    """What the tables of ppo, rloo and grpo refuse (`trainers.config.rl`)."""
+def _check_table(setup: Setup) -> None:
+    """What the training tables of single methods refuse (`trainers.config`)."""
+    if setup.objective == "reward" and (setup.quantised or setup.adapter is None):
+        raise BadInputError("a reward model is trained as an adapter on a base as stored: method lora")
     if setup.objective in SAMPLES_ITSELF and setup.accumulation > 1:
         raise BadInputError(
             f"accumulation {setup.accumulation}: a minibatch of {setup.objective} is its batch; leave it at 1"
@@ -179,7 +181,7 @@ def check(setup: Setup, architecture: Architecture) -> None:
         raise BadInputError(
             f"loss {setup.loss} does not go with {setup.objective}: ppo's loss is answers, and ppo's alone"
         )
-    _check_sampling(setup)
+    _check_table(setup)
     limit = architecture.max_positions
     asked = setup.length + (0 if setup.trains else setup.new_tokens)
     if limit and asked > limit:

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from harness.cli import app
+from harness.cli.plan_memory import Wishes, setup_of
 from harness.errors import AssayError, BadInputError, MissingToolError
 from harness.memory import Adapter, Setup, find_tier, make_setup, predict
 from harness.memory.auto import choose_tier
@@ -262,7 +264,7 @@ setups = st.builds(
     st.booleans(),
     st.sampled_from(["eager", "sdpa", "flash"]),
     st.sampled_from(["full", "chunked"]),
-)
+).filter(lambda made: made[1] != "reward" or made[0] == "lora")
 
 
 @settings(max_examples=60, deadline=None)
@@ -274,7 +276,10 @@ def test_more_of_anything_never_needs_less(made: tuple[Any, Any, dict[str, Any]]
     assert base.static_bytes <= base.peak_bytes
     for name in ("batch", "length"):
         more = predict(a, make_setup(method, a, objective, **(changes | {name: 2 * changes[name]})))
-        assert more.peak_bytes > base.peak_bytes or objective == "reward"
+        assert (
+            more.peak_bytes >= base.peak_bytes
+        )  # an optimiser step's, which knows of no batch, may be the largest
+        assert more.phases["backward"] > base.phases["backward"]
     saved = [o.saves_bytes for o in find_options(base, gpu(80))]
     assert saved == sorted(saved, reverse=True)
     assert all(s > 0 for s in saved)
@@ -323,6 +328,62 @@ def test_int8_multiplies_by_its_codes_and_dequantises_for_gradients_alone() -> N
     assert reading.bytes_of("dequantised weight") == 0
     assert reading.bytes_of("int8 prefill") == 2048 * (3 * a.hidden + 6 * a.intermediate)
     assert predict(a, make_setup("int8", a)).bytes_of("dequantised weight") == 2 * a.hidden * a.intermediate
+
+
+def test_what_a_training_table_refuses_is_not_planned() -> None:
+    a = find_tier("tiny").architecture
+    with pytest.raises(BadInputError, match="ppo uses adamw_torch"):
+        make_setup("lora", a, "ppo", optimizer="paged_adamw_8bit")
+    with pytest.raises(BadInputError, match="would need a loss scaler"):
+        make_setup("lora", a, "ppo", weights="fp16", compute="fp16")
+    for objective in ("ppo", "grpo"):
+        with pytest.raises(BadInputError, match="leave it at 1"):
+            make_setup("lora", a, objective, accumulation=2)
+    asked = make_setup("full", find_tier("medium").architecture, "ppo", batch=4, compute="fp32")
+    told = [o.change for o in find_options(predict(find_tier("medium").architecture, asked), gpu(24))]
+    assert any(change == "batch 1 instead of 4" for change in told)
+    assert not any("accumulation" in change or "paged" in change for change in told)
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "qlora", "int8"])
+@pytest.mark.parametrize("objective", ["sft", "dpo", "kto", "orpo", "reward", "ppo", "grpo"])
+@pytest.mark.parametrize("device", ["t4", "h100", "cpu"])
+def test_a_plan_without_wishes_is_a_training_table_without_them(
+    method: str, objective: str, device: str
+) -> None:
+    """What `assay plan` takes for granted is what `assay train` does where its table is silent."""
+    from trainers.config import config_class
+
+    raw: dict[str, Any] = {"method": objective}
+    if method == "full":
+        raw |= {"adapter": {"type": "none"}}
+        raw |= {"reference": "copy"} if objective in ("dpo", "kto", "ppo") else {}
+    if method in ("qlora", "int8"):
+        raw["quantization"] = {"type": "nf4" if method == "qlora" else "int8"}
+    found, wishes = find_device(device), Wishes(method=method, objective=objective)
+    try:
+        table = config_class(raw).model_validate(raw)
+    except ValidationError:
+        assert (objective, method != "lora") == ("reward", True)
+        with pytest.raises(BadInputError, match="method lora"):
+            setup_of(wishes, find_tier("small").architecture, found)
+        return
+    setup = setup_of(wishes, find_tier("small").architecture, found)
+    assert setup.optimizer == table.optimizer
+    assert setup.checkpointing == table.checkpoints(gpu=found.gpu)
+    assert setup.accumulation == table.gradient_accumulation_steps
+    assert setup.compute == (found.default_compute if table.dtype == "auto" else table.dtype)
+    if setup.adapter is not None:
+        assert setup.adapter.rank == table.adapter.r
+        assert setup.adapter.targets == table.adapter.target_modules
+    if table.quantization is not None:
+        assert (setup.weights, setup.double_quant) == (
+            table.quantization.type,
+            table.quantization.double_quant,
+        )
+        assert setup.upcast == table.quantization.upcast_fp32
+    if objective in ("dpo", "kto", "ppo"):
+        assert setup.reference == {"adapter_off": "shared", "copy": "separate"}[table.reference]
 
 
 def test_a_preference_is_two_sequences() -> None:
