@@ -36,10 +36,12 @@ def profile_(
     phases: Annotated[
         str, typer.Option("--phases", help="Comma list of load, prefill, decode, generate.")
     ] = "load,prefill,decode,generate",
-    batch: Annotated[int, typer.Option("--batch", help="Sequences (of dpo: pairs; of ppo: prompts).")] = 1,
+    batch: Annotated[
+        int, typer.Option("--batch", help="Sequences (of dpo and orpo: pairs; of ppo: prompts).")
+    ] = 1,
     prompt_tokens: Annotated[
         int,
-        typer.Option("--prompt-tokens", help="Tokens of each prompt; of sft and dpo, of each sequence."),
+        typer.Option("--prompt-tokens", help="Tokens of each prompt; of --train but ppo, of each sequence."),
     ] = 512,
     new_tokens: Annotated[
         int, typer.Option("--new-tokens", help="Tokens written to each prompt; of ppo, of each answer.")
@@ -61,12 +63,15 @@ def profile_(
     train: Annotated[
         str | None,
         typer.Option(
-            "--train", help="Training steps in place of inference: lora, qlora, int8, full, dpo or ppo."
+            "--train",
+            help="Training steps in place of inference: lora, qlora, int8, full, dpo, kto, orpo or ppo.",
         ),
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option("--method", help="Of --train dpo and ppo: on lora (the default), qlora, int8 or full."),
+        typer.Option(
+            "--method", help="Of --train dpo, kto, orpo and ppo: on lora (the default), qlora, int8 or full."
+        ),
     ] = None,
     rank: Annotated[int, typer.Option("--rank", help="Of --train: the adapter's rank.")] = 16,
     optimizer: Annotated[
@@ -155,7 +160,7 @@ def profile_(
             "upcast": upcast,
         }
     elif method is not None:
-        raise BadInputError("--method says what dpo or ppo trains on; give --train too")
+        raise BadInputError("--method says what dpo, kto, orpo or ppo trains on; give --train too")
     wanted = tuple(p.strip() for p in phases.split(",") if p.strip())
     job, architecture = _job(
         model,
@@ -255,11 +260,11 @@ def _training(train: str, method: str | None) -> dict[str, str]:
     """What `--train` and `--method` say together: an objective, and how the weights are trained."""
     from harness.errors import BadInputError
 
-    if train in ("dpo", "ppo"):
+    if train in ("dpo", "kto", "orpo", "ppo"):
         return {"objective": train, "method": method or "lora"}
     if method is not None:
         raise BadInputError(
-            f"--train {train} names the method already; --method goes with --train dpo or --train ppo"
+            f"--train {train} names the method already; --method goes with --train dpo, kto, orpo or ppo"
         )
     return {"objective": "sft", "method": train}
 

@@ -49,7 +49,7 @@ class Training(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: Literal["full", "lora", "qlora", "int8"]
-    objective: Literal["sft", "dpo", "ppo"] = "sft"
+    objective: Literal["sft", "dpo", "kto", "orpo", "ppo"] = "sft"
     rank: Positive = 16
     optimizer: Optimizer = "adamw_torch"
     checkpointing: bool | None = None
@@ -82,8 +82,8 @@ class Job(BaseModel):
     and whatever they are: no end token ends them, so that every repeat does the same work. The generate phase draws
     `samples` of each prompt. `weights` other than stored are bitsandbytes' for the linear layers but the head.
 
-    With `training` the phases are load and train: steps on `batch_size` sequences of `prompt_tokens` (of dpo: pairs of
-    such), or of ppo updates on `samples` answers of `new_tokens` to each of `batch_size` prompts, learned from
+    With `training` the phases are load and train: steps on `batch_size` sequences of `prompt_tokens` (of dpo and orpo:
+    pairs of such), or of ppo updates on `samples` answers of `new_tokens` to each of `batch_size` prompts, learned from
     `batch_size` at a time. Of each phase the first `warmup` repeats are counted and dropped. `memory_limit_bytes` caps
     the CUDA allocator.
     `exact_memory` makes glibc give back all that is freed at once: what is left is what the run holds, at the cost of

@@ -1,15 +1,16 @@
 """The training workload: steps of the trainers' own loops (`trainers`), on sequences of one stated length.
 
-sft and dpo are TRL's trainers as `assay train` builds them, ppo is ours with its rollouts. Only three things differ
-from a training: where there are no weights, random ones are loaded; nothing is saved; and ppo's answers are all of the
-length they may have and fail unexecuted. What is measured is one step: for sft and dpo the batch, forward, loss,
-backward, clipping and the optimiser; for ppo drawing, weighing and the epoch over what was drawn.
+sft, dpo, kto and orpo are the trainers that `assay train` builds, ppo is ours with its rollouts. Only three things
+differ from a training: where there are no weights, random ones are loaded; nothing is saved; and ppo's answers are all
+of the length they may have and fail unexecuted. What is measured is one step: of ppo drawing, weighing and the epoch
+over what was drawn, of the others the batch, forward, loss, backward, clipping and the optimiser.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
@@ -26,12 +27,18 @@ from harness.profile.random_weights import random_model
 from harness.profile.synthetic import EndlessSampler, Unjudged, chats, exercises, pairs, stand_in
 from harness.profile.worker import Recorder
 from trainers.artifact import Artifact
-from trainers.config import CommonConfig, DpoConfig, PpoConfig, SftConfig
+from trainers.config import METHODS, CommonConfig, PpoConfig, SftConfig
 from trainers.precision import resolve_dtype
 from trainers.prepare import Prepare, base_dtype, compute_dtype, dress, prepare_model
 from trainers.quiet import quiet_libraries
 from trainers.threads import let_idle_threads_sleep
 
+_BUILDERS = {
+    "sft": "trainers.sft",
+    "dpo": "trainers.preference.dpo",
+    "kto": "trainers.preference.kto",
+    "orpo": "trainers.preference.orpo",
+}
 _NEVER = 10**9  # a step that no profile comes to
 _RATE = 1e-6  # so low that a loss moves little, however many steps
 # Wide enough that every library is imported and every path taken, small enough to weigh nothing.
@@ -146,9 +153,7 @@ def training_config(job: Job, steps: int) -> CommonConfig:
     if training.method == "lora":
         table["base_dtype"] = training.base
     if training.objective != "ppo":
-        return _checked(
-            SftConfig if training.objective == "sft" else DpoConfig, table | {"max_length": job.prompt_tokens}
-        )
+        return _checked(METHODS[training.objective], table | {"max_length": job.prompt_tokens})
     if training.method == "full":
         table["reference"] = "copy"
     table["epochs"] = 1
@@ -175,10 +180,10 @@ def _build(job: Job, config: dict[str, Any], steps: int, folder: Path, layers: i
     training = job.training
     assert training is not None
     wanted = training_config(job, steps)
-    if job.source is None and training.objective == "dpo" and training.method == "full":
+    if job.source is None and training.objective in ("dpo", "kto") and training.method == "full":
         raise BadInputError(
-            "dpo on all weights holds a second copy of the base, which is read from its folder: give a model with its "
-            "weights, or train an adapter"
+            f"{training.objective} on all weights holds a second copy of the base, which is read from its folder: give "
+            "a model with its weights, or train an adapter"
         )
     base = stand_in(config, folder / "base") if job.source is None else job.source.artifact()
     unfilled = job.source is None or layers is not None
@@ -225,7 +230,7 @@ def _attention(training: Training, chosen: str) -> str:
 
 
 class _Trl:
-    """sft and dpo."""
+    """What transformers' loop trains, and TRL's: sft, dpo, kto and orpo."""
 
     def __init__(self, job: Job, base: Artifact, config: CommonConfig, out: Path, prepare: Prepare) -> None:
         from trainers.folder import seeded
@@ -233,17 +238,9 @@ class _Trl:
         out.mkdir()
         rows = job.batch_size * int(config.max_steps or 1)
         with seeded(job.seed):
-            if isinstance(config, DpoConfig):
-                from trainers.preference.dpo import build_trainer as build_dpo
-
-                data = pairs(rows, job.prompt_tokens)
-                self.trainer = build_dpo(base, config, data, out, prepare=prepare)
-            else:
-                from trainers.sft import build_trainer as build_sft
-
-                assert isinstance(config, SftConfig)
-                records = chats(rows, job.prompt_tokens)
-                self.trainer = build_sft(base, config, records, out, prepare=prepare)
+            data: Any = (chats if isinstance(config, SftConfig) else pairs)(rows, job.prompt_tokens)
+            build = import_module(_BUILDERS[config.method]).build_trainer
+            self.trainer = build(base, config, data, out, prepare=prepare)
         self.trainer.args.save_strategy = "no"
         self.model = self.trainer.model
         self._gradients: Gradients | None = None

@@ -27,6 +27,7 @@ from trainers.preference.parts import (
     metrics_callback,
     with_adapter_off,
 )
+from trainers.prepare import Prepare, prepare_model
 from trainers.watch import step_callback
 
 
@@ -46,7 +47,12 @@ def train_kto(
 
 
 def build_trainer(
-    base: Artifact, config: KtoConfig, preferences: Preferences, out: Path, on_step: OnStep | None = None
+    base: Artifact,
+    config: KtoConfig,
+    preferences: Preferences,
+    out: Path,
+    on_step: OnStep | None = None,
+    prepare: Prepare = prepare_model,
 ) -> Any:
     """The trl.KTOTrainer, ready to train."""
     import torch
@@ -66,7 +72,7 @@ def build_trainer(
     opinions = preferences.opinions()
     if len({o.good for o in opinions}) < 2:
         raise TrainingError("kto needs answers of both kinds, good and bad; all of these are of one")
-    model = load_policy(base, config)
+    model = load_policy(base, config, prepare)
     forget_after(out)
 
     def build(policy: Any) -> Any:

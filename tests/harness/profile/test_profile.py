@@ -80,6 +80,8 @@ FULL = pytest.mark.skipif(
     [
         ("sft", "lora"),
         ("ppo", "lora"),
+        ("orpo", "lora"),
+        pytest.param("kto", "lora", marks=FULL),
         pytest.param("sft", "full", marks=FULL),
         pytest.param("sft", "qlora", marks=pytest.mark.slow),
         pytest.param("sft", "int8", marks=FULL),
