@@ -1,23 +1,38 @@
-"""What execution costs a PPO step: `python -m benchmarks.ppo_execution FOLDER`, the folder of a finished ppo training.
+"""What execution costs a PPO step: `python -m benchmarks.ppo_execution [FOLDER]`.
 
 Answers are executed while others are still being drawn, so most of the execution hides behind generation. Its cost is
-what was waited for (`execute_wait_s`) as a share of the step's wall time. Read from `rl_log.jsonl`; the first step, in
-which the sandbox's cells and torch's memory are still cold, is left out and said so.
+what was waited for (`execute_wait_s`) as a share of the step's wall time. Read from the `rl_log.jsonl` of a finished
+ppo training, which FOLDER holds; without one the lab's configuration (suites/labs/ppo.toml) is trained for a few
+updates. The first step, in which the sandbox's cells and torch's memory are still cold, is left out and said so.
 """
 
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 from statistics import median
 
 from trainers.rl.log import RL_LOG, RlStep, read_rl_steps
 
 GOAL = 0.05
+UPDATES = 8
+LAB = Path(__file__).parents[1] / "suites" / "labs" / "ppo.toml"
 
 
 def wall_s(step: RlStep) -> float:
     return step.generate_s + step.execute_wait_s + step.train_s
+
+
+def train(folder: Path) -> Path:
+    """A few updates of the lab's training, as `assay train` makes them."""
+    from harness.training.file import load_job
+    from trainers.child import train_alone
+
+    job = load_job(LAB, folder / "out")
+    config = job.config.model_copy(update={"max_steps": UPDATES})
+    print(f"{LAB.name}: {UPDATES} updates on {job.records.counts()}", flush=True)
+    return train_alone(job.base, config, job.records, folder / "out").path
 
 
 def main(folder: Path) -> int:
@@ -43,4 +58,7 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    if len(sys.argv) > 1:
+        sys.exit(main(Path(sys.argv[1])))
+    with tempfile.TemporaryDirectory() as made:
+        sys.exit(main(train(Path(made))))

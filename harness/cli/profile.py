@@ -107,6 +107,10 @@ def profile_(
     memory_limit: Annotated[
         float | None, typer.Option("--memory-limit", help="GiB that the CUDA allocator may take.")
     ] = None,
+    within: Annotated[
+        float | None,
+        typer.Option("--within", help="Per cent: exit with 1 where the peak misses its prediction by more."),
+    ] = None,
     concurrency: Annotated[
         str, typer.Option("--concurrency", help="Of a server: comma list of requests in flight.")
     ] = "1,4,16",
@@ -185,10 +189,15 @@ def profile_(
         from harness.profile.training import training_config
 
         training_config(job, 1)  # what cannot be is said before a process is started
+    if within is not None and (within <= 0 or lengths is not None):
+        raise BadInputError(
+            f"--within takes a percentage above 0, of one profile; got {within:g}"
+            + (" with --lengths" if lengths is not None else "")
+        )
     if lengths is not None:
         _lengths(job, architecture, lengths, out, as_json=as_json, quiet=quiet)
         return
-    summary, raw = _measured(job, architecture, out, quiet=quiet)
+    summary, raw = _measured(job, architecture, out, quiet=quiet, within=within)
     if as_json:
         print_json(summary)
     else:
@@ -205,13 +214,31 @@ def profile_(
         raise UnmeasuredError(f"the measured process failed: {summary['detail']}; its record is {raw}")
     if summary["unmeasured"] or "unmeasured" in summary.get("llama_bench", {}):
         raise typer.Exit(UnmeasuredError.exit_code)
+    if within is not None:
+        _gate(summary)
+
+
+def _gate(summary: dict[str, Any]) -> None:
+    """`--within`: the verdict on the prediction as an exit code."""
+    from harness.errors import CheckFailedError, UnmeasuredError
+
+    found = summary["prediction"]
+    match found["verdict"]:
+        case "missed":
+            raise CheckFailedError(
+                f"the peak misses its prediction: {100 * found['error']:+.1f} %, --within {100 * found['within']:g}"
+            )
+        case "unmeasured":
+            why = summary.get("unpredicted", "the peak was not measured")
+            raise UnmeasuredError(f"--within: nothing to hold the prediction against: {why}")
 
 
 def _measured(
-    job: Job, architecture: Architecture | None, out: Path, *, quiet: bool
+    job: Job, architecture: Architecture | None, out: Path, *, quiet: bool, within: float | None = None
 ) -> tuple[dict[str, Any], Path]:
     """The summary, which is written beside the raw record, and the raw record's path."""
     from harness.profile import llama_bench, profile, summarise, with_prediction
+    from harness.profile.predicted import HELD
     from harness.profile.table import write_summary
     from harness.progress import Progress
 
@@ -223,7 +250,8 @@ def _measured(
                 task.update(event.get("repeat", 0), event["phase"])
 
         record = profile(job, raw, on_event)
-    summary = with_prediction(summarise(record), job, architecture)
+    allowed = HELD if within is None else within / 100
+    summary = with_prediction(summarise(record), job, architecture, allowed)
     if llama_bench.applies(job) and summary["status"] == "done":
         summary["llama_bench"] = llama_bench.llama_bench(job, raw)
     write_summary(raw.with_suffix(".json"), summary)

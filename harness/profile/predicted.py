@@ -34,6 +34,7 @@ UNSEEN = (
     "unmeasured: LLM.int8 keeps inputs where autograd's hooks do not see them; they show in the peak alone"
 )
 Kind = Literal["component", "left out", "peak"]
+HELD = 0.2  # how far the measured peak may be from the predicted one, unless it is said otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +130,36 @@ def compare(
 
 
 def with_prediction(
-    summary: Mapping[str, Any], job: Job, architecture: Architecture | None
+    summary: Mapping[str, Any], job: Job, architecture: Architecture | None, within: float = HELD
 ) -> dict[str, Any]:
-    """The summary with what was predicted of it (`predicted`, None with `unpredicted` saying why) and each component's
-    two figures (`comparison`)."""
+    """The summary with what was predicted of it (`predicted`, None with `unpredicted` saying why), each component's two
+    figures (`comparison`), and whether the peak came within that share of its prediction (`prediction`)."""
     gpu = bool(summary["machine"]["gpu"]) and job.device != "cpu"
     prediction, reason = predicted(job, architecture, summary, gpu=gpu)
     if prediction is None:
-        return {**summary, "predicted": None, "unpredicted": reason, "comparison": []}
+        return {
+            **summary,
+            "predicted": None,
+            "unpredicted": reason,
+            "comparison": [],
+            "prediction": judged(None, within),
+        }
     said = prediction.to_json()
     keys = ("components", "phases", "peak_phase", "peak_bytes", "unmeasured")
     unseen = {"activations": UNSEEN} if job.training is not None and job.training.method == "int8" else {}
-    rows = [row.to_json() for row in compare(prediction, summary, unseen)]
-    return {**summary, "predicted": {key: said[key] for key in keys}, "comparison": rows}
+    rows = compare(prediction, summary, unseen)
+    return {
+        **summary,
+        "predicted": {key: said[key] for key in keys},
+        "comparison": [row.to_json() for row in rows],
+        "prediction": judged(rows[-1].error, within),
+    }
+
+
+def judged(error: float | None, within: float) -> dict[str, Any]:
+    """The verdict on a predicted peak: held, missed, or unmeasured."""
+    verdict = "unmeasured" if error is None else "held" if abs(error) <= within else "missed"
+    return {"error": error, "within": within, "verdict": verdict}
 
 
 def _components(prediction: Prediction, found: Mapping[str, int], reason: str) -> Iterator[Row]:

@@ -100,7 +100,12 @@ def _memory(summary: Mapping[str, Any]) -> RenderableType:
 
 
 def _remarks(summary: Mapping[str, Any]) -> Iterator[str]:
-    w = summary["workload"]
+    w, told = summary["workload"], summary["prediction"]
+    if told["error"] is not None:
+        yield (
+            f"Prediction of the peak: {told['verdict']}, {100 * told['error']:+.1f} % where "
+            f"{100 * told['within']:g} % are allowed"
+        )
     if summary["predicted"] is None:
         yield f"Memory predicted: not done, for {summary['unpredicted']}"
     elif summary["machine"]["gpu"] is None and not w["exact_memory"]:

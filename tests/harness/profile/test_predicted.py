@@ -9,7 +9,7 @@ import pytest
 from harness.memory import find_tier
 from harness.profile import Job, with_prediction
 from harness.profile.job import Training
-from harness.profile.predicted import TRANSIENT, setup_of
+from harness.profile.predicted import TRANSIENT, judged, setup_of
 
 TINY = find_tier("tiny").architecture
 MIB = 1 << 20
@@ -57,6 +57,7 @@ def test_each_component_stands_beside_what_was_counted() -> None:
     assert found["gradients"]["error"] == 0
     assert found["backward scratch"]["measured_bytes"] is None
     assert found["backward scratch"]["note"] == TRANSIENT
+    assert made["prediction"] == {"error": found["peak"]["error"], "within": 0.2, "verdict": "held"}
     left_out = {name: row["measured_bytes"] for name, row in found.items() if row["kind"] == "left out"}
     assert left_out == {"kernels": 32 * MIB, "fragmentation": 168 * MIB, "device context": 500 * MIB}
     assert all(found[name]["predicted_bytes"] is None for name in left_out)
@@ -98,11 +99,20 @@ def test_what_was_not_measured_says_why() -> None:
     assert {row["measured_bytes"] for row in made["comparison"]} == {None}
     assert rows(made)["peak"]["note"] == "unmeasured: out of memory"
     assert rows(made)["linear weights"]["note"] == "unmeasured: out of memory"
+    assert made["prediction"] == {"error": None, "within": 0.2, "verdict": "unmeasured"}
     none = with_prediction(summary({}, None), job(), None)
+    assert none["prediction"]["verdict"] == "unmeasured"
     assert (none["predicted"], none["comparison"]) == (None, [])
     assert "does not know" in none["unpredicted"]
     long = with_prediction(summary({}, None), job(prompt_tokens=40_000), TINY)
     assert "do not fit the context" in long["unpredicted"]
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"), [(0.2, "held"), (-0.2, "held"), (0.21, "missed"), (-0.3, "missed")]
+)
+def test_a_prediction_holds_in_both_directions(error: float, verdict: str) -> None:
+    assert judged(error, 0.2)["verdict"] == verdict
 
 
 def test_a_job_in_the_predictions_terms() -> None:
