@@ -36,19 +36,28 @@ def samples(
     split: Annotated[
         str | None, typer.Option("--split", help="train, dev or test, where the suite has them.")
     ] = None,
+    suite_option: Annotated[
+        list[str] | None, typer.Option("--suite-option", help="KEY=VALUE, the suite's own, as of eval.")
+    ] = None,
     form: Annotated[
         str | None, typer.Option("--format", help="The format of the source, where it is not to be detected.")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Write samples in another evaluator's format, from a run or from any samples file."""
+    from harness.cli.eval import parse_options
     from harness.errors import BadInputError
     from harness.evaluation.overwrite import refuse_overwrite
     from harness.samples import open_samples, write_samples
     from harness.samples.parquet import table_in
     from suites import SuiteError, UnknownNameError, load_suite
 
-    table: dict[str, Any] = {"name": suite or "humaneval", "path": suite_path, "split": split}
+    table: dict[str, Any] = {
+        "name": suite or "humaneval",
+        "path": suite_path,
+        "split": split,
+        "options": parse_options(suite_option),
+    }
     if (source / "plan.json").is_file():
         source, table = _of_run(source, variant, table if suite else None)
     elif variant is not None:

@@ -130,3 +130,15 @@ def test_a_runs_samples_are_read_with_its_suites_options(tmp_path: Path) -> None
         tmp_path / "s.jsonl",
     )
     assert (again.returncode, "would overwrite" in again.stderr) == (3, True)
+    there = ["--suite", "mbpp", "--suite-path", tmp_path / "mbpp.jsonl", "--split", "all"]
+    for style, known in (("text", True), ("song", False)):
+        asked = assay(
+            tmp_path / "s.jsonl",
+            *there,
+            "--suite-option",
+            f"style={style}",
+            "-o",
+            tmp_path / f"{style}.jsonl",
+        )
+        assert (asked.returncode == 0) == known, asked.stderr
+    assert "song" in asked.stderr

@@ -266,8 +266,11 @@ def group_arguments(config: GroupConfig, output_dir: str, *, use_cpu: bool, dtyp
     """
     rollout = config.rollout
     minibatches = rollout.batch // config.batch_size
+    steps = minibatches * int(config.epochs)
+    warmup = config.warmup_steps * steps if config.warmup_ratio is None else config.warmup_ratio
     return common_arguments(config, output_dir, use_cpu=use_cpu, dtype=dtype) | {
-        "max_steps": config.max_steps * minibatches * int(config.epochs),
+        "max_steps": config.max_steps * steps,
+        "warmup_steps": warmup,
         "num_train_epochs": 1,
         "generation_batch_size": rollout.batch,
         "num_iterations": int(config.epochs),
@@ -276,6 +279,6 @@ def group_arguments(config: GroupConfig, output_dir: str, *, use_cpu: bool, dtyp
         "temperature": rollout.temperature,
         "beta": config.beta,
         "epsilon": config.clip,
-        "save_steps": config.save_steps * minibatches * int(config.epochs),
+        "save_steps": config.save_steps * steps,
         "disable_dropout": False,
     }

@@ -61,6 +61,16 @@ def test_fields_reach_trl(method: str, values: dict[str, Any], reach: dict[str, 
     assert received.disable_dropout is False
 
 
+@pytest.mark.parametrize("method", ["rloo", "grpo"])
+def test_a_control_arms_warm_up_counts_updates_as_ppos_does(method: str) -> None:
+    """Two minibatches and two passes are four optimiser steps of one update."""
+    values: dict[str, Any] = {"batch_size": 32, "epochs": 2, "rollout": {"prompts": 16, "samples": 4}}
+    warmed = group_arguments(made(method, warmup_steps=3, **values), "out", use_cpu=True, dtype="fp32")
+    assert (warmed["warmup_steps"], warmed["max_steps"]) == (12, 200)
+    share = group_arguments(made(method, warmup_ratio=0.1, **values), "out", use_cpu=True, dtype="fp32")
+    assert share["warmup_steps"] == 0.1
+
+
 @pytest.mark.parametrize(
     ("method", "values", "said"),
     [
