@@ -300,6 +300,7 @@ def ppo_curves(*, honest: bool, seeds: int = 3, updates: int = 40) -> dict[str, 
             "execute_wait_s": abs(rng.normal(0.03, 0.01, updates)),
             "train_s": rng.normal(4.2, 0.3, updates),
             "value_loss": 0.1 * np.exp(-at / 20),
+            "explained_variance": rng.normal(-0.002, 0.002, updates),
             "learning_rate": np.full(updates, 2e-4),
             "infra": np.zeros(updates),
         }
