@@ -32,6 +32,7 @@ from harness.steps.execute import joined
 from harness.steps.profile import NOT_ASKED, ON_A_SERVER, figures
 from harness.store import Store
 from harness.training.curves import learning_curves
+from harness.training.rewards import paid_answers, reward_models
 from harness.training.table import training_rows
 from sandbox import Outcome
 
@@ -111,6 +112,8 @@ def build_leaderboard(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, An
         },
         "curves": learning_curves(run.store, plan),
         "trainings": training_rows(run.store, plan),
+        "reward_models": reward_models(run.store, plan),
+        "answers": paid_answers(run.store, plan),
         "steps": [
             {
                 "id": s.id,

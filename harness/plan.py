@@ -91,7 +91,7 @@ class Plan:
     """All that `assay run` will do, decided before anything is done.
 
     `members` says for each variant that is evaluated as what it is made: steps, models and trainings go by those
-    names, and so do `preferences`. Reward models are made and not evaluated.
+    names, and so do `preferences`. `judges` are the reward models: made like them, and not evaluated.
     """
 
     experiment: Experiment
@@ -101,6 +101,7 @@ class Plan:
     trainings: dict[str, Training]
     members: dict[str, tuple[Member, ...]]
     preferences: dict[str, Preferring] = dataclasses.field(default_factory=dict)
+    judges: dict[str, tuple[Member, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def run_id(self) -> str:
@@ -185,6 +186,7 @@ class _Planner:
             self.trainings,
             evaluated,
             self.preferences,
+            {name: made for name, made in members.items() if name in judges},
         )
 
     def _add(self, kind: Kind, variant: str, config: dict[str, Any], inputs: Iterable[str]) -> str:

@@ -45,7 +45,7 @@ def conduct(
     from harness.leaderboard import build_leaderboard, load_tables
     from harness.plan import make_plan
     from harness.progress import Progress
-    from harness.report import render_terminal, write_report
+    from harness.report import render_terminal, reward_model_lines, write_report
     from harness.run import run as do
     from harness.seeds import pool_tables
     from harness.terminal import PLAIN_WIDTH, terminal
@@ -60,10 +60,12 @@ def conduct(
     leaderboard = build_leaderboard(done, tables)
     write_report(done.folder, leaderboard, pool_tables(plan, tables), plan.suite.by_id())
     if as_json:
-        print_json({"run": str(done.folder), "rows": leaderboard["rows"]})
+        print_json({key: leaderboard[key] for key in ("rows", "reward_models")} | {"run": str(done.folder)})
     else:
         console = terminal(plain_width=PLAIN_WIDTH)
         console.print(render_terminal(leaderboard, console.width))
+        for line in reward_model_lines(leaderboard):
+            console.print(line, soft_wrap=True)
         console.print(f"report: {done.folder / 'report.html'}", soft_wrap=True)
     unmeasured = sum(row["outcomes"]["infra"] for row in leaderboard["rows"])
     if unmeasured:

@@ -54,6 +54,7 @@ def _train(job: Job, *, as_json: bool, quiet: bool) -> None:
     from trainers.child import train_alone
     from trainers.errors import MissingExtraError, TrainersError
     from trainers.facts import load_facts
+    from trainers.preference.reward_report import load_report
     from trainers.steplog import TrainingStep
 
     if job.out is None:
@@ -77,15 +78,29 @@ def _train(job: Job, *, as_json: bool, quiet: bool) -> None:
         raise BadInputError(str(error)) from error
     facts = load_facts(made.path)
     found = None if facts is None else facts.model_dump(mode="json")
+    judged = load_report(made.path)
+    measured = None if judged is None else judged.model_dump(mode="json")
     if as_json:
         print_json(
             {"path": str(made.path), "kind": made.kind.value, "sha256": made.sha256, "recipe": made.recipe}
             | {"training": found}
+            | ({} if measured is None else {"reward_model": measured})
         )
         return
     print(f"{made.kind}: {made.path}\n{made.recipe}")
     if facts is not None:
         print(_in_words(facts))
+    if measured is not None:
+        print(_judged_in_words(measured, made.path))
+
+
+def _judged_in_words(measured: dict[str, Any], folder: Path) -> str:
+    from harness.report.reward_models import in_words
+    from harness.report.rewards import RewardModelRun
+    from trainers.preference.reward_report import REPORT
+
+    said = in_words(RewardModelRun.model_validate(measured))
+    return f"{said}\nmargins and calibration, bin by bin: {folder / REPORT}"
 
 
 def _in_words(facts: Any) -> str:

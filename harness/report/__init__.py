@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.report.markdown import render_markdown
-from harness.report.terminal import render_terminal
+from harness.report.terminal import render_terminal, reward_model_lines
 from harness.report.write import write_report
 
-__all__ = ["render_markdown", "render_terminal", "write_report"]
+__all__ = ["render_markdown", "render_terminal", "reward_model_lines", "write_report"]

@@ -57,6 +57,13 @@ _RL = (
     ),
     Chart("Entropy", "nats a token", (("entropy", "entropy"),), include=(0.0,)),
     Chart("Clip fraction", "% of tokens", (("clipped", "clip_fraction"),), factor=100, include=(0.0,)),
+    Chart(
+        "Variance the critic explains",
+        "share of the returns'",
+        (("explained", "explained_variance"),),
+        include=(0.0,),
+        note="1: it foretells every return; 0 or less: it adds nothing to the baseline",
+    ),
     Chart("Length", "tokens an answer", (("length", "length"),)),
     Chart(
         "Time of an update",
@@ -67,7 +74,6 @@ _RL = (
     Chart("Cut at the length limit", "% of answers", (("cut", "unfinished"),), False, 100, include=(0.0,)),
     Chart("Policy loss", "loss", (("policy loss", "policy_loss"),), False),
     Chart("Value loss", "loss", (("value loss", "value_loss"),), False),
-    Chart("Variance the critic explains", "share", (("explained", "explained_variance"),), False),
     Chart("Price of KL", "reward a nat", (("coefficient", "kl_coefficient"),), False, include=(0.0,)),
     Chart("Gradient norm", "norm", (("before clipping", "grad_norm"),), False, include=(0.0,)),
     Chart("Learning rate", "rate", (("rate", "learning_rate"),), False, include=(0.0,)),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.report import words
 from harness.report.footnotes import Footnotes
-from harness.report.model import Difference, Leaderboard, Spread, TrainingRow, headline
+from harness.report.model import Difference, Leaderboard, Row, Spread, TrainingRow, headline
 from harness.report.text import escape
 
 REINFORCEMENT = ("ppo", "rloo", "grpo")
@@ -61,7 +61,12 @@ _COST = (
     _Column("learning", "learn_s", words.seconds),
     _Column("together", "total_s", words.seconds),
 )
-_SAYS_NOTHING = ("the method has none", "the method has no pairs", "the method is not paid by checks")
+_SAYS_NOTHING = (
+    "the method has none",
+    "the method has no pairs",
+    "the method is not paid by checks",
+    "a reward model writes no answers",
+)
 _DRAWS_NONE = "the method draws no answers: it learns from given ones"
 
 
@@ -72,7 +77,8 @@ def tables(board: Leaderboard) -> list[Table]:
         return []
     level = words.confidence(board)
     learned_note = (
-        "Margin and accuracy are of held-out pairs at the last evaluation (of implicit rewards; ORPO: log odds). "
+        "Margin and accuracy are of held-out pairs at the last evaluation (of implicit rewards; ORPO: log odds; a "
+        "reward model's are of its scores, once it was trained). "
         "Checks passed and their gap are of the training problems, means over the last five updates. KL is of the "
         "trained model from the one it started as, on its own answers to the suite's problems: nats an answer, at "
         f"temperature 1. pass@{board.headline_k} is of the suite, with its {level} interval. "
@@ -83,6 +89,10 @@ def tables(board: Leaderboard) -> list[Table]:
         "variant's pairs, or the problems it practises on, come from (counted for each variant, though done once). "
         "Execution runs beside generation; what it made the run wait is counted."
     )
+    if board.reward_models:
+        cost_note += (
+            " What a reward model cost stands in its own row and is not added to the trainings that it pays."
+        )
     return [
         _table(board, "What was learned", learned_note, shown, _LEARNED),
         _table(board, "What it cost", cost_note, shown, _COST),
@@ -118,17 +128,21 @@ def _row(board: Leaderboard, row: TrainingRow, columns: list[_Column]) -> tuple[
             cells.append(words.UNMEASURED)
             why = row.unmeasured.get(column.field, "not recorded")
             missing.append(f"{row.variant}, {column.head}: {why}")
-    scored = board.row(row.variant)
-    estimate = headline(scored, board.headline_k)
-    cells.append(
-        words.UNMEASURED
-        if estimate.value is None
-        else words.percent(estimate.value) + _between(estimate.low, estimate.high, words.percent, words.DASH)
-    )
-    if estimate.value is None:
-        missing.append(f"{row.variant}: {words.why_unmeasured(scored, 'pass@1', estimate.reason)}")
+    scored = board.scored(row.variant)
+    if scored is None:
+        return [*cells, words.DASH, words.DASH], missing
+    cells.append(_passed(board, scored, missing))
     cells.append(_difference(scored.vs_reference, is_reference=row.variant == board.reference))
     return cells, missing
+
+
+def _passed(board: Leaderboard, scored: Row, missing: list[str]) -> str:
+    """pass@k with its interval; where it is unmeasured, why is put with what is `missing`."""
+    estimate = headline(scored, board.headline_k)
+    if estimate.value is None:
+        missing.append(f"{scored.variant}: {words.why_unmeasured(scored, 'pass@1', estimate.reason)}")
+        return words.UNMEASURED
+    return words.percent(estimate.value) + _between(estimate.low, estimate.high, words.percent, words.DASH)
 
 
 def _difference(d: Difference | None, *, is_reference: bool) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness.report import curves, learned, links, overlap, profiles, trainings, words
+from harness.report import answers, curves, learned, links, overlap, profiles, reward_models, trainings, words
 from harness.report.definitions import definitions, facts
 from harness.report.findings import setting, verdict
 from harness.report.model import (
@@ -36,6 +36,8 @@ def render_markdown(leaderboard: Mapping[str, Any]) -> str:
         _profiles(board),
         _trainings(board),
         _learned(board),
+        _reward_models(board),
+        _answers(board),
         _curves(board),
         _overlap(board),
         "## What the figures mean\n\n" + _pairs(definitions(board)),
@@ -176,6 +178,39 @@ def _learned(board: Leaderboard) -> str:
         missing = dict.fromkeys(why for _, reasons in table.rows for why in reasons)
         parts.append("\n".join(f"- {md(why)}" for why in missing))
     return "\n\n".join(part for part in parts if part)
+
+
+def _reward_models(board: Leaderboard) -> str:
+    if not board.reward_models:
+        return ""
+    found = list(reward_models.rows(board))
+    table = _table(
+        reward_models.HEAD, reward_models.ALIGN, ([md(cell) for cell in cells] for cells, _ in found)
+    )
+    parts = [f"### Reward models\n\n{table}\n\n{reward_models.NOTE}"]
+    parts.append("\n".join(f"- {md(why)}" for _, why in found if why))
+    for name, model in board.reward_models.items():
+        for run in model.runs:
+            if run.accuracy is not None:
+                bins = _table(reward_models.BINS_HEAD, "rrrr", map(_escaped, reward_models.bins(run)))
+                seed = "" if run.seed is None else f", seed {run.seed}"
+                parts.append(f"Calibration of {md(name)}{seed}:\n\n{bins}")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _answers(board: Leaderboard) -> str:
+    """What some answers were paid; their texts are in the page and in the file."""
+    parts = [f"### Answers and what they were paid\n\n{answers.NOTE}"] if board.answers else []
+    for name, found in board.answers.items():
+        parts.append(md(answers.about(name, found)) + ".")
+        if found.shown:
+            rows = (_escaped(answers.cells(found, answer)) for answer in found.shown)
+            parts.append(_table(map(md, answers.head(found)), answers.align(found), rows))
+    return "\n\n".join(parts)
+
+
+def _escaped(cells: Iterable[str]) -> list[str]:
+    return [md(cell) for cell in cells]
 
 
 def _curves(board: Leaderboard) -> str:

@@ -1,22 +1,19 @@
-"""The leaderboard as a report reads it: `leaderboard.json`, checked and typed.
-
-Unknown keys are let through here, against the house rule, for one reason: a report must still be able to print
-a run whose harness has since learned to measure more. The `schema` number says when the meaning has changed.
-"""
+"""The leaderboard as a report reads it: `leaderboard.json`, checked and typed."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from harness.errors import BadInputError
+from harness.report.record import Number, Record
+from harness.report.rewards import PaidAnswers, RewardModel
 from sandbox.model import Outcome
 
-Number = Annotated[float, Field(allow_inf_nan=False)]
 Verdict = Literal["better", "worse", "equivalent", "undecided"]
 
 # Columns that the sample browser cannot do without, and those it shows where they are present.
@@ -38,11 +35,7 @@ OPTIONAL_COLUMNS = (
 )
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
-
-
-class Estimate(_Record):
+class Estimate(Record):
     """A figure with its interval, as fractions of 1. `value` is None when unmeasured; `reason` then says why."""
 
     value: Number | None = None
@@ -53,7 +46,7 @@ class Estimate(_Record):
     reason: str = ""
 
 
-class Difference(_Record):
+class Difference(Record):
     """A paired difference, as fractions of 1. `mde` is the smallest difference that n problems could show."""
 
     difference: Number | None = None
@@ -80,7 +73,7 @@ class Comparison(Difference):
     b: str
 
 
-class SeedScore(_Record):
+class SeedScore(Record):
     """One training seed's own figures, of a variant that was made once for each."""
 
     seed: int
@@ -88,7 +81,7 @@ class SeedScore(_Record):
     sha256: str = ""
 
 
-class ProfileFigures(_Record):
+class ProfileFigures(Record):
     """A variant alone in its process: speeds in tokens a second, `load_average` as the profile began."""
 
     workload: dict[str, Any] = Field(default_factory=dict)
@@ -99,7 +92,7 @@ class ProfileFigures(_Record):
     load_average: Number | None = None
 
 
-class Row(_Record):
+class Row(Record):
     """One variant's line on the leaderboard."""
 
     variant: str = Field(min_length=1)
@@ -137,7 +130,7 @@ class Row(_Record):
         return self.make_s is None and self.parent is None and "make_s" not in self.unmeasured
 
 
-class LinkRow(_Record):
+class LinkRow(Record):
     """An artifact held against what it was made from, as `harness.compare` measured it."""
 
     a: str
@@ -152,21 +145,21 @@ class LinkRow(_Record):
     pass_at_1: dict[str, Any] | None = Field(default=None, alias="pass@1")
 
 
-class SuiteFacts(_Record):
+class SuiteFacts(Record):
     name: str
     split: str | None = None
     revision: str = ""
     n_problems: int | None = None
 
 
-class Step(_Record):
+class Step(Record):
     id: str
     name: str
     seconds: Number | None = None
     reused: bool = False
 
 
-class Spread(_Record):
+class Spread(Record):
     """A figure over training seeds."""
 
     mean: Number
@@ -174,7 +167,7 @@ class Spread(_Record):
     most: Number
 
 
-class Points(_Record):
+class Points(Record):
     """Figures over `steps`, by name; None where a step has none. Each point is the mean over `steps_a_point` steps."""
 
     steps: tuple[int, ...] = ()
@@ -193,7 +186,7 @@ class Points(_Record):
         return [(float(x), y) for x, y in zip(self.steps, values, strict=bool(values)) if y is not None]
 
 
-class CurveRun(_Record):
+class CurveRun(Record):
     """One training's curves, on what it learned from and on what was held out, and its alarms by step."""
 
     seed: int | None = None
@@ -202,7 +195,7 @@ class CurveRun(_Record):
     alarms: dict[int, str] = Field(default_factory=dict)
 
 
-class Curves(_Record):
+class Curves(Record):
     """What the trainings of one variant logged (`harness.training.curves`)."""
 
     method: str
@@ -213,7 +206,7 @@ class Curves(_Record):
     unmeasured: dict[str, str] = Field(default_factory=dict)
 
 
-class TrainingRow(_Record):
+class TrainingRow(Record):
     """What the trainings of one variant took, learned and cost; None is unmeasured, for the reason given."""
 
     variant: str
@@ -245,7 +238,7 @@ class TrainingRow(_Record):
     unmeasured: dict[str, str] = Field(default_factory=dict)
 
 
-class OverlapMethod(_Record):
+class OverlapMethod(Record):
     """By one kind of n-gram: how many problems are flagged, the mean overlap of all, and the worst ones."""
 
     n: int
@@ -254,7 +247,7 @@ class OverlapMethod(_Record):
     worst: tuple[dict[str, Any], ...] = ()
 
 
-class Contamination(_Record):
+class Contamination(Record):
     """What a training set has in common with the suite (harness/contamination)."""
 
     n_problems: int
@@ -266,7 +259,7 @@ class Contamination(_Record):
     file: str = ""
 
 
-class Leaderboard(_Record):
+class Leaderboard(Record):
     """Everything a report says, samples apart."""
 
     schema_: Literal[1] = Field(alias="schema")
@@ -290,6 +283,8 @@ class Leaderboard(_Record):
     curves: dict[str, Curves] = Field(default_factory=dict)
     trainings: tuple[TrainingRow, ...] = ()
     contamination: dict[str, Contamination] = Field(default_factory=dict)
+    reward_models: dict[str, RewardModel] = Field(default_factory=dict)
+    answers: dict[str, PaidAnswers] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Leaderboard:
@@ -298,7 +293,13 @@ class Leaderboard(_Record):
         if twice:
             raise ValueError(f"variant {twice[0]!r} has more than one row")
         mentioned = [self.reference, *(name for c in self.comparisons for name in (c.a, c.b))]
-        mentioned += [*self.contamination, *self.curves, *(t.variant for t in self.trainings)]
+        mentioned += [
+            *self.contamination,
+            *self.answers,
+            *(v for m in self.reward_models.values() for v in m.pays),
+        ]
+        trained = [*self.curves, *(t.variant for t in self.trainings)]
+        mentioned += [name for name in trained if name not in self.reward_models]
         for name in mentioned:
             if name not in names:
                 raise ValueError(f"variant {name!r} has no row; rows are {', '.join(names)}")
@@ -316,6 +317,10 @@ class Leaderboard(_Record):
 
     def row(self, variant: str) -> Row:
         return next(row for row in self.rows if row.variant == variant)
+
+    def scored(self, variant: str) -> Row | None:
+        """The row of a variant that answers were scored of; None for a reward model, which writes none."""
+        return next((row for row in self.rows if row.variant == variant), None)
 
     @property
     def ranked(self) -> tuple[Row, ...]:

@@ -12,8 +12,19 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
+from harness.report import (
+    answers,
+    curves,
+    learned,
+    links,
+    overlap,
+    profiles,
+    reward_models,
+    sections,
+    trainings,
+    words,
+)
 from harness.report import board as board_table
-from harness.report import curves, learned, links, overlap, profiles, sections, trainings, words
 from harness.report.findings import setting, verdict
 from harness.report.model import Leaderboard
 from harness.report.text import escape, script_json
@@ -32,7 +43,7 @@ def render_page(board: Leaderboard, data: Mapping[str, Any]) -> str:
         ("comparisons", "Paired comparisons", sections.comparisons(board)),
         ("links", "Chain", links.section(board)),
         ("profiles", "Memory and speed alone", profiles.section(board)),
-        ("training", "Training", trainings.section(board) + learned.section(board) + curves.section(board)),
+        ("training", "Training", _training(board)),
         ("contamination", "Training set and suite", overlap.section(board)),
         ("samples", "Samples", _browser(data)),
         ("definitions", "What the figures mean", sections.definitions(board)),
@@ -55,6 +66,11 @@ def render_page(board: Leaderboard, data: Mapping[str, Any]) -> str:
         f'<script type="application/json" id="data">{script_json(data)}</script>\n'
         f"<script>{script}</script>\n</body>\n</html>\n"
     )
+
+
+def _training(board: Leaderboard) -> str:
+    parts = (trainings, learned, reward_models, answers, curves)
+    return "".join(part.section(board) for part in parts)
 
 
 def _asset(name: str) -> str:

@@ -6,16 +6,17 @@ attributes, which the page's content security policy forbids.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.report import svg
 from harness.report.text import attribute, escape
 
 WIDTH, HEIGHT = 340, 176
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 10, 8, 38
+LEFT, RIGHT, TOP, BOTTOM = 58, 10, 8, 38
 COLOURS = 6
 Point = tuple[float, float]
+Place = Callable[[float], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +72,16 @@ def draw(plot: Plot) -> str:
 
     def x(value: float) -> float:
         share = 0.5 if x_high == x_low else (value - x_low) / (x_high - x_low)
-        return _LEFT + (WIDTH - _LEFT - _RIGHT) * share
+        return LEFT + (WIDTH - LEFT - RIGHT) * share
 
-    def y(value: float) -> float:
-        return _TOP + (HEIGHT - _TOP - _BOTTOM) * (1 - (value - ys.low) / (ys.high - ys.low))
+    y = upwards(ys)
 
     def path(points: Sequence[Point]) -> str:
         return " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in points)
 
     ticks = [t for t in xs.ticks if x_low <= t <= x_high and t == int(t)] or [x_low]
-    parts = [*_axes(ys, ticks, x, y, plot), *(_mark(y(v), name) for v, name in marks)]
+    whole = {t: f"{t:g}" for t in ticks}
+    parts = [*axes(ys, whole, x, plot.x_label, plot.y_label), *(_mark(y(v), name) for v, name in marks)]
     for line in plot.lines:
         css = f"s{line.colour % COLOURS}"
         if len(line.seeds) > 1:
@@ -96,48 +97,60 @@ def draw(plot: Plot) -> str:
         f'<g class="alarm"><title>{escape(said)}</title><circle cx="{x(a):.1f}" cy="{y(b):.1f}" r="3"/></g>'
         for a, b, said in plot.dots
     ]
+    return framed(parts, plot.label)
+
+
+def framed(parts: Sequence[str], label: str) -> str:
+    """The drawing made of `parts`, called `label` aloud."""
     return (
-        f'<svg class="line" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{attribute(plot.label)}">'
-        f"<title>{escape(plot.label)}</title>{''.join(parts)}</svg>"
+        f'<svg class="line" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{attribute(label)}">'
+        f"<title>{escape(label)}</title>{''.join(parts)}</svg>"
     )
 
 
-def _axes(ys: svg.Scale, ticks: Sequence[float], x: object, y: object, plot: Plot) -> list[str]:
-    assert callable(x)
-    assert callable(y)
-    bottom, right = HEIGHT - _BOTTOM, WIDTH - _RIGHT
-    digits = _labels(ys.ticks)
+def upwards(scale: svg.Scale) -> Place:
+    """Where a value lies on the y-axis."""
+    return lambda value: TOP + (HEIGHT - TOP - BOTTOM) * (1 - (value - scale.low) / (scale.high - scale.low))
+
+
+def along(scale: svg.Scale) -> Place:
+    """Where a value lies on an x-axis that is as long as its scale."""
+    return lambda value: LEFT + (WIDTH - LEFT - RIGHT) * (value - scale.low) / (scale.high - scale.low)
+
+
+def axes(ys: svg.Scale, ticks: Mapping[float, str], x: Place, x_label: str, y_label: str) -> list[str]:
+    """Both axes with what they measure; `ticks` are those of the x-axis, with what they say."""
+    bottom, right, y = HEIGHT - BOTTOM, WIDTH - RIGHT, upwards(ys)
+    digits = tick_labels(ys.ticks)
     parts = [
-        f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{y(t):.1f}" y2="{y(t):.1f}"/>'
-        f'<text x="{_LEFT - 6}" y="{y(t) + 3.5:.1f}" text-anchor="end">{escape(digits[t])}</text>'
+        f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{y(t):.1f}" y2="{y(t):.1f}"/>'
+        f'<text x="{LEFT - 6}" y="{y(t) + 3.5:.1f}" text-anchor="end">{escape(digits[t])}</text>'
         for t in ys.ticks
     ]
-    parts.append(f'<line class="frame" x1="{_LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}"/>')
+    parts.append(f'<line class="frame" x1="{LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}"/>')
     parts += [
         f'<line class="frame" x1="{x(t):.1f}" x2="{x(t):.1f}" y1="{bottom}" y2="{bottom + 3}"/>'
-        f'<text x="{x(t):.1f}" y="{bottom + 14}" text-anchor="middle">{t:g}</text>'
-        for t in ticks
+        f'<text x="{x(t):.1f}" y="{bottom + 14}" text-anchor="middle">{escape(said)}</text>'
+        for t, said in ticks.items()
     ]
-    middle = (_LEFT + right) / 2, (_TOP + bottom) / 2
-    parts.append(
-        f'<text x="{middle[0]:.1f}" y="{HEIGHT - 8}" text-anchor="middle">{escape(plot.x_label)}</text>'
-    )
+    middle = (LEFT + right) / 2, (TOP + bottom) / 2
+    parts.append(f'<text x="{middle[0]:.1f}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x_label)}</text>')
     parts.append(
         f'<text transform="translate(10 {middle[1]:.1f}) rotate(-90)" text-anchor="middle">'
-        f"{escape(plot.y_label)}</text>"
+        f"{escape(y_label)}</text>"
     )
     return parts
 
 
-def _labels(ticks: Sequence[float]) -> dict[float, str]:
+def tick_labels(ticks: Sequence[float]) -> dict[float, str]:
     """As short as they can be and still differ: 0.002 as 2e-3 where the axis is that small."""
     minus = "\N{MINUS SIGN}"
     return {t: f"{t:.4g}".replace("e-0", "e-").replace("-", minus) for t in ticks}
 
 
 def _mark(at: float, name: str) -> str:
-    right = WIDTH - _RIGHT
+    right = WIDTH - RIGHT
     return (
-        f'<line class="mark" x1="{_LEFT}" x2="{right}" y1="{at:.1f}" y2="{at:.1f}"/>'
+        f'<line class="mark" x1="{LEFT}" x2="{right}" y1="{at:.1f}" y2="{at:.1f}"/>'
         f'<text x="{right}" y="{at - 3:.1f}" text-anchor="end">{escape(name)}</text>'
     )

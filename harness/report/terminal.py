@@ -11,6 +11,7 @@ from rich.text import Text
 
 from harness.report import words
 from harness.report.model import Difference, Estimate, Leaderboard, Row, headline, read_leaderboard
+from harness.report.reward_models import in_words
 from harness.report.text import visible
 from sandbox.model import Outcome
 
@@ -44,6 +45,16 @@ def render_terminal(leaderboard: Mapping[str, Any], width: int = WIDE) -> Table:
     if not whole:
         table.caption, table.caption_justify = _below(board), "left"
     return table
+
+
+def reward_model_lines(leaderboard: Mapping[str, Any]) -> list[Text]:
+    """A line for each reward model's training: a leaderboard has no row for them."""
+    lines = []
+    for name, model in read_leaderboard(leaderboard).reward_models.items():
+        for run in model.runs:
+            seed = f", training seed {run.seed}" if len(model.runs) > 1 else ""
+            lines.append(Text(visible(f"reward model {name}{seed}: {in_words(run)}")))
+    return lines
 
 
 def _verdict_cells(board: Leaderboard, row: Row, shown: Sequence[int]) -> list[Text]:

@@ -17,6 +17,7 @@ from harness.training.data import load_made_pairs
 from trainers.artifact import Artifact, ArtifactKind, identify
 from trainers.errors import MissingExtraError, TrainersError
 from trainers.facts import load_facts
+from trainers.preference.reward_report import load_report
 from trainers.rl.environment import Environment
 
 MODEL = "model"
@@ -47,6 +48,7 @@ def make_artifact(
         raise BadInputError(f"{step.name}: {error}") from error
     inside = artifact.path.is_relative_to(work)
     facts = load_facts(artifact.path) if step.kind == "train" else None
+    judged = load_report(artifact.path) if step.kind == "train" else None
     return {
         "artifact": {
             "kind": artifact.kind.value,
@@ -57,7 +59,9 @@ def make_artifact(
             "size_bytes": None if artifact.kind is ArtifactKind.ENDPOINT else size_bytes(artifact.path),
         },
         "seconds": time.perf_counter() - started,
-    } | ({} if facts is None else {"training": facts.model_dump(mode="json")})
+        **({} if facts is None else {"training": facts.model_dump(mode="json")}),
+        **({} if judged is None else {"reward_model": judged.model_dump(mode="json")}),
+    }
 
 
 def _merged(plan: Plan, step: Step, folder: Path) -> str:

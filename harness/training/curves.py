@@ -62,7 +62,7 @@ def learning_curves(store: Store, plan: Plan) -> dict[str, dict[str, Any]]:
     `held_out` (`steps` and `series` by name, null where a step has no figure) and `alarms` by step. `marks` are values
     to hold curves against, `weights` those of the reward's components, `unmeasured` says why a curve is missing."""
     found = {}
-    for name, members in plan.members.items():
+    for name, members in (plan.members | plan.judges).items():
         runs = []
         for member in members:
             step = next((s for s in plan.steps if s.kind == "train" and s.variant == member.name), None)
@@ -77,7 +77,7 @@ def learning_curves(store: Store, plan: Plan) -> dict[str, dict[str, Any]]:
                 "method": config.method,
                 "step": "update" if config.method in REINFORCEMENT_METHODS else "step",
                 "marks": _marks(config),
-                "weights": _weights(config),
+                "weights": weights_of(config),
                 "runs": [run for _, run in runs],
                 "unmeasured": _unmeasured(config, [run for _, run in runs]),
             }
@@ -149,7 +149,8 @@ def _marks(config: CommonConfig) -> dict[str, float]:
     return {} if target is None else {"kl_target": target, "kl_alarm": 2 * target}
 
 
-def _weights(config: CommonConfig) -> dict[str, float]:
+def weights_of(config: CommonConfig) -> dict[str, float]:
+    """What each component of the reward weighs, those that weigh nothing left out; empty where nothing is paid."""
     reward = getattr(config, "reward", None)
     if reward is None:
         return {}

@@ -14,6 +14,7 @@ from harness.store import Store
 from trainers.config import CommonConfig
 from trainers.inputs import PREFERENCE_METHODS, REINFORCEMENT_METHODS
 from trainers.preference.parts import METRICS
+from trainers.preference.reward_report import load_report
 from trainers.rl.log import RL_LOG, read_rl_steps
 from trainers.steplog import EVAL_LOG, read_evals, rows_of
 
@@ -37,6 +38,7 @@ LEARNED = (
 LAST = 5  # updates that an RL run's last figures are a mean of: one batch of answers says little
 _NOT_PREFERENCE = "the method has no pairs"
 _NOT_RL = "the method is not paid by checks"
+_WRITES_NONE = "a reward model writes no answers"
 _NO_DRAWS = "the method draws no answers: it learns from given ones"
 _RESUMED = "sampling was resumed after an interruption; a time of its rest is not its time"
 _DRAWN = ("drawn_answers", "drawn_tokens", "generate_s", "execute_s")
@@ -49,7 +51,8 @@ def learned(store: Store, plan: Plan, step: Step) -> tuple[Figures, dict[str, st
     folder = store.path(step.name, step.id) / MODEL
     figures: Figures = dict.fromkeys(LEARNED)
     why: dict[str, str] = {}
-    found, reason = read_distance(store, plan, step)
+    judge = config.method == "reward"
+    found, reason = (None, _WRITES_NONE) if judge else read_distance(store, plan, step)
     figures["kl"] = None if found is None else found.kl
     if found is None:
         why["kl"] = reason
@@ -81,12 +84,22 @@ def _preference(config: CommonConfig, folder: Path) -> tuple[Figures, dict[str, 
     why["held_out_loss"] = held
     if config.method not in PREFERENCE_METHODS:
         return figures, why | dict.fromkeys(("margin", "accuracy"), _NOT_PREFERENCE)
+    if config.method == "reward":
+        return figures | _judged(folder), why | dict.fromkeys(("margin", "accuracy"), held)
     rows = [row for row in rows_of(folder / METRICS) if row["eval"]]
     last = rows[-1] if rows else {}
     margin = last.get("eval_rewards/margins", last.get("eval_log_odds_ratio"))
     figures |= {"margin": margin, "accuracy": last.get("eval_rewards/accuracies")}
     unpaired = "KTO's answers are not paired" if config.method == "kto" else held
     return figures, why | {"margin": held, "accuracy": unpaired}
+
+
+def _judged(folder: Path) -> Figures:
+    """A reward model's own measurement of its held-out pairs, made of the model as it lies there."""
+    report = load_report(folder)
+    if report is None or report.accuracy is None:
+        return {"margin": None, "accuracy": None}
+    return {"margin": report.mean_margin, "accuracy": report.accuracy.value}
 
 
 def _reinforcement(folder: Path, sampled: Figures | None) -> tuple[Figures, dict[str, str]]:

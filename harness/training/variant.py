@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -45,6 +47,8 @@ def check_training(variant: TrainVariant, experiment: Experiment) -> Training:
     if judge is not None:
         _check_judge(variant, judge, experiment)
         raw = raw | {"reward": raw["reward"] | {"model": LATER}}
+    elif variant.reward_model is not None:
+        _check_folder(variant, Path(variant.reward_model), experiment)
     config = _table(kind, {"seed": experiment.seed} | raw, where)
     where = f"variant {variant.name!r}, data"
     pairs = variant.pairs_of({table.name for table in experiment.pairs})
@@ -102,6 +106,23 @@ def _check_judge(variant: TrainVariant, judge: str, experiment: Experiment) -> N
             f"variant {variant.name!r}: config.reward.model = {judge!r} is no reward model; make it one with "
             'method = "reward", or name a folder'
         )
+
+
+def _check_folder(variant: TrainVariant, folder: Path, experiment: Experiment) -> None:
+    """What is no variant's name is a folder's; where there is none, a variant was meant."""
+    if folder.exists():
+        return
+    known = [
+        v.name
+        for v in experiment.variant
+        if isinstance(v, TrainVariant) and v.config.get("method") == "reward"
+    ]
+    near = difflib.get_close_matches(folder.name, known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise BadInputError(
+        f"variant {variant.name!r}: config.reward.model = {folder.name!r} is no variant, and there is no folder "
+        f"{folder}; {hint}Variants that are reward models: {', '.join(known) or 'none'}"
+    )
 
 
 def _table(model: type[T], raw: dict[str, Any], where: str) -> T:

@@ -8,7 +8,7 @@ import pytest
 
 from harness.compare.stage import linked_steps
 from harness.errors import BadInputError
-from harness.experiment import load_experiment
+from harness.experiment import TrainVariant, find_experiment, load_experiment
 from harness.plan import Plan, make_plan
 
 FILE = """
@@ -122,6 +122,39 @@ def test_a_reward_model_is_made_and_not_evaluated(tmp_path: Path) -> None:
     assert list(plan.members) == ["base", "sft", "dpo", "kto", "ppo"]
     assert plan.step("train-judge.s0").inputs == ("merge-sft.s0+merged", "pairs-own.s0")
     assert not any(step.name.startswith("generate-judge") for step in plan.steps)
+    assert {name: [m.name for m in made] for name, made in plan.judges.items()} == {
+        "judge": ["judge.s0", "judge.s1"]
+    }
+
+
+def test_the_reward_model_that_pays_decides_the_step(tmp_path: Path) -> None:
+    """Though a reward is not yet learned when the plan is made: by what it will be learned from."""
+    before = plan_of(tmp_path)
+    again = plan_of(
+        tmp_path, FILE.replace('method = "reward", max_steps = 2', 'method = "reward", max_steps = 3')
+    )
+    moved = {s.name for s in before.steps if again.step(s.name).id != s.id}
+    assert {"train-judge.s0", "train-ppo.s0", "generate-ppo.s0"} <= moved
+    assert not {"train-sft.s0", "train-dpo.s0", "pairs-own.s0"} & moved
+
+
+def test_the_lab_rlhf_differs_in_the_reward_alone() -> None:
+    lab = load_experiment(find_experiment("rlhf"))
+    plan = make_plan(lab)
+    assert list(plan.members) == ["base", "sft", "executed", "rlhf"]
+    assert plan.step("train-rlhf").inputs == ("merge-sft+merged", "pairs-own", "train-judge")
+    assert plan.step("train-executed").inputs == ("merge-sft+merged", "pairs-own")
+    trained = {v.name: dict(v.config) for v in lab.variant if isinstance(v, TrainVariant)}
+    executed, rlhf = trained["executed"], trained["rlhf"]
+    assert executed.pop("reward") == {"passed": 1.0, "fraction": 0.2, "checks": "half"}
+    assert rlhf.pop("reward") == {
+        "passed": 1.0,
+        "fraction": 0.2,
+        "checks": "half",
+        "model": "judge",
+        "model_weight": 0.3,
+    }
+    assert executed == rlhf
 
 
 def test_what_pairs_are_made_of_decides_the_step_and_its_heirs(tmp_path: Path) -> None:
@@ -188,6 +221,16 @@ def test_what_pairs_are_made_of_decides_the_step_and_its_heirs(tmp_path: Path) -
         ('reference = "sft"', 'reference = "judge"', "which scores answers and writes none"),
         ('model = "judge"', 'model = "dpo"', "config.reward.model = 'dpo' is no reward model"),
         ('model = "judge"', 'model = "ppo"', "config.reward.model = 'ppo' must be a variant before it"),
+        (
+            'model = "judge"',
+            'model = "jugde"',
+            "config.reward.model = 'jugde' is no variant, and there is no folder",
+        ),
+        (
+            'model = "judge"',
+            'model = "jugde"',
+            "did you mean 'judge'? Variants that are reward models: judge",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused(tmp_path: Path, old: str, new: str, said: str) -> None:

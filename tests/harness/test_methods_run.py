@@ -195,6 +195,35 @@ def test_the_leaderboard_has_who_answers_and_the_overlap_of_what_was_learned(don
     assert board["isolation"]["rewards"] == record(done, "train-ppo.s0")["training"]["isolation"]
 
 
+def test_the_report_says_what_the_reward_model_is_worth_and_what_answers_were_paid(done: Run) -> None:
+    from harness.leaderboard import build_leaderboard, load_tables
+    from harness.report import render_markdown, reward_model_lines
+
+    board = build_leaderboard(done, load_tables(done.store, done.plan))
+    step = done.plan.step("train-judge.s0")
+    folder = done.store.path(step.name, step.id) / "model"
+    measured = json.loads((folder / "reward_model.json").read_text())
+    model = board["reward_models"]["judge"]
+    assert model["pays"] == ["ppo"]
+    assert record(done, "train-judge.s0")["reward_model"] == measured
+    (run,) = json.loads(json.dumps(model["runs"]))
+    assert {key: run[key] for key in measured} == measured
+    held = [json.loads(line) for line in (folder / "held_out.jsonl").read_text().splitlines()]
+    right = sum(0.5 if r["chosen"] == r["rejected"] else r["chosen"] > r["rejected"] for r in held)
+    assert run["accuracy"]["value"] == pytest.approx(right / len(held))
+    assert f"{100 * right / len(held):.1f} %" in reward_model_lines(board)[0].plain
+    assert board["curves"]["judge"]["runs"][0]["train"]["series"]["accuracy"]
+    paid = board["answers"]["ppo"]
+    assert (paid["update"], paid["answers"], len(paid["shown"])) == (2, 4, 4)
+    assert set(paid["weights"]) == {"passed", "fraction", "model"}
+    for answer in paid["shown"]:
+        parts = [weight * answer["components"][name] for name, weight in paid["weights"].items()]
+        assert answer["reward"] == pytest.approx(sum(parts))  # what the report's rows add up to
+    text = render_markdown(board)
+    assert "### Reward models" in text
+    assert f"answers of all updates are in {paid['file']}" in text.replace("\\_", "_")
+
+
 def test_pairs_made_again_alike_are_not_learned_from_again(done: Run, plan: Plan) -> None:
     results = done.store.root.parent
     assert run(plan, results, Progress(enabled=False)).did == ()

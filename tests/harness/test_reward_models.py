@@ -8,7 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from harness.cli import app
 from harness.errors import BadInputError
 from harness.experiment import load_experiment
 from harness.generation.load import load_generator
@@ -21,7 +23,8 @@ from trainers import ArtifactError, ArtifactKind, TrainingError, identify
 from trainers.artifact import describe, is_reward_model
 from trainers.folder import claim
 from trainers.merge import merge
-from trainers.preference.reward_report import REPORT
+from trainers.preference.reward_report import REPORT, Scored, save
+from trainers.preference.reward_report import describe as worth
 
 HEAD = """
 name = "rm"
@@ -99,6 +102,36 @@ def test_a_training_folder_is_of_its_reward_models_content(tmp_path: Path) -> No
     make_judge(tmp_path / "judge", weights=b"another")
     with pytest.raises(TrainingError, match="begun with another config"):
         claim(out, job.base, job.config, job.records)
+
+
+def test_assay_train_says_what_a_reward_model_is_worth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored = [Scored("a", 2.0, 1.0), Scored("b", 0.0, 3.0), Scored("c", 5.0, 1.0), Scored("c", 1.0, 0.5)]
+
+    def train_alone(base: Any, _config: Any, _records: Any, out: Path, _on_step: Any) -> Any:
+        save(make_judge(out), scored, worth(scored))
+        return describe(ArtifactKind.ADAPTER, out, base, "trained")
+
+    monkeypatch.setattr("trainers.child.train_alone", train_alone)
+    chat = [{"role": "user", "content": "do"}]
+    pair = {
+        "prompt": chat,
+        "chosen": [{"role": "assistant", "content": "a"}],
+        "rejected": [{"role": "assistant", "content": "b"}],
+    }
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(pair) + "\n")
+    (tmp_path / "t.toml").write_text(
+        'base = "pocket"\n[config]\nmethod = "reward"\n[data]\nfile = "pairs.jsonl"\n'
+    )
+    command = ["train", str(tmp_path / "t.toml"), "-o", str(tmp_path / "out"), "--quiet"]
+    said = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert "held-out accuracy 75.0 % (" in said.stdout
+    assert "on 4 pairs of 3 problems" in said.stdout
+    assert "calibration error" in said.stdout
+    assert str(tmp_path / "out" / REPORT) in said.stdout
+    told = CliRunner().invoke(app, [*command, "--json"], catch_exceptions=False)
+    assert json.loads(told.stdout)["reward_model"] == json.loads((tmp_path / "out" / REPORT).read_text())
 
 
 @pytest.mark.parametrize("allow_weak", [False, True])

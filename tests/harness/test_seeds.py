@@ -93,6 +93,7 @@ def test_the_labs_load() -> None:
 
     for lab in ("techniques", "qat", "methods"):
         assert load_experiment(find_experiment(lab)).seeds == (0, 1, 2)
+    assert load_experiment(find_experiment("rlhf")).seeds == ()
 
 
 def test_two_seeds_are_one_estimate_over_seeds_and_problems() -> None:

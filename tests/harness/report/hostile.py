@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from tests.harness.report.conftest import SyntheticRun
-from tests.harness.report.synthetic_run import ppo_curves, training_row
+from tests.harness.report.synthetic_run import paid_answers, ppo_curves, reward_model, training_row
 
 HOSTILE = (
     "</script></style></title><script>document.title='pwned'</script>"
@@ -53,6 +53,8 @@ def make_hostile(run: SyntheticRun) -> SyntheticRun:
         "trainings": [
             training_row(bad(v), NAME, unmeasured={"kl": NAME, NAME: NAME}) for v in board["curves"]
         ],
+        "reward_models": {NAME: hostile_reward_model()},
+        "answers": {bad(v): hostile_answers() for v in board["curves"]},
     }
     problems = {
         NAME + p.id: replace(
@@ -76,6 +78,19 @@ def _spoil(frame: pd.DataFrame) -> pd.DataFrame:
     columns = {name: pd.Series([text] * len(frame), dtype=object) for name, text in changed.items()}
     ids = pd.Series([NAME + problem for problem in frame["problem_id"]], dtype=object)
     return frame.assign(problem_id=ids, **columns)
+
+
+def hostile_reward_model() -> dict[str, Any]:
+    found = reward_model()
+    return found | {"runs": [found["runs"][0] | {"file": NAME}, {"seed": 1, "unmeasured": NAME}]}
+
+
+def hostile_answers() -> dict[str, Any]:
+    """What a policy writes for a reward is as hostile as any completion."""
+    spoiled = {"problem_id": NAME, "outcome": NAME, "why": NAME, "text": NAME}
+    found = paid_answers()
+    shown = [row | spoiled | {"components": {NAME: 1.0}} for row in found["shown"]]
+    return found | {"file": NAME, "weights": {NAME: 1.0}, "shown": shown}
 
 
 def hostile_curves() -> dict[str, Any]:

@@ -300,6 +300,7 @@ def ppo_curves(*, honest: bool, seeds: int = 3, updates: int = 40) -> dict[str, 
             "execute_wait_s": abs(rng.normal(0.03, 0.01, updates)),
             "train_s": rng.normal(4.2, 0.3, updates),
             "value_loss": 0.1 * np.exp(-at / 20),
+            "explained_variance": rng.normal(-0.002, 0.002, updates),
             "learning_rate": np.full(updates, 2e-4),
             "infra": np.zeros(updates),
         }
@@ -331,4 +332,49 @@ def training_row(variant: str, method: str, **figures: Any) -> dict[str, Any]:
         "total_parameters": 3_500_000,
         "unmeasured": figures.get("unmeasured", {}),
         **spread,
+    }
+
+
+def reward_model(*pays: str) -> dict[str, Any]:
+    """A reward model that is right in four of five held-out pairs, as `harness.training.rewards` tells it."""
+    bins = [{"low": 0.5 + i / 20, "high": 0.55 + i / 20, "pairs": 0} for i in range(10)]
+    bins[1] |= {"pairs": 30, "confidence": 0.58, "accuracy": 23 / 30}
+    bins[6] |= {"pairs": 10, "confidence": 0.82, "accuracy": 0.9}
+    run = {
+        "seed": 0,
+        "pairs": 40,
+        "problems": 25,
+        "accuracy": {"value": 0.8, "low": 0.71, "high": 0.88},
+        "mean_margin": 0.8,
+        "margins": [{"low": i - 2.0, "high": i - 1.0, "pairs": n} for i, n in enumerate((2, 6, 20, 12))],
+        "reliability": bins,
+        "calibration_error": 0.125,
+        "file": "steps/y/reward_model.json",
+    }
+    return {"pays": list(pays), "runs": [run]}
+
+
+def paid_answers() -> dict[str, Any]:
+    """A right answer that the reward model dislikes, one that tampered, and one that was not measured."""
+
+    def answer(place: int, outcome: str, reward: float | None, parts: Any, **more: Any) -> dict[str, Any]:
+        names = ("passed", "fraction", "model", "compiles")
+        components = None if parts is None else dict(zip(names, parts, strict=True))
+        return {"problem_id": f"pocket-train/{place}", "outcome": outcome, "reward": reward} | (
+            {"components": components, "why": "", "held_passed": None, "text": "def double(x):\n    <b>"}
+            | more
+        )
+
+    return {
+        "seed": 0,
+        "update": 40,
+        "answers": 128,
+        "file": "steps/x/rollouts.jsonl",
+        "weights": {"passed": 1.0, "fraction": 0.2, "model": 0.5},
+        "shown": [
+            answer(1, "pass", 0.9, (1.0, 1.0, -0.6, 1.0), held_passed=True, cut=True),
+            answer(2, "fail", 0.0, (0.0, 0.5, 0.0, 1.0), why="tampering: reads the checks"),
+            answer(3, "infra", None, None, why="infra: not measured"),
+        ],
+        "unmeasured": "",
     }

@@ -74,6 +74,15 @@ def test_every_curve_has_its_axes_and_its_units(run: SyntheticRun, board: dict[s
         assert len(re.findall(r'text-anchor="end">', figure)) >= 2  # figures on the y-axis
 
 
+def test_what_ppos_critic_is_worth_is_not_folded_away(run: SyntheticRun, board: dict[str, Any]) -> None:
+    shown, fold, _ = page(run, board).partition("<summary>More curves of merged</summary>")
+    assert fold
+    for title in ("Clip fraction", "Variance the critic explains"):
+        assert f'aria-label="merged: {title}, ' in shown
+    assert "0 or less: it adds nothing to the baseline" in shown
+    assert 'aria-label="merged: Value loss, ' not in shown
+
+
 def test_seeds_are_thin_lines_and_their_mean_a_strong_one(run: SyntheticRun, board: dict[str, Any]) -> None:
     found = figures(page(run, board))
     gap = next(f for name, f in found.items() if name.startswith("gguf-f16: Hacking gap"))

@@ -94,7 +94,7 @@ def test_hostile_text_everywhere_adds_no_element(run: SyntheticRun, tmp_path: Pa
     assert outline.open == []
     harmless = {"script", "style", "title", "html", "head", "body", "meta"}
     counts = {tag: outline.tags.count(tag) for tag in harmless}
-    svg_titles = outline.tags.count("svg")
+    svg_titles = outline.tags.count("svg") + outline.tags.count("g")
     assert counts["script"] == 2
     assert counts["style"] == 1
     assert counts["title"] <= 1 + svg_titles
@@ -108,7 +108,8 @@ def test_hostile_text_everywhere_adds_no_element(run: SyntheticRun, tmp_path: Pa
 def test_hostile_text_leaves_markdown_tables_whole(run: SyntheticRun) -> None:
     text = render_markdown(make_hostile(run).leaderboard)
     tables = [block for block in text.split("\n\n") if block.startswith("| ")]
-    assert len(tables) == 8  # board, families, pairs, lineage; trainings, learned, cost, curves
+    # board, families, pairs, lineage; trainings, learned, cost, curves; reward models, calibration, answers
+    assert len(tables) == 11
     for table in tables:
         cells = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
         assert len(cells) == 1, table

@@ -50,7 +50,12 @@ class World:
     def __init__(self, root: Path) -> None:
         self.store = Store(root)
         self.plan: Any = SimpleNamespace(
-            steps=[], trainings={}, members={}, experiment=SimpleNamespace(compare=None), step=self.step
+            steps=[],
+            trainings={},
+            members={},
+            judges={},
+            experiment=SimpleNamespace(compare=None),
+            step=self.step,
         )
 
     def step(self, name: str) -> Step:

@@ -1,0 +1,91 @@
+"""What answers were paid: some of each training's last update, with every component of the reward."""
+
+from __future__ import annotations
+
+from harness.report import words
+from harness.report.model import Leaderboard
+from harness.report.rewards import PaidAnswer, PaidAnswers
+from harness.report.text import escape
+
+NOTE = (
+    "Of each rewarded training's last update some answers, evenly spaced from the best paid to the worst. A component "
+    "is shown as it was paid, times its weight, so that a row adds up to its reward (before KL is charged); of an "
+    "answer that reached for what judges it, only the penalties count."
+)
+_HELD = {True: "passed", False: "failed", None: words.DASH}
+
+
+def head(found: PaidAnswers) -> list[str]:
+    parts = [f"{name} × {weight:g}" for name, weight in found.weights.items()]
+    return ["problem", "verdict", "held-out checks", *parts, "reward", "remark"]
+
+
+def align(found: PaidAnswers) -> str:
+    return "lll" + "r" * (len(found.weights) + 1) + "l"
+
+
+def cells(found: PaidAnswers, answer: PaidAnswer) -> list[str]:
+    """One answer's cells, unescaped."""
+    components = answer.components
+    return [
+        answer.problem_id,
+        answer.outcome,
+        _HELD[answer.held_passed],
+        *(
+            words.UNMEASURED if components is None else _number(weight * components[name])
+            for name, weight in found.weights.items()
+        ),
+        words.UNMEASURED if answer.reward is None else _number(answer.reward),
+        answer.why or words.DASH,
+    ]
+
+
+def about(name: str, found: PaidAnswers) -> str:
+    """Which answers these are, and where all of them lie."""
+    if not found.shown:
+        return f"{name}: answers {words.UNMEASURED}: {found.unmeasured or 'no reason was recorded'}"
+    seed = "" if found.seed is None else f", training seed {found.seed}"
+    return (
+        f"{name}{seed}: {len(found.shown)} of the {words.count(found.answers)} answers of update {found.update}; all "
+        f"answers of all updates are in {found.file}"
+    )
+
+
+def section(board: Leaderboard) -> str:
+    """A folded table for each rewarded training; empty where nothing was rewarded."""
+    if not board.answers:
+        return ""
+    blocks = "".join(_html(name, found) for name, found in board.answers.items())
+    return f'<h3>Answers and what they were paid</h3><p class="note">{escape(NOTE)}</p>{blocks}'
+
+
+def _html(name: str, found: PaidAnswers) -> str:
+    if not found.shown:
+        return f'<p class="note">{escape(about(name, found))}.</p>'
+    css = ["num" if a == "r" else "" for a in align(found)]
+    top = "".join(
+        f'<th scope="col" class="{c}">{escape(h)}</th>'
+        for h, c in zip([*head(found), "answer"], [*css, ""], strict=True)
+    )
+    body = "".join(_html_row(found, answer, css) for answer in found.shown)
+    return (
+        f"<details><summary>The last update of {escape(name)}, answer by answer</summary>"
+        f'<p class="note">{escape(about(name, found))}.</p><div class="scroll"><table class="plain">'
+        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div></details>"
+    )
+
+
+def _html_row(found: PaidAnswers, answer: PaidAnswer, css: list[str]) -> str:
+    first, *rest = cells(found, answer)
+    more = "\n… cut here; the file has it whole" if answer.cut else ""
+    text = f'<pre class="text">{escape(answer.text + more)}</pre>'
+    return (
+        f'<tr><th scope="row">{escape(first)}</th>'
+        + "".join(f'<td class="{c}">{escape(cell)}</td>' for cell, c in zip(rest, css[1:], strict=True))
+        + f'<td><details class="answer"><summary>show</summary>{text}</details></td></tr>'
+    )
+
+
+def _number(value: float) -> str:
+    text = f"{value:+.3f}".replace("-", words.MINUS)
+    return text if float(f"{value:.3f}") else "0"

@@ -1,0 +1,157 @@
+"""Reward models: what each is worth on pairs it has not seen, in a line, as table rows, and as drawings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.report import bars, words
+from harness.report.footnotes import Footnotes
+from harness.report.model import Leaderboard
+from harness.report.rewards import Interval, RewardModelRun
+from harness.report.text import escape
+
+CHANCE = 0.5
+HEAD = [
+    "reward model",
+    "seed",
+    "held-out accuracy %",
+    "against a coin",
+    "pairs",
+    "problems",
+    "mean margin",
+    "calibration error, points",
+    "pays",
+]
+ALIGN = "lrrlrrrrl"
+BINS_HEAD = ["how sure, %", "pairs", "sure on average, %", "right, %"]
+NOTE = (
+    "A reward model scores answers and writes none, so it has no pass@1. Accuracy is the share of held-out pairs whose "
+    "preferred answer it scores higher (a tie counts half), with a 95 % interval by bootstrap over problems; a coin "
+    "has 50 %. A margin is the preferred answer's score less the other's. How sure it is of a preference is the "
+    "logistic function of the margin's size; the calibration error is how far that lies from how often it is right, "
+    "averaged over pairs in ten bins."
+)
+
+
+def in_words(run: RewardModelRun) -> str:
+    """Accuracy, margin and calibration in one line, or why there are none."""
+    if run.accuracy is None:
+        return f"held-out accuracy {words.UNMEASURED}: {_why(run)}"
+    found = run.accuracy
+    return (
+        f"held-out accuracy {words.percent(found.value)} % ({words.percent(found.low)}{words.DASH}"
+        f"{words.percent(found.high)}) on {run.pairs} pairs of {run.problems} problems, {against_a_coin(found)}; "
+        f"mean margin {_number(run.mean_margin)}; calibration error {_points(run.calibration_error)} points"
+    )
+
+
+def against_a_coin(found: Interval) -> str:
+    """Whether the interval leaves 50 % out."""
+    if found.low > CHANCE:
+        return "better than a coin"
+    return "worse than a coin" if found.high < CHANCE else "not told from a coin"
+
+
+def rows(board: Leaderboard) -> Iterator[tuple[list[str], str]]:
+    """For each reward model's training its cells, unescaped, and why some are unmeasured."""
+    for name, model in board.reward_models.items():
+        pays = words.enumerate_names(model.pays) or words.DASH
+        for run in model.runs:
+            a = run.accuracy
+            figures = [words.UNMEASURED] * 2
+            if a is not None:
+                between = f"({words.percent(a.low)}{words.DASH}{words.percent(a.high)})"
+                figures = [f"{words.percent(a.value)} {between}", against_a_coin(a)]
+            seed = words.DASH if run.seed is None else str(run.seed)
+            yield (
+                [
+                    name,
+                    seed,
+                    *figures,
+                    words.count(run.pairs),
+                    words.count(run.problems),
+                    _number(run.mean_margin),
+                    _points(run.calibration_error),
+                    pays,
+                ],
+                "" if a is not None else f"{name}, seed {seed}: {_why(run)}",
+            )
+
+
+def section(board: Leaderboard) -> str:
+    """Table and drawings; empty where the experiment has no reward model."""
+    if not board.reward_models:
+        return ""
+    css = ["num" if a == "r" else "" for a in ALIGN]
+    head = "".join(f'<th scope="col" class="{c}">{escape(h)}</th>' for h, c in zip(HEAD, css, strict=True))
+    notes = Footnotes("why-reward-models")
+    body = "".join(_html_row(cells, why, css, notes) for cells, why in rows(board))
+    drawn = "".join(
+        _drawings(name if len(model.runs) == 1 else f"{name}, seed {run.seed}", run)
+        for name, model in board.reward_models.items()
+        for run in model.runs
+        if run.accuracy is not None
+    )
+    return (
+        f'<h3>Reward models</h3><p class="note" id="about-reward-models">{escape(NOTE)}</p>'
+        '<div class="scroll"><table class="plain" aria-describedby="about-reward-models">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{notes.html()}{drawn}"
+    )
+
+
+def _html_row(cells: list[str], why: str, css: list[str], notes: Footnotes) -> str:
+    def cell(text: str) -> str:
+        return notes.unmeasured(why) if text == words.UNMEASURED else escape(text)
+
+    return (
+        f'<tr><th scope="row">{escape(cells[0])}</th>'
+        + "".join(f'<td class="{c}">{cell(text)}</td>' for text, c in zip(cells[1:], css[1:], strict=True))
+        + "</tr>"
+    )
+
+
+def _drawings(name: str, run: RewardModelRun) -> str:
+    margins = bars.histogram(run.margins, f"{name}: held-out pairs by margin; {in_words(run)}")
+    sure = bars.reliability(
+        run.reliability, f"{name}: how often it is right against how sure it is; {in_words(run)}"
+    )
+    head = "".join(f'<th scope="col" class="num">{escape(h)}</th>' for h in BINS_HEAD)
+    body = "".join(
+        "<tr>" + "".join(f'<td class="num">{escape(cell)}</td>' for cell in cells) + "</tr>"
+        for cells in bins(run)
+    )
+    table = f'<table class="plain bins"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return (
+        f"<h4>{escape(name)} <small>reward model</small></h4>"
+        '<div class="curves"><figure><figcaption><b>Margins</b>of held-out pairs; left of 0 the order is wrong'
+        f"</figcaption>{margins}</figure><figure><figcaption><b>Calibration</b>a dot is a bin, its area the pairs; "
+        f"on the line, 80 % sure is 80 % right</figcaption>{sure}</figure></div>"
+        f"<details><summary>Calibration of {escape(name)}, bin by bin</summary>"
+        f'<div class="scroll">{table}</div>'
+        f'<p class="note">Every held-out pair&#39;s scores lie beside <code>{escape(run.file)}</code>.</p></details>'
+    )
+
+
+def bins(run: RewardModelRun) -> list[list[str]]:
+    """The calibration table's cells, unescaped; a bin without pairs says so."""
+    return [
+        [
+            f"{b.low * 100:g}{words.DASH}{b.high * 100:g}",
+            words.count(b.pairs),
+            words.DASH if b.confidence is None else words.percent(b.confidence),
+            words.DASH if b.accuracy is None else words.percent(b.accuracy),
+        ]
+        for b in run.reliability
+    ]
+
+
+def _why(run: RewardModelRun) -> str:
+    return run.unmeasured or "no reason was recorded"
+
+
+def _number(value: float | None) -> str:
+    return words.UNMEASURED if value is None else f"{value:.3g}".replace("-", words.MINUS)
+
+
+def _points(value: float | None) -> str:
+    return words.UNMEASURED if value is None else words.percent(value)
