@@ -1,0 +1,38 @@
+"""The experiment file: what a user writes in TOML, checked at the door."""
+
+from harness.experiment.file import DATA_FILES, find_experiment, load_experiment, reward_model_beside
+from harness.experiment.model import Experiment, Member
+from harness.experiment.tables import SamplingTable, SandboxTable, SuiteTable, Table
+from harness.experiment.variants import (
+    AnyVariant,
+    CompressVariant,
+    ExportVariant,
+    MergeVariant,
+    ModelVariant,
+    PairsTable,
+    TrainVariant,
+    source_of,
+    sources_of,
+)
+
+__all__ = [
+    "DATA_FILES",
+    "AnyVariant",
+    "CompressVariant",
+    "Experiment",
+    "ExportVariant",
+    "Member",
+    "MergeVariant",
+    "ModelVariant",
+    "PairsTable",
+    "SamplingTable",
+    "SandboxTable",
+    "SuiteTable",
+    "Table",
+    "TrainVariant",
+    "find_experiment",
+    "load_experiment",
+    "reward_model_beside",
+    "source_of",
+    "sources_of",
+]
