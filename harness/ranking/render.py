@@ -75,7 +75,7 @@ def _notes(ranking: Ranking) -> list[str]:
         f"Intervals: {ranking.interval}.",
         f"Ranks: one plus the number of those proven stronger; = is shared. Test: {ranking.test}.",
     ]
-    if ranking.n_problems is None and any(s.ties != 0 for s in ranking.standings):
+    if "observed information" in ranking.interval and any(s.ties != 0 for s in ranking.standings):
         lines.append("With ties, intervals from the observed information are on the wide side.")
     lines += [f"{part} {UNMEASURED}: {why}" for part, why in ranking.unmeasured.items()]
     return lines

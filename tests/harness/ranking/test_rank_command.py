@@ -171,6 +171,8 @@ def test_the_command_prints_a_ranking(tmp_path: Path) -> None:
         "mean at 1000",
     ):
         assert words in done.stdout
+    assert "on the wide side" not in done.stdout
+    assert "on the wide side" in CliRunner().invoke(app, ["rank", str(file), "--independent"]).stdout
     plain = CliRunner().invoke(app, ["rank", str(file), "--independent", "--json"])
     assert json.loads(plain.stdout)["interval"] == "observed information, comparisons independent"
 
