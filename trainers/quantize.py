@@ -141,17 +141,6 @@ def dequantized(module: Any) -> Any:
     return weight.data.float() * scales.float().view(-1, 1) / torch.tensor(127.0)
 
 
-def rounding_errors(folder: str, model: Any) -> dict[str, float]:
-    """Per quantised tensor, the root mean square of (rounded − original), from the weights in `folder`."""
-    from trainers.weights import read_tensor
-
-    found = {}
-    for name, module in quantized_layers(model).items():
-        original = read_tensor(folder, f"{name}.weight").float()
-        found[f"{name}.weight"] = float((dequantized(module).cpu() - original).square().mean().sqrt())
-    return found
-
-
 def save_base_quantization(out: Path, table: QuantizationTable, compute_dtype: str) -> None:
     """Write beside the adapter which rounding its base had; `compute_dtype` is what the table's came to."""
     said = table.model_dump() | {"compute_dtype": compute_dtype}

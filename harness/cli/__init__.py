@@ -17,6 +17,7 @@ from harness.cli import (  # noqa: F401  each registers its verb
     pairs,
     plan,
     profile,
+    rank,
     run,
     samples,
     sandbox,

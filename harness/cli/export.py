@@ -28,15 +28,22 @@ def export(
     over: Annotated[
         Path | None, typer.Option("--over", help="Of an adapter: a GGUF file of its base, to prove it on.")
     ] = None,
+    rounding: Annotated[
+        bool, typer.Option("--rounding/--no-rounding", help="Measure every tensor's rounding error (RMSE).")
+    ] = True,
     threads: Annotated[int, typer.Option("--threads", help="0: one per core.")] = 0,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Write a model as one GGUF file for llama.cpp; an adapter becomes a GGUF LoRA file. Loaded once to prove it."""
     from harness.artifacts import describe_json, in_house_errors
+    from harness.compare.render import weight_lines
+    from harness.compare.states import state_of
+    from harness.compare.weights import compare_weights
     from harness.errors import BadInputError
     from harness.models import resolve_model
     from harness.progress import Progress
+    from trainers.artifact import ArtifactKind
 
     if format != "gguf":
         raise BadInputError(f"--format {format!r} is unknown; known: gguf (`assay merge` writes safetensors)")
@@ -46,13 +53,24 @@ def export(
         return
     if out is None:
         raise BadInputError("give the file to make with -o FILE.gguf, or --plan to see sizes only")
-    with Progress(enabled=not quiet).task(f"export {out.name}"), in_house_errors():
+    progress = Progress(enabled=not quiet)
+    with progress.task(f"export {out.name}"), in_house_errors():
         made = _export(source, out, quantize, over, threads)
+    weights = None
+    if rounding and source.kind is not ArtifactKind.ADAPTER:
+        with progress.task("rounding errors"), in_house_errors():
+            weights = compare_weights(state_of(source), state_of(made))
     size = made.path.stat().st_size
     if as_json:
-        print_json(describe_json(made) | {"size_bytes": size})
+        why = "--no-rounding" if not rounding else "an adapter's factors are written in F32"
+        measured = (
+            {"weights": weights.to_json()} if weights else {"weights": None, "unmeasured": {"weights": why}}
+        )
+        print_json(describe_json(made) | {"size_bytes": size} | measured)
         return
     print(f"{out}: {size:,} bytes, {made.recipe}\n  sha256 {made.sha256}")
+    for line in [] if weights is None else weight_lines(weights):
+        print(f"  {line}")
 
 
 def _export(source: Artifact, out: Path, quantize: str, over: Path | None, threads: int) -> Artifact:

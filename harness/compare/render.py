@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.compare.link import Link
+from harness.compare.weights import Weights
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -66,11 +67,24 @@ def _notes(link: Link) -> list[str]:
         scale, error = link.weights.adapter_scale, link.weights.adapter_scale_se
         if scale is not None:
             lines.append(f"  adapter found at {scale:.3f} of its scale, standard error {error:.2g}")
-        worst = sorted(link.weights.tensors, key=lambda t: -t.relative)[:_MOST]
-        shown = ", ".join(
-            f"{t.name} {t.relative:.2g} ({t.type_a} → {t.type_b})" for t in worst if t.relative > 0
-        )
-        if shown:
-            lines.append(f"  tensors that differ most, relative: {shown}")
+        lines += [f"  {line}" for line in weight_lines(link.weights)]
     lines += [f"  {part} unmeasured: {why}" for part, why in link.unmeasured.items()]
+    return lines
+
+
+def weight_lines(weights: Weights) -> list[str]:
+    """The tensors that differ most, what other storage types lost, and what could not be read."""
+    lines, r = [], weights.rounding
+    worst = sorted((t for t in weights.tensors if t.relative > 0), key=lambda t: -t.relative)[:_MOST]
+    if worst:
+        shown = (f"{t.name} {t.rmse:.2g} ({t.relative:.2%}, {t.type_a} → {t.type_b})" for t in worst)
+        lines.append(f"tensors that differ most, RMSE (of their own RMS): {', '.join(shown)}")
+    if r is not None:
+        lines.append(
+            f"rounding, {r.tensors} tensors: RMSE {r.rmse_mean:.2g} on average ({r.relative_mean:.2%} of their own "
+            f"RMS), the worst {r.worst}, {r.rmse_worst:.2g} ({r.relative_worst:.2%})"
+        )
+    if weights.unmeasured:
+        name, why = next(iter(weights.unmeasured.items()))
+        lines.append(f"{len(weights.unmeasured)} tensors unmeasured, as {name}: {why}")
     return lines

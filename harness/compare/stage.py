@@ -20,7 +20,7 @@ from harness.store import Store, read_json, write_json
 from trainers.artifact import Artifact
 
 FOLDER = "links"
-FORMAT = 1  # raised when what is measured changes
+FORMAT = 2  # raised when what is measured changes
 
 
 def linked_steps(plan: Plan) -> list[tuple[Step, Step]]:

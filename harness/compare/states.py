@@ -1,8 +1,13 @@
-"""The weights a model computes with, as fp32 arrays under GGUF's names, whatever it is stored as."""
+"""The weights a model computes with, as fp32 arrays under GGUF's names, whatever it is stored as.
+
+Tensors are read when they are asked for and not kept: two models can be held against each other tensor by tensor.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +24,34 @@ Array = NDArray[np.float32]
 HEAD, EMBEDDING = "output.weight", "token_embd.weight"
 
 
+class UnreadableError(Exception):
+    """A tensor is stored in a type that nothing here can read; the message says which."""
+
+
+class OnDemand(Mapping[str, Array]):
+    """Tensors by name, each read anew whenever it is asked for."""
+
+    def __init__(self, readers: Mapping[str, Callable[[], Array]]) -> None:
+        self._readers = readers
+
+    def __getitem__(self, name: str) -> Array:
+        return self._readers[name]()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._readers  # Mapping's own would read the tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._readers)
+
+    def __len__(self) -> int:
+        return len(self._readers)
+
+
 @dataclass(frozen=True)
 class State:
     """`tensors` by name and the storage type of each, `kept` where all have one."""
 
-    tensors: dict[str, Array]
+    tensors: Mapping[str, Array]
     types: dict[str, str] = field(default_factory=dict)
     kept: str = "F32"
 
@@ -57,27 +85,46 @@ def base_state_of(artifact: Artifact) -> State | None:
 def _folder_state(artifact: Artifact) -> State:
     from safetensors import safe_open
 
-    from trainers.gguf.architectures import read_architecture, rope_divisors
-    from trainers.gguf.write import ROPE_DIVISORS
+    from trainers.gguf.architectures import read_architecture
 
     folder = model_folder(artifact)
     architecture = read_architecture(folder)
     if architecture.config.get("quantization_config"):
         return _quantised_state(folder, architecture)
-    tensors: dict[str, Array] = {}
+    readers: dict[str, Callable[[], Array]] = {}
     types: dict[str, str] = {}
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(str(file), "pt") as opened:
             for hf_name in opened.keys():  # noqa: SIM118  # not a dict
                 name = architecture.tensor_name(hf_name)
                 if name is not None:
-                    stored = opened.get_tensor(hf_name)
-                    types[name] = _TORCH_TYPES.get(str(stored.dtype), "F32")
-                    tensors[name] = architecture.turn(hf_name, stored.float().numpy())
+                    stored = str(opened.get_slice(hf_name).get_dtype())
+                    types[name] = stored if stored in ("BF16", "F16") else "F32"
+                    readers[name] = partial(_stored, file, hf_name, architecture)
+    _add_rope_divisors(readers, architecture)
+    return State(OnDemand(readers), types)
+
+
+def _stored(file: Path, hf_name: str, architecture: Architecture) -> Array:
+    from safetensors import safe_open
+
+    with safe_open(str(file), "pt") as opened:
+        return _turned(architecture, hf_name, opened.get_tensor(hf_name))
+
+
+def _turned(architecture: Architecture, hf_name: str, value: Any) -> Array:
+    """A torch tensor as GGUF lays it out."""
+    return np.asarray(architecture.turn(hf_name, value.detach().float().numpy()), dtype=np.float32)
+
+
+def _add_rope_divisors(readers: dict[str, Callable[[], Array]], architecture: Architecture) -> None:
+    """What GGUF keeps as a tensor and a folder computes from its configuration."""
+    from trainers.gguf.architectures import rope_divisors
+    from trainers.gguf.write import ROPE_DIVISORS
+
     divisors = rope_divisors(architecture)
     if divisors is not None:
-        tensors[ROPE_DIVISORS] = np.array(divisors, dtype=np.float32)
-    return State(tensors, types)
+        readers[ROPE_DIVISORS] = partial(np.array, divisors, dtype=np.float32)
 
 
 def _quantised_state(folder: Path, architecture: Architecture) -> State:
@@ -93,18 +140,21 @@ def _quantised_state(folder: Path, architecture: Architecture) -> State:
     with quiet_libraries():
         model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
     forbid_repacking(model)
-    layers = {f"{name}.weight": dequantized(module) for name, module in quantized_layers(model).items()}
-    tensors: dict[str, Array] = {}
+    layers = {f"{name}.weight": module for name, module in quantized_layers(model).items()}
+    plain = dict(model.named_parameters())
+    readers: dict[str, Callable[[], Array]] = {}
     types: dict[str, str] = {}
-    for hf_name, value in (dict(model.named_parameters()) | layers).items():
+
+    def read(hf_name: str) -> Array:
+        value = dequantized(layers[hf_name]) if hf_name in layers else plain[hf_name]
+        return _turned(architecture, hf_name, value)
+
+    for hf_name in plain | layers:
         name = architecture.tensor_name(hf_name)
         if name is not None:
-            tensors[name] = architecture.turn(hf_name, value.detach().float().numpy())
+            readers[name] = partial(read, hf_name)
             types[name] = kind if hf_name in layers else "F32"
-    return State(tensors, types)
-
-
-_TORCH_TYPES = {"torch.float32": "F32", "torch.bfloat16": "BF16", "torch.float16": "F16"}
+    return State(OnDemand(readers), types)
 
 
 def _adapter_state(adapter: Artifact) -> State:
@@ -112,8 +162,7 @@ def _adapter_state(adapter: Artifact) -> State:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    from trainers.gguf.architectures import read_architecture, rope_divisors
-    from trainers.gguf.write import ROPE_DIVISORS
+    from trainers.gguf.architectures import read_architecture
     from trainers.quantize import load_rounded_base, read_base_quantization
     from trainers.quiet import quiet_libraries
 
@@ -126,21 +175,24 @@ def _adapter_state(adapter: Artifact) -> State:
         else:
             model = load_rounded_base(str(folder), table, dtype=torch.float32)
         merged = PeftModel.from_pretrained(model, str(adapter.path)).merge_and_unload(safe_merge=True)
-    tensors = {}
-    for hf_name, value in merged.state_dict().items():
+    weights = merged.state_dict()
+    readers: dict[str, Callable[[], Array]] = {}
+
+    def read(hf_name: str) -> Array:
+        return _turned(architecture, hf_name, weights[hf_name])
+
+    for hf_name in weights:
         name = architecture.tensor_name(hf_name)
         if name is not None:
-            tensors[name] = architecture.turn(hf_name, value.detach().float().numpy())
-    divisors = rope_divisors(architecture)
-    if divisors is not None:
-        tensors[ROPE_DIVISORS] = np.array(divisors, dtype=np.float32)
+            readers[name] = partial(read, hf_name)
+    _add_rope_divisors(readers, architecture)
     # A rounded base is what was trained on; a copy that is merged onto the whole base differs by what rounding lost.
     linear = (
         {}
         if table is None
-        else {n: str(table.type) for n in tensors if n.startswith("blk.") and "norm" not in n}
+        else {n: str(table.type) for n in readers if n.startswith("blk.") and "norm" not in n}
     )
-    return State(tensors, linear)
+    return State(OnDemand(readers), linear)
 
 
 def _gguf_state(artifact: Artifact) -> State:
@@ -152,10 +204,17 @@ def _gguf_state(artifact: Artifact) -> State:
         raise ExportError(
             f"{artifact.path} is a GGUF LoRA file, not a model; lay it over its base to compare it"
         )
-    tensors, types = {}, {}
-    for tensor in reader.tensors:
-        shape = tuple(int(n) for n in reversed(tensor.shape))
-        whole = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
-        tensors[tensor.name] = np.asarray(whole, dtype=np.float32).reshape(shape)
-        types[tensor.name] = tensor.tensor_type.name
-    return State(tensors, types)
+    stored = {tensor.name: tensor for tensor in reader.tensors}
+
+    def read(name: str) -> Array:
+        tensor = stored[name]
+        try:
+            whole = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+        except NotImplementedError as error:
+            raise UnreadableError(f"the gguf package cannot read {tensor.tensor_type.name}") from error
+        return np.asarray(whole, dtype=np.float32).reshape(tuple(int(n) for n in reversed(tensor.shape)))
+
+    return State(
+        OnDemand({name: partial(read, name) for name in stored}),
+        {name: tensor.tensor_type.name for name, tensor in stored.items()},
+    )

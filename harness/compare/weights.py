@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.compare.states import EMBEDDING, HEAD, State
+from harness.compare.states import EMBEDDING, HEAD, OnDemand, State, UnreadableError
 
 Array = NDArray[np.float32]
 
@@ -33,16 +34,19 @@ LOSS = {
     "Q3_K": 0.35,
     "Q2_K": 0.7,
 }
+CHUNK = 1 << 20  # weights squared at a time, in fp64
 SCALE_SLACK = 0.05  # rounding shrinks a tensor's own direction by about the square of its relative error
 
 
 @dataclass(frozen=True, slots=True)
 class TensorDifference:
-    """`relative` is ‖b − a‖/‖a‖ (Frobenius), `allowed` what `type_a` and `type_b` may lose."""
+    """`rmse` is the root mean square of b − a; `relative` the same in units of a's own root mean square, which is
+    ‖b − a‖/‖a‖ (Frobenius), and `allowed` what `type_a` and `type_b` may lose of it."""
 
     name: str
     type_a: str
     type_b: str
+    rmse: float
     relative: float
     largest: float
     allowed: float
@@ -53,29 +57,69 @@ class TensorDifference:
 
 
 @dataclass(frozen=True, slots=True)
+class Rounding:
+    """What other storage types lost: over the `tensors` that the second keeps in another type than the first and that
+    moved, the mean of their `rmse` and `relative`, and the tensor with the largest relative one."""
+
+    tensors: int
+    rmse_mean: float
+    relative_mean: float
+    worst: str
+    rmse_worst: float
+    relative_worst: float
+
+
+@dataclass(frozen=True, slots=True)
 class Weights:
     """`adapter_scale` is how much of the first model's adapter the second holds: the projection of its change from the
-    base on the adapter's, 1 where it is merged as it was trained, ± `adapter_scale_se`; None where there is none."""
+    base on the adapter's, 1 where it is merged as it was trained, ± `adapter_scale_se`; None where there is none.
+    `unmeasured` are tensors that could not be read, with the reason."""
 
     tensors: tuple[TensorDifference, ...]
     relative: float
     adapter_scale: float | None
     adapter_scale_se: float | None
     faults: tuple[str, ...]
+    unmeasured: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def rounding(self) -> Rounding | None:
+        return summarise_rounding(self.tensors)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        rounding = self.rounding
+        return asdict(self) | {"rounding": None if rounding is None else asdict(rounding)}
 
 
 def weights_from_json(values: dict[str, Any]) -> Weights:
     """What `to_json` wrote."""
     tensors = tuple(TensorDifference(**t) for t in values["tensors"])
-    return Weights(**values | {"tensors": tensors, "faults": tuple(values["faults"])})
+    kept = {key: value for key, value in values.items() if key != "rounding"}
+    return Weights(**kept | {"tensors": tensors, "faults": tuple(values["faults"])})
+
+
+def summarise_rounding(tensors: Sequence[TensorDifference]) -> Rounding | None:
+    """None where nothing was rounded."""
+    rounded = [t for t in tensors if t.type_a != t.type_b and t.rmse > 0]
+    if not rounded:
+        return None
+    worst = max(rounded, key=lambda t: t.relative)
+    return Rounding(
+        tensors=len(rounded),
+        rmse_mean=sum(t.rmse for t in rounded) / len(rounded),
+        relative_mean=sum(t.relative for t in rounded) / len(rounded),
+        worst=worst.name,
+        rmse_worst=worst.rmse,
+        relative_worst=worst.relative,
+    )
 
 
 def compare_weights(a: State, b: State, base: State | None = None) -> Weights:
-    """Compare all tensors; `base` are the first model's weights without its adapter, under the same names."""
-    names_a, names_b = with_head(a.tensors), with_head(b.tensors)
+    """Compare all tensors, one at a time in memory; `base` are the first model's weights without its adapter, under
+    the same names."""
+    names_a, names_b = a.tensors, b.tensors
+    if (HEAD in names_a) != (HEAD in names_b):
+        names_a, names_b = with_head(names_a), with_head(names_b)
     faults = [
         f"tensor {name} is missing in the second"
         for name in names_a
@@ -87,16 +131,20 @@ def compare_weights(a: State, b: State, base: State | None = None) -> Weights:
         if name not in names_a and _matters(names_b, name)
     ]
     found, moved, whole = [], 0.0, 0.0
+    unmeasured = {}
     projection = _Projection()
     for name in names_a:
         if name not in names_b:
             continue
-        one, other = names_a[name], names_b[name]
+        try:
+            one, other = names_a[name], names_b[name]
+        except UnreadableError as error:
+            unmeasured[name] = str(error)
+            continue
         if one.shape != other.shape:
             faults.append(f"tensor {name} has shape {list(other.shape)} instead of {list(one.shape)}")
             continue
-        difference = (other - one).astype(np.float64)
-        square, size = float((difference**2).sum()), float((one.astype(np.float64) ** 2).sum())
+        square, size, largest = _moved(one, other)
         moved, whole = moved + square, whole + size
         type_a, type_b = a.type_of(name), b.type_of(name)
         found.append(
@@ -104,32 +152,49 @@ def compare_weights(a: State, b: State, base: State | None = None) -> Weights:
                 name,
                 type_a,
                 type_b,
+                (square / max(1, one.size)) ** 0.5,
                 _relative(square, size),
-                float(np.abs(difference).max()) if difference.size else 0.0,
+                largest,
                 max(LOSS.get(type_a, 0.0), LOSS.get(type_b, 0.0)),
             )
         )
         if base is not None and name in base.tensors:
             projection.add(base.tensors[name], one, other)
     faults += _too_far(found)
-    scale, error = projection.result()
-    if scale is not None and error is not None and abs(scale - 1) > SCALE_SLACK + 4 * error:
-        faults.append(f"the adapter is in the second at {scale:.2f} of its scale (± {error:.2f})")
-    return Weights(tuple(found), _relative(moved, whole), scale, error, tuple(faults))
+    scale, se = projection.result()
+    if scale is not None and se is not None and abs(scale - 1) > SCALE_SLACK + 4 * se:
+        faults.append(f"the adapter is in the second at {scale:.2f} of its scale (± {se:.2f})")
+    return Weights(tuple(found), _relative(moved, whole), scale, se, tuple(faults), unmeasured)
 
 
-def with_head(tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """The tensors with an output head in every case: a tied model's is its embedding, named or not. A head that is
-    lost from an untied model is thereby compared as what a runtime makes of its absence."""
-    found = dict(tensors)
-    if HEAD not in found and EMBEDDING in found:
-        found[HEAD] = found[EMBEDDING]
-    return found
+def _moved(one: Array, other: Array) -> tuple[float, float, float]:
+    """Σ(b − a)², Σa² and max|b − a|, in fp64."""
+    a, b = one.reshape(-1), other.reshape(-1)
+    square = size = largest = 0.0
+    for start in range(0, a.size, CHUNK):
+        part = a[start : start + CHUNK].astype(np.float64)
+        difference = b[start : start + CHUNK] - part
+        square += float(difference @ difference)
+        size += float(part @ part)
+        largest = float(np.maximum(largest, np.abs(difference).max()))  # unlike max(), keeps a NaN
+    return square, size, largest
+
+
+def with_head(tensors: Mapping[str, Array]) -> Mapping[str, Array]:
+    """The tensors with an output head, where only one of two models names one: a tied model's is its embedding. A head
+    that is lost from an untied model is thereby compared as what a runtime makes of its absence."""
+    if HEAD in tensors or EMBEDDING not in tensors:
+        return tensors
+    read = {name: partial(tensors.__getitem__, name) for name in tensors}
+    return OnDemand(read | {HEAD: read[EMBEDDING]})
 
 
 def _matters(tensors: Mapping[str, Array], name: str) -> bool:
     """A tensor of zeros (a bias that does nothing) or of ones (rope divisors that do nothing) may be left out."""
-    values = tensors[name]
+    try:
+        values = tensors[name]
+    except UnreadableError:
+        return True
     neutral = 1.0 if name.startswith("rope_freqs") else 0.0
     return bool((values != neutral).any())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness.report import words
 from harness.report.model import Leaderboard, LinkRow
 from harness.report.text import escape
@@ -16,6 +18,7 @@ HEAD = (
     "perplexity",
     "greedy alike",
     "weights",
+    "rounding",
     "pass@1, points",
     "because",
 )
@@ -23,8 +26,10 @@ NOTE = (
     "Each artifact held against the one it was made from. KL is that of the first's next-token distribution from the "
     "second's, in nats a token, on the suite's solved problems; top-1: the share of tokens where both rank the same "
     "one first; perplexity: on the same tokens; greedy alike: prompts answered with identical tokens; weights: the "
-    "difference over the norm of all tensors. Equivalent: alike to within rounding, or not inferior on pass@1 by more "
-    "than the margin; worse: a fault was found, or pass@1 is lower; undecided: neither is shown."
+    "difference over the norm of all tensors; rounding: root mean square error of the tensors that are stored in "
+    "another type, over their own root mean square, mean and worst tensor. Equivalent: alike to within rounding, or "
+    "not inferior on pass@1 by more than the margin; worse: a fault was found, or pass@1 is lower; undecided: neither "
+    "is shown."
 )
 
 
@@ -61,8 +66,16 @@ def figures(link: LinkRow) -> list[str]:
         none if d is None else f"{d['perplexity_a']:.4g} → {d['perplexity_b']:.4g}",
         none if g is None else f"{g['identical']} of {g['prompts']}",
         none if w is None else f"{w['relative']:.2g}",
+        _rounding(w),
         none
         if r is None
         else f"{words.points(r['comparison']['difference'])} (at least {words.points(r['lower'])})",
         because,
     ]
+
+
+def _rounding(weights: dict[str, Any] | None) -> str:
+    if weights is None or "rounding" not in weights:  # links of an earlier version
+        return words.UNMEASURED
+    r = weights["rounding"]
+    return "–" if r is None else f"{r['relative_mean']:.2%}, worst {r['relative_worst']:.2%}"

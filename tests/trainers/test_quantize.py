@@ -20,7 +20,6 @@ from trainers.quantize import (
     load_rounded_base,
     quantized_layers,
     read_base_quantization,
-    rounding_errors,
     weight_bytes,
 )
 from trainers.sft import build_trainer, train_sft
@@ -101,12 +100,17 @@ def test_bits_a_parameter(double: bool, bits: float) -> None:
 
 @pytest.mark.parametrize("kind", ["nf4", "fp4", "int8"])
 def test_every_linear_layer_but_the_head_is_quantised(tiny: Artifact, kind: str) -> None:
+    from safetensors.torch import load_file
+
     model = load_quantized(str(tiny.path), table(kind), "fp32", attention="eager", keep_fp32=True)
     layers = quantized_layers(model)
     assert len(layers) == 2 * 7
     assert "lm_head" not in layers
-    errors = rounding_errors(str(tiny.path), model)
-    assert set(errors) == {f"{name}.weight" for name in layers}
+    before = load_file(tiny.path / "model.safetensors")
+    errors = {
+        name: float((dequantized(layer) - before[f"{name}.weight"]).square().mean().sqrt())
+        for name, layer in layers.items()
+    }
     # the tiny model's weights are N(0, 0.3²): NF4 loses 0.092 of a deviation, FP4 0.122, int8 under 0.01
     low, high = {"nf4": (0.085, 0.105), "fp4": (0.115, 0.14), "int8": (0.003, 0.012)}[kind]
     assert all(low < e / 0.3 < high for e in errors.values()), errors

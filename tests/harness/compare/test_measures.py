@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import weakref
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +18,10 @@ from harness.compare.corpus import Passage, load_passages, suite_passages
 from harness.compare.link import Link
 from harness.compare.measures import compare_logits, summarise
 from harness.compare.passrate import PassRate, non_inferiority, score, score_bound
-from harness.compare.states import State
+from harness.compare.render import weight_lines
+from harness.compare.states import OnDemand, State, UnreadableError
 from harness.compare.tokens import Tokens
-from harness.compare.weights import Weights, compare_weights
+from harness.compare.weights import Rounding, Weights, compare_weights, weights_from_json
 from harness.errors import BadInputError
 from suites import load_suite
 
@@ -62,6 +67,70 @@ def test_the_adapters_scale_is_found() -> None:
     assert found.adapter_scale_se == pytest.approx(0, abs=1e-6)
     assert any("at 0.50 of its scale" in fault for fault in found.faults)
     assert compare_weights(a, a, base).faults == ()
+
+
+def test_rounding_errors_by_hand() -> None:
+    """Differences 0.3 and 0.4 of weights 3 and 4: RMSE √(0.25/2), a tenth of the tensor's own; an untouched one and
+    one of the same type are no rounding."""
+    a = state(w=[3, 4], v=[2, 2], same=[1, 5], kept=[1, 1])
+    b = state(w=[3.3, 4.4], v=[2, 2.2], same=[1, 5], kept=[1, 2])
+    found = compare_weights(a, replace(b, types={"w": "Q8_0", "v": "nf4", "same": "F16"}))
+    w, v, *_ = found.tensors
+    assert w.rmse == pytest.approx(math.sqrt(0.125), rel=1e-6)
+    assert w.relative == pytest.approx(0.1, rel=1e-6)
+    assert (v.rmse, v.relative) == pytest.approx((0.2 / math.sqrt(2), 0.2 / math.sqrt(8)), rel=1e-6)
+    assert found.rounding == Rounding(
+        2, (w.rmse + v.rmse) / 2, (w.relative + v.relative) / 2, "w", w.rmse, w.relative
+    )
+    assert compare_weights(a, b).rounding is None
+    assert weights_from_json(json.loads(json.dumps(found.to_json()))) == found
+    told = weight_lines(found)
+    assert told[0].endswith(
+        "kept 0.71 (70.71%, F32 → F32), w 0.35 (10.00%, F32 → Q8_0), v 0.14 (7.07%, F32 → nf4)"
+    )
+    assert "rounding, 2 tensors: RMSE 0.25 on average (8.54% of their own RMS), the worst w, 0.35" in told[1]
+
+
+def test_a_tensor_of_a_type_nobody_reads_is_unmeasured() -> None:
+    def fail() -> np.ndarray:
+        raise UnreadableError("the gguf package cannot read Q8_K")
+
+    a, b = state(w=[1, 2], v=[1]), State(OnDemand({"w": fail, "v": lambda: np.ones(1, np.float32)}))
+    found = compare_weights(a, b)
+    assert [t.name for t in found.tensors] == ["v"]
+    assert found.unmeasured == {"w": "the gguf package cannot read Q8_K"}
+    assert weight_lines(found) == ["1 tensors unmeasured, as w: the gguf package cannot read Q8_K"]
+    assert compare_weights(b, state(v=[1])).faults == ("tensor w is missing in the second",)
+
+
+def test_tensors_are_not_kept_once_they_are_compared() -> None:
+    """Of two models with forty tensors each, a few are in memory at a time."""
+    alive: list[weakref.ref[np.ndarray]] = []
+    most = 0
+
+    def read(value: float) -> np.ndarray:
+        nonlocal most
+        made = np.full(4, value, dtype=np.float32)
+        alive.append(weakref.ref(made))
+        most = max(most, sum(ref() is not None for ref in alive))
+        return made
+
+    def model(off: float) -> State:
+        return State(OnDemand({f"w{i}": partial(read, i + off) for i in range(40)}))
+
+    found = compare_weights(model(0), model(0.5))
+    assert len(found.tensors) == 40
+    assert len(alive) == 80
+    assert most <= 4
+
+
+def test_a_tied_embedding_counts_once() -> None:
+    a = state(**{"token_embd.weight": [1, 2]})
+    assert [t.name for t in compare_weights(a, a).tensors] == ["token_embd.weight"]
+    b = state(**{"token_embd.weight": [1, 2], "output.weight": [2, 1]})
+    found = compare_weights(a, b)
+    assert [t.name for t in found.tensors] == ["token_embd.weight", "output.weight"]
+    assert "output.weight" in found.faults[0]
 
 
 def test_missing_tensors_are_faults_unless_they_do_nothing() -> None:

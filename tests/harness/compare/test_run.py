@@ -50,8 +50,14 @@ def test_a_run_measures_its_links_once_and_reports_them(tmp_path: Path) -> None:
     assert found["nf4"]["faults"] == []
     assert found["nf4"]["distribution"]["kl_mean"] > found["f16"]["distribution"]["kl_mean"]
     assert len(found["nf4"]["weights"]["tensors"]) == 5
+    rounding = found["nf4"]["weights"]["rounding"]
+    assert rounding["tensors"] == 7 * 4  # every linear layer but the head
+    assert 0.07 < rounding["relative_mean"] <= rounding["relative_worst"] < 0.12
     write_report(done.folder, leaderboard, tables, plan.suite.by_id())
-    assert "base → nf4" in (done.folder / "report.html").read_text()
+    cell = f"{rounding['relative_mean']:.2%}, worst {rounding['relative_worst']:.2%}"
+    for file in ("report.html", "leaderboard.md"):
+        assert "base → nf4" in (done.folder / file).read_text()
+        assert cell in (done.folder / file).read_text()
     assert "## Chain" in (done.folder / "leaderboard.md").read_text()
     files = {f: f.stat().st_mtime_ns for f in (tmp_path / "chain" / "links").iterdir()}
     assert len(files) == 2
@@ -97,6 +103,9 @@ def test_exit_codes_say_the_verdict(tmp_path: Path) -> None:
     code, links = compared(good, coarse)
     assert code == 2
     assert [link["verdict"] for link in links] == ["equivalent", "undecided"]
+    errors = {t["name"]: t["rmse"] for t in links[1]["weights"]["tensors"]}
+    assert errors["blk.0.ffn_up.weight"] > 0 == errors["output_norm.weight"]
+    assert links[1]["weights"]["rounding"]["rmse_worst"] in errors.values()
     assert compared(good)[0] == 0
     code, links = compared(bad)
     assert code == 1
