@@ -29,6 +29,7 @@ from harness.generation.noise import Draws
 from harness.memory.architecture import FAMILIES
 from harness.profile.components import cache_of, weights_of
 from harness.profile.job import Job
+from harness.profile.limit import cap_allocator
 from harness.profile.random_weights import load_random, load_rounded
 from harness.profile.synthetic import Endless
 from harness.profile.worker import Recorder
@@ -181,11 +182,12 @@ def import_torch(job: Job, recorder: Recorder) -> None:
 
     if job.threads:
         torch.set_num_threads(job.threads)
+    cap = cap_allocator(job)
     if not torch.cuda.is_available() or job.device == "cpu":
         return
     torch.cuda.init()
     major, minor = torch.cuda.get_device_capability()
-    recorder.fact(cuda=torch.version.cuda, capability=f"{major}.{minor}")
+    recorder.fact(cuda=torch.version.cuda, capability=f"{major}.{minor}", allocator_cap_bytes=cap)
     recorder.wait = torch.cuda.synchronize
     recorder.reset_device_peak = torch.cuda.reset_peak_memory_stats
     recorder.device_memory = lambda: {
@@ -194,9 +196,6 @@ def import_torch(job: Job, recorder: Recorder) -> None:
         "reserved_bytes": torch.cuda.memory_reserved(),
         "reserved_peak_bytes": torch.cuda.max_memory_reserved(),
     }
-    if job.memory_limit_bytes is not None:
-        total = torch.cuda.get_device_properties(0).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(1.0, job.memory_limit_bytes / total))
 
 
 def _rehearse(job: Job) -> None:
