@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from harness.errors import MissingToolError, UnmeasuredError
-from harness.experiment import Experiment, TrainVariant
+from harness.experiment import AnyVariant, Experiment, MergeVariant, TrainVariant
 from harness.generation.batching import PREFILL_TOKENS
 from harness.memory import Architecture, Tier, make_setup, predict
 from harness.memory.devices import Device, cpu_device, nvml_device
@@ -105,14 +105,16 @@ class Fit:
         if way.quantised:  # alpha at r, so that the adapter does not amplify the rounding
             adapter = table["adapter"]
             changes |= {"quantization": {"type": "nf4"}, "adapter": adapter | {"alpha": adapter["r"]}}
-        engine = {"dtype": self.dtype, "batch_size": self.rows}
-        variants = (
-            v.model_copy(update={"config": table | changes}) if isinstance(v, TrainVariant) else v
-            for v in lab.variant
-        )
-        return lab.model_copy(
-            update={"engine": lab.engine.model_copy(update=engine), "variant": tuple(variants)}
-        )
+        variants: list[AnyVariant] = []
+        for variant in lab.variant:
+            if isinstance(variant, TrainVariant):
+                variants.append(variant.model_copy(update={"config": table | changes}))
+            elif isinstance(variant, MergeVariant) and way.quantised:  # into the weights it was trained on
+                variants.append(variant.model_copy(update={"onto": "trained"}))
+            else:
+                variants.append(variant)
+        engine = lab.engine.model_copy(update={"dtype": self.dtype, "batch_size": self.rows})
+        return lab.model_copy(update={"engine": engine, "variant": tuple(variants)})
 
 
 def find_fit(tier: Tier, architecture: Architecture, device: Device, lab: Experiment) -> Fit:

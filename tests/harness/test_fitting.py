@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.errors import UnmeasuredError
-from harness.experiment import Experiment, TrainVariant, find_experiment, load_experiment
+from harness.experiment import Experiment, MergeVariant, TrainVariant, find_experiment, load_experiment
 from harness.fitting import Fit, check_host, find_fit
 from harness.memory import find_tier, tier_names
 from harness.memory.devices import Device, cpu_device, find_device
@@ -103,6 +103,8 @@ def test_nothing_is_chosen_that_does_not_fit(
     assert config.batch_size * config.gradient_accumulation_steps == 16
     assert (config.quantization is not None) == made.way.quantised
     assert device.gpu or not made.way.quantised
+    (merge,) = (v for v in made.apply(LAB).variant if isinstance(v, MergeVariant))
+    assert merge.recipe.onto == ("trained" if made.way.quantised else "full")
     if made.way.quantised:
         assert config.adapter.alpha == config.adapter.r  # type: ignore[union-attr]
 

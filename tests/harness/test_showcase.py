@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.errors import BadInputError, MissingToolError, UnmeasuredError
+from harness.fitting import Way
 from harness.memory import find_tier
 from harness.memory.devices import Device, find_device
 from harness.progress import Progress
@@ -253,19 +254,23 @@ def test_a_gain_is_the_heirs_whichever_way_the_pair_was_compared() -> None:
     assert _gain([pair], "base", "adapter") == _gain([turned], "base", "adapter") == gain
 
 
-@pytest.mark.train
-@pytest.mark.gguf
-@pytest.mark.isolated
-@pytest.mark.slow
-def test_a_toy_passes_every_step(tmp_path: Path) -> None:
-    """A random model, which solves nothing before or after: 60 problems are enough to tell that it lost nothing."""
-    pytest.importorskip("llama_cpp", reason="needs the gguf extra: pip install 'assay[gguf]'")
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
     from suites.pocket.records import pocket_sft_records
     from trainers.tiny import make_tiny_model
 
     texts = [m["content"] for record in pocket_sft_records(100) for m in record["messages"]]
-    model = make_tiny_model(tmp_path / "model", texts).path
-    given = ["showcase", "--tier", "pocket", "--auto-verify", "--model", str(model), "--limit", "60"]
+    return make_tiny_model(tmp_path / "model", texts).path
+
+
+@pytest.mark.train
+@pytest.mark.gguf
+@pytest.mark.isolated
+@pytest.mark.slow
+def test_a_toy_passes_every_step(toy: Path, tmp_path: Path) -> None:
+    """A random model, which solves nothing before or after: 60 problems are enough to tell that it lost nothing."""
+    pytest.importorskip("llama_cpp", reason="needs the gguf extra: pip install 'assay[gguf]'")
+    given = ["showcase", "--tier", "pocket", "--auto-verify", "--model", str(toy), "--limit", "60"]
     done = CliRunner().invoke(app, [*given, "--results", str(tmp_path / "runs"), "--json", "-q"])
     made = json.loads(done.stdout)
     steps: dict[StepName, dict[str, Any]] = {step["step"]: step for step in made["steps"]}
@@ -281,3 +286,20 @@ def test_a_toy_passes_every_step(tmp_path: Path) -> None:
     folder = Path(made["folder"])
     assert (folder / "leaderboard.json").exists()
     assert list(folder.glob("profile-*.jsonl"))
+
+
+@pytest.mark.train
+@pytest.mark.isolated
+@pytest.mark.slow
+def test_an_adapter_of_a_quantised_base_is_merged_into_what_it_was_trained_on(
+    toy: Path, tmp_path: Path, card: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """QLoRA, as large tiers are trained: into the base as it is stored the merge would be another model."""
+    pytest.importorskip("bitsandbytes", reason="needs the train extra: pip install 'assay[train]'")
+    monkeypatch.setattr("harness.fitting.WAYS", (Way(1, 16, True, quantised=True),))
+    done = show(
+        find_tier("tiny"), check_steps(["merge"]), tmp_path / "runs", QUIET, model=toy, limit=2, device=card
+    )
+    assert [r.status for r in done.results] == ["pass"] * 3, done.to_json()
+    assert "chosen: QLoRA on nf4, 1 x 16 sequences a step, checkpointing" in done.results[0].said
+    assert done.results[2].figures["link"]["verdict"] == "equivalent"
