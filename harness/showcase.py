@@ -1,27 +1,39 @@
 """The whole chain on one tier: import, infer, train, merge, GGUF, infer, profile, verify; each step with its gate.
 
-The steps from `infer` to `infer-gguf` are an experiment (`suites/labs/showcase.toml`) run variant by variant, so they
-resume, and every figure has its raw samples on disk. A step passes or fails by its gate; it is unmeasured where a step
-it needs did not pass, or where its gate could not decide.
+The steps from `infer` to `infer-gguf` are an experiment (`suites/labs/showcase.toml`, with settings that fit the
+device: `harness.fitting`) run variant by variant, so they resume, and every figure has its raw samples on disk. A step
+passes or fails by its gate; it is unmeasured where a step it needs did not pass, where its gate could not decide, or
+where this machine cannot do it. Whatever a step raises is its result, so that the table of steps is never lost.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.errors import AssayError, BadInputError, CheckFailedError, UnmeasuredError
+from harness.errors import (
+    AssayError,
+    BadInputError,
+    CheckFailedError,
+    MissingToolError,
+    UnmeasuredError,
+    UnreachableError,
+)
 from harness.experiment import Experiment, find_experiment, load_experiment
+from harness.fitting import Fit, check_host, device_at_hand, find_fit
 from harness.leaderboard import build_leaderboard, load_tables
-from harness.memory import Tier
+from harness.memory import Architecture, Tier, read_architecture
+from harness.memory.devices import Device, cpu_device
 from harness.models import POCKET, resolve_model
 from harness.plan import make_plan
 from harness.progress import Progress
 from harness.report import write_report
 from harness.run import run
+from harness.training.settings import redact
 
 StepName = Literal["import", "infer", "train", "merge", "gguf", "infer-gguf", "profile", "verify"]
 STEPS: tuple[StepName, ...] = ("import", "infer", "train", "merge", "gguf", "infer-gguf", "profile", "verify")
@@ -36,6 +48,7 @@ NEEDS: dict[StepName, tuple[StepName, ...]] = {
     "verify": ("infer", "merge", "infer-gguf"),
 }
 Status = Literal["pass", "fail", "unmeasured"]
+LINKS = (("base", "adapter"), ("adapter", "merged"), ("merged", "gguf"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +116,11 @@ def show(
     model: Path | None = None,
     limit: int | None = None,
     allow_weak: bool = False,
+    device: Device | None = None,
 ) -> Showcase:
-    """Do the steps under `results`. `model` is a local folder in place of the tier's repository on the hub."""
-    stage = _Stage(tier, results, progress, model, limit, allow_weak)
+    """Do the steps under `results`. `model` is a local folder in place of the tier's repository on the hub; `device` is
+    what the settings are to fit (None: what is at hand)."""
+    stage = _Stage(tier, results, progress, model, limit, allow_weak, device)
     done: dict[StepName, StepResult] = {}
     for step in steps:
         lacking = [n for n in NEEDS[step] if done[n].status != "pass"]
@@ -119,12 +134,16 @@ def show(
 
 
 def _attempt(step: StepName, work: Callable[[], StepResult]) -> StepResult:
+    """What the step came to, also where it raised. Only the user's own interruption ends a showcase."""
     try:
         return work()
-    except UnmeasuredError as error:
-        return StepResult(step, "unmeasured", str(error))
+    except (UnmeasuredError, UnreachableError, MissingToolError) as error:
+        return StepResult(step, "unmeasured", redact(str(error)))
     except AssayError as error:
-        return StepResult(step, "fail", str(error))
+        return StepResult(step, "fail", redact(str(error)))
+    except Exception as error:  # the device's memory ran out, a disk is full, a library has a fault
+        said = f"{type(error).__name__}: {error}".strip().rstrip(":")
+        return StepResult(step, "fail", redact(said), {"traceback": redact(traceback.format_exc())})
 
 
 class _Stage:
@@ -136,19 +155,22 @@ class _Stage:
         model: Path | None,
         limit: int | None,
         allow_weak: bool,
+        device: Device | None,
     ) -> None:
         self.tier, self.results, self.progress, self.allow_weak = tier, results, progress, allow_weak
-        self.given, self.limit = model, limit
+        self.given, self.limit, self.device = model, limit, device
         self.folder = results / f"showcase-{tier.name}"
         self.model = POCKET
         self.board: dict[str, Any] = {}
+        self.lab = load_experiment(find_experiment("showcase"))
+        self._fit: Fit | None = None
 
     def does(self, step: StepName) -> Callable[[], StepResult]:
         steps: dict[StepName, Callable[[], StepResult]] = {
             "import": self._import,
             "infer": lambda: self._infer("infer", "base", 1),
             "train": self._train,
-            "merge": lambda: self._linked("merge", "adapter", "merged", 3),
+            "merge": self._merge,
             "gguf": lambda: self._linked("gguf", "merged", "gguf", 4),
             "infer-gguf": lambda: self._infer("infer-gguf", "gguf", 4),
             "profile": self._profile,
@@ -156,7 +178,21 @@ class _Stage:
         }
         return steps[step]
 
+    @property
+    def architecture(self) -> Architecture:
+        """The tier's as published, or that of the folder that is given in its place."""
+        return self.tier.architecture if self.given is None else read_architecture(self.given)
+
+    @property
+    def fit(self) -> Fit:
+        """Chosen once, before anything is fetched or loaded."""
+        if self._fit is None:
+            device = self.device or device_at_hand()
+            self._fit = find_fit(self.tier, self.architecture, device, self.lab)
+        return self._fit
+
     def _import(self) -> StepResult:
+        fit = self.fit
         if self.given is not None:
             self.model, said = str(self.given), f"local folder {self.given}"
         elif self.tier.model == POCKET:
@@ -168,7 +204,8 @@ class _Stage:
             self.model = str(made.folder)
             said = f"{made.repository} at {made.commit[:12]}, licence {made.licence}, every file verified"
         artifact = resolve_model(self.model)
-        return StepResult("import", "pass", said, {"sha256": artifact.sha256, "kind": artifact.kind.value})
+        figures = {"sha256": artifact.sha256, "kind": artifact.kind.value, "settings": fit.to_json()}
+        return StepResult("import", "pass", f"{said}; chosen: {fit}", figures)
 
     def _run(self, variants: int) -> dict[str, Any]:
         """The leaderboard of the experiment's first variants; what was done before is not done again."""
@@ -182,7 +219,7 @@ class _Stage:
         return self.board
 
     def _experiment(self, variants: int) -> Experiment:
-        lab = load_experiment(find_experiment("showcase"))
+        lab = self.fit.apply(self.lab)
         base = lab.variant[0].model_copy(update={"model": self.model})
         return lab.model_copy(
             update={
@@ -196,26 +233,29 @@ class _Stage:
         return next(r for r in self.board["rows"] if r["variant"] == variant)
 
     def _infer(self, step: StepName, variant: str, variants: int) -> StepResult:
-        self._run(variants)
+        board = self._run(variants)
         row = self._row(variant)
-        outcomes, one = row["outcomes"], row["pass@k"]["1"]
-        figures = {"pass@1": one, "outcomes": outcomes, "n_samples": row["n_samples"]}
-        said = f"{row['n_samples']} samples, pass@1 {100 * one['value']:.1f} %"
-        if outcomes["infra"]:
-            return StepResult(
-                step, "unmeasured", f"{outcomes['infra']} samples could not be executed", figures
-            )
-        return StepResult(step, "pass", said, figures)
+        status, said = answers_gate(row, board["suite"]["n_problems"] * board["sampling"]["samples"])
+        figures = {"pass@1": row["pass@k"]["1"], "outcomes": row["outcomes"], "n_samples": row["n_samples"]}
+        return StepResult(step, status, said, figures)
 
     def _train(self) -> StepResult:
+        if self.fit.way.quantised:
+            check_host(self.architecture, cpu_device())
         board = self._run(2)
         logged = board["curves"]["adapter"]["runs"][0]["train"]
         losses, steps = logged["series"]["loss"], logged["steps"][-1]
         quarter = max(1, len(losses) // 4)
         first, last = sum(losses[:quarter]) / quarter, sum(losses[-quarter:]) / quarter
-        said = f"{steps} steps, mean loss of the first quarter {first:.4f}, of the last {last:.4f}"
+        said = (
+            f"{steps} steps, mean loss of the first quarter {first:.4f}, of the last {last:.4f}; it must fall"
+        )
         status: Status = "pass" if last < first else "fail"
         return StepResult("train", status, said, {"first": first, "last": last, "steps": steps})
+
+    def _merge(self) -> StepResult:
+        check_host(self.architecture, cpu_device())
+        return self._linked("merge", "adapter", "merged", 3)
 
     def _linked(self, step: StepName, a: str, b: str, variants: int) -> StepResult:
         links = self._run(variants)["links"]
@@ -238,7 +278,11 @@ class _Stage:
         from harness.report import words
 
         job = Job(
-            name=self.tier.name, source=Source.of(resolve_model(self.model)), prompt_tokens=128, new_tokens=32
+            name=self.tier.name,
+            source=Source.of(resolve_model(self.model)),
+            dtype=self.fit.dtype,  # as the samples are drawn
+            prompt_tokens=128,
+            new_tokens=32,
         )
         raw = self.folder / f"profile-{_next(self.folder)}.jsonl"
         summary = summarise(profile(job, raw))
@@ -247,31 +291,63 @@ class _Stage:
             return StepResult("profile", "unmeasured", f"{summary['status']}: {summary['detail']}", summary)
         decode, rss = summary["speed"]["decode"], summary["memory"]["generate"]["rss_peak_bytes"]
         rate = decode["tok_per_s"]["median"]
-        said = f"decode {words.rate(rate)} tokens/s at batch 1, peak RSS {words.size(rss)}"
+        said = (
+            f"every phase measured, no figure is asked for; decode {words.rate(rate)} tokens/s at batch 1 in "
+            f"{self.fit.dtype}, peak RSS {words.size(rss)}"
+        )
         return StepResult("profile", "pass", said, {"speed": summary["speed"], "memory": summary["memory"]})
 
     def _verify(self) -> StepResult:
-        """No variant is worse than what it was made from, by the paired test on pass@1; a gain is not asked for."""
         comparisons = self._run(4)["comparisons"]
-        found = [
-            (parent, heir, *_gain(comparisons, parent, heir))
-            for parent, heir in (("base", "adapter"), ("adapter", "merged"), ("merged", "gguf"))
-        ]
-        said = ", ".join(
-            f"{a} → {b} {100 * gain + 0.0:+.1f} points ({verdict})" for a, b, gain, verdict in found
-        )
-        status: Status = "fail" if any(verdict == "worse" for *_, verdict in found) else "pass"
+        status, said = gains_gate(comparisons, self.lab.score.margin)
         return StepResult("verify", status, said, {"comparisons": comparisons})
 
 
-def _gain(comparisons: Sequence[dict[str, Any]], parent: str, heir: str) -> tuple[float, str]:
+def answers_gate(row: Mapping[str, Any], asked: int) -> tuple[Status, str]:
+    """Of a variant's row: each of the `asked` samples has been drawn and executed. What they score decides nothing
+    here: a base may solve none of the problems, and what becomes of it is the gate of `verify`."""
+    executed = row["n_samples"] - row["outcomes"]["infra"]
+    said = f"{executed} of {asked} samples executed, which is all that is asked here; pass@1 "
+    said += f"{100 * row['pass@k']['1']['value']:.1f} %" if executed else "unmeasured"
+    return ("pass" if asked and executed == asked else "unmeasured"), said
+
+
+def gains_gate(comparisons: Sequence[Mapping[str, Any]], margin: float) -> tuple[Status, str]:
+    """No variant is worse than what it was made from, by the paired test on pass@1; a gain is not asked for. What the
+    test cannot decide is unmeasured."""
+    found = {(a, b): _gain(comparisons, a, b) for a, b in LINKS}
+    said = ", ".join(f"{a} → {b} {_in_words(gain)}" for (a, b), gain in found.items())
+    verdicts = {gain["verdict"] for gain in found.values()}
+    if "worse" in verdicts:
+        return "fail", said
+    if verdicts <= {"better", "equivalent"}:
+        return "pass", said
+    n = min(gain["n"] for gain in found.values())
+    return (
+        "unmeasured",
+        f"{said}; {n} problems do not tell whether a loss is within the margin of {100 * margin:g} points",
+    )
+
+
+def _in_words(gain: Mapping[str, Any]) -> str:
+    low, difference, high = (f"{100 * gain[k] + 0.0:+.1f}" for k in ("low", "difference", "high"))
+    return f"{difference} points ({low} to {high}: {gain['verdict']})"
+
+
+def _gain(comparisons: Sequence[Mapping[str, Any]], parent: str, heir: str) -> dict[str, Any]:
     """What pass@1 the heir has more than its parent, and the paired test's verdict on the heir."""
     turned = {"better": "worse", "worse": "better"}
     for c in comparisons:
         if (c["a"], c["b"]) == (heir, parent):
-            return c["difference"], c["verdict"]
+            return {k: c[k] for k in ("difference", "low", "high", "n", "verdict")}
         if (c["a"], c["b"]) == (parent, heir):
-            return -c["difference"], turned.get(c["verdict"], c["verdict"])
+            return {
+                "difference": -c["difference"],
+                "low": -c["high"],
+                "high": -c["low"],
+                "n": c["n"],
+                "verdict": turned.get(c["verdict"], c["verdict"]),
+            }
     raise UnmeasuredError(f"{heir} was not compared with {parent}")
 
 

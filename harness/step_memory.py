@@ -106,7 +106,8 @@ def _inference(plan: Plan, step: Step, model: Artifact, architecture: Architectu
     asked = plan.asked(step)
     engine, sampling = asked.experiment.engine, asked.experiment.sampling
     gpu = engine.device != "cpu" and torch.cuda.is_available()
-    compute, weights = _types(plan, plan.step(step.inputs[0]), engine.dtype, architecture)
+    device = "cuda" if gpu else "cpu"
+    compute, weights = _types(plan, plan.step(step.inputs[0]), engine.dtype, architecture, device)
     longest = _longest_prompt(asked.suite, sampling.style, _tokenizer(model))
     rows = min(engine.batch_size, sampling.samples * len(asked.suite.problems))
     together = min(-(-rows // sampling.samples), max(1, PREFILL_TOKENS // longest))
@@ -125,25 +126,26 @@ def _inference(plan: Plan, step: Step, model: Artifact, architecture: Architectu
     return StepMemory(predict(architecture, setup))
 
 
-def _types(plan: Plan, maker: Step, wanted: str, architecture: Architecture) -> tuple[str, str]:
+def _types(plan: Plan, maker: Step, wanted: str, architecture: Architecture, device: str) -> tuple[str, str]:
     """(what is computed in, what weights are kept as) when the maker's model is loaded by `[engine]`'s dtype."""
+    from harness.generation.dtype import loading_dtype
+
     variants = {v.name: v for v in plan.experiment.variant}
     if maker.kind == "train":
         config = plan.trainings[maker.variant].config
         stored: str = "fp32" if config.full else architecture.dtype
-        if config.quantization is not None:
-            compute = stored if wanted == "auto" else wanted
-            return compute, config.quantization.type
+        if config.quantization is not None:  # the rounded weights, in plain layers
+            stored = "fp32"
     elif maker.kind == "compress":
         name = next(n for n in variants if maker.variant in {m.name for m in plan.experiment.members(n)})
         variant = variants[name]
         assert isinstance(variant, CompressVariant)
         if variant.quantization in ("int8", "nf4", "fp4"):
-            return architecture.dtype if wanted == "auto" else wanted, variant.quantization
+            return loading_dtype(wanted, architecture.dtype, device), variant.quantization
         stored = variant.quantization
     else:
         stored = architecture.dtype
-    compute = stored if wanted == "auto" else wanted
+    compute = loading_dtype(wanted, stored, device)
     return compute, compute
 
 

@@ -23,16 +23,25 @@ def resolve_dtype(wanted: str) -> str:
             "dtype = 'fp16' needs a CUDA device: its loss scaler and its products exist only there; "
             "use bf16 or fp32 on this machine"
         )
-    if wanted == "bf16" and cuda and not bf16_in_hardware():
-        name, capability = (
-            torch.cuda.get_device_name(),
-            ".".join(map(str, torch.cuda.get_device_capability())),
-        )
-        raise TrainingError(
-            f"dtype = 'bf16' is unsupported by {name} (compute capability {capability}; bf16 needs 8.0): "
-            "use fp16, which this device has in hardware, or fp32"
-        )
+    if wanted == "bf16" and cuda:
+        refuse_emulated_bf16("dtype")
     return wanted
+
+
+def refuse_emulated_bf16(setting: str) -> None:
+    """Raise TrainingError where the CUDA device has no bf16 in hardware; `setting` is what asked for it."""
+    import torch
+
+    if bf16_in_hardware():
+        return
+    name, capability = (
+        torch.cuda.get_device_name(),
+        ".".join(map(str, torch.cuda.get_device_capability())),
+    )
+    raise TrainingError(
+        f"{setting} = 'bf16' is unsupported by {name} (compute capability {capability}; bf16 needs 8.0): "
+        "use fp16, which this device has in hardware, or fp32"
+    )
 
 
 def bf16_in_hardware() -> bool:

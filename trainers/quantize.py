@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from trainers.config import QuantizationTable
 from trainers.errors import ArtifactError, TrainingError
-from trainers.precision import torch_dtype
+from trainers.precision import refuse_emulated_bf16, torch_dtype
 
 BASE_QUANTIZATION = "base_quantization.json"
 BLOCK = 64  # weights per fp32 scale in NF4 and FP4
@@ -73,6 +73,8 @@ def check_supported(table: QuantizationTable, compute_dtype: str) -> None:
         raise TrainingError(
             "quantization.compute_dtype = 'fp16' needs a CUDA device; on CPU use fp32 or bf16"
         )
+    if compute_dtype == "bf16" and torch.cuda.is_available():
+        refuse_emulated_bf16("quantization.compute_dtype")
     if table.type == "int8" and table.double_quant and "double_quant" in table.model_fields_set:
         raise TrainingError("quantization.double_quant is of 4-bit types; with int8 leave it out")
 

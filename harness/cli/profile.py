@@ -105,7 +105,10 @@ def profile_(
         ),
     ] = None,
     memory_limit: Annotated[
-        float | None, typer.Option("--memory-limit", help="GiB that the CUDA allocator may take.")
+        float | None,
+        typer.Option(
+            "--memory-limit", help="GiB that torch's CUDA allocator may take; without CUDA refused."
+        ),
     ] = None,
     within: Annotated[
         float | None,
@@ -185,6 +188,10 @@ def profile_(
         exact_memory=exact_memory,
         memory_limit_bytes=None if memory_limit is None else round(memory_limit * GIB),
     )
+    if job.memory_limit_bytes is not None:
+        from harness.profile.limit import check_limit
+
+        check_limit(job)
     if job.training is not None:
         from harness.profile.training import training_config
 

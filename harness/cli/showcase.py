@@ -20,7 +20,8 @@ def showcase(
     steps: Annotated[
         str,
         typer.Option(
-            "--steps", help="Or some, with what they need: import,infer,train,merge,gguf,infer-gguf,profile."
+            "--steps",
+            help="Or some, with what they need: import,infer,train,merge,gguf,infer-gguf,profile,verify.",
         ),
     ] = "",
     model: Annotated[
@@ -67,5 +68,6 @@ def showcase(
         for result in done.results:
             table.add_row(result.step, Text(result.status, style=colour[result.status]), result.said)
         terminal(plain_width=PLAIN_WIDTH).print(table)
-        print(f"raw samples, report and profile: {done.folder}")
+        if done.folder.exists():
+            print(f"raw samples, report and profile: {done.folder}")
     raise typer.Exit(done.exit_code)

@@ -13,6 +13,7 @@ from typing import Any
 from harness.errors import BadInputError, MissingToolError
 from harness.generation.batching import GenerationStats, run_batches
 from harness.generation.choice import choose_numpy, choose_torch
+from harness.generation.dtype import in_our_words, loading_dtype
 from harness.generation.model import Request, Sample, Sampling
 from harness.generation.noise import Draws
 from harness.generation.pieces import token_pieces
@@ -93,7 +94,7 @@ def _load(artifact: Artifact, threads: int | None, device: str, dtype: str) -> t
     let_idle_threads_sleep()
     try:
         import torch
-        from transformers import AutoModelForCausalLM
+        from transformers import AutoConfig, AutoModelForCausalLM
     except ImportError as e:
         raise MissingToolError(
             f"{e.name} is not installed; install it with: pip install 'assay[train]'"
@@ -106,9 +107,12 @@ def _load(artifact: Artifact, threads: int | None, device: str, dtype: str) -> t
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise MissingToolError(f"device {device!r} was asked for, but torch sees no CUDA device here")
-    torch_dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}.get(dtype, "auto")
     folder = str(model_folder(artifact))
     with quiet_libraries():
+        stored = in_our_words(AutoConfig.from_pretrained(folder).dtype)
+        chosen = loading_dtype(dtype, stored, device)
+        types: dict[str, Any] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+        torch_dtype = types.get(chosen, "auto")
         tokenizer = load_tokenizer(artifact)
         rounded = read_base_quantization(artifact.path) if artifact.kind is ArtifactKind.ADAPTER else None
         if rounded is None:
@@ -116,7 +120,7 @@ def _load(artifact: Artifact, threads: int | None, device: str, dtype: str) -> t
                 folder, dtype=torch_dtype, attn_implementation="sdpa"
             )
         else:  # the weights that the adapter was trained on, which are not quite the base's
-            model = load_rounded_base(folder, rounded, dtype=None if torch_dtype == "auto" else torch_dtype)
+            model = load_rounded_base(folder, rounded, dtype=types.get(dtype))
         if artifact.kind is ArtifactKind.ADAPTER:
             from peft import PeftModel
 

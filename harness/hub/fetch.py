@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.errors import BadInputError, MissingToolError
+from harness.errors import BadInputError, MissingToolError, UnreachableError
 from harness.hub.files import CARD, LICENCES, MODEL, hashes
 
 RECORD = "import.json"
@@ -78,7 +78,8 @@ def snapshot(repository: str, revision: str | None, *, file: str | None = None) 
     """Fetch the model's files, or the single GGUF `file`, into the hub's cache and say where they lie.
 
     With HF_HUB_OFFLINE set, or with no answer from the hub, the cache alone is used and `source` says so. Raises
-    BadInputError (no such repository, revision or file; nothing cached; pickled weights only) or MissingToolError.
+    BadInputError (no such repository, revision or file; pickled weights only), UnreachableError (no answer, and not
+    whole in the cache) or MissingToolError.
     """
     try:
         from huggingface_hub import constants, snapshot_download
@@ -124,12 +125,16 @@ def snapshot(repository: str, revision: str | None, *, file: str | None = None) 
         ) from error
     except LocalEntryNotFoundError as error:
         why = "HF_HUB_OFFLINE is set" if offline else "the hub does not answer"
-        raise BadInputError(
+        raise UnreachableError(
             f"{name} is not whole in the local hub cache and {why}: fetch it once with a connection, or give a "
             "local folder"
         ) from error
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise BadInputError(f"could not fetch {name} from the hub: {_first(error)}") from error
+    except Exception as error:
+        unanswered = _is_unanswered(error)
+        if not unanswered and not isinstance(error, HfHubHTTPError | OSError | ValueError):
+            raise
+        kind = UnreachableError if unanswered else BadInputError
+        raise kind(f"could not fetch {name} from the hub: {_first(error)}") from error
     _require_weights(folder, name, file)
     return Snapshot(repository, commit or folder.name, folder, "hub" if commit else "cache")
 
@@ -183,20 +188,25 @@ def endpoint() -> str | None:
 def _commit(repository: str, revision: str | None) -> str | None:
     """The commit that `revision` names on the hub; None where the hub cannot be reached."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     try:
         return str(HfApi(endpoint=endpoint()).model_info(repository, revision=revision).sha)
-    except (OfflineModeIsEnabled, ConnectionError, TimeoutError):
-        return None
-    except HfHubHTTPError as error:
-        if error.response.status_code >= 500:
+    except Exception as error:
+        if _is_unanswered(error):
             return None
         raise
-    except Exception as error:
-        if type(error).__name__ in ("ConnectError", "ConnectTimeout", "ReadTimeout", "ReadError"):
-            return None  # the client's HTTP library differs between versions; its errors share these names
-        raise
+
+
+def _is_unanswered(error: Exception) -> bool:
+    """Whether the hub was not reached, or is out of order, rather than that it said no."""
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    if isinstance(error, OfflineModeIsEnabled | ConnectionError | TimeoutError):
+        return True
+    if isinstance(error, HfHubHTTPError):
+        return error.response is not None and error.response.status_code >= 500
+    # the client's HTTP library differs between versions; its errors share these names
+    return type(error).__name__ in ("ConnectError", "ConnectTimeout", "ReadTimeout", "ReadError")
 
 
 def _files(folder: Path, file: str | None) -> Iterator[Path]:

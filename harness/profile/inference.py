@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from harness.generation.batching import Engine, GenerationStats, run_batches
+from harness.generation.dtype import in_our_words, loading_dtype
 from harness.generation.hf import TorchEngine
 from harness.generation.load import load_generator
 from harness.generation.model import Request, Sampling
@@ -28,6 +29,7 @@ from harness.generation.noise import Draws
 from harness.memory.architecture import FAMILIES
 from harness.profile.components import cache_of, weights_of
 from harness.profile.job import Job
+from harness.profile.limit import cap_allocator
 from harness.profile.random_weights import load_random, load_rounded
 from harness.profile.synthetic import Endless
 from harness.profile.worker import Recorder
@@ -73,6 +75,7 @@ def measure_inference(job: Job, recorder: Recorder) -> None:
             with recorder.phase(phase):
                 repeat_phase(job, recorder, once)
     if isinstance(model.engine, TorchEngine):
+        recorder.fact(compute=in_our_words(model.engine.model.dtype))
         recorder.fact(components=weights_of(model.engine.model) | cache_of(model.engine))
 
 
@@ -179,11 +182,12 @@ def import_torch(job: Job, recorder: Recorder) -> None:
 
     if job.threads:
         torch.set_num_threads(job.threads)
+    cap = cap_allocator(job)
     if not torch.cuda.is_available() or job.device == "cpu":
         return
     torch.cuda.init()
     major, minor = torch.cuda.get_device_capability()
-    recorder.fact(cuda=torch.version.cuda, capability=f"{major}.{minor}")
+    recorder.fact(cuda=torch.version.cuda, capability=f"{major}.{minor}", allocator_cap_bytes=cap)
     recorder.wait = torch.cuda.synchronize
     recorder.reset_device_peak = torch.cuda.reset_peak_memory_stats
     recorder.device_memory = lambda: {
@@ -192,9 +196,6 @@ def import_torch(job: Job, recorder: Recorder) -> None:
         "reserved_bytes": torch.cuda.memory_reserved(),
         "reserved_peak_bytes": torch.cuda.max_memory_reserved(),
     }
-    if job.memory_limit_bytes is not None:
-        total = torch.cuda.get_device_properties(0).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(1.0, job.memory_limit_bytes / total))
 
 
 def _rehearse(job: Job) -> None:
@@ -213,15 +214,15 @@ def _rehearse(job: Job) -> None:
         model.close()
 
 
-def stored_dtype(job: Job) -> str:
-    """The dtype that the model's own configuration names, in our words."""
-    config = config_of(job)
-    named = str(config.get("dtype") or config.get("torch_dtype"))
-    return {"bfloat16": "bf16", "float16": "fp16"}.get(named, "fp32")
-
-
 def dtype_of(job: Job) -> str:
-    return stored_dtype(job) if job.dtype == "auto" else job.dtype
+    """fp32, bf16 or fp16: as asked for, else the type that the model's own configuration names, where the device has
+    it. Raises BadInputError for bf16 asked for where it has not."""
+    import torch
+
+    config = config_of(job)
+    stored = in_our_words(config.get("dtype") or config.get("torch_dtype"))
+    cuda = job.device != "cpu" and torch.cuda.is_available()
+    return loading_dtype(job.dtype, "fp32" if stored == "auto" else stored, "cuda" if cuda else "cpu")
 
 
 def config_of(job: Job) -> dict[str, Any]:
@@ -260,5 +261,5 @@ def _load(job: Job) -> Loaded:
         )
     assert job.random_config is not None
     return load_random(
-        job.random_config, device=job.device, dtype=job.dtype, seed=job.seed, quantization=table
+        job.random_config, device=job.device, dtype=dtype_of(job), seed=job.seed, quantization=table
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from harness.profile.limit import refusal
 from trainers.artifact import Artifact, ArtifactKind
 from trainers.config import QuantizationTable
 from trainers.config.common import Optimizer
@@ -85,7 +86,7 @@ class Job(BaseModel):
     With `training` the phases are load and train: steps on `batch_size` sequences of `prompt_tokens` (of dpo and orpo:
     pairs of such), or of ppo updates on `samples` answers of `new_tokens` to each of `batch_size` prompts, learned from
     `batch_size` at a time. Of each phase the first `warmup` repeats are counted and dropped. `memory_limit_bytes` caps
-    the CUDA allocator.
+    torch's CUDA allocator, and is refused where that is not used.
     `exact_memory` makes glibc give back all that is freed at once: what is left is what the run holds, at the cost of
     speed; without it a CPU run's RSS counts the heap's fragmentation too.
     """
@@ -126,6 +127,12 @@ class Job(BaseModel):
             raise ValueError("weights: of inference; a training says by its method what its base is kept in")
         if self.weights != "stored" and kind in (ArtifactKind.GGUF, ArtifactKind.ADAPTER):
             raise ValueError(f"weights: {self.weights} is made of a base or merged model, not of kind {kind}")
+        if self.memory_limit_bytes is not None and kind is ArtifactKind.GGUF:
+            raise ValueError(
+                refusal(self.memory_limit_bytes, "llama.cpp, which runs this GGUF file, has its own")
+            )
+        if self.memory_limit_bytes is not None and self.device == "cpu":
+            raise ValueError(refusal(self.memory_limit_bytes, "device = 'cpu' does not use it"))
         return self
 
     @property

@@ -52,8 +52,10 @@ def summarise(record: Record) -> dict[str, Any]:
                 "device",
                 "dtype",
                 "weights",
+                "memory_limit_bytes",
             )
         },
+        "allocator_cap_bytes": None,  # unless the measured process says that it set one
         **facts,
         "speed": speed,
         "memory": _memory(record),

@@ -110,6 +110,8 @@ def _remarks(summary: Mapping[str, Any]) -> Iterator[str]:
         yield f"Memory predicted: not done, for {summary['unpredicted']}"
     elif summary["machine"]["gpu"] is None and not w["exact_memory"]:
         yield "The measured peak counts what the heap keeps of freed memory; --exact-memory measures without it"
+    if summary["allocator_cap_bytes"] is not None:
+        yield f"torch's CUDA allocator was capped at {words.size(summary['allocator_cap_bytes'])} (--memory-limit)"
     if summary["energy_j"] is None:
         yield f"Energy: {words.UNMEASURED}, {summary['energy_unmeasured']}"
     else:

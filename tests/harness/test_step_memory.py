@@ -129,6 +129,18 @@ def test_a_compressed_model_is_smaller_and_more_rows_are_larger(found: dict[str,
     assert peak(found["sample-own.s0"]) != peak(found["generate-sft.s0"])  # other rows, other lengths
 
 
+def test_an_adapter_of_a_quantised_base_is_generated_from_whole(tmp_path: Path) -> None:
+    """It is loaded onto the rounded weights in plain layers, which are fp32 unless `[engine]` says otherwise."""
+    path = tmp_path / "e.toml"
+    quantised = FILE.replace("max_length = 256,", "max_length = 256, quantization = {},", 1)
+    path.write_text(quantised)
+    setup = predict_steps(make_plan(load_experiment(path)))["generate-sft.s0"].prediction.setup  # type: ignore[union-attr]
+    assert (setup.weights, setup.compute) == ("fp32", "fp32")
+    path.write_text(quantised.replace('device = "cpu"', 'device = "cpu"\ndtype = "bf16"'))
+    setup = predict_steps(make_plan(load_experiment(path)))["generate-sft.s0"].prediction.setup  # type: ignore[union-attr]
+    assert (setup.weights, setup.compute) == ("bf16", "bf16")
+
+
 def test_the_command_prints_it_and_can_leave_it_out(file: Path, tmp_path: Path) -> None:
     def told(*more: str) -> Any:
         done = CliRunner().invoke(

@@ -196,32 +196,36 @@ def test_evaluating_first_does_not_spoil_the_weights(tiny: Artifact, logits_of: 
 
 
 def test_the_trap_is_real_where_the_cpu_has_it(tiny: Artifact, logits_of: Callable[[Any], Any]) -> None:
-    """Without the guard the weights that are read after an evaluation are not those of the model."""
+    """Without the guard the weights that are read after an evaluation are not those of the model: they are as far from
+    them as unrelated ones, √2 of their norm. With it they are those weights, bit for bit."""
     import torch
-    from bitsandbytes.nn import Linear4bit
     from transformers import AutoModelForCausalLM
 
     if not torch.cpu.get_capabilities().get("avx512_bf16"):
         pytest.skip("this CPU has no AVX512-BF16: bitsandbytes repacks nothing")
-    model = AutoModelForCausalLM.from_pretrained(
+    unguarded = AutoModelForCausalLM.from_pretrained(
         str(tiny.path),
         dtype=torch.bfloat16,
         quantization_config=bitsandbytes_config(table("nf4"), "bf16"),
     )
-    logits_of(model)
-    packed = [
-        m
-        for m in model.modules()
-        if isinstance(m, Linear4bit) and getattr(m.weight.quant_state, "packing_format_for_cpu", False)
-    ]
-    if not packed:
-        pytest.skip("this build of bitsandbytes has no kernel for the repacked layout")
     guarded = load_quantized(str(tiny.path), table("nf4"), "bf16", attention="sdpa", keep_fp32=False)
+    weights = {name: dequantized(layer).clone() for name, layer in quantized_layers(guarded).items()}
+    assert [
+        n for n, layer in quantized_layers(unguarded).items() if not dequantized(layer).equal(weights[n])
+    ] == []
+    logits_of(unguarded)
     logits_of(guarded)
-    assert not any(
-        getattr(m.weight.quant_state, "packing_format_for_cpu", False)
-        for m in quantized_layers(guarded).values()
-    )
+    states = [layer.weight.quant_state for layer in quantized_layers(unguarded).values()]
+    if not any(getattr(state, "packing_format_for_cpu", False) for state in states):
+        pytest.skip("this build of bitsandbytes has no kernel for the repacked layout")
+    errors = {
+        name: float((dequantized(layer) - weights[name]).norm() / weights[name].norm())
+        for name, layer in quantized_layers(unguarded).items()
+    }
+    assert errors == {name: pytest.approx(2**0.5, abs=0.1) for name in weights}
+    for name, layer in quantized_layers(guarded).items():
+        assert not getattr(layer.weight.quant_state, "packing_format_for_cpu", False)
+        assert dequantized(layer).equal(weights[name])
 
 
 @pytest.mark.parametrize("kind", ["nf4", "fp4", "int8"])

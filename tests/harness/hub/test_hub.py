@@ -114,6 +114,24 @@ def test_a_hub_that_does_not_answer_leaves_the_cache(world: World, closed_port: 
     refused(done, "org/other", "the hub does not answer")
 
 
+def test_a_showcase_of_what_cannot_be_fetched_is_unmeasured(world: World, closed_port: int) -> None:
+    given = (
+        "showcase",
+        "--tier",
+        "tiny",
+        "--steps",
+        "infer",
+        "--results",
+        str(world.folder / "runs"),
+        "--json",
+    )
+    done = world.assay(*given, HF_ENDPOINT=f"http://127.0.0.1:{closed_port}")
+    assert done.returncode == 2, done.stderr
+    first, second = json.loads(done.stdout)["steps"]
+    assert (first["step"], first["status"], second["status"]) == ("import", "unmeasured", "unmeasured")
+    assert "is not whole in the local hub cache and the hub does not answer" in first["said"]
+
+
 def test_a_second_import_does_nothing_and_never_overwrites(world: World) -> None:
     repository = world.hub.repository("org/coder")
     first = repository.commit(MODEL)

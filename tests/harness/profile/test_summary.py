@@ -34,6 +34,7 @@ START = {
         "device": "cpu",
         "dtype": "auto",
         "weights": "stored",
+        "memory_limit_bytes": None,
         "training": None,
         "exact_memory": False,
     },
