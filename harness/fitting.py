@@ -60,11 +60,6 @@ class Fit:
     state: State
     device: Device
 
-    @property
-    def training_dtype(self) -> str:
-        """auto, the trainers' own choice, but for GPUs without bf16: there it is fp32, twice what was predicted."""
-        return "fp16" if self.dtype == "fp16" else "auto"
-
     def to_json(self) -> dict[str, Any]:
         return {
             "method": "qlora" if self.way.quantised else "lora",
@@ -72,7 +67,6 @@ class Fit:
             "gradient_accumulation_steps": self.way.accumulation,
             "gradient_checkpointing": self.way.checkpointing,
             "learning_rate": self.rate,
-            "training_dtype": self.training_dtype,
             "engine_dtype": self.dtype,
             "engine_batch_size": self.rows,
             "predicted_train_bytes": self.train_bytes,
@@ -86,8 +80,8 @@ class Fit:
         kind = "QLoRA on nf4" if way.quantised else "LoRA"
         checkpointing = ", checkpointing" if way.checkpointing else ""
         return (
-            f"{kind}, {way.batch} x {way.accumulation} sequences a step{checkpointing}, lr {self.rate:g}, dtype "
-            f"{self.training_dtype}; generating {self.rows} at once in {self.dtype}; predicted {gib(self.train_bytes)} "
+            f"{kind}, {way.batch} x {way.accumulation} sequences a step{checkpointing}, lr {self.rate:g}; "
+            f"generating {self.rows} at once in {self.dtype}; predicted {gib(self.train_bytes)} "
             f"to train and {gib(self.generate_bytes)} to generate, of {_room(self.device)}: {self.state}"
         )
 
@@ -98,9 +92,9 @@ class Fit:
             "learning_rate": self.rate,
             "batch_size": way.batch,
             "gradient_accumulation_steps": way.accumulation,
-            "gradient_checkpointing": way.checkpointing,
-            "dtype": self.training_dtype,
         }
+        if way.checkpointing:
+            changes["gradient_checkpointing"] = True
         table = _training(lab).config
         if way.quantised:  # alpha at r, so that the adapter does not amplify the rounding
             adapter = table["adapter"]
@@ -182,7 +176,7 @@ def _training_bytes(way: Way, dtype: Dtype, longest: int, architecture: Architec
     setup = make_setup(
         "qlora" if way.quantised else "lora",
         architecture,
-        weights="nf4" if way.quantised else dtype,
+        weights="nf4" if way.quantised else "fp32" if dtype == "fp16" else dtype,
         compute=dtype,
         batch=way.batch,
         accumulation=way.accumulation,

@@ -65,11 +65,12 @@ def check_adapter_on(config: CommonConfig) -> None:
 
 
 def base_dtype(config: CommonConfig, dtype: str) -> str:
-    """What the weights of a base that is not quantised are kept in, `dtype` being the resolved arithmetic. Raises
-    TrainingError where the two do not go together."""
+    """What the weights of a base that is not quantised are kept in, `dtype` being the resolved arithmetic. In fp16 auto
+    is fp32: a residual stream that was trained in bf16 may overflow there. Raises TrainingError where the two do not go
+    together."""
     biases = isinstance(config.adapter, LoraTable) and config.adapter.bias != "none"
     if config.base_dtype == "auto":
-        return "fp32" if config.full or biases else dtype
+        return "fp32" if config.full or biases or dtype == "fp16" else dtype
     if config.base_dtype not in ("fp32", dtype):
         raise TrainingError(
             f"base_dtype = {config.base_dtype!r}: the arithmetic came to {dtype} on this machine; set dtype = "

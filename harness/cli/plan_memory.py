@@ -118,13 +118,17 @@ def setup_of(wishes: Wishes, architecture: Architecture, device: Device) -> Setu
     ):
         if (value := getattr(wishes, name)) is not None:
             changes[name] = value
-    if inference and not device.gpu and wishes.dtype is None:
-        compute = architecture.dtype  # weights are used as they are stored
+    if inference and wishes.dtype is None:  # weights are used as they are stored, where the device can
+        compute = (
+            "fp32" if device.gpu and architecture.dtype == "bf16" and not device.bf16 else architecture.dtype
+        )
     if wishes.objective in SAMPLES_ITSELF and not inference and wishes.dtype is None:
         compute = "fp32"  # as their tables have it
     changes["compute"] = compute
     if wishes.method in ("lora", "inference") or (inference and wishes.method == "full"):
-        changes["weights"] = compute
+        changes["weights"] = (
+            "fp32" if compute == "fp16" and not inference else compute
+        )  # as base_dtype has it
     if wishes.method not in ("inference", "full"):
         changes |= _adapter(wishes, inference)
     device.check(compute, changes.get("attention", "sdpa"))

@@ -143,7 +143,7 @@ def _changes(a: Architecture, s: Setup) -> Iterator[tuple[str, Setup]]:
 def _training_changes(a: Architecture, s: Setup) -> Iterator[tuple[str, Setup]]:
     if s.adapter is None:
         shared = "shared" if s.reference == "separate" else s.reference
-        stored = "fp32" if s.compute == "fp32" else s.compute
+        stored = "bf16" if s.compute == "bf16" else "fp32"
         lora = replace(s, adapter=Adapter(), weights=stored, reference=shared)
         yield "LoRA of rank 16 instead of all weights", lora
     if not s.checkpointing:

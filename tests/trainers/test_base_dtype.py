@@ -22,7 +22,8 @@ Make = Callable[..., SftConfig]
     [
         ({}, "fp32", "fp32"),
         ({}, "bf16", "bf16"),
-        ({}, "fp16", "fp16"),
+        ({}, "fp16", "fp32"),  # a residual stream in fp16 might overflow
+        ({"base_dtype": "fp16"}, "fp16", "fp16"),
         ({"base_dtype": "fp32"}, "bf16", "fp32"),
         ({"base_dtype": "bf16"}, "bf16", "bf16"),
         ({"adapter": {"type": "none"}}, "bf16", "fp32"),  # what is trained is fp32

@@ -30,12 +30,11 @@ class CommonConfig(BaseModel):
 
     `dtype` is the arithmetic of the forward pass: bf16 and fp16 mean autocast (fp16 with a loss scaler), auto is bf16
     where the device has it in hardware, else fp16 on CUDA and fp32 on a CPU; what is trained and its optimiser state
-    are always fp32.
-    `base_dtype` is what a frozen base is kept in that is not quantised: auto is the arithmetic's own type, which takes
-    half the memory of fp32 and keeps the residual stream in it too; fp32 has autocast do the rounding, product by
-    product. `gradient_checkpointing`, if absent, is on where a base is quantised and there is a GPU: who quantises is
-    short of memory. One step takes `batch_size` × `gradient_accumulation_steps` sequences. `warmup_ratio` is
-    of all steps, and replaces `warmup_steps`. Of the checkpoints the last `save_total_limit` are kept. Where `[data]`
+    are always fp32. `base_dtype` is what a frozen base is kept in that is not quantised: auto is bf16 where the
+    arithmetic is, which takes half the memory of fp32 and keeps the residual stream in it too; fp32 has autocast do the
+    rounding, product by product. `gradient_checkpointing`, if absent, is on where a base is quantised and there is a
+    GPU: who quantises is short of memory. One step takes `batch_size` × `gradient_accumulation_steps` sequences.
+    `warmup_ratio` is of all steps, and replaces `warmup_steps`. Of the checkpoints the last `save_total_limit` are kept. Where `[data]`
     holds records out, the loss on them is measured every `eval_steps` (as often as checkpoints are saved, if absent)
     and at the end; `keep_best` then keeps the checkpoint where it was lowest, and that is what the run gives.
     """

@@ -78,7 +78,12 @@ def test_20_gb_do_not_cover_the_large_tier() -> None:
 
 def test_a_t4_computes_in_fp16_and_refuses_what_it_lacks() -> None:
     assert plan("--device", "t4")["setup"]["compute"] == "fp16"
-    assert plan("--device", "t4", "--method", "lora")["setup"]["weights"] == "fp16"
+    assert plan("--device", "t4", "--method", "lora")["setup"]["weights"] == "fp32"  # as base_dtype has it
+    reading = plan("--device", "t4", "--method", "inference")["setup"]
+    assert (reading["weights"], reading["compute"]) == (
+        "fp32",
+        "fp32",
+    )  # fp16 does not hold all that bf16 does
     for wrong, why in (
         (["--dtype", "bf16"], "has no bf16 arithmetic"),
         (["--attention", "flash"], "no FlashAttention"),
@@ -353,6 +358,7 @@ def test_a_plan_without_wishes_is_a_training_table_without_them(
 ) -> None:
     """What `assay plan` takes for granted is what `assay train` does where its table is silent."""
     from trainers.config import config_class
+    from trainers.prepare import base_dtype
 
     raw: dict[str, Any] = {"method": objective}
     if method == "full":
@@ -373,6 +379,8 @@ def test_a_plan_without_wishes_is_a_training_table_without_them(
     assert setup.checkpointing == table.checkpoints(gpu=found.gpu)
     assert setup.accumulation == table.gradient_accumulation_steps
     assert setup.compute == (found.default_compute if table.dtype == "auto" else table.dtype)
+    if method == "lora":
+        assert setup.weights == base_dtype(table, setup.compute)
     if setup.adapter is not None:
         assert setup.adapter.rank == table.adapter.r
         assert setup.adapter.targets == table.adapter.target_modules
