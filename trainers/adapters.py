@@ -9,6 +9,8 @@ from trainers.config import LoraTable, LowRankTable, NoAdapter, QuantizationTabl
 from trainers.config.adapter import AdapterTable
 from trainers.errors import TrainingError
 
+_NO_HEAD = "losses multiply by its weight piece by piece, past an adapter, which would learn nothing"
+
 
 def attach_adapter(model: Any, table: LowRankTable, task: Task = "CAUSAL_LM") -> Any:
     """`model` with the adapter on its linear layers, as a PeftModel; everything else is frozen. What is trained is
@@ -31,23 +33,31 @@ def attach_adapter(model: Any, table: LowRankTable, task: Task = "CAUSAL_LM") ->
 
 def check_targets(model: Any, table: LowRankTable) -> None:
     """PEFT takes a list of which one name fits and says nothing of the others; here each must fit."""
-    linears = linear_layers(model)
-    names = sorted({name.rpartition(".")[2] for name in linears})
+    linears, head = linear_layers(model), _head_name(model)
+    names = sorted({name.rpartition(".")[2] for name in linears if name != head})
     wanted = table.target_modules
     if wanted == "all-linear":
         return
-    if "lm_head" in wanted and model.config.get_text_config().tie_word_embeddings:
-        raise TrainingError(
-            "adapter.target_modules: this model's lm_head is tied to its embedding and a merge would change both; "
-            "leave lm_head out"
-        )
-    # PEFT's rule: a name fits a module whose dotted name is it or ends with it
-    unknown = [w for w in wanted if not any(name == w or name.endswith(f".{w}") for name in linears)]
+    if head is not None and any(_fits(head, w) for w in wanted):
+        tied = model.config.get_text_config().tie_word_embeddings
+        why = "it is tied to the embedding, and a merge would change both" if tied else _NO_HEAD
+        raise TrainingError(f"adapter.target_modules: {head} is the output head: {why}; leave it out")
+    unknown = [w for w in wanted if not any(_fits(name, w) for name in linears)]
     if unknown:
         raise TrainingError(
             f"adapter.target_modules: this model has no linear layer {', '.join(map(repr, unknown))}; "
             f"it has {', '.join(names)}"
         )
+
+
+def _fits(name: str, wanted: str) -> bool:
+    """PEFT's rule: a name fits a module whose dotted name is it or ends with it."""
+    return name == wanted or name.endswith(f".{wanted}")
+
+
+def _head_name(model: Any) -> str | None:
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    return next((name for name, module in model.named_modules() if head is not None and module is head), None)
 
 
 def linear_layers(model: Any) -> dict[str, tuple[int, int]]:
@@ -66,14 +76,9 @@ def targeted_layers(model: Any, table: LowRankTable) -> dict[str, tuple[int, int
     wanted = table.target_modules
     linears = linear_layers(model)
     if wanted == "all-linear":
-        head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-        skip = {name for name, module in model.named_modules() if module is head} | {"score"}
+        skip = {_head_name(model), "score"}
         return {name: shape for name, shape in linears.items() if name not in skip}
-    return {
-        name: shape
-        for name, shape in linears.items()
-        if any(name == w or name.endswith(f".{w}") for w in wanted)
-    }
+    return {name: shape for name, shape in linears.items() if any(_fits(name, w) for w in wanted)}
 
 
 def adapter_parameters(model: Any, table: LowRankTable) -> int:

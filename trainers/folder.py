@@ -55,9 +55,8 @@ def train_into(
         )
     out.mkdir(parents=True, exist_ok=True)
     claim(out, base, config, records)
-    if record_path(out).is_file():  # done already, by a run that was killed behind it
-        shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
-        return identify(out, base=base)
+    if (whole := finished(out, base)) is not None:
+        return whole
     started = time.perf_counter()
     bound_compiled_products()
     try:
@@ -93,6 +92,14 @@ def train_into(
     made = describe(ArtifactKind.TUNED if config.full else ArtifactKind.ADAPTER, out, base, said)
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     return made
+
+
+def finished(out: Path, base: Artifact) -> Artifact | None:
+    """What lies whole in `out`, by a call that was killed behind it; else None."""
+    if not record_path(out).is_file():
+        return None
+    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+    return identify(out, base=base)
 
 
 def save_weights(trainer: Any, config: CommonConfig, out: Path) -> None:

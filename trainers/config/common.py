@@ -34,9 +34,10 @@ class CommonConfig(BaseModel):
     arithmetic is, which takes half the memory of fp32 and keeps the residual stream in it too; fp32 has autocast do the
     rounding, product by product. `gradient_checkpointing`, if absent, is on where a base is quantised and there is a
     GPU: who quantises is short of memory. One step takes `batch_size` × `gradient_accumulation_steps` sequences.
-    `warmup_ratio` is of all steps, and replaces `warmup_steps`. Of the checkpoints the last `save_total_limit` are kept. Where `[data]`
-    holds records out, the loss on them is measured every `eval_steps` (as often as checkpoints are saved, if absent)
-    and at the end; `keep_best` then keeps the checkpoint where it was lowest, and that is what the run gives.
+    `warmup_ratio` is of all steps, and replaces `warmup_steps`. Of the checkpoints the last `save_total_limit` are
+    kept. Where `[data]` holds records out, the loss on them is measured every `eval_steps` (as often as checkpoints are
+    saved, if absent) and at the end; `keep_best` then keeps the checkpoint where it was lowest, and that is what the
+    run gives.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,9 @@ from pydantic import BaseModel, ConfigDict
 REPORT = "reward_model.json"
 HELD_OUT = "held_out.jsonl"
 BINS = 10
-RESAMPLES = 2000
+
+_Z = 1.959963984540054
+_T = (12.7062, 4.3027, 3.1824, 2.7764)  # the same quantile of Student's t with 1 to 4 degrees of freedom
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class _Model(BaseModel):
 
 
 class Interval(_Model):
-    """95 %, by bootstrap over problems: pairs of one problem are alike."""
+    """95 %, over problems: pairs of one problem are alike."""
 
     value: float
     low: float
@@ -81,7 +82,7 @@ class RewardReport(_Model):
     unmeasured: str | None = None
 
 
-def describe(scored: Sequence[Scored], seed: int = 0) -> RewardReport:
+def describe(scored: Sequence[Scored]) -> RewardReport:
     """The report on `scored`; all unmeasured where it is empty."""
     if not scored:
         return RewardReport(
@@ -94,7 +95,7 @@ def describe(scored: Sequence[Scored], seed: int = 0) -> RewardReport:
     return RewardReport(
         pairs=len(scored),
         problems=len({s.problem_id for s in scored}),
-        accuracy=_accuracy(scored, seed),
+        accuracy=_accuracy(scored),
         mean_margin=sum(s.margin for s in scored) / len(scored),
         margins=_histogram([s.margin for s in scored]),
         reliability=reliability,
@@ -129,19 +130,37 @@ def _right(margin: float) -> float:
     return 0.5 if margin == 0 else float(margin > 0)
 
 
-def _accuracy(scored: Sequence[Scored], seed: int) -> Interval:
+def _accuracy(scored: Sequence[Scored]) -> Interval:
+    """Wilson's interval at the effective number of pairs: what the linearised variance over problems comes to, for as
+    few problems as these (Korn and Graubard 1998, Survey Methodology 24:193). Where every problem is alike, each is
+    one."""
     groups: dict[str, list[float]] = {}
     for s in scored:
         groups.setdefault(s.problem_id, []).append(_right(s.margin))
-    sums = [(sum(g), len(g)) for g in groups.values()]
-    rng = random.Random(seed)
-    draws = sorted(_ratio(rng.choices(sums, k=len(sums))) for _ in range(RESAMPLES))
-    low, high = draws[int(0.025 * RESAMPLES)], draws[int(0.975 * RESAMPLES) - 1]
-    return Interval(value=_ratio(sums), low=low, high=high)
+    problems, pairs = len(groups), len(scored)
+    p = sum(map(sum, groups.values())) / pairs
+    if problems == 1:
+        return Interval(value=p, low=0.0, high=1.0)
+    spread = sum((sum(g) - p * len(g)) ** 2 for g in groups.values())
+    variance = problems / (problems - 1) * spread / pairs**2
+    effective = min(pairs, p * (1 - p) / variance) if variance and 0 < p < 1 else problems
+    effective *= (_Z / _t(problems - 1)) ** 2
+    centre = (p + _Z**2 / (2 * effective)) / (1 + _Z**2 / effective)
+    half = _Z / (1 + _Z**2 / effective) * math.sqrt(p * (1 - p) / effective + (_Z / (2 * effective)) ** 2)
+    return Interval(value=p, low=max(0.0, centre - half), high=min(1.0, centre + half))
 
 
-def _ratio(sums: Sequence[tuple[float, int]]) -> float:
-    return sum(right for right, _ in sums) / sum(n for _, n in sums)
+def _t(df: int) -> float:
+    """The 97.5 % quantile (Abramowitz and Stegun 26.7.5, to 0.003)."""
+    if df <= len(_T):
+        return _T[df - 1]
+    z = _Z
+    return (
+        z
+        + (z**3 + z) / (4 * df)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * df**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * df**3)
+    )
 
 
 def _histogram(margins: Sequence[float]) -> tuple[Bar, ...]:

@@ -19,7 +19,7 @@ from trainers.artifact import Artifact
 from trainers.config import GrpoConfig, RlooConfig
 from trainers.config.rl import group_arguments
 from trainers.errors import TrainingError
-from trainers.folder import CHECKPOINTS, OnStep, claim, train_into
+from trainers.folder import CHECKPOINTS, OnStep, claim, finished, train_into
 from trainers.optimizers import make_optimizer
 from trainers.precision import resolve_dtype
 from trainers.preference.parts import forget_after, load_tokenizer, metrics_callback, with_adapter_off
@@ -53,6 +53,8 @@ def train_groups(
     out.mkdir(parents=True, exist_ok=True)
     claim(out, base, config, environment)
     refuse_weak(out, allow_weak=environment.allow_weak)
+    if (whole := finished(out, base)) is not None:
+        return whole
     with environment.sandbox(config.rollout) as box:
         walls = note_walls(out, box.isolation)
         return train_into(

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from trainers import TRAINERS
-from trainers.artifact import Artifact, ArtifactKind, describe, identify, model_folder, record_path
+from trainers.artifact import Artifact, ArtifactKind, describe, model_folder
 from trainers.config.rl import PpoConfig
 from trainers.errors import MissingExtraError, TrainingError
 from trainers.facts import measure, save_facts
-from trainers.folder import CHECKPOINTS, OnStep, claim, save_weights, seeded
+from trainers.folder import CHECKPOINTS, OnStep, claim, finished, save_weights, seeded
 from trainers.precision import resolve_dtype
 from trainers.prepare import Prepare, prepare_model
 from trainers.quiet import quiet_libraries
@@ -47,9 +47,8 @@ def train_ppo(
     out.mkdir(parents=True, exist_ok=True)
     claim(out, base, config, environment)
     refuse_weak(out, allow_weak=environment.allow_weak)
-    if record_path(out).is_file():
-        shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
-        return identify(out, base=base)
+    if (whole := finished(out, base)) is not None:
+        return whole
     started = time.perf_counter()
     try:
         with quiet_libraries(), seeded(config.seed):

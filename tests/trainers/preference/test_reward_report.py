@@ -48,8 +48,40 @@ def test_the_interval_is_over_problems() -> None:
     many = describe([Scored(str(i), float(i % 2), 0.5) for i in range(100)])
     assert few.accuracy is not None
     assert many.accuracy is not None
-    assert (few.accuracy.low, few.accuracy.high) == (0.0, 1.0)
+    assert (few.accuracy.low, few.accuracy.high) == pytest.approx((0.0, 1.0), abs=0.01)
     assert many.accuracy.high - many.accuracy.low < 0.25
+
+
+def test_without_spread_a_problem_counts_as_one() -> None:
+    """One problem says nothing; of eight that are all right, Wilson's bound at the effective number 8·(1.96/2.365)²."""
+    one = describe([Scored("a", 1.0, 0.0)] * 8).accuracy
+    assert one is not None
+    assert (one.value, one.low, one.high) == (1.0, 0.0, 1.0)
+    all_right = describe([Scored(str(i // 2), 1.0, 0.0) for i in range(16)]).accuracy
+    assert all_right is not None
+    effective = 8 * (1.959964 / 2.364624) ** 2
+    assert all_right.low == pytest.approx(effective / (effective + 1.959964**2), abs=1e-3)
+    assert all_right.high == 1.0
+
+
+@pytest.mark.parametrize(("problems", "pairs"), [(2, 2), (5, 2), (10, 8), (40, 4)])
+@pytest.mark.parametrize("accuracy", [0.5, 0.8])
+def test_the_interval_covers(problems: int, pairs: int, accuracy: float) -> None:
+    """Half of the pairs of a problem go with each other; a coin is seldom found to be better than one."""
+    rng, missed, better = random.Random(problems), 0, 0
+    for _ in range(1000):
+        scored = []
+        for problem in range(problems):
+            whole = rng.random() < accuracy
+            for _ in range(pairs):
+                right = whole if rng.random() < 0.5 else rng.random() < accuracy
+                scored.append(Scored(str(problem), float(right), 0.5))
+        found = describe(scored).accuracy
+        assert found is not None
+        missed += not found.low <= accuracy <= found.high
+        better += found.low > 0.5
+    assert missed < 75
+    assert accuracy > 0.5 or better < 45
 
 
 def test_nothing_held_out_is_unmeasured_and_says_so() -> None:

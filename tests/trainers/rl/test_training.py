@@ -311,6 +311,11 @@ def test_rewards_behind_weak_walls_are_not_taken_for_others(
     facts = load_facts(made.path)
     assert facts is not None
     assert (facts.isolation_level, facts.isolation) == ("weak", "seccomp alone")
+    (out / "isolation.json").unlink()  # as if it had never been weak
+    assert TRAINERS.get(method)(base, config, replace(environment, allow_weak=True), out, None) == made
+    assert not (
+        out / "isolation.json"
+    ).exists()  # what is whole is handed over, and no sandbox is opened for it
     assert "on all checks (seccomp alone)" in made.recipe
 
 
