@@ -41,7 +41,7 @@ def ask_nvml(question: Callable[[Any], T]) -> T | None:
 def visible_devices(nvml: Any) -> list[Any]:
     """Handles of the devices that a CUDA process with our environment sees, its first one first. CUDA counts what
     CUDA_VISIBLE_DEVICES names, by number or the beginning of a UUID, up to the first name that is none's; NVML counts
-    all."""
+    all, by bus. Who sets CUDA_DEVICE_ORDER=FASTEST_FIRST on a machine of different cards has to name them by UUID."""
     every = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is None:
@@ -58,7 +58,8 @@ def _named(nvml: Any, every: list[Any], name: str) -> Any | None:
     if name.isdigit():
         return every[int(name)] if int(name) < len(every) else None
     if name.startswith("GPU-"):
-        return next((d for d in every if nvml.nvmlDeviceGetUUID(d).startswith(name)), None)
+        found = [d for d in every if nvml.nvmlDeviceGetUUID(d).startswith(name)]
+        return found[0] if len(found) == 1 else None
     if not name.startswith("MIG-"):
         return None
     try:

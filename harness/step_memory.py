@@ -83,7 +83,7 @@ def _origin(plan: Plan, step: Step) -> Artifact:
 
 def _training(training: Training, model: Artifact, architecture: Architecture) -> StepMemory:
     from harness.training.lengths import lengths_of
-    from trainers.precision import resolve_dtype
+    from trainers.precision import arithmetic
 
     config, records, note = training.config, training.records, ""
     if records is None and config.method in REINFORCEMENT_METHODS:
@@ -96,7 +96,7 @@ def _training(training: Training, model: Artifact, architecture: Architecture) -
         longest = lengths_of(config, records, _tokenizer(model)).longest
     if training.judge is not None:
         note += ("; " if note else "") + "without the reward model"
-    setup = setup_of(config, architecture, resolve_dtype(config.dtype), longest)
+    setup = setup_of(config, architecture, arithmetic(config), longest)
     return StepMemory(predict(architecture, setup), note)
 
 

@@ -19,7 +19,7 @@ from sandbox.isolation import Level
 from trainers.artifact import Artifact
 from trainers.config import CommonConfig
 from trainers.inputs import TrainingData
-from trainers.precision import resolve_dtype
+from trainers.precision import arithmetic
 from trainers.prepare import count_parameters
 from trainers.steplog import TrainingStep
 from trainers.walls import Walls
@@ -91,7 +91,7 @@ def measure(
         data_sha256=records.sha256,
         data_counts=records.counts(),
         seed=config.seed,
-        dtype=resolve_dtype(config.dtype),
+        dtype=arithmetic(config),
         versions=versions(),
         steps=int(trainer.state.global_step),
         effective_batch=config.batch_size * config.gradient_accumulation_steps,

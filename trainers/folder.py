@@ -22,7 +22,7 @@ from trainers.facts import measure, save_facts
 from trainers.identity import by_content
 from trainers.inputs import TrainingData
 from trainers.onednn import bound_compiled_products
-from trainers.precision import resolve_dtype
+from trainers.precision import arithmetic
 from trainers.prepare import compute_dtype
 from trainers.qat import remove_fake_quantisation
 from trainers.quantize import save_base_quantization
@@ -108,7 +108,7 @@ def save_weights(trainer: Any, config: CommonConfig, out: Path) -> None:
     trainer.model.save_pretrained(str(out))
     trainer.processing_class.save_pretrained(str(out))
     if config.quantization is not None:
-        compute = compute_dtype(config, resolve_dtype(config.dtype))
+        compute = compute_dtype(config, arithmetic(config))
         save_base_quantization(out, config.quantization, compute)
 
 

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+from trainers.config import CommonConfig
 from trainers.errors import TrainingError
 
 
-def resolve_dtype(wanted: str) -> str:
+def arithmetic(config: CommonConfig) -> str:
+    """`resolve_dtype` of a training's table."""
+    return resolve_dtype(config.dtype, scaler=config.has_loss_scaler)
+
+
+def resolve_dtype(wanted: str, *, scaler: bool = True) -> str:
     """fp32, bf16 or fp16: what `dtype` comes to on this machine. Raises TrainingError for what it cannot do.
 
     auto takes bf16 only where it is in hardware: emulated, it is several times slower than fp32. A CUDA device without
-    it (a T4) gets fp16, with a loss scaler; a CPU without it fp32.
+    it (a T4) gets fp16 where there is a loss scaler; all else is fp32.
     """
     import torch
 
     cuda = torch.cuda.is_available()
     if wanted == "auto":
-        return "bf16" if bf16_in_hardware() else "fp16" if cuda else "fp32"
+        return "bf16" if bf16_in_hardware() else "fp16" if cuda and scaler else "fp32"
     if wanted == "fp16" and not cuda:
         raise TrainingError(
             "dtype = 'fp16' needs a CUDA device: its loss scaler and its products exist only there; "

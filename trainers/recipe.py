@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trainers.config import CommonConfig, LokrTable, LoraTable, NoAdapter
 from trainers.inputs import TrainingData
-from trainers.precision import resolve_dtype
+from trainers.precision import arithmetic
 from trainers.prepare import base_dtype
 
 _NAMES = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA", "loha": "LoHa", "lokr": "LoKr"}
@@ -14,7 +14,7 @@ def in_words(config: CommonConfig, records: TrainingData, steps: int) -> str:
     return (
         f"{config.method.upper()} with TRL: {weights_in_words(config)}, {steps} steps of "
         f"{config.batch_size}x{config.gradient_accumulation_steps} chats, lr {config.learning_rate:g} "
-        f"{config.scheduler}, {config.optimizer}, {resolve_dtype(config.dtype)}, seed {config.seed}; "
+        f"{config.scheduler}, {config.optimizer}, {arithmetic(config)}, seed {config.seed}; "
         f"{len(records.kept)} records (sha256 {records.sha256[:12]})"
     )
 
@@ -27,7 +27,7 @@ def weights_in_words(config: CommonConfig) -> str:
         said += f" on a base in {table.type}" + (
             " with double quantisation" if table.double_quant and table.type != "int8" else ""
         )
-    elif (kept := base_dtype(config, resolve_dtype(config.dtype))) != "fp32":
+    elif (kept := base_dtype(config, arithmetic(config))) != "fp32":
         said += f" on a base in {kept}"
     if config.qat is not None:
         said += f", weights rounded to {config.qat.type} in the forward pass"

@@ -15,7 +15,7 @@ from trainers.errors import TrainingError
 from trainers.folder import CHECKPOINTS, OnStep, train_into
 from trainers.inputs import check_held_out, unused_in_words
 from trainers.optimizers import make_optimizer
-from trainers.precision import resolve_dtype
+from trainers.precision import arithmetic
 from trainers.prepare import Prepare, prepare_model, restore, trainable_copies
 from trainers.recipe import in_words
 from trainers.templates import Template, choose_template
@@ -107,7 +107,7 @@ def _build(
     from trl import SFTTrainer
 
     use_cpu = not torch.cuda.is_available()
-    dtype = resolve_dtype(config.dtype)
+    dtype = arithmetic(config)
     arguments = sft_arguments(
         config, str(out / CHECKPOINTS), use_cpu=use_cpu, dtype=dtype, evaluate=data.held is not None
     )

@@ -54,7 +54,9 @@ def plan(
             "--seq", help="Tokens of a sequence; 2048, or the model's context.", rich_help_panel=MEMORY
         ),
     ] = None,
-    batch: Annotated[int, typer.Option("--batch", help="Examples in a step.", rich_help_panel=MEMORY)] = 1,
+    batch: Annotated[
+        int | None, typer.Option("--batch", help="Examples in a step; 1, of kto 2.", rich_help_panel=MEMORY)
+    ] = None,
     new_tokens: Annotated[
         int, typer.Option("--new-tokens", help="Inference: tokens written to each.", rich_help_panel=MEMORY)
     ] = 512,

@@ -44,7 +44,7 @@ class Wishes(BaseModel):
 
     method: Method = "qlora"
     objective: Objective = "sft"
-    batch: Positive = 1
+    batch: Positive | None = None
     seq: Positive | None = None
     new_tokens: Annotated[int, Field(ge=0)] = 512
     adapter: AdapterKind | None = None
@@ -101,7 +101,7 @@ def setup_of(wishes: Wishes, architecture: Architecture, device: Device) -> Setu
     inference = wishes.method == "inference" or wishes.objective == "inference"
     limit = architecture.max_positions - (wishes.new_tokens if inference else 0)
     changes: dict[str, Any] = {
-        "batch": wishes.batch,
+        "batch": wishes.batch or (2 if wishes.objective == "kto" else 1),
         "length": wishes.seq or min(DEFAULT_LENGTH, limit or DEFAULT_LENGTH),
         "new_tokens": wishes.new_tokens,
         "gpu": device.gpu,

@@ -112,7 +112,9 @@ def profile_(
     ] = None,
     within: Annotated[
         float | None,
-        typer.Option("--within", help="Per cent: exit with 1 where the peak misses its prediction by more."),
+        typer.Option(
+            "--within", help="Per cent of the prediction: exit with 1 where the peak misses it by more."
+        ),
     ] = None,
     concurrency: Annotated[
         str, typer.Option("--concurrency", help="Of a server: comma list of requests in flight.")
@@ -233,7 +235,7 @@ def _gate(summary: dict[str, Any]) -> None:
     match found["verdict"]:
         case "missed":
             raise CheckFailedError(
-                f"the peak misses its prediction: {100 * found['error']:+.1f} %, --within {100 * found['within']:g}"
+                f"the peak misses its prediction: {100 * found['beyond']:+.1f} %, --within {100 * found['within']:g}"
             )
         case "unmeasured":
             why = summary.get("unpredicted", "the peak was not measured")

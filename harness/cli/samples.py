@@ -59,6 +59,9 @@ def samples(
         "options": parse_options(suite_option),
     }
     if (source / "plan.json").is_file():
+        own = {"--suite-path": suite_path, "--split": split, "--suite-option": suite_option}
+        if suite is None and (given := [name for name, value in own.items() if value]):
+            raise BadInputError(f"{given[0]}: the run names its own suite; give --suite too, or leave it out")
         source, table = _of_run(source, variant, table if suite else None)
     elif variant is not None:
         raise BadInputError(f"--variant {variant}: {source} is no run's folder (it holds no plan.json)")

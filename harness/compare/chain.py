@@ -96,7 +96,8 @@ def _inside(a: Artifact, b: Artifact, unmeasured: dict[str, str]) -> tuple[tuple
     try:
         structure = compare_structure(structure_of(a), structure_of(b))
         structure += compare_token_types(token_types_of(a), token_types_of(b))
-        return tuple(structure), compare_weights(state_of(a), state_of(b), base_state_of(a))
+        learned = b.kind in (ArtifactKind.ADAPTER, ArtifactKind.TUNED)
+        return tuple(structure), compare_weights(state_of(a), state_of(b), base_state_of(a), learned=learned)
     except ExportError as error:
         unmeasured["weights"] = str(error)
         return (), None

@@ -53,7 +53,7 @@ def _figures(link: Link) -> list[str]:
         none if d is None else f"{d.top1_agreement:.2%}",
         none if d is None else f"{d.perplexity_a:.4g} → {d.perplexity_b:.4g}",
         none if g is None else f"{g.identical}/{g.prompts}",
-        none if w is None else f"{w.relative:.2g}",
+        none if w is None or w.relative is None else f"{w.relative:.2g}",
         none if r is None else f"{r.comparison.difference * 100:+.1f} (≥ {r.lower * 100:+.1f})",
     ]
 

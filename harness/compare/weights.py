@@ -58,8 +58,8 @@ class TensorDifference:
 
 @dataclass(frozen=True, slots=True)
 class Rounding:
-    """What other storage types lost: over the `tensors` that the second keeps in another type than the first and that
-    moved, the mean of their `rmse` and `relative`, and the tensor with the largest relative one."""
+    """What coarser storage types lost: over the `tensors` that the second keeps in a type that does not hold the
+    first's and that moved, the mean of their `rmse` and `relative`, and the tensor with the largest relative one."""
 
     tensors: int
     rmse_mean: float
@@ -73,18 +73,20 @@ class Rounding:
 class Weights:
     """`adapter_scale` is how much of the first model's adapter the second holds: the projection of its change from the
     base on the adapter's, 1 where it is merged as it was trained, ± `adapter_scale_se`; None where there is none.
-    `unmeasured` are tensors that could not be read, with the reason."""
+    `relative` is None where no tensor was compared. `unmeasured` are tensors that could not be read, with the reason;
+    `learned` says that the second was trained, so that its differences are not those of rounding."""
 
     tensors: tuple[TensorDifference, ...]
-    relative: float
+    relative: float | None
     adapter_scale: float | None
     adapter_scale_se: float | None
     faults: tuple[str, ...]
     unmeasured: dict[str, str] = field(default_factory=dict)
+    learned: bool = False
 
     @property
     def rounding(self) -> Rounding | None:
-        return summarise_rounding(self.tensors)
+        return None if self.learned else summarise_rounding(self.tensors)
 
     def to_json(self) -> dict[str, Any]:
         rounding = self.rounding
@@ -100,7 +102,9 @@ def weights_from_json(values: dict[str, Any]) -> Weights:
 
 def summarise_rounding(tensors: Sequence[TensorDifference]) -> Rounding | None:
     """None where nothing was rounded."""
-    rounded = [t for t in tensors if t.type_a != t.type_b and t.rmse > 0]
+    rounded = [
+        t for t in tensors if t.type_b not in (t.type_a, "F32") and t.rmse > 0
+    ]  # F32 holds all of them
     if not rounded:
         return None
     worst = max(rounded, key=lambda t: t.relative)
@@ -114,9 +118,9 @@ def summarise_rounding(tensors: Sequence[TensorDifference]) -> Rounding | None:
     )
 
 
-def compare_weights(a: State, b: State, base: State | None = None) -> Weights:
+def compare_weights(a: State, b: State, base: State | None = None, *, learned: bool = False) -> Weights:
     """Compare all tensors, one at a time in memory; `base` are the first model's weights without its adapter, under
-    the same names."""
+    the same names. `learned`: the second was trained, and is not meant to be the first."""
     names_a, names_b = a.tensors, b.tensors
     if (HEAD in names_a) != (HEAD in names_b):
         names_a, names_b = with_head(names_a), with_head(names_b)
@@ -164,7 +168,8 @@ def compare_weights(a: State, b: State, base: State | None = None) -> Weights:
     scale, se = projection.result()
     if scale is not None and se is not None and abs(scale - 1) > SCALE_SLACK + 4 * se:
         faults.append(f"the adapter is in the second at {scale:.2f} of its scale (± {se:.2f})")
-    return Weights(tuple(found), _relative(moved, whole), scale, se, tuple(faults), unmeasured)
+    relative = _relative(moved, whole) if found else None
+    return Weights(tuple(found), relative, scale, se, tuple(faults), unmeasured, learned)
 
 
 def _moved(one: Array, other: Array) -> tuple[float, float, float]:

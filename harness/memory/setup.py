@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from harness.errors import BadInputError
 from harness.memory.adapters import Adapter
 from harness.memory.architecture import Architecture
-from harness.memory.optimizers import Optimizer
+from harness.memory.optimizers import PAGED, Optimizer
 from harness.memory.widths import Dtype, WeightFormat, is_float
 
 Objective = Literal["inference", "sft", "dpo", "kto", "orpo", "reward", "ppo", "grpo"]
@@ -135,7 +135,29 @@ def make_setup(
 
 
 def _check_table(setup: Setup) -> None:
-    """What the training tables of single methods refuse (`trainers.config`)."""
+    """What trainings refuse: their tables (`trainers.config`), bitsandbytes and PEFT."""
+    if not setup.trains:
+        return
+    if setup.objective == "kto" and setup.batch < 2:
+        raise BadInputError("batch 1: KTO's KL term is estimated across a batch; at least 2")
+    if setup.quantised and setup.reference == "separate":
+        raise BadInputError(
+            "a separate reference would be in full precision, another model than the quantised base: shared"
+        )
+    if (
+        setup.weights in ("nf4", "fp4")
+        and setup.adapter is not None
+        and setup.adapter.kind in ("loha", "lokr")
+    ):
+        raise BadInputError(
+            f"{setup.adapter.kind} cannot be computed on {setup.weights} weights: lora or dora, or int8"
+        )
+    if not setup.gpu and setup.optimizer in PAGED:
+        raise BadInputError(
+            f"optimizer {setup.optimizer} pages between a GPU's memory and the host's: adamw_8bit"
+        )
+    if not setup.gpu and setup.compute == "fp16":
+        raise BadInputError("training in fp16 needs a GPU, where its loss scaler is: bf16 or fp32")
     if setup.objective == "reward" and (setup.quantised or setup.adapter is None):
         raise BadInputError("a reward model is trained as an adapter on a base as stored: method lora")
     if setup.objective in SAMPLES_ITSELF and setup.accumulation > 1:

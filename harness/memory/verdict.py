@@ -13,6 +13,7 @@ from harness.memory.devices import Device
 from harness.memory.optimizers import state_bytes
 from harness.memory.predict import Prediction, predict, trained_tensors
 from harness.memory.setup import SAMPLES_ITSELF, Setup
+from harness.memory.widths import WeightFormat
 
 State = Literal["fits", "tight", "does not fit"]
 # The device's context, the allocator's rounding and fragmentation are not predicted: what they usually take stays free.
@@ -143,7 +144,7 @@ def _changes(a: Architecture, s: Setup) -> Iterator[tuple[str, Setup]]:
 def _training_changes(a: Architecture, s: Setup) -> Iterator[tuple[str, Setup]]:
     if s.adapter is None:
         shared = "shared" if s.reference == "separate" else s.reference
-        stored = "bf16" if s.compute == "bf16" else "fp32"
+        stored: WeightFormat = "bf16" if s.compute == "bf16" else "fp32"
         lora = replace(s, adapter=Adapter(), weights=stored, reference=shared)
         yield "LoRA of rank 16 instead of all weights", lora
     if not s.checkpointing:
@@ -154,7 +155,7 @@ def _training_changes(a: Architecture, s: Setup) -> Iterator[tuple[str, Setup]]:
     if s.loss == "full":
         yield "chunked loss: never all logits at once", replace(s, loss="chunked")
     if s.quantised and s.upcast:
-        yield f"leave the unquantised rest in {a.dtype} (no fp32 upcast)", replace(s, upcast=False)
+        yield f"leave the unquantised rest in {s.compute} (no fp32 upcast)", replace(s, upcast=False)
     if s.reference == "separate" and s.adapter is not None:
         yield "reference shared: the policy with its adapter off", replace(s, reference="shared")
     if s.value == "model":

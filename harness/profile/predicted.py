@@ -34,7 +34,7 @@ UNSEEN = (
     "unmeasured: LLM.int8 keeps inputs where autograd's hooks do not see them; they show in the peak alone"
 )
 Kind = Literal["component", "left out", "peak"]
-HELD = 0.2  # how far the measured peak may be from the predicted one, unless it is said otherwise
+HELD = 0.2  # of the prediction: how far from it the measured peak may be, unless it is said otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +152,17 @@ def with_prediction(
         **summary,
         "predicted": {key: said[key] for key in keys},
         "comparison": [row.to_json() for row in rows],
-        "prediction": judged(rows[-1].error, within),
+        "prediction": judged(rows[-1], within),
     }
 
 
-def judged(error: float | None, within: float) -> dict[str, Any]:
-    """The verdict on a predicted peak: held, missed, or unmeasured."""
-    verdict = "unmeasured" if error is None else "held" if abs(error) <= within else "missed"
-    return {"error": error, "within": within, "verdict": verdict}
+def judged(peak: Row | None, within: float) -> dict[str, Any]:
+    """The verdict on a predicted peak: held, missed, or unmeasured. `beyond` is measured over predicted, less one."""
+    beyond = None
+    if peak is not None and peak.predicted and peak.measured:
+        beyond = peak.measured / peak.predicted - 1
+    verdict = "unmeasured" if beyond is None else "held" if abs(beyond) <= within else "missed"
+    return {"beyond": beyond, "within": within, "verdict": verdict}
 
 
 def _components(prediction: Prediction, found: Mapping[str, int], reason: str) -> Iterator[Row]:

@@ -101,9 +101,9 @@ def _memory(summary: Mapping[str, Any]) -> RenderableType:
 
 def _remarks(summary: Mapping[str, Any]) -> Iterator[str]:
     w, told = summary["workload"], summary["prediction"]
-    if told["error"] is not None:
+    if told["beyond"] is not None:
         yield (
-            f"Prediction of the peak: {told['verdict']}, {100 * told['error']:+.1f} % where "
+            f"Prediction of the peak: {told['verdict']}: measured {100 * told['beyond']:+.1f} % beyond it, where "
             f"{100 * told['within']:g} % are allowed"
         )
     if summary["predicted"] is None:

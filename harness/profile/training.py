@@ -28,7 +28,7 @@ from harness.profile.synthetic import EndlessSampler, Unjudged, chats, exercises
 from harness.profile.worker import Recorder
 from trainers.artifact import Artifact
 from trainers.config import METHODS, CommonConfig, PpoConfig, SftConfig
-from trainers.precision import resolve_dtype
+from trainers.precision import arithmetic
 from trainers.prepare import Prepare, base_dtype, compute_dtype, dress, prepare_model
 from trainers.quiet import quiet_libraries
 from trainers.threads import let_idle_threads_sleep
@@ -117,7 +117,7 @@ def _rehearse(job: Job, config: dict[str, Any], folder: Path) -> None:
 def _facts(job: Job, session: Session) -> dict[str, Any]:
     assert job.training is not None
     model, training = session.model, job.training
-    dtype = resolve_dtype(job.dtype)
+    dtype = arithmetic(training_config(job, 1))
     attention = str(model.config._attn_implementation)
     return {
         "backend": f"transformers, {attention} attention, {training.objective} by {training.method} in {dtype} on "

@@ -65,7 +65,7 @@ def figures(link: LinkRow) -> list[str]:
         none if d is None else f"{words.percent(d['top1_agreement'])} %",
         none if d is None else f"{d['perplexity_a']:.4g} → {d['perplexity_b']:.4g}",
         none if g is None else f"{g['identical']} of {g['prompts']}",
-        none if w is None else f"{w['relative']:.2g}",
+        _moved(w),
         _rounding(w),
         none
         if r is None
@@ -74,8 +74,17 @@ def figures(link: LinkRow) -> list[str]:
     ]
 
 
+def _moved(weights: dict[str, Any] | None) -> str:
+    if weights is None or weights["relative"] is None:
+        return words.UNMEASURED
+    unread = weights.get("unmeasured")
+    return f"{weights['relative']:.2g}" + (f", {len(unread)} tensors unmeasured" if unread else "")
+
+
 def _rounding(weights: dict[str, Any] | None) -> str:
-    if weights is None or "rounding" not in weights:  # links of an earlier version
+    if (
+        weights is None or "rounding" not in weights or weights["relative"] is None
+    ):  # or of an earlier version
         return words.UNMEASURED
     r = weights["rounding"]
     return "–" if r is None else f"{r['relative_mean']:.2%}, worst {r['relative_worst']:.2%}"

@@ -27,9 +27,9 @@ BINS_HEAD = ["how sure, %", "pairs", "sure on average, %", "right, %"]
 NOTE = (
     "A reward model scores answers and writes none, so it has no pass@1. Accuracy is the share of held-out pairs whose "
     "preferred answer it scores higher (a tie counts half), with a 95 % interval over problems (Korn and Graubard "
-    "1998); a coin has 50 %. A margin is the preferred answer's score less the other's. How sure it is of a preference is the "
-    "logistic function of the margin's size; the calibration error is how far that lies from how often it is right, "
-    "averaged over pairs in ten bins."
+    "1998); a coin has 50 %. A margin is the preferred answer's score less the other's. How sure it is of a preference "
+    "is the logistic function of the margin's size; the calibration error is how far that lies from how often it is "
+    "right, averaged over pairs in ten bins."
 )
 
 

@@ -81,14 +81,14 @@ def rehearse(job: Job) -> Rehearsal:
 def _rehearse(job: Job) -> Rehearsal:
     from trainers.adapters import adapter_parameters, check_targets, empty_model
     from trainers.optimizers import check_optimizer
-    from trainers.precision import resolve_dtype
+    from trainers.precision import arithmetic
     from trainers.prepare import check_adapter_on, compute_dtype
     from trainers.quantize import check_supported
     from trainers.quiet import quiet_libraries
 
     config = job.config
     with quiet_libraries():
-        dtype = resolve_dtype(config.dtype)
+        dtype = arithmetic(config)
         check_optimizer(config)
         check_adapter_on(config)
         if config.quantization is not None:

@@ -130,6 +130,8 @@ def test_a_runs_samples_are_read_with_its_suites_options(tmp_path: Path) -> None
         tmp_path / "s.jsonl",
     )
     assert (again.returncode, "would overwrite" in again.stderr) == (3, True)
+    beside = assay(folder, "--variant", "base", "--suite-option", "style=text", "-o", tmp_path / "t.jsonl")
+    assert (beside.returncode, "the run names its own suite" in beside.stderr) == (3, True)
     there = ["--suite", "mbpp", "--suite-path", tmp_path / "mbpp.jsonl", "--split", "all"]
     for style, known in (("text", True), ("song", False)):
         asked = assay(

@@ -6,7 +6,7 @@ place where they become transformers'.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -41,6 +41,8 @@ class CommonConfig(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    has_loss_scaler: ClassVar[bool] = True  # without one, arithmetic in fp16 is not to be had
 
     method: str
     # weights

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -164,6 +164,8 @@ class PpoConfig(_RlConfig):
     "group" takes a problem's mean reward off each of its answers before GAE (a per-prompt baseline; needs
     rollout.samples ≥ 2). `unfinished` is the reward's penalty for an answer that was cut at its length limit.
     """
+
+    has_loss_scaler: ClassVar[bool] = False
 
     method: Literal["ppo"]
     kl: KlTable = KlTable()

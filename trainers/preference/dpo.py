@@ -11,7 +11,7 @@ from trainers.config import DpoConfig, IpoConfig
 from trainers.config.preference import dpo_arguments
 from trainers.folder import CHECKPOINTS, OnStep, train_into
 from trainers.optimizers import make_optimizer
-from trainers.precision import resolve_dtype
+from trainers.precision import arithmetic
 from trainers.preference.data import as_examples
 from trainers.preference.model import Preferences
 from trainers.preference.parts import (
@@ -66,7 +66,7 @@ def build_trainer(
     from trl import DPOConfig as TrlConfig
     from trl import DPOTrainer
 
-    use_cpu, dtype = not torch.cuda.is_available(), resolve_dtype(config.dtype)
+    use_cpu, dtype = not torch.cuda.is_available(), arithmetic(config)
     held = preferences.evaluation
     arguments = dpo_arguments(
         config, str(out / CHECKPOINTS), use_cpu=use_cpu, dtype=dtype, evaluate=held is not None

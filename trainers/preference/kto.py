@@ -14,7 +14,7 @@ from trainers.config.preference import kto_arguments
 from trainers.errors import TrainingError
 from trainers.folder import CHECKPOINTS, OnStep, train_into
 from trainers.optimizers import make_optimizer
-from trainers.precision import resolve_dtype
+from trainers.precision import arithmetic
 from trainers.preference.data import as_examples
 from trainers.preference.model import Opinion, Preferences
 from trainers.preference.parts import (
@@ -61,7 +61,7 @@ def build_trainer(
     from trl import KTOConfig as TrlConfig
     from trl import KTOTrainer
 
-    use_cpu, dtype = not torch.cuda.is_available(), resolve_dtype(config.dtype)
+    use_cpu, dtype = not torch.cuda.is_available(), arithmetic(config)
     held = preferences.evaluation
     arguments = kto_arguments(
         config, str(out / CHECKPOINTS), use_cpu=use_cpu, dtype=dtype, evaluate=held is not None

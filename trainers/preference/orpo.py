@@ -16,7 +16,7 @@ from trainers.config import OrpoConfig, common_arguments
 from trainers.errors import TrainingError
 from trainers.folder import CHECKPOINTS, OnStep, train_into
 from trainers.optimizers import make_optimizer
-from trainers.precision import resolve_dtype
+from trainers.precision import arithmetic
 from trainers.preference.model import Pair, Preferences
 from trainers.preference.parts import (
     check_preferences,
@@ -102,7 +102,7 @@ def build_trainer(
     from transformers import PrinterCallback, Trainer, TrainingArguments
     from trl.trainer import add_fused_lm_head
 
-    use_cpu, dtype = not torch.cuda.is_available(), resolve_dtype(config.dtype)
+    use_cpu, dtype = not torch.cuda.is_available(), arithmetic(config)
     held = preferences.evaluation
     tokenizer = load_tokenizer(base)
     check_preferences(config, preferences, tokenizer)

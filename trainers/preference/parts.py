@@ -11,7 +11,7 @@ from trainers.artifact import Artifact, model_folder
 from trainers.config import CommonConfig
 from trainers.errors import TrainingError
 from trainers.inputs import check_held_out, unused_in_words
-from trainers.precision import resolve_dtype, torch_dtype
+from trainers.precision import arithmetic, torch_dtype
 from trainers.preference.model import Preferences
 from trainers.prepare import Prepare, base_dtype, prepare_model, restore, trainable_copies
 from trainers.recipe import weights_in_words
@@ -42,7 +42,7 @@ def load_policy(base: Artifact, config: CommonConfig, prepare: Prepare = prepare
     import torch
 
     short = not torch.cuda.is_available() and config.max_length <= _EAGER_LENGTH
-    return prepare(base, config, resolve_dtype(config.dtype), "eager" if short else "sdpa")
+    return prepare(base, config, arithmetic(config), "eager" if short else "sdpa")
 
 
 def make_reference(base: Artifact, config: Any) -> Any:
@@ -51,7 +51,7 @@ def make_reference(base: Artifact, config: Any) -> Any:
         return None
     from transformers import AutoModelForCausalLM
 
-    kept = torch_dtype(base_dtype(config, resolve_dtype(config.dtype)))
+    kept = torch_dtype(base_dtype(config, arithmetic(config)))
     return AutoModelForCausalLM.from_pretrained(str(model_folder(base)), dtype=kept)
 
 
@@ -115,7 +115,7 @@ def in_words(config: Any, preferences: Preferences, trainer: Any, what: str, by:
     return (
         f"{config.method.upper()} with {by}: {what}; {weights_in_words(config)}{reference}, "
         f"{trainer.state.global_step} steps of {config.batch_size}x{config.gradient_accumulation_steps}, "
-        f"lr {config.learning_rate:g} {config.scheduler}, {resolve_dtype(config.dtype)}, seed {config.seed}; "
+        f"lr {config.learning_rate:g} {config.scheduler}, {arithmetic(config)}, seed {config.seed}; "
         f"{preferences.counts()} (sha256 {preferences.sha256[:12]}){_lost(config, preferences, trainer)}"
         f"{unused_in_words(config, preferences.evaluation)}"
     )

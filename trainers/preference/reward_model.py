@@ -13,7 +13,7 @@ from trainers.config.preference import reward_arguments
 from trainers.errors import TrainingError
 from trainers.folder import CHECKPOINTS, OnStep, train_into
 from trainers.optimizers import make_optimizer
-from trainers.precision import resolve_dtype
+from trainers.precision import arithmetic
 from trainers.preference import reward_report
 from trainers.preference.data import as_examples
 from trainers.preference.model import Preferences
@@ -53,11 +53,11 @@ def train_reward_model(
         lambda trainer: in_words(config, preferences, trainer, "Bradley–Terry, one score a sequence"),
     )
     if reward_report.load_report(out) is None:
-        evaluate(out, preferences, config.seed)
+        evaluate(out, preferences)
     return made
 
 
-def evaluate(folder: Path, preferences: Preferences, seed: int = 0) -> reward_report.RewardReport:
+def evaluate(folder: Path, preferences: Preferences) -> reward_report.RewardReport:
     """Score the held-out pairs with the model as it lies in `folder`, and write what that comes to."""
     held = () if preferences.evaluation is None else preferences.evaluation.pairs()
     scored: list[Scored] = []
@@ -66,7 +66,7 @@ def evaluate(folder: Path, preferences: Preferences, seed: int = 0) -> reward_re
             model = load_reward_model(folder)
             scores = model.score([(p.prompt, answer) for p in held for answer in (p.chosen, p.rejected)])
         scored = [Scored(p.problem_id, a, b) for p, a, b in zip(held, scores[::2], scores[1::2], strict=True)]
-    report = reward_report.describe(scored, seed)
+    report = reward_report.describe(scored)
     reward_report.save(folder, scored, report)
     return report
 
@@ -86,7 +86,7 @@ def build_trainer(
     from trl import RewardTrainer
 
     assert not isinstance(config.adapter, NoAdapter)
-    use_cpu, dtype = not torch.cuda.is_available(), resolve_dtype(config.dtype)
+    use_cpu, dtype = not torch.cuda.is_available(), arithmetic(config)
     held = preferences.evaluation
     args = TrlConfig(
         **reward_arguments(

@@ -21,7 +21,7 @@ from trainers.config.rl import group_arguments
 from trainers.errors import TrainingError
 from trainers.folder import CHECKPOINTS, OnStep, claim, finished, train_into
 from trainers.optimizers import make_optimizer
-from trainers.precision import resolve_dtype
+from trainers.precision import arithmetic
 from trainers.preference.parts import forget_after, load_tokenizer, metrics_callback, with_adapter_off
 from trainers.prepare import prepare_model
 from trainers.recipe import weights_in_words
@@ -82,7 +82,7 @@ def build_trainer(
     from datasets import Dataset
     from transformers import PrinterCallback
 
-    use_cpu, dtype = not torch.cuda.is_available(), resolve_dtype(config.dtype)
+    use_cpu, dtype = not torch.cuda.is_available(), arithmetic(config)
     arguments = group_arguments(config, str(out / CHECKPOINTS), use_cpu=use_cpu, dtype=dtype)
     if isinstance(config, GrpoConfig):
         arguments |= {"scale_rewards": "group" if config.scale_rewards else "none", "loss_type": "grpo"}
@@ -211,6 +211,6 @@ def _in_words(config: GroupTable, environment: Environment, trainer: Any, isolat
         f"({trainer.state.global_step} optimiser steps of {config.batch_size}), β={config.beta:g}, "
         f"lr {config.learning_rate:g} {config.scheduler}, reward {paid} on {config.reward.checks} checks "
         f"({isolation}), "
-        f"{resolve_dtype(config.dtype)}, seed {config.seed}; {environment.counts()} "
+        f"{arithmetic(config)}, seed {config.seed}; {environment.counts()} "
         f"(sha256 {environment.sha256[:12]}){left_out_in_words(left_out)}"
     )

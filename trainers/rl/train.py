@@ -14,7 +14,7 @@ from trainers.config.rl import PpoConfig
 from trainers.errors import MissingExtraError, TrainingError
 from trainers.facts import measure, save_facts
 from trainers.folder import CHECKPOINTS, OnStep, claim, finished, save_weights, seeded
-from trainers.precision import resolve_dtype
+from trainers.precision import arithmetic
 from trainers.prepare import Prepare, prepare_model
 from trainers.quiet import quiet_libraries
 from trainers.recipe import weights_in_words
@@ -116,11 +116,7 @@ def make_policy(base: Artifact, config: PpoConfig, prepare: Prepare = prepare_mo
 
     import torch
 
-    dtype = resolve_dtype(config.dtype)
-    if dtype == "fp16":
-        raise TrainingError(
-            "dtype = 'auto' comes to fp16 on this device, which needs a loss scaler that ppo has not: use fp32"
-        )
+    dtype = arithmetic(config)
     model = prepare(base, config, dtype, "sdpa")
     if config.quantization is None:  # a quantised model is where it was loaded
         model.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -225,7 +221,7 @@ def _in_words(config: PpoConfig, environment: Environment, ppo: Ppo, left_out: i
         f"problems × {rollout.samples} at T={rollout.temperature:g}, {int(config.epochs)} epochs of minibatches "
         f"of {config.batch_size}, lr {config.learning_rate:g} {config.scheduler}, clip {config.clip:g}, "
         f"γ {config.gamma:g}, λ {config.lam:g}, {price}, reward {paid} on {config.reward.checks} checks "
-        f"({isolation}), reference: {reference}, {resolve_dtype(config.dtype)}, seed {config.seed}; "
+        f"({isolation}), reference: {reference}, {arithmetic(config)}, seed {config.seed}; "
         f"{environment.counts()} (sha256 {environment.sha256[:12]})"
     )
     return said + left_out_in_words(left_out)

@@ -83,6 +83,9 @@ def test_rounding_errors_by_hand() -> None:
         2, (w.rmse + v.rmse) / 2, (w.relative + v.relative) / 2, "w", w.rmse, w.relative
     )
     assert compare_weights(a, b).rounding is None
+    assert compare_weights(a, replace(b, types={"w": "nf4"}), learned=True).rounding is None
+    stored = replace(a, types=dict.fromkeys(("w", "v", "same", "kept"), "BF16"))
+    assert compare_weights(stored, b).rounding is None  # fp32 holds what bf16 does: something else moved
     assert weights_from_json(json.loads(json.dumps(found.to_json()))) == found
     told = weight_lines(found)
     assert told[0].endswith(
@@ -99,6 +102,8 @@ def test_a_tensor_of_a_type_nobody_reads_is_unmeasured() -> None:
     found = compare_weights(a, b)
     assert [t.name for t in found.tensors] == ["v"]
     assert found.unmeasured == {"w": "the gguf package cannot read Q8_K"}
+    nothing = compare_weights(state(w=[1, 2]), State(OnDemand({"w": fail})))
+    assert (nothing.relative, nothing.tensors, list(nothing.unmeasured)) == (None, (), ["w"])
     assert weight_lines(found) == ["1 tensors unmeasured, as w: the gguf package cannot read Q8_K"]
     assert compare_weights(b, state(v=[1])).faults == ("tensor w is missing in the second",)
 

@@ -263,7 +263,7 @@ setups = st.builds(
     ),
     st.sampled_from([m for m in METHODS if m != "inference"]),
     st.sampled_from([o for o in OBJECTIVES if o != "inference"]),
-    st.integers(1, 8),
+    st.integers(2, 8),
     st.sampled_from([64, 256, 1024]),
     st.sampled_from([4, 16, 64]),
     st.booleans(),
@@ -344,6 +344,20 @@ def test_what_a_training_table_refuses_is_not_planned() -> None:
     for objective in ("ppo", "grpo"):
         with pytest.raises(BadInputError, match="leave it at 1"):
             make_setup("lora", a, objective, accumulation=2)
+    for wrong, why in (
+        ({"objective": "kto"}, "at least 2"),
+        (
+            {"objective": "dpo", "method": "qlora", "reference": "separate"},
+            "another model than the quantised base",
+        ),
+        ({"optimizer": "paged_adamw_8bit", "gpu": False}, "pages between a GPU's memory"),
+        ({"weights": "fp32", "compute": "fp16", "gpu": False}, "needs a GPU"),
+        ({"method": "qlora", "adapter": Adapter("loha")}, "cannot be computed on nf4"),
+    ):
+        given = {"method": "lora", "objective": "sft"} | wrong
+        method, objective = given.pop("method"), given.pop("objective")
+        with pytest.raises(BadInputError, match=why):
+            make_setup(method, a, objective, **given)  # type: ignore[arg-type]
     asked = make_setup("full", find_tier("medium").architecture, "ppo", batch=4, compute="fp32")
     told = [o.change for o in find_options(predict(find_tier("medium").architecture, asked), gpu(24))]
     assert any(change == "batch 1 instead of 4" for change in told)

@@ -120,7 +120,7 @@ def test_a_device_that_does_not_tell_is_none_and_no_zero(nvml: FakeNvml) -> None
         ("1,0", [1, 0]),
         ("1", [1]),
         ("GPU-8f6d-1", [1]),
-        ("GPU-8f6d", [0]),
+        ("GPU-8f6d", []),  # of both
         ("MIG-5", ["MIG-5"]),
         ("MIG-6", []),
         ("1,7,0", [1]),

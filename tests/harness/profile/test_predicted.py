@@ -9,7 +9,7 @@ import pytest
 from harness.memory import find_tier
 from harness.profile import Job, with_prediction
 from harness.profile.job import Training
-from harness.profile.predicted import TRANSIENT, judged, setup_of
+from harness.profile.predicted import TRANSIENT, Row, judged, setup_of
 
 TINY = find_tier("tiny").architecture
 MIB = 1 << 20
@@ -57,7 +57,8 @@ def test_each_component_stands_beside_what_was_counted() -> None:
     assert found["gradients"]["error"] == 0
     assert found["backward scratch"]["measured_bytes"] is None
     assert found["backward scratch"]["note"] == TRANSIENT
-    assert made["prediction"] == {"error": found["peak"]["error"], "within": 0.2, "verdict": "held"}
+    beyond = 3000 * MIB / made["predicted"]["peak_bytes"] - 1
+    assert made["prediction"] == {"beyond": pytest.approx(beyond), "within": 0.2, "verdict": "held"}
     left_out = {name: row["measured_bytes"] for name, row in found.items() if row["kind"] == "left out"}
     assert left_out == {"kernels": 32 * MIB, "fragmentation": 168 * MIB, "device context": 500 * MIB}
     assert all(found[name]["predicted_bytes"] is None for name in left_out)
@@ -99,7 +100,7 @@ def test_what_was_not_measured_says_why() -> None:
     assert {row["measured_bytes"] for row in made["comparison"]} == {None}
     assert rows(made)["peak"]["note"] == "unmeasured: out of memory"
     assert rows(made)["linear weights"]["note"] == "unmeasured: out of memory"
-    assert made["prediction"] == {"error": None, "within": 0.2, "verdict": "unmeasured"}
+    assert made["prediction"] == {"beyond": None, "within": 0.2, "verdict": "unmeasured"}
     none = with_prediction(summary({}, None), job(), None)
     assert none["prediction"]["verdict"] == "unmeasured"
     assert (none["predicted"], none["comparison"]) == (None, [])
@@ -109,10 +110,12 @@ def test_what_was_not_measured_says_why() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "verdict"), [(0.2, "held"), (-0.2, "held"), (0.21, "missed"), (-0.3, "missed")]
+    ("measured", "verdict"),
+    [(120, "held"), (80, "held"), (121, "missed"), (79, "missed"), (None, "unmeasured")],
 )
-def test_a_prediction_holds_in_both_directions(error: float, verdict: str) -> None:
-    assert judged(error, 0.2)["verdict"] == verdict
+def test_a_prediction_is_held_by_its_own_size(measured: int | None, verdict: str) -> None:
+    """What exceeds a plan by a fifth is the most that is let pass, whichever way it is divided."""
+    assert judged(Row("peak", "peak", 100, measured), 0.2)["verdict"] == verdict
 
 
 def test_a_job_in_the_predictions_terms() -> None:

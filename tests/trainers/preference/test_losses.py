@@ -183,6 +183,30 @@ def test_orpo_learns_from_the_models_own_probabilities(
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
+def test_orpo_shares_a_step_among_its_accumulated_batches(
+    base: Artifact, preferences: Preferences, tmp_path: Path
+) -> None:
+    """Two batches of two pairs learn what one of four does: an accumulation that scaled twice, or never, would not."""
+    told = []
+    for name, sizes in (("once", (4, 1)), ("twice", (2, 2))):
+        trainer = build(
+            "orpo",
+            base,
+            preferences,
+            tmp_path / name,
+            batch_size=sizes[0],
+            gradient_accumulation_steps=sizes[1],
+            max_steps=2,
+        )
+        trainer.args.save_strategy = "no"
+        with quiet_libraries():
+            trainer.train()
+        told.append([(row["loss"], row["grad_norm"]) for row in trainer.state.log_history if "loss" in row])
+    assert len(told[0]) == 2
+    for once, twice in zip(*told, strict=True):
+        assert twice == pytest.approx(once, rel=1e-3)
+
+
 def test_trls_experimental_orpo_has_the_same_odds_and_another_nll() -> None:
     """Why it is not used: with the prompt's tokens in it, its NLL is not the paper's."""
     with quiet_libraries():

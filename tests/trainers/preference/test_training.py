@@ -175,7 +175,7 @@ def test_a_reward_model_is_measured_reloaded_and_judges(
     assert report is not None
     assert report.accuracy is not None
     assert (report.pairs, report.problems) == (6, 6)
-    assert report.accuracy.low > 0.5
+    assert report.accuracy.value == 1  # which six problems do not tell from a coin: the bound is at 48 %
     rows = [json.loads(line) for line in (made.path / HELD_OUT).read_text().splitlines()]
     model = load_reward_model(made.path)
     assert preferences.evaluation is not None
