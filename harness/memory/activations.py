@@ -279,8 +279,8 @@ def loss_bytes(architecture: Architecture, setup: Setup) -> int:
 
     answers: five tensors [answer tokens, V] in fp32, two of them kept since the forward pass. full: three [T, V] in
     fp32, when log-softmax's result, the gradient of it and the gradient of the logits are there at once. chunked: one
-    tile of logits, on the CPU with the tensors its fold makes, and the gradient of the hidden states in fp32; with a
-    trained head that one's too. A reward has one number a sequence.
+    tile of logits, on the CPU with the tensors its fold makes, its slice of the head where that is cast, and the
+    gradient of the hidden states in fp32; with a trained head that one's too. A reward has one number a sequence.
     """
     if setup.objective == "reward":
         return 0
@@ -290,7 +290,9 @@ def loss_bytes(architecture: Architecture, setup: Setup) -> int:
     if setup.loss == "full":
         return 3 * FP32 * block.tokens * v
     tile = min(block.tokens, CHUNK_TOKENS) * min(v, CHUNK_VOCABULARY)
-    held = tile * (block.c + (0 if setup.gpu else FOLD_ON_CPU)) + FP32 * block.tokens * architecture.hidden
+    cast = setup.autocast and setup.rest() != setup.compute
+    held = min(v, CHUNK_VOCABULARY) * architecture.hidden * WIDTH[setup.compute] if cast else 0
+    held += tile * (block.c + (0 if setup.gpu else FOLD_ON_CPU)) + FP32 * block.tokens * architecture.hidden
     return held + (FP32 * architecture.embedding_parameters if block.full else 0)
 
 
