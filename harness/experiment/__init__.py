@@ -1,6 +1,12 @@
 """The experiment file: what a user writes in TOML, checked at the door."""
 
-from harness.experiment.file import DATA_FILES, find_experiment, load_experiment, reward_model_beside
+from harness.experiment.file import (
+    DATA_FILES,
+    find_experiment,
+    load_experiment,
+    read_toml,
+    reward_model_beside,
+)
 from harness.experiment.model import Experiment, Member
 from harness.experiment.tables import SamplingTable, SandboxTable, SuiteTable, Table
 from harness.experiment.variants import (
@@ -32,6 +38,7 @@ __all__ = [
     "TrainVariant",
     "find_experiment",
     "load_experiment",
+    "read_toml",
     "reward_model_beside",
     "source_of",
     "sources_of",

@@ -22,18 +22,22 @@ DATA_FILES = ("file", "eval_file", "only")  # keys of `[data]` that hold a file'
 def load_experiment(path: Path) -> Experiment:
     """Read and check an experiment file. Raises BadInputError that names the file, the key and its value."""
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        experiment = Experiment.model_validate(read_toml(path))
+    except ValidationError as error:
+        raise BadInputError(f"{path}: {explain(error, Experiment)}") from None
+    return _beside(experiment, path.parent)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Its tables. Raises BadInputError that names the file."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadInputError(f"no such file: {path}") from None
     except OSError as error:
         raise BadInputError(f"{path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInputError(f"{path}: not TOML: {error}") from None
-    try:
-        experiment = Experiment.model_validate(raw)
-    except ValidationError as error:
-        raise BadInputError(f"{path}: {explain(error, Experiment)}") from None
-    return _beside(experiment, path.parent)
 
 
 def _beside(experiment: Experiment, folder: Path) -> Experiment:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 
 from harness.errors import BadInputError
-from harness.experiment import DATA_FILES, Table, reward_model_beside
+from harness.experiment import DATA_FILES, Table, read_toml, reward_model_beside
 from harness.explain import explain, models_in
 from harness.models import resolve_model
 from harness.training.data import load_training_data
@@ -74,7 +73,7 @@ def load_job(path: Path | None, out: Path | None = None, *, allow_weak: bool = F
     """
     dotenv = read_dotenv(Path.cwd())
     use_hub_settings(dotenv)
-    raw = {} if path is None else _read(path)
+    raw = {} if path is None else read_toml(path)
     found = overlay(_beside(raw, path), os.environ, dotenv, _accepts)
     where = str(path) if path is not None else "settings"
     file = _checked(TrainFile, found.tables, where)
@@ -95,17 +94,6 @@ def load_job(path: Path | None, out: Path | None = None, *, allow_weak: bool = F
     target = out or file.out
     job = Job(base, file.base, config, data, records, target, {}, found.unused)
     return Job(base, file.base, config, data, records, target, _sources(job, raw, found, out), found.unused)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadInputError(f"no such file: {path}") from None
-    except OSError as error:
-        raise BadInputError(f"{path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInputError(f"{path}: not TOML: {error}") from None
 
 
 def _beside(raw: dict[str, Any], path: Path | None) -> dict[str, Any]:

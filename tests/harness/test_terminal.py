@@ -68,6 +68,7 @@ def test_progress_and_profiles_take_any_name() -> None:
         "predicted": None,
         "unpredicted": "[/why]",
         "comparison": [],
+        "allocator_cap_bytes": None,
         "prediction": {"beyond": None, "within": 0.2, "verdict": "unmeasured"},
         "energy_j": {},
         "foreign_pids": [],
