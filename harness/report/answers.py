@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.report import words
 from harness.report.model import Leaderboard
+from harness.report.plain_table import plain_table
 from harness.report.rewards import PaidAnswer, PaidAnswers
 from harness.report.text import escape
 
@@ -62,28 +63,19 @@ def section(board: Leaderboard) -> str:
 def _html(name: str, found: PaidAnswers) -> str:
     if not found.shown:
         return f'<p class="note">{escape(about(name, found))}.</p>'
-    css = ["num" if a == "r" else "" for a in align(found)]
-    top = "".join(
-        f'<th scope="col" class="{c}">{escape(h)}</th>'
-        for h, c in zip([*head(found), "answer"], [*css, ""], strict=True)
-    )
-    body = "".join(_html_row(found, answer, css) for answer in found.shown)
+    rows = (_html_cells(found, answer) for answer in found.shown)
+    table = plain_table([*head(found), "answer"], align(found) + "l", rows)
     return (
         f"<details><summary>The last update of {escape(name)}, answer by answer</summary>"
-        f'<p class="note">{escape(about(name, found))}.</p><div class="scroll"><table class="plain">'
-        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div></details>"
+        f'<p class="note">{escape(about(name, found))}.</p>{table}</details>'
     )
 
 
-def _html_row(found: PaidAnswers, answer: PaidAnswer, css: list[str]) -> str:
-    first, *rest = cells(found, answer)
+def _html_cells(found: PaidAnswers, answer: PaidAnswer) -> list[str]:
     more = "\n… cut here; the file has it whole" if answer.cut else ""
     text = f'<pre class="text">{escape(answer.text + more)}</pre>'
-    return (
-        f'<tr><th scope="row">{escape(first)}</th>'
-        + "".join(f'<td class="{c}">{escape(cell)}</td>' for cell, c in zip(rest, css[1:], strict=True))
-        + f'<td><details class="answer"><summary>show</summary>{text}</details></td></tr>'
-    )
+    shown = f'<details class="answer"><summary>show</summary>{text}</details>'
+    return [*map(escape, cells(found, answer)), shown]
 
 
 def _number(value: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from harness.report.text import attribute, escape
 from harness.report.words import UNMEASURED
 
@@ -20,6 +22,16 @@ class Footnotes:
             f'<span class="unmeasured" title="{attribute(reason)}">{UNMEASURED}'
             f'<sup><a href="#{self._prefix}-{number}">{number}</a></sup></span>'
         )
+
+    def cells(self, row: Sequence[str], reasons: Iterable[str]) -> list[str]:
+        """A row's cells as HTML: of those without a figure, each takes the next reason. The first names the row."""
+        why = iter(reasons)
+
+        def cell(text: str) -> str:
+            reason = next(why, None) if text == UNMEASURED else None
+            return escape(text) if reason is None else self.unmeasured(reason)
+
+        return [escape(row[0]), *map(cell, row[1:])]
 
     def html(self) -> str:
         """The notes themselves; empty when nothing was missing."""

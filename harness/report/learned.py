@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from harness.report import words
 from harness.report.footnotes import Footnotes
 from harness.report.model import Difference, Leaderboard, Row, Spread, TrainingRow, headline
+from harness.report.plain_table import plain_table
 from harness.report.text import escape
 
 REINFORCEMENT = ("ppo", "rloo", "grpo")
@@ -170,21 +171,13 @@ def section(board: Leaderboard) -> str:
 
 
 def _html(table: Table, number: int) -> str:
-    css = ["num" if a == "r" else "" for a in table.align]
-    head = "".join(
-        f'<th scope="col" class="{c}">{escape(h)}</th>' for h, c in zip(table.head, css, strict=True)
-    )
-    notes = Footnotes(f"why-learned-{number}")
-    body = "".join(_html_row(cells, missing, css, notes) for cells, missing in table.rows)
-    about = f"about-learned-{number}"
-    return (
-        f'<h3>{escape(table.title)}</h3><p class="note" id="{about}">{escape(table.note)}</p>'
-        f'<div class="scroll"><table class="plain learned" aria-describedby="{about}">'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{notes.html()}"
-    )
+    notes, about = Footnotes(f"why-learned-{number}"), f"about-learned-{number}"
+    cells = (_html_cells(row, missing, notes) for row, missing in table.rows)
+    made = plain_table(table.head, table.align, cells, about=about, css="plain learned")
+    return f'<h3>{escape(table.title)}</h3><p class="note" id="{about}">{escape(table.note)}</p>{made}{notes.html()}'
 
 
-def _html_row(cells: Cells, missing: list[str], css: list[str], notes: Footnotes) -> str:
+def _html_cells(cells: Cells, missing: list[str], notes: Footnotes) -> list[str]:
     why = iter(missing)
 
     def cell(text: str) -> str:
@@ -193,8 +186,4 @@ def _html_row(cells: Cells, missing: list[str], css: list[str], notes: Footnotes
         first, bracket, rest = text.partition(" (")
         return escape(first) + (f'<small class="range">{escape(rest[:-1])}</small>' if bracket else "")
 
-    return (
-        f'<tr><th scope="row">{escape(cells[0])}</th>'
-        + "".join(f'<td class="{c}">{cell(text)}</td>' for text, c in zip(cells[1:], css[1:], strict=True))
-        + "</tr>"
-    )
+    return [escape(cells[0]), *map(cell, cells[1:])]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from harness.report import words
 from harness.report.model import Leaderboard
+from harness.report.plain_table import plain_table
 from harness.report.text import escape
 
 HEAD = [
@@ -41,19 +42,12 @@ def section(board: Leaderboard) -> str:
     """The section's table; empty where nothing was trained."""
     if not board.contamination:
         return ""
-    css = ["num" if a == "r" else "" for a in ALIGN]
-    head = "".join(f'<th scope="col" class="{c}">{escape(h)}</th>' for h, c in zip(HEAD, css, strict=True))
-    body = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f'<td class="{c}">{escape(cell)}</td>' for cell, c in zip(row[1:], css[1:], strict=True))
-        + "</tr>"
-        for row in rows(board)
+    table = plain_table(
+        HEAD, ALIGN, ([escape(cell) for cell in row] for row in rows(board)), about="about-overlap"
     )
     files = ", ".join(sorted({found.file for found in board.contamination.values() if found.file}))
     where = f" Every problem's overlap is in {escape(files)}." if files else ""
     return (
         '<p class="note" id="about-overlap">How much of each problem stands in the text that a variant was trained '
-        f"on; what it means is said under the definitions.{where}</p>"
-        '<div class="scroll"><table class="plain" aria-describedby="about-overlap">'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"on; what it means is said under the definitions.{where}</p>{table}"
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import repeat
+
 from harness.report import words
 from harness.report.footnotes import Footnotes
 from harness.report.model import Leaderboard, Row
+from harness.report.plain_table import plain_table
 from harness.report.text import escape
 
 HEAD = [
@@ -65,22 +68,7 @@ def section(board: Leaderboard) -> str:
     found = rows(board)
     if not found:
         return ""
-    css, notes = ["num" if a == "r" else "" for a in ALIGN], Footnotes("why-profiles")
-    head = "".join(f'<th scope="col" class="{c}">{escape(h)}</th>' for h, c in zip(HEAD, css, strict=True))
-
-    def cell(text: str, why: str) -> str:
-        return notes.unmeasured(why) if text == words.UNMEASURED else escape(text)
-
-    body = "".join(
-        f'<tr><th scope="row">{escape(cells[0])}</th>'
-        + "".join(
-            f'<td class="{c}">{cell(text, why)}</td>' for text, c in zip(cells[1:], css[1:], strict=True)
-        )
-        + "</tr>"
-        for cells, why in found
-    )
-    return (
-        f'<p class="note" id="about-profiles">{escape(note(board))}</p>'
-        '<div class="scroll"><table class="plain" aria-describedby="about-profiles">'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{notes.html()}"
-    )
+    notes = Footnotes("why-profiles")
+    cells = (notes.cells(row, repeat(why)) for row, why in found)
+    table = plain_table(HEAD, ALIGN, cells, about="about-profiles")
+    return f'<p class="note" id="about-profiles">{escape(note(board))}</p>{table}{notes.html()}'

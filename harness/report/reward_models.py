@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import repeat
 
 from harness.report import bars, words
 from harness.report.footnotes import Footnotes
 from harness.report.model import Leaderboard
+from harness.report.plain_table import plain_table
 from harness.report.rewards import Interval, RewardModelRun
 from harness.report.text import escape
 
@@ -82,10 +84,9 @@ def section(board: Leaderboard) -> str:
     """Table and drawings; empty where the experiment has no reward model."""
     if not board.reward_models:
         return ""
-    css = ["num" if a == "r" else "" for a in ALIGN]
-    head = "".join(f'<th scope="col" class="{c}">{escape(h)}</th>' for h, c in zip(HEAD, css, strict=True))
     notes = Footnotes("why-reward-models")
-    body = "".join(_html_row(cells, why, css, notes) for cells, why in rows(board))
+    cells = (notes.cells(row, repeat(why)) for row, why in rows(board))
+    table = plain_table(HEAD, ALIGN, cells, about="about-reward-models")
     drawn = "".join(
         _drawings(name if len(model.runs) == 1 else f"{name}, seed {run.seed}", run)
         for name, model in board.reward_models.items()
@@ -94,19 +95,7 @@ def section(board: Leaderboard) -> str:
     )
     return (
         f'<h3>Reward models</h3><p class="note" id="about-reward-models">{escape(NOTE)}</p>'
-        '<div class="scroll"><table class="plain" aria-describedby="about-reward-models">'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{notes.html()}{drawn}"
-    )
-
-
-def _html_row(cells: list[str], why: str, css: list[str], notes: Footnotes) -> str:
-    def cell(text: str) -> str:
-        return notes.unmeasured(why) if text == words.UNMEASURED else escape(text)
-
-    return (
-        f'<tr><th scope="row">{escape(cells[0])}</th>'
-        + "".join(f'<td class="{c}">{cell(text)}</td>' for text, c in zip(cells[1:], css[1:], strict=True))
-        + "</tr>"
+        f"{table}{notes.html()}{drawn}"
     )
 
 

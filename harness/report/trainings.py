@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import cycle
 
 from harness.report import words
 from harness.report.footnotes import Footnotes
 from harness.report.model import Leaderboard, Spread, TrainingRow
+from harness.report.plain_table import plain_table
 from harness.report.text import escape
 
 HEAD = [
@@ -68,28 +70,10 @@ def section(board: Leaderboard) -> str:
     """The section's table; empty where nothing was trained."""
     if not board.trainings:
         return ""
-    css = ["num" if a == "r" else "" for a in ALIGN]
-    head = "".join(f'<th scope="col" class="{c}">{escape(h)}</th>' for h, c in zip(HEAD, css, strict=True))
     notes = Footnotes("why-trainings")
-    body = "".join(_html_row(cells, missing, css, notes) for cells, missing in rows(board))
-    return (
-        f'<p class="note" id="about-trainings">{escape(NOTE)}</p>'
-        '<div class="scroll"><table class="plain" aria-describedby="about-trainings">'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{notes.html()}{_seeds(board)}"
-    )
-
-
-def _html_row(cells: list[str], missing: list[str], css: list[str], notes: Footnotes) -> str:
-    why = iter(missing * len(cells))
-
-    def cell(text: str) -> str:
-        return notes.unmeasured(next(why)) if text == words.UNMEASURED and missing else escape(text)
-
-    return (
-        f'<tr><th scope="row">{escape(cells[0])}</th>'
-        + "".join(f'<td class="{c}">{cell(text)}</td>' for text, c in zip(cells[1:], css[1:], strict=True))
-        + "</tr>"
-    )
+    cells = (notes.cells(row, cycle(missing)) for row, missing in rows(board))
+    table = plain_table(HEAD, ALIGN, cells, about="about-trainings")
+    return f'<p class="note" id="about-trainings">{escape(NOTE)}</p>{table}{notes.html()}{_seeds(board)}'
 
 
 def _seeds(board: Leaderboard) -> str:
