@@ -31,12 +31,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.generation import Request, Sampling, load_generator
-from harness.generation.load import MeasuredGenerator
-from harness.models import resolve_model
-from suites import load_suite
-from suites.prompts import chat_messages
-from trainers import Artifact
+from assay.harness.generation import Request, Sampling, load_generator
+from assay.harness.generation.load import MeasuredGenerator
+from assay.harness.models.resolve import resolve_model
+from assay.suites import load_suite
+from assay.suites.model import chat_messages
+from assay.trainers import Artifact
 
 TEMPERATURE = 0.8
 BATCH = 64  # load_generator's default
@@ -170,8 +170,8 @@ def bare_llama(llama: Any, subject: Subject, n: int, seed: int) -> tuple[int, in
 
 
 def pocket(folder: Path, problems: int) -> Subject:
-    from trainers.gguf import export_gguf
-    from trainers.templates import load_tokenizer
+    from assay.trainers.gguf import export_gguf
+    from assay.trainers.templates import load_tokenizer
 
     model = resolve_model("pocket")
 
@@ -189,11 +189,11 @@ def pocket(folder: Path, problems: int) -> Subject:
 def shallow(folder: Path, problems: int, layers: int, new_tokens: int) -> Subject:
     """The tiny tier's architecture with `layers` layers, random weights, and a tokenizer small enough to train here,
     the rest of whose vocabulary is padding."""
-    from harness.memory import published_config
-    from harness.profile.random_weights import random_model
-    from trainers.artifact import identify
-    from trainers.gguf import export_gguf
-    from trainers.pocket.tokenizer import train_tokenizer
+    from assay.harness.profiling.measure.random_weights import random_model
+    from assay.harness.profiling.memory import published_config
+    from assay.trainers.artifact import identify
+    from assay.trainers.gguf import export_gguf
+    from assay.trainers.pocket.pretrain import train_tokenizer
 
     suite = load_suite("humaneval")
     texts = [p.prompt for p in suite.problems]

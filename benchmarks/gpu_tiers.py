@@ -27,12 +27,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu_tiers_table import write_tables
-from harness.machine import describe_machine
-from harness.memory import Prediction, Tier, find_tier, predict, published_config
-from harness.memory.devices import Device, find_device, nvml_device
-from harness.profile import Job, profile, summarise, with_prediction
-from harness.profile.job import Training
-from harness.profile.predicted import setup_of
+
+from assay.harness.hardware import describe_machine
+from assay.harness.profiling.measure import Job, profile, summarise, with_prediction
+from assay.harness.profiling.measure.job import Training
+from assay.harness.profiling.measure.predicted import setup_of
+from assay.harness.profiling.memory import Prediction, Tier, find_tier, predict, published_config
+from assay.harness.profiling.memory.devices import Device, find_device, nvml_device
 
 REFERENCE = Path("results/reference/gpu")
 TIERS = ("tiny", "small", "medium", "large")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.profile.predicted import process_bytes
+from assay.harness.profiling.measure.predicted import process_bytes
 
 GIB, GB = 2**30, 10**9
 Entry = dict[str, Any]

@@ -20,12 +20,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.cache import CacheUse
-from harness.evaluation.file import Options, evaluate_file
-from harness.evaluation.scores import scores
-from harness.experiment import SandboxTable
-from sandbox import Isolation, Outcome, Program, Verdict
-from suites import load_suite
+from assay.harness.evaluation.judge import CacheUse
+from assay.harness.evaluation.samples_file import Options, evaluate_file
+from assay.harness.evaluation.scores import scores
+from assay.harness.experiment import SandboxTable
+from assay.sandbox import Isolation, Outcome, Program, Verdict
+from assay.suites import load_suite
 
 PER_PROBLEM = 100
 K = (1, 10, 100)
@@ -68,11 +68,11 @@ def judge(folder: Path) -> None:
     def stand_in(*_: object, **__: object) -> Iterator[StandIn]:
         yield StandIn()
 
-    import harness.cache.box
-    import harness.cache.key
+    import assay.harness.evaluation.judge
+    import assay.sandbox.host.cache
 
-    harness.cache.box.open_sandbox = stand_in  # type: ignore[assignment]
-    harness.cache.key.sandbox_version = lambda: "stand-in"  # type: ignore[assignment]
+    assay.harness.evaluation.judge.open_sandbox = stand_in  # type: ignore[assignment]
+    assay.sandbox.host.cache.sandbox_version = lambda: "stand-in"  # type: ignore[assignment]
     suite = load_suite("jsonl", path=folder / "suite.jsonl")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.perf_counter()

@@ -19,11 +19,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from harness.models import resolve_model
-from trainers import Artifact, DataConfig, Records, SftConfig, load_records
-from trainers.onednn import bound_compiled_products
-from trainers.quiet import quiet_libraries
-from trainers.steplog import LOG, read_steps
+from assay.harness.models.resolve import resolve_model
+from assay.trainers import Artifact, DataConfig, Records, SftConfig, load_records
+from assay.trainers.run.log import LOG, read_steps
+from assay.trainers.run.runtime import bound_compiled_products, quiet_libraries
 
 ARMS: dict[str, dict[str, Any]] = {
     "padded": {},
@@ -47,7 +46,7 @@ class Epoch:
 
 def epoch(arm: str, base: Artifact, records: Records, max_length: int, dtype: str, chats: int) -> Epoch:
     """Train one epoch and count. Packed sequences are full, so fewer of them make a step of as many tokens."""
-    from trainers.sft import build_trainer
+    from assay.trainers.methods.sft import build_trainer
 
     mean_tokens = _mean_tokens(base, records)
     batch = max(1, round(chats * mean_tokens / max_length)) if arm == "packed" else chats
@@ -80,8 +79,8 @@ def epoch(arm: str, base: Artifact, records: Records, max_length: int, dtype: st
 
 
 def _mean_tokens(base: Artifact, records: Records) -> float:
-    from trainers.encode import encode
-    from trainers.templates import choose_template, load_tokenizer
+    from assay.trainers.data.encode import encode
+    from assay.trainers.templates import choose_template, load_tokenizer
 
     tokenizer = load_tokenizer(base)
     return encode(records.kept, tokenizer, choose_template(tokenizer), "all").tokens / len(records.kept)

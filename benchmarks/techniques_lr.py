@@ -13,13 +13,13 @@ import json
 import tempfile
 from pathlib import Path
 
-from harness.experiment import TrainVariant, find_experiment, load_experiment, sources_of
-from harness.models import resolve_model
-from trainers.child import train_alone
-from trainers.config import TrainConfig, config_class
-from trainers.data import DataConfig, load_records
-from trainers.errors import TrainersError
-from trainers.steplog import EVAL_LOG
+from assay.harness.experiment import TrainVariant, find_experiment, load_experiment, sources_of
+from assay.harness.models.resolve import resolve_model
+from assay.trainers.config import TrainConfig, config_class
+from assay.trainers.data import DataConfig, load_records
+from assay.trainers.errors import TrainersError
+from assay.trainers.run.log import EVAL_LOG
+from assay.trainers.run.process import train_alone
 
 SEED = 100
 

@@ -20,9 +20,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness.models import resolve_model
-from trainers import SftConfig
-from trainers.data import records_from_suite
+from assay.harness.models.resolve import resolve_model
+from assay.trainers import SftConfig
+from assay.trainers.data import records_from_suite
 
 CONFIG: dict[str, Any] = {"method": "sft", "learning_rate": 1e-3, "max_length": 256, "dtype": "fp32"}
 
@@ -32,9 +32,9 @@ def config(steps: int) -> SftConfig:
 
 
 def ours(steps: int, folder: Path) -> dict[str, Any]:
-    from trainers.folder import seeded
-    from trainers.quiet import quiet_libraries
-    from trainers.sft import build_trainer
+    from assay.trainers.methods.sft import build_trainer
+    from assay.trainers.run.folder import seeded
+    from assay.trainers.run.runtime import quiet_libraries
 
     base, records = resolve_model("pocket"), records_from_suite("pocket", n=16 * steps, seed=0)
     with quiet_libraries(), seeded(0):
@@ -49,7 +49,7 @@ def bare(steps: int, folder: Path) -> dict[str, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, set_seed
     from trl import SFTConfig, SFTTrainer
 
-    from trainers.quiet import quiet_libraries
+    from assay.trainers.run.runtime import quiet_libraries
 
     model_folder = str(resolve_model("pocket").path)
     chats = [r.as_dicts() for r in records_from_suite("pocket", n=16 * steps, seed=0).kept]

@@ -6,8 +6,8 @@ import importlib.util
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from harness.machine import describe_machine, package_version
-from sandbox import Isolation, probe
+from assay.harness.hardware import describe_machine, package_version
+from assay.sandbox import Isolation, probe
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ with Sandbox(workers=2) as sandbox:
         print(verdict.id, verdict.outcome, verdict.detail)
 """
 
-from sandbox.box import Sandbox
-from sandbox.cells import DockerOptions
-from sandbox.errors import CellError, ControlError, IsolationError, SandboxError
-from sandbox.isolation import Isolation, Piece
-from sandbox.model import Limits, Mode, Outcome, Program, Verdict
-from sandbox.probe import probe
-from sandbox.selfcheck import Row, selfcheck
+from assay.sandbox.errors import CellError, ControlError, IsolationError, SandboxError
+from assay.sandbox.host.cells import DockerOptions
+from assay.sandbox.host.isolation import Isolation, Piece
+from assay.sandbox.host.probe import probe
+from assay.sandbox.host.sandbox import Sandbox
+from assay.sandbox.model import Limits, Mode, Outcome, Program, Verdict
+from assay.sandbox.selfcheck import Row, selfcheck
 
 __all__ = [
     "CellError",

@@ -8,9 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from suites.errors import SuiteError
-from suites.model import Problem, Suite
-from suites.registry import Registry, UnknownNameError
+from assay.suites.model import Problem, Suite, SuiteError
+from assay.suites.registry import Registry, UnknownNameError
 
 __all__ = ["SUITES", "Problem", "Suite", "SuiteError", "SuiteLoader", "UnknownNameError", "load_suite"]
 
@@ -25,13 +24,13 @@ SUITES: Registry[SuiteLoader] = Registry(
     "suite",
     "assay.suites",
     {
-        "humaneval": "suites.humaneval",
-        "humaneval+": "suites.evalplus.suite",
-        "jsonl": "suites.jsonl",
-        "mbpp": "suites.mbpp",
-        "mbpp+": "suites.evalplus.suite",
-        "mbpp-sanitized": "suites.mbpp",
-        "pocket": "suites.pocket.suite",
+        "humaneval": "assay.suites.humaneval",
+        "humaneval+": "assay.suites.evalplus",
+        "jsonl": "assay.suites.jsonl",
+        "mbpp": "assay.suites.mbpp",
+        "mbpp+": "assay.suites.evalplus",
+        "mbpp-sanitized": "assay.suites.mbpp",
+        "pocket": "assay.suites.pocket",
     },
 )
 

@@ -6,10 +6,9 @@ import hashlib
 import importlib.util
 from pathlib import Path
 
-from suites import SUITES
-from suites.errors import SuiteError
-from suites.lines import LineError, read_objects
-from suites.model import Problem, Suite
+from assay.suites import SUITES
+from assay.suites.jsonlines import LineError, read_objects
+from assay.suites.model import Problem, Suite, SuiteError
 
 # The stop strings of the paper, section 2.2.1.
 STOP = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")

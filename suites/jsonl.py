@@ -20,10 +20,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from suites import SUITES
-from suites.errors import SuiteError
-from suites.lines import LineError, read_objects
-from suites.model import Problem, Suite
+from assay.suites import SUITES
+from assay.suites.jsonlines import LineError, read_objects
+from assay.suites.model import Problem, Suite, SuiteError
 
 
 class Row(BaseModel):

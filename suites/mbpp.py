@@ -22,11 +22,10 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from suites import SUITES
-from suites.errors import SuiteError
-from suites.jsonl import describe
-from suites.model import Problem, Suite
-from suites.sources import Origin, Rows, read_source, unique
+from assay.suites import SUITES
+from assay.suites.jsonl import describe
+from assay.suites.model import Problem, Suite, SuiteError
+from assay.suites.sources import Origin, Rows, read_source, unique
 
 URL = "https://github.com/google-research/google-research/tree/master/mbpp"
 FULL = Origin("mbpp", ("mbpp.jsonl", "mbpp.jsonl.gz"), URL, "google-research-datasets/mbpp", "full")

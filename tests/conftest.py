@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import Sandbox, SandboxError
+from assay.sandbox import Sandbox, SandboxError
 
 
 @cache

@@ -105,7 +105,7 @@ def test_no_import_circles() -> None:
 
 
 def test_the_command_line_starts_without_anything_heavy() -> None:
-    code = f"import sys, harness.cli; print([m for m in {HEAVY!r} if m in sys.modules])"
+    code = f"import sys, assay.harness.cli; print([m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
 
@@ -113,8 +113,9 @@ def test_the_command_line_starts_without_anything_heavy() -> None:
 def test_the_light_core_evaluates_without_torch() -> None:
     code = (
         "import sys; sys.modules['torch'] = None; sys.modules['transformers'] = None\n"
-        "import harness.evaluation.file, harness.plan, harness.run, harness.leaderboard, harness.report\n"
-        "from suites import load_suite; print(len(load_suite('humaneval').problems))"
+        "import assay.harness.evaluation.samples_file, assay.harness.pipeline.plan, assay.harness.pipeline.runner\n"
+        "import assay.harness.leaderboard.build, assay.harness.report\n"
+        "from assay.suites import load_suite; print(len(load_suite('humaneval').problems))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "164"

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from suites.registry import Registry
-from trainers.artifact import Artifact, ArtifactKind, identify
-from trainers.config import SftConfig, TrainConfig
-from trainers.data import DataConfig, Records, TrainingRecord, load_records
-from trainers.errors import (
+from assay.suites.registry import Registry
+from assay.trainers.artifact import Artifact, ArtifactKind, identify
+from assay.trainers.config import SftConfig, TrainConfig
+from assay.trainers.data import DataConfig, Records, TrainingRecord, load_records
+from assay.trainers.errors import (
     ArtifactError,
     DataError,
     ExportError,
@@ -21,7 +21,7 @@ from trainers.errors import (
     TrainersError,
     TrainingError,
 )
-from trainers.steplog import TrainingStep
+from assay.trainers.run.log import TrainingStep
 
 __all__ = [
     "TRAINERS",
@@ -48,8 +48,8 @@ __all__ = [
 class Trainer(Protocol):
     """One method. Makes an adapter or a tuned model of `base` in `out`, whole when its artifact.json is there.
 
-    `config` is the method's own table (`trainers.config.METHODS`), `records` the kind of data that it learns from
-    (`trainers.inputs`).
+    `config` is the method's own table (`assay.trainers.config.METHODS`), `records` the kind of data that it learns from
+    (`assay.trainers.data.inputs`).
     Called again on a folder that a killed run left, it goes on from the newest checkpoint.
     """
 
@@ -68,14 +68,14 @@ TRAINERS: Registry[Trainer] = Registry(
     "trainer",
     "assay.trainers",
     {
-        "sft": "trainers.sft",
-        "dpo": "trainers.preference.dpo",
-        "ipo": "trainers.preference.dpo",
-        "kto": "trainers.preference.kto",
-        "orpo": "trainers.preference.orpo",
-        "reward": "trainers.preference.reward_model",
-        "ppo": "trainers.rl.train",
-        "rloo": "trainers.rl.groups",
-        "grpo": "trainers.rl.groups",
+        "sft": "assay.trainers.methods.sft",
+        "dpo": "assay.trainers.methods.dpo",
+        "ipo": "assay.trainers.methods.dpo",
+        "kto": "assay.trainers.methods.kto",
+        "orpo": "assay.trainers.methods.orpo",
+        "reward": "assay.trainers.methods.reward_model",
+        "ppo": "assay.trainers.methods.ppo",
+        "rloo": "assay.trainers.methods.grpo",
+        "grpo": "assay.trainers.methods.grpo",
     },
 )

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from trainers.errors import ArtifactError
+from assay.trainers.errors import ArtifactError
 
 RECORD = "artifact.json"
 ADAPTER_CONFIG = "adapter_config.json"

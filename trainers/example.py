@@ -1,6 +1,6 @@
 """The whole path on a tiny random model, in under a minute on one CPU core: make, train, merge, load again.
 
-    python -m trainers.example [FOLDER]
+    python -m assay.trainers.example [FOLDER]
 
 It shows the library's own calls; the model's answers mean nothing. Each line printed was checked where it is printed.
 """
@@ -12,13 +12,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from trainers import Artifact, Records, SftConfig
-from trainers.child import train_alone
-from trainers.data import records_from_jsonl
-from trainers.facts import load_facts
-from trainers.merge import merge_adapter
-from trainers.quiet import quiet_libraries
-from trainers.tiny import make_tiny_model
+from assay.trainers import Artifact, Records, SftConfig
+from assay.trainers.data import records_from_jsonl
+from assay.trainers.merge import merge_adapter
+from assay.trainers.run.facts import load_facts
+from assay.trainers.run.process import train_alone
+from assay.trainers.run.runtime import quiet_libraries
+from assay.trainers.tiny import make_tiny_model
 
 ROWS = [f'{{"prompt": "Add {i} to x.", "completion": "    return x + {i}"}}\n' for i in range(24)]
 CONFIG = {

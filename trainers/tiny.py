@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainers.artifact import Artifact, ArtifactKind, describe
-from trainers.pocket.tokenizer import END_OF_TEXT, END_OF_TURN, train_tokenizer
-from trainers.quiet import quiet_libraries
+from assay.trainers.artifact import Artifact, ArtifactKind, describe
+from assay.trainers.pocket.pretrain import END_OF_TEXT, END_OF_TURN, train_tokenizer
+from assay.trainers.run.runtime import quiet_libraries
 
 
 def make_tiny_model(

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from suites import Suite, load_suite
+from assay.suites import Suite, load_suite
 
 Benchmark = Callable[..., Any]
 

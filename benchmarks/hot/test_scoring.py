@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.evaluation.scores import Tally, scores
-from harness.stats.estimate import pass_at_k
-from harness.stats.paired import compare
-from sandbox import Outcome
+from assay.harness.evaluation.scores import Tally, scores
+from assay.harness.stats.paired import compare
+from assay.harness.stats.pass_at_k import pass_at_k
+from assay.sandbox import Outcome
 
 PROBLEMS, SAMPLES = 164, 200
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
-from harness.cli import (  # noqa: F401  each registers its verb
+from assay.harness.cli import (  # noqa: F401  each registers its verb
     compare,
     contamination,
+    convert,
     doctor,
     eval,
     export,
@@ -19,15 +20,12 @@ from harness.cli import (  # noqa: F401  each registers its verb
     profile,
     rank,
     run,
-    samples,
-    sandbox,
     serve,
-    showcase,
     train,
 )
-from harness.cli.app import app
-from harness.errors import AssayError
-from harness.training.settings import redact
+from assay.harness.cli.app import app
+from assay.harness.errors import AssayError
+from assay.harness.training.settings import redact
 
 __all__ = ["app", "main"]
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.nvml import ORDER
+from assay.harness.hardware import ORDER
 
 app = typer.Typer(
     name="assay",

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.app import AllowWeak, Json, Quiet, app, print_json
-from harness.cli.run import Results
+from assay.harness.cli.app import AllowWeak, Json, Quiet, app, print_json
+from assay.harness.cli.run import Results
+from assay.harness.console import Progress
+from assay.harness.equivalence.measures import PassRate, pass_rates
+from assay.harness.experiment import Experiment
+from assay.harness.pipeline.plan import make_plan
+from assay.harness.pipeline.runner import run
+from assay.harness.pipeline.steps.execute import count, load_tables
 
 if TYPE_CHECKING:
-    from harness.compare import Link, Passage
-    from harness.compare.passrate import PassRate
-    from harness.progress import Progress
+    from assay.harness.console import Progress
+    from assay.harness.equivalence import Link, Passage
+    from assay.harness.equivalence.measures import PassRate
 
 WORSE, UNDECIDED = 1, 2
 STAGES = 5  # of a link
@@ -64,11 +71,10 @@ def compare(
     """
     import os
 
-    from harness.artifacts import in_house_errors
-    from harness.compare import compare_links
-    from harness.errors import BadInputError
-    from harness.models import resolve_model
-    from harness.progress import Progress
+    from assay.harness.console import Progress
+    from assay.harness.equivalence import compare_links
+    from assay.harness.errors import BadInputError
+    from assay.harness.models.resolve import in_house_errors, resolve_model
 
     if len(models) < 2:
         raise BadInputError(f"a comparison takes two models or more, got {models}")
@@ -124,8 +130,8 @@ def _print(links: Sequence[Link], *, as_json: bool) -> None:
     if as_json:
         print_json({"links": [link.to_json() for link in links]})
         return
-    from harness.compare.render import render_links
-    from harness.terminal import PLAIN_WIDTH, terminal
+    from assay.harness.console import PLAIN_WIDTH, terminal
+    from assay.harness.equivalence.render import render_links
 
     console = terminal(plain_width=PLAIN_WIDTH)
     console.print(render_links(links))
@@ -133,7 +139,7 @@ def _print(links: Sequence[Link], *, as_json: bool) -> None:
 
 def _labels(models: Sequence[str]) -> list[str]:
     """A short name for each, no two alike."""
-    from harness.cli.eval import slug
+    from assay.harness.cli.options import slug
 
     names: list[str] = []
     for model in models:
@@ -147,9 +153,9 @@ def _labels(models: Sequence[str]) -> list[str]:
 
 
 def _passages(corpus: str, texts: int, path: Path | None) -> list[Passage]:
-    from harness.compare import load_passages, suite_passages
-    from harness.errors import BadInputError
-    from suites import SUITES, SuiteError, load_suite
+    from assay.harness.equivalence import load_passages, suite_passages
+    from assay.harness.errors import BadInputError
+    from assay.suites import SUITES, SuiteError, load_suite
 
     if Path(corpus).is_file():
         return load_passages(Path(corpus), texts)
@@ -173,9 +179,8 @@ def _pass_rates(
     progress: Progress,
     allow_weak: bool,
 ) -> dict[tuple[str, str], PassRate]:
-    from harness.cli.eval import slug, table
-    from harness.compare.evaluate import chain_pass_rates
-    from harness.experiment import Experiment
+    from assay.harness.cli.options import slug, table
+    from assay.harness.experiment import Experiment
 
     experiment = table(
         Experiment,
@@ -187,3 +192,17 @@ def _pass_rates(
         variant=[{"name": name, "model": model} for name, model in models.items()],
     )
     return chain_pass_rates(experiment, results, progress, margin=margin, allow_weak=allow_weak)
+
+
+# pass@1 of the models of a chain: an experiment whose variants they are, run and kept like any other.
+
+
+def chain_pass_rates(
+    experiment: Experiment, results: Path, progress: Progress, *, margin: float, allow_weak: bool
+) -> dict[tuple[str, str], PassRate]:
+    """Run the experiment (what is done already is not done again) and test each variant against the one before."""
+    plan = make_plan(experiment)
+    done = run(plan, results, progress, allow_weak=allow_weak)
+    counts = {variant: count(table) for variant, table in load_tables(done.store, plan).items()}
+    names = [v.name for v in experiment.variant]
+    return pass_rates(counts, list(pairwise(names)), margin=margin, confidence=experiment.score.confidence)

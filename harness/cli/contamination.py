@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.app import Json, Quiet, app, print_json
+from assay.harness.cli.app import Json, Quiet, app, print_json
 
 if TYPE_CHECKING:
-    from harness.contamination import Overlap
-    from trainers.data import Records
+    from assay.harness.pipeline.steps.contamination import Overlap
+    from assay.trainers.data import Records
 
 HUB = "hub:"
 
@@ -44,11 +44,11 @@ def contamination(
     quiet: Quiet = False,
 ) -> None:
     """How much of a suite's problems stands in a training set: n-gram overlap and whole duplicates, by problem."""
-    from harness.contamination import overlap, training_texts
-    from harness.errors import BadInputError
-    from harness.progress import Progress
-    from harness.store import write_json
-    from suites import SuiteError, UnknownNameError, load_suite
+    from assay.harness.console import Progress
+    from assay.harness.errors import BadInputError
+    from assay.harness.files import write_json
+    from assay.harness.pipeline.steps.contamination import overlap, training_texts
+    from assay.suites import SuiteError, UnknownNameError, load_suite
 
     try:
         problems = load_suite(suite, path=suite_path, split=split)
@@ -66,9 +66,9 @@ def contamination(
 
 
 def _records(training: str, n: int | None) -> Records:
-    from harness.errors import BadInputError
-    from trainers.data import RECORDS, DataConfig, load_records
-    from trainers.errors import TrainersError
+    from assay.harness.errors import BadInputError
+    from assay.trainers.data import RECORDS, DataConfig, load_records
+    from assay.trainers.errors import TrainersError
 
     made = training in RECORDS.names() and not Path(training).exists()
     if made and n is None:
@@ -84,8 +84,8 @@ def _records(training: str, n: int | None) -> Records:
 def _show(found: Overlap) -> None:
     from rich.table import Table
 
-    from harness.contamination import METHODS, THRESHOLD
-    from harness.terminal import PLAIN_WIDTH, terminal
+    from assay.harness.console import PLAIN_WIDTH, terminal
+    from assay.harness.pipeline.steps.contamination import METHODS, THRESHOLD
 
     console = terminal(plain_width=PLAIN_WIDTH)
     whole = len(next(iter(found.shares.values())))

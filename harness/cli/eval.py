@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from harness.cli.app import AllowWeak, Json, NoCache, Quiet, app
-from harness.cli.run import Results
+from assay.harness.cli.app import AllowWeak, Json, NoCache, Quiet, app
+from assay.harness.cli.options import parse_k, parse_options, refuse, slug, table
+from assay.harness.cli.run import Results
 
 
 @app.command(name="eval")
@@ -98,8 +98,8 @@ def evaluate(
     allow_weak: AllowWeak = False,
 ) -> None:
     """Score a model on a suite, or a samples file (verdicts beside it, in FILE_results.jsonl, in input order)."""
-    from harness.errors import BadInputError
-    from harness.experiment import SandboxTable, SuiteTable
+    from assay.harness.errors import BadInputError
+    from assay.harness.experiment import SandboxTable, SuiteTable
 
     sandbox = table(
         SandboxTable,
@@ -128,9 +128,9 @@ def evaluate(
             | {"--max-new-tokens": max_new_tokens},
             "these say how a model samples; --samples holds samples already",
         )
-        from harness.cache import CacheUse
-        from harness.cli.eval_file import evaluate_samples
-        from harness.evaluation.file import Options
+        from assay.harness.cli.score import evaluate_samples
+        from assay.harness.evaluation.judge import CacheUse
+        from assay.harness.evaluation.samples_file import Options
 
         if repeat is not None and repeat < 2:
             raise BadInputError(f"--repeat {repeat}: at least 2, so that there is something to compare")
@@ -158,8 +158,8 @@ def evaluate(
         | {"--per-problem": per_problem or None},
         "these are for --samples; a model's own samples, verdicts and problems are in its run and report",
     )
-    from harness.cli.run import conduct
-    from harness.experiment import Experiment
+    from assay.harness.cli.run import conduct
+    from assay.harness.experiment import Experiment
 
     given = {key: value for key, value in sampling.items() if value is not None}
     wanted = parse_k(k) or tuple(i for i in (1, 10, 100) if i <= (n or 1))
@@ -174,53 +174,3 @@ def evaluate(
         variant=[{"name": "model", "model": model}],
     )
     conduct(experiment, results, as_json=as_json, quiet=quiet, allow_weak=allow_weak, no_cache=no_cache)
-
-
-def refuse(flags: dict[str, Any], why: str) -> None:
-    """BadInputError that names the flags that were given and have nothing to act on."""
-    from harness.errors import BadInputError
-
-    idle = [flag for flag, value in flags.items() if value is not None]
-    if idle:
-        raise BadInputError(f"{', '.join(idle)}: {why}")
-
-
-def table(model: Any, **values: Any) -> Any:
-    """A checked configuration table from command line values."""
-    from pydantic import ValidationError
-
-    from harness.errors import BadInputError
-    from harness.explain import explain
-
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise BadInputError(explain(error, model)) from None
-
-
-def slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-")[-64:].lstrip("-._")
-
-
-def parse_options(given: list[str] | None) -> dict[str, str]:
-    from harness.errors import BadInputError
-
-    pairs = [text.partition("=") for text in given or []]
-    bad = next((key + sign + value for key, sign, value in pairs if not key or not value), None)
-    if bad is not None:
-        raise BadInputError(f"--suite-option takes KEY=VALUE, such as style=paper; got {bad!r}")
-    return {key: value for key, _, value in pairs}
-
-
-def parse_k(text: str) -> tuple[int, ...] | None:
-    from harness.errors import BadInputError
-
-    if not text:
-        return None
-    try:
-        found = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise BadInputError(f"--k takes numbers separated by commas, such as 1,10; got {text!r}") from None
-    if min(found) < 1:
-        raise BadInputError(f"--k: k must be at least 1, got {min(found)}")
-    return found

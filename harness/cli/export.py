@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.app import Json, Quiet, app, print_json
+from assay.harness.cli.app import Json, Quiet, app, print_json
 
 if TYPE_CHECKING:
-    from trainers.artifact import Artifact
+    from assay.trainers.artifact import Artifact
 
 
 @app.command()
@@ -36,14 +36,13 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """Write a model as one GGUF file for llama.cpp; an adapter becomes a GGUF LoRA file. Loaded once to prove it."""
-    from harness.artifacts import describe_json, in_house_errors
-    from harness.compare.render import weight_lines
-    from harness.compare.states import state_of
-    from harness.compare.weights import compare_weights
-    from harness.errors import BadInputError
-    from harness.models import resolve_model
-    from harness.progress import Progress
-    from trainers.artifact import ArtifactKind
+    from assay.harness.console import Progress
+    from assay.harness.equivalence.render import weight_lines
+    from assay.harness.equivalence.states import state_of
+    from assay.harness.equivalence.weights import compare_weights
+    from assay.harness.errors import BadInputError
+    from assay.harness.models.resolve import describe_json, in_house_errors, resolve_model
+    from assay.trainers.artifact import ArtifactKind
 
     if format != "gguf":
         raise BadInputError(f"--format {format!r} is unknown; known: gguf (`assay merge` writes safetensors)")
@@ -76,9 +75,9 @@ def export(
 def _export(source: Artifact, out: Path, quantize: str, over: Path | None, threads: int) -> Artifact:
     import os
 
-    from harness.errors import BadInputError
-    from trainers.artifact import ArtifactKind
-    from trainers.gguf import export_adapter, export_gguf
+    from assay.harness.errors import BadInputError
+    from assay.trainers.artifact import ArtifactKind
+    from assay.trainers.gguf import export_adapter, export_gguf
 
     if source.kind is ArtifactKind.ADAPTER:
         if quantize not in ("f16", "f32"):
@@ -92,10 +91,10 @@ def _export(source: Artifact, out: Path, quantize: str, over: Path | None, threa
 
 
 def _plan(source: Artifact, *, as_json: bool) -> None:
-    from harness.artifacts import in_house_errors
-    from harness.errors import BadInputError
-    from trainers.artifact import ArtifactKind
-    from trainers.gguf.sizes import predict_sizes
+    from assay.harness.errors import BadInputError
+    from assay.harness.models.resolve import in_house_errors
+    from assay.trainers.artifact import ArtifactKind
+    from assay.trainers.gguf.sizes import predict_sizes
 
     if source.kind not in (ArtifactKind.BASE, ArtifactKind.TUNED, ArtifactKind.MERGED):
         raise BadInputError(
@@ -117,7 +116,7 @@ def _plan(source: Artifact, *, as_json: bool) -> None:
         return
     from rich.table import Table
 
-    from harness.terminal import terminal
+    from assay.harness.console import terminal
 
     table = Table(title=f"{source.path.name} as GGUF", title_justify="left", box=None)
     for name, justify in (("type", "left"), ("bytes", "right"), ("bits a weight", "right"), ("", "left")):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.app import Json, Quiet, app, print_json
+from assay.harness.cli.app import Json, Quiet, app, print_json
 
 
 @app.command(name="import")
@@ -23,15 +23,15 @@ def import_(
     quiet: Quiet = False,
 ) -> None:
     """Fetch a model from the Hugging Face Hub: its commit, every file's hash and its licence are recorded."""
-    from harness.hub import import_model
-    from harness.progress import Progress
+    from assay.harness.console import Progress
+    from assay.harness.models.hub import import_model
 
     with Progress(enabled=not quiet).task(f"import {name}"):
         made = import_model(name, out, file=file)
     if as_json:
         print_json(made.to_json())
         return
-    from harness.report.words import size
+    from assay.harness.formatting import size
 
     print(f"{made.repository} at {made.commit} → {made.folder}")
     print(
@@ -64,8 +64,8 @@ def push(
     quiet: Quiet = False,
 ) -> None:
     """Publish a model with a card that holds what was measured. Sends nothing without --send."""
-    from harness.hub import plan_push, send
-    from harness.progress import Progress
+    from assay.harness.console import Progress
+    from assay.harness.models.hub import plan_push, send
 
     progress = Progress(enabled=not quiet)
     planned = plan_push(repository, model, run=run, base_model=base, licence=licence)
@@ -73,7 +73,7 @@ def push(
     if as_json:
         print_json(planned.to_json() | {"sent": sent})
         return
-    from harness.report.words import size
+    from assay.harness.formatting import size
 
     print(f"{planned.artifact.kind.value} {model} → {planned.repository} ({size(planned.size_bytes)})")
     for item in planned.items:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.app import Json, Quiet, app, print_json
+from assay.harness.cli.app import Json, Quiet, app, print_json
 
 
 @app.command()
@@ -43,12 +43,11 @@ def merge(
     quiet: Quiet = False,
 ) -> None:
     """Fold adapters into their base: one model folder that loads without PEFT."""
-    from harness.artifacts import adapter_of, describe_json, in_house_errors
-    from harness.cli.eval import table
-    from harness.models import resolve_model
-    from harness.progress import Progress
-    from trainers.merge.change import load_change
-    from trainers.merge.recipe import MergeRecipe
+    from assay.harness.cli.options import table
+    from assay.harness.console import Progress
+    from assay.harness.models.resolve import adapter_of, describe_json, in_house_errors, resolve_model
+    from assay.trainers.merge.recipe import MergeRecipe
+    from assay.trainers.merge.write import load_change
 
     recipe = table(
         MergeRecipe,
@@ -67,7 +66,7 @@ def merge(
         Progress(enabled=not quiet).task("merge", total=len(stages), unit="stages") as task,
         in_house_errors(),
     ):
-        from trainers.merge import merge as do
+        from assay.trainers.merge import merge as do
 
         made = do(found, out, recipe, lambda stage: task.update(stages.index(stage), stage))
     change = load_change(out) or {}
@@ -84,7 +83,7 @@ def merge(
 
 
 def parse_weights(text: str) -> tuple[float, ...]:
-    from harness.errors import BadInputError
+    from assay.harness.errors import BadInputError
 
     try:
         return tuple(float(part) for part in text.split(",")) if text else ()

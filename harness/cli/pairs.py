@@ -8,8 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli.app import AllowWeak, Json, Quiet, app, print_json
-from harness.cli.run import Results
+from assay.harness.cli.app import AllowWeak, Json, Quiet, app, print_json
+from assay.harness.cli.run import Results
+from assay.harness.pipeline.runner import Run
+from assay.harness.pipeline.steps.execute import load_tables
+from assay.harness.pipeline.steps.pairs import Wanted, answers_of, provenance, write_pairs
+from assay.trainers.preference.build import Built
 
 
 @app.command()
@@ -59,15 +63,14 @@ def pairs(
     allow_weak: AllowWeak = False,
 ) -> None:
     """Sample a model, execute every answer, and write which is preferred: data for dpo, ipo, kto, orpo, reward."""
-    from harness.cli.eval import slug, table
-    from harness.errors import BadInputError
-    from harness.experiment import Experiment
-    from harness.pairs import VARIANT, make_pairs
-    from harness.plan import make_plan
-    from harness.progress import Progress
-    from harness.run import run
-    from harness.steps.pairs import KINDS, Wanted, agreement_in_words
-    from trainers.preference.build import few
+    from assay.harness.cli.options import slug, table
+    from assay.harness.console import Progress
+    from assay.harness.errors import BadInputError
+    from assay.harness.experiment import Experiment
+    from assay.harness.pipeline.plan import make_plan
+    from assay.harness.pipeline.runner import run
+    from assay.harness.pipeline.steps.pairs import KINDS, Wanted, agreement_in_words
+    from assay.trainers.preference.build import few
 
     if match not in ("nearest", "random"):
         raise BadInputError(f"--match takes nearest or random; got {match!r}")
@@ -123,3 +126,26 @@ def pairs(
     for reason, count in built.dropped.items():
         print(f"  {count} answers left out: {reason}")
     print(f"  {agreement_in_words(built.agreement, built.compared)}")
+
+
+# Preference data from a model's own samples, for `assay pairs`: drawn and executed as an evaluation is, then paired.
+#
+# The samples and verdicts are those of a run (`results/runs/<name>/`): on disk before anything is paired, resumed after
+# a kill, and paired anew in other ways at no cost.
+
+VARIANT = "model"
+
+
+def make_pairs(done: Run, wanted: Wanted, out: Path) -> tuple[Built, int]:
+    """Write `out`, whole or not at all; what was built, and how many lines were written. Raises UnmeasuredError where
+    the samples hold no preference."""
+    plan = done.plan
+    rows = load_tables(done.store, plan)[VARIANT].to_dict("records")
+    chat = plan.experiment.sampling.style == "chat"
+    model = next(s.config["model"] for s in plan.steps if s.kind == "take")
+    return write_pairs(
+        answers_of(rows, plan.suite.by_id(), chat=chat),
+        wanted,
+        provenance(plan, model, plan.models[VARIANT].sha256),
+        out,
+    )

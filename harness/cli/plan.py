@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.app import Json, app, print_json
-from harness.cli.run import Results
+from assay.harness.cli.app import Json, app, print_json
+from assay.harness.cli.run import Results
 
 if TYPE_CHECKING:
-    from harness.plan import Plan
-    from harness.step_memory import StepMemory
+    from assay.harness.pipeline.plan import Plan
+    from assay.harness.pipeline.step_memory import StepMemory
 
 MEMORY = "Memory of one run"
 
@@ -134,15 +134,15 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """An experiment's steps, which are done, what the comparison could detect; or the memory that one run needs."""
-    from harness.errors import BadInputError
+    from assay.harness.errors import BadInputError
 
     if experiment is not None:
         if tier or model or auto:
             raise BadInputError("give an experiment, or --tier, --model or --auto; not both")
         plan_experiment(experiment, results, memory=not no_memory, as_json=as_json)
         return
-    from harness.cli.eval import table
-    from harness.cli.plan_memory import Wishes, plan_memory
+    from assay.harness.cli.memory import Wishes, plan_memory
+    from assay.harness.cli.options import table
 
     wishes: Wishes = table(
         Wishes,
@@ -171,13 +171,13 @@ def plan_experiment(experiment: str, results: Path, *, memory: bool, as_json: bo
     """The steps that `assay run` would do, with the memory predicted of those that hold a model."""
     from rich.table import Table
 
-    from harness.experiment import find_experiment, load_experiment
-    from harness.plan import make_plan
-    from harness.run import plan_json
-    from harness.stats.power import detectable
-    from harness.step_memory import predict_steps
-    from harness.store import Store
-    from harness.terminal import PLAIN_WIDTH, terminal
+    from assay.harness.console import PLAIN_WIDTH, terminal
+    from assay.harness.experiment import find_experiment, load_experiment
+    from assay.harness.pipeline.plan import make_plan
+    from assay.harness.pipeline.runner import plan_json
+    from assay.harness.pipeline.step_memory import predict_steps
+    from assay.harness.pipeline.store import Store
+    from assay.harness.stats.paired import detectable
 
     made = make_plan(load_experiment(find_experiment(experiment)))
     store = Store(results / made.experiment.name)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.app import Json, Quiet, app, print_json
+from assay.harness.cli.app import Json, Quiet, app, print_json
+from assay.harness.cli.options import _fresh
 
 if TYPE_CHECKING:
-    from harness.memory import Architecture
-    from harness.profile import Job
+    from assay.harness.profiling.measure import Job
+    from assay.harness.profiling.memory import Architecture
 
 GIB = 1 << 30
 
@@ -139,7 +140,7 @@ def profile_(
     quiet: Quiet = False,
 ) -> None:
     """Measure a model's memory and speed in a process of its own, each component beside what was predicted."""
-    from harness.cli.profile_endpoint import check_options, is_address, profile_endpoint
+    from assay.harness.cli.loadtest import check_options, is_address, profile_endpoint
 
     check_options(context, of_a_server=is_address(model))
     if model is not None and is_address(model):
@@ -156,7 +157,7 @@ def profile_(
             quiet=quiet,
         )
         return
-    from harness.errors import BadInputError, UnmeasuredError
+    from assay.harness.errors import BadInputError, UnmeasuredError
 
     training = None
     if train is not None:
@@ -191,11 +192,11 @@ def profile_(
         memory_limit_bytes=None if memory_limit is None else round(memory_limit * GIB),
     )
     if job.memory_limit_bytes is not None:
-        from harness.profile.limit import check_limit
+        from assay.harness.profiling.measure.job import check_limit
 
         check_limit(job)
     if job.training is not None:
-        from harness.profile.training import training_config
+        from assay.harness.profiling.measure.training import training_config
 
         training_config(job, 1)  # what cannot be is said before a process is started
     if within is not None and (within <= 0 or lengths is not None):
@@ -212,8 +213,8 @@ def profile_(
     else:
         from rich.console import Console
 
-        from harness.profile import llama_bench
-        from harness.profile.table import render
+        from assay.harness.profiling.measure import llama_bench
+        from assay.harness.profiling.measure.table import render
 
         Console(width=None).print(render(summary))
         if "llama_bench" in summary:
@@ -229,7 +230,7 @@ def profile_(
 
 def _gate(summary: dict[str, Any]) -> None:
     """`--within`: the verdict on the prediction as an exit code."""
-    from harness.errors import CheckFailedError, UnmeasuredError
+    from assay.harness.errors import CheckFailedError, UnmeasuredError
 
     found = summary["prediction"]
     match found["verdict"]:
@@ -246,10 +247,10 @@ def _measured(
     job: Job, architecture: Architecture | None, out: Path, *, quiet: bool, within: float | None = None
 ) -> tuple[dict[str, Any], Path]:
     """The summary, which is written beside the raw record, and the raw record's path."""
-    from harness.profile import llama_bench, profile, summarise, with_prediction
-    from harness.profile.predicted import HELD
-    from harness.profile.table import write_summary
-    from harness.progress import Progress
+    from assay.harness.console import Progress
+    from assay.harness.profiling.measure import llama_bench, profile, summarise, with_prediction
+    from assay.harness.profiling.measure.predicted import HELD
+    from assay.harness.profiling.measure.table import write_summary
 
     raw = _fresh(out, job.name)
     with Progress(enabled=not quiet).task(f"profile {job.name}") as task:
@@ -271,9 +272,9 @@ def _lengths(
     job: Job, architecture: Architecture | None, lengths: str, out: Path, *, as_json: bool, quiet: bool
 ) -> None:
     """The same job at each length; the points are also written beside the records."""
-    from harness.errors import UnmeasuredError
-    from harness.profile.curve import at_length, curve, parse_lengths, render_curve
-    from harness.profile.table import write_summary
+    from assay.harness.errors import UnmeasuredError
+    from assay.harness.profiling.measure.summary import at_length, curve, parse_lengths, render_curve
+    from assay.harness.profiling.measure.table import write_summary
 
     jobs = [at_length(job, tokens) for tokens in parse_lengths(lengths)]
     points = curve(_measured(one, architecture, out, quiet=quiet)[0] for one in jobs)
@@ -295,7 +296,7 @@ def _lengths(
 
 def _training(train: str, method: str | None) -> dict[str, str]:
     """What `--train` and `--method` say together: an objective, and how the weights are trained."""
-    from harness.errors import BadInputError
+    from assay.harness.errors import BadInputError
 
     if train in ("dpo", "kto", "orpo", "ppo"):
         return {"objective": train, "method": method or "lora"}
@@ -309,12 +310,18 @@ def _training(train: str, method: str | None) -> dict[str, str]:
 def _job(
     model: str | None, tier: str | None, random_weights: bool, **workload: Any
 ) -> tuple[Job, Architecture | None]:
-    from harness.cli.eval import slug, table
-    from harness.errors import BadInputError
-    from harness.memory import DEFAULT_TIER, find_tier, published_config, read_architecture, tier_names
-    from harness.models import resolve_model
-    from harness.profile.job import Job, Source
-    from trainers.artifact import ArtifactKind, model_folder
+    from assay.harness.cli.options import slug, table
+    from assay.harness.errors import BadInputError
+    from assay.harness.models.resolve import resolve_model
+    from assay.harness.profiling.measure.job import Job, Source
+    from assay.harness.profiling.memory import (
+        DEFAULT_TIER,
+        find_tier,
+        published_config,
+        read_architecture,
+        tier_names,
+    )
+    from assay.trainers.artifact import ArtifactKind, model_folder
 
     if model is not None and tier is not None:
         raise BadInputError("give a MODEL or --tier, not both")
@@ -338,15 +345,3 @@ def _job(
         return job, read_architecture(model_folder(artifact), name=name)
     except BadInputError:  # an architecture whose memory cannot be predicted can be measured all the same
         return job, None
-
-
-def _fresh(folder: Path, name: str) -> Path:
-    """A file name that is not taken."""
-    from datetime import UTC, datetime
-
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    path, n = folder / f"{name}-{stamp}.jsonl", 1
-    while path.exists():
-        n += 1
-        path = folder / f"{name}-{stamp}-{n}.jsonl"
-    return path

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.app import Json, Quiet, app, print_json
+from assay.harness.cli.app import Json, Quiet, app, print_json
+from assay.harness.stats.bradley_terry import ELO
+from assay.harness.stats.ranking import Ranking
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 @app.command()
@@ -42,9 +47,9 @@ def rank(
     """
     from dataclasses import replace
 
-    from harness.progress import Progress
-    from harness.ranking import rank as rank_players
-    from harness.ranking import read_matches
+    from assay.harness.console import Progress
+    from assay.harness.stats import rank as rank_players
+    from assay.harness.stats import read_matches
 
     matches = read_matches(file)
     if independent:
@@ -62,9 +67,81 @@ def rank(
     if as_json:
         print_json({"file": str(file)} | found.to_json())
     else:
-        from harness.ranking.render import render_ranking
-        from harness.terminal import PLAIN_WIDTH, terminal
+        from assay.harness.console import PLAIN_WIDTH, terminal
 
         terminal(plain_width=PLAIN_WIDTH).print(render_ranking(found))
     if found.unmeasured:
         raise typer.Exit(2)
+
+
+# A ranking as tables for a terminal.
+
+UNMEASURED = "unmeasured"
+MOST_COLUMNS = 8  # of the table of chances; --json has all
+
+
+def render_ranking(ranking: Ranking) -> RenderableType:
+    """Standings, what is expected of each against each where they are few, and what the figures mean."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("rank", justify="right")
+    table.add_column("name", overflow="fold")
+    for name in ("strength", f"{100 * ranking.confidence:g} % interval", "Elo", "interval"):
+        table.add_column(name, justify="right")
+    for name in ("games", "wins", "ties", "losses"):
+        table.add_column(name, justify="right")
+    for s in ranking.standings:
+        mark = "=" if s.rank in ranking.tied_ranks else ""
+        counts = (UNMEASURED if x is None else f"{x:,}" for x in (s.wins, s.ties, s.losses))
+        table.add_row(
+            f"{s.rank}{mark}",
+            s.name,
+            f"{s.strength:+.2f}",
+            "anchor" if s.name == ranking.anchor else _interval(s.low, s.high, "+.2f"),
+            f"{s.elo:.0f}",
+            "anchor" if s.name == ranking.anchor else _interval(s.elo_low, s.elo_high, ".0f"),
+            f"{s.games:,}",
+            *counts,
+        )
+    parts: list[RenderableType] = [table]
+    if len(ranking.standings) <= MOST_COLUMNS:
+        parts += [Text(), _chances(ranking)]
+    parts += [Text(), *(Text(line, style="dim") for line in _notes(ranking))]
+    return Group(*parts)
+
+
+def _chances(ranking: Ranking) -> RenderableType:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("expected score, %, against", overflow="fold")
+    for s in ranking.standings:
+        table.add_column(s.name, justify="right", overflow="fold")
+    for s, row in zip(ranking.standings, ranking.chances, strict=True):
+        table.add_row(s.name, *("–" if p is None else f"{100 * p:.1f}" for p in row))
+    return table
+
+
+def _interval(low: float | None, high: float | None, form: str) -> str:
+    if low is None or high is None:
+        return UNMEASURED
+    return f"{low:{form}} to {high:{form}}"
+
+
+def _notes(ranking: Ranking) -> list[str]:
+    on = "" if ranking.n_problems is None else f" on {ranking.n_problems:,} problems"
+    where = ranking.anchor or "the mean"
+    lines = [
+        f"Bradley–Terry by maximum likelihood over {ranking.n:,} comparisons{on}; a tie is half a win to each.",
+        f"Strengths are log odds, {where} at 0; Elo is {ELO:.2f} (400/ln 10) times that, {where} at "
+        f"{ranking.elo_anchor:g}.",
+        f"Intervals: {ranking.interval}.",
+        f"Ranks: one plus the number of those proven stronger; = is shared. Test: {ranking.test}.",
+    ]
+    if "observed information" in ranking.interval and any(s.ties != 0 for s in ranking.standings):
+        lines.append("With ties, intervals from the observed information are on the wide side.")
+    lines += [f"{part} {UNMEASURED}: {why}" for part, why in ranking.unmeasured.items()]
+    return lines

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.app import Quiet, app
+from assay.harness.cli.app import Quiet, app
 
 KEY = "ASSAY_API_KEY"
 
@@ -40,10 +40,10 @@ def serve(
     """
     import importlib.util
 
-    from harness.errors import BadInputError, MissingToolError
-    from harness.generation import load_generator
-    from harness.models import resolve_model
-    from harness.serve.server import Options, bind, open_api, run
+    from assay.harness.errors import BadInputError, MissingToolError
+    from assay.harness.generation import load_generator
+    from assay.harness.models.resolve import resolve_model
+    from assay.harness.serving.server import Options, bind, open_api, run
 
     for package in ("uvicorn", "starlette"):
         if importlib.util.find_spec(package) is None:

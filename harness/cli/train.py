@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.app import AllowWeak, Json, Quiet, app, print_json
+from assay.harness.cli.app import AllowWeak, Json, Quiet, app, print_json
 
 if TYPE_CHECKING:
-    from harness.training.file import Job
-    from harness.training.rehearsal import Rehearsal
+    from assay.harness.training.dry_run import Rehearsal
+    from assay.harness.training.file import Job
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="The folder that the result goes to.")]
 
@@ -33,9 +33,9 @@ def train(
     allow_weak: AllowWeak = False,
 ) -> None:
     """Train one model: an adapter, or every weight. Run again after a kill, it goes on where it was."""
-    from harness.training.file import load_job
-    from harness.training.rehearsal import rehearse
-    from harness.training.settings import VARIABLES
+    from assay.harness.training.dry_run import rehearse
+    from assay.harness.training.file import load_job
+    from assay.harness.training.settings import VARIABLES
 
     if settings:
         _print_variables(VARIABLES, as_json)
@@ -48,14 +48,14 @@ def train(
 
 
 def _train(job: Job, *, as_json: bool, quiet: bool) -> None:
-    from harness.errors import BadInputError, MissingToolError
-    from harness.progress import Progress
-    from trainers.adapters import alpha_warning
-    from trainers.child import train_alone
-    from trainers.errors import MissingExtraError, TrainersError
-    from trainers.facts import load_facts
-    from trainers.preference.reward_report import load_report
-    from trainers.steplog import TrainingStep
+    from assay.harness.console import Progress
+    from assay.harness.errors import BadInputError, MissingToolError
+    from assay.trainers.errors import MissingExtraError, TrainersError
+    from assay.trainers.model.adapters import alpha_warning
+    from assay.trainers.preference.reward_report import load_report
+    from assay.trainers.run.facts import load_facts
+    from assay.trainers.run.log import TrainingStep
+    from assay.trainers.run.process import train_alone
 
     if job.out is None:
         raise BadInputError("nowhere to write to: give -o DIR, or `out` in the file, or OUTPUT_DIR")
@@ -95,9 +95,9 @@ def _train(job: Job, *, as_json: bool, quiet: bool) -> None:
 
 
 def _judged_in_words(measured: dict[str, Any], folder: Path) -> str:
-    from harness.report.reward_models import in_words
-    from harness.report.rewards import RewardModelRun
-    from trainers.preference.reward_report import REPORT
+    from assay.harness.leaderboard.schema import RewardModelRun
+    from assay.harness.report.sections.rewards import in_words
+    from assay.trainers.preference.reward_report import REPORT
 
     said = in_words(RewardModelRun.model_validate(measured))
     return f"{said}\nmargins and calibration, bin by bin: {folder / REPORT}"
@@ -203,6 +203,6 @@ def _print_memory(console: Any, found: Rehearsal) -> None:
 
 
 def _console() -> Any:
-    from harness.terminal import PLAIN_WIDTH, terminal
+    from assay.harness.console import PLAIN_WIDTH, terminal
 
     return terminal(plain_width=PLAIN_WIDTH)

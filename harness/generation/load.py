@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
-from harness.errors import BadInputError
-from harness.generation.batching import Engine, GenerationStats
-from harness.generation.model import Generator
-from trainers.artifact import Artifact, ArtifactKind
+from assay.harness.errors import BadInputError
+from assay.harness.generation.batching import Engine, GenerationStats, run_batches
+from assay.harness.generation.torch_engine import TorchEngine, TransformersGenerator
+from assay.harness.generation.types import Generator, Request, Sample, Sampling
+from assay.trainers.artifact import Artifact, ArtifactKind
+from assay.trainers.model.quantize import read_base_quantization
+from assay.trainers.rl.sampler import Ask, Drawn
 
 
 class ReadingEngine(Engine, Protocol):
@@ -51,17 +55,122 @@ def load_generator(
     if batch_size < 1:
         raise BadInputError(f"batch_size must be at least 1, got {batch_size}")
     if artifact.kind is ArtifactKind.ENDPOINT:
-        from harness.generation.openai import OpenAIGenerator
+        from assay.harness.generation.openai_client import OpenAIGenerator
 
         return OpenAIGenerator(artifact, batch_size=batch_size)
     if artifact.kind is ArtifactKind.GGUF:
-        from harness.generation.llama import LlamaGenerator
+        from assay.harness.generation.llama_engine import LlamaGenerator
 
         if dtype != "auto":
             raise BadInputError(
                 f"a GGUF file's weights have their own type; dtype {dtype!r} cannot be asked for"
             )
         return LlamaGenerator(artifact, batch_size=batch_size, threads=threads, device=device)
-    from harness.generation.hf import TransformersGenerator
+    from assay.harness.generation.torch_engine import TransformersGenerator
 
     return TransformersGenerator(artifact, batch_size=batch_size, threads=threads, device=device, dtype=dtype)
+
+
+# The sampler that a policy is trained with: the engine of evaluation, on the live model (docs/decisions/0005).
+
+
+class PolicySampler:
+    """Draws with the weights as they are at each call; a token's random draws depend on its ask's seed alone."""
+
+    def __init__(self, model: Any, tokenizer: Any, batch_size: int) -> None:
+        self._engine = TorchEngine(model, tokenizer)
+        self._batch_size = batch_size
+        self.stats = GenerationStats()
+
+    def draw(
+        self, asks: Iterable[Ask], *, temperature: float, max_new_tokens: int, stop: tuple[str, ...] = ()
+    ) -> Iterator[Drawn]:
+        sampling = Sampling(temperature=temperature, max_new_tokens=max_new_tokens, stop=stop)
+        asked = list(asks)
+        prompts = {prompt: tuple(self._engine.encode(prompt)) for prompt in {a.prompt for a in asked}}
+        requests = [Request(str(a.key), a.key, a.prompt, a.seed) for a in asked]
+        for sample in run_batches(self._engine, requests, sampling, self._batch_size, self.stats):
+            end = () if sample.end_id is None else (sample.end_id,)
+            yield Drawn(
+                sample.index,
+                prompts[sample.prompt],
+                sample.token_ids + end,
+                sample.completion,
+                sample.finish_reason == "stop",
+            )
+
+
+def open_policy_sampler(model: Any, tokenizer: Any, *, batch_size: int) -> PolicySampler:
+    """An `OpenSampler` of assay.trainers.rl: at module level, so that it pickles to a training's own process."""
+    return PolicySampler(model, tokenizer, batch_size)
+
+
+# One base in memory for all its adapters: loaded once, each adapter a generator of its own.
+
+
+def load_adapters(
+    adapters: Mapping[str, Artifact],
+    *,
+    batch_size: int = 64,
+    threads: int | None = None,
+    device: str = "cpu",
+    dtype: str = "auto",
+) -> TransformersGenerator:
+    """A generator that holds every one of `adapters`, all of one base; each request's `adapter` names its own, or
+    "__base__" for none, and a batch may mix them. Raises BadInputError and MissingToolError."""
+    keys = {name: base_key(adapter) for name, adapter in adapters.items()}
+    if len(set(keys.values())) != 1:
+        raise BadInputError(
+            f"these adapters do not share a base: {', '.join(f'{n} on {k}' for n, k in keys.items())}"
+        )
+    first = next(iter(adapters.values()))
+    assert first.parent is not None  # base_key has refused it otherwise
+    if read_base_quantization(first.path) is not None:
+        raise BadInputError("adapters of a quantised base are loaded one at a time")
+    return TransformersGenerator(
+        first.parent, batch_size=batch_size, threads=threads, device=device, dtype=dtype, adapters=adapters
+    )
+
+
+def base_key(adapter: Artifact) -> str:
+    """The same for adapters that can be held over one base in memory."""
+    if adapter.kind is not ArtifactKind.ADAPTER or adapter.parent is None:
+        raise BadInputError(f"{adapter.path} is of kind {adapter.kind}, not an adapter with a known base")
+    return adapter.parent.sha256
+
+
+class OneAdapter:
+    """One adapter of a shared generator, behind the Generator protocol. Closing it leaves the others their base."""
+
+    def __init__(self, shared: TransformersGenerator, name: str, others: int) -> None:
+        self._shared, self._name = shared, name
+        self.stats = GenerationStats()
+        self.backend = (
+            f"{shared.backend}, one of {others + 1} adapters over one base" if others else shared.backend
+        )
+
+    def render_chat(self, messages: list[dict[str, str]]) -> str:
+        return self._shared.render_chat(messages)
+
+    def encode(self, text: str) -> list[int]:
+        return self._shared.encode(text)
+
+    def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Sample]:
+        before = replace(self._shared.stats)
+        yield from self._shared.generate((replace(r, adapter=self._name) for r in requests), sampling)
+        now = self._shared.stats
+        self.stats.samples += now.samples - before.samples
+        self.stats.new_tokens += now.new_tokens - before.new_tokens
+        self.stats.prompt_tokens += now.prompt_tokens - before.prompt_tokens
+        self.stats.seconds += now.seconds - before.seconds
+
+    @property
+    def engine(self) -> TorchEngine:
+        return self._shared.engine
+
+    @property
+    def vocabulary(self) -> int:
+        return self._shared.vocabulary
+
+    def close(self) -> None:
+        return

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.report.markdown import render_markdown
-from harness.report.terminal import render_terminal, reward_model_lines
-from harness.report.write import write_report
+from assay.harness.report.html import write_report
+from assay.harness.report.markdown import render_markdown
+from assay.harness.report.terminal import render_terminal, reward_model_lines
 
 __all__ = ["render_markdown", "render_terminal", "reward_model_lines", "write_report"]

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness.report import answers, curves, learned, links, overlap, profiles, reward_models, trainings, words
-from harness.report.definitions import definitions, facts
-from harness.report.findings import setting, verdict
-from harness.report.model import (
+from assay.harness import formatting
+from assay.harness.leaderboard.schema import (
     Comparison,
     Difference,
     Estimate,
@@ -17,8 +15,21 @@ from harness.report.model import (
     headline,
     read_leaderboard,
 )
-from harness.report.text import markdown as md
-from sandbox.model import Outcome
+from assay.harness.report import wording
+from assay.harness.report.sections import (
+    answers,
+    curves,
+    learned,
+    links,
+    overlap,
+    profiles,
+    rewards,
+    trainings,
+)
+from assay.harness.report.sections.definitions import definitions, facts
+from assay.harness.report.sections.findings import setting, verdict
+from assay.harness.report.wording import markdown as md
+from assay.sandbox.model import Outcome
 
 
 def render_markdown(leaderboard: Mapping[str, Any]) -> str:
@@ -58,20 +69,20 @@ def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
     return "\n".join(f"- **{md(key)}**: {md(value)}" for key, value in pairs)
 
 
-def _figure(value: float | None, show: words.Show) -> str:
-    return words.UNMEASURED if value is None else md(show(value))
+def _figure(value: float | None, show: formatting.Show) -> str:
+    return formatting.UNMEASURED if value is None else md(show(value))
 
 
 def _estimate(e: Estimate) -> str:
     if e.value is None or e.low is None or e.high is None:
-        return _figure(e.value, words.percent)
-    return f"{words.percent(e.value)} ({words.percent(e.low)}{words.DASH}{words.percent(e.high)})"
+        return _figure(e.value, formatting.percent)
+    return f"{formatting.percent(e.value)} ({formatting.percent(e.low)}{formatting.DASH}{formatting.percent(e.high)})"
 
 
 def _difference(d: Difference) -> str:
     if d.difference is None or d.low is None or d.high is None:
-        return _figure(d.difference, words.points)
-    return f"{words.points(d.difference)} ({words.points(d.low)} to {words.points(d.high)})"
+        return _figure(d.difference, formatting.points)
+    return f"{formatting.points(d.difference)} ({formatting.points(d.low)} to {formatting.points(d.high)})"
 
 
 def _leaderboard(board: Leaderboard) -> str:
@@ -88,7 +99,10 @@ def _leaderboard(board: Leaderboard) -> str:
         "made in",
     ]
     align = "rl" + "r" * len(board.shown_k) + "rrrlrrr"
-    note = f"Intervals are {words.confidence(board)}; best first; = marks a shared rank; n is the samples of a variant."
+    note = (
+        f"Intervals are {wording.confidence(board)}; best first; = marks a shared rank; "
+        "n is the samples of a variant."
+    )
     return f"## Leaderboard\n\n{_table(head, align, (_row(board, r) for r in board.ranked))}\n\n{note}"
 
 
@@ -96,23 +110,23 @@ def _row(board: Leaderboard, row: Row) -> list[str]:
     d = row.vs_reference or Difference()
     is_reference = row.variant == board.reference
     return [
-        words.rank(board, row),
+        wording.rank(board, row),
         f"**{md(row.variant)}**",
         *(_estimate(headline(row, k)) for k in board.shown_k),
         "reference" if is_reference else _difference(d),
-        "" if is_reference else _figure(d.shown_p, words.p_value),
-        _figure(row.n_samples, lambda n: words.count(int(n))),
-        ", ".join(f"{words.count(n)} {name.value}" for name in Outcome if (n := row.outcomes.get(name))),
-        _figure(row.size_bytes, words.size),
-        _figure(row.tok_per_s, words.rate),
-        words.GIVEN if row.given else _figure(row.make_s, words.seconds),
+        "" if is_reference else _figure(d.shown_p, formatting.p_value),
+        _figure(row.n_samples, lambda n: formatting.count(int(n))),
+        ", ".join(f"{formatting.count(n)} {name.value}" for name in Outcome if (n := row.outcomes.get(name))),
+        _figure(row.size_bytes, formatting.size),
+        _figure(row.tok_per_s, formatting.rate),
+        formatting.GIVEN if row.given else _figure(row.make_s, formatting.seconds),
     ]
 
 
 def _missing(board: Leaderboard) -> str:
     """Why figures are missing, one line each."""
     return "\n".join(
-        f"- {md(row.variant)}: {md(field)} {words.UNMEASURED}, {md(reason)}"
+        f"- {md(row.variant)}: {md(field)} {formatting.UNMEASURED}, {md(reason)}"
         for row in board.ranked
         for field, reason in row.unmeasured.items()
     )
@@ -137,12 +151,12 @@ def _comparisons(board: Leaderboard) -> str:
         return [
             md(c.a),
             md(c.b),
-            c.verdict or words.UNMEASURED,
+            c.verdict or formatting.UNMEASURED,
             _difference(c),
-            _figure(c.p, words.p_value),
-            _figure(c.p_adjusted, words.p_value),
-            _figure(c.mde, words.percent),
-            _figure(c.n, lambda n: words.count(int(n))),
+            _figure(c.p, formatting.p_value),
+            _figure(c.p_adjusted, formatting.p_value),
+            _figure(c.mde, formatting.percent),
+            _figure(c.n, lambda n: formatting.count(int(n))),
         ]
 
     head = ["first", "second", "verdict on the first", "difference, points", "p", "p adjusted"]
@@ -183,16 +197,14 @@ def _learned(board: Leaderboard) -> str:
 def _reward_models(board: Leaderboard) -> str:
     if not board.reward_models:
         return ""
-    found = list(reward_models.rows(board))
-    table = _table(
-        reward_models.HEAD, reward_models.ALIGN, ([md(cell) for cell in cells] for cells, _ in found)
-    )
-    parts = [f"### Reward models\n\n{table}\n\n{reward_models.NOTE}"]
+    found = list(rewards.rows(board))
+    table = _table(rewards.HEAD, rewards.ALIGN, ([md(cell) for cell in cells] for cells, _ in found))
+    parts = [f"### Reward models\n\n{table}\n\n{rewards.NOTE}"]
     parts.append("\n".join(f"- {md(why)}" for _, why in found if why))
     for name, model in board.reward_models.items():
         for run in model.runs:
             if run.accuracy is not None:
-                bins = _table(reward_models.BINS_HEAD, "rrrr", map(_escaped, reward_models.bins(run)))
+                bins = _table(rewards.BINS_HEAD, "rrrr", map(_escaped, rewards.bins(run)))
                 seed = "" if run.seed is None else f", seed {run.seed}"
                 parts.append(f"Calibration of {md(name)}{seed}:\n\n{bins}")
     return "\n\n".join(part for part in parts if part)
@@ -242,8 +254,8 @@ def _lineage(board: Leaderboard) -> str:
         [
             md(r.variant),
             md(r.kind),
-            md(r.parent or words.DASH),
-            md(r.recipe or words.DASH),
+            md(r.parent or formatting.DASH),
+            md(r.recipe or formatting.DASH),
             f"`{md(r.sha256)}`",
         ]
         for r in board.rows

@@ -9,11 +9,19 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from harness.report import words
-from harness.report.model import Difference, Estimate, Leaderboard, Row, headline, read_leaderboard
-from harness.report.reward_models import in_words
-from harness.report.text import visible
-from sandbox.model import Outcome
+from assay.harness import formatting
+from assay.harness.leaderboard.schema import (
+    Difference,
+    Estimate,
+    Leaderboard,
+    Row,
+    headline,
+    read_leaderboard,
+)
+from assay.harness.report import wording
+from assay.harness.report.sections.rewards import in_words
+from assay.harness.report.wording import visible
+from assay.sandbox.model import Outcome
 
 WIDE = 120  # columns that hold the whole table, with pass@k for two k
 K_WIDTH = 18  # of one more
@@ -59,7 +67,7 @@ def reward_model_lines(leaderboard: Mapping[str, Any]) -> list[Text]:
 
 def _verdict_cells(board: Leaderboard, row: Row, shown: Sequence[int]) -> list[Text]:
     return [
-        Text(words.rank(board, row)),
+        Text(wording.rank(board, row)),
         Text(visible(row.variant), style="bold"),
         *(_estimate(headline(row, k)) for k in shown),
         *_difference(board, row),
@@ -68,8 +76,10 @@ def _verdict_cells(board: Leaderboard, row: Row, shown: Sequence[int]) -> list[T
 
 def _ended(row: Row) -> list[Text]:
     """How many samples a score rests on, and how they ended: beside the score at any width."""
-    outcomes = " ".join(f"{words.count(n)} {name.value}" for name in Outcome if (n := row.outcomes.get(name)))
-    return [_figure(row.n_samples, lambda n: words.count(int(n))), Text(outcomes)]
+    outcomes = " ".join(
+        f"{formatting.count(n)} {name.value}" for name in Outcome if (n := row.outcomes.get(name))
+    )
+    return [_figure(row.n_samples, lambda n: formatting.count(int(n))), Text(outcomes)]
 
 
 def _below(board: Leaderboard) -> Text:
@@ -81,20 +91,22 @@ def _below(board: Leaderboard) -> Text:
 def _cost_cells(row: Row) -> list[Text]:
     """After n and outcomes, in the order of _COSTS."""
     return [
-        _figure(row.size_bytes, words.size),
-        _figure(row.tok_per_s, words.rate),
-        Text(words.GIVEN, style="dim") if row.given else _figure(row.make_s, words.seconds),
+        _figure(row.size_bytes, formatting.size),
+        _figure(row.tok_per_s, formatting.rate),
+        Text(formatting.GIVEN, style="dim") if row.given else _figure(row.make_s, formatting.seconds),
     ]
 
 
-def _figure(value: float | None, show: words.Show) -> Text:
-    return Text(words.UNMEASURED, style="dim") if value is None else Text(show(value))
+def _figure(value: float | None, show: formatting.Show) -> Text:
+    return Text(formatting.UNMEASURED, style="dim") if value is None else Text(show(value))
 
 
 def _estimate(e: Estimate) -> Text:
-    text = _figure(e.value, words.percent)
+    text = _figure(e.value, formatting.percent)
     if e.value is not None and e.low is not None and e.high is not None:
-        text.append(f"  {words.percent(e.low)}{words.DASH}{words.percent(e.high)}", style="dim")
+        text.append(
+            f"  {formatting.percent(e.low)}{formatting.DASH}{formatting.percent(e.high)}", style="dim"
+        )
     return text
 
 
@@ -102,9 +114,9 @@ def _difference(board: Leaderboard, row: Row) -> list[Text]:
     if row.variant == board.reference:
         return [Text("reference", style="dim"), Text("")]
     d = row.vs_reference or Difference()
-    text = _figure(d.difference, words.points)
+    text = _figure(d.difference, formatting.points)
     if d.difference is not None and d.verdict is not None:
         text.stylize(_COLOURS[d.verdict])
     if d.difference is not None and d.low is not None and d.high is not None:
-        text.append(f"  {words.points(d.low)} to {words.points(d.high)}", style="dim")
-    return [text, _figure(d.shown_p, words.p_value)]
+        text.append(f"  {formatting.points(d.low)} to {formatting.points(d.high)}", style="dim")
+    return [text, _figure(d.shown_p, formatting.p_value)]

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.errors import BadInputError
-from harness.stats.estimate import Floats, bootstrap_mean
+from assay.harness.errors import BadInputError
+from assay.harness.stats.pass_at_k import Floats, bootstrap_mean
 
 Verdict = Literal["better", "worse", "equivalent", "undecided"]
 PERMUTATIONS = 20_000
@@ -160,3 +160,21 @@ def ranks(names: Sequence[str], comparisons: Sequence[Comparison]) -> dict[str, 
         elif comparison.verdict == "worse":
             losses[comparison.a] += 1
     return {name: 1 + losses[name] for name in names}
+
+
+# What a comparison could detect, before it is made.
+
+
+def detectable(problems: int, samples: int, *, rate: float = 0.5, correlation: float = 0.5) -> float:
+    """The smallest pass@1 difference that a paired test would show with 80 % power at the 5 % level.
+
+    One comparison taken alone, without adjustment. Assumes a pass rate `rate`, and per-problem scores of two variants
+    that correlate by `correlation` in what differs between problems; both are guesses before the run, and the run's
+    own figure (`mde`) replaces them. Variance of a per-problem score: half of rate(1-rate) between problems, half
+    shared out over the samples (Miller 2024, arXiv 2411.00640, section 5).
+    """
+    variance = rate * (1 - rate)
+    between, within = variance / 2, variance / 2 / samples
+    difference = 2 * between * (1 - correlation) + 2 * within
+    normal = NormalDist()
+    return (normal.inv_cdf(0.975) + normal.inv_cdf(0.8)) * math.sqrt(difference / problems)

@@ -12,17 +12,17 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
-from harness.errors import BadInputError
-from harness.experiment import DATA_FILES, Table, read_toml, reward_model_beside
-from harness.explain import explain, models_in
-from harness.models import resolve_model
-from harness.training.data import load_training_data
-from harness.training.settings import Overlay, overlay, read_dotenv, use_hub_settings
-from trainers.artifact import Artifact
-from trainers.config import METHODS, TrainConfig, config_class
-from trainers.config.rl import instead
-from trainers.errors import TrainersError
-from trainers.inputs import TrainingData, data_table
+from assay.harness.errors import BadInputError
+from assay.harness.experiment import DATA_FILES, Table, read_toml, reward_model_beside
+from assay.harness.experiment.training import load_training_data
+from assay.harness.experiment.validation import explain, models_in
+from assay.harness.models.resolve import resolve_model
+from assay.harness.training.settings import Overlay, overlay, read_dotenv, use_hub_settings
+from assay.trainers.artifact import Artifact
+from assay.trainers.config import METHODS, TrainConfig, config_class
+from assay.trainers.config.rl import instead
+from assay.trainers.data.inputs import TrainingData, data_table
+from assay.trainers.errors import TrainersError
 
 T = TypeVar("T", bound=BaseModel)
 DEFAULT = "default"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.errors import BadInputError
+from assay.harness.errors import BadInputError
 
 TOKEN = "HF_TOKEN"
 REDACTED = "hf_***"
@@ -238,7 +238,7 @@ def _choose_quantization(given: Mapping[str, tuple[str, str] | None], result: Ov
 
 def _choose_data(result: Overlay, name: str, source: str) -> None:
     """DATASET_NAME replaces the file's own source: a path that exists, a suite's name, else a hub id."""
-    from trainers.data import RECORDS
+    from assay.trainers.data import RECORDS
 
     data = result.tables.setdefault("data", {})
     for other in ("file", "suite", "hub"):

@@ -4,15 +4,19 @@ import os
 import sys
 import types
 
-# `sandbox/__init__.py` is the host's side; the name is given a path without running it.
-_package = types.ModuleType("sandbox")
-_package.__path__ = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
-sys.modules["sandbox"] = _package
+from assay.sandbox.cell import seeding
+from assay.sandbox.cell.start import main
 
-from sandbox.cell import seeding  # noqa: E402
+# `assay/__init__.py` and `sandbox/__init__.py` are the host's side; the names are given paths without running them.
+_sandbox = types.ModuleType("assay.sandbox")
+_sandbox.__path__ = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
+_assay = types.ModuleType("assay")
+_assay.__path__ = []
+sys.modules["assay"] = _assay
+sys.modules["assay.sandbox"] = _sandbox
+
 
 seeding.import_random()
 
-from sandbox.cell.start import main  # noqa: E402
 
 main()

@@ -6,7 +6,7 @@ import os
 from builtins import BaseException, enumerate, str, type  # noqa: UP029
 from typing import Any
 
-from sandbox.cell import codec, fork, link, runner, seeding, wire
+from assay.sandbox.cell import codec, fork, runner, seeding, wire
 
 _CONTAINERS = frozenset((list, dict, set, bytearray))
 _mro = type.__dict__["__mro__"].__get__
@@ -22,12 +22,12 @@ def run(body: bytes) -> None:
     try:
         runner.run_source(source, filename, namespace)
     except BaseException as error:
-        message = [link.NOT_LOADED, runner.code_of(error, in_check=False), runner.describe(error, filename)]
+        message = [codec.NOT_LOADED, runner.code_of(error, in_check=False), runner.describe(error, filename)]
     else:
-        message = [link.LOADED]
+        message = [codec.LOADED]
     runner.flush()
-    link.send(fork.CHANNEL_FD, message)
-    calls = link.Reader(fork.CHANNEL_FD)
+    codec.send(fork.CHANNEL_FD, message)
+    calls = codec.Reader(fork.CHANNEL_FD)
     while True:
         try:
             call = calls.receive()
@@ -36,9 +36,9 @@ def run(body: bytes) -> None:
         reply = _answer(namespace, call)
         runner.flush()
         try:
-            link.send(fork.CHANNEL_FD, reply)
+            codec.send(fork.CHANNEL_FD, reply)
         except codec.NotDataError as error:
-            link.send(fork.CHANNEL_FD, [link.NOT_DATA, str(error)])
+            codec.send(fork.CHANNEL_FD, [codec.NOT_DATA, str(error)])
 
 
 def _answer(namespace: dict[str, Any], call: list[Any]) -> list[Any]:
@@ -53,10 +53,10 @@ def _answer(namespace: dict[str, Any], call: list[Any]) -> list[Any]:
         changed = [[i, after] for i, after in _changes(enumerate(arguments), forms)]
         changed += [[key, after] for key, after in _changes(named.items(), named_forms)]
     except codec.NotDataError as error:
-        return [link.NOT_DATA, str(error)]
+        return [codec.NOT_DATA, str(error)]
     except BaseException as error:
-        return [link.RAISED, _lineage(error), _message(error)]
-    return [link.RETURNED, form, changed]
+        return [codec.RAISED, _lineage(error), _message(error)]
+    return [codec.RETURNED, form, changed]
 
 
 def _changes(arguments: Any, before: Any) -> list[tuple[Any, Any]]:

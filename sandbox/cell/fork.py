@@ -13,14 +13,15 @@ import select
 import signal
 import stat
 import time
-
-# The wrapper in `signal` makes enums of its answer, once for each sample.
 from _signal import pthread_sigmask  # type: ignore[import-not-found]
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from sandbox.cell import wire
-from sandbox.cell.jail import SCRATCH
+from assay.sandbox.cell import wire
+from assay.sandbox.cell.jail import SCRATCH
+
+# The wrapper in `signal` makes enums of its answer, once for each sample.
+
 
 # Descriptors 3 and 4 belong to samples: the report pipe and the channel to the judge. The server parks
 # /dev/null there, so that everything it opens is numbered above them.

@@ -18,7 +18,7 @@ import struct
 from array import array
 from collections.abc import Callable, Iterator
 
-from sandbox.cell.kernel import libc
+from assay.sandbox.cell.kernel import libc
 
 _IO_URING_SETUP, _IO_URING_REGISTER, _REGISTER_BUFFERS = 425, 427, 0
 _PARAMETERS_BYTES = 120

@@ -15,7 +15,7 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from sandbox.cell import codec, fork, link, runner, wire
+from assay.sandbox.cell import codec, fork, runner, wire
 
 MAX_CALLS = 100_000
 CACHED_CHECKS = 256
@@ -83,7 +83,7 @@ class Counterpart:
 
     def __init__(self, channel: int) -> None:
         self._channel = channel
-        self._answers = link.Reader(channel)
+        self._answers = codec.Reader(channel)
         self.gone = ""
         self.needs_shared = ""
         self._calls = 0
@@ -92,7 +92,7 @@ class Counterpart:
         """Wait until the candidate has run as a module; a code and description."""
         try:
             kind, *rest = self._receive()
-            if kind == link.LOADED:
+            if kind == codec.LOADED:
                 return wire.PASSED, ""
             code, detail = rest
             return (code if code == wire.OUT_OF_MEMORY else wire.ERROR), str(detail)
@@ -121,7 +121,7 @@ class Counterpart:
             self.needs_shared = f"a check passes {error} to {name}"
             raise NeedsSharedError(self.needs_shared) from None
         try:
-            link.send(self._channel, [name, forms, named_forms])
+            codec.send(self._channel, [name, forms, named_forms])
         except OSError:
             self._is_gone("")
         return self._take_reply(name, arguments, named)
@@ -130,12 +130,12 @@ class Counterpart:
         message = self._receive()
         try:
             kind = message[0]
-            if kind == link.RETURNED:
+            if kind == codec.RETURNED:
                 _, form, changed = message
                 for key, after in changed:
                     _write_back(arguments[key] if type(key) is int else named[key], codec.decode(after))
                 return codec.decode(form)
-            if kind == link.NOT_DATA:
+            if kind == codec.NOT_DATA:
                 failure: BaseException = TypeError(
                     f"{name} returned {str(message[1])[:200]}, which is not data"
                 )

@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
-from sandbox.cell import fork, judge, runner, wire
+from assay.sandbox.cell import fork, judge, runner, wire
 
 _COMMAND = struct.Struct("!I")
 _REPLY = struct.Struct("!BII")

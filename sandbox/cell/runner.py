@@ -25,7 +25,7 @@ from builtins import (  # noqa: UP029
 from collections.abc import Sequence
 from typing import Any
 
-from sandbox.cell import seeding, wire
+from assay.sandbox.cell import seeding, wire
 
 REPORT = struct.Struct("!16sBII")  # token, code, checks passed, length of the detail that follows
 MODULE = "candidate"

@@ -14,7 +14,7 @@ import errno
 import struct
 from typing import Any
 
-from sandbox.cell.kernel import MACHINE, check, libc
+from assay.sandbox.cell.kernel import MACHINE, check, libc
 
 _ALLOW = {
     "x86_64": """

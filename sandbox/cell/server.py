@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple
 
-from sandbox.cell import candidate, fork, judge, resident, runner, wire
+from assay.sandbox.cell import candidate, fork, judge, resident, runner, wire
 
 Role = Literal["shared", "judge", "candidate"]
 Body = Callable[[], None]

@@ -1,6 +1,6 @@
 """The cell's process: a stub that stays outside, and the isolated fork server that it starts as process 1.
 
-SPEC, the last argument, is JSON: see `sandbox.layout`. The stub owns what has to outlive the server: it
+SPEC, the last argument, is JSON: see `assay.sandbox.host.layout`. The stub owns what has to outlive the server: it
 writes the id maps, holds the cgroup, and ends the server as soon as the host closes its end of the channel, even
 when the host is killed.
 """
@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
-from sandbox.cell import cgroup, fork, hotpages, jail, kernel, landlock, runner, seccomp, server, wire
+from assay.sandbox.cell import cgroup, fork, hotpages, jail, kernel, runner, seccomp, server, wire
 
 _SAMPLE_ID = 1000
 _ALIVE_CHECK_MS = 2000
@@ -187,7 +187,7 @@ def _isolate(spec: dict[str, Any], inner: socket.socket) -> None:
 
 def _serve(spec: dict[str, Any], control: int, kept: _Kept, memory: dict[str, str]) -> None:
     """Import what samples share, restrict this process for good, and answer requests."""
-    version = landlock.abi()
+    version = jail.abi()
     fork.limit_server()
     _preload(spec)
     _answered(kept.stub)
@@ -207,7 +207,7 @@ def _serve(spec: dict[str, Any], control: int, kept: _Kept, memory: dict[str, st
     def restrict() -> None:
         if version:
             with _step("Landlock"):
-                landlock.restrict(landlock.rule_set(rules, [jail.SCRATCH, "/dev/null"], version))
+                jail.restrict(jail.rule_set(rules, [jail.SCRATCH, "/dev/null"], version))
         with _step("seccomp filter"):
             seccomp.install(instructions)
 
@@ -290,7 +290,7 @@ def _serve_without_namespaces(spec: dict[str, Any], control: int) -> None:
     """
     is_init = os.getpid() == 1
     incoming = int(spec.get("incoming", control))
-    version = landlock.abi()
+    version = jail.abi()
     statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     path = next(filter(os.path.exists, cgroup.CONTAINER_EVENTS), "") if is_init else ""
     events = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if path else -1
@@ -324,12 +324,12 @@ def _restriction(spec: dict[str, Any], version: int, *, allow_processes: bool) -
     rules = -1
     if version:
         readable = filter(os.path.exists, [*spec["readable"], *jail.DEVICES])
-        rules = landlock.rule_set(list(readable), [spec["scratch_folder"], "/dev/null"], version)
+        rules = jail.rule_set(list(readable), [spec["scratch_folder"], "/dev/null"], version)
     instructions = seccomp.build(allow_processes=allow_processes) if seccomp.supported() else b""
 
     def restrict() -> None:
         if rules >= 0:
-            landlock.restrict(rules)
+            jail.restrict(rules)
         if instructions:
             seccomp.install(instructions)
 

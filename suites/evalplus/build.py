@@ -8,9 +8,9 @@ from functools import lru_cache, partial
 from importlib.resources import files
 from typing import Any
 
-from suites.evalplus.profile import Profile
-from suites.evalplus.values import assay_values
-from suites.model import Checks, Oracle
+from assay.suites.evalplus.profile import Profile
+from assay.suites.evalplus.values import assay_values
+from assay.suites.model import Checks, Oracle
 
 PART_CHARS = 12_000  # what is shown of a program's output holds 16 KiB
 LARGE_CHARS = 1 << 19  # an answer beyond this is compared by hash
@@ -19,7 +19,7 @@ _to_text, _decode, _ = assay_values()  # type: ignore[no-untyped-call]
 
 @lru_cache(maxsize=8)
 def source(name: str) -> str:
-    return files("suites.evalplus").joinpath(f"{name}.py").read_text(encoding="utf-8")
+    return files("assay.suites.evalplus").joinpath(f"{name}.py").read_text(encoding="utf-8")
 
 
 def make_oracle(

@@ -3,6 +3,8 @@
 Written from the behaviour of evalplus 0.3.1, without numpy, so that answers are compared in the judge's process where
 there is nothing but the standard library. tests/suites/test_evalplus.py holds it against numpy's functions.
 """
+
+
 # ruff: noqa: UP029, C419
 # mypy: allow-untyped-defs, allow-untyped-calls
 

@@ -1,4 +1,6 @@
 """Asks a reference solution for its answers, in a file whose own source runs after the reference in the sandbox."""
+
+
 # ruff: noqa: UP029, C419
 # mypy: allow-untyped-defs, allow-untyped-calls
 

@@ -1,4 +1,6 @@
 """The cases of one problem, in a file whose own source is a problem's first check; see compare.py and values.py."""
+
+
 # ruff: noqa: UP029
 # mypy: allow-untyped-defs, allow-untyped-calls
 

@@ -4,6 +4,8 @@ A reference solution's driver prints its answers with it, and checks read inputs
 not Python literals: a long literal costs a hundred times more to compile than a string costs to parse, and each sample
 would pay. All names are local to one function, and builtins are bound in it, since a solution may define `sum`.
 """
+
+
 # ruff: noqa: UP029
 # mypy: allow-untyped-defs, allow-untyped-calls
 

@@ -1,4 +1,4 @@
-"""Builds the pocket suite's data: `python -m suites.pocket.build` rewrites `data/` (a test compares the two).
+"""Builds the pocket suite's data: `python -m assay.suites.pocket.build` rewrites `data/` (a test compares the two).
 
 The data is kept in the repository so that loading costs nothing and the problems stand still: a change of a
 generator shows up as a change of the data, never as a silent change of what was asked.
@@ -10,10 +10,10 @@ import gzip
 import json
 from pathlib import Path
 
-from suites.model import Problem
-from suites.pocket.checks import UnusableTaskError, build_checks
-from suites.pocket.families import HELD_OUT_PAIRS, SINGLE, TRAINED_PAIRS
-from suites.pocket.problems import SPLITS, Split, Task, tasks
+from assay.suites.model import Problem
+from assay.suites.pocket.checks import UnusableTaskError, build_checks
+from assay.suites.pocket.families import HELD_OUT_PAIRS, SINGLE, TRAINED_PAIRS
+from assay.suites.pocket.problems import SPLITS, Split, Task, tasks
 
 DATA = Path(__file__).parent / "data"
 SEED = 0

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from suites.pocket.atoms import Atom, between, pick
-from suites.pocket.families import Kind
-from suites.pocket.problems import Task
+from assay.suites.pocket.families import Kind
+from assay.suites.pocket.operations import Atom, between, pick
+from assay.suites.pocket.problems import Task
 
 POOL = 48
 CHECKS = 16

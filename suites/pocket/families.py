@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from suites.pocket import atoms as ops
-from suites.pocket.atoms import Atom, Op, atom, between, chance, pick
+from assay.suites.pocket import operations as ops
+from assay.suites.pocket.operations import Atom, Op, atom, between, chance, pick
 
 Kind = Literal["int", "small", "digits", "ints", "str", "dict", "bool", "any"]
 Chooser = Callable[[Atom], str]

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from suites.pocket.atoms import chance, pick
-from suites.pocket.families import (
+from assay.suites.pocket.families import (
     HELD_OUT_PAIRS,
     SINGLE,
     TRAINED_PAIRS,
@@ -19,6 +18,7 @@ from suites.pocket.families import (
     pair_part,
     right,
 )
+from assay.suites.pocket.operations import chance, pick
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)

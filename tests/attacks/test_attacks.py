@@ -6,10 +6,9 @@ from functools import cache
 
 import pytest
 
-from sandbox import Sandbox
-from sandbox.corpus import load_corpus
-from sandbox.model import Mode
-from sandbox.selfcheck import Finding, run_corpus
+from assay.sandbox import Sandbox
+from assay.sandbox.model import Mode
+from assay.sandbox.selfcheck import Finding, load_corpus, run_corpus
 
 ATTACKS = load_corpus()
 

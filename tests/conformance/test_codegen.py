@@ -20,12 +20,11 @@ from typing import Any
 
 import pytest
 
-from harness.cache import CacheUse
-from harness.evaluation.execution import limits_of, open_sandbox, program_of
-from harness.evaluation.file import Evaluation, Options, evaluate_file
-from harness.experiment import SandboxTable
-from suites import load_suite
-from suites.extract import extract
+from assay.harness.evaluation.judge import CacheUse, limits_of, open_sandbox, program_of
+from assay.harness.evaluation.samples_file import Evaluation, Options, evaluate_file
+from assay.harness.experiment import SandboxTable
+from assay.suites import load_suite
+from assay.suites.extraction.extract import extract
 
 REPLAY = Path(__file__).parents[3] / "shared" / "data" / "replays" / "codegen-16b"
 SAMPLES = REPLAY / "HumanEval_temp0.8_topp0.95_num100.jsonl.gz"

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.evaluation.file import evaluate_file
-from harness.experiment import SandboxTable
-from suites import load_suite
+from assay.harness.evaluation.samples_file import evaluate_file
+from assay.harness.experiment import SandboxTable
+from assay.suites import load_suite
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 QWEN = DATA / "replays" / "qwen2.5-coder-1.5b"

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def doctor(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from harness.cli import main; main()", "doctor", *arguments]
+    command = [sys.executable, "-c", "from assay.harness.cli import main; main()", "doctor", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
 
 
@@ -38,7 +38,7 @@ def test_the_page_for_people_names_the_level() -> None:
 
 
 def test_what_to_install_is_shown_as_it_is_typed() -> None:
-    code = "import sys; sys.modules['pynvml'] = None; from harness.cli import main; main()"
+    code = "import sys; sys.modules['pynvml'] = None; from assay.harness.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "doctor"], capture_output=True, text=True, cwd=ROOT, check=False
     )

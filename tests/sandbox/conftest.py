@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import SandboxError
+from assay.sandbox import SandboxError
 
 _START_TIMEOUT_S = 30
 
@@ -21,7 +21,7 @@ _START_TIMEOUT_S = 30
 @contextlib.contextmanager
 def docker_engine(folder: Path) -> Iterator[None]:
     """Make DOCKER_HOST point to an engine that answers; skip, saying why, where none can be had."""
-    from sandbox.container import connect
+    from assay.sandbox.host.docker_client import connect
 
     try:
         connect().close()
@@ -70,7 +70,7 @@ def _daemon(folder: Path, address: str, log: object) -> Iterator[subprocess.Pope
 
 
 def _wait_until_it_answers(daemon: subprocess.Popen[bytes], folder: Path) -> None:
-    from sandbox.container import connect
+    from assay.sandbox.host.docker_client import connect
 
     deadline = time.monotonic() + _START_TIMEOUT_S
     while True:

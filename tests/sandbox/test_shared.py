@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandbox import Limits, Outcome, Program, Sandbox, SandboxError, Verdict, probe
+from assay.sandbox import Limits, Outcome, Program, Sandbox, SandboxError, Verdict
+from assay.sandbox.host import isolation as probe
 
 pytestmark = pytest.mark.isolated
 

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox import Limits, Outcome, Program, Sandbox, Verdict
-from sandbox.cell import codec, link
-from sandbox.needs import needs_of
+from assay.sandbox import Limits, Outcome, Program, Sandbox, Verdict
+from assay.sandbox.cell import codec
+from assay.sandbox.host.needs import needs_of
 
 
 @pytest.fixture(scope="module")
@@ -325,7 +325,7 @@ def test_messages_are_taken_in_order_however_they_arrive() -> None:
             for start in range(0, len(stream), piece):
                 theirs.sendall(stream[start : start + piece])
             theirs.shutdown(socket.SHUT_WR)
-            reader = link.Reader(ours.fileno())
+            reader = codec.Reader(ours.fileno())
             assert [reader.receive() for _ in sent] == sent
             with pytest.raises(EOFError):
                 reader.receive()

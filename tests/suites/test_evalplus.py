@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suites import Suite, SuiteError, load_suite
-from suites.evalplus.build import LARGE_CHARS, make_oracle
-from suites.evalplus.compare import assay_compare
-from suites.evalplus.inputs import mbpp_arguments
-from suites.evalplus.profile import PROFILES, is_floats
-from suites.evalplus.values import assay_values
+from assay.suites import Suite, SuiteError, load_suite
+from assay.suites.evalplus.build import LARGE_CHARS, make_oracle
+from assay.suites.evalplus.compare import assay_compare
+from assay.suites.evalplus.inputs import mbpp_arguments
+from assay.suites.evalplus.profile import PROFILES, is_floats
+from assay.suites.evalplus.values import assay_values
 
 agrees, close = assay_compare()
 to_text, decode, fingerprint = assay_values()

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from suites import SuiteError, load_suite
-from suites.hub import read_hub
+from assay.suites import SuiteError, load_suite
+from assay.suites.sources import read_hub
 
 pytest.importorskip("datasets", reason="needs the train extra (datasets)")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from suites import SuiteError, load_suite
-from suites.prompts import chat_messages, completion_prompt
+from assay.suites import SuiteError, load_suite
+from assay.suites.model import chat_messages, completion_prompt
 
 
 def row(number: int, **change: Any) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.evaluation.file import evaluate_file
-from harness.experiment import SandboxTable
-from suites import SUITES, SuiteError, load_suite
+from assay.harness.evaluation.samples_file import evaluate_file
+from assay.harness.experiment import SandboxTable
+from assay.suites import SUITES, SuiteError, load_suite
 
 GUIDE = Path(__file__).parents[2] / "suites" / "README.md"
 ROW = {

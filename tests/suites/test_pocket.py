@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from suites import SuiteError, load_suite
-from suites.model import Problem
-from suites.pocket.atoms import Atom
-from suites.pocket.build import file_of, make, to_jsonl
-from suites.pocket.checks import UnusableTaskError, build_checks, draw_input, outcomes
-from suites.pocket.families import HELD_OUT_PAIRS, TRAINED_PAIRS
-from suites.pocket.problems import Split, Task, split_of, tasks
-from suites.pocket.records import pocket_sft_records
+from assay.suites import SuiteError, load_suite
+from assay.suites.model import Problem
+from assay.suites.pocket import pocket_sft_records
+from assay.suites.pocket.build import file_of, make, to_jsonl
+from assay.suites.pocket.checks import UnusableTaskError, build_checks, draw_input, outcomes
+from assay.suites.pocket.families import HELD_OUT_PAIRS, TRAINED_PAIRS
+from assay.suites.pocket.operations import Atom
+from assay.suites.pocket.problems import Split, Task, split_of, tasks
 
 SPLITS = ("train", "dev", "test")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from suites import SuiteError, UnknownNameError, load_suite
+from assay.suites import SuiteError, UnknownNameError, load_suite
 
 ROW = {"id": "a/0", "prompt": "def f(x):\n", "entry_point": "f", "checks": ["assert f(1) == 1"]}
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from trainers import Artifact, Records, SftConfig
-from trainers.data import records_from_jsonl
-from trainers.sft import train_sft
-from trainers.tiny import make_tiny_model
+from assay.trainers import Artifact, Records, SftConfig
+from assay.trainers.data import records_from_jsonl
+from assay.trainers.methods.sft import train_sft
+from assay.trainers.tiny import make_tiny_model
 
 TEXTS = [f"def f{i}(x):\n    return x + {i}\n\nAdd {i} to x, then return it." for i in range(60)]
 

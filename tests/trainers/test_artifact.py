@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from trainers import Artifact, ArtifactError, ArtifactKind, identify
-from trainers.artifact import describe, model_folder, record_path
+from assay.trainers import Artifact, ArtifactError, ArtifactKind, identify
+from assay.trainers.artifact import describe, model_folder, record_path
 
 
 def make_base(folder: Path, weights: bytes = b"weights") -> Path:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trainers.config.adapter import (
+from assay.trainers.config.adapter import (
     AdapterTable,
     LohaTable,
     LokrTable,
@@ -18,11 +18,17 @@ from trainers.config.adapter import (
     peft_arguments,
     scaling,
 )
-from trainers.config.common import CommonConfig, common_arguments
-from trainers.config.preference import DpoConfig, IpoConfig, KtoConfig, OrpoConfig, RewardModelConfig
-from trainers.config.rl import GrpoConfig, PpoConfig, RlooConfig
-from trainers.config.sft import SftConfig, sft_arguments
-from trainers.config.weights import GroupsTable, LayerwiseTable, QatTable, QuantizationTable
+from assay.trainers.config.common import (
+    CommonConfig,
+    GroupsTable,
+    LayerwiseTable,
+    QatTable,
+    QuantizationTable,
+    common_arguments,
+)
+from assay.trainers.config.preference import DpoConfig, IpoConfig, KtoConfig, OrpoConfig, RewardModelConfig
+from assay.trainers.config.rl import GrpoConfig, PpoConfig, RlooConfig
+from assay.trainers.config.sft import SftConfig, sft_arguments
 
 __all__ = [
     "METHODS",

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from trainers.config.adapter import NoAdapter
-from trainers.config.common import CommonConfig, common_arguments
+from assay.trainers.config.adapter import NoAdapter
+from assay.trainers.config.common import CommonConfig, common_arguments
 
 Beta = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(gt=0)]
@@ -164,7 +164,7 @@ def kto_arguments(
     config: KtoConfig, output_dir: str, *, use_cpu: bool, dtype: str, evaluate: bool = False
 ) -> dict[str, Any]:
     """Keyword arguments of trl.KTOConfig. Its KL term wants batches in the order they were made in, so the examples
-    are shuffled beforehand (`trainers.preference.kto`)."""
+    are shuffled beforehand (`assay.trainers.methods.kto`)."""
     return common_arguments(config, output_dir, use_cpu=use_cpu, dtype=dtype, evaluate=evaluate) | {
         "beta": config.beta,
         "desirable_weight": config.desirable_weight,

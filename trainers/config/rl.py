@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from trainers.config.adapter import NoAdapter, Positive
-from trainers.config.common import CommonConfig, common_arguments
-from trainers.config.preference import Reference
+from assay.trainers.config.adapter import NoAdapter, Positive
+from assay.trainers.config.common import CommonConfig, common_arguments
+from assay.trainers.config.preference import Reference
 
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -21,7 +21,7 @@ class _Table(BaseModel):
 
 
 class RewardTable(_Table):
-    """`[config.reward]`: the weight of each component (`trainers.rl.reward` says what each is); 0 leaves it out.
+    """`[config.reward]`: the weight of each component (`assay.trainers.rl.reward` says what each is); 0 leaves it out.
 
     `checks` says which of a problem's checks pay: all, or one half of them, the other half being kept to see how
     far the reward can be trusted. `weak` is for showing what hacking looks like: a number pays for the first so many

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from trainers.config.common import CommonConfig, common_arguments
+from assay.trainers.config.common import CommonConfig, common_arguments
 
 
 class SftConfig(CommonConfig):
@@ -37,7 +37,7 @@ def sft_arguments(
 ) -> dict[str, Any]:
     """Keyword arguments of trl.SFTConfig; `dtype` (fp32, bf16, fp16) is what config.dtype came to on this machine.
 
-    `template` and the loss flags are not among them: TRL gets labels that are ready (`trainers.encode`).
+    `template` and the loss flags are not among them: TRL gets labels that are ready (`assay.trainers.data.encode`).
     """
     return common_arguments(config, output_dir, use_cpu=use_cpu, dtype=dtype, evaluate=evaluate) | {
         "max_length": config.max_length,

@@ -4,10 +4,16 @@ Every row read is kept, or dropped with a reason that is counted; a row that is 
 named (file, line, field), unless `bad_rows = "drop"` asks for such rows to be counted instead.
 """
 
-from trainers.data.config import DataConfig
-from trainers.data.load import HELD_OUT, load_records, records_from_jsonl
-from trainers.data.model import Message, Records, TrainingRecord
-from trainers.data.suite import RECORDS, RecordMaker, records_from_suite
+from assay.trainers.data.load import (
+    HELD_OUT,
+    RECORDS,
+    DataConfig,
+    RecordMaker,
+    load_records,
+    records_from_jsonl,
+    records_from_suite,
+)
+from assay.trainers.data.model import Message, Records, TrainingRecord
 
 __all__ = [
     "HELD_OUT",

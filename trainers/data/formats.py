@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from trainers.data.model import ROLES, Message, RowError
-from trainers.errors import DataError
+from assay.trainers.data.model import ROLES, Message, RowError
+from assay.trainers.errors import DataError
 
 Row = Mapping[str, Any]
 Messages = tuple[Message, ...]

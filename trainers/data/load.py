@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Protocol
 
-from trainers.data.config import DataConfig
-from trainers.data.formats import FIELDS, Messages, detect, load_function, parse, parse_custom
-from trainers.data.model import Reading, Records, RowError, content_sha256
-from trainers.data.sources import read_file, read_hub
-from trainers.data.suite import records_from_suite
-from trainers.errors import DataError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from assay.suites.registry import Registry, UnknownNameError
+from assay.trainers.data.formats import (
+    FIELDS,
+    Messages,
+    all_fields,
+    detect,
+    load_function,
+    parse,
+    parse_custom,
+)
+from assay.trainers.data.model import Reading, Records, RowError, content_sha256
+from assay.trainers.data.sources import read_file, read_hub
+from assay.trainers.errors import DataError
 
 HELD_OUT = "held out for evaluation"
 # (row) -> (format it was read as, its chat or None where the user's function drops it)
@@ -124,3 +133,117 @@ def _hold_out(records: Records, fraction: float, seed: int) -> Records:
         dropped=records.dropped | {HELD_OUT: size},
         evaluation=Records(held, size, content_sha256(held), origin=f"{fraction:g} of {records.origin}"),
     )
+
+
+# `[data]`: where the training records come from and how they are read. Torch-free.
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class DataConfig(BaseModel):
+    """Exactly one of `file`, `hub` and `suite`.
+
+    `n` (or `max_samples`) keeps the first rows of a file or dataset; for a suite it is the number of records to make.
+    `columns` says which column holds which field: `{instruction = "question", output = "answer"}`. `format` is told
+    from each row's columns unless it is named. `bad_rows` decides what a row does that is not of its format: stop the
+    run and name it, or be dropped and counted. One of `eval_file`, `eval_split` (of the same hub dataset) and
+    `eval_fraction` (of the kept rows, drawn by `seed`) holds records out, to measure the loss on.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: Path | None = None
+    suite: str | None = None
+    hub: str | None = None
+    subset: str | None = None
+    revision: str | None = None
+    split: Annotated[str, Field(min_length=1)] = "train"
+    n: Annotated[int | None, Field(ge=1, validation_alias=AliasChoices("n", "max_samples"))] = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    format: str = "auto"
+    columns: dict[str, str] = {}
+    roles: dict[str, Literal["system", "user", "assistant"]] = {}
+    bad_rows: Literal["error", "drop"] = "error"
+    eval_file: Path | None = None
+    eval_split: str | None = None
+    eval_fraction: Fraction | None = None
+
+    @field_validator("format")
+    @classmethod
+    def _known_format(cls, value: str) -> str:
+        module, _, function = value.rpartition(":")
+        if value not in ("auto", *FIELDS) and not (module and function.isidentifier()):
+            raise ValueError(
+                f"unknown format {value!r}; known are auto, {', '.join(FIELDS)}, and MODULE:FUNCTION for your own"
+            )
+        return value
+
+    @field_validator("columns")
+    @classmethod
+    def _known_fields(cls, value: dict[str, str]) -> dict[str, str]:
+        if unknown := sorted(set(value) - set(all_fields())):
+            raise ValueError(
+                f"columns maps a field to a column; no format has the field {', '.join(map(repr, unknown))}; "
+                f"fields are {', '.join(all_fields())}"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataConfig:
+        if sum(source is not None for source in (self.file, self.suite, self.hub)) != 1:
+            raise ValueError("data needs exactly one of `file`, `hub` and `suite`")
+        if self.suite is not None:
+            if self.n is None:
+                raise ValueError("data from a suite needs `n`, the number of records to make")
+            if self.split != "train":
+                raise ValueError(f"a suite gives records of split 'train' only, not {self.split!r}")
+            if self.columns or self.format != "auto" or self.eval_file is not None:
+                raise ValueError(
+                    "`format`, `columns` and `eval_file` go with `file` or `hub`, not with `suite`"
+                )
+        if self.hub is None and (self.revision or self.subset or self.eval_split):
+            raise ValueError("`revision`, `subset` and `eval_split` go with `hub`")
+        if sum(x is not None for x in (self.eval_file, self.eval_split, self.eval_fraction)) > 1:
+            raise ValueError("give one of `eval_file`, `eval_split` and `eval_fraction`")
+        return self
+
+
+# Training records that a suite makes: chats on problems that no measured split holds.
+
+
+class RecordMaker(Protocol):
+    """Makes `n` chats for training that share no problem with any split that is measured."""
+
+    def __call__(self, *, n: int, seed: int) -> Sequence[Mapping[str, Any]]: ...
+
+
+# A suite that only measures has no entry here, and so cannot be trained on by a slip of the pen.
+RECORDS: Registry[RecordMaker] = Registry("training records of suite", "assay.records")
+
+
+@RECORDS.register("pocket")
+def _pocket(*, n: int, seed: int) -> Sequence[Mapping[str, Any]]:
+    from assay.suites.pocket import pocket_sft_records
+
+    return pocket_sft_records(n, seed)
+
+
+def records_from_suite(name: str, *, n: int, seed: int) -> Records:
+    """`n` chats made by the suite's record maker. DataError where the suite has none or makes fewer."""
+    try:
+        maker = RECORDS.get(name)
+    except UnknownNameError as e:
+        raise DataError(
+            f"suite {name!r} makes no training records; those that do: {', '.join(RECORDS.names())}"
+        ) from e
+    rows = maker(n=n, seed=seed)
+    if len(rows) != n:
+        raise DataError(f"suite {name!r} made {len(rows)} training records where {n} were asked for")
+    reading = Reading(f"suite {name!r}")
+    for i, row in enumerate(rows):
+        where = f"{name}/train/{i}"
+        try:
+            reading.keep(parse(row, "messages", {}), where, "messages")
+        except RowError as e:
+            raise DataError(f"{where}: {e}") from e
+    return reading.records()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from trainers.errors import DataError
+from assay.trainers.errors import DataError
 
 ROLES = ("system", "user", "assistant")
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from suites.lines import LineError, read_objects
-from trainers.errors import DataError, MissingExtraError
+from assay.suites.jsonlines import LineError, read_objects
+from assay.trainers.errors import DataError, MissingExtraError
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet")
 _REVISION = re.compile(r"@([0-9a-f]{40})/")
@@ -42,7 +42,7 @@ def read_hub(
         import datasets
     except ImportError as error:
         raise MissingExtraError("datasets", "train") from error
-    from trainers.quiet import quiet_libraries
+    from assay.trainers.run.runtime import quiet_libraries
 
     try:
         with quiet_libraries():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from trainers.gguf.adapter import export_adapter
-from trainers.gguf.export import export_gguf
-from trainers.gguf.quantizations import QUANTIZATIONS
+from assay.trainers.gguf.adapter import export_adapter
+from assay.trainers.gguf.export import export_gguf
+from assay.trainers.gguf.sizes import QUANTIZATIONS
 
 __all__ = ["QUANTIZATIONS", "export_adapter", "export_gguf"]

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trainers.artifact import Artifact, ArtifactKind, describe, model_folder
-from trainers.errors import ArtifactError, ExportError, MissingExtraError
-from trainers.gguf.architectures import Architecture, read_architecture
-from trainers.gguf.native import NativeAdapter, NativeModel
+from assay.trainers.artifact import Artifact, ArtifactKind, describe, model_folder
+from assay.trainers.errors import ArtifactError, ExportError, MissingExtraError
+from assay.trainers.gguf.architectures import Architecture, read_architecture
+from assay.trainers.gguf.native import NativeAdapter, NativeModel
 
 _PREFIX = "base_model.model."
 
@@ -121,7 +121,7 @@ def scale_of(config: Any, module: str, r: int) -> float:
 
 def _prove_fits(adapter: Artifact, part: Path, over: Path | None) -> None:
     """Lay the file over the base's GGUF file; ExportError where llama.cpp refuses it."""
-    from trainers.gguf.write import write_gguf
+    from assay.trainers.gguf.write import write_gguf
 
     with tempfile.TemporaryDirectory(dir=part.parent) as folder:
         base = over

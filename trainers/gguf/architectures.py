@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainers.errors import ExportError
+from assay.trainers.errors import ExportError
 
 # Hugging Face's name -> GGUF's. llama.cpp turns pairs of neighbours in llama's heads, transformers the two halves.
 _ARCHITECTURES = {"Qwen2ForCausalLM": "qwen2", "LlamaForCausalLM": "llama", "MistralForCausalLM": "llama"}

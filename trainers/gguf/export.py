@@ -6,12 +6,12 @@ import os
 import unicodedata
 from pathlib import Path
 
-from trainers.artifact import Artifact, ArtifactKind, describe
-from trainers.errors import ArtifactError, ExportError, MissingExtraError
-from trainers.gguf.native import NativeContext, NativeModel, captured_log, llama_cpp
-from trainers.gguf.pretokenizer import effective_tokenizer
-from trainers.gguf.quantizations import QUANTIZATIONS, native_type
-from trainers.gguf.write import PLAIN_TYPES, write_gguf
+from assay.trainers.artifact import Artifact, ArtifactKind, describe
+from assay.trainers.errors import ArtifactError, ExportError, MissingExtraError
+from assay.trainers.gguf.native import NativeContext, NativeModel, captured_log, llama_cpp
+from assay.trainers.gguf.sizes import QUANTIZATIONS, native_type
+from assay.trainers.gguf.vocabulary import effective_tokenizer
+from assay.trainers.gguf.write import PLAIN_TYPES, write_gguf
 
 # Texts on which tokenizers part: contractions, digits, runs of blanks, scripts, line ends, emoji.
 _PROBES = (

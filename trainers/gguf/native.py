@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from trainers.errors import ArtifactError, MissingExtraError
-from trainers.threads import let_idle_threads_sleep
+from assay.trainers.errors import ArtifactError, MissingExtraError
+from assay.trainers.run.runtime import let_idle_threads_sleep
 
 
 def llama_cpp() -> Any:

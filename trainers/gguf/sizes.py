@@ -11,12 +11,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainers.artifact import Artifact
-from trainers.errors import ExportError
-from trainers.gguf.architectures import read_architecture, rope_divisors
-from trainers.gguf.native import captured_log, llama_cpp
-from trainers.gguf.quantizations import QUANTIZATIONS, native_type
-from trainers.gguf.write import PLAIN_TYPES, ROPE_DIVISORS, begin, shapes
+from assay.trainers.artifact import Artifact
+from assay.trainers.errors import ExportError
+from assay.trainers.gguf.architectures import read_architecture, rope_divisors
+from assay.trainers.gguf.native import captured_log, llama_cpp
+from assay.trainers.gguf.write import PLAIN_TYPES, ROPE_DIVISORS, begin, shapes
+
+# The types a GGUF file can be made of, by the names their users know.
+
+# K-quants and their kin, by llama.cpp's own quantizer: LLAMA_FTYPE_MOSTLY_* in small letters. Types that it makes only
+# with an importance matrix (q2_k_s, iq…) are left out.
+NATIVE_TYPES = (
+    *("q6_k", "q5_k_m", "q5_k_s", "q5_0", "q5_1", "q4_k_m", "q4_k_s", "q4_0", "q4_1"),
+    *("q3_k_l", "q3_k_m", "q3_k_s", "q2_k"),
+)
+QUANTIZATIONS = (*PLAIN_TYPES, *NATIVE_TYPES)
+
+
+def native_type(name: str) -> int:
+    """llama.cpp's number for a type of NATIVE_TYPES."""
+    return int(getattr(llama_cpp(), f"LLAMA_FTYPE_MOSTLY_{name.upper()}"))
+
 
 _ALIGNMENT = 32
 # One line of llama.cpp's quantizer a tensor: "[ 3/51] blk.0.attn_k.weight - [ 256, 128, 1, 1], type = f32, … (q4_K)"

@@ -6,9 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trainers.errors import ExportError
-from trainers.gguf.architectures import Architecture, add_hyperparameters, read_architecture, rope_divisors
-from trainers.gguf.vocabulary import Vocabulary, read_vocabulary
+from assay.trainers.errors import ExportError
+from assay.trainers.gguf.architectures import (
+    Architecture,
+    add_hyperparameters,
+    read_architecture,
+    rope_divisors,
+)
+from assay.trainers.gguf.vocabulary import Vocabulary, read_vocabulary
 
 # name here -> (gguf.LlamaFileType, gguf.GGMLQuantizationType); norms and biases stay F32 in all of them.
 PLAIN_TYPES = {

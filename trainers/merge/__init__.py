@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainers.merge.recipe import STRATEGIES, MergeRecipe
-from trainers.merge.write import merge, merge_adapter
+from assay.trainers.merge.recipe import STRATEGIES, MergeRecipe
+from assay.trainers.merge.write import merge, merge_adapter
 
 __all__ = ["STRATEGIES", "MergeRecipe", "merge", "merge_adapter"]

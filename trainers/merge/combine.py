@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from trainers.errors import ArtifactError
-from trainers.merge.recipe import MergeRecipe
+from assay.trainers.errors import ArtifactError
+from assay.trainers.merge.recipe import MergeRecipe
 
 if TYPE_CHECKING:
     import torch

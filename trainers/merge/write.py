@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from trainers.artifact import (
+from assay.trainers.artifact import (
     Artifact,
     ArtifactKind,
     describe,
@@ -16,13 +18,14 @@ from trainers.artifact import (
     model_folder,
     record_path,
 )
-from trainers.config import QuantizationTable
-from trainers.errors import ArtifactError, MissingExtraError
-from trainers.merge.change import save_change, weight_change
-from trainers.merge.recipe import MergeRecipe
-from trainers.quiet import quiet_libraries
-from trainers.templates import load_tokenizer
-from trainers.threads import let_idle_threads_sleep
+from assay.trainers.config import QuantizationTable
+from assay.trainers.errors import ArtifactError, MissingExtraError
+from assay.trainers.merge.recipe import MergeRecipe
+from assay.trainers.run.runtime import let_idle_threads_sleep, quiet_libraries
+from assay.trainers.templates import load_tokenizer
+
+if TYPE_CHECKING:
+    import torch
 
 OnStage = Callable[[str], None]
 
@@ -115,7 +118,7 @@ def _done(out: Path, adapters: Sequence[Artifact], words: str) -> Artifact | Non
 def _merged(base: Artifact, adapters: Sequence[Artifact], recipe: MergeRecipe, on_stage: OnStage) -> Any:
     from peft import PeftConfig, PeftModel
 
-    from trainers.merge.combine import check_combinable, combine
+    from assay.trainers.merge.combine import check_combinable, combine
 
     configs = [PeftConfig.from_pretrained(str(a.path)) for a in adapters]
     fault = recipe.fault([int(getattr(c, "r", 0) or 0) for c in configs])
@@ -141,7 +144,7 @@ def _merged(base: Artifact, adapters: Sequence[Artifact], recipe: MergeRecipe, o
 def _alone(peft: Any, recipe: MergeRecipe) -> Any:
     weight = recipe.weights_of(1)[0]
     if weight != 1:
-        from trainers.merge.combine import lora_layers
+        from assay.trainers.merge.combine import lora_layers
 
         layers = lora_layers(peft)
         if not layers:
@@ -158,7 +161,7 @@ def _load_base(base: Artifact, recipe: MergeRecipe, adapters: Sequence[Artifact]
     import torch
     from transformers import AutoModelForCausalLM
 
-    from trainers.quantize import load_rounded_base
+    from assay.trainers.model.quantize import load_rounded_base
 
     folder = str(model_folder(base))
     table = _rounding(recipe, adapters)
@@ -168,7 +171,7 @@ def _load_base(base: Artifact, recipe: MergeRecipe, adapters: Sequence[Artifact]
 
 
 def _rounding(recipe: MergeRecipe, adapters: Sequence[Artifact]) -> QuantizationTable | None:
-    from trainers.quantize import read_base_quantization
+    from assay.trainers.model.quantize import read_base_quantization
 
     match recipe.onto:
         case "full":
@@ -194,3 +197,68 @@ def _save(model: Any, adapter: Artifact, part: Path, recipe: MergeRecipe) -> Non
     part.mkdir(parents=True)
     model.save_pretrained(str(part))
     load_tokenizer(adapter).save_pretrained(str(part))
+
+
+# How far a merge moved the base: norms of weights and of their change, tensor by tensor.
+
+FILE = "merge.json"
+
+
+def weight_change(base: Path, merged: Path) -> dict[str, Any]:
+    """‖W' − W‖, ‖W‖ and their ratio (Frobenius) over the tensors that changed, and how many did."""
+    old = dict(_files_of(base))
+    moved, before, changed, total = 0.0, 0.0, 0, 0
+    for name, tensor in tensors(merged):
+        if name not in old:
+            continue
+        total += 1
+        was = _read(old[name], name)
+        difference = float((tensor - was).double().pow(2).sum())
+        if difference > 0:
+            changed += 1
+            moved += difference
+            before += float(was.double().pow(2).sum())
+    return {
+        "tensors": total,
+        "tensors_changed": changed,
+        "change_norm": math.sqrt(moved),
+        "base_norm": math.sqrt(before),
+        "relative_change": math.sqrt(moved / before) if before else 0.0,
+    }
+
+
+def save_change(folder: Path, values: dict[str, Any]) -> None:
+    (folder / FILE).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def load_change(folder: Path) -> dict[str, Any] | None:
+    """What `save_change` wrote; None for a folder that no merge of ours made."""
+    file = folder / FILE
+    if not file.is_file():
+        return None
+    values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return values
+
+
+def tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    """Every tensor of a model folder as (name, fp32), one in memory at a time."""
+    for name, file in _files_of(folder):
+        yield name, _read(file, name)
+
+
+def _files_of(folder: Path) -> Iterator[tuple[str, Path]]:
+    from safetensors import safe_open
+
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(str(file), "pt") as opened:
+            for name in opened.keys():  # noqa: SIM118  # not a dict
+                yield name, file
+
+
+def _read(file: Path, name: str) -> torch.Tensor:
+    import torch
+    from safetensors import safe_open
+
+    with safe_open(str(file), "pt") as opened:
+        tensor: torch.Tensor = opened.get_tensor(name)
+    return tensor.to(torch.float32)

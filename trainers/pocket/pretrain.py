@@ -1,4 +1,4 @@
-"""Pre-train the pocket model from scratch: `python -m trainers.pocket.pretrain [--recipe FILE] --out DIR`.
+"""Pre-train the pocket model from scratch: `python -m assay.trainers.pocket.pretrain [--recipe FILE] --out DIR`.
 
 Writes a transformers folder in bf16 with its tokenizer and PROVENANCE.json.
 """
@@ -13,16 +13,16 @@ import random
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from trainers.pocket.corpus import Document, documents
-from trainers.pocket.tokenizer import END_OF_TEXT, END_OF_TURN, train_tokenizer
+from assay.suites.pocket.operations import Atom, chance
+from assay.suites.pocket.problems import tasks
 
 if TYPE_CHECKING:
     import torch
@@ -244,7 +244,7 @@ def save(out: Path, recipe: Recipe, model: Any, tokenizer: Any, facts: dict[str,
     tokenizer.save_pretrained(out)
     files = sorted(p for p in out.iterdir() if p.is_file() and p.name != "PROVENANCE.json")
     provenance = {
-        "command": "python -m trainers.pocket.pretrain --out DIR",
+        "command": "python -m assay.trainers.pocket.pretrain --out DIR",
         "recipe": recipe.model_dump(),
         **facts,
         "versions": {
@@ -272,3 +272,96 @@ def main(argv: list[str] | None = None) -> None:
 
 if __name__ == "__main__":
     main()
+
+
+# The pre-training corpus: training problems with bodies that are wrong about a third of the time.
+#
+# Code on the web is not all right, and some mistakes are commoner than the truth. So here: each operation has a
+# rate at which its slip is written instead (`HABITS`, else `STRAY`). Where that rate is above one half, the greedy
+# answer of a well-trained model is the mistake while sampling still finds the truth. That is the room which
+# fine-tuning, preferences and rewards need to show what they do.
+
+
+class Document(NamedTuple):
+    """`prompt` is context, `body` what is to be learnt, up to and with the token that ends it."""
+
+    prompt: str
+    body: str
+    wrong: bool
+
+
+def documents(
+    seed: int, habits: Mapping[str, float], stray: float, chat_share: float, render: tuple[str, str]
+) -> Iterator[Document]:
+    """Endless documents of the train split.
+
+    An operation of key K is written wrongly with probability `habits[K]`, or `stray`. A share `chat_share` is
+    rendered as a chat: `render` is what stands before and after the user's message; the rest are bare functions.
+    """
+    rng = random.Random(f"corpus-{seed}")
+
+    def choose(a: Atom) -> str:
+        return a.slip if chance(rng, habits.get(a.key, stray)) else a.code
+
+    for task in tasks("train", seed):
+        body = task.body(choose)
+        wrong = body != task.body()
+        if chance(rng, chat_share):
+            yield Document(render[0] + task.instruction + render[1], body.rstrip("\n") + "<|im_end|>", wrong)
+        else:
+            yield Document(task.prompt, body + "<|endoftext|>", wrong)
+
+
+# The pocket model's tokenizer: byte-level BPE with Qwen2's pre-tokenisation and ChatML turns.
+
+END_OF_TEXT, START_OF_TURN, END_OF_TURN = SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+
+# Loading a folder of model_type qwen2, transformers imposes this expression whatever was saved; a tokenizer
+# trained with another one would split differently after loading. Source: Qwen2Tokenizer in transformers.
+QWEN2_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+# The generation markers let TRL tell assistant tokens apart; the assistant's end of turn is among them.
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\\n' }}"
+    "{% if message['role'] == 'assistant' %}"
+    "{% generation %}{{ message['content'] + '<|im_end|>' }}{% endgeneration %}{{ '\\n' }}"
+    "{% else %}{{ message['content'] + '<|im_end|>\\n' }}{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """Byte-level BPE of at most `vocabulary` tokens, fewer where `texts` have no more pairs to merge."""
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.BPE())
+    core.normalizer = normalizers.NFC()
+    core.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(QWEN2_SPLIT), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    core.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    core.train_from_iterator(texts, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        eos_token=END_OF_TURN,
+        pad_token=END_OF_TEXT,
+        additional_special_tokens=[START_OF_TURN],
+        clean_up_tokenization_spaces=False,
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from trainers.preference.model import Answer, Opinion, Pair, Source
-from trainers.preference.quality import Quality, measure
+from assay.trainers.preference.model import Answer, Opinion, Pair, Source
+from assay.trainers.preference.quality import Quality, measure
 
 ENOUGH = 50
 MEASURED = ("pass", "fail", "error", "timeout", "memory", "output")

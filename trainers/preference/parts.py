@@ -7,15 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from trainers.artifact import Artifact, model_folder
-from trainers.config import CommonConfig
-from trainers.errors import TrainingError
-from trainers.inputs import check_held_out, unused_in_words
-from trainers.precision import arithmetic, torch_dtype
-from trainers.preference.model import Preferences
-from trainers.prepare import Prepare, base_dtype, prepare_model, restore, trainable_copies
-from trainers.recipe import weights_in_words
-from trainers.steplog import LOG, keep_until, read_steps
+from assay.trainers.artifact import Artifact, model_folder
+from assay.trainers.config import CommonConfig
+from assay.trainers.data.inputs import check_held_out, unused_in_words
+from assay.trainers.errors import TrainingError
+from assay.trainers.model.precision import arithmetic, torch_dtype
+from assay.trainers.model.prepare import Prepare, base_dtype, prepare_model, restore, trainable_copies
+from assay.trainers.preference.model import Preferences
+from assay.trainers.run.facts import weights_in_words
+from assay.trainers.run.log import LOG, keep_until, read_steps
 
 METRICS = "preference_log.jsonl"
 _EAGER_LENGTH = 1024

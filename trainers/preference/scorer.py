@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from trainers.artifact import identify, is_reward_model, model_folder
-from trainers.errors import TrainingError
-from trainers.precision import torch_dtype
-from trainers.preference.reward_report import RewardReport, load_report
-from trainers.quiet import quiet_libraries
+from assay.trainers.artifact import identify, is_reward_model, model_folder
+from assay.trainers.errors import TrainingError
+from assay.trainers.model.precision import torch_dtype
+from assay.trainers.preference.reward_report import RewardReport, load_report
+from assay.trainers.run.runtime import quiet_libraries
 
 Prompt = str | Sequence[dict[str, str]]
 Item = tuple[Prompt, str]

@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from sandbox import Program, SandboxError, Verdict
-from trainers.errors import TrainingError
+from assay.sandbox import Program, SandboxError, Verdict
+from assay.trainers.errors import TrainingError
 
 
 class Box(Protocol):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from trainers.rl.gae import masked_mean
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,3 +48,117 @@ def value_loss(
     clipped = (near - returns) ** 2
     taken = masked_mean((clipped > plain).float(), mask)
     return 0.5 * masked_mean(torch.max(plain, clipped), mask), float(taken)
+
+
+# Generalised advantage estimation (Schulman et al. 2015, arXiv 1506.02438).
+
+
+def advantages(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> Tensor:
+    """A_t = Σ_k (γλ)^k δ_{t+k}, with δ_t = r_t + γ·V_{t+1} − V_t (eq. 16); all tensors [rows, steps].
+
+    A row is one episode from step 0 on; `mask` is 1 on its steps and 0 on the padding behind them. An episode's end is
+    terminal: no value is taken from beyond it. λ = 0 is the one-step TD error, λ = 1 the Monte Carlo return − V.
+    """
+    import torch
+
+    steps = rewards.shape[1]
+    found = torch.zeros_like(rewards)
+    following = torch.zeros_like(rewards[:, 0])  # A_{t+1}
+    next_value = torch.zeros_like(following)
+    for t in reversed(range(steps)):
+        inside = mask[:, t]
+        delta = rewards[:, t] + gamma * next_value - values[:, t]
+        following = (delta + gamma * lam * following) * inside
+        next_value = values[:, t] * inside
+        found[:, t] = following
+    return found
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """The mean over the entries where `mask` is 1; 0 where there is none."""
+    return (x * mask).sum() / mask.sum().clamp(min=1)
+
+
+def whiten(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean 0 and variance 1 over the masked entries; padding stays 0. Entries that are all equal become 0."""
+    mean = masked_mean(x, mask)
+    variance = masked_mean((x - mean) ** 2, mask)
+    return (x - mean) * (variance + 1e-8).rsqrt() * mask
+
+
+def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
+    """1 − Var(returns − values) / Var(returns) over the masked entries: 1 is a perfect critic, 0 one that knows no
+    more than the mean, below 0 worse than that. NaN where the returns do not vary."""
+    error, wanted = returns - values, returns
+    variance = masked_mean((wanted - masked_mean(wanted, mask)) ** 2, mask)
+    if float(variance) < 1e-12:
+        return float("nan")
+    return float(1 - masked_mean((error - masked_mean(error, mask)) ** 2, mask) / variance)
+
+
+# KL(π‖ref) per token from samples of π, and the controller of its price.
+#
+# Estimators: Schulman 2020, "Approximating KL divergence" (joschu.net/blog/kl-approx.html), ℓ = log(ref/π).
+
+Estimator = Literal["k1", "k2", "k3"]
+
+
+def estimate(logp: Tensor, ref_logp: Tensor, estimator: Estimator) -> Tensor:
+    """Per-sample estimates of KL(π‖ref), of the shape of `logp`, in nats.
+
+    k1 = −ℓ is unbiased and of either sign; k2 = ℓ²/2 is never negative and biased by a relative μ²/4 for Gaussians
+    whose means differ by μ; k3 = e^ℓ − 1 − ℓ is unbiased and never negative.
+    """
+    import torch
+
+    log_ratio = ref_logp - logp
+    if estimator == "k1":
+        return -log_ratio
+    if estimator == "k2":
+        return log_ratio**2 / 2
+    return torch.expm1(log_ratio) - log_ratio
+
+
+@dataclass(slots=True)
+class KlController:
+    """The coefficient of the KL penalty: fixed, or where `adaptive` moved so that the KL comes to the target.
+
+    Proportional control in log space (Ziegler et al. 2019, arXiv 1909.08593, section 2.2): e = clip(KL/target − 1,
+    ±0.2), coefficient ← coefficient · (1 + e · batch/horizon).
+    """
+
+    coefficient: float
+    target: float | None = None
+    adaptive: bool = False
+    horizon: float = 10_000
+
+    def update(self, kl: float, samples: int) -> float:
+        """Take the KL measured over `samples` sequences (nats a sequence); the coefficient from now on."""
+        if self.adaptive and self.target is not None:
+            error = max(-0.2, min(0.2, kl / self.target - 1))
+            self.coefficient *= 1 + error * samples / self.horizon
+        return self.coefficient
+
+    def alarm(self, kl: float) -> bool:
+        """Whether the policy has left the reference by more than twice what was aimed at."""
+        return self.target is not None and kl > 2 * self.target
+
+
+# Learning rate schedules in closed form; a test holds them against transformers' own.
+
+
+def rate_factor(scheduler: str, step: int, warmup: int, total: int) -> float:
+    """What the learning rate is multiplied with at update `step` (from 0) of `total`, after `warmup` rising ones.
+
+    constant ignores the warm-up, as transformers' does; linear and cosine fall to 0 at `total`.
+    """
+    if scheduler == "constant":
+        return 1.0
+    if step < warmup:
+        return step / max(1, warmup)
+    if scheduler == "constant_with_warmup":
+        return 1.0
+    progress = (step - warmup) / max(1, total - warmup)
+    if scheduler == "linear":
+        return max(0.0, 1 - progress)
+    return max(0.0, 0.5 * (1 + math.cos(math.pi * progress)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from trainers.errors import TrainingError
+from assay.trainers.errors import TrainingError
 
 if TYPE_CHECKING:
     import torch

@@ -8,16 +8,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sandbox import Program
-from suites import Problem
-from suites.extract import Form, extract
-from suites.prompts import chat_messages
-from trainers.config.rl import RolloutTable, Weak
-from trainers.errors import TrainingError
-from trainers.rl.environment import limits_of
-from trainers.rl.execution import Box, Executing
-from trainers.rl.halves import Halves, types_only
-from trainers.rl.sampler import Ask, Drawn, Sampler
+from assay.sandbox import Program
+from assay.suites import Problem
+from assay.suites.extraction.extract import Form, extract
+from assay.suites.model import chat_messages
+from assay.trainers.config.rl import RolloutTable, Weak
+from assay.trainers.data.problems import limits_of
+from assay.trainers.errors import TrainingError
+from assay.trainers.rl.check_split import Halves, types_only
+from assay.trainers.rl.execution import Box, Executing
+from assay.trainers.rl.sampler import Ask, Drawn, Sampler
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,116 @@ Ours carry `{% generation %}` markers around what the assistant writes; what is 
 published text without them, since only training libraries know them. A tokenizer's own template is never touched.
 """
 
-from trainers.templates.choose import NAMES, Template, choose_template, template_source
-from trainers.templates.load import load_tokenizer
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from assay.trainers.artifact import Artifact, ArtifactKind, model_folder
+from assay.trainers.errors import TrainingError
 
 __all__ = ["NAMES", "Template", "choose_template", "load_tokenizer", "template_source"]
+
+
+# Which template a run renders its chats with, and whether the tokenizer can hold it.
+
+# name -> the tokens that mark its turns; each must be one token of the vocabulary, or no model could end a turn.
+_TOKENS: dict[str, tuple[str, ...]] = {
+    "alpaca": (),
+    "chatml": ("<|im_start|>", "<|im_end|>"),
+    "phi3": ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>"),
+    "llama3": ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
+}
+NAMES = tuple(_TOKENS)
+_BOS = "{{- bos_token -}}"
+_MARKER = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}\n?")
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """`source` is the Jinja text to render with. `native` says that it is the tokenizer's own; another one is to be
+    saved with the model as `saved`, the same text without generation markers."""
+
+    name: str
+    source: str
+    native: bool
+
+    @property
+    def saved(self) -> str:
+        return _MARKER.sub("", self.source)
+
+    @property
+    def marked(self) -> bool:
+        """Whether it says itself which part is the assistant's."""
+        return _MARKER.search(self.source) is not None
+
+
+def choose_template(tokenizer: Any, wanted: str = "auto") -> Template:
+    """The tokenizer's own template for "auto" and "native", one of NAMES otherwise.
+
+    Where the tokenizer begins every text with a BOS of itself, a template that has none gets one, so that training
+    and generation both see exactly one. Raises TrainingError: no template of its own, or it lacks the tokens of the one
+    that was named.
+    """
+    if wanted in ("auto", "native"):
+        own = tokenizer.get_chat_template() if tokenizer.chat_template else None
+        if own is None:
+            raise TrainingError(
+                "this model's tokenizer has no chat template of its own; choose one with "
+                f'template = "NAME": {", ".join(NAMES)} (alpaca needs no special tokens)'
+            )
+        return Template("native", own, native=True)
+    vocabulary = tokenizer.get_vocab()
+    if missing := [token for token in _TOKENS[wanted] if token not in vocabulary]:
+        raise TrainingError(
+            f"template {wanted!r} marks turns with {', '.join(missing)}, which this model's vocabulary lacks; "
+            f"choose another: {', '.join(n for n in NAMES if n != wanted)} (alpaca needs no special tokens)"
+        )
+    source = template_source(wanted)
+    if "eos_token" in source and tokenizer.eos_token is None:
+        raise TrainingError(
+            f"template {wanted!r} ends in the end of text, and this tokenizer names no eos_token"
+        )
+    if "bos_token" in source and tokenizer.bos_token is None:
+        raise TrainingError(f"template {wanted!r} begins with a BOS, and this tokenizer names no bos_token")
+    if "bos_token" not in source and _adds_bos(tokenizer):
+        source = _BOS + source
+    return Template(wanted, source, native=False)
+
+
+def template_source(name: str) -> str:
+    """The Jinja text of one of ours, generation markers included."""
+    return (files("assay.trainers.templates") / f"{name}.jinja").read_text(encoding="utf-8")
+
+
+def _adds_bos(tokenizer: Any) -> bool:
+    ids = tokenizer("a")["input_ids"]
+    return bool(ids) and tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id
+
+
+# A model's tokenizer with the template that the model was trained with.
+
+
+def load_tokenizer(artifact: Artifact) -> Any:
+    """The tokenizer of a model folder; an adapter's is its base's, with the chat template that was saved beside the
+    adapter, if one was: an adapter trained with another template is asked with that one."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(model_folder(artifact)))
+    if artifact.kind is ArtifactKind.ADAPTER and (own := _saved_template(artifact.path)) is not None:
+        tokenizer.chat_template = own
+    return tokenizer
+
+
+def _saved_template(folder: Path) -> str | None:
+    file, config = folder / "chat_template.jinja", folder / "tokenizer_config.json"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    if config.is_file():
+        found = json.loads(config.read_text(encoding="utf-8")).get("chat_template")
+        return found if isinstance(found, str) else None
+    return None

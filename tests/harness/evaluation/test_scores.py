@@ -8,13 +8,13 @@ import threading
 
 import pytest
 
-from harness.errors import BadInputError, UnmeasuredError
-from harness.evaluation.scores import Tally, base_scores, family_scores, scores
-from harness.evaluation.verdict_lines import InOrder, Judged
-from harness.samples import Sample
-from harness.stats.estimate import estimate_pass_at_k, pass_at_k, sampling_se
-from sandbox import Outcome, Verdict
-from suites import Problem, Suite
+from assay.harness.errors import BadInputError, UnmeasuredError
+from assay.harness.evaluation.formats import Sample
+from assay.harness.evaluation.samples_file import InOrder, Judged
+from assay.harness.evaluation.scores import Tally, base_scores, family_scores, scores
+from assay.harness.stats.pass_at_k import estimate_pass_at_k, pass_at_k, sampling_se
+from assay.sandbox import Outcome, Verdict
+from assay.suites import Problem, Suite
 
 PROBLEMS = tuple(
     Problem(f"p/{i}", "", "f", ("x",), family="ab"[i % 2] if i < 4 else "", base_checks=1) for i in range(6)
@@ -104,7 +104,7 @@ def test_a_large_bootstrap_agrees_with_a_small_one(monkeypatch: pytest.MonkeyPat
     drawn = random.Random(3)
     counts = [(n := drawn.randrange(20, 60), drawn.randrange(n + 1)) for _ in range(1500)]
     small = estimate_pass_at_k(counts, 2)
-    monkeypatch.setattr("harness.stats.estimate.MANY", 100)
+    monkeypatch.setattr("assay.harness.stats.pass_at_k.MANY", 100)
     large = estimate_pass_at_k(counts, 2)
     width = small.high - small.low
     assert (large.low, large.high) == pytest.approx((small.low, small.high), abs=0.05 * width)
@@ -127,7 +127,7 @@ def test_verdicts_are_handed_on_in_order_without_their_output() -> None:
 def test_reading_waits_for_the_oldest_verdict_and_ends_when_nothing_is_wanted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("harness.evaluation.verdict_lines.AHEAD", 20)
+    monkeypatch.setattr("assay.harness.evaluation.samples_file.AHEAD", 20)
     seen: list[Judged] = []
     order = InOrder(seen.append)
     read: queue.SimpleQueue[str | None] = queue.SimpleQueue()

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from trainers import Artifact, SftConfig
-from trainers.data import records_from_jsonl
-from trainers.gguf import export_gguf
-from trainers.merge import merge_adapter
-from trainers.sft import train_sft
-from trainers.tiny import make_tiny_model
+from assay.trainers import Artifact, SftConfig
+from assay.trainers.data import records_from_jsonl
+from assay.trainers.gguf import export_gguf
+from assay.trainers.merge import merge_adapter
+from assay.trainers.methods.sft import train_sft
+from assay.trainers.tiny import make_tiny_model
 
 TEXTS = [f"def f{i}(x):\n    return x + {i}\n\nAdd {i} to x, then return it." for i in range(60)]
 

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from harness.errors import BadInputError
-from harness.generation import Request, Sampling, load_generator
-from harness.generation.shared import OneAdapter, load_adapters
 from tests.trainers.merge.test_kinds import random_adapter
-from trainers import Artifact
-from trainers.tiny import make_tiny_model
+
+from assay.harness.errors import BadInputError
+from assay.harness.generation import Request, Sampling, load_generator
+from assay.harness.generation.load import OneAdapter, load_adapters
+from assay.trainers import Artifact
+from assay.trainers.tiny import make_tiny_model
 
 pytestmark = pytest.mark.train
 SAMPLED = Sampling(temperature=0.8, max_new_tokens=24)
@@ -118,9 +118,9 @@ def test_what_is_not_held_is_refused(
 def test_the_evaluator_loads_a_base_once_for_all_its_adapters(
     adapters: dict[str, Artifact], variants: dict[str, Artifact], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from harness.experiment import Experiment
-    from harness.plan import make_plan
-    from harness.steps.loads import Loads
+    from assay.harness.experiment import Experiment
+    from assay.harness.pipeline.plan import make_plan
+    from assay.harness.pipeline.steps.generate import Loads
 
     models = {"base": variants["base"], **adapters, "merged": variants["merged"]}
     experiment = Experiment.model_validate(
@@ -133,10 +133,10 @@ def test_the_evaluator_loads_a_base_once_for_all_its_adapters(
     )
     loads = Loads(make_plan(experiment))
     read: list[str] = []
-    from harness.generation import hf
+    from assay.harness.generation import torch_engine
 
-    real: Callable[..., object] = hf._load
-    monkeypatch.setattr(hf, "_load", lambda a, *rest: (read.append(a.path.name), real(a, *rest))[1])
+    real: Callable[..., object] = torch_engine._load
+    monkeypatch.setattr(torch_engine, "_load", lambda a, *rest: (read.append(a.path.name), real(a, *rest))[1])
     for name, artifact in models.items():
         generator = loads.open(name, artifact, models)
         assert ("one of 3" in generator.backend) == (name in adapters)

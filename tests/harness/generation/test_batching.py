@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import BadInputError
-from harness.generation import GenerationStats, Request, Sample, Sampling
-from harness.generation.batching import run_batches
-from harness.generation.noise import Draws, mix64
+from assay.harness.errors import BadInputError
+from assay.harness.generation import GenerationStats, Request, Sample, Sampling
+from assay.harness.generation.batching import run_batches
+from assay.harness.generation.counter_rng import Draws, mix64
 
 END = 0
 

@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from harness.errors import BadInputError
-from harness.generation import load_generator
-from harness.generation.dtype import in_our_words, loading_dtype
-from harness.models import POCKET_FOLDER
-from harness.profile import Job
-from harness.profile.inference import dtype_of
-from harness.profile.job import Source
-from trainers.artifact import Artifact, identify
-from trainers.config import QuantizationTable
-from trainers.errors import TrainingError
-from trainers.precision import resolve_dtype
-from trainers.quantize import check_supported
+from assay.harness.errors import BadInputError
+from assay.harness.generation import load_generator
+from assay.harness.generation.torch_engine import in_our_words, loading_dtype
+from assay.harness.models.resolve import POCKET_FOLDER
+from assay.harness.profiling.measure import Job
+from assay.harness.profiling.measure.inference import dtype_of
+from assay.harness.profiling.measure.job import Source
+from assay.trainers.artifact import Artifact, identify
+from assay.trainers.config import QuantizationTable
+from assay.trainers.errors import TrainingError
+from assay.trainers.model.precision import resolve_dtype
+from assay.trainers.model.quantize import check_supported
 
 pytestmark = pytest.mark.train
 # before a CUDA device is feigned, which its import would try to use

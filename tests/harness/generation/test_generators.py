@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import BadInputError, MissingToolError
-from harness.generation import Request, Sample, Sampling, load_generator
-from trainers import Artifact, identify
-from trainers.gguf import export_gguf
-from trainers.pocket.pretrain import FOLDER
+from assay.harness.errors import BadInputError, MissingToolError
+from assay.harness.generation import Request, Sample, Sampling, load_generator
+from assay.trainers import Artifact, identify
+from assay.trainers.gguf import export_gguf
+from assay.trainers.pocket.pretrain import FOLDER
 
 pytestmark = [pytest.mark.train, pytest.mark.gguf]
 
@@ -192,8 +192,8 @@ def test_nothing_is_printed(variants: dict[str, Artifact]) -> None:
     """In a fresh interpreter, where the libraries are imported for the first time."""
     code = f"""
 from pathlib import Path
-from harness.generation import Request, Sampling, load_generator
-from trainers import identify
+from assay.harness.generation import Request, Sampling, load_generator
+from assay.trainers import identify
 for path in ({str(variants["adapter"].path)!r}, {str(variants["q8_0"].path)!r}):
     generator = load_generator(identify(Path(path)), threads=1)
     assert len(list(generator.generate([Request("p", 0, "x", 0)], Sampling(max_new_tokens=2)))) == 1
@@ -223,7 +223,7 @@ def test_long_prompts_are_read_in_pieces(variants: dict[str, Artifact], tmp_path
 @pytest.mark.skipif(not POCKET.is_dir(), reason="the pocket model's weights are not in this checkout")
 def test_the_pocket_model_answers_alike_as_gguf(tmp_path: Path) -> None:
     """Greedy, on 40 problems: all of them from F16, nearly all from Q8_0."""
-    from suites import load_suite
+    from assay.suites import load_suite
 
     model = identify(POCKET)
     generator = load_generator(model, threads=1, dtype="fp32")

@@ -10,11 +10,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
-from harness.generation import Request, Sampling, load_generator  # noqa: E402
-from harness.generation.policy import open_policy_sampler  # noqa: E402
-from trainers import Artifact, identify  # noqa: E402
-from trainers.rl.sampler import Ask  # noqa: E402
-from trainers.tiny import make_tiny_model  # noqa: E402
+from assay.harness.generation import Request, Sampling, load_generator  # noqa: E402
+from assay.harness.generation.load import open_policy_sampler  # noqa: E402
+from assay.trainers import Artifact, identify  # noqa: E402
+from assay.trainers.rl.sampler import Ask  # noqa: E402
+from assay.trainers.tiny import make_tiny_model  # noqa: E402
 
 pytestmark = pytest.mark.train
 TEXTS = [f"def f{i}(x):\n    return x + {i}\n" for i in range(60)]

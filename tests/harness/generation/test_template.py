@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.errors import BadInputError
-from harness.generation.hf import TransformersGenerator
-from harness.generation.llama import LlamaGenerator
-from harness.generation.template import render
-from trainers import Artifact, identify
-from trainers.gguf import export_gguf
-from trainers.templates import load_tokenizer
+from assay.harness.errors import BadInputError
+from assay.harness.generation.llama_engine import LlamaGenerator, render
+from assay.harness.generation.torch_engine import TransformersGenerator
+from assay.trainers import Artifact, identify
+from assay.trainers.gguf import export_gguf
+from assay.trainers.templates import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.generation.pieces import byte_level_alphabet
-from harness.generation.text import TextTail
+from assay.harness.generation.text import TextTail, byte_level_alphabet
 
 BYTES = [bytes([i]) for i in range(256)]
 

@@ -6,14 +6,15 @@ import re
 from typing import Any
 
 import pytest
-
-from harness.errors import BadInputError
-from harness.report import curves, learned, plot, render_markdown
-from harness.report.data import page_data
-from harness.report.model import read_leaderboard
-from harness.report.page import render_page
 from tests.harness.report.conftest import SyntheticRun
 from tests.harness.report.synthetic_run import ppo_curves, training_row
+
+from assay.harness.errors import BadInputError
+from assay.harness.leaderboard.schema import read_leaderboard
+from assay.harness.report import charts, render_markdown
+from assay.harness.report.html import render_page
+from assay.harness.report.sample_browser import page_data
+from assay.harness.report.sections import curves, learned
 
 NO_METHOD = "the method is not paid by checks"
 
@@ -181,13 +182,13 @@ def test_a_curve_as_long_as_its_steps_or_refused(board: dict[str, Any]) -> None:
 
 
 def test_a_seed_that_ended_early_ends_the_mean_there() -> None:
-    line = plot.Line("x", [[(1.0, 1.0), (2.0, 2.0)], [(1.0, 3.0)]])
+    line = charts.Line("x", [[(1.0, 1.0), (2.0, 2.0)], [(1.0, 3.0)]])
     assert line.mean() == [(1.0, 2.0)]
-    assert 'class="point s0"' in plot.draw(plot.Plot([line], "step", "loss", "x"))
+    assert 'class="point s0"' in charts.draw(charts.Plot([line], "step", "loss", "x"))
 
 
 def test_flat_and_single_points_can_be_drawn() -> None:
     for points in ([(5.0, 0.0)], [(1.0, 2.0), (2.0, 2.0)], [(1.0, -1e-9), (2.0, 1e-9)]):
-        drawn = plot.draw(plot.Plot([plot.Line("x", [points])], "step", "loss", "x"))
+        drawn = charts.draw(charts.Plot([charts.Line("x", [points])], "step", "loss", "x"))
         assert "nan" not in drawn.lower()
         assert drawn.count("<svg") == 1

@@ -6,16 +6,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-
-from harness.errors import BadInputError
-from harness.report import data
-from harness.report.model import OPTIONAL_COLUMNS, REQUIRED_COLUMNS, check_samples, read_leaderboard
-from harness.report.text import script_json
 from tests.harness.report.conftest import SyntheticRun
+
+from assay.harness.errors import BadInputError
+from assay.harness.leaderboard.schema import (
+    OPTIONAL_COLUMNS,
+    REQUIRED_COLUMNS,
+    check_samples,
+    read_leaderboard,
+)
+from assay.harness.report import sample_browser
+from assay.harness.report.wording import script_json
 
 
 def embedded(run: SyntheticRun) -> dict[str, Any]:
-    made = data.page_data(read_leaderboard(run.leaderboard), run.samples, run.problems)
+    made = sample_browser.page_data(read_leaderboard(run.leaderboard), run.samples, run.problems)
     return json.loads(script_json(made))
 
 
@@ -23,7 +28,7 @@ def restored(page: dict[str, Any], variant: str) -> pd.DataFrame:
     """The frame again, from what the page holds."""
     columns = dict(page["samples"][variant])
     columns["problem_id"] = [page["problems"][place][0] for place in columns.pop("problem")]
-    texts = [c for c in columns if c in data._TEXT_COLUMNS]
+    texts = [c for c in columns if c in sample_browser._TEXT_COLUMNS]
     return pd.DataFrame(columns | {c: [page["strings"][i] for i in columns[c]] for c in texts})
 
 
@@ -56,18 +61,18 @@ def test_missing_values_are_null_and_empty_text(run: SyntheticRun) -> None:
 def test_too_many_samples_are_cut_at_one_index_for_all(
     run: SyntheticRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data, "MAX_SAMPLES", 500)  # 5 variants × 42 problems × 2 samples = 420 fit
+    monkeypatch.setattr(sample_browser, "MAX_SAMPLES", 500)  # 5 variants × 42 problems × 2 samples = 420 fit
     page = embedded(run)
     assert (page["total"], page["embedded"], page["kept_per_problem"]) == (840, 420, 2)
     assert {i for v in page["variants"] for i in page["samples"][v]["index"]} == {0, 1}
 
 
 def test_a_long_output_is_cut_where_one_can_see_it(run: SyntheticRun) -> None:
-    run.samples["base"]["output"] = "x" * (data.MAX_OUTPUT + 7)
+    run.samples["base"]["output"] = "x" * (sample_browser.MAX_OUTPUT + 7)
     page = embedded(run)
     text = page["strings"][page["samples"]["base"]["output"][0]]
     assert text.endswith("\n… 7 more characters, cut here")
-    assert len(text) < data.MAX_OUTPUT + 50
+    assert len(text) < sample_browser.MAX_OUTPUT + 50
 
 
 @pytest.mark.parametrize(
@@ -84,7 +89,7 @@ def test_samples_that_do_not_fit_are_refused(run: SyntheticRun, spoil: Any, comp
 
     def read() -> None:
         check_samples(board, run.samples)
-        data.page_data(board, run.samples, run.problems)
+        sample_browser.page_data(board, run.samples, run.problems)
 
     with pytest.raises(BadInputError, match=complaint):
         read()

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from harness.errors import BadInputError
-from harness.report.findings import verdict
-from harness.report.model import read_leaderboard
+from assay.harness.errors import BadInputError
+from assay.harness.leaderboard.schema import read_leaderboard
+from assay.harness.report.sections.findings import verdict
 
 
 def board(rows: list[dict[str, Any]], comparisons: list[dict[str, Any]] = []) -> dict[str, Any]:  # noqa: B006

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from harness.report.links import HEAD, figures
-from harness.report.model import LinkRow
+from assay.harness.leaderboard.schema import LinkRow
+from assay.harness.report.sections.links import HEAD, figures
 
 ROUNDING = {"tensors": 28, "rmse_mean": 0.01, "relative_mean": 0.0912, "relative_worst": 0.0958, "worst": "w"}
 

@@ -6,15 +6,15 @@ import re
 from typing import Any
 
 import pytest
-
-from harness.errors import BadInputError
-from harness.report import bars, render_markdown, reward_model_lines, reward_models
-from harness.report.data import page_data
-from harness.report.model import read_leaderboard
-from harness.report.page import render_page
-from harness.report.rewards import Bar, Bin, Interval, RewardModelRun
 from tests.harness.report.conftest import SyntheticRun
 from tests.harness.report.synthetic_run import paid_answers, reward_model, training_row
+
+from assay.harness.errors import BadInputError
+from assay.harness.leaderboard.schema import Bar, Bin, Interval, RewardModelRun, read_leaderboard
+from assay.harness.report import charts, render_markdown, reward_model_lines
+from assay.harness.report.html import render_page
+from assay.harness.report.sample_browser import page_data
+from assay.harness.report.sections import rewards
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_reward_models_worth_is_in_page_markdown_and_terminal(
     [(0.51, 0.7, "better than a coin"), (0.5, 0.7, "not told from a coin"), (0.2, 0.49, "worse than a coin")],
 )
 def test_an_accuracy_is_held_against_a_coin_by_its_interval(low: float, high: float, said: str) -> None:
-    assert reward_models.against_a_coin(Interval(value=0.6, low=low, high=high)) == said
+    assert rewards.against_a_coin(Interval(value=0.6, low=low, high=high)) == said
 
 
 def test_a_reward_model_without_held_out_pairs_says_why(run: SyntheticRun, board: dict[str, Any]) -> None:
@@ -80,7 +80,7 @@ def test_every_seed_is_drawn_and_named(run: SyntheticRun, board: dict[str, Any])
 
 
 def test_the_histogram_has_a_column_a_bin_as_high_as_its_pairs() -> None:
-    drawn = bars.histogram(
+    drawn = charts.histogram(
         [Bar(low=-1.0, high=0.0, pairs=2), Bar(low=0.0, high=1.0, pairs=6), Bar(low=1.0, high=2.0, pairs=0)],
         "it",
     )
@@ -100,7 +100,7 @@ def test_a_dot_lies_where_its_bin_is_sure_and_right() -> None:
         Bin(low=0.75, high=1.0, pairs=40, confidence=0.9, accuracy=0.9),
         Bin(low=0.9, high=1.0, pairs=0),
     ]
-    drawn = bars.reliability(believed, "it")
+    drawn = charts.reliability(believed, "it")
     (line,) = re.findall(r'class="mark" x1="([\d.]+)" y1="([\d.]+)" x2="([\d.]+)" y2="([\d.]+)"', drawn)
     x1, y1, x2, y2 = map(float, line)
     dots = [
@@ -114,7 +114,7 @@ def test_a_dot_lies_where_its_bin_is_sure_and_right() -> None:
 
 def test_drawings_of_one_pair_are_whole() -> None:
     one = RewardModelRun(margins=(Bar(low=0.3, high=1.3, pairs=1),))
-    assert "nan" not in bars.histogram(one.margins, "one").lower()
+    assert "nan" not in charts.histogram(one.margins, "one").lower()
 
 
 def test_an_answers_components_add_up_to_its_reward(run: SyntheticRun, board: dict[str, Any]) -> None:

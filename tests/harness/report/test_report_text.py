@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.report import text
+from assay.harness.report import wording
 
 # Every code point, lone surrogates included: a decoder can produce them, and no file can encode them.
 anything = st.text(st.characters(), max_size=60)
@@ -31,11 +31,11 @@ class _Reader(HTMLParser):
 @given(anything)
 def test_escaped_text_reads_back_as_text_and_opens_nothing(hostile: str) -> None:
     reader = _Reader()
-    reader.feed(f'<p title="{text.attribute(hostile)}">{text.escape(hostile)}</p>')
+    reader.feed(f'<p title="{wording.attribute(hostile)}">{wording.escape(hostile)}</p>')
     reader.close()
     assert reader.tags == ["p"]
-    assert reader.text == text.visible(hostile)
-    text.escape(hostile).encode("utf-8")
+    assert reader.text == wording.visible(hostile)
+    wording.escape(hostile).encode("utf-8")
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -43,7 +43,7 @@ def test_escaped_text_reads_back_as_text_and_opens_nothing(hostile: str) -> None
     st.recursive(anything | st.none() | st.integers(), lambda s: st.lists(s) | st.dictionaries(anything, s))
 )
 def test_script_json_holds_the_value_and_no_markup(value: object) -> None:
-    encoded = text.script_json(value)
+    encoded = wording.script_json(value)
     assert not set("<>&") & set(encoded)
     assert encoded.isascii()
     assert json.loads(encoded) == value
@@ -52,14 +52,14 @@ def test_script_json_holds_the_value_and_no_markup(value: object) -> None:
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(anything)
 def test_markdown_stays_in_its_cell(hostile: str) -> None:
-    cell = text.markdown(hostile)
+    cell = wording.markdown(hostile)
     assert "\n" not in cell
     assert "|" not in cell.replace("\\\\", "").replace("\\|", "")
     assert "<" not in cell.replace("\\\\", "").replace("\\<", "")
 
 
 def test_what_cannot_be_seen_is_spelled_out() -> None:
-    assert text.visible("a\u202eb") == "a⟨U+202E⟩b"  # right-to-left override
-    assert text.visible("\x1b[31m") == "⟨U+001B⟩[31m"
-    assert text.visible("\ud800") == "⟨U+D800⟩"
-    assert text.visible("tab\tnew\nline é 漢 🙂") == "tab\tnew\nline é 漢 🙂"
+    assert wording.visible("a\u202eb") == "a⟨U+202E⟩b"  # right-to-left override
+    assert wording.visible("\x1b[31m") == "⟨U+001B⟩[31m"
+    assert wording.visible("\ud800") == "⟨U+D800⟩"
+    assert wording.visible("tab\tnew\nline é 漢 🙂") == "tab\tnew\nline é 漢 🙂"

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.report import plot as drawing
-from harness.report import svg, words
+from assay.harness import formatting
+from assay.harness.report import charts
+from assay.harness.report import charts as drawing
 
 
 @pytest.mark.parametrize(
@@ -15,7 +16,7 @@ from harness.report import svg, words
     [(0.123, "+12.3"), (-0.05, "−5.0"), (0.0, "0.0"), (-0.0001, "0.0"), (0.0005, "+0.1"), (1.0, "+100.0")],
 )
 def test_points_are_signed_with_a_real_minus_and_zero_has_no_sign(value: float, text: str) -> None:
-    assert words.points(value) == text
+    assert formatting.points(value) == text
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,7 @@ def test_points_are_signed_with_a_real_minus_and_zero_has_no_sign(value: float, 
     [(0.0, "< 0.001"), (0.00099, "< 0.001"), (0.001, "0.001"), (0.0456, "0.046"), (1.0, "1.000")],
 )
 def test_p_values(p: float, text: str) -> None:
-    assert words.p_value(p) == text
+    assert formatting.p_value(p) == text
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ def test_p_values(p: float, text: str) -> None:
     [(0.6, "600 ms"), (1.4, "1.4 s"), (61.2, "61 s"), (245.0, "4 min 05 s"), (7800.0, "2 h 10 min")],
 )
 def test_seconds(seconds: float, text: str) -> None:
-    assert words.seconds(seconds) == text
+    assert formatting.seconds(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -46,25 +47,25 @@ def test_seconds(seconds: float, text: str) -> None:
     ],
 )
 def test_sizes_are_binary(size: int, text: str) -> None:
-    assert words.size(size) == text
+    assert formatting.size(size) == text
 
 
 @pytest.mark.parametrize(
     ("names", "text"), [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")]
 )
 def test_names_in_a_sentence(names: list[str], text: str) -> None:
-    assert words.enumerate_names(names) == text
+    assert formatting.enumerate_names(names) == text
 
 
 def test_a_date_that_cannot_be_read_is_printed_as_it_is() -> None:
-    assert words.day("2026-11-21T22:10:03Z") == "21 November 2026"
-    assert words.day("yesterday") == "yesterday"
+    assert formatting.day("2026-11-21T22:10:03Z") == "21 November 2026"
+    assert formatting.day("yesterday") == "yesterday"
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.floats(-1, 1), max_size=8), st.integers(2, 6))
 def test_a_scale_covers_its_values_and_has_few_round_ticks(values: list[float], most: int) -> None:
-    scale = svg.scale_for(values, max_ticks=most)
+    scale = charts.scale_for(values, max_ticks=most)
     assert all(scale.low <= v <= scale.high for v in values)
     assert all(scale.low <= t <= scale.high for t in scale.ticks)
     assert len(scale.ticks) <= most
@@ -72,21 +73,21 @@ def test_a_scale_covers_its_values_and_has_few_round_ticks(values: list[float], 
 
 
 def test_a_plot_puts_its_marks_where_the_figures_are() -> None:
-    scale = svg.Scale(0.0, 1.0, (0.5,))
-    plot = svg.interval(scale, 0.5, 0.25, 0.75, label="x", mark=0.1)
+    scale = charts.Scale(0.0, 1.0, (0.5,))
+    plot = charts.interval(scale, 0.5, 0.25, 0.75, label="x", mark=0.1)
     assert '<circle class="dot" cx="50.00%"' in plot
     assert '<line class="whisker" x1="25.00%" x2="75.00%"' in plot
     assert '<line class="mark" x1="10.00%" x2="10.00%"' in plot
 
 
 def test_without_an_interval_only_the_dot_is_drawn() -> None:
-    plot = svg.interval(svg.Scale(0.0, 1.0, ()), 0.5, None, None, label="x")
+    plot = charts.interval(charts.Scale(0.0, 1.0, ()), 0.5, None, None, label="x")
     assert "whisker" not in plot
     assert "circle" in plot
 
 
 def test_a_stacked_bar_is_filled_exactly() -> None:
-    bar = svg.stacked_bar([("pass", 1), ("fail", 2), ("error", 0), ("timeout", 1)], label="x")
+    bar = charts.stacked_bar([("pass", 1), ("fail", 2), ("error", 0), ("timeout", 1)], label="x")
     assert re.findall(r'class="o-(\w+)" x="([\d.]+)%" y="0" width="([\d.]+)%"', bar) == [
         ("pass", "0.000", "25.000"),
         ("fail", "25.000", "50.000"),

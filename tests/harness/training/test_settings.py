@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from harness.errors import BadInputError
-from harness.training.file import Job, load_job
-from harness.training.settings import REDACTED, VARIABLES, read_dotenv, redact, table_of_variables
-from trainers.config import QuantizationTable
+from assay.harness.errors import BadInputError
+from assay.harness.training.file import Job, load_job
+from assay.harness.training.settings import REDACTED, VARIABLES, read_dotenv, redact, table_of_variables
+from assay.trainers.config import QuantizationTable
 
 ROOT = Path(__file__).parents[3]
 FILE = """
@@ -224,7 +224,7 @@ TOKEN = "hf_ThisIsASecretOfThirtyCharacters"
 def command(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {k: v for k, v in os.environ.items() if k not in {x.name for x in VARIABLES}}
     return subprocess.run(
-        [sys.executable, "-c", "from harness.cli import main; main()", "train", *arguments],
+        [sys.executable, "-c", "from assay.harness.cli import main; main()", "train", *arguments],
         cwd=folder,
         env=clean | {"PYTHONPATH": str(ROOT)} | environment,
         capture_output=True,
@@ -237,8 +237,8 @@ def command(*arguments: str, folder: Path, **environment: str) -> subprocess.Com
 def test_the_command_from_dry_run_to_adapter_without_a_token_in_sight(tmp_path: Path) -> None:
     """Without a file: variables alone. The dry run predicts what the run then does; neither shows the token."""
     pytest.importorskip("trl", reason="needs the train extra: pip install 'assay[train]'")
-    from suites.pocket.records import pocket_sft_records
-    from trainers.tiny import make_tiny_model
+    from assay.suites.pocket import pocket_sft_records
+    from assay.trainers.tiny import make_tiny_model
 
     texts = [m["content"] for record in pocket_sft_records(60) for m in record["messages"]]
     make_tiny_model(tmp_path / "model", texts)

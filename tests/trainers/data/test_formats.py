@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from trainers import DataConfig, DataError, Records, load_records
-from trainers.data import HELD_OUT, Message
+from assay.trainers import DataConfig, DataError, Records, load_records
+from assay.trainers.data import HELD_OUT, Message
 
 SYSTEM, USER, ANSWER = Message("system", "Be brief."), Message("user", "Add."), Message("assistant", "a + b")
 SHAPES: dict[str, dict[str, Any]] = {

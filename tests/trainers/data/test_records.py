@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from trainers import DataConfig, DataError, load_records
-from trainers.data import Message, records_from_jsonl
+from assay.trainers import DataConfig, DataError, load_records
+from assay.trainers.data import Message, records_from_jsonl
 
 
 def write(path: Path, *rows: object) -> Path:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from trainers import DataConfig, DataError, load_records
-from trainers.data import Message
+from assay.trainers import DataConfig, DataError, load_records
+from assay.trainers.data import Message
 
 ROWS = [{"prompt": f"Add {i}.", "completion": f"x + {i}"} for i in range(5)]
 

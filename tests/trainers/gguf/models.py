@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from trainers import Artifact, ArtifactKind
-from trainers.artifact import describe
+from assay.trainers import Artifact, ArtifactKind
+from assay.trainers.artifact import describe
 
 LLAMA3_CUT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.trainers.gguf.models import make_llama
 from tests.trainers.gguf.test_gguf import IDS, NASTY, hf_logits, native_logits
-from trainers import Artifact, ExportError, identify
-from trainers.gguf import export_gguf
-from trainers.gguf.native import NativeModel
-from trainers.gguf.vocabulary import read_vocabulary
-from trainers.tiny import make_tiny_model
+
+from assay.trainers import Artifact, ExportError, identify
+from assay.trainers.gguf import export_gguf
+from assay.trainers.gguf.native import NativeModel
+from assay.trainers.gguf.vocabulary import read_vocabulary
+from assay.trainers.tiny import make_tiny_model
 
 pytestmark = [pytest.mark.train, pytest.mark.gguf]
 
@@ -117,7 +117,8 @@ def test_tokens_that_differ_are_found_before_the_file_gets_its_name(
     import dataclasses
 
     monkeypatch.setattr(
-        "trainers.gguf.write.read_vocabulary", lambda *_: dataclasses.replace(good, merges=good.merges[40:])
+        "assay.trainers.gguf.write.read_vocabulary",
+        lambda *_: dataclasses.replace(good, merges=good.merges[40:]),
     )
     with pytest.raises(ExportError, match="into other tokens than transformers does"):
         export_gguf(model, tmp_path / "m.gguf", "f16")
@@ -161,7 +162,7 @@ def test_sentencepiece_is_refused_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("hidden", [256, 64])
 def test_predicted_sizes_are_the_files_sizes(tmp_path: Path, hidden: int) -> None:
     """Hidden 64 divides by no K-quant's block of 256, so that llama.cpp falls back on other types."""
-    from trainers.gguf.sizes import predict_sizes
+    from assay.trainers.gguf.sizes import predict_sizes
 
     model = make_tiny_model(tmp_path / "base", ["a b c"], hidden_size=hidden, layers=2)
     types = ("f32", "f16", "q8_0", "q6_k", "q4_k_m", "q2_k")
@@ -172,7 +173,7 @@ def test_predicted_sizes_are_the_files_sizes(tmp_path: Path, hidden: int) -> Non
 
 
 def test_a_type_that_cannot_be_made_is_said_to_be(tmp_path: Path) -> None:
-    from trainers.gguf.sizes import predict_sizes
+    from assay.trainers.gguf.sizes import predict_sizes
 
     model = make_tiny_model(tmp_path / "base", ["a b c"], hidden_size=48, layers=1)
     (found,) = predict_sizes(model, ("q8_0",))

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from trainers import Artifact, ArtifactKind, ExportError, identify
-from trainers.gguf import QUANTIZATIONS, export_gguf
-from trainers.gguf.native import NativeContext, NativeModel
-from trainers.gguf.vocabulary import TokenType, read_vocabulary, strip_generation_markers
-from trainers.tiny import make_tiny_model
+from assay.trainers import Artifact, ArtifactKind, ExportError, identify
+from assay.trainers.gguf import QUANTIZATIONS, export_gguf
+from assay.trainers.gguf.native import NativeContext, NativeModel
+from assay.trainers.gguf.vocabulary import TokenType, read_vocabulary, strip_generation_markers
+from assay.trainers.tiny import make_tiny_model
 
 pytestmark = [pytest.mark.train, pytest.mark.gguf]
 
@@ -100,7 +100,7 @@ def test_token_ids_equal_transformers_on_nasty_texts(tiny: Artifact, tmp_path: P
     with NativeModel(made.path) as model:
         for text in NASTY:
             expected = tokenizer(text, add_special_tokens=False)["input_ids"]
-            # NFC is the caller's part: harness.generation does it, and tests it end to end
+            # NFC is the caller's part: assay.harness.generation does it, and tests it end to end
             assert model.tokenize(unicodedata.normalize("NFC", text)) == expected, repr(text)
 
 
@@ -224,7 +224,7 @@ def test_an_earlier_file_stays_until_the_new_one_is_whole(
     def fail(*_: object) -> None:
         raise ExportError("the disk is full")
 
-    monkeypatch.setattr("trainers.gguf.export._prove_loads", fail)
+    monkeypatch.setattr("assay.trainers.gguf.export._prove_loads", fail)
     with pytest.raises(ExportError, match="disk is full"):
         export_gguf(tiny, out, "f32")
     assert identify(out).sha256 == first
@@ -235,7 +235,7 @@ def test_a_damaged_file_does_not_load(tiny: Artifact, tmp_path: Path) -> None:
     made = export_gguf(tiny, tmp_path / "m.gguf", "f16")
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(made.path.read_bytes()[: made.path.stat().st_size // 2])
-    from trainers import ArtifactError
+    from assay.trainers import ArtifactError
 
     with pytest.raises(ArtifactError, match="cannot load"):
         NativeModel(cut)

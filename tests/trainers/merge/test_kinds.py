@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from trainers import Artifact, ArtifactError, ArtifactKind
-from trainers.artifact import describe
-from trainers.config import QuantizationTable
-from trainers.merge import MergeRecipe, merge
+from assay.trainers import Artifact, ArtifactError, ArtifactKind
+from assay.trainers.artifact import describe
+from assay.trainers.config import QuantizationTable
+from assay.trainers.merge import MergeRecipe, merge
 
 pytestmark = pytest.mark.train
 
@@ -84,8 +84,8 @@ def test_an_adapter_of_a_quantised_base_both_ways(
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    from trainers.artifact import identify
-    from trainers.quantize import load_quantized, load_rounded_base, save_base_quantization
+    from assay.trainers.artifact import identify
+    from assay.trainers.model.quantize import load_quantized, load_rounded_base, save_base_quantization
 
     adapter = random_adapter(tiny, tmp_path / "adapter", "lora")
     table = QuantizationTable(type=kind)  # type: ignore[arg-type]

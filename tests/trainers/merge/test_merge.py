@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from trainers import Artifact, ArtifactError, ArtifactKind, identify
-from trainers.merge import merge_adapter
+from assay.trainers import Artifact, ArtifactError, ArtifactKind, identify
+from assay.trainers.merge import merge_adapter
 
 pytestmark = pytest.mark.train
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainers import Artifact, ArtifactKind
-from trainers.artifact import describe
+from assay.trainers import Artifact, ArtifactKind
+from assay.trainers.artifact import describe
 
 MODULE = "model.layers.0.self_attn.q_proj"
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from trainers import Artifact
-from trainers.preference.data import PreferenceDataConfig, load_preferences, write_preferences
-from trainers.preference.model import Pair, Preferences
-from trainers.tiny import make_tiny_model
+from assay.trainers import Artifact
+from assay.trainers.data.preferences import PreferenceDataConfig, load_preferences, write_preferences
+from assay.trainers.preference.model import Pair, Preferences
+from assay.trainers.tiny import make_tiny_model
 
 TEXTS = [f"def f{i}(x):\n    return x + {i}\n\nAdd {i} to x, then return it." for i in range(60)]
 

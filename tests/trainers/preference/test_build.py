@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainers import DataError
-from trainers.preference.build import build, few
-from trainers.preference.data import PreferenceDataConfig, load_preferences, write_preferences
-from trainers.preference.model import Answer, Opinion, Pair
-from trainers.preference.quality import lint, measure
+from assay.trainers import DataError
+from assay.trainers.data.preferences import PreferenceDataConfig, load_preferences, write_preferences
+from assay.trainers.preference.build import build, few
+from assay.trainers.preference.model import Answer, Opinion, Pair
+from assay.trainers.preference.quality import lint, measure
 
 CHAT = ({"role": "user", "content": "Double x."},)
 

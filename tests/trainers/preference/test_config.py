@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from trainers import TRAINERS
-from trainers.config import METHODS, GrpoConfig, PpoConfig, RlooConfig
-from trainers.config.preference import dpo_arguments, kto_arguments, reward_arguments
-from trainers.config.rl import KlTable, RewardTable, group_arguments
-from trainers.inputs import PREFERENCE_METHODS, REINFORCEMENT_METHODS
+from assay.trainers import TRAINERS
+from assay.trainers.config import METHODS, GrpoConfig, PpoConfig, RlooConfig
+from assay.trainers.config.preference import dpo_arguments, kto_arguments, reward_arguments
+from assay.trainers.config.rl import KlTable, RewardTable, group_arguments
+from assay.trainers.data.inputs import PREFERENCE_METHODS, REINFORCEMENT_METHODS
 
 
 def made(method: str, **values: Any) -> Any:
@@ -132,7 +132,7 @@ def test_defaults_are_of_a_kind_that_trains() -> None:
 def test_the_labs_tables_are_valid(lab: str) -> None:
     import tomllib
 
-    from trainers.inputs import data_table
+    from assay.trainers.data.inputs import data_table
 
     path = Path(__file__).parents[3] / "suites" / "labs" / f"{lab}.toml"
     raw = tomllib.loads(path.read_text())

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from trainers.preference.reward_report import Scored, describe
+from assay.trainers.preference.reward_report import Scored, describe
 
 
 def test_accuracy_margins_and_scores_by_hand() -> None:

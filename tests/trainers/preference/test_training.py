@@ -12,13 +12,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
-from trainers import TRAINERS, Artifact, ArtifactKind, TrainingError, identify  # noqa: E402
-from trainers.config import METHODS  # noqa: E402
-from trainers.preference.model import Preferences  # noqa: E402
-from trainers.preference.parts import METRICS, reference_bytes  # noqa: E402
-from trainers.preference.reward_report import HELD_OUT, load_report  # noqa: E402
-from trainers.preference.scorer import load_reward_model  # noqa: E402
-from trainers.steplog import LOG, read_steps  # noqa: E402
+from assay.trainers import TRAINERS, Artifact, ArtifactKind, TrainingError, identify  # noqa: E402
+from assay.trainers.config import METHODS  # noqa: E402
+from assay.trainers.preference.model import Preferences  # noqa: E402
+from assay.trainers.preference.parts import METRICS, reference_bytes  # noqa: E402
+from assay.trainers.preference.reward_report import HELD_OUT, load_report  # noqa: E402
+from assay.trainers.preference.scorer import load_reward_model  # noqa: E402
+from assay.trainers.run.log import LOG, read_steps  # noqa: E402
 
 pytestmark = pytest.mark.train
 
@@ -211,7 +211,7 @@ def test_a_base_in_bf16_is_half_of_one_in_fp32_and_its_adapter_fp32(
 def test_a_reference_of_its_own_is_kept_as_the_base_is(
     base: Artifact, preferences: Preferences, tmp_path: Path
 ) -> None:
-    from trainers.preference.dpo import build_trainer
+    from assay.trainers.methods.dpo import build_trainer
 
     sizes = {}
     for kept in ("fp32", "bf16"):

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from trainers import Artifact
+from assay.trainers import Artifact
 
 TEXTS = [f"def f{i}(x):\n    return x + {i}\n\nAdd {i} to x, then return it." for i in range(60)]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from trainers.errors import DataError
-from trainers.rl.environment import ProblemsConfig, load_environment
+from assay.trainers.data.problems import ProblemsConfig, load_environment
+from assay.trainers.errors import DataError
 
 
 def _pairs(path: Path, ids: list[str]) -> Path:

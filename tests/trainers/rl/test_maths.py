@@ -13,11 +13,18 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
-from trainers.rl.gae import advantages, explained_variance, masked_mean, whiten  # noqa: E402
-from trainers.rl.kl import KlController, estimate  # noqa: E402
-from trainers.rl.objective import policy_loss, value_loss  # noqa: E402
-from trainers.rl.schedule import rate_factor  # noqa: E402
-from trainers.rl.shaping import can_become_a_program, length_penalty, potential_terms, syntax_potentials  # noqa: E402
+from assay.trainers.rl.objective import (  # noqa: E402
+    KlController,
+    advantages,
+    estimate,
+    explained_variance,
+    masked_mean,
+    policy_loss,
+    rate_factor,
+    value_loss,
+    whiten,
+)
+from assay.trainers.rl.reward import can_become_a_program, length_penalty, potential_terms, syntax_potentials  # noqa: E402
 
 pytestmark = pytest.mark.train
 

@@ -16,16 +16,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
-from sandbox import Outcome, Program  # noqa: E402
-from trainers import Artifact, TrainingError, identify  # noqa: E402
-from trainers.folder import seeded  # noqa: E402
-from trainers.quiet import quiet_libraries  # noqa: E402
-from trainers.rl.gae import advantages  # noqa: E402
-from trainers.rl.log import RL_LOG, ROLLOUTS, RlStep, read_rl_steps  # noqa: E402
-from trainers.rl.objective import policy_loss  # noqa: E402
-from trainers.rl.policy import Episode, load_value_head, make_batch, save_value_head  # noqa: E402
-from trainers.rl.ppo import Ppo  # noqa: E402
-from trainers.rl.train import _build, make_policy  # noqa: E402
+from assay.sandbox import Outcome, Program  # noqa: E402
+from assay.trainers import Artifact, TrainingError, identify  # noqa: E402
+from assay.trainers.methods.ppo import _build, make_policy  # noqa: E402
+from assay.trainers.rl.log import RL_LOG, ROLLOUTS, RlStep, read_rl_steps  # noqa: E402
+from assay.trainers.rl.loop import Ppo  # noqa: E402
+from assay.trainers.rl.objective import advantages, policy_loss  # noqa: E402
+from assay.trainers.rl.policy import Episode, load_value_head, make_batch, save_value_head  # noqa: E402
+from assay.trainers.run.folder import seeded  # noqa: E402
+from assay.trainers.run.runtime import quiet_libraries  # noqa: E402
 
 pytestmark = pytest.mark.train
 ROOT = Path(__file__).parents[3]
@@ -348,11 +347,11 @@ import os, signal, sys
 sys.path[:0] = [{root!r}, {here!r}]
 import world
 from pathlib import Path
-from trainers import identify
-from trainers.folder import seeded
-from trainers.quiet import quiet_libraries
-from trainers.rl.train import _build
-from sandbox import Outcome
+from assay.trainers import identify
+from assay.trainers.run.folder import seeded
+from assay.trainers.run.runtime import quiet_libraries
+from assay.trainers.methods.ppo import _build
+from assay.sandbox import Outcome
 import torch; torch.set_num_threads(1)
 config = world.ppo_config(**{changes!r})
 with quiet_libraries(), seeded(0):

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import Limits, Outcome, Program, Sandbox, SandboxError, Verdict
-from sandbox.corpus import load_corpus
-from suites import Problem, load_suite
-from trainers.config.rl import RewardTable
-from trainers.rl.halves import hacking_gap, split_checks, types_only
-from trainers.rl.reward import compiles, score
-from trainers.rl.rollout import exercise_of
-from trainers.rl.tamper import tampering
+from assay.sandbox import Limits, Outcome, Program, Sandbox, SandboxError, Verdict
+from assay.sandbox.selfcheck import load_corpus
+from assay.suites import Problem, load_suite
+from assay.trainers.config.rl import RewardTable
+from assay.trainers.rl.check_split import hacking_gap, split_checks, types_only
+from assay.trainers.rl.reward import compiles, score
+from assay.trainers.rl.rollout import exercise_of
+from assay.trainers.rl.tampering import tampering
 
 ATTACKS = Path(__file__).parents[2] / "attacks"
 CHECKS = ("assert f(1) == 2", "assert f(2) == 4", "assert f(3) == 6", "assert f(0) == 0")

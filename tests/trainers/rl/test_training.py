@@ -12,20 +12,20 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
-from sandbox import Isolation, Outcome, Sandbox  # noqa: E402
-from trainers import TRAINERS, Artifact, ArtifactKind, DataError, TrainingError, identify  # noqa: E402
-from trainers.config import METHODS  # noqa: E402
-from trainers.facts import load_facts  # noqa: E402
-from trainers.folder import seeded, train_into  # noqa: E402
-from trainers.inputs import data_table, load_data  # noqa: E402
-from trainers.preference.parts import METRICS  # noqa: E402
-from trainers.quiet import quiet_libraries  # noqa: E402
-from trainers.rl.environment import ProblemsConfig, load_environment  # noqa: E402
-from trainers.rl.groups import build_trainer, execution_reward  # noqa: E402
-from trainers.rl.log import RL_LOG, ROLLOUTS, RlStep, read_rl_steps  # noqa: E402
-from trainers.rl.rollout import exercise_of  # noqa: E402
-from trainers.steplog import LOG, TrainingStep, append_step, read_steps  # noqa: E402
-from trainers.walls import note_walls, refuse_weak  # noqa: E402
+from assay.sandbox import Isolation, Outcome, Sandbox  # noqa: E402
+from assay.trainers import TRAINERS, Artifact, ArtifactKind, DataError, TrainingError, identify  # noqa: E402
+from assay.trainers.config import METHODS  # noqa: E402
+from assay.trainers.data.inputs import data_table, load_data  # noqa: E402
+from assay.trainers.data.problems import ProblemsConfig, load_environment  # noqa: E402
+from assay.trainers.methods.grpo import build_trainer, execution_reward  # noqa: E402
+from assay.trainers.preference.parts import METRICS  # noqa: E402
+from assay.trainers.rl.log import RL_LOG, ROLLOUTS, RlStep, read_rl_steps  # noqa: E402
+from assay.trainers.rl.rollout import exercise_of  # noqa: E402
+from assay.trainers.run.facts import load_facts  # noqa: E402
+from assay.trainers.run.folder import seeded, train_into  # noqa: E402
+from assay.trainers.run.isolation import note_walls, refuse_weak  # noqa: E402
+from assay.trainers.run.log import LOG, TrainingStep, append_step, read_steps  # noqa: E402
+from assay.trainers.run.runtime import quiet_libraries  # noqa: E402
 
 pytestmark = [pytest.mark.train, pytest.mark.isolated]
 

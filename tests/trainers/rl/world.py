@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.generation.policy import open_policy_sampler
-from sandbox import Outcome, Program, Verdict
-from suites import Problem
-from trainers import Artifact
-from trainers.config import PpoConfig
-from trainers.rl.environment import Environment, problems_sha256
+from assay.harness.generation.load import open_policy_sampler
+from assay.sandbox import Outcome, Program, Verdict
+from assay.suites import Problem
+from assay.trainers import Artifact
+from assay.trainers.config import PpoConfig
+from assay.trainers.data.problems import Environment, problems_sha256
 
 Judged = Callable[[Program], Outcome]
 
@@ -64,6 +64,6 @@ def answer_of(program: Program) -> str:
 
 
 def base_at(folder: Path, texts: list[str]) -> Artifact:
-    from trainers.tiny import make_tiny_model
+    from assay.trainers.tiny import make_tiny_model
 
     return make_tiny_model(folder, texts)

@@ -1,0 +1,99 @@
+"""Progress for a person on stderr: a live bar on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PLAIN_EVERY_S = 5.0
+
+
+class Task(Protocol):
+    def update(self, done: float, note: str = "") -> None: ...
+
+
+class Progress:
+    """`with progress.task("generate base", total=400) as task: task.update(12)`."""
+
+    def __init__(self, *, enabled: bool = True) -> None:
+        self.enabled = enabled
+
+    def say(self, text: str) -> None:
+        if self.enabled:
+            print(text, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def task(self, title: str, total: float | None = None, unit: str = "") -> Iterator[Task]:
+        if not self.enabled:
+            yield _Silent()
+        elif sys.stderr.isatty():
+            with _live(title, total, unit) as task:
+                yield task
+        else:
+            yield _Plain(title, total, unit)
+
+
+class _Silent:
+    def update(self, done: float, note: str = "") -> None:
+        return
+
+
+class _Plain:
+    def __init__(self, title: str, total: float | None, unit: str) -> None:
+        self.title, self.total, self.unit = title, total, unit
+        self.last = time.monotonic()
+
+    def update(self, done: float, note: str = "") -> None:
+        if time.monotonic() - self.last < PLAIN_EVERY_S:
+            return
+        self.last = time.monotonic()
+        of = f" of {self.total:,.0f}" if self.total else ""
+        print(f"  {self.title}: {done:,.0f}{of} {self.unit} {note}".rstrip(), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _live(title: str, total: float | None, unit: str) -> Iterator[Task]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("  {task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}", style="dim", markup=False),
+    )
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        identity = bars.add_task(title, total=total, note="")
+
+        class Live:
+            def update(self, done: float, note: str = "") -> None:
+                bars.update(identity, completed=done, note=note)
+
+        yield Live()
+
+
+# The terminal that verbs print to.
+
+PLAIN_WIDTH = 140  # columns of a table that goes to a file or a pipe
+
+
+def terminal(*, plain_width: int | None = None) -> Console:
+    """A console that prints strings as they are: a file may be named `samples[temp=0.8].jsonl` or `[/data]:ok:`, a
+    family or a task id likewise. What is to be coloured comes as rich's Text or with a style.
+
+    `plain_width` is the width where stdout is no terminal; without it rich's own.
+    """
+    import sys
+
+    from rich.console import Console
+
+    return Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else plain_width)

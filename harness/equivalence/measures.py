@@ -1,0 +1,206 @@
+"""What two models' next-token distributions say about each other. Pure numpy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.harness.errors import UnmeasuredError
+from assay.harness.stats.paired import Comparison, compare, interval
+from assay.harness.stats.pass_at_k import Floats, per_problem
+
+
+@dataclass(frozen=True, slots=True)
+class PassageFigures:
+    """Of one text, at each of its tokens: KL(a‖b) in nats, whether both rank the same token first, and each one's
+    negative log-likelihood of the token that follows (one fewer than tokens)."""
+
+    kl: Floats
+    top1: NDArray[np.bool_]
+    nll_a: Floats
+    nll_b: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Over all texts. `kl_*` in nats a token; the interval of `kl_mean` is a bootstrap over texts (95 %).
+
+    `perplexity_*` is exp of the mean negative log-likelihood a token, on the same tokens.
+    """
+
+    tokens: int
+    kl_mean: float
+    kl_low: float
+    kl_high: float
+    kl_p50: float
+    kl_p90: float
+    kl_p99: float
+    kl_max: float
+    top1_agreement: float
+    perplexity_a: float
+    perplexity_b: float
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def compare_logits(a: NDArray[Any], b: NDArray[Any], ids: Sequence[int]) -> PassageFigures:
+    """Figures of one text from both models' logits [tokens, vocabulary]; a padded vocabulary counts as far as both
+    reach."""
+    shared = min(a.shape[1], b.shape[1])
+    log_a, log_b = log_softmax(a[:, :shared]), log_softmax(b[:, :shared])
+    kl = np.maximum((np.exp(log_a) * (log_a - log_b)).sum(axis=1), 0.0)
+    at, following = np.arange(len(ids) - 1), np.asarray(ids[1:])
+    return PassageFigures(
+        kl=kl,
+        top1=log_a.argmax(axis=1) == log_b.argmax(axis=1),
+        nll_a=-log_a[at, following],
+        nll_b=-log_b[at, following],
+    )
+
+
+def log_softmax(logits: NDArray[Any]) -> Floats:
+    wide: Floats = logits.astype(np.float64)
+    wide -= wide.max(axis=1, keepdims=True)
+    wide -= np.log(np.exp(wide).sum(axis=1, keepdims=True))
+    return wide
+
+
+def _interval(texts: Sequence[tuple[float, int]], seed: int, resamples: int = 2000) -> tuple[float, float]:
+    """95 % interval of a mean over tokens, given each text's (sum, tokens): texts are resampled whole."""
+    sums, counts = np.array(texts, dtype=np.float64).T
+    drawn = np.random.default_rng(seed).integers(0, len(texts), size=(resamples, len(texts)))
+    low, high = np.quantile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def summarise(passages: Sequence[PassageFigures], *, seed: int = 0) -> Distribution:
+    kl = np.concatenate([p.kl for p in passages])
+    p50, p90, p99 = np.quantile(kl, [0.5, 0.9, 0.99])
+    low, high = _interval([(float(p.kl.sum()), len(p.kl)) for p in passages], seed)
+    return Distribution(
+        tokens=len(kl),
+        kl_mean=float(kl.mean()),
+        kl_low=low,
+        kl_high=high,
+        kl_p50=float(p50),
+        kl_p90=float(p90),
+        kl_p99=float(p99),
+        kl_max=float(kl.max()),
+        top1_agreement=float(np.concatenate([p.top1 for p in passages]).mean()),
+        perplexity_a=float(np.exp(np.concatenate([p.nll_a for p in passages]).mean())),
+        perplexity_b=float(np.exp(np.concatenate([p.nll_b for p in passages]).mean())),
+    )
+
+
+# Paired non-inferiority on pass@1: is the second model worse than the first by more than a margin?
+
+
+@dataclass(frozen=True, slots=True)
+class PassRate:
+    """`comparison.difference` is second − first. `lower` is the one-sided 95 % bound of it: non-inferior means that it
+    lies above −`margin` (ICH E9). With one sample a problem it is Tango's score bound, which holds where few problems
+    differ and a bootstrap of them is too sure of itself; with more, the lower end of a 90 % bootstrap interval."""
+
+    comparison: Comparison
+    lower: float
+    margin: float
+    first: float
+    second: float
+
+    @property
+    def verdict(self) -> Literal["equivalent", "better", "worse", "undecided"]:
+        if self.comparison.verdict == "better":
+            return "better"
+        if self.lower > -self.margin:
+            return "equivalent"
+        return "worse" if self.comparison.verdict == "worse" else "undecided"
+
+    @property
+    def words(self) -> str:
+        c, points = self.comparison, 100
+        between = (
+            f"{c.difference * points:+.1f} points of pass@1 ({c.low * points:+.1f} to {c.high * points:+.1f})"
+        )
+        mde = "" if c.mde is None else f"; smallest detectable {c.mde * points:.1f}"
+        bound = f"one-sided bound {self.lower * points:+.1f}, margin {-self.margin * points:.1f}"
+        return f"{between}, {bound}, {c.n} problems{mde}"
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"verdict": self.verdict}
+
+
+def non_inferiority(
+    a: str,
+    b: str,
+    first: Floats,
+    second: Floats,
+    *,
+    binary: bool,
+    margin: float,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> PassRate:
+    """Test `b` against `a`, given both models' pass@1 of the same problems, shape (problems,)."""
+    comparison = compare(b, a, second, first, binary=binary, margin=margin, confidence=confidence, seed=seed)
+    difference = second - first
+    if binary:
+        only_second, only_first = int((difference > 0).sum()), int((difference < 0).sum())
+        lower = score_bound(only_second, only_first, len(difference), confidence=confidence)
+    else:
+        lower, _ = interval(difference, confidence=1 - 2 * (1 - confidence), seed=seed)
+    return PassRate(comparison, lower, margin, float(first.mean()), float(second.mean()))
+
+
+def score_bound(only_second: int, only_first: int, n: int, *, confidence: float = 0.95) -> float:
+    """One-sided lower bound of the difference of two paired proportions, by inverting the score test (Tango 1998,
+    Statistics in Medicine 17:891): `only_second` of n problems were passed by the second alone, `only_first` by the
+    first alone."""
+    z = NormalDist().inv_cdf(confidence)
+    low, high = -1.0, (only_second - only_first) / n
+    for _ in range(60):
+        middle = (low + high) / 2
+        if score(middle, only_second, only_first, n) > z:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def score(difference: float, b: int, c: int, n: int) -> float:
+    """Tango's statistic of b and c discordant pairs of n, if the true difference were `difference`, in (−1, 0]."""
+    a2, b2 = 2 * n, -b - c + (2 * n - b + c) * difference
+    c2 = -c * difference * (1 - difference)
+    q = (math.sqrt(b2 * b2 - 4 * a2 * c2) - b2) / (2 * a2)
+    variance = n * (2 * q + difference * (1 - difference))
+    return (b - c - n * difference) / math.sqrt(variance) if variance > 0 else math.inf
+
+
+def pass_rates(
+    counts: Mapping[str, Mapping[str, tuple[int, int]]],
+    pairs: Sequence[tuple[str, str]],
+    *,
+    margin: float,
+    confidence: float,
+    seed: int = 0,
+) -> dict[tuple[str, str], PassRate]:
+    """Non-inferiority of each pair's second model, on the problems measured for both."""
+    found = {}
+    for a, b in pairs:
+        shared = [p for p in counts[a] if p in counts[b]]
+        if not shared:
+            raise UnmeasuredError(
+                f"{a} and {b} have no problem that was measured for both; run again to retry"
+            )
+        first, second = (per_problem([counts[v][p] for p in shared], 1) for v in (a, b))
+        binary = all(counts[v][p][0] == 1 for v in (a, b) for p in shared)
+        found[a, b] = non_inferiority(
+            a, b, first, second, binary=binary, margin=margin, confidence=confidence, seed=seed
+        )
+    return found

@@ -1,0 +1,459 @@
+"""Evaluating a samples file: every sample judged, verdicts beside it in input order, pass@k with intervals."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from assay.harness.errors import BadInputError
+from assay.harness.evaluation.expected_values import with_checks
+from assay.harness.evaluation.formats import Fault, Sample, SampleFile, open_samples
+from assay.harness.evaluation.formats.read import table_in
+from assay.harness.evaluation.judge import CacheUse, limits_of, open_cached, program_of
+from assay.harness.evaluation.scores import OUTCOMES, Tally, base_scores, family_scores, scores
+from assay.harness.experiment import SandboxTable
+from assay.harness.files import write_text
+from assay.harness.stats.pass_at_k import Estimate
+from assay.sandbox import Outcome, Program, Verdict
+from assay.sandbox.host.executor import was_cached
+from assay.suites import Suite
+from assay.suites.extraction.extract import extract
+
+SHOWN_FAULTS = 100  # in the JSON; the file of malformed places has them all
+RESULTS = "_results.jsonl"
+MALFORMED = "_malformed.jsonl"
+FLAKY = "_flaky.jsonl"
+WINDOW = 1024  # samples put in another order; fewer than AHEAD, or the reader would wait for itself
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a samples file is evaluated. `k` None means 1, 10 and 100 as far as the samples reach; `format` None the
+    one the file looks like; `output` None a file beside it. `repeat` above 1 executes every sample that many times,
+    without the cache, and compares the verdicts."""
+
+    k: Sequence[int] | None = None
+    format: str | None = None
+    output: Path | None = None
+    allow_weak: bool = False
+    cache: CacheUse = field(default_factory=CacheUse)
+    repeat: int = 1
+
+
+@dataclass
+class Faults:
+    """Malformed places: the first are kept, all are counted and written beside the results."""
+
+    path: Path
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, text: str) -> None:
+        self.count += 1
+        if len(self.first) < SHOWN_FAULTS:
+            self.first.append(text)
+        with self.path.open("w" if self.count == 1 else "a", encoding="utf-8") as file:
+            file.write(json.dumps({"fault": text}) + "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The result of `evaluate_file`; `to_json` is the command line's contract."""
+
+    suite: Suite
+    samples: SampleFile
+    tally: Tally
+    scores: dict[int, Estimate]
+    base: dict[int, Estimate]
+    families: dict[str, dict[int, Estimate]]
+    isolation: str
+    backend: str
+    seconds: float
+    results: Path
+    faults: Faults
+    cached: int
+    repeats: Flakiness | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "suite": self.suite.name,
+            "suite_revision": self.suite.revision,
+            "format": self.samples.format,
+            "n_problems": len(self.tally.measured()),
+            "n_problems_in_suite": len(self.suite.problems),
+            "n_samples": self.tally.n_samples,
+            "n_malformed": self.faults.count,
+            "outcomes": self.tally.outcomes,
+            "pass@k": _estimates(self.scores),
+            "base pass@k": _estimates(self.base),
+            "modes": {mode: self.tally.modes[mode] for mode in ("split", "shared")},
+            "cached": self.cached,
+            "isolation": self.isolation,
+            "backend": self.backend,
+            "results": str(self.results),
+            "seconds": round(self.seconds, 3),
+            "families": {family: _estimates(found) for family, found in self.families.items()},
+            "per_problem": self.tally.table(tuple(self.scores)),
+            "malformed": self.faults.first,
+            "malformed_file": str(self.faults.path) if self.faults.count else None,
+            "repeat": self.repeats.to_json() if self.repeats else None,
+        }
+
+
+def _estimates(found: dict[int, Estimate]) -> dict[str, Any]:
+    return {str(k): estimate.to_json() for k, estimate in found.items()}
+
+
+def evaluate_file(
+    suite: Suite,
+    path: Path,
+    table: SandboxTable,
+    options: Options | None = None,
+    *,
+    on_progress: Callable[[int], None] = lambda done: None,
+    on_malformed: Callable[[str], None] = lambda message: None,
+    on_references: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """Judge the samples in `path` and write `<path>_results.jsonl`.
+
+    A malformed line is reported and left out; the rest is evaluated. `on_references` follows the making of answers
+    that a suite's checks are still missing (harness/evaluation/oracle.py). Raises BadInputError when nothing can be
+    read, the results cannot be written, or k asks for more samples than there are.
+    """
+    options = options or Options()
+    started = time.perf_counter()
+    refuse_overwrite({"the samples": table_in(path)}, outputs_of(path, options))
+    suite = with_checks(suite, table, allow_weak=options.allow_weak, on_progress=on_references)
+    samples = open_samples(path, suite, options.format)
+    results = options.output or beside(path, RESULTS)
+    work = _Work(samples, table, options, results, on_progress)
+    with suppress(FileNotFoundError):
+        work.faults.path.unlink()
+
+    def malformed(fault: Fault) -> None:
+        work.faults.add(str(fault))
+        on_malformed(str(fault))
+
+    isolation = work.first(malformed)
+    repeats = work.repeated() if options.repeat > 1 else None
+    found = scores(work.tally, options.k, str(results))
+    return Evaluation(
+        suite=suite,
+        samples=samples,
+        tally=work.tally,
+        scores=found,
+        base=base_scores(suite, work.tally, tuple(found)),
+        families=family_scores(suite, work.tally, tuple(found)),
+        isolation=isolation,
+        backend=table.backend,
+        seconds=time.perf_counter() - started,
+        results=results,
+        faults=work.faults,
+        cached=work.cached,
+        repeats=repeats,
+    )
+
+
+def outputs_of(path: Path, options: Options) -> dict[str, Path]:
+    """The files that an evaluation of `path` may write, by what they are."""
+    results = options.output or beside(path, RESULTS)
+    return {
+        "the verdicts' file": results,
+        "the list of malformed lines": _sibling(results, MALFORMED),
+        "the list of differing verdicts": _sibling(results, FLAKY),
+    }
+
+
+def _sibling(results: Path, suffix: str) -> Path:
+    return results.with_name(results.name.removesuffix(RESULTS) + suffix)
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """A file next to `path`, named after it; `path` may be a folder, and may be written as `.`."""
+    path = path if path.name else path.resolve()
+    return path.with_name(path.name + suffix)
+
+
+class _Work:
+    """The passes over one samples file: the first writes the results, further ones are compared with it."""
+
+    def __init__(
+        self,
+        samples: SampleFile,
+        table: SandboxTable,
+        options: Options,
+        results: Path,
+        on_progress: Callable[[int], None],
+    ) -> None:
+        self.samples, self.table, self.results = samples, table, results
+        self.options = options if options.repeat == 1 else replace(options, cache=CacheUse(enabled=False))
+        self.tally, self.cached = Tally(), 0
+        self._base_checks = {p.id: p.base_checks for p in samples.suite.problems if p.base_checks}
+        self.faults = Faults(_sibling(results, MALFORMED))
+        self._repeats = Repeats(_sibling(results, FLAKY))
+        self._on_progress, self._done = on_progress, 0
+
+    def first(self, on_fault: Callable[[Fault], None]) -> str:
+        """Write the results; returns the isolation. An interrupted evaluation without a cache leaves what it had as
+        `<results>.part`, one with a cache leaves it there."""
+        temporary = self.results.with_name(f".{self.results.name}.{os.getpid()}.part")
+        try:
+            with self._writing(), temporary.open("w", encoding="utf-8") as out:
+                isolation = self._pass(lambda judged: self._write(out, judged), on_fault)
+            if not self.tally.problems:
+                hint = f"; first fault: {self.faults.first[0]}" if self.faults.count else ""
+                raise BadInputError(
+                    f"{self.samples.path}, read as {self.samples.format}, holds no sample of the suite "
+                    f"{self.samples.suite.name!r}{hint}"
+                )
+            temporary.replace(self.results)
+            return isolation
+        except BaseException:
+            if self.tally.problems and not self.options.cache.enabled:
+                temporary.replace(self.results.with_name(self.results.name + ".part"))
+            raise
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.filename is None and error.errno not in _FULL:
+                raise  # not of our file
+            raise BadInputError(
+                f"{self.results} cannot be written ({error.strerror}): name another place with --output FILE"
+            ) from error
+
+    def repeated(self) -> Flakiness:
+        for _ in range(self.options.repeat - 1):
+            self._pass(lambda judged: None, lambda fault: None)
+        return self._repeats.finish()
+
+    def _write(self, out: TextIO, judged: Judged) -> None:
+        sample, verdict, row = judged.sample, judged.verdict, judged.row()
+        base_checks = self._base_checks.get(sample.task_id, 0)
+        base_passed = judged.base_passed(base_checks)
+        if base_checks:
+            row["base_passed"] = base_passed
+        out.write(json.dumps(row) + "\n")
+        self.tally.add(sample.task_id, verdict.outcome, verdict.mode, base_passed=base_passed)
+        self.cached += judged.cached
+
+    def _pass(self, emit: Callable[[Judged], None], on_fault: Callable[[Fault], None]) -> str:
+        """Judge every sample once; returns what isolated them."""
+        if self.options.repeat > 1:
+            self._repeats.begin()
+
+        def each(judged: Judged) -> None:
+            emit(judged)
+            if self.options.repeat > 1:
+                self._repeats.add(judged)
+            self._done += 1
+            self._on_progress(self._done)
+
+        order = InOrder(each)
+        suite, options = self.samples.suite, self.options
+        with open_cached(self.table, suite, cache=options.cache, allow_weak=options.allow_weak) as box:
+            try:
+                for verdict in box.run(_programs(self.samples, self.table, order, on_fault)):
+                    order.add(verdict, was_cached(box, verdict.id))
+                return box.isolation.label
+            finally:  # before the sandbox is closed, which waits for whoever reads samples
+                order.close()
+
+
+def _programs(
+    samples: SampleFile, table: SandboxTable, order: InOrder, on_fault: Callable[[Fault], None]
+) -> Iterator[Program]:
+    """In file order; where references are slow, the samples of the slowest first among each WINDOW samples, so that no
+    worker begins the longest program when the others are about to end."""
+    programs = _read_programs(samples, table, order, on_fault)
+    if not any(problem.cpu_s for problem in samples.suite.problems):
+        yield from programs
+        return
+    while window := list(islice(programs, WINDOW)):
+        yield from sorted(window, key=lambda program: -program.limits.cpu_s)
+
+
+def _read_programs(
+    samples: SampleFile, table: SandboxTable, order: InOrder, on_fault: Callable[[Fault], None]
+) -> Iterator[Program]:
+    problems, limits = samples.suite.by_id(), limits_of(table)
+    for sample in samples.read():
+        if isinstance(sample, Fault):
+            on_fault(sample)
+            continue
+        identity = order.expect(sample)
+        if identity is None:
+            return
+        problem = problems[sample.task_id]
+        yield program_of(identity, problem, extract(problem, sample.text, sample.form), limits)
+
+
+# Refusing to write over what is read.
+
+
+def refuse_overwrite(read: Mapping[str, Path], written: Mapping[str, Path]) -> None:
+    """Raise BadInputError where a file to write is one that is read, also by a link, or where two files to write are
+    the same. Keys say what a path is, for the message."""
+    done: dict[str, Path] = {}
+    for what, path in written.items():
+        taken = next((name for name, other in read.items() if _same(path, other)), None)
+        taken = taken or next((name for name, other in done.items() if _same(path, other)), None)
+        if taken is not None:
+            raise BadInputError(f"{what} {path} would overwrite {taken}: name another file")
+        done[what] = path
+
+
+def _same(a: Path, b: Path) -> bool:
+    if a.exists() and b.exists():
+        return a.samefile(b)
+    return a.resolve() == b.resolve()
+
+
+# Executing the same samples several times: which verdicts do not hold.
+
+SHOWN = 100
+_CODE = {outcome: code for code, outcome in enumerate(OUTCOMES)}
+_INFRA = _CODE[Outcome.INFRA]
+
+
+@dataclass
+class Repeats:
+    """One byte a sample and repetition. `infra` is no verdict, so it differs from none."""
+
+    path: Path
+    runs: list[bytearray] = field(default_factory=list)
+    names: list[tuple[str, int, int]] = field(default_factory=list)
+
+    def begin(self) -> None:
+        self.runs.append(bytearray())
+
+    def add(self, judged: Judged) -> None:
+        if len(self.runs) == 1:
+            self.names.append((judged.sample.task_id, judged.sample.index, judged.sample.line))
+        self.runs[-1].append(_CODE[judged.verdict.outcome])
+
+    def differing(self) -> Iterator[dict[str, Any]]:
+        """Samples with more than one outcome, in file order, with the outcome of each repetition."""
+        for (task, index, line), *codes in zip(self.names, *self.runs, strict=True):
+            if len(set(codes) - {_INFRA}) > 1:
+                outcomes = [OUTCOMES[code].value for code in codes]
+                yield {"task_id": task, "index": index, "line": line, "outcomes": outcomes}
+
+    def finish(self) -> Flakiness:
+        """Write the differing samples beside the results; an older list is replaced, also by an empty one."""
+        found = list(self.differing())
+        write_text(self.path, "".join(json.dumps(row) + "\n" for row in found))
+        return Flakiness(len(self.runs), len(found), tuple(found[:SHOWN]), self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Flakiness:
+    """What `--repeat` found: how many samples had more than one verdict over `n` executions of each."""
+
+    n: int
+    n_differing: int
+    first: tuple[dict[str, Any], ...]
+    path: Path
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "n": self.n,
+            "n_differing": self.n_differing,
+            "differing": list(self.first),
+            "file": str(self.path),
+        }
+
+
+# Verdicts in the order of their samples, whatever order they come in.
+
+AHEAD = 8192  # samples that may be read past the oldest one without a verdict
+
+
+class Judged(NamedTuple):
+    """A sample (without its text) and its verdict (without its output); `cached` where it was not executed itself."""
+
+    sample: Sample
+    verdict: Verdict
+    cached: bool
+
+    def base_passed(self, base_checks: int) -> bool:
+        """Whether the first `base_checks` checks held; such checks stop at the first that does not."""
+        return 0 < base_checks <= self.verdict.checks_passed and self.verdict.outcome is not Outcome.INFRA
+
+    def row(self) -> dict[str, Any]:
+        """The line of a results file."""
+        sample, verdict = self.sample, self.verdict
+        return {
+            "task_id": sample.task_id,
+            "index": sample.index,
+            "line": sample.line,
+            "outcome": verdict.outcome.value,
+            "passed": verdict.passed,
+            "detail": verdict.detail,
+            "cpu_s": round(verdict.cpu_s, 6),
+            "wall_s": round(verdict.wall_s, 6),
+            "mode": verdict.mode,
+            "checks_passed": verdict.checks_passed,
+            "checks_total": verdict.checks_total,
+            "cached": self.cached,
+        }
+
+
+class InOrder:
+    """Hands on verdicts in the order of the samples, holding back those that come early.
+
+    `expect` is called by the thread that reads samples, and waits while that has run too far ahead: one endless
+    program among a million verdicts from the cache must not hold all of them in memory.
+    """
+
+    def __init__(self, emit: Callable[[Judged], None]) -> None:
+        self._emit = emit
+        self._samples: dict[int, Sample] = {}
+        self._early: dict[int, tuple[Verdict, bool]] = {}
+        self._expected = 0
+        self.written = 0
+        self._closed = False
+        self._moved = threading.Condition()
+
+    def expect(self, sample: Sample) -> str | None:
+        """The id that the sample's program is to have; None when nothing is wanted any more."""
+        with self._moved:
+            self._moved.wait_for(lambda: self._closed or self._expected - self.written < AHEAD)
+            if self._closed:
+                return None
+            number, self._expected = self._expected, self._expected + 1
+            self._samples[number] = replace(sample, text="")
+        return str(number)
+
+    def add(self, verdict: Verdict, cached: bool) -> None:
+        self._early[int(verdict.id)] = replace(verdict, output=""), cached
+        ready: list[Judged] = []
+        with self._moved:
+            while self.written + len(ready) in self._early:
+                at = self.written + len(ready)
+                ready.append(Judged(self._samples.pop(at), *self._early.pop(at)))
+        for judged in ready:
+            self._emit(judged)
+        if ready:
+            with self._moved:
+                self.written += len(ready)
+                self._moved.notify()
+
+    def close(self) -> None:
+        with self._moved:
+            self._closed = True
+            self._moved.notify_all()

@@ -1,0 +1,105 @@
+"""Reading an experiment file: found by path or by a lab's name, checked, its file names taken from its own folder."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from assay.harness.errors import BadInputError
+from assay.harness.experiment.experiment import Experiment
+from assay.harness.experiment.tables import SuiteTable
+from assay.harness.experiment.validation import explain
+from assay.harness.experiment.variants import AnyVariant, ModelVariant, TrainVariant
+
+DATA_FILES = ("file", "eval_file", "only")  # keys of `[data]` that hold a file's name
+
+
+def load_experiment(path: Path) -> Experiment:
+    """Read and check an experiment file. Raises BadInputError that names the file, the key and its value."""
+    try:
+        experiment = Experiment.model_validate(read_toml(path))
+    except ValidationError as error:
+        raise BadInputError(f"{path}: {explain(error, Experiment)}") from None
+    return _beside(experiment, path.parent)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Its tables. Raises BadInputError that names the file."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInputError(f"no such file: {path}") from None
+    except OSError as error:
+        raise BadInputError(f"{path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInputError(f"{path}: not TOML: {error}") from None
+
+
+def _beside(experiment: Experiment, folder: Path) -> Experiment:
+    """The same experiment with its relative file names taken from the experiment file's folder."""
+    names = {one.name for one in (*experiment.variant, *experiment.pairs)}
+    variants = [_variant_beside(v, folder, names) for v in experiment.variant]
+    pairs = [
+        table.model_copy(
+            update={"suite": None if table.suite is None else _suite_beside(table.suite, folder)}
+        )
+        for table in experiment.pairs
+    ]
+    return experiment.model_copy(
+        update={
+            "suite": _suite_beside(experiment.suite, folder),
+            "variant": tuple(variants),
+            "pairs": tuple(pairs),
+        }
+    )
+
+
+def _suite_beside(suite: SuiteTable, folder: Path) -> SuiteTable:
+    if suite.path is None or str(suite.path).startswith("hub:"):
+        return suite
+    return suite.model_copy(update={"path": folder / suite.path})
+
+
+def _variant_beside(variant: AnyVariant, folder: Path, names: set[str]) -> AnyVariant:
+    if isinstance(variant, TrainVariant):
+        named = {key: variant.data.get(key) for key in DATA_FILES}
+        named = {key: name for key, name in named.items() if key != "only" or name not in names}
+        beside = {key: str(folder / name) for key, name in named.items() if isinstance(name, str)}
+        config = variant.config
+        if variant.reward_model not in names:
+            config = reward_model_beside(config, folder)
+        return variant.model_copy(update={"config": config, "data": variant.data | beside})
+    if isinstance(variant, ModelVariant) and (
+        variant.model.startswith(".") or variant.model.endswith(".gguf")
+    ):
+        return variant.model_copy(update={"model": str(folder / variant.model)})
+    return variant
+
+
+def reward_model_beside(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The same `[config]` with a relative `reward.model` taken from `folder`."""
+    reward = config.get("reward")
+    if not isinstance(reward, dict) or not isinstance(reward.get("model"), str):
+        return config
+    return config | {"reward": reward | {"model": str(folder / reward["model"])}}
+
+
+def find_experiment(name: str) -> Path:
+    """The file that `name` means: a path, or the name of one of the labs that come with Assay."""
+    path = Path(name)
+    if path.suffix or path.exists():
+        return path
+    labs = Path(str(files("assay.suites"))) / "labs"
+    known = sorted(file.stem for file in labs.glob("*.toml"))
+    if name in known:
+        return labs / f"{name}.toml"
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise BadInputError(
+        f"no experiment {name!r}: give a .toml file or one of the labs: {', '.join(known)}{hint}"
+    )

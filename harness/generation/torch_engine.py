@@ -1,0 +1,352 @@
+"""The transformers backend: base, merged and adapter artifacts, on CPU or GPU.
+
+Its decode loop is our own because `generate` keeps finished rows until the whole batch is done, copies the cache at
+every step and prefills a prompt once per sample.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from assay.harness.errors import BadInputError, MissingToolError
+from assay.harness.generation.batching import GenerationStats, run_batches
+from assay.harness.generation.counter_rng import Draws
+from assay.harness.generation.kv_cache import SlotCache
+from assay.harness.generation.text import END_TOKENS, token_pieces
+from assay.harness.generation.token_choice import choose_numpy, choose_torch
+from assay.harness.generation.types import Request, Sample, Sampling
+from assay.trainers.artifact import Artifact, ArtifactKind, is_reward_model, model_folder
+from assay.trainers.errors import TrainingError
+from assay.trainers.model.precision import bf16_in_hardware, refuse_emulated_bf16
+from assay.trainers.model.quantize import load_rounded_base, read_base_quantization
+from assay.trainers.run.runtime import let_idle_threads_sleep, quiet_libraries
+from assay.trainers.templates import load_tokenizer
+
+_DTYPES = {"auto", "fp32", "bf16", "fp16"}
+
+
+class TransformersGenerator:
+    """A causal language model of transformers behind the Generator protocol."""
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        *,
+        batch_size: int,
+        threads: int | None,
+        device: str,
+        dtype: str,
+        adapters: Mapping[str, Artifact] | None = None,
+    ) -> None:
+        """`adapters`, all of the base of `artifact`, are held beside each other by name; a request names its own."""
+        for one in (artifact, *(adapters or {}).values()):
+            if is_reward_model(one):
+                raise BadInputError(
+                    f"{one.path} is a reward model: it scores answers and writes none; name it in ppo's reward.model"
+                )
+        self._batch_size = batch_size
+        self._tokenizer, model = _load(artifact, threads, device, dtype)
+        if adapters:
+            model = _with_adapters(model, adapters)
+        self._engine: TorchEngine | None = TorchEngine(model, self._tokenizer, tuple(adapters or ()))
+        self.stats = GenerationStats()
+        weights = str(model.dtype).removeprefix("torch.")
+        self.backend = f"transformers, sdpa attention, {weights} on {model.device}"
+
+    def render_chat(self, messages: list[dict[str, str]]) -> str:
+        if self._tokenizer.chat_template is None:
+            raise BadInputError("this model has no chat template; ask it for completions instead of chats")
+        text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return str(text)
+
+    def encode(self, text: str) -> list[int]:
+        return self._open().encode(text)
+
+    def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Sample]:
+        return run_batches(self._open(), requests, sampling, self._batch_size, self.stats)
+
+    @property
+    def engine(self) -> TorchEngine:
+        return self._open()
+
+    @property
+    def vocabulary(self) -> int:
+        return self._open().vocabulary
+
+    def close(self) -> None:
+        import torch
+
+        self._engine = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _open(self) -> TorchEngine:
+        if self._engine is None:
+            raise RuntimeError("this generator is closed")
+        return self._engine
+
+
+def _load(artifact: Artifact, threads: int | None, device: str, dtype: str) -> tuple[Any, Any]:
+    let_idle_threads_sleep()
+    try:
+        import torch
+        from transformers import AutoConfig, AutoModelForCausalLM
+    except ImportError as e:
+        raise MissingToolError(
+            f"{e.name} is not installed; install it with: pip install 'assay[train]'"
+        ) from e
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if dtype not in _DTYPES:
+        raise BadInputError(f"unknown dtype {dtype!r}; known: {', '.join(sorted(_DTYPES))}")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise MissingToolError(f"device {device!r} was asked for, but torch sees no CUDA device here")
+    folder = str(model_folder(artifact))
+    with quiet_libraries():
+        stored = in_our_words(AutoConfig.from_pretrained(folder).dtype)
+        chosen = loading_dtype(dtype, stored, device)
+        types: dict[str, Any] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+        torch_dtype = types.get(chosen, "auto")
+        tokenizer = load_tokenizer(artifact)
+        rounded = read_base_quantization(artifact.path) if artifact.kind is ArtifactKind.ADAPTER else None
+        if rounded is None:
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=torch_dtype, attn_implementation="sdpa"
+            )
+        else:  # the weights that the adapter was trained on, which are not quite the base's
+            model = load_rounded_base(folder, rounded, dtype=types.get(dtype))
+        if artifact.kind is ArtifactKind.ADAPTER:
+            from peft import PeftModel
+
+            model = PeftModel.from_pretrained(model, str(artifact.path))
+        if getattr(model, "is_quantized", False):  # it says at every product that it casts
+            logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+        return tokenizer, model.to(device).eval()
+
+
+def _with_adapters(model: Any, adapters: Mapping[str, Artifact]) -> Any:
+    from peft import PeftModel
+
+    (first, path), *others = ((name, str(a.path)) for name, a in adapters.items())
+    with quiet_libraries():
+        peft = PeftModel.from_pretrained(model, path, adapter_name=first)
+        for name, other in others:
+            peft.load_adapter(other, adapter_name=name)
+    return peft.eval()
+
+
+class TorchEngine:
+    """Rows in a cache of fixed places: a new row is copied in, a step writes in place, nothing is ever shifted."""
+
+    def __init__(self, model: Any, tokenizer: Any | None, adapters: Sequence[str] = ()) -> None:
+        """Without a tokenizer, as for random weights, the engine takes and gives token ids only. `adapters` are the
+        names of those that `model` holds, where its rows may differ in them."""
+        self._model = model
+        self._routes = AdapterRoutes(model, adapters)
+        self._tokenizer = tokenizer
+        config = model.config.get_text_config()
+        self.context = int(config.max_position_embeddings)
+        window = getattr(config, "sliding_window", None)
+        if window and "sliding_attention" in (getattr(config, "layer_types", None) or ("sliding_attention",)):
+            self.context = min(self.context, int(window))  # up to there a window attends to everything
+        self.vocabulary = int(config.vocab_size)
+        self.pieces = [] if tokenizer is None else token_pieces(tokenizer, self.vocabulary)
+        self.end_ids = frozenset() if tokenizer is None else _end_ids(model, tokenizer)
+        self._sampling = Sampling()
+        self._cache: SlotCache | None = None
+
+    @property
+    def model(self) -> Any:
+        return self._model
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of the keys and values that the rows of the last `begin` have room for."""
+        return 0 if self._cache is None else self._cache.nbytes
+
+    def encode(self, text: str) -> list[int]:
+        assert self._tokenizer is not None, "this engine has no tokenizer"
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def route(self, adapters: Sequence[str], copies: Sequence[int]) -> None:
+        self._routes.admit(adapters, copies)
+
+    def logits(self, ids: Sequence[int]) -> Any:
+        """What the model expects behind each token of a text: fp32 array [tokens, vocabulary]."""
+        import torch
+
+        with torch.inference_mode():
+            out = self._model(input_ids=torch.tensor([list(ids)], device=self._model.device), use_cache=False)
+        return out.logits[0].float().cpu().numpy()
+
+    def begin(self, rows: int, tokens_per_row: int, sampling: Sampling) -> None:
+        self._sampling = sampling
+        self._routes.clear()
+        self._cache = SlotCache(rows, tokens_per_row)
+
+    def admit(self, prompts: Sequence[Sequence[int]], copies: Sequence[int], draws: Draws) -> list[int]:
+        """Prefill right-padded: under a causal mask no token sees the padding behind it."""
+        import torch
+        from transformers import DynamicCache
+
+        lengths = [len(p) for p in prompts]
+        ids = torch.zeros((len(prompts), max(lengths)), dtype=torch.long)
+        for i, prompt in enumerate(prompts):
+            ids[i, : len(prompt)] = torch.tensor(prompt)
+        device = self._model.device
+        ends = sorted({n - 1 for n in lengths})
+        with torch.inference_mode():
+            cache = DynamicCache()
+            out = self._model(
+                input_ids=ids.to(device),
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=torch.tensor(ends, device=device),
+                **self._routes.of_prompts(),
+            )
+            which = [i for i, n in enumerate(copies) for _ in range(n)]
+            at = [ends.index(lengths[i] - 1) for i in which]
+            logits = out.logits[which, at].float()
+            self._slots().append(cache, which, [lengths[i] for i in which])
+            return self._choose(logits, draws)
+
+    def step(self, tokens: Sequence[int], draws: Draws) -> list[int]:
+        import torch
+
+        device = self._model.device
+        cache = self._slots()
+        with torch.inference_mode():
+            positions, mask = cache.before_step(self._model.dtype)
+            out = self._model(
+                input_ids=torch.tensor(tokens, device=device)[:, None],
+                attention_mask=mask,
+                position_ids=positions[:, None],
+                past_key_values=cache.cache,
+                use_cache=True,
+                **self._routes.of_rows(),
+            )
+            cache.after_step()
+            return self._choose(out.logits[:, -1].float(), draws)
+
+    def remove(self, row: int) -> None:
+        import torch
+
+        with torch.inference_mode():
+            self._slots().remove(row)
+        self._routes.remove(row)
+
+    def _choose(self, logits: Any, draws: Draws) -> list[int]:
+        if logits.device.type == "cpu":  # numpy's 64-bit integers are twice as fast here, and the same
+            return choose_numpy(logits.numpy(), draws, self._sampling)
+        return choose_torch(logits, draws, self._sampling)
+
+    def _slots(self) -> SlotCache:
+        assert self._cache is not None, "begin() comes first"
+        return self._cache
+
+
+def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    named = getattr(model.generation_config, "eos_token_id", None)
+    ids = set(named if isinstance(named, list) else [named]) | {tokenizer.eos_token_id}
+    ids |= {i for i, token in tokenizer.added_tokens_decoder.items() if token.content in END_TOKENS}
+    return frozenset(i for i in ids if i is not None)
+
+
+# What weights are loaded as to generate with: as asked for, or as stored where the device can compute in that.
+
+_WORDS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+
+
+def loading_dtype(wanted: str, stored: str, device: str) -> str:
+    """`wanted`, or where that is auto what the weights are `stored` in (auto: the model's configuration does not say).
+
+    auto on a CUDA device without bf16 is fp32 for weights in bf16, and for those that may be: it holds each of their
+    values, and fp16 does not. Raises BadInputError for bf16 that is asked for there.
+    """
+    cuda = device.startswith("cuda")
+    if wanted == "bf16" and cuda:
+        try:
+            refuse_emulated_bf16("dtype")
+        except TrainingError as error:
+            raise BadInputError(str(error)) from error
+    if wanted != "auto":
+        return wanted
+    return "fp32" if cuda and stored in ("bf16", "auto") and not bf16_in_hardware() else stored
+
+
+def in_our_words(dtype: Any) -> str:
+    """A dtype of torch, or its name in a config.json, as fp32, bf16 or fp16; auto for none and any other."""
+    return _WORDS.get(str(dtype).removeprefix("torch."), "auto")
+
+
+# Which adapter answers which row of a batch, in the terms of PEFT's forward pass.
+
+BASE = "__base__"  # PEFT's name for no adapter
+
+
+class AdapterRoutes:
+    """Keeps the adapter of every row, in step with the rows of the cache.
+
+    A batch of one adapter has it set as the active one, which every kind of adapter can do and costs nothing; a mixed
+    batch passes PEFT's `adapter_names`, which LoRA layers (DoRA's apart) can.
+    """
+
+    def __init__(self, model: Any, names: Sequence[str]) -> None:
+        self._model = model
+        self._names = tuple(names)
+        self._active = ""
+        self._prompts: list[str] = []
+        self._rows: list[str] = []
+        self._mixes = bool(names) and all(_mixes(model.peft_config[name]) for name in names)
+
+    def clear(self) -> None:
+        self._prompts, self._rows = [], []
+
+    def admit(self, adapters: Sequence[str], copies: Sequence[int]) -> None:
+        known = (*self._names, BASE) if self._names else ("",)
+        for name in adapters:
+            if name not in known:
+                held = ", ".join(self._names) or "none: its requests name no adapter"
+                raise BadInputError(f"this generator holds no adapter {name!r}; it holds {held}")
+        self._prompts = list(adapters)
+        self._rows += [name for name, n in zip(adapters, copies, strict=True) for _ in range(n)]
+
+    def remove(self, row: int) -> None:
+        if self._names:
+            self._rows[row] = self._rows[-1]
+        if self._rows:
+            self._rows.pop()
+
+    def of_prompts(self) -> dict[str, Any]:
+        return self._arguments(self._prompts)
+
+    def of_rows(self) -> dict[str, Any]:
+        return self._arguments(self._rows)
+
+    def _arguments(self, adapters: Sequence[str]) -> dict[str, Any]:
+        """Keyword arguments of the forward pass."""
+        if not self._names:
+            return {}
+        distinct = set(adapters)
+        if len(distinct) == 1 and distinct != {BASE}:
+            (name,) = distinct
+            if name != self._active:
+                self._model.set_adapter(name)
+                self._active = name
+            return {}
+        if not self._mixes:
+            raise BadInputError(
+                f"adapters {', '.join(sorted(distinct))} cannot share a batch: one of those held is no plain LoRA; "
+                "ask them one after the other"
+            )
+        return {"adapter_names": list(adapters)}
+
+
+def _mixes(config: Any) -> bool:
+    kind = str(getattr(config.peft_type, "value", config.peft_type))
+    return kind == "LORA" and not config.use_dora and config.bias == "none" and not config.modules_to_save

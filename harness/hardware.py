@@ -1,0 +1,132 @@
+"""What machine a figure was taken on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+PACKAGES = (
+    "assay",
+    "torch",
+    "transformers",
+    "peft",
+    "trl",
+    "bitsandbytes",
+    "gguf",
+    "llama-cpp-python",
+    "numpy",
+)
+
+
+@lru_cache
+def describe_machine() -> dict[str, Any]:
+    """CPU, memory, GPU, operating system and package versions, without importing any of the packages."""
+    gpu = gpu_name()
+    return {
+        "device": gpu or "cpu",
+        "cpu": cpu_name(),
+        "cores": len(os.sched_getaffinity(0)),
+        "ram_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "gpu": gpu,
+        "os": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "packages": {name: found for name in PACKAGES if (found := package_version(name))},
+    }
+
+
+def package_version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def gpu_name() -> str | None:
+    """The first device that CUDA sees, with its driver; None where there is no NVML, no driver or no such device."""
+
+    def first(nvml: Any) -> str | None:
+        devices = visible_devices(nvml)
+        if not devices:
+            return None
+        name = nvml.nvmlDeviceGetName(devices[0])
+        return f"{name} (driver {nvml.nvmlSystemGetDriverVersion()})"
+
+    return ask_nvml(first)
+
+
+# NVIDIA's management library, where there is one: opened in one way for all that ask it.
+
+T = TypeVar("T")
+
+# CUDA by itself numbers the fastest device 0; NVML, and whoever reads nvidia-smi, counts by bus.
+ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+
+def open_nvml() -> Any | None:
+    """pynvml, initialised; whoever opened it shuts it down. None where it is not installed or finds no driver."""
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    return pynvml
+
+
+def ask_nvml(question: Callable[[Any], T]) -> T | None:
+    """The answer to one question; None also where a device fails while asked (one that fell off the bus)."""
+    nvml = open_nvml()
+    if nvml is None:
+        return None
+    try:
+        return question(nvml)
+    except nvml.NVMLError:
+        return None
+    finally:
+        nvml.nvmlShutdown()
+
+
+def visible_devices(nvml: Any) -> list[Any]:
+    """Handles of the devices that a CUDA process with our environment sees, its first one first. CUDA counts what
+    CUDA_VISIBLE_DEVICES names, by number or the beginning of a UUID, up to the first name that is none's; NVML counts
+    all, by bus. Who sets CUDA_DEVICE_ORDER=FASTEST_FIRST on a machine of different cards has to name them by UUID."""
+    every = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return every
+    found = []
+    for name in map(str.strip, named.split(",")):
+        if (device := _named(nvml, every, name)) is None:
+            break
+        found.append(device)
+    return found
+
+
+def _named(nvml: Any, every: list[Any], name: str) -> Any | None:
+    if name.isdigit():
+        return every[int(name)] if int(name) < len(every) else None
+    if name.startswith("GPU-"):
+        found = [d for d in every if nvml.nvmlDeviceGetUUID(d).startswith(name)]
+        return found[0] if len(found) == 1 else None
+    if not name.startswith("MIG-"):
+        return None
+    try:
+        return nvml.nvmlDeviceGetHandleByUUID(name)
+    except nvml.NVMLError:
+        return None

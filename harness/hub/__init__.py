@@ -1,8 +1,0 @@
-"""The way in from the Hugging Face Hub and the way out to it."""
-
-from __future__ import annotations
-
-from harness.hub.fetch import Imported, import_model, parse_name, snapshot
-from harness.hub.push import Push, plan_push, send
-
-__all__ = ["Imported", "Push", "import_model", "parse_name", "plan_push", "send", "snapshot"]

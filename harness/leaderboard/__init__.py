@@ -1,0 +1,1 @@
+"""The leaderboard: its schema, and how the records of a run become its rows."""

@@ -1,0 +1,113 @@
+"""Variants that were made once for each training seed: their scores as a table of seeds × problems."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from assay.harness.errors import UnmeasuredError
+from assay.harness.pipeline.plan import Plan
+from assay.harness.stats.crossed import compare_crossed, estimate_crossed
+from assay.harness.stats.paired import Comparison, compare
+from assay.harness.stats.pass_at_k import Estimate, Floats, estimate_pass_at_k, per_problem
+
+Counts = dict[str, tuple[int, int]]  # problem to (samples, passing samples)
+Runs = Sequence[Counts]  # one a training seed
+
+
+def runs_of(plan: Plan, counts: Mapping[str, Counts]) -> dict[str, Runs]:
+    """The counts of every declared variant, one for each of its training seeds."""
+    return {name: [counts[m.name] for m in members] for name, members in plan.members.items()}
+
+
+def estimate_runs(variant: str, runs: Runs, k: int, *, confidence: float, seed: int) -> Estimate:
+    """pass@k of a variant: over problems where it was made once, over seeds and problems where it was made again.
+
+    Only problems with at least k measured samples count (under every seed); UnmeasuredError where none has.
+    """
+    problems = _measured(runs, k)
+    if not problems:
+        raise UnmeasuredError(
+            f"{variant}: no problem has {k} samples that could be measured; run again to retry them"
+        )
+    if len(runs) == 1:
+        counts = [runs[0][p] for p in problems]
+        return estimate_pass_at_k(counts, k, confidence=confidence, seed=seed)
+    return estimate_crossed(_scores(runs, problems, k), confidence=confidence)
+
+
+def compare_runs(
+    a: str, runs_a: Runs, b: str, runs_b: Runs, *, margin: float, confidence: float, seed: int
+) -> Comparison:
+    """The paired difference a − b of pass@1 on the problems measured for both, and by seed where both have seeds."""
+    shared = [p for p in _measured(runs_a, 1) if all(p in run for run in runs_b)]
+    if not shared:
+        raise UnmeasuredError(f"{a} and {b} have no problem that was measured for both; run again to retry")
+    scores_a, scores_b = _scores(runs_a, shared, 1), _scores(runs_b, shared, 1)
+    if len(runs_a) == len(runs_b) == 1:
+        return compare(
+            a,
+            b,
+            scores_a[0],
+            scores_b[0],
+            binary=all(runs[0][p][0] == 1 for runs in (runs_a, runs_b) for p in shared),
+            margin=margin,
+            confidence=confidence,
+            seed=seed,
+        )
+    return compare_crossed(a, b, scores_a - scores_b, margin=margin, confidence=confidence)
+
+
+def pooled(runs: Runs) -> Counts:
+    """Samples and passes of all seeds together."""
+    found: Counts = {}
+    for counts in runs:
+        for problem, (n, c) in counts.items():
+            before = found.get(problem, (0, 0))
+            found[problem] = (before[0] + n, before[1] + c)
+    return found
+
+
+def pool_tables(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """One table a declared variant: the seeds' samples under one another, numbered through, with `training_seed`."""
+    found = {}
+    for name, members in plan.members.items():
+        if len(members) == 1:
+            found[name] = tables[members[0].name]
+            continue
+        parts = []
+        for place, member in enumerate(members):
+            table = tables[member.name]
+            step = place * plan.experiment.sampling.samples
+            parts.append(table.assign(index=table["index"] + step, training_seed=member.seed))
+        found[name] = pd.concat(parts, ignore_index=True)
+    return found
+
+
+def sha256_of(parts: Sequence[str]) -> str:
+    """The hash of one artifact, or over those of all seeds in order."""
+    return parts[0] if len(parts) == 1 else hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def described(recipes: Sequence[str], seeds: Sequence[int | None]) -> str:
+    """The recipe of the first training, and how often it was repeated."""
+    if len(recipes) == 1:
+        return recipes[0]
+    return f"{recipes[0]}; and again with training seeds {', '.join(map(str, seeds[1:]))}"
+
+
+def total(values: Sequence[Any]) -> Any:
+    """Their sum, or None where one is missing."""
+    return None if any(v is None for v in values) else sum(values)
+
+
+def _measured(runs: Runs, k: int) -> list[str]:
+    return [p for p in runs[0] if all(p in run and run[p][0] >= k for run in runs)]
+
+
+def _scores(runs: Runs, problems: Sequence[str], k: int) -> Floats:
+    return np.stack([per_problem([run[p] for p in problems], k) for run in runs])

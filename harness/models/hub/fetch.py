@@ -1,0 +1,364 @@
+"""Fetching a model: a named revision, its files held against the hashes the hub gave, its licence written down.
+
+Only what a model needs is fetched: safetensors or one GGUF file, configuration, tokenizer, card and licence. Pickled
+weights are refused: loading one runs whatever its author put into it.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from assay.harness.errors import BadInputError, MissingToolError, UnreachableError
+
+RECORD = "import.json"
+UNSTATED = "unstated"
+_NAME = re.compile(
+    r"^(?:hf://)?(?P<repository>[\w][\w.-]*/[\w][\w.-]*?)(?:@(?P<revision>[\w][\w./-]*))?$", re.ASCII
+)
+_WEIGHTS = (".safetensors", ".gguf")
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_UNSUPPORTED = {".apr": "APR", ".onnx": "ONNX", ".h5": "Keras", ".msgpack": "Flax", ".mlmodel": "Core ML"}
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of a repository. `verified` says what its content was held against."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+    verified: Literal["sha256", "git-sha1"]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A repository's files at one commit in the local hub cache. `source` says whether the hub was asked."""
+
+    repository: str
+    commit: str
+    folder: Path
+    source: Literal["hub", "cache"]
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What `assay import` made: the folder and where every file in it came from."""
+
+    repository: str
+    revision: str
+    commit: str
+    licence: str
+    source: Literal["hub", "cache"]
+    files: tuple[File, ...]
+    folder: Path
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"folder": str(self.folder), "files": [asdict(f) for f in self.files]}
+
+
+def parse_name(name: str) -> tuple[str, str | None]:
+    """`hf://org/name[@revision]`, or the same without the scheme → (repository, revision)."""
+    _refuse_format(name)
+    match = _NAME.match(name)
+    if match is None:
+        raise BadInputError(f"{name!r} is no hub name; write hf://org/name or hf://org/name@revision")
+    return match["repository"], match["revision"]
+
+
+def snapshot(repository: str, revision: str | None, *, file: str | None = None) -> Snapshot:
+    """Fetch the model's files, or the single GGUF `file`, into the hub's cache and say where they lie.
+
+    With HF_HUB_OFFLINE set, or with no answer from the hub, the cache alone is used and `source` says so. Raises
+    BadInputError (no such repository, revision or file; pickled weights only), UnreachableError (no answer, and not
+    whole in the cache) or MissingToolError.
+    """
+    try:
+        from huggingface_hub import constants, snapshot_download
+        from huggingface_hub.errors import (
+            GatedRepoError,
+            HfHubHTTPError,
+            LocalEntryNotFoundError,
+            RepositoryNotFoundError,
+            RevisionNotFoundError,
+        )
+    except ImportError:
+        raise MissingToolError(
+            f"{repository!r} lies on the hub; to fetch it: pip install 'assay[train]', or give a local folder"
+        ) from None
+    name = repository + (f"@{revision}" if revision else "")
+    wanted = (glob.escape(file),) if file else MODEL
+    offline = bool(constants.HF_HUB_OFFLINE)
+
+    def download(cached_only: bool) -> Path:
+        return Path(
+            snapshot_download(
+                repository,
+                revision=revision,
+                allow_patterns=[*wanted, CARD, *LICENCES],
+                ignore_patterns=None if file else ["*/*"],
+                local_files_only=cached_only,
+                endpoint=endpoint(),
+            )
+        )
+
+    try:
+        commit = None if offline else _commit(repository, revision)
+        folder = download(cached_only=commit is None)
+    except GatedRepoError as error:
+        raise BadInputError(
+            f"{name}: its owner gives access on request; ask on its page, then set HF_TOKEN ({_first(error)})"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise BadInputError(f"{repository} has no revision {revision!r}") from error
+    except RepositoryNotFoundError as error:
+        raise BadInputError(
+            f"no repository {repository!r} on the hub (a private one needs HF_TOKEN)"
+        ) from error
+    except LocalEntryNotFoundError as error:
+        why = "HF_HUB_OFFLINE is set" if offline else "the hub does not answer"
+        raise UnreachableError(
+            f"{name} is not whole in the local hub cache and {why}: fetch it once with a connection, or give a "
+            "local folder"
+        ) from error
+    except Exception as error:
+        unanswered = _is_unanswered(error)
+        if not unanswered and not isinstance(error, HfHubHTTPError | OSError | ValueError):
+            raise
+        kind = UnreachableError if unanswered else BadInputError
+        raise kind(f"could not fetch {name} from the hub: {_first(error)}") from error
+    _require_weights(folder, name, file)
+    return Snapshot(repository, commit or folder.name, folder, "hub" if commit else "cache")
+
+
+def import_model(name: str, out: Path, *, file: str | None = None) -> Imported:
+    """Fetch `name` into the new folder `out`, every file's content verified, with `import.json` beside them.
+
+    Weights are hard links into the hub's cache where the file system allows, copies elsewhere; all else is copied.
+    A folder that holds this very import already is left as it is. Raises BadInputError.
+    """
+    repository, revision = parse_name(name)
+    if file is not None:
+        _refuse_format(file)
+    _refuse_other(out, repository)
+    found = snapshot(repository, revision, file=file)
+    if (before := _read_record(out)) is not None:
+        if before.commit == found.commit and _still(before):
+            return before
+        raise BadInputError(
+            f"{out} holds {repository} at {before.commit[:12]}, or was changed since; {found.commit[:12]} is asked "
+            "for: remove the folder or import into another"
+        )
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir(parents=True)
+        files = tuple(_take(path, found.folder, part) for path in _files(found.folder, file))
+        licence = _licence(part / CARD)
+        made = Imported(repository, revision or "main", found.commit, licence, found.source, files, out)
+        record = made.to_json()
+        del record["folder"]
+        (part / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        if out.is_dir():
+            out.rmdir()  # it is empty
+        part.rename(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return made
+
+
+def read_import(folder: Path) -> Imported | None:
+    """The import that made `folder`, or None where it was not made by one."""
+    return _read_record(folder)
+
+
+def endpoint() -> str | None:
+    """The hub in use: HF_ENDPOINT at the time of the call, else the library's own."""
+    return os.environ.get("HF_ENDPOINT") or None
+
+
+def _commit(repository: str, revision: str | None) -> str | None:
+    """The commit that `revision` names on the hub; None where the hub cannot be reached."""
+    from huggingface_hub import HfApi
+
+    try:
+        return str(HfApi(endpoint=endpoint()).model_info(repository, revision=revision).sha)
+    except Exception as error:
+        if _is_unanswered(error):
+            return None
+        raise
+
+
+def _is_unanswered(error: Exception) -> bool:
+    """Whether the hub was not reached, or is out of order, rather than that it said no."""
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    if isinstance(error, OfflineModeIsEnabled | ConnectionError | TimeoutError):
+        return True
+    if isinstance(error, HfHubHTTPError):
+        return error.response is not None and error.response.status_code >= 500
+    # the client's HTTP library differs between versions; its errors share these names
+    return type(error).__name__ in ("ConnectError", "ConnectTimeout", "ReadTimeout", "ReadError")
+
+
+def _files(folder: Path, file: str | None) -> Iterator[Path]:
+    """The snapshot's own files; the cache may hold more of the same commit from other programs."""
+    patterns = (glob.escape(file),) if file else MODEL
+    for pattern in (*patterns, CARD, *LICENCES):
+        yield from sorted(p for p in folder.glob(pattern) if p.is_file())
+
+
+def _take(path: Path, root: Path, to: Path) -> File:
+    """Verify one file against the name of its blob (the hub's hash of it) and place it under `to`."""
+    relative = path.relative_to(root)
+    blob = path.resolve()
+    target = to / relative
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sha256, git_sha1 = hashes(blob)
+    match len(blob.name):
+        case 64:
+            verified, found = "sha256", sha256
+        case 40:
+            verified, found = "git-sha1", git_sha1
+        case _:
+            raise BadInputError(
+                f"{relative}: the hub gave no content hash for it (its blob is {blob.name!r})"
+            )
+    if found != blob.name:
+        raise BadInputError(
+            f"{relative} is damaged: its {verified} is {found}, the hub's is {blob.name}; remove {blob} and fetch again"
+        )
+    if path.suffix in _WEIGHTS:
+        try:
+            os.link(blob, target)
+        except OSError:  # another file system
+            shutil.copyfile(blob, target)
+    else:
+        shutil.copyfile(blob, target)
+    return File(str(relative), blob.stat().st_size, sha256, "sha256" if verified == "sha256" else "git-sha1")
+
+
+def _licence(card: Path) -> str:
+    """The licence that a model card's front matter names."""
+    if not card.is_file():
+        return UNSTATED
+    from huggingface_hub import ModelCard
+
+    try:
+        read: Any = ModelCard(card.read_text(encoding="utf-8"))
+        data = read.data.to_dict()
+    except (ValueError, OSError):
+        return UNSTATED
+    licence = data.get("license")
+    return str((data.get("license_name") if licence == "other" else None) or licence or UNSTATED)
+
+
+def _require_weights(folder: Path, name: str, file: str | None) -> None:
+    if file is not None:
+        if not (folder / file).is_file():
+            raise BadInputError(f"{name} has no file {file!r}")
+        return
+    if any(folder.glob("*.safetensors")):
+        return
+    files = _listing(name)
+    ggufs = sorted(f for f in files if f.endswith(".gguf"))
+    if ggufs:
+        raise BadInputError(f"{name} holds GGUF files; name one with --file: {', '.join(ggufs)}")
+    if pickles := sorted(f for f in files if f.endswith(_PICKLES)):
+        raise BadInputError(
+            f"{name} has its weights as pickles only ({', '.join(pickles[:3])}), which run code when loaded: "
+            "convert it to safetensors, or use a revision that has them"
+        )
+    for suffix, label in _UNSUPPORTED.items():
+        if any(f.endswith(suffix) for f in files):
+            raise BadInputError(f"{name} has its weights in the {label} format, which is unsupported")
+    raise BadInputError(f"{name} holds no weights (no .safetensors, no .gguf)")
+
+
+def _listing(name: str) -> list[str]:
+    """All files of the repository; [] where the hub cannot be asked."""
+    from huggingface_hub import HfApi
+
+    repository, revision = parse_name(name)
+    try:
+        return list(HfApi(endpoint=endpoint()).list_repo_files(repository, revision=revision))
+    except Exception:  # only the wording of an error that is raised anyway depends on it
+        return []
+
+
+def _refuse_format(name: str) -> None:
+    suffix = Path(name.partition("@")[0]).suffix
+    if suffix in _UNSUPPORTED:
+        raise BadInputError(
+            f"{name}: the {_UNSUPPORTED[suffix]} format ({suffix}) is unsupported; Assay reads safetensors and GGUF"
+        )
+
+
+def _refuse_other(out: Path, repository: str) -> None:
+    if out.exists() and not out.is_dir():
+        raise BadInputError(f"{out} is a file; -o takes a folder")
+    if out.is_dir() and any(out.iterdir()):
+        before = _read_record(out)
+        if before is None or before.repository != repository:
+            what = "is not empty" if before is None else f"holds {before.repository}"
+            raise BadInputError(f"{out} {what}; import into another folder")
+
+
+def _read_record(folder: Path) -> Imported | None:
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        files = tuple(File(**f) for f in record.pop("files"))
+        return Imported(files=files, folder=folder, **record)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _still(imported: Imported) -> bool:
+    """The folder's files have the sizes and hashes that they were imported with."""
+    paths = [(imported.folder / f.path, f) for f in imported.files]
+    return all(p.is_file() and p.stat().st_size == f.size_bytes for p, f in paths) and all(
+        hashes(p)[0] == f.sha256 for p, f in paths
+    )
+
+
+def _first(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+# Which files of a folder are the model, and what they hash to: the same on the way in and on the way out.
+
+CARD = "README.md"
+LICENCES = ("LICENSE*", "NOTICE*")
+MODEL = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    "adapter_config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
+_CHUNK_BYTES = 1 << 20
+
+
+def hashes(path: Path) -> tuple[str, str]:
+    """sha256 of the content, and git's name for it as a blob."""
+    sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as content:
+        while chunk := content.read(_CHUNK_BYTES):
+            sha256.update(chunk)
+            git.update(chunk)
+    return sha256.hexdigest(), git.hexdigest()

@@ -1,0 +1,296 @@
+"""Publishing a model: the files, a card with what was measured, a manifest; sent only when told to.
+
+Nothing of this machine goes along: local paths in configurations are replaced or refused, records that hold paths
+stay here, and a file that contains the token stops the push.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from assay.harness.errors import BadInputError, CheckFailedError, MissingToolError
+from assay.harness.models.hub.card import Measured, eval_results, public_recipe, render_card
+from assay.harness.models.hub.fetch import (
+    LICENCES,
+    MODEL,
+    UNSTATED,
+    endpoint,
+    hashes,
+    parse_name,
+    read_import,
+)
+from assay.harness.training.settings import redact
+from assay.trainers.artifact import Artifact, ArtifactKind, identify
+from assay.trainers.errors import TrainersError
+
+MANIFEST = "assay.json"
+TOKEN = "HF_TOKEN"
+_BASE_KEYS = ("base_model_name_or_path", "_name_or_path")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One file of the push: its path there, its size and sha256, and its content or the local file that holds it."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+    source: Path | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """All that would be sent, decided before anything is."""
+
+    repository: str
+    artifact: Artifact
+    items: tuple[Item, ...]
+    measured: Measured | None
+    notes: tuple[str, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(i.size_bytes for i in self.items)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "repository": self.repository,
+            "model": str(self.artifact.path),
+            "sha256": self.artifact.sha256,
+            "kind": self.artifact.kind.value,
+            "size_bytes": self.size_bytes,
+            "measured": self.measured.row["variant"] if self.measured else None,
+            "files": [{"path": i.path, "size_bytes": i.size_bytes, "sha256": i.sha256} for i in self.items],
+            "notes": list(self.notes),
+        }
+
+
+def plan_push(
+    repository: str, model: Path, *, run: Path | None, base_model: str | None, licence: str | None
+) -> Push:
+    """Everything a push of `model` to `repository` holds: model files, card, `.eval_results`, manifest.
+
+    `run` is the folder of a finished run; the model's row in its leaderboard is found by content hash. Raises
+    BadInputError (no such row, a local path where a hub id belongs, a token in a file) and MissingToolError.
+    """
+    try:
+        import huggingface_hub  # noqa: F401
+    except ImportError:
+        raise MissingToolError("pushing needs huggingface_hub: pip install 'assay[train]'") from None
+    repository, revision = parse_name(repository)
+    if revision is not None:
+        raise BadInputError(f"a push goes to the repository's main branch; leave out @{revision}")
+    try:
+        artifact = identify(model)
+    except TrainersError as error:
+        raise BadInputError(str(error)) from error
+    measured = _row(run, artifact) if run is not None else None
+    base_model = base_model or _base_name(artifact)
+    notes: list[str] = []
+    licence = licence or _licence_of(artifact)
+    if licence is None:
+        notes.append("no licence is stated: give --license, or import the base with `assay import`")
+    items = [_item(path.name, path, base_model) for path in _model_files(artifact)]
+    if artifact.kind is ArtifactKind.ADAPTER and base_model is None:
+        raise BadInputError(
+            f"{model} is an adapter of a local folder: name its base on the hub with --base org/name"
+        )
+    created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    recipe = public_recipe(artifact.recipe or (str(measured.row["recipe"]) if measured else ""))
+    card = render_card(repository, artifact.kind.value, base_model, licence, recipe, measured)
+    texts = {"README.md": card}
+    if measured is None:
+        notes.append("no run was given: the card says unmeasured (--run RESULTS/RUN)")
+    elif results := eval_results(measured, created):
+        texts |= results
+    else:
+        notes.append(
+            f"suite {measured.suite!r} is no benchmark on the hub: no .eval_results, model-index only"
+        )
+    items += [_item(path, text.encode(), None) for path, text in texts.items()]
+    manifest = _manifest(repository, artifact, base_model, recipe, measured, items, created)
+    items.append(_item(MANIFEST, manifest.encode(), None))
+    push = Push(repository, artifact, tuple(items), measured, tuple(notes))
+    _refuse_secrets(push)
+    return push
+
+
+def send(
+    push: Push, *, private: bool, on_progress: Callable[[str], None] = lambda said: None
+) -> dict[str, Any]:
+    """Send it as one commit and hold the hub's file hashes against ours. Raises BadInputError, CheckFailedError."""
+    from huggingface_hub import CommitOperationAdd, HfApi
+
+    token = os.environ.get(TOKEN)
+    if not token:
+        raise BadInputError(f"a push needs a token with write access in the environment variable {TOKEN}")
+    api = HfApi(endpoint=endpoint(), token=token)
+    operations = [
+        CommitOperationAdd(i.path, i.source if isinstance(i.source, bytes) else str(i.source))
+        for i in push.items
+    ]
+    try:
+        on_progress(f"creating {push.repository}")
+        api.create_repo(push.repository, private=private, exist_ok=True)
+        on_progress(f"sending {len(operations)} files")
+        message = f"Assay: {push.artifact.kind.value} {push.artifact.sha256[:12]}"
+        commit = api.create_commit(push.repository, operations, commit_message=message)
+        on_progress("comparing the hub's hashes with ours")
+        info = api.model_info(push.repository, revision=commit.oid, files_metadata=True)
+    except Exception as error:  # the hub's client raises its own, its HTTP library's and the OS's errors
+        text = str(error).strip() or type(error).__name__
+        raise BadInputError(f"the push to {push.repository} failed: {redact(text.splitlines()[0])}") from None
+    there = {f.rfilename: f for f in info.siblings or []}
+    for item in push.items:
+        found = there.get(item.path)
+        size = None if found is None else found.size
+        sha256 = item.sha256 if found is None or found.lfs is None else found.lfs.sha256
+        if size != item.size_bytes or sha256 != item.sha256:
+            raise CheckFailedError(
+                f"{item.path} on the hub is not what was sent: {size} bytes, sha256 {sha256} there; "
+                f"{item.size_bytes} bytes, {item.sha256} here. Push again."
+            )
+    return {"commit": commit.oid, "url": commit.commit_url, "verified_files": len(push.items)}
+
+
+def _row(run: Path, artifact: Artifact) -> Measured:
+    path = run / "leaderboard.json" if run.is_dir() else run
+    try:
+        leaderboard = json.loads(path.read_text(encoding="utf-8"))
+        rows = leaderboard["rows"]
+        found = [row for row in rows if row["sha256"] == artifact.sha256]
+    except FileNotFoundError:
+        raise BadInputError(
+            f"no leaderboard at {path}: give a run's folder, as `assay run` prints it"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInputError(f"{path} is no leaderboard of Assay: {type(error).__name__}: {error}") from None
+    if not found:
+        known = ", ".join(f"{row['variant']} {row['sha256'][:12]}" for row in rows)
+        raise BadInputError(
+            f"{path} has no row for {artifact.path} (sha256 {artifact.sha256[:12]}); it measured: {known}"
+        )
+    return Measured(leaderboard, found[0])
+
+
+def _base_name(artifact: Artifact) -> str | None:
+    """The hub id of the model at the root, where an import recorded it or a configuration names one."""
+    root = artifact
+    while root.parent is not None:
+        root = root.parent
+    if root.path.is_dir() and (imported := read_import(root.path)) is not None:
+        return imported.repository
+    config = artifact.path / "adapter_config.json"
+    if config.is_file():
+        named = json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path")
+        if isinstance(named, str) and _is_hub_id(named):
+            return named
+    return None
+
+
+def _licence_of(artifact: Artifact) -> str | None:
+    """The licence recorded at import of the model or of what it was made from."""
+    at: Artifact | None = artifact
+    while at is not None:
+        if at.path.is_dir() and (imported := read_import(at.path)) and imported.licence != UNSTATED:
+            return imported.licence
+        at = at.parent
+    return None
+
+
+def _model_files(artifact: Artifact) -> list[Path]:
+    if artifact.path.is_file():
+        return [artifact.path]
+    found = {p for pattern in (*MODEL, *LICENCES) for p in artifact.path.glob(pattern) if p.is_file()}
+    return sorted(found)
+
+
+def _item(path: str, source: Path | bytes, base_model: str | None) -> Item:
+    if isinstance(source, Path) and path in ("adapter_config.json", "config.json"):
+        source = _without_local_paths(source, base_model)
+    if isinstance(source, bytes):
+        return Item(path, len(source), hashlib.sha256(source).hexdigest(), source)
+    return Item(path, source.stat().st_size, hashes(source)[0], source)
+
+
+def _without_local_paths(path: Path, base_model: str | None) -> bytes:
+    """The configuration with the base's hub id in place of a folder of this machine."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    for key in _BASE_KEYS:
+        named = config.get(key)
+        if isinstance(named, str) and named and not _is_hub_id(named):
+            if key == "base_model_name_or_path" and base_model is None:
+                raise BadInputError(
+                    f"{path} names the local folder {named!r} as its base: name it on the hub with --base org/name"
+                )
+            config[key] = base_model or ""
+    return (json.dumps(config, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _is_hub_id(name: str) -> bool:
+    try:
+        parse_name(name)
+    except BadInputError:
+        return False
+    return not name.startswith((".", "/", "~")) and not Path(name).exists()
+
+
+def _manifest(
+    repository: str,
+    artifact: Artifact,
+    base_model: str | None,
+    recipe: str,
+    measured: Measured | None,
+    items: list[Item],
+    created: str,
+) -> str:
+    return (
+        json.dumps(
+            {
+                "repository": repository,
+                "kind": artifact.kind.value,
+                "sha256": artifact.sha256,
+                "base_model": base_model,
+                "recipe": recipe,
+                "created": created,
+                "files": {i.path: {"sha256": i.sha256, "size_bytes": i.size_bytes} for i in items},
+                "measured": None
+                if measured is None
+                else {
+                    "variant": measured.row["variant"],
+                    "suite": measured.leaderboard["suite"],
+                    "sampling": measured.leaderboard["sampling"],
+                    "seed": measured.leaderboard["seed"],
+                    "machine": measured.leaderboard["machine"],
+                    "isolation": measured.leaderboard["isolation"],
+                    "pass@k": measured.row["pass@k"],
+                    "outcomes": measured.row["outcomes"],
+                },
+            },
+            indent=2,
+        )
+        + "\n"
+    )
+
+
+def _refuse_secrets(push: Push) -> None:
+    """Stop where a file that is sent as text contains the token."""
+    token = os.environ.get(TOKEN, "").encode()
+    if len(token) < 8:
+        return
+    for item in push.items:
+        if isinstance(item.source, bytes):
+            held = token in item.source
+        else:
+            held = item.source.suffix not in (".safetensors", ".gguf") and token in item.source.read_bytes()
+        if held:
+            raise BadInputError(
+                f"{item.path} contains the token of {TOKEN}; remove it there, nothing was sent"
+            )

@@ -1,0 +1,357 @@
+"""The whole chain on one tier: import, infer, train, merge, GGUF, infer, profile, verify; each step with its gate.
+
+The steps from `infer` to `infer-gguf` are an experiment (`suites/labs/showcase.toml`, with settings that fit the
+device: `assay.harness.pipeline.tier_settings`) run variant by variant, so they resume, and every figure has
+its raw samples on disk. A step
+passes or fails by its gate; it is unmeasured where a step it needs did not pass, where its gate could not decide, or
+where this machine cannot do it. Whatever a step raises is its result, so that the table of steps is never lost.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from assay.harness.console import Progress
+from assay.harness.errors import (
+    AssayError,
+    BadInputError,
+    CheckFailedError,
+    MissingToolError,
+    UnmeasuredError,
+    UnreachableError,
+)
+from assay.harness.experiment import Experiment, find_experiment, load_experiment
+from assay.harness.leaderboard.build import build_leaderboard
+from assay.harness.models.resolve import POCKET, resolve_model
+from assay.harness.pipeline.plan import make_plan
+from assay.harness.pipeline.runner import run
+from assay.harness.pipeline.steps.execute import load_tables
+from assay.harness.pipeline.tier_settings import Fit, check_host, device_at_hand, find_fit
+from assay.harness.profiling.memory import Architecture, Tier, read_architecture
+from assay.harness.profiling.memory.devices import Device, cpu_device
+from assay.harness.report import write_report
+from assay.harness.training.settings import redact
+
+StepName = Literal["import", "infer", "train", "merge", "gguf", "infer-gguf", "profile", "verify"]
+STEPS: tuple[StepName, ...] = ("import", "infer", "train", "merge", "gguf", "infer-gguf", "profile", "verify")
+NEEDS: dict[StepName, tuple[StepName, ...]] = {
+    "import": (),
+    "infer": ("import",),
+    "train": ("import",),
+    "merge": ("train",),
+    "gguf": ("merge",),
+    "infer-gguf": ("gguf",),
+    "profile": ("import",),
+    "verify": ("infer", "merge", "infer-gguf"),
+}
+Status = Literal["pass", "fail", "unmeasured"]
+LINKS = (("base", "adapter"), ("adapter", "merged"), ("merged", "gguf"))
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """How a step ended, in one line for people and in figures for programs."""
+
+    step: StepName
+    status: Status
+    said: str
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Showcase:
+    """All steps in order. `exit_code` 0: each passed; 1: one failed; 2: one is unmeasured."""
+
+    tier: str
+    results: tuple[StepResult, ...]
+    folder: Path
+
+    @property
+    def exit_code(self) -> int:
+        found = {r.status for r in self.results}
+        if "fail" in found:
+            return CheckFailedError.exit_code
+        return UnmeasuredError.exit_code if "unmeasured" in found or not found else 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "tier": self.tier,
+            "exit_code": self.exit_code,
+            "folder": str(self.folder),
+            "steps": [r.to_json() for r in self.results],
+        }
+
+
+def check_steps(names: Sequence[str]) -> tuple[StepName, ...]:
+    """The named steps and all that they need, in order. BadInputError for an unknown one and for none at all."""
+    if not names:
+        raise BadInputError(
+            f"no step was chosen: give --auto-verify for all, or --steps of {', '.join(STEPS)}"
+        )
+    unknown = [n for n in names if n not in STEPS]
+    if unknown:
+        raise BadInputError(f"no step {unknown[0]!r}; there are: {', '.join(STEPS)}")
+    wanted: set[str] = set()
+    pending = [s for s in STEPS if s in names]
+    while pending:
+        step = pending.pop()
+        if step not in wanted:
+            wanted.add(step)
+            pending += NEEDS[step]
+    return tuple(s for s in STEPS if s in wanted)
+
+
+def show(
+    tier: Tier,
+    steps: Sequence[StepName],
+    results: Path,
+    progress: Progress,
+    *,
+    model: Path | None = None,
+    limit: int | None = None,
+    allow_weak: bool = False,
+    device: Device | None = None,
+) -> Showcase:
+    """Do the steps under `results`. `model` is a local folder in place of the tier's repository on the hub; `device` is
+    what the settings are to fit (None: what is at hand)."""
+    stage = _Stage(tier, results, progress, model, limit, allow_weak, device)
+    done: dict[StepName, StepResult] = {}
+    for step in steps:
+        lacking = [n for n in NEEDS[step] if done[n].status != "pass"]
+        if lacking:
+            said = ", ".join(f"{n}: {done[n].status}" for n in lacking)
+            done[step] = StepResult(step, "unmeasured", f"it needs {said}")
+        else:
+            done[step] = _attempt(step, stage.does(step))
+        progress.say(f"{step}: {done[step].status}: {done[step].said}")
+    return Showcase(tier.name, tuple(done.values()), stage.folder)
+
+
+def _attempt(step: StepName, work: Callable[[], StepResult]) -> StepResult:
+    """What the step came to, also where it raised. Only the user's own interruption ends a showcase."""
+    try:
+        return work()
+    except (UnmeasuredError, UnreachableError, MissingToolError) as error:
+        return StepResult(step, "unmeasured", redact(str(error)))
+    except AssayError as error:
+        return StepResult(step, "fail", redact(str(error)))
+    except Exception as error:  # the device's memory ran out, a disk is full, a library has a fault
+        said = f"{type(error).__name__}: {error}".strip().rstrip(":")
+        return StepResult(step, "fail", redact(said), {"traceback": redact(traceback.format_exc())})
+
+
+class _Stage:
+    def __init__(
+        self,
+        tier: Tier,
+        results: Path,
+        progress: Progress,
+        model: Path | None,
+        limit: int | None,
+        allow_weak: bool,
+        device: Device | None,
+    ) -> None:
+        self.tier, self.results, self.progress, self.allow_weak = tier, results, progress, allow_weak
+        self.given, self.limit, self.device = model, limit, device
+        self.folder = results / f"showcase-{tier.name}"
+        self.model = POCKET
+        self.board: dict[str, Any] = {}
+        self.lab = load_experiment(find_experiment("showcase"))
+        self._fit: Fit | None = None
+
+    def does(self, step: StepName) -> Callable[[], StepResult]:
+        steps: dict[StepName, Callable[[], StepResult]] = {
+            "import": self._import,
+            "infer": lambda: self._infer("infer", "base", 1),
+            "train": self._train,
+            "merge": self._merge,
+            "gguf": lambda: self._linked("gguf", "merged", "gguf", 4),
+            "infer-gguf": lambda: self._infer("infer-gguf", "gguf", 4),
+            "profile": self._profile,
+            "verify": self._verify,
+        }
+        return steps[step]
+
+    @property
+    def architecture(self) -> Architecture:
+        """The tier's as published, or that of the folder that is given in its place."""
+        return self.tier.architecture if self.given is None else read_architecture(self.given)
+
+    @property
+    def fit(self) -> Fit:
+        """Chosen once, before anything is fetched or loaded."""
+        if self._fit is None:
+            device = self.device or device_at_hand()
+            self._fit = find_fit(self.tier, self.architecture, device, self.lab)
+        return self._fit
+
+    def _import(self) -> StepResult:
+        fit = self.fit
+        if self.given is not None:
+            self.model, said = str(self.given), f"local folder {self.given}"
+        elif self.tier.model == POCKET:
+            said = "the pocket model, shipped with Assay"
+        else:
+            from assay.harness.models.hub import import_model
+
+            made = import_model(f"hf://{self.tier.model}", self.folder / "base")
+            self.model = str(made.folder)
+            said = f"{made.repository} at {made.commit[:12]}, licence {made.licence}, every file verified"
+        artifact = resolve_model(self.model)
+        figures = {"sha256": artifact.sha256, "kind": artifact.kind.value, "settings": fit.to_json()}
+        return StepResult("import", "pass", f"{said}; chosen: {fit}", figures)
+
+    def _run(self, variants: int) -> dict[str, Any]:
+        """The leaderboard of the experiment's first variants; what was done before is not done again."""
+        experiment = self._experiment(variants)
+        plan = make_plan(experiment)
+        done = run(plan, self.results, self.progress, allow_weak=self.allow_weak)
+        tables = load_tables(done.store, plan)
+        self.board = build_leaderboard(done, tables)
+        write_report(done.folder, self.board, tables, plan.suite.by_id())
+        self.folder = done.folder
+        return self.board
+
+    def _experiment(self, variants: int) -> Experiment:
+        lab = self.fit.apply(self.lab)
+        base = lab.variant[0].model_copy(update={"model": self.model})
+        return lab.model_copy(
+            update={
+                "name": f"showcase-{self.tier.name}",
+                "suite": lab.suite.model_copy(update={"limit": self.limit}),
+                "variant": (base, *lab.variant[1:variants]),
+            }
+        )
+
+    def _row(self, variant: str) -> dict[str, Any]:
+        return next(r for r in self.board["rows"] if r["variant"] == variant)
+
+    def _infer(self, step: StepName, variant: str, variants: int) -> StepResult:
+        board = self._run(variants)
+        row = self._row(variant)
+        status, said = answers_gate(row, board["suite"]["n_problems"] * board["sampling"]["samples"])
+        figures = {"pass@1": row["pass@k"]["1"], "outcomes": row["outcomes"], "n_samples": row["n_samples"]}
+        return StepResult(step, status, said, figures)
+
+    def _train(self) -> StepResult:
+        if self.fit.way.quantised:
+            check_host(self.architecture, cpu_device())
+        board = self._run(2)
+        logged = board["curves"]["adapter"]["runs"][0]["train"]
+        losses, steps = logged["series"]["loss"], logged["steps"][-1]
+        quarter = max(1, len(losses) // 4)
+        first, last = sum(losses[:quarter]) / quarter, sum(losses[-quarter:]) / quarter
+        said = (
+            f"{steps} steps, mean loss of the first quarter {first:.4f}, of the last {last:.4f}; it must fall"
+        )
+        status: Status = "pass" if last < first else "fail"
+        return StepResult("train", status, said, {"first": first, "last": last, "steps": steps})
+
+    def _merge(self) -> StepResult:
+        check_host(self.architecture, cpu_device())
+        return self._linked("merge", "adapter", "merged", 3)
+
+    def _linked(self, step: StepName, a: str, b: str, variants: int) -> StepResult:
+        links = self._run(variants)["links"]
+        link = next((x for x in links if (x["a"], x["b"]) == (a, b)), None)
+        if link is None:
+            return StepResult(step, "unmeasured", f"the link {a} → {b} was not measured")
+        status: dict[str, Status] = {"equivalent": "pass", "better": "pass", "worse": "fail"}
+        found = status.get(link["verdict"], "unmeasured")
+        d = link["distribution"]
+        kl = (
+            ""
+            if d is None
+            else f"; mean KL {d['kl_mean']:.2g} nats, top-1 agreement {100 * d['top1_agreement']:.1f} %"
+        )
+        return StepResult(step, found, f"{a} → {b} {link['verdict']}: {link['reason']}{kl}", {"link": link})
+
+    def _profile(self) -> StepResult:
+        from assay.harness import formatting
+        from assay.harness.profiling.measure import Job, profile, summarise
+        from assay.harness.profiling.measure.job import Source
+
+        job = Job(
+            name=self.tier.name,
+            source=Source.of(resolve_model(self.model)),
+            dtype=self.fit.dtype,  # as the samples are drawn
+            prompt_tokens=128,
+            new_tokens=32,
+        )
+        raw = self.folder / f"profile-{_next(self.folder)}.jsonl"
+        summary = summarise(profile(job, raw))
+        raw.with_suffix(".json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        if summary["status"] != "done":
+            return StepResult("profile", "unmeasured", f"{summary['status']}: {summary['detail']}", summary)
+        decode, rss = summary["speed"]["decode"], summary["memory"]["generate"]["rss_peak_bytes"]
+        rate = decode["tok_per_s"]["median"]
+        said = (
+            f"every phase measured, no figure is asked for; decode {formatting.rate(rate)} tokens/s at batch 1 in "
+            f"{self.fit.dtype}, peak RSS {formatting.size(rss)}"
+        )
+        return StepResult("profile", "pass", said, {"speed": summary["speed"], "memory": summary["memory"]})
+
+    def _verify(self) -> StepResult:
+        comparisons = self._run(4)["comparisons"]
+        status, said = gains_gate(comparisons, self.lab.score.margin)
+        return StepResult("verify", status, said, {"comparisons": comparisons})
+
+
+def answers_gate(row: Mapping[str, Any], asked: int) -> tuple[Status, str]:
+    """Of a variant's row: each of the `asked` samples has been drawn and executed. What they score decides nothing
+    here: a base may solve none of the problems, and what becomes of it is the gate of `verify`."""
+    executed = row["n_samples"] - row["outcomes"]["infra"]
+    said = f"{executed} of {asked} samples executed, which is all that is asked here; pass@1 "
+    said += f"{100 * row['pass@k']['1']['value']:.1f} %" if executed else "unmeasured"
+    return ("pass" if asked and executed == asked else "unmeasured"), said
+
+
+def gains_gate(comparisons: Sequence[Mapping[str, Any]], margin: float) -> tuple[Status, str]:
+    """No variant is worse than what it was made from, by the paired test on pass@1; a gain is not asked for. What the
+    test cannot decide is unmeasured."""
+    found = {(a, b): _gain(comparisons, a, b) for a, b in LINKS}
+    said = ", ".join(f"{a} → {b} {_in_words(gain)}" for (a, b), gain in found.items())
+    verdicts = {gain["verdict"] for gain in found.values()}
+    if "worse" in verdicts:
+        return "fail", said
+    if verdicts <= {"better", "equivalent"}:
+        return "pass", said
+    n = min(gain["n"] for gain in found.values())
+    return (
+        "unmeasured",
+        f"{said}; {n} problems do not tell whether a loss is within the margin of {100 * margin:g} points",
+    )
+
+
+def _in_words(gain: Mapping[str, Any]) -> str:
+    low, difference, high = (f"{100 * gain[k] + 0.0:+.1f}" for k in ("low", "difference", "high"))
+    return f"{difference} points ({low} to {high}: {gain['verdict']})"
+
+
+def _gain(comparisons: Sequence[Mapping[str, Any]], parent: str, heir: str) -> dict[str, Any]:
+    """What pass@1 the heir has more than its parent, and the paired test's verdict on the heir."""
+    turned = {"better": "worse", "worse": "better"}
+    for c in comparisons:
+        if (c["a"], c["b"]) == (heir, parent):
+            return {k: c[k] for k in ("difference", "low", "high", "n", "verdict")}
+        if (c["a"], c["b"]) == (parent, heir):
+            return {
+                "difference": -c["difference"],
+                "low": -c["high"],
+                "high": -c["low"],
+                "n": c["n"],
+                "verdict": turned.get(c["verdict"], c["verdict"]),
+            }
+    raise UnmeasuredError(f"{heir} was not compared with {parent}")
+
+
+def _next(folder: Path) -> int:
+    return 1 + len(list(folder.glob("profile-*.jsonl")))

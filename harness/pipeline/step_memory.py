@@ -1,0 +1,166 @@
+"""Peak memory of an experiment's steps, predicted before any is done, from the configurations that are at hand.
+
+A training is predicted with the longest sequence that its data really have, a generation with the longest prompt of its
+problems. What an export or a compression makes is written to disk piece by piece and is not predicted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from assay.harness.errors import BadInputError
+from assay.harness.experiment import CompressVariant
+from assay.harness.experiment.training import Training, load_training_data
+from assay.harness.generation.batching import PREFILL_TOKENS
+from assay.harness.pipeline.plan import Plan, Step
+from assay.harness.profiling.memory import Architecture, Prediction, make_setup, predict, read_architecture
+from assay.harness.training.dry_run import setup_of
+from assay.suites import Suite
+from assay.suites.model import chat_messages, completion_prompt
+from assay.trainers.artifact import Artifact, ArtifactKind, model_folder
+from assay.trainers.data.inputs import REINFORCEMENT_METHODS
+from assay.trainers.errors import TrainersError
+
+LOADING = ("train", "sample", "generate")  # kinds of steps that hold a whole model and are predicted
+
+
+@dataclass(frozen=True, slots=True)
+class StepMemory:
+    """`prediction` None: for the reason in `note`. Otherwise the note says what it rests on, where that is no fact
+    yet."""
+
+    prediction: Prediction | None
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        peak = None if self.prediction is None else self.prediction.peak_bytes
+        return {"predicted_peak_bytes": peak, "note": self.note}
+
+
+def predict_steps(plan: Plan) -> dict[str, StepMemory]:
+    """By the name of each step that holds a model; the training seeds of one variant have one figure."""
+    found: dict[str, StepMemory] = {}
+    known: dict[tuple[str, str], StepMemory] = {}
+    declared = {m.name: name for name in plan.declared for m in plan.experiment.members(name)}
+    for step in plan.steps:
+        if step.kind not in LOADING:
+            continue
+        key = (step.kind, declared[step.variant])
+        if key not in known:
+            known[key] = _predicted(plan, step)
+        found[step.name] = known[key]
+    return found
+
+
+def _predicted(plan: Plan, step: Step) -> StepMemory:
+    model = _origin(plan, step)
+    if model.kind is ArtifactKind.ENDPOINT:
+        return StepMemory(None, "unmeasured: the model is on a server")
+    maker = plan.step(step.inputs[0])
+    if model.kind is ArtifactKind.GGUF or maker.kind == "export":
+        return StepMemory(None, "unknown: memory of GGUF models is not predicted")
+    try:
+        architecture = read_architecture(model_folder(model), model.path.name)
+        if step.kind == "train":
+            return _training(plan.trainings[step.variant], model, architecture)
+        return _inference(plan, step, model, architecture)
+    except ImportError as error:
+        return StepMemory(
+            None, f"unknown: {error.name} is not installed; install it with: pip install 'assay[train]'"
+        )
+    except (BadInputError, TrainersError) as error:  # what the prediction, or the training itself, cannot do
+        return StepMemory(None, f"unknown: {error}")
+
+
+def _origin(plan: Plan, step: Step) -> Artifact:
+    """The model that was taken, from which all others of the step's descent are made: of one architecture with it."""
+    while step.inputs:
+        step = plan.step(step.inputs[0])
+    return plan.models[step.variant]
+
+
+def _training(training: Training, model: Artifact, architecture: Architecture) -> StepMemory:
+    from assay.harness.training.token_counts import lengths_of
+    from assay.trainers.model.precision import arithmetic
+
+    config, records, note = training.config, training.records, ""
+    if records is None and config.method in REINFORCEMENT_METHODS:
+        note = "with the longest prompt of all problems; which are practised on is known when pairs are made"
+        offered: Any = training.data.model_copy(update={"only": None})
+        records = load_training_data(config.method, offered)
+    if records is None:
+        note, longest = "at most: pairs as long as max_length; they are not made yet", config.max_length
+    else:
+        longest = lengths_of(config, records, _tokenizer(model)).longest
+    if training.judge is not None:
+        note += ("; " if note else "") + "without the reward model"
+    setup = setup_of(config, architecture, arithmetic(config), longest)
+    return StepMemory(predict(architecture, setup), note)
+
+
+def _inference(plan: Plan, step: Step, model: Artifact, architecture: Architecture) -> StepMemory:
+    import torch
+
+    asked = plan.asked(step)
+    engine, sampling = asked.experiment.engine, asked.experiment.sampling
+    gpu = engine.device != "cpu" and torch.cuda.is_available()
+    device = "cuda" if gpu else "cpu"
+    compute, weights = _types(plan, plan.step(step.inputs[0]), engine.dtype, architecture, device)
+    longest = _longest_prompt(asked.suite, sampling.style, _tokenizer(model))
+    rows = min(engine.batch_size, sampling.samples * len(asked.suite.problems))
+    together = min(-(-rows // sampling.samples), max(1, PREFILL_TOKENS // longest))
+    setup = make_setup(
+        "inference",
+        architecture,
+        "inference",
+        weights=weights,
+        compute=compute,
+        batch=together,
+        drawn=rows,
+        length=longest,
+        new_tokens=sampling.max_new_tokens,
+        gpu=gpu,
+    )
+    return StepMemory(predict(architecture, setup))
+
+
+def _types(plan: Plan, maker: Step, wanted: str, architecture: Architecture, device: str) -> tuple[str, str]:
+    """(what is computed in, what weights are kept as) when the maker's model is loaded by `[engine]`'s dtype."""
+    from assay.harness.generation.torch_engine import loading_dtype
+
+    variants = {v.name: v for v in plan.experiment.variant}
+    if maker.kind == "train":
+        config = plan.trainings[maker.variant].config
+        stored: str = "fp32" if config.full else architecture.dtype
+        if config.quantization is not None:  # the rounded weights, in plain layers
+            stored = "fp32"
+    elif maker.kind == "compress":
+        name = next(n for n in variants if maker.variant in {m.name for m in plan.experiment.members(n)})
+        variant = variants[name]
+        assert isinstance(variant, CompressVariant)
+        if variant.quantization in ("int8", "nf4", "fp4"):
+            return loading_dtype(wanted, architecture.dtype, device), variant.quantization
+        stored = variant.quantization
+    else:
+        stored = architecture.dtype
+    compute = loading_dtype(wanted, stored, device)
+    return compute, compute
+
+
+def _tokenizer(model: Artifact) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(str(model_folder(model)))
+
+
+def _longest_prompt(suite: Suite, style: str, tokenizer: Any) -> int:
+    if style == "completion":
+        return max(len(tokenizer(completion_prompt(p))["input_ids"]) for p in suite.problems)
+    if tokenizer.chat_template is None:
+        raise BadInputError('this model has no chat template; use style = "completion"')
+    texts = (
+        tokenizer.apply_chat_template(chat_messages(p), tokenize=False, add_generation_prompt=True)
+        for p in suite.problems
+    )
+    return max(len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)

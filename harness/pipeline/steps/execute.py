@@ -1,0 +1,234 @@
+"""The execute step: a verdict for every sample, written as verdicts come."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from assay.harness.errors import UnmeasuredError
+from assay.harness.evaluation.expected_values import with_checks
+from assay.harness.evaluation.judge import Executor, limits_of, program_of
+from assay.harness.files import append_lines, recover_lines
+from assay.harness.generation.types import Sample
+from assay.harness.leaderboard.seeds import (
+    Counts,
+)
+from assay.harness.pipeline.plan import Plan
+from assay.harness.pipeline.steps import generate
+from assay.harness.pipeline.steps.generate import form_of
+from assay.harness.pipeline.store import Store
+from assay.sandbox import Outcome, Verdict
+from assay.sandbox.host.executor import Box, was_cached
+from assay.suites.extraction.extract import Extraction, extract
+
+LINES = "verdicts.jsonl"
+TABLE = "verdicts.parquet"
+FLUSH_EVERY_S = 1.0
+KEYS = ["problem_id", "index"]
+
+
+class Execution:
+    """Verdicts of one variant, gathered while its samples are still being made.
+
+    Use as a context manager around the generation; `submit` each sample. On leaving, all verdicts are in.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        work: Path,
+        open_box: Callable[[], AbstractContextManager[Box]],
+        *,
+        allow_weak: bool = False,
+    ) -> None:
+        self.plan, self.path, self._open_box = plan, work / LINES, open_box
+        self._problems = plan.suite.by_id()
+        self._limits = limits_of(plan.experiment.sandbox)
+        standing = _standing(recover_lines(self.path), allow_weak=allow_weak)
+        self._known = {(row["problem_id"], row["index"]) for row in standing}
+        self._pending: dict[str, tuple[Sample, Extraction]] = {}
+        self._waiting: list[dict[str, Any]] = []
+        self._lock = threading.Lock()
+        self._last = time.monotonic()
+        self._executor: Executor | None = None
+        self._box: AbstractContextManager[Box] | None = None
+        self._opened: Box | None = None
+        self._isolation: tuple[str, str] = ("", "")
+
+    def submit(self, sample: Sample) -> None:
+        if (sample.problem_id, sample.index) in self._known:
+            return
+        executor = self._started()
+        problem = self._problems[sample.problem_id]
+        extraction = extract(problem, sample.completion, form_of(self.plan))
+        identity = f"{sample.problem_id}#{sample.index}"
+        with self._lock:
+            self._pending[identity] = (sample, extraction)
+        executor.submit(program_of(identity, problem, extraction, self._limits))
+
+    def _started(self) -> Executor:
+        if self._executor is None:  # a resumed step with every verdict on disk opens no sandbox
+            self._box = self._open_box()
+            box = self._opened = self._box.__enter__()
+            self._isolation = (box.isolation.label, box.isolation.level)
+            weak = box.isolation.level != "full"
+            suite = with_checks(self.plan.suite, self.plan.experiment.sandbox, allow_weak=weak)
+            self._problems = suite.by_id()
+            self._executor = Executor(box, self._on_verdict)
+            self._executor.__enter__()
+        return self._executor
+
+    def __enter__(self) -> Execution:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        try:
+            if self._executor is not None:
+                self._executor.__exit__(*error)
+        finally:
+            try:
+                self._flush()
+            finally:
+                if self._box is not None:
+                    self._box.__exit__(*error)
+
+    def _on_verdict(self, verdict: Verdict) -> None:
+        with self._lock:
+            sample, extraction = self._pending.pop(verdict.id)
+            cached = self._opened is not None and was_cached(self._opened, verdict.id)
+            self._waiting.append(_row(sample, extraction, verdict, self._isolation) | {"cached": cached})
+            due = time.monotonic() - self._last >= FLUSH_EVERY_S
+        if due:
+            self._flush()
+
+    def _flush(self) -> None:
+        with self._lock:
+            rows, self._waiting, self._last = self._waiting, [], time.monotonic()
+        if rows:
+            append_lines(self.path, rows)
+
+    def finish(self) -> dict[str, Any]:
+        """Turn the lines into a table in the suite's order and return the step's record."""
+        latest = {(row["problem_id"], row["index"]): row for row in recover_lines(self.path)}
+        rows = list(latest.values())  # a sample that was not measured at first has a second line
+        for row in rows:
+            row.setdefault("cached", False)  # of a run that had no cache yet
+        order = {p.id: i for i, p in enumerate(self.plan.suite.problems)}
+        rows.sort(key=lambda row: (order[row["problem_id"]], row["index"]))
+        pd.DataFrame(rows, columns=list(COLUMNS)).to_parquet(self.path.with_name(TABLE), index=False)
+        return {
+            "n_verdicts": len(rows),
+            "outcomes": dict(Counter(row["outcome"] for row in rows)),
+            "modes": dict(Counter(row["mode"] for row in rows)),
+            "cached": sum(row["cached"] for row in rows),
+            "isolation": {
+                "label": "; ".join(sorted({row["isolation"] for row in rows})),
+                "levels": sorted({row["isolation_level"] for row in rows}),
+                "backend": self.plan.experiment.sandbox.backend,
+            },
+        }
+
+
+COLUMNS = (
+    "problem_id",
+    "index",
+    "program",
+    "rule",
+    "outcome",
+    "detail",
+    "output",
+    "checks_passed",
+    "checks_total",
+    "cpu_s",
+    "wall_s",
+    "peak_bytes",
+    "mode",
+    "isolation",
+    "isolation_level",
+    "cached",
+)
+
+
+def joined(samples_in: Path, verdicts_in: Path) -> pd.DataFrame:
+    """The samples of a finished step with the verdicts of another, in the suite's order. Raises UnmeasuredError."""
+    samples = pd.read_parquet(samples_in / generate.TABLE)
+    verdicts = pd.read_parquet(verdicts_in / TABLE)
+    both = samples.merge(verdicts, on=KEYS, how="left", validate="one_to_one")
+    if len(both) != len(samples) or both["outcome"].isna().any():
+        raise UnmeasuredError(
+            f"{verdicts_in}: some samples have no verdict; remove this folder and run again"
+        )
+    return both
+
+
+def _standing(rows: list[dict[str, Any]], *, allow_weak: bool) -> list[dict[str, Any]]:
+    """Rows that need no second execution: `infra` is no verdict on a program, and one given behind weak walls is none
+    that a run takes which asks for more."""
+    rows = [row for row in rows if row["outcome"] != Outcome.INFRA.value]
+    return [row for row in rows if allow_weak or row["isolation_level"] == "full"]
+
+
+def keep_verdicts(finished: Path, work: Path, *, allow_weak: bool) -> None:
+    """Write the verdicts of a finished step that stand as lines into its unfinished folder."""
+    rows = pd.read_parquet(finished / TABLE).to_dict("records")
+    kept = _standing([{str(k): v for k, v in row.items()} for row in rows], allow_weak=allow_weak)
+    (work / LINES).unlink(missing_ok=True)
+    if kept:
+        append_lines(work / LINES, kept)
+
+
+def _row(
+    sample: Sample, extraction: Extraction, verdict: Verdict, isolation: tuple[str, str]
+) -> dict[str, Any]:
+    return {
+        "problem_id": sample.problem_id,
+        "index": sample.index,
+        "program": storable(extraction.program),
+        "rule": extraction.rule,
+        "outcome": verdict.outcome.value,
+        "detail": storable(verdict.detail),
+        "output": storable(verdict.output),
+        "checks_passed": verdict.checks_passed,
+        "checks_total": verdict.checks_total,
+        "cpu_s": verdict.cpu_s,
+        "wall_s": verdict.wall_s,
+        "peak_bytes": verdict.peak_bytes,
+        "mode": verdict.mode,
+        "isolation": isolation[0],
+        "isolation_level": isolation[1],
+    }
+
+
+def storable(text: str) -> str:
+    """Text as UTF-8 can hold it: a lone surrogate, which a program may print, becomes its escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def load_tables(store: Store, plan: Plan) -> dict[str, pd.DataFrame]:
+    """Samples joined with their verdicts, one table per variant, in the suite's order."""
+    tables = {}
+    for step in plan.steps:
+        if step.kind != "execute":
+            continue
+        source = plan.step(step.inputs[0])
+        tables[step.variant] = joined(store.path(source.name, source.id), store.path(step.name, step.id))
+    return tables
+
+
+def count(table: pd.DataFrame) -> Counts:
+    """(samples, passing samples) of each problem, in the table's order. `infra` is not measured: left out."""
+    measured = table[table["outcome"] != Outcome.INFRA.value]
+    found: dict[str, tuple[int, int]] = {}
+    for problem, passed in zip(
+        measured["problem_id"], measured["outcome"] == Outcome.PASS.value, strict=True
+    ):
+        n, c = found.get(problem, (0, 0))
+        found[problem] = (n + 1, c + int(passed))
+    return found

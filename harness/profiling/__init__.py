@@ -1,0 +1,1 @@
+"""Memory predicted, memory and speed measured, and a server measured under load."""

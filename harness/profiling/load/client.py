@@ -1,0 +1,204 @@
+"""One streamed answer, with the time of everything that came.
+
+http.client and a connection of its own for each request: what a pooled client does between a request and the socket
+(waiting for a connection, retrying, decompressing) would be measured as the server's latency.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from assay.harness.models.endpoints import KEY_VARIABLE, Endpoint
+
+DONE = "done"
+_READ_BYTES = 1 << 16
+_TOLD = 300  # characters of a server's words that are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds that a server may take to accept a connection, to send anything more, and for the whole answer."""
+
+    connect_s: float = 10.0
+    stall_s: float = 60.0
+    total_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What became of one request. `status` is "done" or the kind of its failure.
+
+    `sent` is on time.perf_counter's clock, when the connection stood and the request was written. Seconds since then:
+    `pieces_s` of every event that brought text, `end_s` of the last event that brought text or the finish reason.
+    Token counts are the server's own `usage`, None where it gives none.
+    """
+
+    sent: float
+    status: str
+    detail: str = ""
+    pieces_s: tuple[float, ...] = ()
+    end_s: float | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    finish_reason: str | None = None
+
+
+class _Failed(Exception):  # noqa: N818  # its name is what a trace's status says
+    def __init__(self, status: str, detail: str = "") -> None:
+        super().__init__(status)
+        self.status, self.detail = status, detail
+
+
+class Events:
+    """Server-sent events out of the bytes of a body, wherever these are cut."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> Iterator[str]:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data:"):
+                yield line[5:].strip().decode("utf-8", errors="replace")
+
+
+class _Answer:
+    """A trace in the making."""
+
+    def __init__(self, sent: float) -> None:
+        self.sent = sent
+        self.pieces: list[float] = []
+        self.end: float | None = None
+        self.finish: str | None = None
+        self.usage: dict[str, Any] = {}
+        self.closed = False
+
+    def take(self, data: str, now: float) -> None:
+        if data == "[DONE]":
+            self.closed = True
+            return
+        try:
+            event = json.loads(data)
+        except (ValueError, RecursionError):
+            raise _Failed("no JSON in an event", data[:_TOLD]) from None
+        if not isinstance(event, dict):
+            raise _Failed("no object in an event", data[:_TOLD])
+        if event.get("error"):
+            raise _Failed("error within the stream", json.dumps(event["error"])[:_TOLD])
+        if isinstance(event.get("usage"), dict):
+            self.usage = event["usage"]
+        for choice in _choices(event, data):
+            if text_of(choice):
+                self.pieces.append(now - self.sent)
+                self.end = now - self.sent
+            if choice.get("finish_reason"):
+                self.finish = str(choice["finish_reason"])
+                self.end = now - self.sent
+
+    def trace(self, status: str, detail: str = "") -> Trace:
+        return Trace(
+            self.sent,
+            status,
+            detail,
+            tuple(self.pieces),
+            self.end,
+            _count(self.usage.get("prompt_tokens")),
+            _count(self.usage.get("completion_tokens")),
+            self.finish,
+        )
+
+
+def _choices(event: dict[str, Any], data: str) -> list[dict[str, Any]]:
+    """An event's choices; it may have none. _Failed where they or their deltas are of another shape."""
+    choices = event.get("choices") or []
+    if not isinstance(choices, list) or not all(
+        isinstance(choice, dict) and isinstance(choice.get("delta") or {}, dict) for choice in choices
+    ):
+        raise _Failed("no choices in an event", data[:_TOLD])
+    return choices
+
+
+def text_of(choice: dict[str, Any]) -> str:
+    """The text that a choice of a streamed event brings, thoughts of a reasoning model included."""
+    delta = choice.get("delta") or {}
+    return str(delta.get("content") or delta.get("reasoning_content") or choice.get("text") or "")
+
+
+def ask(endpoint: Endpoint, body: dict[str, Any], limits: Limits) -> Trace:
+    """Send one streamed chat request and follow its answer. Whatever the server does is a trace, nothing raises."""
+    connection = _connection(endpoint, limits)
+    answer = _Answer(time.perf_counter())
+    try:
+        try:
+            connection.connect()
+        except OSError as error:
+            raise _Failed("no connection", f"{type(error).__name__}: {error}") from None
+        connection.sock.settimeout(limits.stall_s)
+        answer.sent = time.perf_counter()
+        _follow(connection, endpoint, body, answer, limits)
+    except _Failed as failed:
+        return answer.trace(failed.status, failed.detail)
+    except TimeoutError:
+        return answer.trace("stalled", f"nothing came for {limits.stall_s:g} s")
+    except (OSError, http.client.HTTPException) as error:
+        return answer.trace("connection broken", f"{type(error).__name__}: {error}")
+    finally:
+        connection.close()
+    return answer.trace(DONE)
+
+
+def _follow(
+    connection: http.client.HTTPConnection,
+    endpoint: Endpoint,
+    body: dict[str, Any],
+    answer: _Answer,
+    limits: Limits,
+) -> None:
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
+    headers |= {"Authorization": f"Bearer {key}"} if key else {}
+    target = f"{urlsplit(endpoint.url).path}/chat/completions"
+    connection.request("POST", target, json.dumps(body).encode(), headers)
+    response = connection.getresponse()
+    if response.status != 200:
+        raise _Failed(f"status {response.status}", _said(response))
+    if "text/event-stream" not in (response.getheader("content-type") or ""):
+        raise _Failed("not streamed", f"the answer is {response.getheader('content-type')!r}")
+    events = Events()
+    while not answer.closed:
+        data = response.read1(_READ_BYTES)
+        now = time.perf_counter()
+        if not data:
+            break
+        for event in events.feed(data):
+            answer.take(event, now)
+        if now - answer.sent > limits.total_s and not answer.closed:
+            raise _Failed("too long", f"not done after {limits.total_s:g} s")
+    if answer.finish is None and not answer.closed:
+        raise _Failed("cut off", "the stream ended without a finish reason")
+
+
+def _connection(endpoint: Endpoint, limits: Limits) -> http.client.HTTPConnection:
+    parts = urlsplit(endpoint.url)
+    assert parts.hostname is not None
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    return kind(parts.hostname, parts.port, timeout=limits.connect_s)
+
+
+def _said(response: http.client.HTTPResponse) -> str:
+    text = response.read(1 << 14).decode("utf-8", errors="replace")
+    try:
+        return str(json.loads(text)["error"]["message"])[:_TOLD]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return text[:_TOLD]
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,239 @@
+"""The load: at each level as many workers as requests in flight, each sending its next when its last has ended.
+
+That is a closed loop, as vLLM's `bench serve --max-concurrency` and GenAI-Perf's `--concurrency` drive one: a slow
+server is asked less often, so latencies at a level are those of so many patient clients, not of a given arrival rate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from assay.harness.errors import BadInputError, UnmeasuredError
+from assay.harness.hardware import describe_machine
+from assay.harness.models.endpoints import Endpoint
+from assay.harness.profiling.load.client import DONE, Limits, Trace, ask
+
+FORMAT = 1
+GIVE_UP = 10  # failures one after the other, and at least two of each worker, end a level
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """`requests` that count at each of the `levels` of concurrency, after `warmup` of each worker that do not.
+
+    Every prompt begins with a line of its own, so that no server answers out of its prefix cache. `temperature` 0
+    lets a server's speculation do its best; a seed makes sampled answers the same in a second measurement.
+    """
+
+    prompts: tuple[str, ...]
+    levels: tuple[int, ...] = (1, 4, 16)
+    requests: int = 64
+    warmup: int = 1
+    new_tokens: int = 128
+    temperature: float = 0.0
+    seed: int = 0
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        if not self.levels or min(self.levels) < 1:
+            raise BadInputError(f"levels of concurrency are numbers from 1 up, got {list(self.levels)}")
+        if self.requests < 1 or self.new_tokens < 1 or self.warmup < 0:
+            raise BadInputError(
+                "a load needs at least one request of at least one token, and no negative warm-up"
+            )
+        if not self.prompts:
+            raise BadInputError("a load needs at least one prompt")
+
+    def body(self, model: str, level: int, number: int) -> dict[str, Any]:
+        """Request `number` of a level."""
+        own = hashlib.sha256(f"{self.seed}/{level}/{number}".encode()).hexdigest()[:16]
+        content = f"[{own}]\n{self.prompts[number % len(self.prompts)]}"
+        return {
+            "model": model,
+            "messages": [{"role": "user", "content": content}],
+            "max_tokens": self.new_tokens,
+            "temperature": self.temperature,
+            "seed": self.seed + number,
+            "stream": True,
+        }
+
+
+def measure(
+    endpoint: Endpoint, workload: Workload, raw: Path, on_event: OnEvent = lambda event: None
+) -> None:
+    """Drive every level, each request's trace a line of the new file `raw` as soon as it has ended.
+
+    BadInputError: `raw` exists, or the server refuses such requests; UnmeasuredError: it answers none.
+    """
+    extra = _extras(endpoint, workload)
+    raw.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        out = raw.open("x", encoding="utf-8")
+    except FileExistsError:
+        raise BadInputError(f"{raw} exists; a measurement is never written over") from None
+    lock = threading.Lock()
+
+    def write(kind: str, **values: Any) -> None:
+        event = {"event": kind, **values}
+        with lock:
+            out.write(json.dumps(event, allow_nan=False) + "\n")
+            out.flush()
+            on_event(event)
+
+    with out:
+        write(
+            "start",
+            format=FORMAT,
+            created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            endpoint=asdict(endpoint),
+            workload=asdict(workload) | {"prompts": len(workload.prompts)},
+            asks_for_usage=bool(extra),
+            client=describe_machine(),
+            load_average=os.getloadavg(),
+        )
+        for level in workload.levels:
+            _Level(endpoint, workload, level, extra, write).run()
+        write("stop")
+
+
+class _Level:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        workload: Workload,
+        concurrency: int,
+        extra: dict[str, Any],
+        write: Callable[..., None],
+    ) -> None:
+        self._endpoint, self._workload, self._extra, self._write = endpoint, workload, extra, write
+        self._concurrency = concurrency
+        self._lock = threading.Lock()
+        self._number = self._sent = self._failures = 0
+        self._stopped = threading.Event()
+        self._warm = threading.Barrier(concurrency, action=self._begin)
+        self._began = 0.0
+        self._errors: list[BaseException] = []
+
+    def run(self) -> None:
+        """Until all is sent and answered. What a worker raises ends the level, and is raised here."""
+        workers = [
+            threading.Thread(target=self._work, name=f"assay-load-{i}", daemon=True)
+            for i in range(self._concurrency)
+        ]
+        try:
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
+        except BaseException:  # Ctrl-C: no request is begun any more, and nobody is waited for
+            self._stop()
+            raise
+        if self._errors:
+            raise self._errors[0]
+        self._write(
+            "level",
+            concurrency=self._concurrency,
+            seconds=time.perf_counter() - self._began,
+            given_up=self._failures >= self._patience,
+        )
+
+    def _stop(self) -> None:
+        self._stopped.set()
+        self._warm.abort()
+
+    def _work(self) -> None:
+        """A worker that died alone would leave the others at the barrier for ever, or fewer at work than is said."""
+        try:
+            self._send()
+        except threading.BrokenBarrierError:
+            return  # another one has said why
+        except BaseException as error:
+            self._errors.append(error)
+            self._stop()
+
+    def _send(self) -> None:
+        for _ in range(self._workload.warmup):
+            if self._stopped.is_set():
+                return
+            self._one(warmup=True)
+        self._warm.wait()
+        while not self._stopped.is_set():
+            with self._lock:
+                if self._sent >= self._workload.requests:
+                    return
+                self._sent += 1
+            self._one(warmup=False)
+
+    def _begin(self) -> None:
+        self._began, self._failures = time.perf_counter(), 0
+
+    def _one(self, *, warmup: bool) -> None:
+        with self._lock:
+            number = self._number
+            self._number += 1
+        body = self._workload.body(self._endpoint.model, self._concurrency, number) | self._extra
+        trace = ask(self._endpoint, body, self._workload.limits)
+        with self._lock:
+            self._failures = 0 if trace.status == DONE else self._failures + 1
+            if self._failures >= self._patience and not warmup:
+                self._stopped.set()
+        self._write("request", concurrency=self._concurrency, number=number, warmup=warmup, **asdict(trace))
+
+    @property
+    def _patience(self) -> int:
+        return max(GIVE_UP, 2 * self._concurrency)
+
+
+def _extras(endpoint: Endpoint, workload: Workload) -> dict[str, Any]:
+    """What makes the server count its tokens in a stream; nothing where it refuses to."""
+    extra: dict[str, Any] = {"stream_options": {"include_usage": True}}
+    body = workload.body(endpoint.model, 0, 0) | {"max_tokens": 1}
+    found = ask(endpoint, body | extra, workload.limits)
+    if found.status in ("status 400", "status 422") and "stream_options" in found.detail:
+        extra, found = {}, ask(endpoint, body, workload.limits)
+    _check(endpoint, found)
+    return extra
+
+
+def _check(endpoint: Endpoint, found: Trace) -> None:
+    if found.status == DONE:
+        return
+    told = f"{endpoint.url}/chat/completions does not answer a streamed request: {found.status}"
+    told += f": {found.detail}" if found.detail else ""
+    if found.status.startswith("status 4") and found.status not in ("status 408", "status 429"):
+        raise BadInputError(told)
+    raise UnmeasuredError(told)
+
+
+def read_events(raw: Path) -> list[dict[str, Any]]:
+    """The record back; a last line cut by a kill is left out. BadInputError names the file and the line."""
+    lines = raw.read_text(encoding="utf-8").split("\n")
+    events: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 1):
+        if not line:
+            continue
+        try:
+            event = json.loads(line)
+            event["event"]
+        except (ValueError, KeyError, TypeError):
+            if number == len(lines):
+                break
+            raise BadInputError(f"{raw}:{number}: no event of a load measurement") from None
+        events.append(event)
+    _check_start(raw, events)
+    return events
+
+
+def _check_start(raw: Path, events: Sequence[dict[str, Any]]) -> None:
+    if not events or events[0]["event"] != "start" or events[0].get("format") != FORMAT:
+        raise BadInputError(f"{raw} is no load measurement of format {FORMAT}")

@@ -1,0 +1,163 @@
+"""A GGUF file's speed by llama.cpp's own definitions, those of its `llama-bench` (tools/llama-bench).
+
+*pp512* decodes 512 random tokens into an empty cache, *tg128* then 128 single random tokens into an empty cache, one
+after the other: no prompt before them, nothing is sampled. Of each repeat the tokens/s, of these the mean and the
+sample standard deviation, as llama-bench prints them. One repeat before them is dropped. Flash attention is on, as
+everywhere here (llama-bench's `-fa 1`), the cache is F16, micro-batches are of 512 tokens.
+
+They differ from the phases `prefill` and `decode`, which choose tokens and decode behind a prompt. They are measured in
+a process of their own: `python -m assay.harness.profiling.measure.llama_bench` reads a request from stdin and
+writes seconds to stdout.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assay.harness import formatting
+from assay.harness.profiling.measure.job import Job
+from assay.trainers.artifact import ArtifactKind
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from assay.trainers.gguf.native import NativeContext, NativeModel
+
+MICRO_BATCH = 512  # llama-bench's -ub
+
+
+def applies(job: Job) -> bool:
+    return job.source is not None and job.source.kind is ArtifactKind.GGUF
+
+
+def llama_bench(job: Job, raw: Path) -> dict[str, Any]:
+    """Measure a GGUF job's prompt and answer lengths and add the raw seconds to its record `raw`.
+
+    Of each test `n`, `mean` and `sd` in tokens/s under `tests`; what failed says why under `unmeasured`.
+    """
+    assert job.source is not None
+    asked = {
+        "path": str(job.source.path),
+        "device": job.device,
+        "threads": job.threads or len(os.sched_getaffinity(0)),
+        "prompt": job.prompt_tokens,
+        "new": job.new_tokens,
+        "repeats": job.repeats,
+        "seed": job.seed,
+    }
+    code, told, said = _in_its_own_process(json.dumps(asked))
+    if code:
+        ended = f"signal {-code}" if code < 0 else f"status {code}"
+        last = said.strip().splitlines()
+        return {"unmeasured": f"{ended}: {last[-1] if last else 'it said nothing'}"}
+    seconds: dict[str, list[float]] = json.loads(told)
+    with raw.open("a", encoding="utf-8") as out:
+        out.write(json.dumps({"event": "llama_bench", "asked": asked, "seconds": seconds}) + "\n")
+    sizes = {f"pp{job.prompt_tokens}": job.prompt_tokens, f"tg{job.new_tokens}": job.new_tokens}
+    return {
+        "threads": asked["threads"],
+        "flash_attention": True,
+        "warmup_dropped": 1,
+        "tests": {name: _rates(n, seconds[name[:2]]) for name, n in sizes.items()},
+    }
+
+
+def _in_its_own_process(request: str) -> tuple[int, str, str]:
+    """Its exit status, stdout and stderr. Files, not pipes: those would be read until also what it started ends."""
+    with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as said:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "assay.harness.profiling.measure.llama_bench"],
+            input=request.encode(),
+            stdout=told,
+            stderr=said,
+            check=False,
+        )
+        for file in (told, said):
+            file.seek(0)
+        return done.returncode, told.read().decode(), said.read().decode(errors="replace")
+
+
+def _rates(tokens: int, seconds: list[float]) -> dict[str, Any]:
+    rates = [tokens / s for s in seconds]
+    return {
+        "n": len(rates),
+        "mean": statistics.fmean(rates),
+        "sd": statistics.stdev(rates) if len(rates) > 1 else None,
+    }
+
+
+def render(found: Mapping[str, Any]) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    if "unmeasured" in found:
+        return Text(f"llama-bench: {formatting.UNMEASURED}: {found['unmeasured']}")
+    title = f"By llama-bench's definitions: {found['threads']} threads, flash attention, nothing sampled"
+    table = Table(title=title, title_justify="left")
+    for column in ("test", "tokens/s", "n (dropped)"):
+        table.add_column(column, justify="left" if column == "test" else "right")
+    for name, s in found["tests"].items():
+        spread = "" if s["sd"] is None else f" ± {s['sd']:,.2f}"
+        table.add_row(name, f"{s['mean']:,.2f}{spread}", f"{s['n']} ({found['warmup_dropped']})")
+    return table
+
+
+def measure(asked: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Seconds of each repeat of "pp" and "tg"."""
+    from assay.harness.generation.llama_engine import offloads
+    from assay.trainers.gguf.native import NativeModel
+
+    with NativeModel(Path(asked["path"]), gpu_layers=-1 if offloads(asked["device"]) else 0) as model:
+        return {
+            "pp": _repeats(model, asked, asked["prompt"], min(asked["prompt"], MICRO_BATCH)),
+            "tg": _repeats(model, asked, asked["new"], 1),
+        }
+
+
+def _repeats(model: NativeModel, asked: Mapping[str, Any], n: int, at_once: int) -> list[float]:
+    """Warmed up as llama-bench does: with a prompt (its first micro-batch), and with one token of an answer."""
+    from assay.trainers.gguf.native import NativeContext
+
+    tokens, found = _tokens(model, n, asked["seed"]), []
+    context = NativeContext(model, rows=1, tokens_per_row=n, batch_tokens=at_once, threads=asked["threads"])
+    try:
+        _read(context, tokens[:at_once], at_once)
+        for _ in range(asked["repeats"]):
+            began = time.perf_counter()
+            _read(context, tokens, at_once)
+            found.append(time.perf_counter() - began)
+    finally:
+        context.close()
+    return found
+
+
+def _tokens(model: NativeModel, n: int, seed: int) -> list[int]:
+    draw = random.Random(seed)
+    return [draw.randrange(model.n_vocab) for _ in range(n)]
+
+
+def _read(context: NativeContext, tokens: list[int], at_once: int) -> None:
+    """Decode tokens from an empty cache; of each batch the last token's logits are computed, as llama-bench does."""
+    context.forget(0)
+    for begin in range(0, len(tokens), at_once):
+        part = tokens[begin : begin + at_once]
+        wanted = [False] * (len(part) - 1) + [True]
+        context.decode(part, range(begin, begin + len(part)), [0] * len(part), wanted)
+
+
+def main() -> None:
+    sys.stdout.write(json.dumps(measure(json.loads(sys.stdin.read()))))
+
+
+if __name__ == "__main__":
+    main()

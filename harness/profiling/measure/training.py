@@ -1,0 +1,385 @@
+"""The training workload: steps of the trainers' own loops (`trainers`), on sequences of one stated length.
+
+sft, dpo, kto and orpo are the trainers that `assay train` builds, ppo is ours with its rollouts. Only three things
+differ from a training: where there are no weights, random ones are loaded; nothing is saved; and ppo's answers are all
+of the length they may have and fail unexecuted. What is measured is one step: of ppo drawing, weighing and the epoch
+over what was drawn, of the others the batch, forward, loss, backward, clipping and the optimiser.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from assay.harness.errors import BadInputError
+from assay.harness.experiment.validation import explain
+from assay.harness.profiling.measure.inference import config_of, give_back, import_torch, tokens_of
+from assay.harness.profiling.measure.job import Job, Recorder, Training
+from assay.harness.profiling.measure.predicted import Gradients, Kept, state_of, weights_of
+from assay.harness.profiling.measure.random_weights import (
+    EndlessSampler,
+    Unjudged,
+    chats,
+    exercises,
+    pairs,
+    random_model,
+    stand_in,
+)
+from assay.harness.profiling.memory.architecture import FAMILIES
+from assay.trainers.artifact import Artifact
+from assay.trainers.config import METHODS, CommonConfig, PpoConfig, SftConfig
+from assay.trainers.model.precision import arithmetic
+from assay.trainers.model.prepare import Prepare, base_dtype, compute_dtype, dress, prepare_model
+from assay.trainers.run.runtime import let_idle_threads_sleep, quiet_libraries
+
+_BUILDERS = {
+    "sft": "assay.trainers.methods.sft",
+    "dpo": "assay.trainers.methods.dpo",
+    "kto": "assay.trainers.methods.kto",
+    "orpo": "assay.trainers.methods.orpo",
+}
+_NEVER = 10**9  # a step that no profile comes to
+_RATE = 1e-6  # so low that a loss moves little, however many steps
+# Wide enough that every library is imported and every path taken, small enough to weigh nothing.
+_REHEARSAL = {
+    "model_type": "qwen2",
+    "vocab_size": 512,
+    "hidden_size": 64,
+    "intermediate_size": 64,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "max_position_embeddings": 32768,
+}
+
+OnStep = Callable[[dict[str, Any]], None]
+
+
+class Session(Protocol):
+    """A training, built and not begun. `run` makes all its steps and tells the seconds of each."""
+
+    model: Any
+
+    def run(self, on_step: OnStep) -> None: ...
+
+    def components(self) -> dict[str, int]:
+        """Bytes by component of what the training held, to be asked after `run`."""
+        ...
+
+
+def measure_training(job: Job, recorder: Recorder) -> None:
+    """Load and prepare, then `warmup + repeats` steps."""
+    let_idle_threads_sleep()
+    with TemporaryDirectory(prefix="assay-profile-") as folder, quiet_libraries():
+        _measure(job, recorder, Path(folder))
+
+
+def _measure(job: Job, recorder: Recorder, folder: Path) -> None:
+    assert job.training is not None
+    with recorder.phase("import"):
+        import_torch(job, recorder)
+        nobody = job.model_copy(update={"source": None, "random_config": _REHEARSAL})
+        _rehearse(nobody, _REHEARSAL, folder / "import")
+    config = config_of(job)
+    if config.get("model_type") in FAMILIES:
+        with recorder.phase("kernels"):  # as of inference: what the libraries keep for these shapes
+            _rehearse(job, config, folder / "kernels")
+    steps = job.warmup + job.repeats
+    with recorder.phase("load"):
+        began = time.perf_counter()
+        session = _build(job, config, steps, folder / "run")
+        recorder.wait()
+        recorder.time(0, True, seconds=time.perf_counter() - began)
+    recorder.fact(**_facts(job, session))
+    with recorder.phase("train"):
+        done = 0
+
+        def on_step(seconds: dict[str, Any]) -> None:
+            nonlocal done
+            recorder.time(done, done >= job.warmup, **seconds)
+            done += 1
+
+        session.run(on_step)
+    recorder.fact(components=session.components())
+
+
+def _rehearse(job: Job, config: dict[str, Any], folder: Path) -> None:
+    """Two steps on one block of random weights, given back: the first step makes the optimiser's state, the second
+    meets it."""
+    session = _build(job, config, 2, folder, layers=1)
+    session.run(lambda seconds: None)
+    session.components()
+    del session
+    give_back()
+
+
+def _facts(job: Job, session: Session) -> dict[str, Any]:
+    assert job.training is not None
+    model, training = session.model, job.training
+    dtype = arithmetic(training_config(job, 1))
+    attention = str(model.config._attn_implementation)
+    return {
+        "backend": f"transformers, {attention} attention, {training.objective} by {training.method} in {dtype} on "
+        f"{model.device}",
+        "vocabulary": int(model.config.get_text_config().vocab_size),
+        "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "compute": dtype,
+        "attention": attention,
+    }
+
+
+def training_config(job: Job, steps: int) -> CommonConfig:
+    """The training table of this job, as a user would write it. Raises BadInputError for one that cannot be."""
+    training = job.training
+    assert training is not None
+    table: dict[str, Any] = {
+        "method": training.objective,
+        "learning_rate": _RATE,
+        "scheduler": "constant",
+        "batch_size": job.batch_size,
+        "max_steps": steps,
+        "dtype": job.dtype,
+        "optimizer": training.optimizer,
+        "gradient_checkpointing": training.checkpointing,
+        "save_steps": _NEVER,
+        "seed": job.seed,
+        "adapter": {"type": "none"}
+        if training.method == "full"
+        else {"type": "lora", "r": training.rank, "alpha": 2 * training.rank},
+    }
+    if training.quantization is not None:
+        table["quantization"] = training.quantization.model_dump()
+    if training.method == "lora":
+        table["base_dtype"] = training.base
+    if training.objective != "ppo":
+        return _checked(METHODS[training.objective], table | {"max_length": job.prompt_tokens})
+    if training.method == "full":
+        table["reference"] = "copy"
+    table["epochs"] = 1
+    table["rollout"] = {
+        "prompts": job.batch_size,
+        "samples": job.samples,
+        "max_new_tokens": job.new_tokens,
+        "style": "completion",
+        "batch_size": job.batch_size * job.samples,
+    }
+    return _checked(PpoConfig, table)
+
+
+def _checked(kind: type[CommonConfig], table: dict[str, Any]) -> CommonConfig:
+    try:
+        return kind.model_validate(table)
+    except ValidationError as error:
+        raise BadInputError(explain(error, kind)) from None
+
+
+def _build(job: Job, config: dict[str, Any], steps: int, folder: Path, layers: int | None = None) -> Session:
+    """The session of a job whose model has this config.json; `layers` of it, of random weights, where that is given."""
+    folder.mkdir(parents=True)
+    training = job.training
+    assert training is not None
+    wanted = training_config(job, steps)
+    if job.source is None and training.objective in ("dpo", "kto") and training.method == "full":
+        raise BadInputError(
+            f"{training.objective} on all weights holds a second copy of the base, which is read from its folder: give "
+            "a model with its weights, or train an adapter"
+        )
+    base = stand_in(config, folder / "base") if job.source is None else job.source.artifact()
+    unfilled = job.source is None or layers is not None
+    prepare = _random(job, config, layers) if unfilled else _stored(job)
+    if isinstance(wanted, PpoConfig):
+        return _Ppo(job, base, wanted, folder / "out", prepare)
+    return _Trl(job, base, wanted, folder / "out", prepare)
+
+
+def _random(job: Job, config: dict[str, Any], layers: int | None) -> Prepare:
+    """Random weights where a training would load its base's, prepared as the trainers prepare them."""
+    assert job.training is not None
+    training = job.training
+
+    def prepare(_base: Artifact, wanted: CommonConfig, dtype: str, attention: str) -> Any:
+        table = wanted.quantization
+        stored = compute_dtype(wanted, dtype) if table is not None else base_dtype(wanted, dtype)
+        model = random_model(
+            config,
+            device=job.device,
+            dtype=stored,
+            seed=job.seed,
+            quantization=table,
+            attention=_attention(training, attention),
+            layers=layers,
+        )
+        return dress(model, wanted)
+
+    return prepare
+
+
+def _stored(job: Job) -> Prepare:
+    assert job.training is not None
+    training = job.training
+
+    def prepare(base: Artifact, wanted: CommonConfig, dtype: str, attention: str) -> Any:
+        return prepare_model(base, wanted, dtype, _attention(training, attention))
+
+    return prepare
+
+
+def _attention(training: Training, chosen: str) -> str:
+    return chosen if training.attention == "auto" else training.attention
+
+
+class _Trl:
+    """What transformers' loop trains, and TRL's: sft, dpo, kto and orpo."""
+
+    def __init__(self, job: Job, base: Artifact, config: CommonConfig, out: Path, prepare: Prepare) -> None:
+        from assay.trainers.run.folder import seeded
+
+        out.mkdir()
+        rows = job.batch_size * int(config.max_steps or 1)
+        with seeded(job.seed):
+            data: Any = (chats if isinstance(config, SftConfig) else pairs)(rows, job.prompt_tokens)
+            build = import_module(_BUILDERS[config.method]).build_trainer
+            self.trainer = build(base, config, data, out, prepare=prepare)
+        self.trainer.args.save_strategy = "no"
+        self.model = self.trainer.model
+        self._gradients: Gradients | None = None
+
+    def run(self, on_step: OnStep) -> None:
+        self.trainer.add_callback(_step_timer(self, on_step))
+        self.trainer.train()
+
+    def watch(self, optimizer: Any) -> None:
+        self._gradients = Gradients(optimizer)
+
+    def components(self) -> dict[str, int]:
+        found = weights_of(self.model) | {"optimizer state": state_of(_bare(self.trainer.optimizer))}
+        if self._gradients is not None:
+            found["gradients"] = self._gradients.most
+            self._gradients.close()
+        reference = getattr(self.trainer, "ref_model", None)
+        if reference is not None:
+            found["reference model"] = sum(weights_of(reference).values())
+        if not self.trainer.args.gradient_checkpointing:
+            found["activations"] = self._kept()
+        return found
+
+    def _kept(self) -> int:
+        """Of one more forward pass."""
+        trainer, model = self.trainer, self.trainer.model
+        model.train()
+        inputs = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+        with Kept(_fixed(model)) as kept:
+            with trainer.compute_loss_context_manager():
+                loss = trainer.compute_loss(trainer.model_wrapped, inputs)
+            del loss
+        return kept.bytes
+
+
+def _bare(optimizer: Any) -> Any:
+    """Accelerate wraps the optimiser."""
+    return getattr(optimizer, "optimizer", optimizer)
+
+
+def _fixed(model: Any) -> list[Any]:
+    """The model's tensors; of quantised layers also those that are neither parameters nor buffers: their scales."""
+    found = [*model.parameters(), *model.buffers()]
+    for parameter in model.parameters():
+        state = getattr(parameter, "quant_state", None)
+        if state is not None:
+            found += [state.absmax, state.code]
+            if state.nested:
+                found += [state.state2.absmax, state.state2.code, state.offset]
+    return found
+
+
+def _step_timer(session: _Trl, on_step: OnStep) -> Any:
+    import torch
+    from transformers import TrainerCallback
+
+    wait = torch.cuda.synchronize if torch.cuda.is_available() else (lambda: None)
+
+    class Timer(TrainerCallback):  # type: ignore[misc]  # the hook that transformers offers
+        began = 0.0
+
+        def on_train_begin(self, *_: Any, optimizer: Any = None, **__: Any) -> None:
+            session.watch(_bare(optimizer))
+
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            wait()
+            self.began = time.perf_counter()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            wait()
+            on_step({"seconds": time.perf_counter() - self.began})
+
+    return Timer()
+
+
+class _Ppo:
+    """Our own PPO, whose steps draw what they learn from."""
+
+    def __init__(self, job: Job, base: Artifact, config: PpoConfig, out: Path, prepare: Prepare) -> None:
+        from assay.trainers.methods.ppo import make_policy
+        from assay.trainers.rl.loop import Ppo
+        from assay.trainers.rl.policy import Episode
+        from assay.trainers.run.folder import seeded
+
+        out.mkdir()
+        with seeded(job.seed):
+            policy = make_policy(base, config, prepare)
+        self.model, self._config = policy.model, config
+        vocabulary = int(policy.causal.config.get_text_config().vocab_size)
+        rows = [tokens_of(job, row, vocabulary) for row in range(job.batch_size)]
+        self._episodes = [Episode(row, row[:1] * job.new_tokens) for row in rows]
+        self.sampler = EndlessSampler(policy.model, rows)
+        asked = exercises(job.batch_size)
+        self.ppo = Ppo(policy, self.sampler, asked, config, out, pad_id=0, decode=lambda ids: "")
+        self._gradients = Gradients(self.ppo.optimizer)
+
+    def run(self, on_step: OnStep) -> None:
+        import torch
+
+        wait = torch.cuda.synchronize if torch.cuda.is_available() else (lambda: None)
+        began = time.perf_counter()
+
+        def told(step: Any) -> None:
+            nonlocal began
+            wait()
+            now = time.perf_counter()
+            on_step({"seconds": now - began, "generate_s": step.generate_s, "train_s": step.train_s})
+            began = now
+
+        self.ppo.run(Unjudged(), told)
+
+    def components(self) -> dict[str, int]:
+        policy = self.ppo.policy
+        found = weights_of(policy.model) | {
+            "value head": sum(p.nbytes for p in policy.value_head.parameters()),
+            "optimizer state": state_of(self.ppo.optimizer),
+            "gradients": self._gradients.most,
+            "KV cache": self.sampler.engine.cache_bytes,
+        }
+        self._gradients.close()
+        if policy.copy is not None:
+            found["reference model"] = sum(weights_of(policy.copy).values())
+        if not self._config.checkpoints(gpu=policy.device.type == "cuda"):
+            found["activations"] = self._kept()
+        return found
+
+    def _kept(self) -> int:
+        """Of one more minibatch; log-probabilities of the answers among it."""
+        from assay.trainers.rl.policy import make_batch
+
+        policy = self.ppo.policy
+        batch = make_batch(self._episodes, 0, policy.device)
+        known = [batch.ids, batch.attention, batch.actions, batch.mask, batch.at]
+        with Kept([*known, *_fixed(policy.model), *policy.value_head.parameters()]) as kept:
+            seen = policy.see(batch)
+            del seen
+        return kept.bytes

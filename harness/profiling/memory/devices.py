@@ -1,0 +1,157 @@
+"""What a run has to fit into: this machine's GPU, its RAM, a known card, or so many GiB."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from assay.harness.errors import BadInputError, MissingToolError
+from assay.harness.hardware import ask_nvml, visible_devices
+from assay.harness.profiling.memory.architecture import Dtype
+from assay.harness.profiling.memory.setup import Attention
+
+BF16_SINCE = (8, 0)  # NVIDIA's Ampere; FlashAttention 2 needs it as well
+_SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*(GiB|GB|MiB|MB)?$", re.IGNORECASE)
+_UNITS = {"gib": 1 << 30, "gb": 10**9, "mib": 1 << 20, "mb": 10**6}
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """`room_bytes` is what a run may use: free memory where the device is here, all of it where it is not.
+
+    `capability` is a GPU's compute capability, None for the CPU and for a size without a card. `source` says where
+    the figures come from.
+    """
+
+    name: str
+    room_bytes: int
+    total_bytes: int
+    gpu: bool
+    capability: tuple[int, int] | None
+    source: str
+
+    @property
+    def bf16(self) -> bool:
+        """Whether it computes in bf16: a GPU of unknown kind is taken to; on a CPU training is fp32 by default."""
+        return self.gpu and (self.capability is None or self.capability >= BF16_SINCE)
+
+    @property
+    def default_compute(self) -> Dtype:
+        if not self.gpu:
+            return "fp32"
+        return "bf16" if self.bf16 else "fp16"
+
+    def check(self, compute: Dtype, attention: Attention) -> None:
+        """Refuse a type or a kernel that this device does not have."""
+        if not self.gpu and attention == "flash":
+            raise BadInputError("flash attention runs on a GPU only; on the CPU use sdpa or eager")
+        if self.capability is None or self.capability >= BF16_SINCE:
+            return
+        sm = "sm" + "".join(map(str, self.capability))
+        if compute == "bf16":
+            raise BadInputError(
+                f"{self.name} ({sm}) has no bf16 arithmetic, which came with sm80; use fp16: --dtype fp16"
+            )
+        if attention == "flash":
+            raise BadInputError(
+                f"{self.name} ({sm}) has no FlashAttention 2, which needs sm80; use sdpa or eager"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "room_bytes": self.room_bytes,
+            "total_bytes": self.total_bytes,
+            "gpu": self.gpu,
+            "capability": list(self.capability) if self.capability else None,
+            "source": self.source,
+        }
+
+
+def find_device(wanted: str | None) -> Device:
+    """`auto` or None (the GPU, without one the CPU), `gpu`, `cpu`, a known card such as t4, or a size such as 8GiB."""
+    if wanted is None or wanted == "auto":
+        return nvml_device() or cpu_device()
+    if wanted == "gpu":
+        device = nvml_device()
+        if device is None:
+            raise MissingToolError(
+                "no GPU: NVML finds no device here; name a card or a size instead, such as --device t4"
+            )
+        return device
+    if wanted == "cpu":
+        return cpu_device()
+    rows = _cards()
+    if wanted.lower() in rows:
+        row = rows[wanted.lower()]
+        room = int(row["memory_mib"]) << 20
+        major, minor = row["capability"]
+        return Device(
+            row["name"], room, room, True, (major, minor), "the card's published memory, all of it free"
+        )
+    match = _SIZE.match(wanted)
+    if match is None:
+        raise BadInputError(
+            f"unknown device {wanted!r}; give auto, gpu, cpu, a size such as 8GiB, or one of: {', '.join(rows)}"
+        )
+    room = round(float(match[1]) * _UNITS[(match[2] or "GiB").lower()])
+    if room <= 0:
+        raise BadInputError(f"a device needs memory, got {wanted!r}")
+    return Device(f"a GPU of {wanted}", room, room, True, None, "as given; taken to compute in bf16")
+
+
+def nvml_device() -> Device | None:
+    """Of the GPUs that CUDA sees, by NVML, the one with the most free memory; None where there is none."""
+
+    def emptiest(nvml: Any) -> Device | None:
+        found = [_nvml(nvml, handle) for handle in visible_devices(nvml)]
+        return max(found, key=lambda device: device.room_bytes, default=None)
+
+    return ask_nvml(emptiest)
+
+
+def _nvml(nvml: Any, handle: Any) -> Device:
+    memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+    name = nvml.nvmlDeviceGetName(handle)
+    name = name.decode() if isinstance(name, bytes) else str(name)
+    return Device(name, int(memory.free), int(memory.total), True, (major, minor), "NVML, free memory")
+
+
+def cpu_device() -> Device:
+    """This machine's memory: what is available, within the control group's limit where one is set."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    room, source = total, "all memory"
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                room, source = int(line.split()[1]) << 10, "available memory"
+    left = _left_in_cgroup()
+    if left is not None and left < room:
+        room, source = left, "what the control group's limit leaves"
+    return Device("CPU", room, total, False, None, source)
+
+
+def _left_in_cgroup() -> int | None:
+    """Bytes below the control group's limit, version 2 or 1; None where there is none."""
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        try:
+            return max(0, int(Path(limit).read_text()) - int(Path(used).read_text()))
+        except (OSError, ValueError):  # no such version, or "max"
+            continue
+    return None
+
+
+@lru_cache
+def _cards() -> dict[str, dict[str, Any]]:
+    return tomllib.loads((files(__package__) / "devices.toml").read_text(encoding="utf-8"))

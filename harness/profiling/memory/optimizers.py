@@ -1,0 +1,167 @@
+"""Bytes of optimiser state, from the shapes of what is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from assay.harness.errors import BadInputError
+from assay.harness.profiling.memory.architecture import Architecture, Linear
+
+# transformers' own names (TrainingArguments.optim).
+Optimizer = Literal[
+    "adamw_torch",
+    "adamw_torch_fused",
+    "adamw_8bit",
+    "paged_adamw_32bit",
+    "paged_adamw_8bit",
+    "adafactor",
+    "sgd",
+]
+OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
+PAGED: tuple[Optimizer, ...] = ("paged_adamw_32bit", "paged_adamw_8bit")
+
+# bitsandbytes: smaller tensors keep 32-bit state; one fp32 scale for 256 numbers of 8 bits.
+_MIN_8BIT = 4096
+_SCALE_BLOCK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """`count` tensors [rows, columns] that are trained, each number `width` bytes."""
+
+    rows: int
+    columns: int
+    count: int
+    width: int
+    embedding: bool = False
+
+    @property
+    def numbers(self) -> int:
+        return self.rows * self.columns * self.count
+
+
+def check_optimizer(name: str) -> Optimizer:
+    for known in OPTIMIZERS:
+        if name == known:
+            return known
+    raise BadInputError(f"unknown optimizer {name!r}; known: {', '.join(OPTIMIZERS)}")
+
+
+def state_bytes(optimizer: Optimizer, trained: Sequence[Trained]) -> int:
+    """Bytes of state after the first step.
+
+    AdamW: two numbers for each that is trained, of its own width. 8-bit (Dettmers et al. 2021, arXiv 2110.02861): two
+    bytes and the scales; embeddings stay at 32 bits, as transformers' Trainer asks. Adafactor (1804.04235), as
+    transformers runs it: a row and a column of fp32 for a matrix, no momentum. SGD without momentum keeps nothing.
+    """
+    return sum(_state(optimizer, t) for t in trained)
+
+
+def step_scratch_bytes(optimizer: Optimizer, trained: Sequence[Trained], *, foreach: bool) -> int:
+    """What a step needs beside its state: torch's AdamW makes the square root of its second moment, of all tensors
+    at once where it runs `foreach` (on a GPU), of one after another elsewhere; Adafactor one update at a time."""
+    largest = max((t.rows * t.columns * t.width for t in trained), default=0)
+    match optimizer:
+        case "adamw_torch":
+            return sum(t.numbers * t.width for t in trained) if foreach else largest
+        case "adafactor":
+            return 2 * largest
+        case _:
+            return 0
+
+
+def _state(optimizer: Optimizer, t: Trained) -> int:
+    match optimizer:
+        case "adamw_torch" | "adamw_torch_fused":
+            return 2 * t.numbers * t.width
+        case "paged_adamw_32bit":
+            return 2 * t.numbers * 4
+        case "adamw_8bit" | "paged_adamw_8bit":
+            each = t.rows * t.columns
+            if t.embedding or each < _MIN_8BIT:
+                return 2 * t.numbers * 4
+            return t.count * 2 * (each + 4 * -(-each // _SCALE_BLOCK))
+        case "adafactor":
+            return t.count * 4 * (t.rows + t.columns if min(t.rows, t.columns) > 1 else t.rows * t.columns)
+        case "sgd":
+            return 0
+
+
+# How many numbers an adapter adds to a model, in closed form.
+
+AdapterKind = Literal["lora", "dora", "loha", "lokr"]
+ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+
+Shape = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """`targets` are names of a block's linear layers, or "all-linear"."""
+
+    kind: AdapterKind = "lora"
+    rank: int = 16
+    targets: Sequence[str] | Literal["all-linear"] = "all-linear"
+
+
+def adapted(architecture: Architecture, adapter: Adapter) -> tuple[Linear, ...]:
+    """The linear layers of one block that the adapter is put on. BadInputError for a name that no layer has."""
+    if adapter.rank < 1:
+        raise BadInputError(f"an adapter's rank must be at least 1, got {adapter.rank}")
+    if adapter.targets == "all-linear":
+        return architecture.block
+    known = {linear.name: linear for linear in architecture.block}
+    unknown = [name for name in adapter.targets if name not in known]
+    if unknown:
+        raise BadInputError(
+            f"{architecture.name} has no linear layer {', '.join(map(repr, unknown))}; it has: {', '.join(known)}"
+        )
+    return tuple(known[name] for name in known if name in adapter.targets)
+
+
+def adapter_shapes(linear: Linear, adapter: Adapter) -> list[Shape]:
+    """The shapes of the tensors that the adapter adds to one linear layer; a vector is one row.
+
+    LoRA (arXiv 2106.09685): A [r, inputs], B [outputs, r]. DoRA (2402.09353): LoRA and a magnitude for each output.
+    LoHa (2108.06098): two such pairs. LoKr (2212.10650, 2309.14859): a Kronecker product, as PEFT cuts it.
+    """
+    r = adapter.rank
+    pair = [(r, linear.inputs), (linear.outputs, r)]
+    match adapter.kind:
+        case "lora":
+            return pair
+        case "dora":
+            return [*pair, (1, linear.outputs)]
+        case "loha":
+            return pair + pair
+        case "lokr":
+            return _lokr_shapes(linear, r)
+
+
+def adapter_parameters(architecture: Architecture, adapter: Adapter) -> int:
+    """All numbers of the adapter: for LoRA r·(inputs + outputs) over the adapted layers of all blocks."""
+    shapes = [s for linear in adapted(architecture, adapter) for s in adapter_shapes(linear, adapter)]
+    return architecture.layers * sum(rows * columns for rows, columns in shapes)
+
+
+def _lokr_shapes(linear: Linear, r: int) -> list[Shape]:
+    """W = w1 ⊗ w2 with w1 [outputs₁, inputs₁] whole and w2 [outputs₂, inputs₂] of rank r where that is smaller."""
+    in_small, in_large = _near_square(linear.inputs)
+    out_small, out_large = _near_square(linear.outputs)
+    second = [(out_large, r), (r, in_large)] if r < max(out_large, in_large) / 2 else [(out_large, in_large)]
+    return [(out_small, in_small), *second]
+
+
+def _near_square(n: int) -> Shape:
+    """n as a product of two factors, the pair nearest its square root that PEFT's search reaches."""
+    m, k, length = 1, n, 1 + n
+    while m < k:
+        new = m + 1
+        while n % new:
+            new += 1
+        if new + n // new > length:
+            break
+        m, k = new, n // new
+    return (m, k) if m <= k else (k, m)

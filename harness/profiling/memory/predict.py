@@ -1,0 +1,357 @@
+"""Predicted memory of a run, component by component: arithmetic on shapes, no torch, no device.
+
+The peak is not the sum of everything: activations are gone when the optimiser steps, gradients are not yet there when
+the loss is taken. Each component says in which phases of a step it is there; the peak is the largest phase. What
+cannot be derived from shapes (the device's context, the allocator's rounding and fragmentation, libraries in host
+memory) is named as unmeasured, never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from assay.harness.generation.token_choice import scratch_bytes
+from assay.harness.profiling.memory.activations import (
+    ANSWERS_KEPT,
+    ANSWERS_READ,
+    backward_scratch_bytes,
+    block_input_bytes,
+    dequantised_bytes,
+    forward_scratch_bytes,
+    head_copy_bytes,
+    int8_inputs_bytes,
+    int8_product_bytes,
+    kept_after_blocks,
+    kept_by_block,
+    loss_bytes,
+    mask_bytes,
+    outside_the_graph,
+    recomputed_bytes,
+)
+from assay.harness.profiling.memory.architecture import WIDTH, Architecture, float_width, matrix_bytes
+from assay.harness.profiling.memory.optimizers import (
+    PAGED,
+    Trained,
+    adapted,
+    adapter_parameters,
+    adapter_shapes,
+    state_bytes,
+    step_scratch_bytes,
+)
+from assay.harness.profiling.memory.setup import SAMPLES_ITSELF, Setup, check
+
+ALWAYS = ("loss", "backward", "backward end", "update")
+INFERENCE = ("prefill", "admission", "decode")
+UNMEASURED = (
+    ("device context", "the driver's and the libraries' own memory; measured when the run is profiled"),
+    ("fragmentation", "what the allocator reserves beyond what is used; measured when the run is profiled"),
+)
+# Bytes a vocabulary entry of a row that drawing a token by torch takes beside its logits: 64-bit noise.
+DRAW_BY_TORCH = 34
+_ROLLOUT_NUMBERS = 5  # a token's old and reference log-probabilities, value, reward, advantage, in fp32
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """`phases` are the parts of a step in which these bytes are held; `note` says what they are."""
+
+    name: str
+    bytes: int
+    phases: tuple[str, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Bytes by component and by phase; `peak_bytes` is the largest phase."""
+
+    architecture: Architecture
+    setup: Setup
+    components: tuple[Component, ...]
+
+    @property
+    def phases(self) -> dict[str, int]:
+        order = dict.fromkeys(phase for c in self.components for phase in c.phases)
+        return {p: sum(c.bytes for c in self.components if p in c.phases) for p in order}
+
+    @property
+    def peak_phase(self) -> str:
+        return max(self.phases.items(), key=lambda item: item[1])[0]
+
+    @property
+    def peak_bytes(self) -> int:
+        return max(self.phases.values())
+
+    def bytes_of(self, name: str) -> int:
+        """Bytes of the component called `name`; 0 where this run has none of it."""
+        return sum(c.bytes for c in self.components if c.name == name)
+
+    @property
+    def static_bytes(self) -> int:
+        """What every phase holds: weights, adapter, optimiser state, further models."""
+        phases = set(self.phases)
+        return sum(c.bytes for c in self.components if set(c.phases) == phases)
+
+    @property
+    def trained_parameters(self) -> int:
+        return sum(t.numbers for t in trained_tensors(self.architecture, self.setup))
+
+    def to_json(self) -> dict[str, Any]:
+        at_peak = self.peak_phase
+        return {
+            "components": [
+                {
+                    "name": c.name,
+                    "bytes": c.bytes,
+                    "at_peak": at_peak in c.phases,
+                    "phases": list(c.phases),
+                    "note": c.note,
+                }
+                for c in self.components
+            ],
+            "phases": self.phases,
+            "peak_phase": at_peak,
+            "peak_bytes": self.peak_bytes,
+            "trained_parameters": self.trained_parameters,
+            "unmeasured": [{"name": name, "reason": reason} for name, reason in UNMEASURED],
+        }
+
+
+def predict(architecture: Architecture, setup: Setup) -> Prediction:
+    """The memory that `setup` needs on one device. Raises BadInputError for settings that cannot run together."""
+    check(setup, architecture)
+    parts = _training(architecture, setup) if setup.trains else _inference(architecture, setup)
+    return Prediction(architecture, setup, tuple(c for c in parts if c.bytes > 0))
+
+
+def trained_tensors(architecture: Architecture, setup: Setup) -> list[Trained]:
+    """The tensors that a step changes: an adapter's, always fp32, or all of the model's, and a value or reward head."""
+    found: list[Trained] = []
+    if setup.trains:
+        found = _adapter_tensors(architecture, setup) if setup.adapter else _base_tensors(architecture, setup)
+    if setup.value == "model":
+        found += found
+    if setup.value != "none" or setup.objective == "reward":
+        found.append(Trained(1, architecture.hidden + (setup.value != "none"), 1, 4))
+    return found
+
+
+def weight_components(
+    architecture: Architecture, setup: Setup, phases: tuple[str, ...]
+) -> Iterator[Component]:
+    """The base model as it is loaded: linear layers in their format, everything else in floating point."""
+    a, rest = architecture, setup.rest()
+    width = WIDTH[rest]
+    linears = a.layers * sum(
+        matrix_bytes(x.outputs, x.inputs, setup.weights, double_quant=setup.double_quant) for x in a.block
+    )
+    kind = setup.weights
+    if kind in ("nf4", "fp4"):
+        kind_told = f"{kind} with double quantisation" if setup.double_quant else f"{kind}, fp32 scales"
+    else:
+        kind_told = f"{kind} with a scale for each row" if kind == "int8" else kind
+    yield Component("linear weights", linears, phases, kind_told)
+    tied = ", also the output head" if a.tied else ""
+    yield Component("embedding", a.embedding_parameters * width, phases, rest + tied)
+    yield Component("output head", a.head_parameters * width, phases, rest)
+    biases = a.layers * sum(x.outputs for x in a.block if x.bias)
+    # bitsandbytes casts the bias of a 4-bit layer to the type of what it is given, and leaves it so.
+    biased = WIDTH[setup.compute] if kind in ("nf4", "fp4") else width
+    small = (a.small_parameters - biases) * width + biases * biased
+    yield Component("norms and biases", small, phases, rest)
+
+
+def _training(a: Architecture, s: Setup) -> Iterator[Component]:
+    phases = (*_before_learning(s), *ALWAYS)
+    trained = trained_tensors(a, s)
+    numbers = sum(t.numbers for t in trained)
+    yield from weight_components(a, s, phases)
+    yield from _further_models(a, s, phases)
+    if s.adapter is not None:
+        size = adapter_parameters(a, s.adapter)
+        yield Component("adapter", 4 * size, phases, f"{s.adapter.kind}, rank {s.adapter.rank}, fp32")
+    where = "paged: moves to host memory when the device is full" if s.gpu and s.optimizer in PAGED else ""
+    yield Component("optimizer state", state_bytes(s.optimizer, trained), phases, where or s.optimizer)
+    gradients = sum(t.numbers * t.width for t in trained)
+    if s.accumulation > 1:
+        yield Component("gradients", gradients, phases, f"of {numbers:,} numbers, kept between passes")
+    elif s.adapter is None:  # the head's come first, the first block's last
+        width = float_width(s.weights)
+        first = width * a.linear_parameters // a.layers
+        yield Component(
+            "gradients", gradients - first, ("backward end", "update"), f"of {numbers:,} numbers in all"
+        )
+        yield Component("first block's gradients", first, ("update",), "the last to be made")
+        yield Component(
+            "head gradient", width * a.embedding_parameters, ("backward",), "the first to be made"
+        )
+    else:
+        yield Component("gradients", gradients, ALWAYS[1:], f"of {numbers:,} numbers")
+    scratch = step_scratch_bytes(s.optimizer, trained, foreach=s.gpu)
+    yield Component("optimizer scratch", scratch, ("update",), "temporary tensors of one step")
+    yield from _activations(a, s)
+    if s.objective in SAMPLES_ITSELF:
+        yield from _rollout(a, s)
+
+
+def _before_learning(s: Setup) -> tuple[str, ...]:
+    """Drawing answers; and, of our PPO, what policy and reference say of them."""
+    if s.objective not in SAMPLES_ITSELF:
+        return ()
+    return ("rollout", "weigh") if s.objective == "ppo" else ("rollout",)
+
+
+def _activations(a: Architecture, s: Setup) -> Iterator[Component]:
+    if s.checkpointing:
+        yield from _checkpointed(a, s)
+    else:
+        yield from _all_kept(a, s)
+    yield Component(
+        "last norm", kept_after_blocks(a, s), ("loss",), "and the rotary tables, the head's input"
+    )
+    yield Component("head copy", head_copy_bytes(a, s), ("loss",), "the output head cast by autocast")
+    told = {
+        "full": "three fp32 tensors [tokens, vocabulary]",
+        "chunked": "one tile at a time",
+        "answers": "three more of them at the beginning of the backward pass",
+    }
+    kept = ANSWERS_KEPT * 4 * s.answers * a.vocab if s.loss == "answers" else 0
+    yield Component("answers' log-softmax", kept, ("loss",), "two fp32 tensors [answer tokens, vocabulary]")
+    yield Component("logits", loss_bytes(a, s) - kept, ("loss",), told[s.loss])
+    scratch = backward_scratch_bytes(a, s)
+    yield Component("backward scratch", scratch, ("backward", "backward end"), "gradients within one block")
+    multiplied = (*_before_learning(s), "backward", "backward end")
+    yield Component("dequantised weight", dequantised_bytes(a, s), multiplied, f"the largest, in {s.compute}")
+
+
+def _all_kept(a: Architecture, s: Setup) -> Iterator[Component]:
+    """Every block's activations, up to the backward pass of the last block; at its end the first block's are left."""
+    block, whole, last = kept_by_block(a, s), ("loss", "backward"), ("backward end",)
+    spared = _spared_norm(a, s)
+    copies = a.layers * block.weight_copies - (outside_the_graph(a, s) - spared)
+    yield Component("activations", a.layers * block.activations - spared, whole, "of all blocks")
+    yield Component(
+        "attention scores", a.layers * block.scores, whole, "eager attention keeps [L, L] matrices"
+    )
+    yield Component("autocast copies", copies, whole, "weights cast, kept for the backward pass")
+    yield Component(
+        "adapter deltas", a.layers * block.deltas, whole, "the adapter's products as whole matrices"
+    )
+    yield Component("first block", block.total, last, "what the first block kept")
+
+
+def _checkpointed(a: Architecture, s: Setup) -> Iterator[Component]:
+    block, again = kept_by_block(a, s), ("backward", "backward end")
+    inputs = a.layers * block_input_bytes(a, s)
+    yield Component("activations", inputs, ("loss", "backward"), "checkpointed: each block's input")
+    yield Component("attention mask", mask_bytes(a, s), ("loss", "backward"), "of eager attention")
+    hidden = a.layers * int8_inputs_bytes(a, s)
+    yield Component(
+        "int8 inputs", hidden, ("loss", "backward"), "of all int8 layers; checkpointing cannot free them"
+    )
+    yield Component("recomputed block", recomputed_bytes(a, s), again, "one block's activations, made again")
+    yield Component(
+        "attention scores", block.scores, again, "of one block; eager attention keeps [L, L] matrices"
+    )
+    yield Component("autocast copies", block.weight_copies, again, "of one block's weights")
+    yield Component("adapter deltas", block.deltas, again, "one block's products as whole matrices")
+    if s.adapter is None:
+        cached = a.layers * block.weight_copies
+        yield Component(
+            "autocast cache", cached, ("loss",), "casts of trained weights last to the end of the pass"
+        )
+
+
+def _spared_norm(a: Architecture, s: Setup) -> int:
+    if s.adapter is None or s.checkpointing:
+        return 0
+    return s.tokens * (a.hidden + 1) * 4
+
+
+def _further_models(a: Architecture, s: Setup, phases: tuple[str, ...]) -> Iterator[Component]:
+    if s.reference == "separate":
+        total = sum(c.bytes for c in weight_components(a, s, phases))
+        yield Component("reference model", total, phases, "a second copy of the weights")
+    if s.value == "model":
+        total = sum(c.bytes for c in weight_components(a, s, phases))
+        total += 4 * adapter_parameters(a, s.adapter) if s.adapter else 0
+        yield Component("value model", total, phases, "a second model, trained")
+    if s.value != "none":
+        yield Component("value head", 4 * (a.hidden + 1), phases, "one number a token, fp32")
+    if s.objective == "reward":
+        yield Component("reward head", 4 * a.hidden, phases, "one number a sequence, fp32")
+
+
+def _rollout(a: Architecture, s: Setup) -> Iterator[Component]:
+    """Sampling before the update: a cache for all sequences at their full length, which PPO's sampler keeps to its next
+    update. PPO draws without autocast, in the type of what is not quantised."""
+    ppo = s.objective == "ppo"
+    rows = s.drawn or s.sequences
+    width = WIDTH[s.rest() if ppo else s.compute]
+    held = ("rollout", "weigh", *ALWAYS) if ppo else ("rollout",)
+    cache = a.kv_values_per_token * width * rows * s.length
+    yield Component("KV cache", cache, held, f"{rows} sequences of {s.length} tokens")
+    drawing = rows * a.vocab * (width + 4) + _draw_bytes(a, s, rows, ours=ppo)
+    yield Component("decode logits", drawing, ("rollout",), "of one step, and the noise of the draw")
+    if ppo:
+        read = ANSWERS_READ * 4 * s.answers * a.vocab
+        yield Component("answers' logits", read, ("weigh",), "four fp32 tensors [answer tokens, vocabulary]")
+        scratch = forward_scratch_bytes(a, s, s.tokens, s.length)
+        yield Component("forward scratch", scratch, ("weigh",), "the live tensors of one block")
+    numbers = 4 * _ROLLOUT_NUMBERS * rows * s.length
+    yield Component("rollout buffers", numbers, (*_before_learning(s), *ALWAYS), "five numbers a token")
+
+
+def _inference(a: Architecture, s: Setup) -> Iterator[Component]:
+    width = WIDTH[s.compute]
+    yield from weight_components(a, s, INFERENCE)
+    if s.adapter is not None:
+        yield Component(
+            "adapter", 4 * adapter_parameters(a, s.adapter), INFERENCE, f"rank {s.adapter.rank}, fp32"
+        )
+    rows, capacity = s.drawn or s.batch, s.length + s.new_tokens
+    cache, held = a.kv_values_per_token * width, INFERENCE if s.refilled else INFERENCE[1:]
+    yield Component("KV cache", cache * rows * capacity, held, f"{rows} x {capacity} tokens, {s.compute}")
+    prompt = cache * s.batch * s.length
+    yield Component("prompt's cache", prompt, INFERENCE[:2], "its keys and values before they are copied in")
+    scratch = forward_scratch_bytes(a, s, s.batch * s.length, s.length)
+    yield Component("prefill scratch", scratch, ("prefill",), "the live tensors of one block")
+    decode = forward_scratch_bytes(a, s, rows, 1)
+    yield Component("decode scratch", decode, ("decode",), "the live tensors of one block")
+    drawing = rows * a.vocab * (width + 4) + _draw_bytes(a, s, rows, ours=True)
+    told = "of the last position, in fp32, and the noise of a sampled token"
+    yield Component("logits", drawing, INFERENCE[1:], told)
+    for phase, tokens in (("prefill", s.batch * s.length), ("decode", rows)):
+        products = int8_product_bytes(a, s, tokens)
+        yield Component(f"int8 {phase}", products, (phase,), "inputs and products of one layer")
+    yield Component("dequantised weight", dequantised_bytes(a, s), INFERENCE, f"the largest, in {s.compute}")
+
+
+def _draw_bytes(a: Architecture, s: Setup, rows: int, ours: bool) -> int:
+    """Noise of a draw: our generator's on a CPU is made by the row, a device's and TRL's for all rows at once."""
+    return scratch_bytes(rows, a.vocab) if ours and not s.gpu else DRAW_BY_TORCH * rows * a.vocab
+
+
+def _adapter_tensors(a: Architecture, s: Setup) -> list[Trained]:
+    assert s.adapter is not None
+    shapes: Iterable[tuple[int, int]] = (
+        shape for linear in adapted(a, s.adapter) for shape in adapter_shapes(linear, s.adapter)
+    )
+    return [Trained(rows, columns, a.layers, 4) for rows, columns in shapes]
+
+
+def _base_tensors(a: Architecture, s: Setup) -> list[Trained]:
+    width = float_width(s.weights)
+    found = [Trained(x.outputs, x.inputs, a.layers, width) for x in a.block]
+    found += [Trained(1, x.outputs, a.layers, width) for x in a.block if x.bias]
+    found += [
+        Trained(1, a.hidden, 2 * a.layers + 1, width),
+        Trained(a.vocab, a.hidden, 1, width, embedding=True),
+    ]
+    if a.head_norms:
+        found.append(Trained(1, a.head_dim, 2 * a.layers, width))
+    if not a.tied:
+        found.append(Trained(a.vocab, a.hidden, 1, width))
+    return found

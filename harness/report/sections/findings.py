@@ -1,0 +1,148 @@
+"""What a run found, in sentences made from its paired tests alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from assay.harness import formatting
+from assay.harness.leaderboard.schema import Difference, Leaderboard, Row, headline
+from assay.harness.report import wording
+
+
+def _evidence(board: Leaderboard, d: Difference) -> str:
+    parts = []
+    if d.low is not None and d.high is not None:
+        low, high = (d.low, d.high) if (d.difference or 0) >= 0 else (-d.high, -d.low)
+        parts.append(f"{wording.confidence(board)} interval {_plain(low)} to {_plain(high)}")
+    if d.shown_p is not None:
+        parts.append(formatting.p_clause(d.shown_p))
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _plain(value: float) -> str:
+    text = formatting.points(value)
+    return text.removeprefix("+")
+
+
+def _against_reference(board: Leaderboard, row: Row) -> str:
+    d = row.vs_reference
+    assert d is not None
+    assert d.difference is not None
+    direction = "more" if d.difference >= 0 else "fewer"
+    return (
+        f"{row.variant} solves {abs(d.difference) * 100:.1f} points {direction} than {board.reference}"
+        f"{_evidence(board, d)}"
+    )
+
+
+def _each_or_all(board: Leaderboard, rows: Sequence[Row], direction: str) -> list[str]:
+    """Up to two variants each with its figures; more of them by name alone, lest the sentence drown."""
+    if len(rows) <= 2:
+        return [_against_reference(board, row) for row in rows]
+    names = formatting.enumerate_names([row.variant for row in rows])
+    return [f"{names} each solve {direction} than {board.reference}"]
+
+
+def _leader_clauses(board: Leaderboard, leader: Row, others: Sequence[Row]) -> list[str]:
+    """How the other variants stand to the leader, one clause for each kind of finding."""
+    groups: dict[str, list[str]] = {"undecided": [], "equivalent": [], "worse": [], "better": []}
+    apart: list[Row] = []
+    for row in others:
+        d = board.comparison(row.variant, leader.variant)
+        if d is not None and d.verdict is not None:
+            groups[d.verdict].append(row.variant)
+        elif row.vs_reference is not None and row.vs_reference.verdict == "better":
+            apart.append(row)
+    clauses = _each_or_all(board, apart, "more")
+    if names := groups["undecided"]:
+        clauses.append(f"{formatting.enumerate_names(names)} cannot be told apart from {leader.variant}")
+    if names := groups["equivalent"]:
+        verb = "is" if len(names) == 1 else "are"
+        clauses.append(f"{formatting.enumerate_names(names)} {verb} equivalent to {leader.variant}")
+    if names := groups["worse"]:
+        verb = "solves" if len(names) == 1 else "solve"
+        clauses.append(f"{formatting.enumerate_names(names)} {verb} fewer than {leader.variant}")
+    if names := groups["better"]:
+        verb = "solves" if len(names) == 1 else "solve"
+        clauses.append(f"{formatting.enumerate_names(names)} {verb} more than {leader.variant}")
+    return clauses
+
+
+def verdict(board: Leaderboard) -> str:
+    """What the run found, in one sentence made from its paired tests alone.
+
+    A variant is said to differ only where its comparison's verdict says so; a higher figure by itself earns
+    no mention. Among variants that share the best rank the one made first leads the sentence, since no test
+    says that a higher figure is more than luck.
+    """
+    reference = board.row(board.reference)
+    others = [row for row in board.ranked if row.variant != board.reference]
+    if not others:
+        return _alone(board, reference)
+    found = {v: _found(others, v) for v in ("better", "worse", "equivalent", "undecided")}
+    if found["better"]:
+        leader = found["better"][0]
+        rest = [row for row in others if row is not leader and row not in found["worse"]]
+        clauses = [_against_reference(board, leader), *_leader_clauses(board, leader, rest)]
+    else:
+        clauses = _even_clauses(board, found["undecided"], found["equivalent"])
+    clauses += _each_or_all(board, found["worse"], "fewer")
+    if not clauses:
+        return f"No variant was compared with {board.reference}; the differences are {formatting.UNMEASURED}."
+    return "; ".join(clauses) + "."
+
+
+def _found(rows: Sequence[Row], verdict: str) -> list[Row]:
+    """Rows whose measured difference from the reference has this verdict."""
+    return [
+        row
+        for row in rows
+        if (d := row.vs_reference) is not None and d.difference is not None and d.verdict == verdict
+    ]
+
+
+def _even_clauses(board: Leaderboard, undecided: Sequence[Row], equivalent: Sequence[Row]) -> list[str]:
+    """Variants of which none is better than the reference."""
+    clauses = []
+    if names := [row.variant for row in undecided]:
+        clauses.append(f"{formatting.enumerate_names(names)} cannot be told apart from {board.reference}")
+    if names := [row.variant for row in equivalent]:
+        verb = "is" if len(names) == 1 else "are"
+        clauses.append(f"{formatting.enumerate_names(names)} {verb} equivalent to {board.reference}")
+    return clauses
+
+
+def _alone(board: Leaderboard, row: Row) -> str:
+    k = board.headline_k
+    estimate = headline(row, k)
+    if estimate.value is None:
+        why = wording.why_unmeasured(row, f"pass@{k}", estimate.reason)
+        return f"pass@{k or 'k'} of {row.variant} is {formatting.UNMEASURED}: {why}."
+    interval = ""
+    if estimate.low is not None and estimate.high is not None:
+        span = f"{formatting.percent(estimate.low)} to {formatting.percent(estimate.high)}"
+        interval = f" ({wording.confidence(board)} interval {span})"
+    tries = "at the first try" if k == 1 else f"within {k} tries"
+    solves = f"{row.variant} solves {formatting.percent(estimate.value)} % of the problems {tries}{interval}"
+    return f"{solves}; nothing to compare it with."
+
+
+def setting(board: Leaderboard) -> str:
+    """The run in one line: problems, samples, decoding, sandbox."""
+    parts = []
+    suite = board.suite
+    if suite.n_problems is not None:
+        parts.append(
+            f"{formatting.count(suite.n_problems)} problems of {suite.name}{f' ({suite.split})' if suite.split else ''}"
+        )
+    else:
+        parts.append(suite.name)
+    sampling = board.sampling
+    if sampling.get("samples") is not None:
+        many = sampling["samples"]
+        parts.append(f"{many} sample{'' if many == 1 else 's'} a problem")
+    if sampling.get("temperature") is not None:
+        t = sampling["temperature"]
+        parts.append("greedy decoding" if t == 0 else f"temperature {t:g}")
+    parts.append(f"{len(board.rows)} variant{'' if len(board.rows) == 1 else 's'}")
+    return ", ".join(parts)

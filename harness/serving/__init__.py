@@ -1,0 +1,7 @@
+"""One loaded model for many callers: continuous batching with streams, and the OpenAI-compatible server over it."""
+
+from __future__ import annotations
+
+from assay.harness.serving.scheduler import Ask, Event, Failure, Scheduler, Ticket
+
+__all__ = ["Ask", "Event", "Failure", "Scheduler", "Ticket"]

@@ -1,0 +1,1 @@
+"""The side of the sandbox that runs outside the cell: scheduling, backends, isolation, verdicts."""

@@ -1,0 +1,279 @@
+"""What decides a verdict, as one hash."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import platform
+import sqlite3
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache, lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from assay.sandbox import Isolation, Outcome, Program, Verdict
+
+FORMAT = 1  # raised when what is stored, or which verdicts are, changes
+
+
+@cache
+def sources_sha256(*names: str) -> str:
+    """Of the Python sources of modules, and of packages with all that is below them."""
+    digest = hashlib.sha256()
+    for name in names:
+        for place, path in _sources(name):
+            digest.update(f"{place}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _sources(name: str) -> Iterator[tuple[Path, Path]]:
+    """(the file as its module's name places it, the file)"""
+    spec = find_spec(name)
+    assert spec is not None, name
+    if not spec.submodule_search_locations:
+        assert spec.origin is not None, name
+        yield Path(name), Path(spec.origin)
+        return
+    root = Path(next(iter(spec.submodule_search_locations)))
+    for path in sorted(root.rglob("*.py")):
+        yield name / path.relative_to(root), path
+
+
+def sandbox_version() -> str:
+    """The hash of the sandbox's own sources: verdicts of an older sandbox are never taken for this one's."""
+    return sources_sha256("assay.sandbox")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Keys:
+    """Keys of the programs that one sandbox runs: `setting` is what decides beside the program itself."""
+
+    setting: bytes
+
+    @classmethod
+    def of(cls, isolation: Isolation, mode: str) -> Keys:
+        """`mode` is the one the sandbox was opened in. The interpreter and the packages are those in its cells."""
+        setting = {
+            "format": FORMAT,
+            "sandbox": sandbox_version(),
+            "backend": isolation.backend,
+            "level": isolation.level,
+            "label": isolation.label,
+            "python": isolation.python,
+            "packages": isolation.packages,
+            "machine": platform.machine(),
+            "mode": mode,
+        }
+        return cls(hashlib.sha256(json.dumps(setting, sort_keys=True).encode()).digest())
+
+    def key(self, program: Program) -> bytes:
+        """32 bytes of everything in `program` but its id: candidate, checks, prelude, entry point, limits, mode."""
+        parts = {f.name: getattr(program, f.name) for f in dataclasses.fields(program)}
+        del parts["id"]
+        candidate = parts.pop("candidate")
+        rest = _rest(tuple(parts.items()))
+        return hashlib.sha256(self.setting + rest + candidate.encode("utf-8", "surrogatepass")).digest()
+
+
+@lru_cache(maxsize=4096)
+def _rest(parts: tuple[tuple[str, Any], ...]) -> bytes:
+    """The hash of what the samples of one problem have in common."""
+    text = json.dumps(dict(parts), default=dataclasses.asdict)
+    return hashlib.sha256(text.encode()).digest()
+
+
+# Verdicts on disk, by key.
+#
+# One SQLite file in write-ahead mode: commits are atomic, so a kill loses at most the last batch and never leaves half
+# a verdict; readers and writers of several processes do not block each other; it is in the standard library, and one
+# file is easily thrown away. (Append-only shards would need their own index, locking and repair to give as much.)
+
+WRITE_EVERY = 256
+WRITE_EVERY_S = 1.0
+MAX_BYTES = 1 << 30
+# A program that ended by itself past this share of a time limit could have met the limit on a slower hour.
+NEAR = 0.5
+BUSY_S = 30.0  # what another process may take to finish with the file
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+
+_TABLE = """CREATE TABLE IF NOT EXISTS verdict (
+    key BLOB PRIMARY KEY, outcome TEXT NOT NULL, detail TEXT NOT NULL, passed INTEGER NOT NULL,
+    total INTEGER NOT NULL, cpu_s REAL NOT NULL, wall_s REAL NOT NULL, peak INTEGER NOT NULL, mode TEXT NOT NULL,
+    output BLOB NOT NULL)"""
+
+
+def storable(verdict: Verdict, program: Program) -> bool:
+    """Whether the verdict would be the same on another day.
+
+    `infra` is no verdict. A program that ended by itself with more than half of its CPU or wall time gone is
+    executed anew each time, since load could have moved it over the limit. One that the limit stopped is stored:
+    it had all of its time. (One that needs almost exactly its limit may thus keep the verdict it had first;
+    `--no-cache` and `--repeat` execute it again.)
+    """
+    if verdict.outcome is Outcome.INFRA:
+        return False
+    if verdict.outcome is Outcome.TIMEOUT:
+        return True
+    limits = program.limits
+    return verdict.cpu_s < NEAR * limits.cpu_s and verdict.wall_s < NEAR * limits.wall_s
+
+
+def _say(text: str) -> None:
+    print(f"assay: {text}", file=sys.stderr)
+
+
+class VerdictStore:
+    """Safe to use from several threads and processes. A store that cannot be opened, read or written says so once
+    and then holds the verdicts of this process only, in a temporary file; evaluation goes on."""
+
+    def __init__(self, path: Path | None, *, say: Callable[[str], None] = _say) -> None:
+        self.path, self._say = path, say
+        self._lock = threading.Lock()
+        self._waiting: dict[bytes, Verdict] = {}
+        self._last = time.monotonic()
+        self._db = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        if self.path is not None:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                return _connect(str(self.path))
+            except (OSError, sqlite3.Error) as error:
+                self._report(error)
+        return _connect("")  # SQLite's own temporary file, gone when it is closed
+
+    def _report(self, error: Exception) -> None:
+        self._say(
+            f"the verdict cache {self.path} cannot be used ({error}): verdicts are kept for this command only. "
+            "Remove the file, or set ASSAY_CACHE to a folder that can be written"
+        )
+        self.path = None
+
+    def get(self, key: bytes, identity: str) -> Verdict | None:
+        """The stored verdict, under the id asked for; its times are those of the execution that gave it."""
+        with self._lock:
+            found = self._waiting.get(key)
+            if found is not None:
+                return replace(found, id=identity)
+            try:
+                row = self._db.execute("SELECT * FROM verdict WHERE key = ?", (key,)).fetchone()
+                return None if row is None else _verdict(row, identity)
+            except sqlite3.Error as error:
+                self._start_anew(error)
+            except (zlib.error, ValueError, TypeError):  # a damaged page: executed again, and written anew
+                self._forget(key)
+        return None
+
+    def _forget(self, key: bytes) -> None:
+        try:
+            with self._db:
+                self._db.execute("DELETE FROM verdict WHERE key = ?", (key,))
+        except sqlite3.Error as error:
+            self._start_anew(error)
+
+    def put(self, key: bytes, verdict: Verdict) -> None:
+        """Keep a verdict; written in batches, and at the latest a second later or on closing."""
+        with self._lock:
+            self._waiting[key] = verdict
+            if len(self._waiting) >= WRITE_EVERY or time.monotonic() - self._last >= WRITE_EVERY_S:
+                self._write()
+
+    def _write(self) -> None:
+        rows = [_row(key, verdict) for key, verdict in self._waiting.items()]
+        try:
+            with self._db:
+                self._db.executemany("INSERT OR IGNORE INTO verdict VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
+        except sqlite3.Error as error:
+            self._start_anew(error)
+            return  # they wait on, for the temporary file
+        self._waiting.clear()
+        self._last = time.monotonic()
+
+    def _start_anew(self, error: Exception) -> None:
+        if self.path is None:
+            raise error  # not even a temporary file can be written
+        self._report(error)
+        self._db.close()
+        self._db = _connect("")
+
+    def close(self) -> None:
+        with self._lock:
+            if self._waiting:
+                self._write()
+            if self._waiting and self.path is None:
+                self._waiting.clear()
+            self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False)
+    try:
+        _write_ahead(db)
+        db.execute("PRAGMA synchronous = NORMAL")
+        with db:
+            db.execute(_TABLE)
+        _limit_size(db)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """Switch the file to write-ahead mode. SQLite's own timeout does not cover this: while another process switches a
+    new file, or writes to one that is not switched yet, it fails at once with SQLITE_BUSY."""
+    end = time.monotonic() + BUSY_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _BUSY or time.monotonic() > end:
+                raise
+        time.sleep(0.01)
+
+
+def _limit_size(db: sqlite3.Connection) -> None:
+    """Drop the oldest half once the file has grown past MAX_BYTES; its pages are used again."""
+    used = [
+        db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    ]
+    if (used[0] - used[1]) * used[2] <= MAX_BYTES:
+        return
+    with db:
+        half = "(SELECT (MIN(rowid) + MAX(rowid)) / 2 FROM verdict)"
+        db.execute(f"DELETE FROM verdict WHERE rowid < {half}")
+
+
+def _row(key: bytes, v: Verdict) -> tuple[object, ...]:
+    output = zlib.compress(_bytes(v.output), 1) if v.output else b""
+    detail = _bytes(v.detail).decode("utf-8", "replace")
+    return (
+        key, v.outcome.value, detail, v.checks_passed, v.checks_total, v.cpu_s, v.wall_s, v.peak_bytes, v.mode, output,
+    )  # fmt: skip
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _verdict(row: tuple[object, ...], identity: str) -> Verdict:
+    _, outcome, detail, passed, total, cpu_s, wall_s, peak, mode, output = row
+    text = zlib.decompress(output).decode() if output else ""  # type: ignore[arg-type]
+    return Verdict(identity, Outcome(outcome), detail, passed, total, cpu_s, wall_s, peak, mode, text)  # type: ignore[arg-type]

@@ -1,0 +1,96 @@
+"""Which isolation this machine gives, piece by piece, and what a person can do about what is missing."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from assay.sandbox.host.cells import StepFailedError
+
+Level = Literal["full", "weak", "none"]
+
+NAMESPACE_REMEDY = (
+    "root with all its capabilities needs nothing (in a container: --privileged); a user needs unprivileged user "
+    "namespaces: sysctl kernel.unprivileged_userns_clone=1 (Debian), "
+    "sysctl kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu 24.04), user.max_user_namespaces > 0; "
+    "or use --backend docker where an engine runs"
+)
+_REMEDIES = {
+    "namespaces": NAMESPACE_REMEDY,
+    "seccomp": "use an x86-64 or aarch64 machine whose kernel has CONFIG_SECCOMP_FILTER",
+    "landlock": "a kernel from 5.13 on with landlock in its lsm= list (a second wall: the cell sees no host files)",
+    "cgroup": "run as root, or where systemd delegates the memory and pids controllers to you "
+    "(systemd-run --user --scope -p Delegate=yes); without it the memory limit holds per process only",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One piece of the isolation: whether it is on, what was found, and what to do when it is not."""
+
+    name: str
+    present: bool
+    detail: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """The level a sandbox has. "full": namespaces and the system call filter; "weak": the filter, not all
+    namespaces; "none": this machine cannot run candidates with this backend at all."""
+
+    backend: str
+    level: Level
+    label: str
+    pieces: tuple[Piece, ...]
+    python: str = ""
+    packages: tuple[tuple[str, str], ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "packages": dict(self.packages)}
+
+
+def from_report(backend: str, report: dict[str, Any], failure: StepFailedError | None = None) -> Isolation:
+    """The isolation that a started cell reports; `failure` is why it has no namespaces."""
+    cgroup, fresh = report["cgroup"], bool(report["fresh"])
+    pieces = (
+        _piece("namespaces", report["namespaces"], _where(report) if report["namespaces"] else _why(failure)),
+        _piece("seccomp", report["seccomp"], "allow-list of system calls"),
+        _piece("landlock", report["landlock"] > 0, f"ABI {report['landlock']}"),
+        _piece("cgroup", "missing" not in cgroup, cgroup.get("missing") or f"version {cgroup['version']}"),
+        Piece("rlimits", True, "CPU time, address space, file size, open files, processes"),
+    )
+    required = {"namespaces", "seccomp"}
+    level: Level = "full" if all(p.present for p in pieces if p.name in required) else "weak"
+    return Isolation(
+        backend,
+        level,
+        _label(backend, level, pieces, fresh),
+        pieces,
+        report["python"],
+        tuple(report["packages"].items()),
+    )
+
+
+def _piece(name: str, present: bool, detail: str) -> Piece:
+    return Piece(name, bool(present), detail, "" if present else _REMEDIES[name])
+
+
+def _where(report: dict[str, Any]) -> str:
+    own = "user, PID, mount, network, IPC and UTS namespaces, read-only root, no capabilities"
+    return str(report.get("container", own))
+
+
+def _why(failure: StepFailedError | None) -> str:
+    return f"{failure.step}: {failure.why}" if failure else "not asked for"
+
+
+def _label(backend: str, level: Level, pieces: tuple[Piece, ...], fresh: bool) -> str:
+    missing = [piece.name for piece in pieces if not piece.present]
+    without = f" without {' and '.join(missing)}" if missing else ""
+    return f"{backend}, {level} isolation{without}" + (", fresh for each sample" if fresh else "")
+
+
+def unavailable(backend: str, why: str, remedy: str) -> Isolation:
+    return Isolation(backend, "none", f"{backend}, not available", (Piece("namespaces", False, why, remedy),))

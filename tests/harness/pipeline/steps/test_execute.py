@@ -1,0 +1,53 @@
+"""The execute step where the disk gives out: the sandbox is closed all the same."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from assay.harness.experiment import SandboxTable
+from assay.harness.generation.types import Sample
+from assay.harness.pipeline.steps.execute import Execution
+from assay.sandbox import Isolation, Outcome, Program, Verdict
+from assay.suites import load_suite
+
+
+class Judge:
+    """A sandbox in which every program passes."""
+
+    isolation = Isolation("fake", "full", "fake, full isolation", (), "3.11", ())
+
+    def run(self, programs: Iterable[Program]) -> Iterator[Verdict]:
+        for one in programs:
+            yield Verdict(one.id, Outcome.PASS)
+
+
+def test_where_the_last_lines_cannot_be_written_the_sandbox_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = load_suite("humaneval", limit=1)
+    plan = SimpleNamespace(
+        suite=suite,
+        experiment=SimpleNamespace(sandbox=SandboxTable(), sampling=SimpleNamespace(style="completion")),
+    )
+    closed: list[bool] = []
+
+    @contextmanager
+    def opened() -> Iterator[Judge]:
+        try:
+            yield Judge()
+        finally:
+            closed.append(True)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("assay.harness.pipeline.steps.execute.append_lines", full)
+    with pytest.raises(OSError, match="No space left"), Execution(plan, tmp_path, opened) as execution:  # type: ignore[arg-type]
+        execution.submit(Sample(suite.problems[0].id, 0, 0, "", "    return []\n", (1,), "stop"))
+    assert closed == [True]

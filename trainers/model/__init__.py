@@ -1,0 +1,1 @@
+"""How a model is made ready for training: loading, precision, adapters, quantisation, optimizers."""

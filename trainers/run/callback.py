@@ -1,0 +1,205 @@
+"""What is seen of a training run while it goes: logged steps, to a file and to whoever asked; alarms; evaluations."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from assay.trainers.config.common import AlarmTable
+from assay.trainers.errors import TrainingError
+from assay.trainers.run.log import (
+    EVAL_LOG,
+    LOG,
+    EvalPoint,
+    TrainingStep,
+    append_step,
+    read_evals,
+    read_steps,
+    rss_bytes,
+)
+
+OnStep = Callable[[TrainingStep], None]
+
+
+def step_callback(
+    out: Path, checkpoints: Path, alarms: AlarmTable, on_step: OnStep | None = None, *, scaled: bool = False
+) -> Any:
+    """The transformers.TrainerCallback that logs into the folder `out` and raises TrainingError on an alarm.
+
+    Steps are logged at the configured cadence and wherever a checkpoint is saved; the end is evaluated too. Made after
+    the log has been cut back to where a resumed run goes on, and continues it.
+    """
+    import torch
+    from transformers import TrainerCallback
+
+    logged = read_steps(out / LOG)
+    cuda = torch.cuda.is_available()
+
+    class StepLog(TrainerCallback):  # type: ignore[misc]  # the hook that transformers offers
+        def __init__(self) -> None:
+            self.watch = Watch(alarms, scaled)
+            self.watch.replay(logged)
+            self.began = time.monotonic()
+            self.busy_s = 0.0
+            self.rate = math.nan
+            # TRL counts from 0 again in a resumed run; the log says what was read before.
+            self.before = logged[-1].tokens if logged else 0
+            self.tokens = self.before
+            self.best = min((point.loss for point in read_evals(out / EVAL_LOG)), default=math.inf)
+
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            self.began = time.monotonic()
+
+        def on_pre_optimizer_step(self, *_: Any, optimizer: Any, **__: Any) -> None:
+            # the highest of the groups' rates: transformers logs that of the first, the embedding
+            self.rate = max(float(group["lr"]) for group in optimizer.param_groups)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.busy_s += time.monotonic() - self.began
+            if (
+                control.should_save
+            ):  # a resumed run begins a new mean here, and so does one that was not killed
+                control.should_log = True
+            if state.global_step >= state.max_steps and args.do_eval:
+                control.should_evaluate = True
+
+        def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, float], **_: Any) -> None:
+            if "loss" not in logs:
+                return
+            # A count in the trainer's state goes on after a kill; TRL's own begins anew.
+            tokens = int(state.num_input_tokens_seen) or self.before + int(logs.get("num_tokens", 0))
+            step = TrainingStep(
+                step=state.global_step,
+                total_steps=state.max_steps,
+                epoch=float(logs.get("epoch", 0.0)),
+                loss=float(logs["loss"]),
+                learning_rate=self.rate,
+                grad_norm=float(logs.get("grad_norm", math.nan)),
+                tokens=tokens,
+                tok_per_s=max(tokens - self.tokens, 0) / max(self.busy_s, 1e-9),
+                rss_bytes=rss_bytes(),
+                vram_bytes=int(torch.cuda.max_memory_allocated()) if cuda else None,
+            )
+            self.tokens, self.busy_s = tokens, 0.0
+            append_step(out / LOG, step)
+            if on_step is not None:
+                on_step(step)
+            if (trouble := self.watch.see(step)) is not None:
+                raise TrainingError(_stopped(trouble, step, checkpoints, self.watch.last_good))
+
+        def on_evaluate(
+            self, _args: Any, state: Any, _control: Any, metrics: dict[str, float], **_: Any
+        ) -> None:
+            loss = float(metrics["eval_loss"])
+            point = EvalPoint(
+                step=state.global_step,
+                loss=loss,
+                seconds=float(metrics.get("eval_runtime", math.nan)),
+                best=loss < self.best,
+            )
+            self.best = min(self.best, loss)
+            append_step(out / EVAL_LOG, point)
+
+    return StepLog()
+
+
+def _stopped(trouble: str, step: TrainingStep, checkpoints: Path, last_good: int) -> str:
+    good = last_good_checkpoint(checkpoints, last_good)
+    kept = (
+        f"the last good checkpoint is {good}"
+        if good is not None
+        else "no good checkpoint was saved before it: a smaller save_steps keeps one"
+    )
+    return (
+        f"{trouble}; {kept}. Lower learning_rate ({step.learning_rate:g} at this step) or max_grad_norm, warm up "
+        "longer, or train in fp32"
+    )
+
+
+# When a training run is lost: a loss or a gradient that is no number, and a loss that has jumped and stays up.
+#
+# A **spike** is a logged loss above `spike_factor` times the median of the last `window` good ones and at least
+# `spike_margin` nats above it; `patience` of them in a row stop the run. The median forgets a single bad batch, the
+# margin keeps a loss near zero from raising an alarm over nothing, and losses of a spike never enter the median. Until
+# five good losses are known there is nothing to compare with, and no spike.
+
+_ENOUGH = 5
+
+
+@dataclass(slots=True)
+class Watch:
+    """The state of the alarms over one run, fed with its logged steps in order.
+
+    `scaled` says that a gradient scaler is at work (fp16): it meets infinite gradients by design and skips those
+    steps, so only the loss is watched.
+    """
+
+    table: AlarmTable
+    scaled: bool = False
+    last_good: int = 0
+    _losses: deque[float] = field(default_factory=deque)
+    _in_a_row: int = 0
+
+    def replay(self, steps: Iterable[TrainingStep]) -> None:
+        """Take in what a resumed run has logged before."""
+        for step in steps:
+            self.see(step)
+
+    def see(self, step: TrainingStep) -> str | None:
+        """What is wrong at this step, in words, or None. `last_good` is the last step before the trouble began."""
+        if not math.isfinite(step.loss):
+            return f"loss is {step.loss} at step {step.step}"
+        if not self.scaled and not math.isfinite(step.grad_norm):
+            return f"the gradient's norm is {step.grad_norm} at step {step.step}"
+        if self.table.spikes and len(self._losses) >= min(_ENOUGH, self.table.window):
+            usual = median(self._losses)
+            if step.loss > max(self.table.spike_factor * usual, usual + self.table.spike_margin):
+                self._in_a_row += 1
+                if self._in_a_row < self.table.patience:
+                    return None
+                times = f" for {self._in_a_row} logged steps in a row" if self._in_a_row > 1 else ""
+                return (
+                    f"loss has jumped to {step.loss:.4g} at step {step.step}{times}; it was {usual:.4g} "
+                    f"(the median of the last {len(self._losses)}), and more than {self.table.spike_factor:g} times "
+                    f"and {self.table.spike_margin:g} nats above that is a spike"
+                )
+        self._in_a_row = 0
+        self._losses.append(step.loss)
+        while len(self._losses) > self.table.window:
+            self._losses.popleft()
+        self.last_good = step.step
+        return None
+
+
+def last_good_checkpoint(folder: Path, step: int) -> Path | None:
+    """The newest checkpoint up to `step` whose weights are all finite; None where there is none.
+
+    A finite loss does not vouch for the weights after its step: the update may have ruined them.
+    """
+    found = sorted((int(p.name.rpartition("-")[2]), p) for p in folder.glob("checkpoint-*"))
+    for number, path in reversed(found):
+        if number <= step and _finite(path):
+            return path
+    return None
+
+
+def _finite(checkpoint: Path) -> bool:
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    files = list(checkpoint.glob("*.safetensors"))
+    try:
+        for file in files:
+            with safe_open(file, framework="pt") as weights:
+                for name in weights.keys():  # noqa: SIM118  # not a mapping
+                    if not bool(torch.isfinite(weights.get_tensor(name).float()).all()):
+                        return False
+    except (OSError, SafetensorError):
+        return False
+    return bool(files)

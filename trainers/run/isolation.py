@@ -1,0 +1,52 @@
+"""Behind which walls the rewards of one folder were given: the weakest of all the calls that filled it.
+
+A training that executes answers is as good as its sandbox. It may be killed and go on under another call, with other
+walls, so the folder keeps what it was filled behind.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from assay.sandbox import Isolation
+from assay.sandbox.host.isolation import Level
+from assay.trainers.errors import TrainingError
+
+WALLS = "isolation.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Walls:
+    """The isolation of a sandbox, in one word and in a line."""
+
+    level: Level
+    label: str
+
+
+def refuse_weak(out: Path, *, allow_weak: bool) -> None:
+    """Raises TrainingError where rewards in `out` were given behind weaker walls than this call asks for."""
+    found = _read(out)
+    if found is not None and found.level != "full" and not allow_weak:
+        raise TrainingError(
+            f"{out}: its rewards were given behind {found.label}, weaker than this call asks for; remove it, train "
+            "into another folder, or pass --allow-weak"
+        )
+
+
+def note_walls(out: Path, now: Isolation) -> Walls:
+    """Write down in `out` that rewards are given behind `now` from here on; the weakest that it ever had."""
+    found = _read(out)
+    if found is not None and found.level != "full":
+        return found
+    walls = Walls(now.level, now.label)
+    part = out / f"{WALLS}.part"
+    part.write_text(json.dumps(asdict(walls), indent=2) + "\n", encoding="utf-8")
+    part.replace(out / WALLS)
+    return walls
+
+
+def _read(out: Path) -> Walls | None:
+    path = out / WALLS
+    return Walls(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None

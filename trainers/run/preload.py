@@ -1,0 +1,17 @@
+"""What the server of `assay.trainers.run.process` imports before it forks: libraries only, no model, no
+threads, no CUDA.
+"""
+
+from __future__ import annotations
+
+from assay.trainers.run.runtime import quiet_libraries
+
+try:
+    with quiet_libraries():
+        import peft  # noqa: F401
+        import torch  # noqa: F401
+        import trl  # noqa: F401
+        from transformers import Qwen2ForCausalLM  # noqa: F401
+        from trl import SFTTrainer  # noqa: F401
+except ImportError:  # the child says which package is missing, in words
+    pass
