@@ -26,14 +26,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu_tiers_table import write_tables
-
 from assay.harness.hardware import describe_machine
 from assay.harness.profiling.measure import Job, profile, summarise, with_prediction
 from assay.harness.profiling.measure.job import Training
 from assay.harness.profiling.measure.predicted import setup_of
 from assay.harness.profiling.memory import Prediction, Tier, find_tier, predict, published_config
 from assay.harness.profiling.memory.devices import Device, find_device, nvml_device
+from benchmarks.gpu_tiers_table import write_tables
 
 REFERENCE = Path("results/reference/gpu")
 TIERS = ("tiny", "small", "medium", "large")

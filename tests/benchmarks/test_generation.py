@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchmarks.generation import BASELINE, Subject, _until_end, arms_of, report, rounds_of
 
 from assay.trainers.gguf import export_gguf
 from assay.trainers.templates import load_tokenizer
 from assay.trainers.tiny import make_tiny_model
+from benchmarks.generation import BASELINE, Subject, _until_end, arms_of, report, rounds_of
 
 pytestmark = [pytest.mark.train, pytest.mark.gguf]
 PROMPTS = ("def double(x):\n", "def add(a, b):\n    return")

@@ -174,6 +174,8 @@ def import_torch(job: Job, recorder: Recorder) -> None:
     import torch
     import transformers  # noqa: F401
 
+    from assay.harness.generation import torch_engine  # noqa: F401
+
     if job.threads:
         torch.set_num_threads(job.threads)
     cap = cap_allocator(job)

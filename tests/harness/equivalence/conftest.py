@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.trainers.merge.test_kinds import random_adapter
 
 from assay.harness.equivalence import Link, Passage, compare_links
 from assay.harness.models.resolve import resolve_model
@@ -18,6 +17,7 @@ from assay.trainers import Artifact, identify
 from assay.trainers.gguf import export_gguf
 from assay.trainers.merge import merge_adapter
 from assay.trainers.tiny import make_tiny_model
+from tests.trainers.merge.test_kinds import random_adapter
 
 TEXTS = [f"def f{i}(x):\n    return x + {i}\n\nAdd {i} to x, then return it." for i in range(60)]
 PASSAGES = [

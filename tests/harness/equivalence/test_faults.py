@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness.equivalence.conftest import Chain, edited, with_token_type
 
 from assay.harness.equivalence import Link
 from assay.trainers import Artifact, identify
 from assay.trainers.gguf import export_gguf
 from assay.trainers.gguf.vocabulary import TokenType
 from assay.trainers.merge import merge_adapter
+from tests.harness.equivalence.conftest import Chain, edited, with_token_type
 
 pytestmark = [pytest.mark.train, pytest.mark.gguf]
 Hold = Callable[[Artifact, Artifact], Link]

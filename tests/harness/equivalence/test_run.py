@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness.equivalence.conftest import edited
 from typer.testing import CliRunner
 
 from assay.harness.cli import app
@@ -21,6 +20,7 @@ from assay.harness.pipeline.steps.compare import linked_steps, read_links
 from assay.harness.pipeline.steps.execute import load_tables
 from assay.harness.report import write_report
 from assay.trainers.gguf import export_gguf
+from tests.harness.equivalence.conftest import edited
 
 pytestmark = [pytest.mark.train, pytest.mark.gguf]
 EXPERIMENT: dict[str, Any] = {

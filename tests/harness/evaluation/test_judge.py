@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
-from tests.threads import comes_back_to
 
 from assay.harness.errors import MissingToolError, UnmeasuredError
 from assay.harness.evaluation.judge import Executor, open_sandbox
 from assay.harness.experiment import SandboxTable
 from assay.sandbox import ControlError, IsolationError, Limits, Outcome, Program, SandboxError, Verdict
 from assay.suites import load_suite
+from tests.threads import comes_back_to
 
 RIGHT = "def f(x):\n    return x + 1\n"
 

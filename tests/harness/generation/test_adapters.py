@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.trainers.merge.test_kinds import random_adapter
 
 from assay.harness.errors import BadInputError
 from assay.harness.generation import Request, Sampling, load_generator
 from assay.harness.generation.load import OneAdapter, load_adapters
 from assay.trainers import Artifact
 from assay.trainers.tiny import make_tiny_model
+from tests.trainers.merge.test_kinds import random_adapter
 
 pytestmark = pytest.mark.train
 SAMPLED = Sampling(temperature=0.8, max_new_tokens=24)

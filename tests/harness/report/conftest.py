@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from tests.harness.report.synthetic_run import make_leaderboard, make_problems, make_samples
 
 from assay.suites import Problem
+from tests.harness.report.synthetic_run import make_leaderboard, make_problems, make_samples
 
 
 @dataclass(frozen=True)

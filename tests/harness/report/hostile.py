@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pandas as pd
+
 from tests.harness.report.conftest import SyntheticRun
 from tests.harness.report.synthetic_run import paid_answers, ppo_curves, reward_model, training_row
 

@@ -19,10 +19,10 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from tests.harness.report.conftest import SyntheticRun
-from tests.harness.report.hostile import HOSTILE, NAME, make_hostile
 
 from assay.harness.report import write_report
+from tests.harness.report.conftest import SyntheticRun
+from tests.harness.report.hostile import HOSTILE, NAME, make_hostile
 
 BROWSER = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
 pytestmark = pytest.mark.skipif(

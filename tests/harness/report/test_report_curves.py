@@ -6,8 +6,6 @@ import re
 from typing import Any
 
 import pytest
-from tests.harness.report.conftest import SyntheticRun
-from tests.harness.report.synthetic_run import ppo_curves, training_row
 
 from assay.harness.errors import BadInputError
 from assay.harness.leaderboard.schema import read_leaderboard
@@ -15,6 +13,8 @@ from assay.harness.report import charts, render_markdown
 from assay.harness.report.html import render_page
 from assay.harness.report.sample_browser import page_data
 from assay.harness.report.sections import curves, learned
+from tests.harness.report.conftest import SyntheticRun
+from tests.harness.report.synthetic_run import ppo_curves, training_row
 
 NO_METHOD = "the method is not paid by checks"
 

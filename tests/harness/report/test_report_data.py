@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tests.harness.report.conftest import SyntheticRun
 
 from assay.harness.errors import BadInputError
 from assay.harness.leaderboard.schema import (
@@ -17,6 +16,7 @@ from assay.harness.leaderboard.schema import (
 )
 from assay.harness.report import sample_browser
 from assay.harness.report.wording import script_json
+from tests.harness.report.conftest import SyntheticRun
 
 
 def embedded(run: SyntheticRun) -> dict[str, Any]:

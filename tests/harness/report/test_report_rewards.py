@@ -6,8 +6,6 @@ import re
 from typing import Any
 
 import pytest
-from tests.harness.report.conftest import SyntheticRun
-from tests.harness.report.synthetic_run import paid_answers, reward_model, training_row
 
 from assay.harness.errors import BadInputError
 from assay.harness.leaderboard.schema import Bar, Bin, Interval, RewardModelRun, read_leaderboard
@@ -15,6 +13,8 @@ from assay.harness.report import charts, render_markdown, reward_model_lines
 from assay.harness.report.html import render_page
 from assay.harness.report.sample_browser import page_data
 from assay.harness.report.sections import rewards
+from tests.harness.report.conftest import SyntheticRun
+from tests.harness.report.synthetic_run import paid_answers, reward_model, training_row
 
 
 @pytest.fixture

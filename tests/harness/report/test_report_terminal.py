@@ -7,9 +7,9 @@ import io
 
 import pytest
 from rich.console import Console
-from tests.harness.report.conftest import SyntheticRun
 
 from assay.harness.report import render_terminal
+from tests.harness.report.conftest import SyntheticRun
 
 
 @pytest.mark.parametrize("width", [80, 100, 140])

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from tests.harness.report.conftest import SyntheticRun
-from tests.harness.report.hostile import HOSTILE, make_hostile
 
 from assay.harness.errors import BadInputError
 from assay.harness.report import render_markdown, render_terminal, write_report
+from tests.harness.report.conftest import SyntheticRun
+from tests.harness.report.hostile import HOSTILE, make_hostile
 
 NAMES = ["leaderboard.json", "leaderboard.md", "report.html"]
 VOID = {"meta", "link", "br", "input", "line", "circle", "rect", "polyline"}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import requests
+
 from tests.harness.serving.conftest import NAME, Running
 
 pytestmark = pytest.mark.train

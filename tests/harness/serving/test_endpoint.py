@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness.serving.conftest import Running, running
 from typer.testing import CliRunner
 
 from assay.harness.cli import app
@@ -29,6 +28,7 @@ from assay.harness.serving.server import Options
 from assay.suites import load_suite
 from assay.suites.model import chat_messages
 from assay.trainers.artifact import Artifact, ArtifactKind
+from tests.harness.serving.conftest import Running, running
 
 ROOT = Path(__file__).parents[3]
 Reply = Callable[[str, dict[str, Any], int], tuple[int, Any]]

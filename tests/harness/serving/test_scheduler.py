@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.harness.serving.conftest import wait_until
 
 from assay.harness.errors import BadInputError
 from assay.harness.generation.counter_rng import Draws
 from assay.harness.generation.types import Sampling
 from assay.harness.serving import Ask, Event, Failure, Scheduler, Ticket
 from assay.harness.serving.scheduler import Deltas, OverloadedError, StoppedError
+from tests.harness.serving.conftest import wait_until
 
 END = 256
 

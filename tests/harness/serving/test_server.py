@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import requests
-from tests.harness.serving.conftest import NAME, Running, running, wait_until
 
 from assay.harness.cli.generate import answer
 from assay.harness.errors import BadInputError
@@ -20,6 +19,7 @@ from assay.harness.serving.server import Options, bind
 from assay.suites import load_suite
 from assay.suites.model import chat_messages
 from assay.trainers.artifact import Artifact
+from tests.harness.serving.conftest import NAME, Running, running, wait_until
 
 openai = pytest.importorskip("openai", reason="the dev extra's openai client is not installed")
 pytestmark = pytest.mark.train

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.threads import comes_back_to
 
 from assay.harness.evaluation.judge import CacheUse, open_cached
 from assay.harness.experiment import SandboxTable
@@ -23,6 +22,7 @@ from assay.sandbox import Isolation, Limits, Outcome, Program, Verdict
 from assay.sandbox.host.cache import storable
 from assay.sandbox.host.executor import CachedBox, Keys, VerdictStore
 from assay.suites import load_suite
+from tests.threads import comes_back_to
 
 ISOLATION = Isolation("fake", "full", "fake, full isolation", (), "3.11", (("numpy", "2.0"),))
 

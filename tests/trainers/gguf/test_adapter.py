@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.trainers.gguf.models import make_llama
-from tests.trainers.gguf.test_gguf import IDS
-from tests.trainers.merge.test_kinds import random_adapter
 
 from assay.trainers import Artifact, ExportError
 from assay.trainers.gguf import export_adapter, export_gguf
 from assay.trainers.gguf.native import NativeAdapter, NativeContext, NativeModel
+from tests.trainers.gguf.models import make_llama
+from tests.trainers.gguf.test_gguf import IDS
+from tests.trainers.merge.test_kinds import random_adapter
 
 pytestmark = [pytest.mark.train, pytest.mark.gguf]
 

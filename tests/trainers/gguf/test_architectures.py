@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.trainers.gguf.models import make_llama
-from tests.trainers.gguf.test_gguf import IDS, NASTY, hf_logits, native_logits
 
 from assay.trainers import Artifact, ExportError, identify
 from assay.trainers.gguf import export_gguf
 from assay.trainers.gguf.native import NativeModel
 from assay.trainers.gguf.vocabulary import read_vocabulary
 from assay.trainers.tiny import make_tiny_model
+from tests.trainers.gguf.models import make_llama
+from tests.trainers.gguf.test_gguf import IDS, NASTY, hf_logits, native_logits
 
 pytestmark = [pytest.mark.train, pytest.mark.gguf]
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.trainers.merge.toys import change_of, toy_adapter
 
 from assay.trainers import Artifact, ArtifactError, identify
 from assay.trainers.merge import STRATEGIES, MergeRecipe, merge
 from assay.trainers.tiny import make_tiny_model
+from tests.trainers.merge.toys import change_of, toy_adapter
 
 pytestmark = pytest.mark.train
 

@@ -8,13 +8,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from tests.threads import comes_back_to
 
 from assay.sandbox import Outcome
 from assay.trainers.config.rl import RolloutTable
 from assay.trainers.errors import TrainingError
 from assay.trainers.rl.rollout import exercise_of, roll_out
 from assay.trainers.rl.sampler import Drawn
+from tests.threads import comes_back_to
 
 
 class Sparing:

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.harness.models.hub.fake_hub import TOKEN, FakeHub
-from tests.harness.report.synthetic_run import make_leaderboard, make_problems, make_samples
 
 from assay.harness.models.hub.card import Measured, eval_results, render_card
 from assay.harness.models.resolve import POCKET_FOLDER
 from assay.trainers.artifact import identify
+from tests.harness.models.hub.fake_hub import TOKEN, FakeHub
+from tests.harness.report.synthetic_run import make_leaderboard, make_problems, make_samples
 
 CARD = b"---\nlicense: apache-2.0\n---\n# A model\n"
 MODEL = {p.name: p.read_bytes() for p in POCKET_FOLDER.iterdir() if p.is_file() and p.name != "artifact.json"}

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness.serving.conftest import POCKET_FOLDER, running
 from typer.testing import CliRunner
 
 from assay.harness.cli import app
@@ -23,6 +22,7 @@ from assay.harness.profiling.load.client import Limits, ask
 from assay.harness.profiling.load.drive import read_events
 from assay.harness.serving.server import Options
 from assay.trainers.artifact import identify
+from tests.harness.serving.conftest import POCKET_FOLDER, running
 
 PATIENT = Limits(connect_s=30, stall_s=30, total_s=60)
 HASTY = Limits(connect_s=30, stall_s=4, total_s=60)  # where a server hangs on purpose

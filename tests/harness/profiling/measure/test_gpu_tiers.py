@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from assay.harness.profiling.memory.devices import Device
 from benchmarks import gpu_tiers
 from benchmarks.gpu_tiers import CELLS, TIERS, Cell, cells, exit_code, read_done, run, unmeasured, write_json
 from benchmarks.gpu_tiers_table import claim_json, lines
-
-from assay.harness.profiling.memory.devices import Device
 
 GIB = 1 << 30
 

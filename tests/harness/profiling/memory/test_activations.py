@@ -114,6 +114,7 @@ def prepare(model: Any, setup: Setup) -> Any:
 def measure(model: Any, setup: Setup) -> Measured:
     """One forward pass under saved-tensor hooks, then a whole step by the bytes alive; gradients are part of it."""
     import torch
+
     from tests.harness.profiling.memory.live import LiveBytes, SavedBytes
 
     ids = torch.randint(0, CONFIG["vocab_size"], (setup.batch, setup.length))
@@ -173,10 +174,10 @@ def test_checkpointing_and_kernels_matter_as_much_as_predicted() -> None:
 @pytest.mark.parametrize("chunks", [1, 2])
 def test_the_chunked_loss_takes_one_tile(chunks: int) -> None:
     import torch
-    from tests.harness.profiling.memory.live import LiveBytes
     from trl.kernels.chunked_logprob import ChunkedLogProbFunction
 
     from assay.harness.profiling.memory.activations import CHUNK_VOCABULARY, FP32, loss_bytes
+    from tests.harness.profiling.memory.live import LiveBytes
 
     vocabulary, tokens, hidden = CHUNK_VOCABULARY * chunks, 96, 64
     setup = case("fp32", "fp32", ALL)
@@ -196,12 +197,11 @@ def test_the_chunked_loss_takes_one_tile(chunks: int) -> None:
 
 def test_a_prefill_takes_what_is_predicted() -> None:
     """The engine that evaluation runs on, by the bytes alive while prompts are read and copied into its cache."""
-    from tests.harness.profiling.memory.live import LiveBytes
-
     from assay.harness.generation.counter_rng import Draws
     from assay.harness.generation.types import Sampling
     from assay.harness.profiling.measure.random_weights import load_random
     from assay.harness.profiling.memory import make_setup
+    from tests.harness.profiling.memory.live import LiveBytes
 
     rows, length, new = 3, 200, 40
     engine = load_random(CONFIG, device="cpu", dtype="bf16", seed=0).engine
@@ -219,11 +219,11 @@ def test_a_prefill_takes_what_is_predicted() -> None:
 def test_ppo_learns_within_what_is_predicted() -> None:
     """Its own policy, a minibatch whose logits outweigh its activations."""
     import torch
-    from tests.harness.profiling.memory.live import LiveBytes
 
     from assay.harness.profiling.memory import make_setup
     from assay.trainers.rl.objective import policy_loss
     from assay.trainers.rl.policy import Episode, Policy, make_batch
+    from tests.harness.profiling.memory.live import LiveBytes
 
     wide = CONFIG | {"vocab_size": 20000, "num_hidden_layers": 1}
     a = parse_architecture(wide, name="wide")
