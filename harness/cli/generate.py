@@ -16,7 +16,7 @@ from assay.harness.cli.app import Json, Quiet, app, print_json
 from assay.harness.errors import UnmeasuredError
 from assay.harness.generation.load import MeasuredGenerator
 from assay.harness.generation.types import FinishReason, Sampling
-from assay.harness.serving.scheduler import Ask, Event, Failure, Scheduler
+from assay.harness.serving.scheduler import Event, Failure, SampleRequest, Scheduler
 
 
 @app.command()
@@ -151,7 +151,7 @@ def answer(
     events: queue.SimpleQueue[Event | Failure] = queue.SimpleQueue()
     pieces: list[str] = []
     try:
-        ticket = scheduler.submit(Ask(prompt_ids, sampling, seed), events.put)
+        ticket = scheduler.submit(SampleRequest(prompt_ids, sampling, seed), events.put)
         while True:
             event = events.get()
             if isinstance(event, Failure):

@@ -34,7 +34,7 @@ LOADING = ("attention", "double_quant", "upcast")
 Positive = Annotated[int, Field(ge=1)]
 
 
-class Wishes(BaseModel):
+class MemoryOptions(BaseModel):
     """What the command line asked for; None is the method's own choice."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,7 +59,7 @@ class Wishes(BaseModel):
 
 
 def plan_memory(
-    wishes: Wishes,
+    wishes: MemoryOptions,
     *,
     tier: str | None,
     model: str | None,
@@ -92,7 +92,7 @@ def plan_memory(
     print_plan(found, prediction, verdict)
 
 
-def setup_of(wishes: Wishes, architecture: Architecture, device: Device) -> Setup:
+def setup_of(wishes: MemoryOptions, architecture: Architecture, device: Device) -> Setup:
     """What was asked for, with the device's own type and kernels where nothing was."""
     compute = wishes.dtype or device.default_compute
     inference = wishes.method == "inference" or wishes.objective == "inference"
@@ -132,7 +132,7 @@ def setup_of(wishes: Wishes, architecture: Architecture, device: Device) -> Setu
     return make_setup(wishes.method, architecture, wishes.objective, **changes)
 
 
-def _adapter(wishes: Wishes, inference: bool) -> dict[str, Any]:
+def _adapter(wishes: MemoryOptions, inference: bool) -> dict[str, Any]:
     kind, rank, targets = wishes.adapter or "lora", wishes.rank or 16, wishes.targets or "all-linear"
     asked = any(value is not None for value in (wishes.adapter, wishes.rank, wishes.targets))
     if inference and not asked:

@@ -12,7 +12,7 @@ from assay.harness.cli.app import AllowWeak, Json, Quiet, app, print_json
 from assay.harness.cli.run import Results
 from assay.harness.pipeline.runner import Run
 from assay.harness.pipeline.steps.execute import load_tables
-from assay.harness.pipeline.steps.pairs import Wanted, answers_of, provenance, write_pairs
+from assay.harness.pipeline.steps.pairs import PairingOptions, answers_of, provenance, write_pairs
 from assay.trainers.preference.build import Built
 
 
@@ -69,7 +69,7 @@ def pairs(
     from assay.harness.experiment import Experiment
     from assay.harness.pipeline.plan import make_plan
     from assay.harness.pipeline.runner import run
-    from assay.harness.pipeline.steps.pairs import KINDS, Wanted, agreement_in_words
+    from assay.harness.pipeline.steps.pairs import KINDS, PairingOptions, agreement_in_words
     from assay.trainers.preference.build import few
 
     if match not in ("nearest", "random"):
@@ -100,7 +100,7 @@ def pairs(
     )
     progress = Progress(enabled=not quiet)
     done = run(make_plan(experiment), results, progress, allow_weak=allow_weak)
-    wanted = Wanted(kinds, per_problem, match, single, seed)  # type: ignore[arg-type]
+    wanted = PairingOptions(kinds, per_problem, match, single, seed)  # type: ignore[arg-type]
     built, written = make_pairs(done, wanted, out)
     said: dict[str, Any] = {
         "file": str(out),
@@ -136,7 +136,7 @@ def pairs(
 VARIANT = "model"
 
 
-def make_pairs(done: Run, wanted: Wanted, out: Path) -> tuple[Built, int]:
+def make_pairs(done: Run, wanted: PairingOptions, out: Path) -> tuple[Built, int]:
     """Write `out`, whole or not at all; what was built, and how many lines were written. Raises UnmeasuredError where
     the samples hold no preference."""
     plan = done.plan

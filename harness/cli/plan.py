@@ -141,11 +141,11 @@ def plan(
             raise BadInputError("give an experiment, or --tier, --model or --auto; not both")
         plan_experiment(experiment, results, memory=not no_memory, as_json=as_json)
         return
-    from assay.harness.cli.memory import Wishes, plan_memory
+    from assay.harness.cli.memory import MemoryOptions, plan_memory
     from assay.harness.cli.options import table
 
-    wishes: Wishes = table(
-        Wishes,
+    wishes: MemoryOptions = table(
+        MemoryOptions,
         method=method,
         objective=objective,
         batch=batch,

@@ -263,7 +263,7 @@ class _Work:
             self._done += 1
             self._on_progress(self._done)
 
-        order = InOrder(each)
+        order = ReorderBuffer(each)
         suite, options = self.samples.suite, self.options
         with open_cached(self.table, suite, cache=options.cache, allow_weak=options.allow_weak) as box:
             try:
@@ -275,7 +275,7 @@ class _Work:
 
 
 def _programs(
-    samples: SampleFile, table: SandboxTable, order: InOrder, on_fault: Callable[[Fault], None]
+    samples: SampleFile, table: SandboxTable, order: ReorderBuffer, on_fault: Callable[[Fault], None]
 ) -> Iterator[Program]:
     """In file order; where references are slow, the samples of the slowest first among each WINDOW samples, so that no
     worker begins the longest program when the others are about to end."""
@@ -288,7 +288,7 @@ def _programs(
 
 
 def _read_programs(
-    samples: SampleFile, table: SandboxTable, order: InOrder, on_fault: Callable[[Fault], None]
+    samples: SampleFile, table: SandboxTable, order: ReorderBuffer, on_fault: Callable[[Fault], None]
 ) -> Iterator[Program]:
     problems, limits = samples.suite.by_id(), limits_of(table)
     for sample in samples.read():
@@ -413,7 +413,7 @@ class Judged(NamedTuple):
         }
 
 
-class InOrder:
+class ReorderBuffer:
     """Hands on verdicts in the order of the samples, holding back those that come early.
 
     `expect` is called by the thread that reads samples, and waits while that has run too far ahead: one endless

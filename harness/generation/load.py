@@ -12,7 +12,7 @@ from assay.harness.generation.torch_engine import TorchEngine, TransformersGener
 from assay.harness.generation.types import Generator, Request, Sample, Sampling
 from assay.trainers.artifact import Artifact, ArtifactKind
 from assay.trainers.model.quantize import read_base_quantization
-from assay.trainers.rl.sampler import Ask, Drawn
+from assay.trainers.rl.sampler import SampledAnswer, SampleRequest
 
 
 class ReadingEngine(Engine, Protocol):
@@ -83,15 +83,20 @@ class PolicySampler:
         self.stats = GenerationStats()
 
     def draw(
-        self, asks: Iterable[Ask], *, temperature: float, max_new_tokens: int, stop: tuple[str, ...] = ()
-    ) -> Iterator[Drawn]:
+        self,
+        asks: Iterable[SampleRequest],
+        *,
+        temperature: float,
+        max_new_tokens: int,
+        stop: tuple[str, ...] = (),
+    ) -> Iterator[SampledAnswer]:
         sampling = Sampling(temperature=temperature, max_new_tokens=max_new_tokens, stop=stop)
         asked = list(asks)
         prompts = {prompt: tuple(self._engine.encode(prompt)) for prompt in {a.prompt for a in asked}}
         requests = [Request(str(a.key), a.key, a.prompt, a.seed) for a in asked]
         for sample in run_batches(self._engine, requests, sampling, self._batch_size, self.stats):
             end = () if sample.end_id is None else (sample.end_id,)
-            yield Drawn(
+            yield SampledAnswer(
                 sample.index,
                 prompts[sample.prompt],
                 sample.token_ids + end,

@@ -75,7 +75,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Preferring:
+class PairsPlan:
     """Preferences to be made: their table, and the experiment as sampling and executing for them see it."""
 
     table: PairsTable
@@ -97,7 +97,7 @@ class Plan:
     models: dict[str, Artifact]
     trainings: dict[str, Training]
     members: dict[str, tuple[Member, ...]]
-    preferences: dict[str, Preferring] = dataclasses.field(default_factory=dict)
+    preferences: dict[str, PairsPlan] = dataclasses.field(default_factory=dict)
     judges: dict[str, tuple[Member, ...]] = dataclasses.field(default_factory=dict)
 
     @property
@@ -151,7 +151,7 @@ class _Planner:
         self.steps: dict[str, Step] = {}
         self.models: dict[str, Artifact] = {}
         self.trainings: dict[str, Training] = {}
-        self.preferences: dict[str, Preferring] = {}
+        self.preferences: dict[str, PairsPlan] = {}
 
     def plan(self) -> Plan:
         members = {v.name: self.experiment.members(v.name) for v in self.experiment.variant}
@@ -261,7 +261,7 @@ class _Planner:
         problems = table.problems(self.experiment.suite)
         seed = self.experiment.seed if table.seed is None else table.seed
         own = {"suite": problems, "sampling": table.sampling, "seed": seed}
-        asked = Preferring(table, self.experiment.model_copy(update=own), _load_suite(problems))
+        asked = PairsPlan(table, self.experiment.model_copy(update=own), _load_suite(problems))
         for member, model in zip(self.experiment.members(table.name), models, strict=True):
             self.preferences[member.name] = asked
             sampling, verifying = _questions(asked.experiment, asked.suite)

@@ -18,7 +18,7 @@ from assay.harness.pipeline.steps.artifacts import load_artifact, make_artifact
 from assay.harness.pipeline.steps.compare import write_links
 from assay.harness.pipeline.steps.contamination import write_overlaps
 from assay.harness.pipeline.steps.execute import Execution, keep_verdicts
-from assay.harness.pipeline.steps.generate import Loads, generate, load, load_samples, sharing_key
+from assay.harness.pipeline.steps.generate import ModelPool, generate, load, load_samples, sharing_key
 from assay.harness.pipeline.steps.kl import write_distances
 from assay.harness.pipeline.steps.pairs import in_words, make_pairs_step, pairs_file
 from assay.harness.pipeline.steps.profile import measure, unsettled
@@ -61,7 +61,7 @@ class _Runner:
     ) -> None:
         self.plan, self.store, self.progress, self.allow_weak = plan, store, progress, allow_weak
         self.cache = cache
-        self.loads = Loads(plan)
+        self.loads = ModelPool(plan)
         self.did: list[str] = []
         self._artifacts: dict[str, Artifact] = {}
 

@@ -35,7 +35,7 @@ Choice = TypeVar("Choice")
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class TierSettings:
     """`batch` x `accumulation` sequences a step."""
 
     batch: int
@@ -44,14 +44,19 @@ class Way:
     quantised: bool = False
 
 
-WAYS = (Way(16), Way(4, 4, True), Way(1, 16, True), Way(1, 16, True, quantised=True))
+WAYS = (
+    TierSettings(16),
+    TierSettings(4, 4, True),
+    TierSettings(1, 16, True),
+    TierSettings(1, 16, True, quantised=True),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
     """What was chosen. `dtype` is what generation computes in; `state` says whether the larger peak fits."""
 
-    way: Way
+    way: TierSettings
     rows: int
     dtype: Dtype
     rate: float
@@ -172,7 +177,9 @@ def _training(lab: Experiment) -> TrainVariant:
     return next(v for v in lab.variant if isinstance(v, TrainVariant))
 
 
-def _training_bytes(way: Way, dtype: Dtype, longest: int, architecture: Architecture, device: Device) -> int:
+def _training_bytes(
+    way: TierSettings, dtype: Dtype, longest: int, architecture: Architecture, device: Device
+) -> int:
     setup = make_setup(
         "qlora" if way.quantised else "lora",
         architecture,

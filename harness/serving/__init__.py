@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from assay.harness.serving.scheduler import Ask, Event, Failure, Scheduler, Ticket
+from assay.harness.serving.scheduler import Event, Failure, SampleRequest, Scheduler, Ticket
 
-__all__ = ["Ask", "Event", "Failure", "Scheduler", "Ticket"]
+__all__ = ["Event", "Failure", "SampleRequest", "Scheduler", "Ticket"]

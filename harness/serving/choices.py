@@ -13,10 +13,10 @@ from assay.harness.errors import BadInputError
 from assay.harness.generation.types import FinishReason, Sampling
 from assay.harness.serving.protocol import ApiError, Common, bad_request, client_gone, usage
 from assay.harness.serving.scheduler import (
-    Ask,
     Event,
     Failure,
     OverloadedError,
+    SampleRequest,
     Scheduler,
     StoppedError,
     Ticket,
@@ -91,7 +91,7 @@ def submit(
     try:
         for prompt in prompts:
             for i in range(asked.n or 1):
-                ticket = scheduler.submit(Ask(prompt, sampling, seed + i), deliver_to(len(made)))
+                ticket = scheduler.submit(SampleRequest(prompt, sampling, seed + i), deliver_to(len(made)))
                 made.append(Choice(len(made), ticket))
     except (BadInputError, OverloadedError, StoppedError) as error:
         for choice in made:

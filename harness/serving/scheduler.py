@@ -32,7 +32,7 @@ class StoppedError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class SampleRequest:
     """One completion to make: the prompt's token ids, how to decode, and the seed of its draws."""
 
     prompt_ids: tuple[int, ...]
@@ -83,7 +83,7 @@ class Times:
 class Ticket:
     """A request in the scheduler's hands."""
 
-    ask: Ask
+    ask: SampleRequest
     deliver: Deliver
     times: Times
     limit: int
@@ -157,7 +157,7 @@ class Scheduler:
         with self._encoding:
             return tuple(self._engine.encode(text))
 
-    def submit(self, ask: Ask, deliver: Deliver) -> Ticket:
+    def submit(self, ask: SampleRequest, deliver: Deliver) -> Ticket:
         """Queue a request; `deliver` is called from the scheduler's thread, its last call with `finish` or a Failure.
 
         Raises BadInputError for a prompt that leaves no room, OverloadedError when the queue is full, StoppedError when

@@ -18,7 +18,7 @@ from assay.trainers.data import Records
 from assay.trainers.data.inputs import TrainingData
 from assay.trainers.data.problems import Environment
 from assay.trainers.errors import TrainingError
-from assay.trainers.preference.model import Opinion, Pair, Preferences, Text
+from assay.trainers.preference.model import LabeledCompletion, Pair, Preferences, Text
 
 SHOWN = 2
 NO_ROOM = "no room for an answer within max_length"
@@ -191,7 +191,7 @@ def _shown_pair(pair: Pair, tokenizer: Any) -> dict[str, str]:
     return {"prompt": asked, "chosen": _behind(asked, chosen), "rejected": _behind(asked, rejected)}
 
 
-def _shown_opinion(one: Opinion, tokenizer: Any) -> dict[str, str]:
+def _shown_opinion(one: LabeledCompletion, tokenizer: Any) -> dict[str, str]:
     asked, whole = _texts(one.prompt, one.completion, tokenizer)
     return {"prompt": asked, "good" if one.good else "bad": _behind(asked, whole)}
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from assay.trainers.errors import DataError
-from assay.trainers.preference.model import Opinion, Pair, Preferences, Text, as_row, content_sha256
+from assay.trainers.preference.model import LabeledCompletion, Pair, Preferences, Text, as_row, content_sha256
 
 
 class PreferenceDataConfig(BaseModel):
@@ -32,7 +32,9 @@ class PreferenceDataConfig(BaseModel):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
-def write_preferences(path: Path, rows: Sequence[Pair | Opinion], provenance: dict[str, Any]) -> None:
+def write_preferences(
+    path: Path, rows: Sequence[Pair | LabeledCompletion], provenance: dict[str, Any]
+) -> None:
     """Write all lines or none: a kill leaves the old file or the new one."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +53,9 @@ def load_preferences(config: PreferenceDataConfig, *, paired: bool = True) -> Pr
     """The preferences in a file. With `paired` every line must be a pair. Raises DataError that names file, line and
     field."""
     rows, dropped = _read(config.file, config.n)
-    if paired and (single := next((i for i, row in enumerate(rows, 1) if isinstance(row, Opinion)), None)):
+    if paired and (
+        single := next((i for i, row in enumerate(rows, 1) if isinstance(row, LabeledCompletion)), None)
+    ):
         raise DataError(
             f"{config.file}: line {single} is a single answer with a label; this method learns from pairs (chosen and "
             "rejected), only kto takes single answers"
@@ -65,8 +69,8 @@ def load_preferences(config: PreferenceDataConfig, *, paired: bool = True) -> Pr
 
 
 def _preferences(
-    rows: Sequence[Pair | Opinion],
-    held: Sequence[Pair | Opinion],
+    rows: Sequence[Pair | LabeledCompletion],
+    held: Sequence[Pair | LabeledCompletion],
     origin: str,
     dropped: dict[str, int] | None = None,
     evaluation: Preferences | None = None,
@@ -80,14 +84,14 @@ def _preferences(
     )
 
 
-def _read(path: Path, limit: int | None) -> tuple[list[Pair | Opinion], dict[str, int]]:
+def _read(path: Path, limit: int | None) -> tuple[list[Pair | LabeledCompletion], dict[str, int]]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8: {error}") from None
-    rows: list[Pair | Opinion] = []
+    rows: list[Pair | LabeledCompletion] = []
     seen: set[str] = set()
     dropped: Counter[str] = Counter()
     for number, line in enumerate(lines, 1):
@@ -107,7 +111,7 @@ def _read(path: Path, limit: int | None) -> tuple[list[Pair | Opinion], dict[str
     return rows, dict(dropped)
 
 
-def _row(line: str, where: str) -> Pair | Opinion:
+def _row(line: str, where: str) -> Pair | LabeledCompletion:
     try:
         value = json.loads(line)
     except ValueError as error:
@@ -126,7 +130,7 @@ def _row(line: str, where: str) -> Pair | Opinion:
             f"{where}: label: true or false is needed beside `completion` (got {value.get('label')!r}); a pair has "
             "`chosen` and `rejected`"
         )
-    return Opinion(identity, prompt, _answer(value, "completion", prompt, where), value["label"])
+    return LabeledCompletion(identity, prompt, _answer(value, "completion", prompt, where), value["label"])
 
 
 def _prompt(value: dict[str, Any], where: str) -> Text:
@@ -170,8 +174,8 @@ def _is_message(value: Any) -> bool:
 
 
 def _hold_out(
-    rows: Sequence[Pair | Opinion], fraction: float | None, seed: int, path: Path
-) -> tuple[list[Pair | Opinion], list[Pair | Opinion]]:
+    rows: Sequence[Pair | LabeledCompletion], fraction: float | None, seed: int, path: Path
+) -> tuple[list[Pair | LabeledCompletion], list[Pair | LabeledCompletion]]:
     """By problem, ordered by hash: adding problems moves no other from one side to the other's middle."""
     if fraction is None:
         return list(rows), []
@@ -187,7 +191,7 @@ def _hold_out(
     return [r for r in rows if r.problem_id not in out], [r for r in rows if r.problem_id in out]
 
 
-def as_examples(rows: Iterable[Pair | Opinion]) -> list[dict[str, Any]]:
+def as_examples(rows: Iterable[Pair | LabeledCompletion]) -> list[dict[str, Any]]:
     """Rows of a datasets.Dataset as TRL's trainers take them."""
     keep = ("prompt", "chosen", "rejected", "completion", "label")
     return [{k: v for k, v in as_row(row, {}).items() if k in keep} for row in rows]

@@ -28,12 +28,12 @@ from assay.trainers.preference.parts import forget_after, load_tokenizer, metric
 from assay.trainers.rl.execution import Box
 from assay.trainers.rl.log import RL_LOG, ROLLOUTS, append_rows
 from assay.trainers.rl.reward import score
-from assay.trainers.rl.rollout import Exercise
+from assay.trainers.rl.rollout import TrainingProblem
 from assay.trainers.rl.updates import Judged, UpdateLog, steps_per_update
 from assay.trainers.run.callback import step_callback
 from assay.trainers.run.facts import weights_in_words
 from assay.trainers.run.folder import CHECKPOINTS, OnStep, claim, finished, train_into
-from assay.trainers.run.isolation import note_walls, refuse_weak
+from assay.trainers.run.isolation import record_isolation, refuse_weak
 from assay.trainers.run.log import LOG, keep_until, read_steps
 
 GroupTable = RlooConfig | GrpoConfig
@@ -56,7 +56,7 @@ def train_groups(
     if (whole := finished(out, base)) is not None:
         return whole
     with environment.sandbox(config.rollout) as box:
-        walls = note_walls(out, box.isolation)
+        walls = record_isolation(out, box.isolation)
         return train_into(
             out,
             base,
@@ -132,7 +132,11 @@ def build_trainer(
 
 
 def execution_reward(
-    exercises: Sequence[Exercise], config: GroupTable, box: Box, out: Path, log: UpdateLog | None = None
+    exercises: Sequence[TrainingProblem],
+    config: GroupTable,
+    box: Box,
+    out: Path,
+    log: UpdateLog | None = None,
 ) -> Any:
     """The reward as TRL calls it, once an update: a number for each answer, None where its execution was not measured
     (infra). The held-out checks are executed beside the ones that pay, and pay nothing. Raises TrainingError where no
@@ -183,7 +187,7 @@ def execution_reward(
     return reward
 
 
-def _programs(asked: Sequence[Exercise], programs: Sequence[str], config: GroupTable) -> list[Program]:
+def _programs(asked: Sequence[TrainingProblem], programs: Sequence[str], config: GroupTable) -> list[Program]:
     """An answer's number names the program with the checks that pay; `held/` before it, the one with the others."""
     return [
         Program(

@@ -16,7 +16,7 @@ from assay.trainers.errors import TrainingError
 from assay.trainers.model.optimizers import make_optimizer
 from assay.trainers.model.precision import arithmetic
 from assay.trainers.model.prepare import Prepare, prepare_model
-from assay.trainers.preference.model import Opinion, Preferences
+from assay.trainers.preference.model import LabeledCompletion, Preferences
 from assay.trainers.preference.parts import (
     check_preferences,
     forget_after,
@@ -95,7 +95,7 @@ def build_trainer(
     return trainer
 
 
-def mixed(opinions: Sequence[Opinion], batch_size: int, seed: int) -> list[Opinion]:
+def mixed(opinions: Sequence[LabeledCompletion], batch_size: int, seed: int) -> list[LabeledCompletion]:
     """Shuffled once: TRL pairs the answers of a batch with each other's prompts when it is made, and reads the data in
     that order. A last batch of one would be paired with itself and is left out."""
     order = random.Random(seed).sample(list(opinions), len(opinions))

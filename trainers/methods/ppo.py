@@ -20,11 +20,11 @@ from assay.trainers.rl.log import RlStep
 from assay.trainers.rl.loop import UNFINISHED, Ppo
 from assay.trainers.rl.policy import Policy, save_value_head
 from assay.trainers.rl.reward import judge_of
-from assay.trainers.rl.rollout import Exercise, exercise_of, render
+from assay.trainers.rl.rollout import TrainingProblem, exercise_of, render
 from assay.trainers.rl.updates import newest_step
 from assay.trainers.run.facts import measure, save_facts, weights_in_words
 from assay.trainers.run.folder import CHECKPOINTS, OnStep, claim, finished, save_weights, seeded
-from assay.trainers.run.isolation import note_walls, refuse_weak
+from assay.trainers.run.isolation import record_isolation, refuse_weak
 from assay.trainers.run.log import LOG, TrainingStep, append_step, keep_until, read_steps, rss_bytes
 from assay.trainers.run.runtime import quiet_libraries
 
@@ -56,7 +56,7 @@ def train_ppo(
             ppo, tokenizer, left_out = _build(base, config, environment, out)
             ready = time.perf_counter()
             with environment.sandbox(config.rollout) as box:
-                walls = note_walls(out, box.isolation)
+                walls = record_isolation(out, box.isolation)
                 ppo.run(box, lambda done: _log(done, out, on_step))
             trained = time.perf_counter()
             done = SimpleNamespace(
@@ -140,7 +140,7 @@ def make_policy(base: Artifact, config: PpoConfig, prepare: Prepare = prepare_mo
     )
 
 
-def exercises_of(environment: Environment, config: Any, tokenizer: Any) -> tuple[list[Exercise], int]:
+def exercises_of(environment: Environment, config: Any, tokenizer: Any) -> tuple[list[TrainingProblem], int]:
     """The problems as they are practised, and how many were left out because their checks cannot be halved, or made as
     weak as it is asked."""
     table, found, left_out = config.reward, [], 0

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from assay.trainers.preference.model import Answer, Opinion, Pair, Source
+from assay.trainers.preference.model import Answer, LabeledCompletion, Pair, Source
 from assay.trainers.preference.quality import Quality, measure
 
 ENOUGH = 50
@@ -28,7 +28,7 @@ class Built:
     """
 
     pairs: list[Pair] = field(default_factory=list)
-    opinions: list[Opinion] = field(default_factory=list)
+    opinions: list[LabeledCompletion] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     problems: int = 0
     mixed: int = 0
@@ -70,7 +70,9 @@ def build(
         built.problems += 1
         usable = _usable(group, built.dropped)
         passing, failing = [a for a in usable if a.passed], [a for a in usable if not a.passed]
-        built.opinions += [Opinion(problem_id, a.prompt, a.text, a.passed, Source.of(a)) for a in usable]
+        built.opinions += [
+            LabeledCompletion(problem_id, a.prompt, a.text, a.passed, Source.of(a)) for a in usable
+        ]
         rng = random.Random(f"{seed}/{problem_id}")
         if passing and failing:
             built.mixed += 1

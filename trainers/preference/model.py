@@ -76,7 +76,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
+class LabeledCompletion:
     """One answer that is good or bad by itself, as KTO learns from."""
 
     problem_id: str
@@ -90,7 +90,7 @@ class Opinion:
 class Preferences:
     """Pairs or opinions to learn from, `evaluation` being held out by problem. `dropped` counts by reason."""
 
-    kept: tuple[Pair, ...] | tuple[Opinion, ...]
+    kept: tuple[Pair, ...] | tuple[LabeledCompletion, ...]
     sha256: str
     origin: str
     dropped: dict[str, int] = field(default_factory=dict)
@@ -103,15 +103,19 @@ class Preferences:
     def pairs(self) -> tuple[Pair, ...]:
         return tuple(row for row in self.kept if isinstance(row, Pair))
 
-    def opinions(self) -> tuple[Opinion, ...]:
+    def opinions(self) -> tuple[LabeledCompletion, ...]:
         """As opinions: a pair is one good answer and one bad."""
-        found: list[Opinion] = []
+        found: list[LabeledCompletion] = []
         for row in self.kept:
-            if isinstance(row, Opinion):
+            if isinstance(row, LabeledCompletion):
                 found.append(row)
             else:
-                found.append(Opinion(row.problem_id, row.prompt, row.chosen, True, row.chosen_source))
-                found.append(Opinion(row.problem_id, row.prompt, row.rejected, False, row.rejected_source))
+                found.append(
+                    LabeledCompletion(row.problem_id, row.prompt, row.chosen, True, row.chosen_source)
+                )
+                found.append(
+                    LabeledCompletion(row.problem_id, row.prompt, row.rejected, False, row.rejected_source)
+                )
         return tuple(found)
 
     def counts(self) -> str:
@@ -123,7 +127,7 @@ class Preferences:
         return said + "".join(f"; {n} dropped: {why}" for why, n in self.dropped.items())
 
 
-def as_row(row: Pair | Opinion, provenance: dict[str, Any]) -> dict[str, Any]:
+def as_row(row: Pair | LabeledCompletion, provenance: dict[str, Any]) -> dict[str, Any]:
     """The line of a file."""
     prompt: Any = row.prompt if isinstance(row.prompt, str) else list(row.prompt)
 
@@ -131,7 +135,7 @@ def as_row(row: Pair | Opinion, provenance: dict[str, Any]) -> dict[str, Any]:
         return text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]
 
     known = {"problem_id": row.problem_id, **provenance}
-    if isinstance(row, Opinion):
+    if isinstance(row, LabeledCompletion):
         source = None if row.source is None else asdict(row.source)
         return {
             "prompt": prompt,
@@ -152,7 +156,9 @@ def as_row(row: Pair | Opinion, provenance: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def content_sha256(rows: Sequence[Pair | Opinion], held: Sequence[Pair | Opinion] = ()) -> str:
+def content_sha256(
+    rows: Sequence[Pair | LabeledCompletion], held: Sequence[Pair | LabeledCompletion] = ()
+) -> str:
     """Over what is learned from, in order: prompts, answers and which is preferred; not over where they came from."""
     digest = hashlib.sha256()
     for group in (rows, held):

@@ -15,7 +15,7 @@ from assay.sandbox import Verdict
 from assay.trainers.config.rl import PpoConfig
 from assay.trainers.rl.check_split import hacking_gap
 from assay.trainers.rl.reward import Reward
-from assay.trainers.rl.rollout import Attempt, Rollout
+from assay.trainers.rl.rollout import Rollout, RolloutSample
 
 RL_LOG = "rl_log.jsonl"
 ROLLOUTS = "rollouts.jsonl"
@@ -91,10 +91,10 @@ def append_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Paid:
+class ScoredRollout:
     """An answer that was measured: its reward, and whether it passed the checks held out (None: there are none)."""
 
-    attempt: Attempt
+    attempt: RolloutSample
     reward: Reward
     held: bool | None
 
@@ -156,7 +156,7 @@ def mean_update(found: Sequence[Update]) -> Update:
 def describe(
     config: PpoConfig,
     rollout: Rollout,
-    paid: Sequence[Paid | None],
+    paid: Sequence[ScoredRollout | None],
     verdicts: Mapping[str, Verdict],
     update: Update,
     facts: Facts,

@@ -22,8 +22,8 @@ from assay.trainers.rl.log import (
     RL_LOG,
     ROLLOUTS,
     Facts,
-    Paid,
     RlStep,
+    ScoredRollout,
     Update,
     append_rl_step,
     append_rows,
@@ -42,9 +42,9 @@ from assay.trainers.rl.objective import (
     value_loss,
     whiten,
 )
-from assay.trainers.rl.policy import Batch, Episode, Policy, Seen, make_batch
+from assay.trainers.rl.policy import Batch, Episode, Policy, PolicyOutput, make_batch
 from assay.trainers.rl.reward import Reward, potential_terms, score, syntax_potentials
-from assay.trainers.rl.rollout import Attempt, Exercise, Rollout, choose, roll_out
+from assay.trainers.rl.rollout import Rollout, RolloutSample, TrainingProblem, choose, roll_out
 from assay.trainers.rl.sampler import Sampler
 from assay.trainers.rl.updates import load_newest, save_checkpoint
 from assay.trainers.run.log import keep_until
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 UNFINISHED = "unfinished"  # the one component that depends on how an answer ended, and not on its program
-Judge = Callable[[Sequence[Attempt]], list[float]]
+Judge = Callable[[Sequence[RolloutSample]], list[float]]
 
 
 class Ppo:
@@ -63,7 +63,7 @@ class Ppo:
         self,
         policy: Policy,
         sampler: Sampler,
-        exercises: Sequence[Exercise],
+        exercises: Sequence[TrainingProblem],
         config: PpoConfig,
         out: Path,
         *,
@@ -155,12 +155,12 @@ class Ppo:
         facts = Facts(step + 1, kl, coefficient, critic, rate, self.tokens, time.perf_counter() - began)
         return describe(config, rollout, paid, verdicts, update, facts, self._alarm(kl))
 
-    def _pay(self, rollout: Rollout) -> tuple[list[Paid | None], dict[str, Verdict]]:
+    def _pay(self, rollout: Rollout) -> tuple[list[ScoredRollout | None], dict[str, Verdict]]:
         """The reward of each attempt, None where its execution was not measured."""
         table = self.config.reward
         judged = self.judge(rollout.attempts) if self.judge is not None else [None] * len(rollout.attempts)
         verdicts = rollout.executing.verdicts()
-        paid: list[Paid | None] = []
+        paid: list[ScoredRollout | None] = []
         for key, (attempt, opinion) in enumerate(zip(rollout.attempts, judged, strict=True)):
             tokens = len(attempt.drawn.token_ids)
             reward = score(attempt.program, verdicts[f"paid/{key}"], tokens, table, opinion)
@@ -171,12 +171,12 @@ class Ppo:
             paid.append(
                 None
                 if reward is None or unknown
-                else Paid(attempt, reward, None if held is None else held.passed)
+                else ScoredRollout(attempt, reward, None if held is None else held.passed)
             )
         return paid, verdicts
 
     def _token_rewards(
-        self, known: Sequence[Paid], batch: Batch, before: Seen, ref_logp: Tensor
+        self, known: Sequence[ScoredRollout], batch: Batch, before: PolicyOutput, ref_logp: Tensor
     ) -> tuple[Tensor, float]:
         """[rows, steps]: the KL penalty on every token, the answer's reward on its last, shaping where it is asked for;
         and the mean KL of a sequence in nats."""
@@ -199,7 +199,9 @@ class Ppo:
             rewards = rewards + potential_terms(potentials, batch.mask, config.gamma)
         return rewards, per_token.sum(1).mean().item()
 
-    def _learn(self, batch: Batch, before: Seen, gained: Tensor, returns: Tensor, step: int) -> Update:
+    def _learn(
+        self, batch: Batch, before: PolicyOutput, gained: Tensor, returns: Tensor, step: int
+    ) -> Update:
         """The epochs of clipped steps over one batch, in minibatches of rows."""
         import torch
 
@@ -259,8 +261,8 @@ class Ppo:
     def _write_answers(
         self,
         step: int,
-        attempts: Sequence[Attempt],
-        paid: Sequence[Paid | None],
+        attempts: Sequence[RolloutSample],
+        paid: Sequence[ScoredRollout | None],
         verdicts: dict[str, Verdict],
     ) -> None:
         """Every answer with its verdict and its reward, component by component."""
@@ -287,14 +289,16 @@ class Ppo:
         append_rows(self.out / ROLLOUTS, rows)
 
 
-def _rows(batch: Batch, before: Seen, ref_logp: Tensor, rows: Tensor) -> tuple[Batch, Seen, Tensor]:
+def _rows(
+    batch: Batch, before: PolicyOutput, ref_logp: Tensor, rows: Tensor
+) -> tuple[Batch, PolicyOutput, Tensor]:
     """The measured rows only; what was not measured is in no statistic and teaches nothing."""
     kept = batch.rows(rows)
     steps = kept.steps
-    return kept, Seen(*(t[rows, :steps] for t in before)), ref_logp[rows, :steps]
+    return kept, PolicyOutput(*(t[rows, :steps] for t in before)), ref_logp[rows, :steps]
 
 
-def _less_unfinished(reward: Reward, attempt: Attempt, weight: float) -> Reward:
+def _less_unfinished(reward: Reward, attempt: RolloutSample, weight: float) -> Reward:
     """The same reward with its component for an answer cut at the length limit: −1 there, 0 elsewhere."""
     cut = 0.0 if attempt.drawn.ended else -1.0
     return replace(

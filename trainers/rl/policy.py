@@ -57,7 +57,7 @@ class Batch:
         return int(self.mask.shape[1])
 
 
-class Seen(NamedTuple):
+class PolicyOutput(NamedTuple):
     """What a forward pass says of each action: log π(action), V(state before it), entropy of π there; fp32."""
 
     logp: Tensor
@@ -126,7 +126,7 @@ class Policy:
     def device(self) -> Any:
         return self.causal.device
 
-    def see(self, batch: Batch, *, model: Any = None) -> Seen:
+    def see(self, batch: Batch, *, model: Any = None) -> PolicyOutput:
         """One forward pass. Outputs are computed at the actions only: a prompt needs no logits."""
         import torch
 
@@ -144,9 +144,9 @@ class Policy:
         entropy = -(log_p.exp() * log_p).sum(-1)
         states = states if self.value_reaches_backbone else states.detach()
         value = self.value_head(states.float())[..., 0]
-        return Seen(logp * batch.mask, value * batch.mask, entropy * batch.mask)
+        return PolicyOutput(logp * batch.mask, value * batch.mask, entropy * batch.mask)
 
-    def see_all(self, batch: Batch, rows_at_once: int) -> tuple[Seen, Tensor]:
+    def see_all(self, batch: Batch, rows_at_once: int) -> tuple[PolicyOutput, Tensor]:
         """Without gradient, in pieces: what the policy says of the whole batch, and the reference's log π."""
         import torch
 
@@ -159,7 +159,7 @@ class Policy:
                     ref_logp = self.see(piece, model=reference).logp
                 for target, found in zip(kept, (*seen, ref_logp), strict=True):
                     target[index, : piece.steps] = found
-        return Seen(*kept[:3]), kept[3]
+        return PolicyOutput(*kept[:3]), kept[3]
 
     @contextmanager
     def reference(self) -> Iterator[Any]:

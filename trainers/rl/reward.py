@@ -19,7 +19,7 @@ from assay.sandbox.model import Outcome, Verdict
 from assay.suites.model import chat_messages
 from assay.trainers.config.rl import RewardTable
 from assay.trainers.preference.quality import lint
-from assay.trainers.rl.rollout import Attempt
+from assay.trainers.rl.rollout import RolloutSample
 from assay.trainers.rl.tampering import tampering
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def compiles(program: str) -> bool:
 
 # A reward model as one component of the reward: its scores, standardised by what it gave its own held-out answers.
 
-Judge = Callable[[Sequence[Attempt]], list[float]]
+Judge = Callable[[Sequence[RolloutSample]], list[float]]
 
 
 def judge_of(table: RewardTable, style: str) -> Judge | None:
@@ -98,7 +98,7 @@ def judge_of(table: RewardTable, style: str) -> Judge | None:
 
     model = load_reward_model(table.model)
 
-    def judge(attempts: Sequence[Attempt]) -> list[float]:
+    def judge(attempts: Sequence[RolloutSample]) -> list[float]:
         problems = [a.exercise.problem for a in attempts]
         asked: list[Prompt] = [chat_messages(p) if style == "chat" else p.prompt for p in problems]
         raw = model.score([(p, a.drawn.text) for p, a in zip(asked, attempts, strict=True)])

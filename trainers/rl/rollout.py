@@ -17,11 +17,11 @@ from assay.trainers.data.problems import limits_of
 from assay.trainers.errors import TrainingError
 from assay.trainers.rl.check_split import Halves, types_only
 from assay.trainers.rl.execution import Box, Executing
-from assay.trainers.rl.sampler import Ask, Drawn, Sampler
+from assay.trainers.rl.sampler import SampledAnswer, Sampler, SampleRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Exercise:
+class TrainingProblem:
     """A problem as it is practised: its prompt as the model reads it, the checks that pay, and those held out."""
 
     problem: Problem
@@ -31,26 +31,26 @@ class Exercise:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class RolloutSample:
     """One answer of the batch, with the program it stands for."""
 
-    exercise: Exercise
+    exercise: TrainingProblem
     index: int
     seed: int
-    drawn: Drawn
+    drawn: SampledAnswer
     program: str
 
 
 class Rollout:
     """A batch of answers, drawn; their verdicts are asked of `executing` when they are needed."""
 
-    def __init__(self, attempts: list[Attempt], executing: Executing, generate_s: float) -> None:
+    def __init__(self, attempts: list[RolloutSample], executing: Executing, generate_s: float) -> None:
         self.attempts = attempts
         self.executing = executing
         self.generate_s = generate_s
 
 
-def exercise_of(problem: Problem, prompt: str, halves: Halves | None, weak: Weak | None) -> Exercise:
+def exercise_of(problem: Problem, prompt: str, halves: Halves | None, weak: Weak | None) -> TrainingProblem:
     """With `halves` the first pays, and the other is held out. `weak` keeps only so many of the checks that pay, or of
     each the answer's type alone; without halves the checks that it takes away are held out, or all as they are."""
     if halves is not None:
@@ -59,7 +59,7 @@ def exercise_of(problem: Problem, prompt: str, halves: Halves | None, weak: Weak
         paid = held = problem.checks
     else:
         paid, held = problem.checks[:weak], problem.checks[weak:] if weak else ()
-    return Exercise(problem, prompt, types_only(paid) if weak == "types" else paid[:weak], held)
+    return TrainingProblem(problem, prompt, types_only(paid) if weak == "types" else paid[:weak], held)
 
 
 def render(problem: Problem, style: str, tokenizer: object) -> str:
@@ -74,7 +74,7 @@ def render(problem: Problem, style: str, tokenizer: object) -> str:
     return str(text)
 
 
-def choose(exercises: Sequence[Exercise], step: int, count: int, seed: int) -> list[Exercise]:
+def choose(exercises: Sequence[TrainingProblem], step: int, count: int, seed: int) -> list[TrainingProblem]:
     """The exercises of one step (from 0): a shuffled pass over all, then another, whatever the step's number."""
     chosen = []
     for place in range(step * count, (step + 1) * count):
@@ -94,7 +94,7 @@ def seed_of(seed: int, step: int, problem_id: str, index: int) -> int:
 def roll_out(
     sampler: Sampler,
     box: Box,
-    exercises: Sequence[Exercise],
+    exercises: Sequence[TrainingProblem],
     table: RolloutTable,
     seed: int,
     step: int,
@@ -102,17 +102,17 @@ def roll_out(
 ) -> Rollout:
     """Draw `table.samples` answers to each exercise, executing each as soon as it is written. Attempts come back in the
     order of exercise and index. `stop` strings end a bare completion."""
-    asks: list[Ask] = []
-    owners: list[tuple[Exercise, int, int]] = []
+    asks: list[SampleRequest] = []
+    owners: list[tuple[TrainingProblem, int, int]] = []
     for place, exercise in enumerate(exercises):
         for index in range(table.samples):
             # A problem that comes twice in one step must not get the same answers twice.
             one = seed_of(seed, step, f"{exercise.problem.id}/{place}", index)
-            asks.append(Ask(len(asks), exercise.prompt, one))
+            asks.append(SampleRequest(len(asks), exercise.prompt, one))
             owners.append((exercise, index, one))
     form: Form = "reply" if table.style == "chat" else "completion"
     executing = Executing(box)
-    attempts: dict[int, Attempt] = {}
+    attempts: dict[int, RolloutSample] = {}
     began = time.perf_counter()
     try:
         drawn = sampler.draw(
@@ -124,7 +124,7 @@ def roll_out(
         for answer in drawn:
             exercise, index, one = owners[answer.key]
             program = extract(exercise.problem, answer.text, form).program
-            attempts[answer.key] = Attempt(exercise, index, one, answer, program)
+            attempts[answer.key] = RolloutSample(exercise, index, one, answer, program)
             for half, checks in (("paid", exercise.paid), ("held", exercise.held)):
                 if checks:
                     executing.submit(_program(f"{half}/{answer.key}", exercise, program, checks, table))
@@ -137,7 +137,7 @@ def roll_out(
 
 
 def _program(
-    identity: str, exercise: Exercise, program: str, checks: Sequence[str], table: RolloutTable
+    identity: str, exercise: TrainingProblem, program: str, checks: Sequence[str], table: RolloutTable
 ) -> Program:
     problem = exercise.problem
     return Program(

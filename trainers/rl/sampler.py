@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class SampleRequest:
     """One answer to draw. `key` is the caller's own; `seed` alone fixes the random draws."""
 
     key: int
@@ -21,7 +21,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class SampledAnswer:
     """One answer. `token_ids` are the policy's actions, the one that ended the answer among them; `ended` is false
     where it was cut at its limit. `text` is without an end token and without a stop string."""
 
@@ -36,8 +36,13 @@ class Sampler(Protocol):
     """Draws from the model it was opened on, with the weights as they are at each call."""
 
     def draw(
-        self, asks: Iterable[Ask], *, temperature: float, max_new_tokens: int, stop: tuple[str, ...] = ()
-    ) -> Iterator[Drawn]:
+        self,
+        asks: Iterable[SampleRequest],
+        *,
+        temperature: float,
+        max_new_tokens: int,
+        stop: tuple[str, ...] = (),
+    ) -> Iterator[SampledAnswer]:
         """Answers as they end, in any order, each ask answered once, sampled from softmax(logits / temperature).
         `stop` strings end an answer."""
         ...

@@ -21,7 +21,7 @@ from assay.trainers.config import CommonConfig, LokrTable, LoraTable, NoAdapter
 from assay.trainers.data.inputs import TrainingData
 from assay.trainers.model.precision import arithmetic
 from assay.trainers.model.prepare import base_dtype, count_parameters
-from assay.trainers.run.isolation import Walls
+from assay.trainers.run.isolation import RewardIsolation
 from assay.trainers.run.log import TrainingStep
 
 FACTS = "training.json"
@@ -76,7 +76,7 @@ def measure(
     resumed: bool,
     load_s: float,
     train_s: float,
-    walls: Walls | None = None,
+    walls: RewardIsolation | None = None,
 ) -> TrainingFacts:
     """The facts of a run that has just ended in this process."""
     memory, unmeasured = _memory(resumed)

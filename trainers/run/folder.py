@@ -25,7 +25,7 @@ from assay.trainers.model.qat import remove_fake_quantisation
 from assay.trainers.model.quantize import save_base_quantization
 from assay.trainers.preference.reward_report import REPORT
 from assay.trainers.run.facts import measure, save_facts
-from assay.trainers.run.isolation import Walls
+from assay.trainers.run.isolation import RewardIsolation
 from assay.trainers.run.log import EVAL_LOG, LOG, TrainingStep, keep_until, read_steps
 from assay.trainers.run.runtime import bound_compiled_products, quiet_libraries
 
@@ -42,7 +42,7 @@ def train_into(
     records: TrainingData,
     build: Callable[[], Any],
     recipe: Callable[[Any], str],
-    walls: Walls | None = None,
+    walls: RewardIsolation | None = None,
 ) -> Artifact:
     """Train what `build` returns (a transformers.Trainer), from the newest checkpoint on, and save it in `out`.
 

@@ -14,11 +14,11 @@ from assay.sandbox import Isolation
 from assay.sandbox.host.isolation import Level
 from assay.trainers.errors import TrainingError
 
-WALLS = "isolation.json"
+ISOLATION_FILE = "isolation.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Walls:
+class RewardIsolation:
     """The isolation of a sandbox, in one word and in a line."""
 
     level: Level
@@ -35,18 +35,18 @@ def refuse_weak(out: Path, *, allow_weak: bool) -> None:
         )
 
 
-def note_walls(out: Path, now: Isolation) -> Walls:
+def record_isolation(out: Path, now: Isolation) -> RewardIsolation:
     """Write down in `out` that rewards are given behind `now` from here on; the weakest that it ever had."""
     found = _read(out)
     if found is not None and found.level != "full":
         return found
-    walls = Walls(now.level, now.label)
-    part = out / f"{WALLS}.part"
+    walls = RewardIsolation(now.level, now.label)
+    part = out / f"{ISOLATION_FILE}.part"
     part.write_text(json.dumps(asdict(walls), indent=2) + "\n", encoding="utf-8")
-    part.replace(out / WALLS)
+    part.replace(out / ISOLATION_FILE)
     return walls
 
 
-def _read(out: Path) -> Walls | None:
-    path = out / WALLS
-    return Walls(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+def _read(out: Path) -> RewardIsolation | None:
+    path = out / ISOLATION_FILE
+    return RewardIsolation(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None

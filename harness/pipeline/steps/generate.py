@@ -230,7 +230,7 @@ def _is_plain_lora(folder: Path) -> bool:
     )
 
 
-class Loads:
+class ModelPool:
     """Opens generators by the experiment's `[engine]`. The last shared base stays loaded until another is needed."""
 
     def __init__(self, plan: Plan) -> None:

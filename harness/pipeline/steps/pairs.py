@@ -25,7 +25,7 @@ KINDS = ("execution", "quality")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PairingOptions:
     """Which preferences to make of the samples. `single` writes answers with a label, as KTO takes them."""
 
     kinds: tuple[str, ...] = ("execution",)
@@ -61,7 +61,7 @@ def answers_of(
 
 
 def write_pairs(
-    answers: Iterable[Answer], wanted: Wanted, provenance: dict[str, Any], out: Path
+    answers: Iterable[Answer], wanted: PairingOptions, provenance: dict[str, Any], out: Path
 ) -> tuple[Built, int]:
     """Write `out`, whole or not at all; what was built, and how many lines were written. Raises UnmeasuredError where
     the samples hold no preference."""
@@ -108,7 +108,7 @@ def make_pairs_step(store: Store, plan: Plan, step: Step, work: Path) -> dict[st
     record = store.record(maker.name, maker.id)
     assert record is not None, maker.name
     asked, told = plan.asked(step), step.config
-    wanted = Wanted(
+    wanted = PairingOptions(
         tuple(told["kinds"]), told["per_problem"], told["match"], told["single"], int(told["seed"])
     )
     table = joined(store.path(sampled.name, sampled.id), store.path(verified.name, verified.id))

@@ -25,8 +25,8 @@ from assay.trainers.config import QuantizationTable
 from assay.trainers.data.model import Message
 from assay.trainers.model.quantize import bitsandbytes_config, forbid_repacking
 from assay.trainers.preference.model import Pair, Preferences
-from assay.trainers.rl.rollout import Exercise
-from assay.trainers.rl.sampler import Ask, Drawn
+from assay.trainers.rl.rollout import TrainingProblem
+from assay.trainers.rl.sampler import SampledAnswer, SampleRequest
 from assay.trainers.run.runtime import quiet_libraries
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
@@ -239,10 +239,10 @@ def pairs(rows: int, tokens: int) -> Preferences:
     return Preferences(kept, _SHA256, ORIGIN)
 
 
-def exercises(count: int) -> list[Exercise]:
+def exercises(count: int) -> list[TrainingProblem]:
     """Problems to ask about; a row of random tokens is asked in place of each one's prompt, by its number."""
     problems = load_suite("pocket", split="train", limit=count).problems
-    return [Exercise(problem, str(row), problem.checks) for row, problem in enumerate(problems)]
+    return [TrainingProblem(problem, str(row), problem.checks) for row, problem in enumerate(problems)]
 
 
 def _text(row: int, tokens: int) -> str:
@@ -278,13 +278,18 @@ class EndlessSampler:
         self._endless = Endless(self.engine, self.engine.vocabulary, rows)
 
     def draw(
-        self, asks: Iterable[Ask], *, temperature: float, max_new_tokens: int, stop: tuple[str, ...] = ()
-    ) -> Iterator[Drawn]:
+        self,
+        asks: Iterable[SampleRequest],
+        *,
+        temperature: float,
+        max_new_tokens: int,
+        stop: tuple[str, ...] = (),
+    ) -> Iterator[SampledAnswer]:
         requests = [Request(str(a.key), a.key, a.prompt, a.seed) for a in asks]
         sampling = Sampling(temperature=temperature, max_new_tokens=max_new_tokens)
         for sample in run_batches(self._endless, requests, sampling, len(requests), GenerationStats()):
             prompt = tuple(self._rows[int(sample.prompt)])
-            yield Drawn(sample.index, prompt, sample.token_ids, sample.completion, ended=False)
+            yield SampledAnswer(sample.index, prompt, sample.token_ids, sample.completion, ended=False)
 
 
 class Unjudged:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from assay.harness.evaluation.formats import open_samples
-from assay.harness.evaluation.samples_file import InOrder, _programs, evaluate_file
+from assay.harness.evaluation.samples_file import ReorderBuffer, _programs, evaluate_file
 from assay.harness.experiment import SandboxTable
 from assay.suites import Problem, Suite, load_suite
 
@@ -412,7 +412,7 @@ def test_samples_of_slow_references_begin_first_and_verdicts_stay_in_file_order(
     suite = Suite("slow", "0", (problem("a", 0), problem("b", 7), problem("c", 9)))
     rows: list[dict[str, object]] = [{"task_id": t, "completion": "    return x + 1\n"} for t in "aabcabc"]
     samples = write(tmp_path / "s.jsonl", rows)
-    file, order = open_samples(samples, suite), InOrder(lambda judged: None)
+    file, order = open_samples(samples, suite), ReorderBuffer(lambda judged: None)
     given = [program.limits.cpu_s for program in _programs(file, SandboxTable(workers=1), order, print)]
     assert given == [9, 7, 5, 5, 9, 7, 5]
     evaluate_file(suite, samples, SandboxTable(workers=1))

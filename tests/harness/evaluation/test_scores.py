@@ -10,7 +10,7 @@ import pytest
 
 from assay.harness.errors import BadInputError, UnmeasuredError
 from assay.harness.evaluation.formats import Sample
-from assay.harness.evaluation.samples_file import InOrder, Judged
+from assay.harness.evaluation.samples_file import Judged, ReorderBuffer
 from assay.harness.evaluation.scores import Tally, base_scores, family_scores, scores
 from assay.harness.stats.pass_at_k import estimate_pass_at_k, pass_at_k, sampling_se
 from assay.sandbox import Outcome, Verdict
@@ -112,7 +112,7 @@ def test_a_large_bootstrap_agrees_with_a_small_one(monkeypatch: pytest.MonkeyPat
 
 def test_verdicts_are_handed_on_in_order_without_their_output() -> None:
     seen: list[Judged] = []
-    order = InOrder(seen.append)
+    order = ReorderBuffer(seen.append)
     for i in range(50):
         assert order.expect(Sample(i + 1, f"p/{i}", 0, "text", "completion")) == str(i)
     names = [str(i) for i in range(50)]
@@ -129,7 +129,7 @@ def test_reading_waits_for_the_oldest_verdict_and_ends_when_nothing_is_wanted(
 ) -> None:
     monkeypatch.setattr("assay.harness.evaluation.samples_file.AHEAD", 20)
     seen: list[Judged] = []
-    order = InOrder(seen.append)
+    order = ReorderBuffer(seen.append)
     read: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def reader() -> None:

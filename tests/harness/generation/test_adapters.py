@@ -120,7 +120,7 @@ def test_the_evaluator_loads_a_base_once_for_all_its_adapters(
 ) -> None:
     from assay.harness.experiment import Experiment
     from assay.harness.pipeline.plan import make_plan
-    from assay.harness.pipeline.steps.generate import Loads
+    from assay.harness.pipeline.steps.generate import ModelPool
 
     models = {"base": variants["base"], **adapters, "merged": variants["merged"]}
     experiment = Experiment.model_validate(
@@ -131,7 +131,7 @@ def test_the_evaluator_loads_a_base_once_for_all_its_adapters(
             "variant": [{"name": name, "model": str(a.path)} for name, a in models.items()],
         }
     )
-    loads = Loads(make_plan(experiment))
+    loads = ModelPool(make_plan(experiment))
     read: list[str] = []
     from assay.harness.generation import torch_engine
 

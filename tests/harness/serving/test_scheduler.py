@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from assay.harness.errors import BadInputError
 from assay.harness.generation.counter_rng import Draws
 from assay.harness.generation.types import Sampling
-from assay.harness.serving import Ask, Event, Failure, Scheduler, Ticket
+from assay.harness.serving import Event, Failure, SampleRequest, Scheduler, Ticket
 from assay.harness.serving.scheduler import Deltas, OverloadedError, StoppedError
 from tests.harness.serving.conftest import wait_until
 
@@ -114,7 +114,7 @@ class Desk:
 
     def ask(self, text: str, sampling: Sampling | None = None, seed: int = 0) -> tuple[Listener, Ticket]:
         listener = Listener()
-        ask = Ask(self.scheduler.encode(text), sampling or Sampling(), seed)
+        ask = SampleRequest(self.scheduler.encode(text), sampling or Sampling(), seed)
         return listener, self.scheduler.submit(ask, listener)
 
 

@@ -15,7 +15,7 @@ from assay.trainers.artifact import identify
 from assay.trainers.config import METHODS, TrainConfig
 from assay.trainers.data.problems import ProblemsConfig, load_environment
 from assay.trainers.errors import TrainingError
-from assay.trainers.preference.model import Opinion, Pair, Preferences, Text
+from assay.trainers.preference.model import LabeledCompletion, Pair, Preferences, Text
 
 pytestmark = pytest.mark.train
 pytest.importorskip("trl", reason="needs the train extra: pip install 'assay[train]'")
@@ -98,7 +98,7 @@ def test_examples_are_as_the_model_reads_them(tokenizer: Any) -> None:
     assert first["chosen"].startswith(pair.chosen)
     assert first["rejected"].startswith(pair.rejected)
     assert "<|im_end|>" in first["chosen"]
-    opinions = tuple(Opinion(p.problem_id, p.prompt, p.chosen, True) for p in data.pairs())
+    opinions = tuple(LabeledCompletion(p.problem_id, p.prompt, p.chosen, True) for p in data.pairs())
     told = lengths_of(config_of("kto", 512), Preferences(opinions, "0" * 64, "here"), tokenizer)
     assert told.examples[0]["good"].startswith(pair.chosen)
 

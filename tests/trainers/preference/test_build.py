@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from assay.trainers import DataError
 from assay.trainers.data.preferences import PreferenceDataConfig, load_preferences, write_preferences
 from assay.trainers.preference.build import build, few
-from assay.trainers.preference.model import Answer, Opinion, Pair
+from assay.trainers.preference.model import Answer, LabeledCompletion, Pair
 from assay.trainers.preference.quality import lint, measure
 
 CHAT = ({"role": "user", "content": "Double x."},)
@@ -212,7 +212,9 @@ def test_held_out_pairs_are_of_other_problems(tmp_path: Path) -> None:
 
 def test_single_answers_are_for_kto_alone(tmp_path: Path) -> None:
     path = tmp_path / "single.jsonl"
-    write_preferences(path, [Opinion("p/0", "2+2=", "4", True), Opinion("p/0", "2+2=", "5", False)], {})
+    write_preferences(
+        path, [LabeledCompletion("p/0", "2+2=", "4", True), LabeledCompletion("p/0", "2+2=", "5", False)], {}
+    )
     found = load_preferences(PreferenceDataConfig(file=path), paired=False)
     assert [(o.prompt, o.completion, o.good) for o in found.opinions()] == [
         ("2+2=", "4", True),

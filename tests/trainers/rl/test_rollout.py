@@ -13,15 +13,15 @@ from assay.sandbox import Outcome
 from assay.trainers.config.rl import RolloutTable
 from assay.trainers.errors import TrainingError
 from assay.trainers.rl.rollout import exercise_of, roll_out
-from assay.trainers.rl.sampler import Drawn
+from assay.trainers.rl.sampler import SampledAnswer
 from tests.threads import comes_back_to
 
 
 class Sparing:
     """A sampler that answers the first ask only."""
 
-    def draw(self, asks: list[Any], **_: object) -> Iterator[Drawn]:
-        yield Drawn(asks[0].key, (1,), (2,), "    return x\n", True)
+    def draw(self, asks: list[Any], **_: object) -> Iterator[SampledAnswer]:
+        yield SampledAnswer(asks[0].key, (1,), (2,), "    return x\n", True)
 
 
 def test_a_sampler_that_answers_too_few_leaves_no_thread(world: ModuleType) -> None:

@@ -23,7 +23,7 @@ from assay.trainers.rl.log import RL_LOG, ROLLOUTS, RlStep, read_rl_steps  # noq
 from assay.trainers.rl.rollout import exercise_of  # noqa: E402
 from assay.trainers.run.facts import load_facts  # noqa: E402
 from assay.trainers.run.folder import seeded, train_into  # noqa: E402
-from assay.trainers.run.isolation import note_walls, refuse_weak  # noqa: E402
+from assay.trainers.run.isolation import record_isolation, refuse_weak  # noqa: E402
 from assay.trainers.run.log import LOG, TrainingStep, append_step, read_steps  # noqa: E402
 from assay.trainers.run.runtime import quiet_libraries  # noqa: E402
 
@@ -303,7 +303,7 @@ def test_rewards_behind_weak_walls_are_not_taken_for_others(
     config = world.ppo_config(max_steps=1) if method == "ppo" else group_config(method)
     out, environment = tmp_path / "out", world.environment()
     out.mkdir()
-    note_walls(out, Isolation("embedded", "weak", "seccomp alone", ()))
+    record_isolation(out, Isolation("embedded", "weak", "seccomp alone", ()))
     for _ in ("begun", "finished"):
         with pytest.raises(TrainingError, match="behind seccomp alone, weaker than this call asks for"):
             TRAINERS.get(method)(base, config, environment, out, None)
@@ -321,10 +321,10 @@ def test_rewards_behind_weak_walls_are_not_taken_for_others(
 
 def test_the_walls_of_a_folder_are_the_weakest_it_had(tmp_path: Path) -> None:
     full, weak = (Isolation("embedded", level, f"{level} walls", ()) for level in ("full", "weak"))
-    assert note_walls(tmp_path, full).level == "full"
+    assert record_isolation(tmp_path, full).level == "full"
     refuse_weak(tmp_path, allow_weak=False)
-    assert note_walls(tmp_path, weak).label == "weak walls"
-    assert note_walls(tmp_path, full).level == "weak"
+    assert record_isolation(tmp_path, weak).label == "weak walls"
+    assert record_isolation(tmp_path, full).level == "weak"
     refuse_weak(tmp_path, allow_weak=True)
     with pytest.raises(TrainingError, match="pass --allow-weak"):
         refuse_weak(tmp_path, allow_weak=False)

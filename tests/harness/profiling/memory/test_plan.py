@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from assay.harness.cli import app
-from assay.harness.cli.memory import Wishes, setup_of
+from assay.harness.cli.memory import MemoryOptions, setup_of
 from assay.harness.errors import AssayError, BadInputError, MissingToolError
 from assay.harness.profiling.memory import Adapter, Setup, find_tier, make_setup, predict
 from assay.harness.profiling.memory.devices import Device, cpu_device, find_device, nvml_device
@@ -380,7 +380,7 @@ def test_a_plan_without_wishes_is_a_training_table_without_them(
         raw |= {"reference": "copy"} if objective in ("dpo", "kto", "ppo") else {}
     if method in ("qlora", "int8"):
         raw["quantization"] = {"type": "nf4" if method == "qlora" else "int8"}
-    found, wishes = find_device(device), Wishes(method=method, objective=objective)
+    found, wishes = find_device(device), MemoryOptions(method=method, objective=objective)
     try:
         table = config_class(raw).model_validate(raw)
     except ValidationError:
