@@ -11,17 +11,12 @@ import typer
 
 from assay.harness.cli.app import AllowWeak, Json, Quiet, app, print_json
 from assay.harness.cli.run import Results
-from assay.harness.console import Progress
-from assay.harness.equivalence.measures import PassRate, pass_rates
-from assay.harness.experiment import Experiment
-from assay.harness.pipeline.plan import make_plan
-from assay.harness.pipeline.runner import run
-from assay.harness.pipeline.steps.execute import count, load_tables
 
 if TYPE_CHECKING:
     from assay.harness.console import Progress
     from assay.harness.equivalence import Link, Passage
     from assay.harness.equivalence.measures import PassRate
+    from assay.harness.experiment import Experiment
 
 WORSE, UNDECIDED = 1, 2
 STAGES = 5  # of a link
@@ -201,6 +196,11 @@ def chain_pass_rates(
     experiment: Experiment, results: Path, progress: Progress, *, margin: float, allow_weak: bool
 ) -> dict[tuple[str, str], PassRate]:
     """Run the experiment (what is done already is not done again) and test each variant against the one before."""
+    from assay.harness.equivalence.measures import pass_rates
+    from assay.harness.pipeline.plan import make_plan
+    from assay.harness.pipeline.runner import run
+    from assay.harness.pipeline.steps.execute import count, load_tables
+
     plan = make_plan(experiment)
     done = run(plan, results, progress, allow_weak=allow_weak)
     counts = {variant: count(table) for variant, table in load_tables(done.store, plan).items()}

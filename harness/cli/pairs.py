@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from assay.harness.cli.app import AllowWeak, Json, Quiet, app, print_json
 from assay.harness.cli.run import Results
-from assay.harness.pipeline.runner import Run
-from assay.harness.pipeline.steps.execute import load_tables
-from assay.harness.pipeline.steps.pairs import PairingOptions, answers_of, provenance, write_pairs
-from assay.trainers.preference.build import Built
+
+if TYPE_CHECKING:
+    from assay.harness.pipeline.runner import Run
+    from assay.harness.pipeline.steps.pairs import PairingOptions
+    from assay.trainers.preference.build import Built
 
 
 @app.command()
@@ -140,6 +141,9 @@ def make_pairs(done: Run, wanted: PairingOptions, out: Path) -> tuple[Built, int
     """Write `out`, whole or not at all; what was built, and how many lines were written. Raises UnmeasuredError where
     the samples hold no preference."""
     plan = done.plan
+    from assay.harness.pipeline.steps.execute import load_tables
+    from assay.harness.pipeline.steps.pairs import answers_of, provenance, write_pairs
+
     rows = load_tables(done.store, plan)[VARIANT].to_dict("records")
     chat = plan.experiment.sampling.style == "chat"
     model = next(s.config["model"] for s in plan.steps if s.kind == "take")

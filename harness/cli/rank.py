@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.harness.cli.app import Json, Quiet, app, print_json
-from assay.harness.stats.bradley_terry import ELO
-from assay.harness.stats.ranking import Ranking
+
+if TYPE_CHECKING:
+    from assay.harness.stats.ranking import Ranking
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -132,6 +133,8 @@ def _interval(low: float | None, high: float | None, form: str) -> str:
 
 
 def _notes(ranking: Ranking) -> list[str]:
+    from assay.harness.stats.bradley_terry import ELO
+
     on = "" if ranking.n_problems is None else f" on {ranking.n_problems:,} problems"
     where = ranking.anchor or "the mean"
     lines = [

@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.harness.evaluation.test_file import assay, write
 
 from assay.harness.console import terminal
 from assay.harness.profiling.measure.table import render
+from tests.harness.evaluation.test_samples_file import assay, write
 
 
 def test_brackets_in_cells_titles_and_lines_are_text(capsys: pytest.CaptureFixture[str]) -> None:

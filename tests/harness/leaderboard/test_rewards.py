@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.harness.training.test_curves import World
 
 from assay.harness.leaderboard.rewards import MOST_TEXT, choose, last_rows, paid_answers, reward_models
 from assay.harness.leaderboard.trainings import training_rows
 from assay.trainers.preference.reward_report import Scored, describe, save
 from assay.trainers.rl.log import ROLLOUTS, append_rows
+from tests.harness.leaderboard.test_curves import World
 
 SCORED = [Scored("a", 2.0, 1.0), Scored("a", 0.0, 3.0), Scored("b", 1.0, 1.0), Scored("c", 5.0, 1.0)]
 
