@@ -8,15 +8,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from assay.harness.cli.app import Json, Quiet, app, print_json
 from assay.harness.errors import UnmeasuredError
-from assay.harness.generation.load import MeasuredGenerator
-from assay.harness.generation.types import FinishReason, Sampling
-from assay.harness.serving.scheduler import Event, Failure, SampleRequest, Scheduler
+
+if TYPE_CHECKING:
+    from assay.harness.generation.load import MeasuredGenerator
+    from assay.harness.generation.types import FinishReason, Sampling
+    from assay.harness.serving.scheduler import Event
 
 
 @app.command()
@@ -145,6 +147,8 @@ def answer(
 ) -> Answer:
     """`on_text` is called with each piece as soon as it can no longer change. Raises BadInputError (prompt too long,
     bad sampling) and UnmeasuredError (the engine failed)."""
+    from assay.harness.serving.scheduler import Failure, SampleRequest, Scheduler
+
     engine = generator.engine
     prompt_ids = tuple(generator.encode(prompt))
     scheduler = Scheduler(engine, rows=1, capacity=len(prompt_ids) + sampling.max_new_tokens)
