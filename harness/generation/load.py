@@ -11,8 +11,8 @@ from assay.harness.generation.batching import Engine, GenerationStats, run_batch
 from assay.harness.generation.torch_engine import TorchEngine, TransformersGenerator
 from assay.harness.generation.types import Generator, Request, Sample, Sampling
 from assay.trainers.artifact import Artifact, ArtifactKind
+from assay.trainers.data.problems import SampledAnswer, SampleRequest
 from assay.trainers.model.quantize import read_base_quantization
-from assay.trainers.rl.sampler import SampledAnswer, SampleRequest
 
 
 class ReadingEngine(Engine, Protocol):

@@ -79,6 +79,6 @@ def config_class(raw: dict[str, Any]) -> type[TrainConfig]:
     """The table that `raw["method"]` names. Raises ValueError that lists the methods."""
     method = raw.get("method")
     if method not in METHODS:
-        found = "is missing" if method is None else f"{method!r} is unknown"
-        raise ValueError(f"method {found}; known: {', '.join(sorted(METHODS))}")
+        problem = "is missing" if method is None else f"{method!r} is unknown"
+        raise ValueError(f"method {problem}; known: {', '.join(sorted(METHODS))}")
     return METHODS[method]

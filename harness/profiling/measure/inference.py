@@ -27,10 +27,28 @@ from assay.harness.generation.torch_engine import TorchEngine, in_our_words, loa
 from assay.harness.generation.types import Request, Sampling
 from assay.harness.profiling.measure.job import Job, Recorder, cap_allocator
 from assay.harness.profiling.measure.predicted import cache_of, weights_of
-from assay.harness.profiling.measure.random_weights import Endless, load_random, load_rounded
+from assay.harness.profiling.measure.random_weights import (
+    Endless,
+    load_random,
+    load_rounded,
+    random_model,
+    stand_in,
+)
 from assay.harness.profiling.memory.architecture import FAMILIES
 from assay.trainers.artifact import ArtifactKind, model_folder
 from assay.trainers.templates import load_tokenizer
+
+# A model of a few kilobytes, for loading and running once what every model needs.
+_TINY = {
+    "model_type": "qwen2",
+    "vocab_size": 384,
+    "hidden_size": 16,
+    "intermediate_size": 48,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+}
 
 
 class Loaded(Protocol):
@@ -198,12 +216,12 @@ def _rehearse(job: Job) -> None:
     """Load and run a model of a few kilobytes by the same way: libraries import and reserve much at their first use
     (240 MB here), which would be taken for the model's memory and time."""
     from assay.harness.generation.torch_engine import TransformersGenerator
-    from assay.trainers.tiny import make_tiny_model
 
     if job.source is not None and job.source.kind is ArtifactKind.ADAPTER:
         import peft  # noqa: F401
     with TemporaryDirectory() as folder:
-        tiny = make_tiny_model(Path(folder), ["def add(a, b):\n    return a + b\n"], hidden_size=16, layers=1)
+        tiny = stand_in(_TINY, Path(folder))
+        random_model(_TINY, device="cpu", dtype="fp32", seed=0).save_pretrained(folder)
         dtype = dtype_of(job)
         model = TransformersGenerator(tiny, batch_size=1, threads=None, device=job.device, dtype=dtype)
         _decode(job, model.engine, [tokens_of(job, row, model.vocabulary) for row in range(job.batch_size)])

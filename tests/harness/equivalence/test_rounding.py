@@ -16,7 +16,7 @@ from assay.harness.equivalence.weights import Weights, compare_weights
 from assay.trainers import Artifact
 from assay.trainers.gguf import export_gguf
 from assay.trainers.model.quantize import compress_model
-from assay.trainers.tiny import make_tiny_model
+from tests.tiny import make_tiny_model
 
 pytestmark = [pytest.mark.train, pytest.mark.gguf]
 HF = {

@@ -12,7 +12,7 @@ from assay.trainers import Artifact, ArtifactError, ArtifactKind
 from assay.trainers.artifact import describe
 from assay.trainers.config import QuantizationTable
 from assay.trainers.model.quantize import compress_model
-from assay.trainers.tiny import make_tiny_model
+from tests.tiny import make_tiny_model
 
 pytestmark = pytest.mark.train
 

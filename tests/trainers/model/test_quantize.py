@@ -11,9 +11,9 @@ import pytest
 from assay.trainers import Artifact, Records, SftConfig, TrainingError
 from assay.trainers.config import QuantizationTable
 from assay.trainers.methods.sft import build_trainer, train_sft
-from assay.trainers.model.qat import NF4
 from assay.trainers.model.quantize import (
     BASE_QUANTIZATION,
+    NF4,
     bitsandbytes_config,
     dequantized,
     load_quantized,

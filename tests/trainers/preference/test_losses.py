@@ -19,8 +19,8 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 from assay.trainers import Artifact  # noqa: E402
 from assay.trainers.config import METHODS, DpoConfig  # noqa: E402
 from assay.trainers.config.preference import dpo_losses  # noqa: E402
+from assay.trainers.data.preferences import Preferences  # noqa: E402
 from assay.trainers.methods import dpo, kto, orpo, reward_model  # noqa: E402
-from assay.trainers.preference.model import Preferences  # noqa: E402
 from assay.trainers.run.folder import seeded  # noqa: E402
 from assay.trainers.run.runtime import quiet_libraries  # noqa: E402
 
@@ -246,7 +246,7 @@ def test_where_the_reference_comes_from(
 ) -> None:
     """Off: no second model and no second adapter, as TRL would add. Copy: a model of the base's size. Either way a
     moved policy is compared with the base as it was."""
-    from assay.trainers.preference.parts import reference_bytes
+    from assay.trainers.methods._trl import reference_bytes
 
     trainer = build(method, base, preferences, tmp_path, reference=reference)
     assert list(trainer.model.peft_config) == ["default"]

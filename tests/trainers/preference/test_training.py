@@ -14,10 +14,10 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 
 from assay.trainers import TRAINERS, Artifact, ArtifactKind, TrainingError, identify  # noqa: E402
 from assay.trainers.config import METHODS  # noqa: E402
-from assay.trainers.preference.model import Preferences  # noqa: E402
-from assay.trainers.preference.parts import METRICS, reference_bytes  # noqa: E402
+from assay.trainers.data.preferences import Preferences  # noqa: E402
+from assay.trainers.methods._trl import METRICS, reference_bytes  # noqa: E402
+from assay.trainers.methods.reward_model import load_reward_model  # noqa: E402
 from assay.trainers.preference.reward_report import HELD_OUT, load_report  # noqa: E402
-from assay.trainers.preference.scorer import load_reward_model  # noqa: E402
 from assay.trainers.run.log import LOG, read_steps  # noqa: E402
 
 pytestmark = pytest.mark.train
