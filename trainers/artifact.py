@@ -74,7 +74,7 @@ class Artifact:
 
     @property
     def parents(self) -> tuple[Artifact, ...]:
-        """Everything it was made from, in order."""
+        """The artifacts that it was made from, in order."""
         return () if self.parent is None else (self.parent, *self.others)
 
 

@@ -43,6 +43,7 @@ _CHATML_TURN = re.compile(r"<\|im_start\|>([^\n]*)\n(.*?)<\|im_end\|>\s*", re.DO
 
 
 def all_fields() -> list[str]:
+    """Return the fields of all formats, sorted."""
     return sorted({name.rstrip("?") for names in FIELDS.values() for name in names})
 
 

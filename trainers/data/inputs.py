@@ -19,7 +19,7 @@ REINFORCEMENT_METHODS = ("ppo", "rloo", "grpo")
 
 
 class TrainingData(Protocol):
-    """What every kind of training data has: `sha256` is of the content; `kept` is what is learned from."""
+    """The part that all kinds of training data have: `sha256` is of the content; `kept` is what is learned from."""
 
     @property
     def sha256(self) -> str: ...

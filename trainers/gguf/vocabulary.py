@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.trainers.errors import ExportError
+from assay.trainers.templates import saved_template
 
 _GENERATION_MARKER = re.compile(
     r"(?:\s*\{%-|^[ \t]*\{%(?![+-])|\{%\+?)\s*(?:end)?generation\s*(?:-%\}\s*|\+%\}|%\}\n?)", re.MULTILINE
@@ -129,11 +130,8 @@ def _special_ids(folder: Path, ids: dict[str, int]) -> tuple[int, int, int | Non
 
 
 def _chat_template(folder: Path) -> str | None:
-    file = folder / "chat_template.jinja"
-    if file.is_file():
-        return strip_generation_markers(file.read_text(encoding="utf-8"))
-    template = _read(folder / "tokenizer_config.json").get("chat_template")
-    return strip_generation_markers(template) if isinstance(template, str) else None
+    template = saved_template(folder)
+    return None if template is None else strip_generation_markers(template)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -197,14 +197,26 @@ def describe_unused(config: CommonConfig, evaluation: object | None) -> str:
     return ", eval_steps unused: nothing is held out" if unused else ""
 
 
-# Methods that learn from preferences.
-
-
 def load_tokenizer(base: Artifact) -> Any:
     """Return the base's tokenizer."""
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(str(model_folder(base)))
+
+
+def load_policy(base: Artifact, config: CommonConfig, prepare: Prepare = prepare_model) -> Any:
+    """Return the prepared model (adapter on, or every weight) on the attention that suits its length."""
+    return prepare(base, config, arithmetic(config), attention(config))
+
+
+# Methods that learn from preferences.
+
+
+def preference_tokenizer(base: Artifact, config: CommonConfig, preferences: Preferences) -> Any:
+    """Return the base's tokenizer. Raises TrainingError where it cannot render the preferences."""
+    tokenizer = load_tokenizer(base)
+    check_preferences(config, preferences, tokenizer)
+    return tokenizer
 
 
 def check_preferences(config: CommonConfig, preferences: Preferences, tokenizer: Any) -> None:
@@ -243,11 +255,6 @@ def assemble_on_preferences(
         eval_dataset=None if held_out is None else Dataset.from_list(as_examples(held_out)),
         **arguments,
     )
-
-
-def load_policy(base: Artifact, config: CommonConfig, prepare: Prepare = prepare_model) -> Any:
-    """Return the prepared model (adapter on, or every weight) on the attention that suits its length."""
-    return prepare(base, config, arithmetic(config), attention(config))
 
 
 def make_reference(base: Artifact, config: Any) -> Any:

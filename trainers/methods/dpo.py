@@ -10,16 +10,7 @@ from assay.trainers.artifact import Artifact
 from assay.trainers.config import DpoConfig, IpoConfig
 from assay.trainers.config.preference import dpo_arguments
 from assay.trainers.data.preferences import Preferences
-from assay.trainers.methods._trl import (
-    assemble_on_preferences,
-    check_preferences,
-    describe_preferences,
-    load_policy,
-    load_tokenizer,
-    make_reference,
-    train_into,
-    trainer_arguments,
-)
+from assay.trainers.methods import _trl
 from assay.trainers.model.prepare import Prepare, prepare_model
 from assay.trainers.run.log import OnStep
 
@@ -37,13 +28,13 @@ def train_dpo(
 
     `out` also gets `preference_log.jsonl`: margins, accuracies and log-probabilities a step. Resumes after a kill.
     """
-    return train_into(
+    return _trl.train_into(
         out,
         base,
         config,
         preferences,
         lambda: build_trainer(base, config, preferences, out, on_step),
-        lambda trainer: describe_preferences(config, preferences, trainer, _describe_loss(config)),
+        lambda trainer: _trl.describe_preferences(config, preferences, trainer, _describe_loss(config)),
     )
 
 
@@ -60,19 +51,18 @@ def build_trainer(
     from trl import DPOTrainer
 
     held_out = preferences.evaluation
-    args = TrlConfig(**trainer_arguments(dpo_arguments, config, out, evaluate=held_out is not None))
-    tokenizer = load_tokenizer(base)
-    check_preferences(config, preferences, tokenizer)
-    return assemble_on_preferences(
+    args = TrlConfig(**_trl.trainer_arguments(dpo_arguments, config, out, evaluate=held_out is not None))
+    tokenizer = _trl.preference_tokenizer(base, config, preferences)
+    return _trl.assemble_on_preferences(
         DPOTrainer,
-        load_policy(base, config, prepare),
+        _trl.load_policy(base, config, prepare),
         config,
         args,
         out,
         on_step,
         preferences.kept,
         None if held_out is None else held_out.kept,
-        ref_model=make_reference(base, config),
+        ref_model=_trl.make_reference(base, config),
         processing_class=tokenizer,
     )
 

@@ -23,13 +23,7 @@ from assay.trainers.config import GrpoConfig, RlooConfig
 from assay.trainers.config.rl import GroupConfig, group_arguments
 from assay.trainers.data.problems import Environment
 from assay.trainers.errors import TrainingError
-from assay.trainers.methods._trl import (
-    assemble,
-    load_tokenizer,
-    metrics_callback,
-    train_in_environment,
-    trainer_arguments,
-)
+from assay.trainers.methods import _trl
 from assay.trainers.model.precision import arithmetic
 from assay.trainers.model.prepare import describe_weights, prepare_model
 from assay.trainers.rl.check_split import TrainingProblem, describe_left_out, training_problems
@@ -62,7 +56,7 @@ def train_groups(
         raise TrainingError(
             "reward.model: rloo and grpo are paid by execution alone here; leave the reward model out"
         )
-    return train_in_environment(
+    return _trl.train_in_environment(
         base,
         config,
         environment,
@@ -84,13 +78,13 @@ def build_trainer(
     import trl
     from datasets import Dataset
 
-    arguments = trainer_arguments(group_arguments, config, out)
+    arguments = _trl.trainer_arguments(group_arguments, config, out)
     if isinstance(config, GrpoConfig):
         arguments |= {"scale_rewards": "group" if config.scale_rewards else "none", "loss_type": "grpo"}
         kind, args = trl.GRPOTrainer, trl.GRPOConfig(**arguments)
     else:
         kind, args = trl.RLOOTrainer, trl.RLOOConfig(**arguments)
-    tokenizer = load_tokenizer(base)
+    tokenizer = _trl.load_tokenizer(base)
     problems, left_out = training_problems(environment, config.reward, config.rollout.style, tokenizer)
     if len(problems) < config.rollout.prompts:
         raise TrainingError(
@@ -108,14 +102,14 @@ def build_trainer(
     keep_until(out / ROLLOUTS, done)
     keep_until(out / RL_LOG, done // steps_per_update(config))
     log = UpdateLog(config, out)
-    trainer = assemble(
+    trainer = _trl.assemble(
         kind,
         prepare_model(base, config, arithmetic(config), "sdpa"),
         config,
         args,
         out,
         on_step,
-        callbacks=[metrics_callback(out), log.callback()],
+        callbacks=[_trl.metrics_callback(out), log.callback()],
         reward_funcs=execution_reward(problems, config, sandbox, out, log),
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,

@@ -13,16 +13,7 @@ from assay.trainers.config import KtoConfig
 from assay.trainers.config.preference import kto_arguments
 from assay.trainers.data.preferences import LabeledCompletion, Preferences
 from assay.trainers.errors import TrainingError
-from assay.trainers.methods._trl import (
-    assemble_on_preferences,
-    check_preferences,
-    describe_preferences,
-    load_policy,
-    load_tokenizer,
-    make_reference,
-    train_into,
-    trainer_arguments,
-)
+from assay.trainers.methods import _trl
 from assay.trainers.model.prepare import Prepare, prepare_model
 from assay.trainers.run.log import OnStep
 
@@ -32,13 +23,13 @@ def train_kto(
     base: Artifact, config: KtoConfig, preferences: Preferences, out: Path, on_step: OnStep | None = None
 ) -> Artifact:
     """Train on good and bad answers into the folder `out`. Resumes after a kill. Raises TrainingError."""
-    return train_into(
+    return _trl.train_into(
         out,
         base,
         config,
         preferences,
         lambda: build_trainer(base, config, preferences, out, on_step),
-        lambda trainer: describe_preferences(
+        lambda trainer: _trl.describe_preferences(
             config, preferences, trainer, _describe_loss(config, preferences)
         ),
     )
@@ -57,22 +48,21 @@ def build_trainer(
     from trl import KTOTrainer
 
     held_out = preferences.evaluation
-    args = TrlConfig(**trainer_arguments(kto_arguments, config, out, evaluate=held_out is not None))
-    tokenizer = load_tokenizer(base)
-    check_preferences(config, preferences, tokenizer)
+    args = TrlConfig(**_trl.trainer_arguments(kto_arguments, config, out, evaluate=held_out is not None))
+    tokenizer = _trl.preference_tokenizer(base, config, preferences)
     answers = preferences.opinions()
     if len({answer.good for answer in answers}) < 2:
         raise TrainingError("kto needs answers of both kinds, good and bad; all of these are of one")
-    return assemble_on_preferences(
+    return _trl.assemble_on_preferences(
         KTOTrainer,
-        load_policy(base, config, prepare),
+        _trl.load_policy(base, config, prepare),
         config,
         args,
         out,
         on_step,
         mixed(answers, config.batch_size, config.seed),
         None if held_out is None else held_out.opinions(),
-        ref_model=make_reference(base, config),
+        ref_model=_trl.make_reference(base, config),
         processing_class=tokenizer,
     )
 

@@ -16,16 +16,7 @@ from assay.trainers.config import OrpoConfig, common_arguments
 from assay.trainers.data.encode import IGNORED
 from assay.trainers.data.preferences import Pair, Preferences
 from assay.trainers.errors import TrainingError
-from assay.trainers.methods._trl import (
-    assemble,
-    check_preferences,
-    describe_preferences,
-    load_policy,
-    load_tokenizer,
-    metrics_callback,
-    train_into,
-    trainer_arguments,
-)
+from assay.trainers.methods import _trl
 from assay.trainers.model.prepare import Prepare, prepare_model
 from assay.trainers.run.log import OnStep
 
@@ -39,13 +30,13 @@ def train_orpo(
 ) -> Artifact:
     """Train on pairs into the folder `out`. Resumes after a kill. Raises TrainingError."""
     loss = f"λ={config.beta:g}, NLL of the preferred answer, log-probabilities averaged, no reference model"
-    return train_into(
+    return _trl.train_into(
         out,
         base,
         config,
         preferences,
         lambda: build_trainer(base, config, preferences, out, on_step),
-        lambda trainer: describe_preferences(config, preferences, trainer, loss, by="a loss of our own"),
+        lambda trainer: _trl.describe_preferences(config, preferences, trainer, loss, by="a loss of our own"),
     )
 
 
@@ -100,16 +91,15 @@ def build_trainer(
     from trl.trainer import add_fused_lm_head
 
     held_out = preferences.evaluation
-    tokenizer = load_tokenizer(base)
-    check_preferences(config, preferences, tokenizer)
+    tokenizer = _trl.preference_tokenizer(base, config, preferences)
     train = tokenise(preferences.pairs(), tokenizer, config.max_length)
     args = TrainingArguments(
-        **trainer_arguments(common_arguments, config, out, evaluate=held_out is not None),
+        **_trl.trainer_arguments(common_arguments, config, out, evaluate=held_out is not None),
         remove_unused_columns=False,
         prediction_loss_only=True,
         include_num_input_tokens_seen="non_padding",
     )
-    model = load_policy(base, config, prepare)
+    model = _trl.load_policy(base, config, prepare)
     add_fused_lm_head(model.get_base_model() if isinstance(model, PeftModel) else model)
     of_last_batch: dict[str, float] = {}
     of_held_out: list[tuple[int, dict[str, float]]] = []
@@ -132,14 +122,14 @@ def build_trainer(
     def figures(evaluating: bool) -> dict[str, float]:
         return _means(of_held_out) if evaluating else dict(of_last_batch)
 
-    return assemble(
+    return _trl.assemble(
         Orpo,
         model,
         config,
         args,
         out,
         on_step,
-        callbacks=[metrics_callback(out, figures)],
+        callbacks=[_trl.metrics_callback(out, figures)],
         data_collator=lambda rows: collate(rows, pad),
         train_dataset=train,
         eval_dataset=None if held_out is None else tokenise(held_out.pairs(), tokenizer, config.max_length),

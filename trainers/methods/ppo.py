@@ -25,6 +25,7 @@ from assay.trainers.errors import TrainingError
 from assay.trainers.methods._trl import load_tokenizer, train_in_environment
 from assay.trainers.model.precision import arithmetic
 from assay.trainers.model.prepare import describe_weights
+from assay.trainers.rl import objective
 from assay.trainers.rl.check_split import TrainingProblem, choose, describe_left_out, training_problems
 from assay.trainers.rl.execution import Box
 from assay.trainers.rl.log import (
@@ -42,17 +43,7 @@ from assay.trainers.rl.log import (
     mean_update,
     read_rl_steps,
 )
-from assay.trainers.rl.objective import (
-    KlController,
-    advantages,
-    estimate,
-    explained_variance,
-    masked_mean,
-    policy_loss,
-    rate_factor,
-    value_loss,
-    whiten,
-)
+from assay.trainers.rl.objective import KlController
 from assay.trainers.rl.policy import (
     CHECKPOINT_FILES,
     Batch,
@@ -226,11 +217,11 @@ class Ppo:
         batch, before, ref_logp = _rows(batch, before, ref_logp, rows)
         known = [answer for answer in scored if answer is not None]
         rewards, kl = self._token_rewards(known, batch, before, ref_logp)
-        gained = advantages(rewards, before.value, batch.mask, config.gamma, config.lam)
+        gained = objective.advantages(rewards, before.value, batch.mask, config.gamma, config.lam)
         returns = gained + before.value
-        critic = explained_variance(before.value, returns, batch.mask)
+        critic = objective.explained_variance(before.value, returns, batch.mask)
         if config.whiten:
-            gained = whiten(gained, batch.mask)
+            gained = objective.whiten(gained, batch.mask)
         rate = self._set_rate(step)
         coefficient = self.controller.coefficient
         update = self._learn(batch, before, gained, returns, step)
@@ -269,7 +260,7 @@ class Ppo:
         import torch
 
         config = self.config
-        per_token = estimate(before.logp, ref_logp, config.kl.estimator) * batch.mask
+        per_token = objective.estimate(before.logp, ref_logp, config.kl.estimator) * batch.mask
         rewards = -self.controller.coefficient * per_token
         totals = torch.tensor([answer.reward.total for answer in known], device=rewards.device)
         if config.baseline == "group":
@@ -301,13 +292,13 @@ class Ppo:
                 piece = batch.rows(rows)
                 steps, mask = piece.steps, piece.mask
                 seen = self.policy.see(piece)
-                policy = policy_loss(
+                policy = objective.policy_loss(
                     seen.logp, before.logp[rows, :steps], gained[rows, :steps], mask, config.clip
                 )
-                value, value_clipped = value_loss(
+                value, value_clipped = objective.value_loss(
                     seen.value, before.value[rows, :steps], returns[rows, :steps], mask, config.value_clip
                 )
-                entropy = masked_mean(seen.entropy, mask)
+                entropy = objective.masked_mean(seen.entropy, mask)
                 loss = policy.loss + config.value_weight * value - config.entropy_weight * entropy
                 if not math.isfinite(loss.item()):
                     raise TrainingError(f"loss is {loss.item()} at step {step + 1}; {_advice(config)}")
@@ -334,7 +325,7 @@ class Ppo:
         warmup = config.warmup_steps
         if config.warmup_ratio is not None:
             warmup = math.ceil(config.warmup_ratio * config.max_steps)
-        factor = rate_factor(config.scheduler, step, warmup, config.max_steps)
+        factor = objective.rate_factor(config.scheduler, step, warmup, config.max_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base"] * factor
         return config.learning_rate * factor

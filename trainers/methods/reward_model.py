@@ -18,14 +18,7 @@ from assay.trainers.config import NoAdapter, RewardModelConfig
 from assay.trainers.config.preference import reward_arguments
 from assay.trainers.data.preferences import Preferences
 from assay.trainers.errors import TrainingError
-from assay.trainers.methods._trl import (
-    assemble_on_preferences,
-    check_preferences,
-    describe_preferences,
-    load_tokenizer,
-    train_into,
-    trainer_arguments,
-)
+from assay.trainers.methods import _trl
 from assay.trainers.model.precision import arithmetic, base_dtype, torch_dtype
 from assay.trainers.model.prepare import attach_adapter
 from assay.trainers.preference import reward_report
@@ -50,13 +43,13 @@ def train_reward_model(
     `out` also gets `held_out.jsonl` (every held-out pair's scores) and `reward_model.json` (accuracy, margins,
     calibration). The model scores answers and cannot generate: `load_reward_model` loads it. Resumes after a kill.
     """
-    artifact = train_into(
+    artifact = _trl.train_into(
         out,
         base,
         config,
         preferences,
         lambda: build_trainer(base, config, preferences, out, on_step),
-        lambda trainer: describe_preferences(
+        lambda trainer: _trl.describe_preferences(
             config, preferences, trainer, "Bradley–Terry, one score a sequence"
         ),
     )
@@ -94,11 +87,10 @@ def build_trainer(
 
     assert not isinstance(config.adapter, NoAdapter)
     held_out = preferences.evaluation
-    args = TrlConfig(**trainer_arguments(reward_arguments, config, out, evaluate=held_out is not None))
-    tokenizer = load_tokenizer(base)
-    check_preferences(config, preferences, tokenizer)
+    args = TrlConfig(**_trl.trainer_arguments(reward_arguments, config, out, evaluate=held_out is not None))
+    tokenizer = _trl.preference_tokenizer(base, config, preferences)
     classifier = load_classifier(str(model_folder(base)), base_dtype(config, arithmetic(config)))
-    trainer = assemble_on_preferences(
+    trainer = _trl.assemble_on_preferences(
         RewardTrainer,
         attach_adapter(classifier, config.adapter, "SEQ_CLS"),
         config,

@@ -23,15 +23,7 @@ from assay.trainers.config import SftConfig, sft_arguments
 from assay.trainers.data import Records
 from assay.trainers.data.encode import Encoded, encode
 from assay.trainers.errors import TrainingError
-from assay.trainers.methods._trl import (
-    assemble,
-    attention,
-    check_held_out,
-    describe_unused,
-    load_tokenizer,
-    train_into,
-    trainer_arguments,
-)
+from assay.trainers.methods import _trl
 from assay.trainers.model.precision import arithmetic
 from assay.trainers.model.prepare import Prepare, describe_weights, prepare_model
 from assay.trainers.run.log import OnStep
@@ -57,7 +49,7 @@ def train_sft(
         data.append(_tokenise(base, config, records))
         return _build(base, config, data[0], out, on_step)
 
-    return train_into(
+    return _trl.train_into(
         out, base, config, records, build, lambda trainer: _recipe(config, records, data[0], trainer)
     )
 
@@ -85,8 +77,8 @@ class _Tokens:
 
 
 def _tokenise(base: Artifact, config: SftConfig, records: Records) -> _Tokens:
-    check_held_out(config, records.evaluation)
-    tokenizer = load_tokenizer(base)
+    _trl.check_held_out(config, records.evaluation)
+    tokenizer = _trl.load_tokenizer(base)
     template = choose_template(tokenizer, config.template)
     if not template.native:
         tokenizer.chat_template = template.saved
@@ -115,9 +107,9 @@ def _build(
     from trl import SFTConfig as TrlConfig
     from trl import SFTTrainer
 
-    args = TrlConfig(**trainer_arguments(sft_arguments, config, out, evaluate=data.held_out is not None))
-    model = prepare(base, config, arithmetic(config), attention(config, packed=config.packing))
-    return assemble(
+    args = TrlConfig(**_trl.trainer_arguments(sft_arguments, config, out, evaluate=data.held_out is not None))
+    model = prepare(base, config, arithmetic(config), _trl.attention(config, packed=config.packing))
+    return _trl.assemble(
         SFTTrainer,
         model,
         config,
@@ -148,7 +140,7 @@ def _recipe(config: SftConfig, records: Records, data: _Tokens, trainer: Any) ->
     )
     if data.held_out is not None:
         text += f", {len(data.held_out.labels)} more held out"
-    text += describe_unused(config, data.held_out)
+    text += _trl.describe_unused(config, data.held_out)
     if cut := data.train.longer_than(config.max_length):
         text += f", {cut} of them longer than {config.max_length} tokens"
     if lost := data.train.unanswered(config.max_length):

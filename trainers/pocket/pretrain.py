@@ -60,7 +60,7 @@ CHAT_TEMPLATE = (
 
 
 class Recipe(BaseModel):
-    """Everything that decides the weights; `recipe.toml` is the shipped one and explains the fields."""
+    """The settings that decide the weights; `recipe.toml` is the shipped one and explains the fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -350,6 +350,7 @@ def save(out: Path, recipe: Recipe, model: Any, tokenizer: Any, facts: dict[str,
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Pre-train by the command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipe", type=Path, default=FOLDER / "recipe.toml")
     parser.add_argument("--out", type=Path, required=True)

@@ -16,7 +16,7 @@ from typing import Any
 from assay.trainers.artifact import Artifact, ArtifactKind, model_folder
 from assay.trainers.errors import TrainingError
 
-__all__ = ["NAMES", "Template", "choose_template", "load_tokenizer", "template_source"]
+__all__ = ["NAMES", "Template", "choose_template", "load_tokenizer", "saved_template", "template_source"]
 
 
 # name -> the tokens that mark its turns; each must be one token of the vocabulary, or no model could end a turn.
@@ -46,7 +46,7 @@ class Template:
 
     @property
     def marked(self) -> bool:
-        """Whether it marks itself which part is the assistant's."""
+        """True where it marks itself which part is the assistant's."""
         return _MARKER.search(self.source) is not None
 
 
@@ -101,12 +101,13 @@ def load_tokenizer(artifact: Artifact) -> Any:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(model_folder(artifact)))
-    if artifact.kind is ArtifactKind.ADAPTER and (own := _saved_template(artifact.path)) is not None:
+    if artifact.kind is ArtifactKind.ADAPTER and (own := saved_template(artifact.path)) is not None:
         tokenizer.chat_template = own
     return tokenizer
 
 
-def _saved_template(folder: Path) -> str | None:
+def saved_template(folder: Path) -> str | None:
+    """Return the chat template saved in a model's or adapter's folder; None where there is none."""
     file, config = folder / "chat_template.jinja", folder / "tokenizer_config.json"
     if file.is_file():
         return file.read_text(encoding="utf-8")
