@@ -193,6 +193,7 @@ def test_a_reward_model_is_measured_reloaded_and_judges(
         load_reward_model(base.path)
 
 
+@pytest.mark.bf16
 @pytest.mark.parametrize("method", ["dpo", "ipo", "kto", "orpo", "reward"])
 def test_a_base_in_bf16_is_half_of_one_in_fp32_and_its_adapter_fp32(
     base: Artifact, preferences: Preferences, tmp_path: Path, method: str
@@ -208,6 +209,7 @@ def test_a_base_in_bf16_is_half_of_one_in_fp32_and_its_adapter_fp32(
     }
 
 
+@pytest.mark.bf16
 def test_a_reference_of_its_own_is_kept_as_the_base_is(
     base: Artifact, preferences: Preferences, tmp_path: Path
 ) -> None:

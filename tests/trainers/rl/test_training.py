@@ -82,6 +82,7 @@ def test_the_control_arms_by_name(world: ModuleType, base: Artifact, tmp_path: P
     assert len({r["problem_id"] for r in rows}) == 4
 
 
+@pytest.mark.bf16
 @pytest.mark.parametrize("method", ["ppo", "rloo"])
 def test_a_policy_on_a_base_in_bf16(world: ModuleType, base: Artifact, tmp_path: Path, method: str) -> None:
     from safetensors.torch import load_file
