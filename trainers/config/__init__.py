@@ -1,4 +1,4 @@
-"""The settings of a training run: one table per method, chosen by `method`. Torch-free.
+"""What a training run is told: one table per method, told apart by `method`. Torch-free.
 
 A new method adds its table to METHODS and its trainer to `trainers.TRAINERS` under the same name.
 """
@@ -76,9 +76,9 @@ METHODS: dict[str, type[TrainConfig]] = {
 
 
 def config_class(raw: dict[str, Any]) -> type[TrainConfig]:
-    """Return the table's class for `raw["method"]`. Raises ValueError that lists the methods."""
+    """The table that `raw["method"]` names. Raises ValueError that lists the methods."""
     method = raw.get("method")
     if method not in METHODS:
-        problem = "is missing" if method is None else f"{method!r} is unknown"
-        raise ValueError(f"method {problem}; known: {', '.join(sorted(METHODS))}")
+        found = "is missing" if method is None else f"{method!r} is unknown"
+        raise ValueError(f"method {found}; known: {', '.join(sorted(METHODS))}")
     return METHODS[method]

@@ -1,4 +1,4 @@
-"""`[config.adapter]`: the low-rank update that is learned beside the frozen weights. Torch-free.
+"""`[config.adapter]`: which low-rank update is learned beside the frozen weights. Torch-free.
 
 `type` chooses the table. Leaving the table out means LoRA with its defaults; `type = "none"` trains every weight,
 and is never what a forgotten table means.
@@ -76,10 +76,7 @@ AdapterTable = LowRankTable | NoAdapter
 
 
 def peft_arguments(table: LowRankTable, task: Task = "CAUSAL_LM") -> dict[str, Any]:
-    """Return the keyword arguments of peft's LoraConfig, LoHaConfig or LoKrConfig.
-
-    A classifier's new head is trained without an adapter.
-    """
+    """Keyword arguments of peft's LoraConfig, LoHaConfig or LoKrConfig. A classifier's new head is trained whole."""
     modules = table.target_modules
     shared = {
         "r": table.r,
@@ -106,5 +103,5 @@ def peft_arguments(table: LowRankTable, task: Task = "CAUSAL_LM") -> dict[str, A
 
 
 def scaling(table: LowRankTable) -> float:
-    """Return the factor of the product of the adapter's matrices."""
+    """What the product of the adapter's matrices is multiplied with."""
     return table.alpha / (table.r**0.5 if table.type == "rslora" else table.r)

@@ -1,7 +1,7 @@
-"""The settings that every training method has: weights, optimiser, amount, checkpoints. Torch-free.
+"""What every training method is told: the model's weights, the optimiser, how much, how often to save.
 
-A method's own table adds to them (`SftConfig`); the names are the field's standard terms, and `common_arguments` is the
-one place where they become transformers'.
+A method's own table adds to it (`SftConfig`); the names are the field's own words, and `common_arguments` is the one
+place where they become transformers'.
 """
 
 from __future__ import annotations
@@ -12,19 +12,17 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from assay.trainers.config.adapter import AdapterTable, LoraTable, NoAdapter, Positive
 
-
-class Table(BaseModel):
-    """A table of settings: no unknown keys, no infinities, not changed once read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+# `[config.alarm]`: when a run that has gone wrong is stopped. Torch-free.
 
 
-class AlarmTable(Table):
+class AlarmTable(BaseModel):
     """A loss that is no number always stops the run. `spikes = false` lets it jump.
 
     A spike is a logged loss above `spike_factor` times the median of the last `window` good ones, and at least
     `spike_margin` nats above it; `patience` of them in a row stop the run.
     """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     spikes: bool = True
     spike_factor: Annotated[float, Field(gt=1)] = 3.0
@@ -33,10 +31,16 @@ class AlarmTable(Table):
     patience: Annotated[int, Field(ge=1)] = 2
 
 
+# `[config.quantization]`, `qat`, `layerwise` and `groups`: how the weights are kept, and how fast they move.
+
 Rate = Annotated[float, Field(gt=0)]
 
 
-class QuantizationTable(Table):
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class QuantizationTable(_Table):
     """The frozen base's linear layers as bitsandbytes keeps them; an adapter is trained on top (QLoRA, Dettmers et
     al. 2023, arXiv 2305.14314).
 
@@ -52,7 +56,7 @@ class QuantizationTable(Table):
     upcast_fp32: bool = True
 
 
-class QatTable(Table):
+class QatTable(_Table):
     """Quantisation-aware training: products see the weight rounded to `type`, the gradient passes as if it were not
     (straight-through estimator, Bengio et al. 2013, arXiv 1308.3432; Jacob et al. 2018, arXiv 1712.05877).
 
@@ -63,14 +67,14 @@ class QatTable(Table):
     type: Literal["q4_0", "q8_0", "nf4"] = "q4_0"
 
 
-class LayerwiseTable(Table):
+class LayerwiseTable(_Table):
     """Learning rate × decay^(distance from the top): the head has the whole rate, the embedding the least (Howard and
     Ruder 2018, arXiv 1801.06146)."""
 
     decay: Annotated[float, Field(gt=0, le=1)] = 0.9
 
 
-class GroupsTable(Table):
+class GroupsTable(_Table):
     """Learning rates of parts of the model; a part that is not named has `learning_rate`.
 
     `head` is the output projection or classifier with the final norm, `embedding` the embedding of tokens (and of
@@ -110,7 +114,7 @@ class CommonConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    has_loss_scaler: ClassVar[bool] = True  # arithmetic in fp16 needs one
+    has_loss_scaler: ClassVar[bool] = True  # without one, arithmetic in fp16 is not to be had
 
     method: str
     # weights
@@ -176,8 +180,8 @@ class CommonConfig(BaseModel):
             raise ValueError("layerwise and groups both set the layers' learning rates: keep one")
         if self.keep_best and self.save_steps % (self.eval_steps or self.save_steps):
             raise ValueError(
-                f"keep_best: every checkpoint needs a loss to be compared by; save_steps = {self.save_steps} is not "
-                f"a multiple of eval_steps = {self.eval_steps}"
+                f"keep_best: every checkpoint needs a loss to be compared by; save_steps = {self.save_steps} is no "
+                f"multiple of eval_steps = {self.eval_steps}"
             )
         if self.warmup_ratio is not None and self.warmup_steps:
             raise ValueError(
@@ -209,11 +213,11 @@ class CommonConfig(BaseModel):
 
     @property
     def full(self) -> bool:
-        """True where every weight is trained."""
+        """Whether every weight is trained."""
         return isinstance(self.adapter, NoAdapter)
 
     def checkpoints(self, *, gpu: bool) -> bool:
-        """Return whether activations are computed again in the backward pass, on a machine with or without a GPU."""
+        """Whether activations are computed again in the backward pass, on a machine with or without a GPU."""
         if self.gradient_checkpointing is None:
             return gpu and self.quantization is not None
         return self.gradient_checkpointing
@@ -222,10 +226,8 @@ class CommonConfig(BaseModel):
 def common_arguments(
     config: CommonConfig, output_dir: str, *, use_cpu: bool, dtype: str, evaluate: bool = False
 ) -> dict[str, Any]:
-    """Return the keyword arguments of transformers.TrainingArguments and its subclasses in TRL.
-
-    `evaluate`: there are held-out records. What the user does not choose is fixed here, with its reason.
-    """
+    """Keyword arguments of transformers.TrainingArguments and its heirs in TRL; `evaluate` says that there
+    are held-out records. What is no choice of the user's is fixed here, with its reason."""
     return {
         "output_dir": output_dir,
         "seed": config.seed,

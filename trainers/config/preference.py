@@ -1,6 +1,6 @@
 """`[config]` of the methods that learn from preferences: dpo, ipo, kto, orpo, and reward models. Torch-free.
 
-The `*_arguments` functions translate the fields to TRL's; a test holds every field against what TRL received.
+Where a field becomes TRL's stands in the `*_arguments` functions; a test holds every field against what TRL received.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ PreferenceConfig = DpoConfig | IpoConfig | KtoConfig | OrpoConfig
 def dpo_arguments(
     config: DpoConfig | IpoConfig, output_dir: str, *, use_cpu: bool, dtype: str, evaluate: bool = False
 ) -> dict[str, Any]:
-    """Return the keyword arguments of trl.DPOConfig."""
+    """Keyword arguments of trl.DPOConfig."""
     losses, weights = dpo_losses(config)
     return common_arguments(config, output_dir, use_cpu=use_cpu, dtype=dtype, evaluate=evaluate) | {
         "beta": config.beta,
@@ -141,15 +141,13 @@ def dpo_arguments(
 
 
 def dpo_losses(config: DpoConfig | IpoConfig) -> tuple[list[str], list[float]]:
-    """Return TRL's losses and their weights: the preference's own, with `sft_weight` the preferred answer's NLL too."""
+    """TRL's losses and their weights: the preference's own, and the preferred answer's NLL where it is asked for."""
     losses, weights = _preference_losses(config)
     return ([*losses, "sft"], [*weights, config.sft_weight]) if config.sft_weight else (losses, weights)
 
 
 def _preference_losses(config: DpoConfig | IpoConfig) -> tuple[list[str], list[float]]:
-    """Return the preference's own losses and weights.
-
-    TRL's sigmoid loss takes no label smoothing; the conservative one is a sum of two that it has: with
+    """TRL's sigmoid loss takes no label smoothing. The conservative one is a sum of two that it has: with
     A = −log σ(βh) and B = −log σ(−βh), robust = ((1−ε)A − εB)/(1−2ε), so (1−ε)A + εB = 2(1−ε)·A − (1−2ε)·robust.
     """
     if isinstance(config, IpoConfig):
@@ -165,11 +163,8 @@ def _preference_losses(config: DpoConfig | IpoConfig) -> tuple[list[str], list[f
 def kto_arguments(
     config: KtoConfig, output_dir: str, *, use_cpu: bool, dtype: str, evaluate: bool = False
 ) -> dict[str, Any]:
-    """Return the keyword arguments of trl.KTOConfig.
-
-    Its KL term needs the batches in the order in which they were formed, so the examples are shuffled beforehand
-    (`assay.trainers.methods.kto`).
-    """
+    """Keyword arguments of trl.KTOConfig. Its KL term wants batches in the order they were made in, so the examples
+    are shuffled beforehand (`assay.trainers.methods.kto`)."""
     return common_arguments(config, output_dir, use_cpu=use_cpu, dtype=dtype, evaluate=evaluate) | {
         "beta": config.beta,
         "desirable_weight": config.desirable_weight,
@@ -185,7 +180,7 @@ def kto_arguments(
 def reward_arguments(
     config: RewardModelConfig, output_dir: str, *, use_cpu: bool, dtype: str, evaluate: bool = False
 ) -> dict[str, Any]:
-    """Return the keyword arguments of trl.RewardConfig."""
+    """Keyword arguments of trl.RewardConfig."""
     return common_arguments(config, output_dir, use_cpu=use_cpu, dtype=dtype, evaluate=evaluate) | {
         "max_length": config.max_length,
         "center_rewards_coefficient": config.center or None,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from assay.trainers.config.adapter import NoAdapter, Positive
-from assay.trainers.config.common import CommonConfig, Table, common_arguments
+from assay.trainers.config.common import CommonConfig, common_arguments
 from assay.trainers.config.preference import Reference
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -16,7 +16,11 @@ NotNegative = Annotated[float, Field(ge=0)]
 Weak = Positive | Literal["types"]
 
 
-class RewardTable(Table):
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class RewardTable(_Table):
     """`[config.reward]`: the weight of each component (`assay.trainers.rl.reward` says what each is); 0 leaves it out.
 
     `checks` says which of a problem's checks pay: all, or one half of them, the other half being kept to see how
@@ -46,7 +50,7 @@ class RewardTable(Table):
         return self
 
     def weights(self) -> dict[str, float]:
-        """Return the weights by component; penalties (limit, lint, length) are negative components."""
+        """By component. Penalties (limit, lint, length) are negative components, so their weights are not."""
         return {
             "passed": self.passed,
             "fraction": self.fraction,
@@ -58,7 +62,7 @@ class RewardTable(Table):
         }
 
 
-class RolloutTable(Table):
+class RolloutTable(_Table):
     """`[config.rollout]`: how answers are drawn and executed. One step draws `prompts` problems × `samples` answers.
 
     `style` is how a problem is asked, and should be how the result is measured. `cpu_s` bounds an answer's execution:
@@ -82,7 +86,7 @@ class RolloutTable(Table):
         return self.prompts * self.samples
 
 
-class KlTable(Table):
+class KlTable(_Table):
     """`[config.kl]`: the price of leaving the reference, paid per token as part of the reward.
 
     A KL (nats a sequence) above twice the `target` raises an alarm: `on_alarm` says whether the run is flagged or
@@ -103,7 +107,7 @@ class KlTable(Table):
         return self
 
 
-class ShapingTable(Table):
+class ShapingTable(_Table):
     """`[config.shaping]`: potential-based, so that the best policy stays the best. `syntax` is the weight of "what is
     written so far can still become a program": the line that breaks it is charged at once, not at the end."""
 
@@ -123,7 +127,7 @@ PPO_ELSEWHERE = ELSEWHERE | {
 
 
 def instead(method: str, setting: str) -> str:
-    """Return why a setting has no effect in a reinforcement method, and what to use; empty where it has one."""
+    """Why a setting changes nothing in a reinforcement method, and what to use; empty where it has its meaning."""
     tables = {"ppo": PPO_ELSEWHERE, "rloo": ELSEWHERE, "grpo": ELSEWHERE}
     return tables.get(method, {}).get(setting, "")
 
@@ -145,19 +149,10 @@ class _RlConfig(CommonConfig):
         return self
 
     @model_validator(mode="after")
-    def _full_minibatches(self) -> _RlConfig:
-        if self.rollout.batch % self.batch_size:
-            raise ValueError(
-                f"rollout.prompts × rollout.samples = {self.rollout.batch} answers a step are not a multiple of "
-                f"batch_size = {self.batch_size}"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _means_something(self) -> _RlConfig:
         for name, field in CommonConfig.model_fields.items():
-            if getattr(self, name) != field.default and (reason := instead(self.method, name)):
-                raise ValueError(f"{name}: {self.method} does not use it: {reason}")
+            if getattr(self, name) != field.default and (why := instead(self.method, name)):
+                raise ValueError(f"{name}: {self.method} does not use it: {why}")
         return self
 
 
@@ -194,6 +189,11 @@ class PpoConfig(_RlConfig):
             raise ValueError(
                 'baseline = "group" compares a problem\'s answers: rollout.samples must be at least 2'
             )
+        if self.rollout.batch % self.batch_size:
+            raise ValueError(
+                f"rollout.prompts × rollout.samples = {self.rollout.batch} answers a step are no multiple of "
+                f"batch_size = {self.batch_size}"
+            )
         if isinstance(self.adapter, NoAdapter) and self.reference == "adapter_off":
             raise ValueError('reference: with adapter.type = "none" use reference = "copy"')
         if self.reference == "copy" and self.quantization is not None:
@@ -220,11 +220,8 @@ class PpoConfig(_RlConfig):
 
 
 class GroupConfig(_RlConfig):
-    """The settings that RLOO and GRPO share.
-
-    TRL draws with transformers' own `generate`, and takes `rollout.samples` answers a problem as a group; `beta` is its
-    KL coefficient and `clip` its ε.
-    """
+    """What RLOO and GRPO share. TRL draws with transformers' own `generate`, and takes `rollout.samples` answers a
+    problem as a group; `beta` is its KL coefficient and `clip` its ε."""
 
     beta: NotNegative = 0.05
     clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
@@ -233,6 +230,11 @@ class GroupConfig(_RlConfig):
     def _groups(self) -> GroupConfig:
         if self.rollout.samples < 2:
             raise ValueError("rollout.samples: a group's answers are compared with each other; at least 2")
+        if self.rollout.batch % self.batch_size:
+            raise ValueError(
+                f"rollout.prompts × rollout.samples = {self.rollout.batch} answers a step are no multiple of "
+                f"batch_size = {self.batch_size}"
+            )
         if self.gradient_accumulation_steps != 1:
             raise ValueError(
                 f"gradient_accumulation_steps: {self.gradient_accumulation_steps} would draw and learn from so many "
@@ -258,7 +260,7 @@ class GrpoConfig(GroupConfig):
 
 
 def group_arguments(config: GroupConfig, output_dir: str, *, use_cpu: bool, dtype: str) -> dict[str, Any]:
-    """Return the keyword arguments that trl.RLOOConfig and trl.GRPOConfig share.
+    """Keyword arguments that trl.RLOOConfig and trl.GRPOConfig share.
 
     One update of ours takes `rollout.batch` answers and `epochs` passes in minibatches of `batch_size`; in TRL's words
     that is generation_batch_size, num_iterations and per_device_train_batch_size, and its optimiser steps are counted

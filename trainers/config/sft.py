@@ -1,4 +1,4 @@
-"""`[config]` with `method = "sft"`, and its translation to TRL. A test holds every field against TRL's."""
+"""`[config]` with `method = "sft"`, and where its fields become TRL's. A test holds every field against TRL's."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SftConfig(CommonConfig):
 
     @property
     def loss(self) -> Literal["all", "assistant", "completion"]:
-        """The tokens that are trained on."""
+        """Which tokens are trained on."""
         if self.completion_only_loss:
             return "completion"
         return "assistant" if self.assistant_only_loss else "all"
@@ -35,7 +35,7 @@ class SftConfig(CommonConfig):
 def sft_arguments(
     config: SftConfig, output_dir: str, *, use_cpu: bool, dtype: str, evaluate: bool = False
 ) -> dict[str, Any]:
-    """Return the keyword arguments of trl.SFTConfig; `dtype` is what config.dtype came to on this machine.
+    """Keyword arguments of trl.SFTConfig; `dtype` (fp32, bf16, fp16) is what config.dtype came to on this machine.
 
     `template` and the loss flags are not among them: TRL gets labels that are ready (`assay.trainers.data.encode`).
     """

@@ -83,7 +83,7 @@ def test_a_control_arms_warm_up_counts_updates_as_ppos_does(method: str) -> None
         ("kto", {"batch_size": 1}, "must be at least 2"),
         ("orpo", {"reference": "copy"}, "Extra inputs are not permitted"),
         ("reward", {"adapter": {"type": "none"}}, "trained as an adapter with a head"),
-        ("ppo", {"rollout": {"prompts": 3, "samples": 3}}, "not a multiple of batch_size = 16"),
+        ("ppo", {"rollout": {"prompts": 3, "samples": 3}}, "no multiple of batch_size = 16"),
         ("ppo", {"baseline": "group", "rollout": {"samples": 1}}, "rollout.samples must be at least 2"),
         ("ppo", {"adapter": {"dropout": 0.1}}, "dropout makes the policy that learns another"),
         ("ppo", {"optimizer": "sgd"}, "ppo uses adamw_torch"),
