@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Never
 
 from assay.harness.errors import BadInputError, MissingToolError
 from assay.harness.generation.batching import GenerationStats, run_batches
-from assay.harness.generation.counter_rng import Draws
 from assay.harness.generation.text import END_TOKENS
-from assay.harness.generation.token_choice import choose_numpy
+from assay.harness.generation.token_choice import Draws, choose_numpy
 from assay.harness.generation.types import Request, Sample, Sampling
 from assay.trainers.artifact import Artifact
 from assay.trainers.errors import MissingExtraError

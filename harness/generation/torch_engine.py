@@ -12,10 +12,9 @@ from typing import Any
 
 from assay.harness.errors import BadInputError, MissingToolError
 from assay.harness.generation.batching import GenerationStats, run_batches
-from assay.harness.generation.counter_rng import Draws
 from assay.harness.generation.kv_cache import SlotCache
 from assay.harness.generation.text import END_TOKENS, token_pieces
-from assay.harness.generation.token_choice import choose_numpy, choose_torch
+from assay.harness.generation.token_choice import Draws, choose_numpy, choose_torch
 from assay.harness.generation.types import Request, Sample, Sampling
 from assay.trainers.artifact import Artifact, ArtifactKind, is_reward_model, model_folder
 from assay.trainers.errors import TrainingError

@@ -21,8 +21,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from assay.harness.generation.batching import Engine, GenerationStats, run_batches
-from assay.harness.generation.counter_rng import Draws
 from assay.harness.generation.load import load_generator
+from assay.harness.generation.token_choice import Draws
 from assay.harness.generation.torch_engine import TorchEngine, in_our_words, loading_dtype
 from assay.harness.generation.types import Request, Sampling
 from assay.harness.profiling.measure.job import Job, Recorder, cap_allocator

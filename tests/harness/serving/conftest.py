@@ -14,8 +14,7 @@ import pytest
 from assay.harness.generation import load_generator
 from assay.harness.generation.load import MeasuredGenerator
 from assay.harness.models.resolve import POCKET_FOLDER
-from assay.harness.serving.api import Api
-from assay.harness.serving.server import Options, bind, open_api
+from assay.harness.serving.server import Api, Options, bind, open_api
 from assay.trainers.artifact import Artifact, identify
 
 NAME = "pocket"

@@ -19,7 +19,7 @@ LONE = "\\ud800"  # as JSON writes it: half of a character
 def counted(server: Running, path: str, status: int) -> int:
     text = requests.get(f"{server.url.removesuffix('/v1')}/metrics", timeout=30).text
     found = re.search(
-        rf'^assay_http_responses_total{{path="{path}",status="{status}"}} (\d+)$', text, re.MULTILINE
+        rf'^assay_http_responses_total{{path="{path}",status="{status}"}} (\d+)\.0$', text, re.MULTILINE
     )
     return int(found[1]) if found else 0
 

@@ -230,11 +230,13 @@ def test_metrics_are_prometheus_text(client: Any, server: Running) -> None:
     lines = response.text.splitlines()
     assert [text for text in lines if not line.match(text)] == []
     values = dict(text.rsplit(" ", 1) for text in lines if not text.startswith("#"))
-    assert int(values["assay_generated_tokens_total"]) >= 8
-    assert int(values['assay_http_responses_total{path="/v1/completions",status="200"}']) >= 1
-    buckets = [int(v) for k, v in values.items() if k.startswith("assay_time_to_first_token_seconds_bucket")]
+    assert float(values["assay_generated_tokens_total"]) >= 8
+    assert float(values['assay_http_responses_total{path="/v1/completions",status="200"}']) >= 1
+    buckets = [
+        float(v) for k, v in values.items() if k.startswith("assay_time_to_first_token_seconds_bucket")
+    ]
     assert buckets == sorted(buckets)
-    assert buckets[-1] == int(values["assay_time_to_first_token_seconds_count"]) > 0
+    assert buckets[-1] == float(values["assay_time_to_first_token_seconds_count"]) > 0
 
 
 def test_a_key_is_asked_for_where_one_is_set(generator: MeasuredGenerator, pocket: Artifact) -> None:

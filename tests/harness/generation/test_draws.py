@@ -9,15 +9,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from assay.harness.generation import Sampling
-from assay.harness.generation.counter_rng import (
+from assay.harness.generation.token_choice import (
     Draws,
     bits_numpy,
     bits_torch,
+    choose_numpy,
+    choose_torch,
     gumbel_numpy,
     gumbel_torch,
     mix64,
 )
-from assay.harness.generation.token_choice import choose_numpy, choose_torch
 
 SEEDS = st.integers(min_value=-(2**63), max_value=2**64 - 1)
 
@@ -60,7 +61,7 @@ def test_numpy_and_torch_choose_the_same(seed: int, temperature: float, top_k: i
 
 def test_extreme_bits_give_finite_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     extremes = np.array([[0, 2**64 - 1, 2**12 - 1, 2**63]], dtype=np.uint64)
-    monkeypatch.setattr("assay.harness.generation.counter_rng.bits_numpy", lambda keys, n: extremes)
+    monkeypatch.setattr("assay.harness.generation.token_choice.bits_numpy", lambda keys, n: extremes)
     noise = gumbel_numpy([0], 4)
     assert np.isfinite(noise).all()
     assert noise.max() > 36
