@@ -35,8 +35,8 @@ def test_splitmix64_reference_vector() -> None:
 @settings(max_examples=60, deadline=None)
 def test_numpy_and_torch_draw_the_same(rows: list[tuple[int, int]], n_tokens: int) -> None:
     keys = Draws([s for s, _ in rows], [t for _, t in rows]).keys()
-    ours, theirs = bits_numpy(keys, n_tokens), bits_torch(keys, n_tokens)
-    assert (ours == theirs.numpy().view(np.uint64)).all()
+    by_numpy, by_torch = bits_numpy(keys, n_tokens), bits_torch(keys, n_tokens)
+    assert (by_numpy == by_torch.numpy().view(np.uint64)).all()
     np.testing.assert_allclose(
         gumbel_numpy(keys, n_tokens), gumbel_torch(keys, n_tokens).numpy(), rtol=1e-12, atol=1e-12
     )
