@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from assay.harness.errors import BadInputError
 from assay.harness.generation.text import TextTail
@@ -50,6 +50,24 @@ class Engine(Protocol):
 
     def remove(self, row: int) -> None:
         """Forget a row; the last row takes its number."""
+        ...
+
+
+class LoadedEngine(Engine, Protocol):
+    """An engine that owns its model, and that also gives what the model expects behind each token of a text."""
+
+    vocabulary: int
+
+    def logits(self, ids: Sequence[int]) -> Any:
+        """Return an fp32 array [tokens, vocabulary]."""
+        ...
+
+    def end(self) -> None:
+        """Forget all rows after a run, and free what cannot be used again."""
+        ...
+
+    def close(self) -> None:
+        """Free the model."""
         ...
 
 
@@ -272,6 +290,48 @@ def run_batches(
             stats.seconds += time.monotonic() - resumed
             yield from finished
             resumed = time.monotonic()
+
+
+class EngineGenerator:
+    """A loaded engine behind the Generator protocol, with its tally and the path that it computes by."""
+
+    def __init__(
+        self,
+        engine: LoadedEngine,
+        *,
+        batch_size: int,
+        backend: str,
+        render_chat: Callable[[list[dict[str, str]]], str],
+    ) -> None:
+        self.stats = GenerationStats()
+        self.backend, self.render_chat = backend, render_chat
+        self._engine: LoadedEngine | None = engine
+        self._batch_size = batch_size
+
+    @property
+    def engine(self) -> LoadedEngine:
+        if self._engine is None:
+            raise RuntimeError("this generator is closed")
+        return self._engine
+
+    @property
+    def vocabulary(self) -> int:
+        return self.engine.vocabulary
+
+    def encode(self, text: str) -> list[int]:
+        return self.engine.encode(text)
+
+    def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Sample]:
+        engine = self.engine
+        try:
+            yield from run_batches(engine, requests, sampling, self._batch_size, self.stats)
+        finally:
+            engine.end()
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+        self._engine = None
 
 
 def check_sampling(sampling: Sampling) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from assay.harness.errors import BadInputError
 from assay.harness.generation import load_generator
-from assay.harness.generation.torch_engine import in_our_words, loading_dtype
+from assay.harness.generation.torch_engine import loading_dtype, short_dtype
 from assay.harness.models.resolve import POCKET_FOLDER
 from assay.harness.profiling.measure import Job
 from assay.harness.profiling.measure.inference import dtype_of
@@ -94,7 +94,7 @@ def test_auto_loads_weights_in_bf16_as_fp32(pocket: Artifact, monkeypatch: pytes
     import torch
     from transformers import AutoConfig
 
-    assert in_our_words(AutoConfig.from_pretrained(POCKET_FOLDER).dtype) == "bf16"
+    assert short_dtype(AutoConfig.from_pretrained(POCKET_FOLDER).dtype) == "bf16"
     loaded = loads(monkeypatch)
     with pytest.raises(InterruptedError):
         load_generator(pocket, device="cuda")
