@@ -22,7 +22,6 @@ from assay.harness.generation.text import END_TOKENS
 from assay.harness.generation.token_choice import Draws, choose_numpy
 from assay.harness.generation.types import Sampling
 from assay.trainers.artifact import Artifact
-from assay.trainers.errors import MissingExtraError
 from assay.trainers.gguf.native import NativeContext, NativeModel, llama_cpp
 
 if TYPE_CHECKING:
@@ -41,12 +40,9 @@ _SPECIAL = {
 
 
 def load_llama(artifact: Artifact, *, batch_size: int, threads: int | None, device: str) -> EngineGenerator:
-    """Load a GGUF file. Raises BadInputError, and MissingToolError for a device that this build cannot use."""
-    try:
-        offload = offloads(device)
-        model = NativeModel(artifact.path, gpu_layers=-1 if offload else 0)
-    except MissingExtraError as e:
-        raise MissingToolError(str(e)) from e
+    """Load a GGUF file. Raises MissingExtraError, and MissingToolError for a device that this build cannot use."""
+    offload = offloads(device)
+    model = NativeModel(artifact.path, gpu_layers=-1 if offload else 0)
     template, special = model.metadata("tokenizer.chat_template"), _special_texts(model)
 
     def render_chat(messages: list[dict[str, str]]) -> str:

@@ -17,7 +17,6 @@ from assay.harness.generation.text import END_TOKENS, token_pieces
 from assay.harness.generation.token_choice import Draws, choose_numpy, choose_torch
 from assay.harness.generation.types import Sampling
 from assay.trainers.artifact import Artifact, ArtifactKind, is_reward_model, model_folder
-from assay.trainers.errors import TrainingError
 from assay.trainers.model.precision import bf16_in_hardware, refuse_emulated_bf16
 from assay.trainers.model.quantize import load_rounded_base, read_base_quantization
 from assay.trainers.run.runtime import let_idle_threads_sleep, quiet_libraries
@@ -68,15 +67,12 @@ def loading_dtype(requested: str, stored: str, device: str) -> str:
     """Return the type to load weights in: `requested`, or for auto the type they are `stored` in.
 
     `stored` is auto where the model's configuration names no type. auto on a CUDA device without bf16 is fp32 for
-    weights that are or may be in bf16: it holds each of their values, and fp16 does not. Raises BadInputError for a
+    weights that are or may be in bf16: it holds each of their values, and fp16 does not. Raises TrainingError for a
     requested bf16 there.
     """
     cuda = device.startswith("cuda")
     if requested == "bf16" and cuda:
-        try:
-            refuse_emulated_bf16("dtype")
-        except TrainingError as error:
-            raise BadInputError(str(error)) from error
+        refuse_emulated_bf16("dtype")
     if requested != "auto":
         return requested
     return "fp32" if cuda and stored in ("bf16", "auto") and not bf16_in_hardware() else stored

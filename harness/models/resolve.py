@@ -42,19 +42,16 @@ def resolve_model(name: str) -> Artifact:
 
     It is `pocket` (the shipped model), a folder or `.gguf` file, a hub id `[hf://]org/name[@revision]`, or the address
     of an OpenAI-compatible server (`http://host:port/v1`). A path that exists wins over a hub id of the same spelling.
-    Raises BadInputError or MissingToolError.
+    Raises BadInputError, ArtifactError or MissingToolError.
     """
     if ADDRESS.match(name):
         return resolve_endpoint(name)
-    try:
-        if name == POCKET:
-            return identify(POCKET_FOLDER)
-        if Path(name).exists():
-            return identify(Path(name).resolve())
-        if HUB_ID.match(name):
-            return identify(_download(name))
-    except TrainersError as error:
-        raise BadInputError(str(error)) from error
+    if name == POCKET:
+        return identify(POCKET_FOLDER)
+    if Path(name).exists():
+        return identify(Path(name).resolve())
+    if HUB_ID.match(name):
+        return identify(_download(name))
     raise BadInputError(
         f"no model {name!r}: it is neither {POCKET!r}, nor a path that exists, nor a hub id (org/name[@revision])"
     )
@@ -78,15 +75,14 @@ def in_house_errors() -> Iterator[None]:
 
 
 def adapter_of(path: Path, base: Artifact) -> Artifact:
-    """Return the adapter in `path`, which must have been trained on `base`. Raises BadInputError.
+    """Return the adapter in `path`, which must have been trained on `base`. Raises BadInputError, ArtifactError.
 
     An adapter of other weights would merge without complaint, shapes being alike, and answer nonsense.
     """
-    with in_house_errors():
-        try:
-            adapter = identify(path)
-        except ArtifactError:
-            adapter = identify(path, base=base)  # its base is not where it was, or was never on this machine
+    try:
+        adapter = identify(path)
+    except ArtifactError:
+        adapter = identify(path, base=base)  # its base is not where it was, or was never on this machine
     if adapter.kind is not ArtifactKind.ADAPTER:
         raise BadInputError(f"{path} is of kind {adapter.kind}, not an adapter")
     parent = adapter.parent

@@ -28,7 +28,6 @@ from assay.harness.models.hub.fetch import (
 )
 from assay.harness.training.settings import redact
 from assay.trainers.artifact import Artifact, ArtifactKind, identify
-from assay.trainers.errors import TrainersError
 
 MANIFEST = "assay.json"
 TOKEN = "HF_TOKEN"
@@ -87,10 +86,7 @@ def plan_push(
     repository, revision = parse_name(repository)
     if revision is not None:
         raise BadInputError(f"a push goes to the repository's main branch; leave out @{revision}")
-    try:
-        artifact = identify(model)
-    except TrainersError as error:
-        raise BadInputError(str(error)) from error
+    artifact = identify(model)
     measured = _row(run, artifact) if run is not None else None
     base_model = base_model or _base_name(artifact)
     notes: list[str] = []

@@ -212,7 +212,7 @@ def _rehearse(job: Job) -> None:
 
 def dtype_of(job: Job) -> str:
     """fp32, bf16 or fp16: as asked for, else the type that the model's own configuration names, where the device has
-    it. Raises BadInputError for bf16 asked for where it has not."""
+    it. Raises TrainingError for bf16 asked for where it has not."""
     import torch
 
     config = config_of(job)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from assay.harness.errors import BadInputError
 from assay.harness.generation import load_generator
 from assay.harness.generation.torch_engine import loading_dtype, short_dtype
 from assay.harness.models.resolve import POCKET_FOLDER
@@ -52,7 +51,7 @@ def test_generation_refuses_it_in_the_trainers_words_before_anything_is_loaded(
     pocket: Artifact, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = loads(monkeypatch)
-    with pytest.raises(BadInputError) as caught:
+    with pytest.raises(TrainingError) as caught:
         load_generator(pocket, device=device, dtype="bf16")
     assert str(caught.value) == refusal()
     assert loaded == []
@@ -61,7 +60,7 @@ def test_generation_refuses_it_in_the_trainers_words_before_anything_is_loaded(
 @pytest.mark.usefixtures("t4")
 @pytest.mark.parametrize("weights", ["stored", "nf4"])
 def test_a_profile_of_inference_refuses_it_too(pocket: Artifact, weights: Any) -> None:
-    with pytest.raises(BadInputError) as caught:
+    with pytest.raises(TrainingError) as caught:
         dtype_of(Job(name="x", source=Source.of(pocket), dtype="bf16", weights=weights))
     assert str(caught.value) == refusal()
 
