@@ -16,9 +16,9 @@ from statsmodels.stats.proportion import proportion_confint
 
 from assay.harness.equivalence.measures import score_bound
 from assay.harness.stats.bradley_terry import fit, information
-from assay.harness.stats.crossed import quantile as student_quantile
-from assay.harness.stats.crossed import two_sided_p as student_p
 from assay.harness.stats.paired import holm, mcnemar, sign_flip
+from assay.harness.stats.paired import quantile as student_quantile
+from assay.harness.stats.paired import two_sided_p as student_p
 from assay.harness.stats.pass_at_k import Floats, bootstrap_mean, pass_at_k, wilson
 
 
