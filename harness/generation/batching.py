@@ -204,13 +204,16 @@ class Batch(Generic[T]):
         copies = [len(group) for group in groups.values()]
         if isinstance(self._engine, RoutedEngine):
             self._engine.route([adapter for _, adapter in groups], copies)
-        tokens = self._engine.admit([prompt for prompt, _ in groups], copies, _draws(joining))
+        tokens = self._engine.admit(
+            [prompt for prompt, _ in groups], copies, _draws([one.row for one in joining])
+        )
         self._counts.prompt_tokens += sum(len(prompt) for prompt, _ in groups)
         yield from self._hand_out(tokens, first)
 
     def step(self) -> Iterator[T]:
         """Give every member its next token, and yield it. The iterator has to be read to its end."""
-        tokens = self._engine.step([one.row.ids[-1] for one in self.members], _draws(self.members))
+        rows = [one.row for one in self.members]
+        tokens = self._engine.step([row.ids[-1] for row in rows], _draws(rows))
         yield from self._hand_out(tokens, 0)
 
     def remove(self, place: int) -> None:
@@ -225,16 +228,18 @@ class Batch(Generic[T]):
         return members
 
     def _hand_out(self, tokens: Sequence[int], first: int) -> Iterator[T]:
-        for place in range(len(self.members) - 1, first - 1, -1):  # from the last: removal moves the last one
-            one = self.members[place]
-            one.row.take(tokens[place - first], self._engine.end_ids)
-            if one.row.finish is not None:
+        members, end_ids = self.members, self._engine.end_ids
+        for place in range(len(members) - 1, first - 1, -1):  # from the last: removal moves the last one
+            one = members[place]
+            row = one.row
+            row.take(tokens[place - first], end_ids)
+            if row.finish is not None:
                 self.remove(place)
             yield one
 
 
-def _draws(members: Sequence[HasRow]) -> Draws:
-    return Draws([one.row.seed for one in members], [len(one.row.ids) for one in members])
+def _draws(rows: Sequence[Row]) -> Draws:
+    return Draws([row.seed for row in rows], [len(row.ids) for row in rows])
 
 
 @dataclass(slots=True)
