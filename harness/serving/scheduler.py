@@ -64,7 +64,7 @@ Deliver = Callable[[Event | Failure], None]
 
 @dataclass(slots=True)
 class Times:
-    """When a request was submitted and got its first and its last token, in seconds on time.perf_counter's clock."""
+    """The times of a request's submission, first token and last token, in seconds on time.perf_counter's clock."""
 
     submitted: float
     first: float | None = None
