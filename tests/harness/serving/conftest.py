@@ -48,7 +48,7 @@ def running(generator: MeasuredGenerator, artifact: Artifact, options: Options) 
             listening.close()
 
 
-def wait_until(condition: object, seconds: float = 30.0) -> None:
+def wait_until(condition: object, seconds: float = 300.0) -> None:
     """Wait for something that another thread does; how long is a limit, never a measure."""
     assert callable(condition)
     end = time.monotonic() + seconds

@@ -396,16 +396,16 @@ def test_ctrl_c_ends_the_process_while_the_server_is_silent(fake: Any) -> None:
 
     def silent(*_: object) -> tuple[int, Any]:
         asked.release()
-        released.wait(60)
+        released.wait(600)
         return 500, {}
 
     address = str(Endpoint(fake(silent).url, "a/b").path)
     process = subprocess.Popen([sys.executable, "-c", INTERRUPTED, address], cwd=ROOT, stderr=subprocess.PIPE)
     try:
         for _ in range(2):  # both that may be under way are
-            assert asked.acquire(timeout=60)
+            assert asked.acquire(timeout=300)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=300)
     finally:
         process.kill()
         released.set()

@@ -89,7 +89,7 @@ class Listener:
         self._events.put(event)
 
     def first(self) -> Event | Failure:
-        return self._events.get(timeout=30)
+        return self._events.get(timeout=300)
 
     def end(self) -> Event | Failure:
         while True:
@@ -254,7 +254,7 @@ def test_closing_tells_those_who_wait() -> None:
     closing = threading.Thread(target=desk.scheduler.close)
     closing.start()
     desk.engine.gate.set()
-    closing.join(30)
+    closing.join(300)
     assert isinstance(first.end(), Failure)
     assert isinstance(second.end(), Failure)
     with pytest.raises(StoppedError, match="closed"):
