@@ -20,8 +20,8 @@ from tests.tiny import make_tiny_model
 
 pytestmark = [pytest.mark.train, pytest.mark.gguf]
 HF = {
-    f"blk.0.{ours}.weight": f"model.layers.0.{theirs}.weight"
-    for ours, theirs in {
+    f"blk.0.{ours}.weight": f"model.layers.0.{original}.weight"
+    for ours, original in {
         "attn_q": "self_attn.q_proj",
         "attn_k": "self_attn.k_proj",
         "attn_v": "self_attn.v_proj",
