@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from typing import Any
 
 import numpy as np
@@ -9,26 +11,24 @@ import pytest
 
 from assay.harness.errors import BadInputError
 from assay.harness.leaderboard.schema import (
-    OPTIONAL_COLUMNS,
-    REQUIRED_COLUMNS,
-    check_samples,
     read_leaderboard,
 )
 from assay.harness.report import sample_browser
-from assay.harness.report.wording import script_json
+from assay.harness.report.sample_browser import OPTIONAL_COLUMNS, REQUIRED_COLUMNS, check_samples, packed
 from tests.harness.report.conftest import SyntheticRun
 
 
 def embedded(run: SyntheticRun) -> dict[str, Any]:
-    made = sample_browser.page_data(read_leaderboard(run.leaderboard), run.samples, run.problems)
-    return json.loads(script_json(made))
+    """What script.js unpacks."""
+    data = packed(sample_browser.page_data(run.board, run.samples, run.problems))
+    return json.loads(zlib.decompress(base64.b64decode(data, validate=True)))
 
 
 def restored(page: dict[str, Any], variant: str) -> pd.DataFrame:
     """The frame again, from what the page holds."""
     columns = dict(page["samples"][variant])
     columns["problem_id"] = [page["problems"][place][0] for place in columns.pop("problem")]
-    texts = [c for c in columns if c in sample_browser._TEXT_COLUMNS]
+    texts = [c for c in columns if c in sample_browser.TEXT_COLUMNS]
     return pd.DataFrame(columns | {c: [page["strings"][i] for i in columns[c]] for c in texts})
 
 
