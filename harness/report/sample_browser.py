@@ -1,8 +1,10 @@
 """Pack the samples into one compact text that the page's script unpacks when the samples are looked at.
 
-Columns instead of records, and every string once: prompts and programs repeat across variants and samples. Strings of
-one problem lie beside one another, because deflate sees 32 KiB; JSON, zlib and base64 follow. Base64 has no character
-that could end the element it lies in. The browser-side twin of this format is in script.js.
+Columns instead of records, and every string once: prompts and programs repeat across variants and samples. Of a
+completion only what stands around its program is kept, and `program_at` says where the program was. Strings of one
+problem lie beside one another, because deflate sees 32 KiB; a column of their places holds differences, which repeat.
+JSON, zlib and base64 follow. Base64 has no character that could end the element it lies in. The browser-side twin of
+this format is in script.js.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import json
 import math
 import zlib
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -111,8 +114,9 @@ def page_data(
         )
     order = [p for p in problems if p in used]
     frames, kept = _cut_to_size({v: samples[v] for v in variants})
+    places = {p: i for i, p in enumerate(order)}
     frames = {
-        v: frame.assign(_place=frame["problem_id"].astype(str).map({p: i for i, p in enumerate(order)}))
+        v: _program_cut_out(frame.assign(_place=frame["problem_id"].astype(str).map(places)))
         .sort_values(["_place", "index"], kind="stable")
         .reset_index(drop=True)
         for v, frame in frames.items()
@@ -163,6 +167,20 @@ def _problem(problem: Problem, strings: _Strings) -> list[Any]:
     ]
 
 
+def _program_cut_out(frame: pd.DataFrame) -> pd.DataFrame:
+    """Cut the program out of each completion that holds it; `program_at` is where it was, -1 where it was not.
+
+    It counts UTF-16 units, as JavaScript does.
+    """
+    around, places = [], []
+    for completion, program in zip(frame["completion"], frame["program"], strict=True):
+        known = not (_missing(completion) or _missing(program) or len(completion) > MAX_TEXT)
+        before, cut, after = completion.partition(program) if known and program else (completion, "", "")
+        around.append(before + after if cut else completion)
+        places.append(len(before.encode("utf-16-le", "surrogatepass")) // 2 if cut else -1)
+    return frame.assign(completion=pd.Series(around, frame.index, dtype=object), program_at=places)
+
+
 def _texts(frames: Mapping[str, pd.DataFrame], strings: _Strings) -> dict[str, dict[str, list[int]]]:
     """Give every text its place, problem by problem across variants, so that like texts lie beside one another."""
     columns = {v: [c for c in TEXT_COLUMNS if c in frame.columns] for v, frame in frames.items()}
@@ -182,9 +200,9 @@ def _texts(frames: Mapping[str, pd.DataFrame], strings: _Strings) -> dict[str, d
 
 def _columns(frame: pd.DataFrame, texts: Mapping[str, list[int]]) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {"problem": frame["_place"].tolist()}
-    for name in (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS):
+    for name in (*REQUIRED_COLUMNS, "program_at", *OPTIONAL_COLUMNS):
         if name in texts:
-            columns[name] = texts[name]
+            columns[name] = [b - a for a, b in pairwise((0, *texts[name]))]
         elif name != "problem_id" and name in frame.columns:
             columns[name] = [_number(value) for value in frame[name]]
     return columns

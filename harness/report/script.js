@@ -2,8 +2,9 @@
 /* Sorting, filtering and showing samples. Text from a model reaches the page through textContent only.
 
    Data, as harness/report/sample_browser.py packs it (JSON, deflated, in base64): {reference, variants, problems: [[id,
-   family, instruction, prompt, checks, canonical, entry point]], samples: {variant: {column: [...]}}, strings}. Text
-   columns and the four texts of a problem hold places in `strings`; `problem` holds places in `problems`. */
+   family, instruction, prompt, checks, canonical, entry point]], samples: {variant: {column: [...]}}, strings}. The four
+   texts of a problem hold places in `strings`, text columns the differences of such places; `problem` holds places in
+   `problems`; `program_at` is where a completion had the program that was cut out of it. */
 (() => {
   const OUTCOMES = ["pass", "fail", "error", "timeout", "memory", "output", "infra"];
   const LETTER = { pass: "", fail: "", error: "e", timeout: "t", memory: "m", output: "o", infra: "i" };
@@ -93,6 +94,11 @@
     }));
     const placeOf = new Map(problems.map((p) => [p.id, p.place]));
     const families = [...new Set(problems.map((p) => p.family))].filter(Boolean).sort();
+    for (const columns of Object.values(DATA.samples))
+      for (const name of TEXTS) {
+        let at = 0;
+        if (columns[name]) columns[name] = columns[name].map((step) => (at += step));
+      }
     const byProblem = {}; // variant → for each problem, its rows in order of sample index
     for (const variant of DATA.variants) {
       const lists = problems.map(() => []);
@@ -103,6 +109,10 @@
       const values = DATA.samples[variant][column];
       if (!values) return null;
       return TEXTS.has(column) ? DATA.strings[values[row]] : values[row];
+    };
+    const completionOf = (variant, row) => {
+      const [around, at] = [get(variant, row, "completion"), get(variant, row, "program_at")];
+      return at < 0 ? around : around.slice(0, at) + get(variant, row, "program") + around.slice(at);
     };
     const rowAt = (variant, place, index) => byProblem[variant][place].find((row) => get(variant, row, "index") === index);
 
@@ -433,7 +443,7 @@
       const row = rowAt(variant, place, index);
       const p = problems[place];
       const outcome = get(variant, row, "outcome");
-      const [program, completion] = [get(variant, row, "program"), get(variant, row, "completion")];
+      const [program, completion] = [get(variant, row, "program"), completionOf(variant, row)];
       const step = (by, text) => {
         const target = neighbour(by);
         return el("button", { class: "button", type: "button", "data-by": by, disabled: !target, on: { click: () => target && open(target) } }, text);

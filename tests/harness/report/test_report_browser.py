@@ -161,6 +161,9 @@ def test_sorting_filtering_and_opening(run: SyntheticRun, tmp_path: Path) -> Non
 
 def test_a_linked_sample_shows_what_the_data_says(run: SyntheticRun, tmp_path: Path) -> None:
     frame = run.samples["gguf-q8_0"]
+    frame["completion"] = (
+        "🙂 Here it is:\n" + frame["completion"]
+    )  # the program is cut out of it and put back
     row = frame[frame.outcome == "fail"].iloc[3]
     problem = run.problems[row.problem_id]
     wrapped = next(iter(run.problems.values()))
