@@ -72,4 +72,7 @@ def _text(column: Column[Any], cell: Cell) -> Text:
     quiet = cell.css == QUIET or cell.unmeasured
     style = "bold" if column.names_row else "dim" if quiet else _COLOURS.get(cell.css, "")
     text = cell.text.replace(", ", " ") if cell.counts else cell.text
-    return Text(visible(text), style=style).append(f"  {cell.range}" if cell.range else "", style="dim")
+    between = "\n" if column.cost else "  "
+    return Text(visible(text), style=style).append(
+        f"{between}{cell.range}" if cell.range else "", style="dim"
+    )

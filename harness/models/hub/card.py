@@ -83,9 +83,9 @@ def render_card(
         model_name=name.partition("/")[2],
         eval_results=_model_index(measured) if measured else None,
     )
-    made = f"Made by: {recipe}." if recipe else "How it was made is not recorded."
-    origin = f" of `{base_model}`" if base_model else ""
-    parts = [f"---\n{data.to_yaml()}\n---", f"# {name}", f"A {kind} model{origin}. {made}"]
+    origin = f"Made by: {recipe}." if recipe else "How it was made is not recorded."
+    base = f" of `{base_model}`" if base_model else ""
+    parts = [f"---\n{data.to_yaml()}\n---", f"# {name}", f"A {kind} model{base}. {origin}"]
     if measured is None:
         parts.append("## Measured\n\nunmeasured: no run of Assay was given when this was pushed.")
     else:

@@ -37,6 +37,10 @@ def _spread(field: str, show: formatting.Show, row: TrainingRow) -> Cell:
     return Cell(mean, "" if least == most else formatting.span(spread.least, spread.most, show))
 
 
+def _loss(value: float) -> str:
+    return f"{value:.4f}".replace("-", formatting.MINUS)
+
+
 def _column(head: str, field: str, show: formatting.Show, unit: str = "") -> Column[TrainingRow]:
     return Column(head, partial(_spread, field, show), unit=unit)
 
@@ -57,7 +61,7 @@ def took(board: Leaderboard) -> list[Block]:
         _column("peak memory", "peak_rss_bytes", formatting.size),
         _column("the training's part", "added_rss_bytes", formatting.size),
         _column("peak on the device", "peak_vram_bytes", formatting.size),
-        _column("last loss", "final_loss", lambda loss: f"{loss:.4f}"),
+        _column("last loss", "final_loss", _loss),
         Column("runs", lambda row: formatting.count(len(row.seeds))),
     ]
     if not board.trainings:
