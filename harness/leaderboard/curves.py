@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +24,12 @@ from assay.trainers.run.log import EVAL_LOG, LOG, read_evals, read_steps, rows_o
 
 MOST_POINTS = 300  # of a curve; neighbours are averaged beyond that
 
-_RL = (
-    "reward",
-    "pass_rate",
-    "held_pass_rate",
-    "gap",
-    "kl",
-    "kl_coefficient",
-    "entropy",
-    "clip_fraction",
-    "length",
-    "unfinished",
-    "policy_loss",
-    "value_loss",
-    "explained_variance",
-    "grad_norm",
-    "learning_rate",
-    "generate_s",
-    "execute_s",
-    "execute_wait_s",
-    "train_s",
-    "infra",
-    "tampering",
+# Fields of an RL log's line that are no curve of their own.
+_NO_CURVE = (
+    *("step", "total_steps", "components", "answers", "tokens", "alarm", "outcomes"),
+    *("value_clip_fraction", "drift"),
 )
+_RL = tuple(field.name for field in fields(RlStep) if field.name not in _NO_CURVE)
 # The libraries' names of a curve, by the report's name.
 _PREFERENCE = {
     "margin": ("rewards/margins", "log_odds_ratio", "margin"),

@@ -299,6 +299,7 @@ class Points(Record):
         return self
 
     def points(self, name: str) -> list[tuple[float, float]]:
+        """Return (step, figure) where the series has one."""
         values = self.series.get(name, ())
         return [(float(x), y) for x, y in zip(self.steps, values, strict=bool(values)) if y is not None]
 

@@ -38,6 +38,7 @@ class Cell:
 
     @property
     def unmeasured(self) -> bool:
+        """Whether a figure is missing here."""
         return self.text == UNMEASURED
 
     @property

@@ -55,6 +55,7 @@ class Scale:
     ticks: tuple[float, ...]
 
     def share(self, value: float) -> float:
+        """Return where a value lies, from 0 at `low` to 1 at `high`."""
         return (value - self.low) / (self.high - self.low)
 
     def at(self, value: float) -> str:
@@ -161,6 +162,7 @@ class Line:
 
     @property
     def drawn(self) -> list[Point]:
+        """The points of all seeds."""
         return [point for points in self.seeds for point in points]
 
 

@@ -24,22 +24,17 @@ from assay.harness.leaderboard.schema import Leaderboard
 from assay.sandbox.model import Outcome
 from assay.suites import Problem
 
-# Columns that the sample browser cannot do without, and those it shows where they are present.
+# Columns that the sample browser cannot do without, and all that it shows where they are present.
 REQUIRED_COLUMNS = ("problem_id", "index", "completion", "program", "outcome")
-OPTIONAL_COLUMNS = (
-    "seed",
-    "prompt",
+NUMBER_COLUMNS = (
+    "index",
     "n_tokens",
-    "finish_reason",
-    "rule",
-    "detail",
-    "output",
     "checks_passed",
     "checks_total",
     "cpu_s",
     "wall_s",
     "peak_bytes",
-    "mode",
+    "program_at",
 )
 TEXT_COLUMNS = (
     "prompt",
@@ -199,13 +194,13 @@ def _texts(frames: Mapping[str, pd.DataFrame], strings: _Strings) -> dict[str, d
 
 
 def _columns(frame: pd.DataFrame, texts: Mapping[str, list[int]]) -> dict[str, list[Any]]:
-    columns: dict[str, list[Any]] = {"problem": frame["_place"].tolist()}
-    for name in (*REQUIRED_COLUMNS, "program_at", *OPTIONAL_COLUMNS):
-        if name in texts:
-            columns[name] = [b - a for a, b in pairwise((0, *texts[name]))]
-        elif name != "problem_id" and name in frame.columns:
-            columns[name] = [_number(value) for value in frame[name]]
-    return columns
+    """Return the columns of a variant: numbers as they are, and of places in the strings the differences."""
+    numbers = [name for name in NUMBER_COLUMNS if name in frame.columns]
+    return (
+        {"problem": frame["_place"].tolist()}
+        | {name: [_number(value) for value in frame[name].tolist()] for name in numbers}
+        | {name: [b - a for a, b in pairwise((0, *places))] for name, places in texts.items()}
+    )
 
 
 def _missing(value: object) -> bool:

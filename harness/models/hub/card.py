@@ -36,6 +36,7 @@ class Measured:
 
     @property
     def suite(self) -> str:
+        """The suite's name."""
         return self.leaderboard.suite.name
 
     @property

@@ -8,6 +8,13 @@ from assay.harness import formatting
 from assay.harness.leaderboard.schema import Difference, Leaderboard, Row, headline
 from assay.harness.report import wording
 
+_STANDS = {
+    "undecided": ("cannot be told apart from", "cannot be told apart from"),
+    "equivalent": ("is equivalent to", "are equivalent to"),
+    "worse": ("solves fewer than", "solve fewer than"),
+    "better": ("solves more than", "solve more than"),
+}
+
 
 def _evidence(board: Leaderboard, d: Difference) -> str:
     parts = []
@@ -54,17 +61,12 @@ def _leader_clauses(board: Leaderboard, leader: Row, others: Sequence[Row]) -> l
         elif row.vs_reference is not None and row.vs_reference.verdict == "better":
             apart.append(row)
     clauses = _each_or_all(board, apart, "more")
-    for verdict, one, several in (
-        ("undecided", "cannot be told apart from", "cannot be told apart from"),
-        ("equivalent", "is equivalent to", "are equivalent to"),
-        ("worse", "solves fewer than", "solve fewer than"),
-        ("better", "solves more than", "solve more than"),
-    ):
-        clauses += _clause(groups[verdict], one, several, leader.variant)
-    return clauses
+    return clauses + [c for verdict, names in groups.items() for c in _clause(verdict, names, leader.variant)]
 
 
-def _clause(names: Sequence[str], one: str, several: str, other: str) -> list[str]:
+def _clause(verdict: str, names: Sequence[str], other: str) -> list[str]:
+    """Say how variants with one verdict stand to another variant; nothing where there are none."""
+    one, several = _STANDS[verdict]
     return (
         [f"{formatting.enumerate_names(names)} {one if len(names) == 1 else several} {other}"]
         if names
@@ -89,7 +91,11 @@ def verdict(board: Leaderboard) -> str:
         rest = [row for row in others if row is not leader and row not in by_verdict["worse"]]
         clauses = [_against_reference(board, leader), *_leader_clauses(board, leader, rest)]
     else:
-        clauses = _even_clauses(board, by_verdict["undecided"], by_verdict["equivalent"])
+        clauses = [
+            clause
+            for v in ("undecided", "equivalent")
+            for clause in _clause(v, [row.variant for row in by_verdict[v]], board.reference)
+        ]
     clauses += _each_or_all(board, by_verdict["worse"], "fewer")
     if not clauses:
         return f"No variant was compared with {board.reference}; the differences are {formatting.UNMEASURED}."
@@ -102,17 +108,6 @@ def _with_verdict(rows: Sequence[Row], verdict: str) -> list[Row]:
         row
         for row in rows
         if (d := row.vs_reference) is not None and d.difference is not None and d.verdict == verdict
-    ]
-
-
-def _even_clauses(board: Leaderboard, undecided: Sequence[Row], equivalent: Sequence[Row]) -> list[str]:
-    """Say how variants of which none is better stand to the reference."""
-    apart = "cannot be told apart from"
-    return [
-        *_clause([row.variant for row in undecided], apart, apart, board.reference),
-        *_clause(
-            [row.variant for row in equivalent], "is equivalent to", "are equivalent to", board.reference
-        ),
     ]
 
 

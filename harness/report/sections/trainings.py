@@ -45,6 +45,28 @@ def _column(head: str, field: str, show: formatting.Show, unit: str = "") -> Col
     return Column(head, partial(_spread, field, show), unit=unit)
 
 
+_LEARNED = (
+    _column("β or price of KL", "beta", lambda beta: f"{beta:g}"),
+    _column("last loss", "final_loss", formatting.general),
+    _column("held-out loss", "held_out_loss", formatting.general),
+    _column("held-out margin", "margin", formatting.general),
+    _column("held-out accuracy", "accuracy", formatting.percent, "%"),
+    _column("paid checks", "pass_rate", formatting.percent, "%"),
+    _column("held-out checks", "held_pass_rate", formatting.percent, "%"),
+    _column("gap", "gap", formatting.points, "points"),
+    _column("KL from its start", "kl", formatting.general),
+)
+_COST = (
+    _column("answers drawn", "drawn_answers", formatting.count),
+    _column("tokens drawn", "drawn_tokens", formatting.count),
+    _column("tokens learned from", "tokens", formatting.count),
+    _column("generating", "generate_s", formatting.seconds),
+    _column("waiting for execution", "execute_s", formatting.seconds),
+    _column("learning", "learn_s", formatting.seconds),
+    _column("together", "total_s", formatting.seconds),
+)
+
+
 def took(board: Leaderboard) -> list[Block]:
     """Return what each training took, and pass@1 of every training seed; nothing where nothing was trained."""
     columns: list[Column[TrainingRow]] = [
@@ -118,39 +140,9 @@ def learned(board: Leaderboard) -> list[Block]:
         )
     return [
         Heading("What was learned"),
-        _methods(
-            board,
-            shown,
-            [
-                _column("β or price of KL", "beta", lambda beta: f"{beta:g}"),
-                _column("last loss", "final_loss", formatting.general),
-                _column("held-out loss", "held_out_loss", formatting.general),
-                _column("held-out margin", "margin", formatting.general),
-                _column("held-out accuracy", "accuracy", formatting.percent, "%"),
-                _column("paid checks", "pass_rate", formatting.percent, "%"),
-                _column("held-out checks", "held_pass_rate", formatting.percent, "%"),
-                _column("gap", "gap", formatting.points, "points"),
-                _column("KL from its start", "kl", formatting.general),
-            ],
-            "learned",
-            learned_note,
-        ),
+        _methods(board, shown, _LEARNED, "learned", learned_note),
         Heading("What it cost"),
-        _methods(
-            board,
-            shown,
-            [
-                _column("answers drawn", "drawn_answers", formatting.count),
-                _column("tokens drawn", "drawn_tokens", formatting.count),
-                _column("tokens learned from", "tokens", formatting.count),
-                _column("generating", "generate_s", formatting.seconds),
-                _column("waiting for execution", "execute_s", formatting.seconds),
-                _column("learning", "learn_s", formatting.seconds),
-                _column("together", "total_s", formatting.seconds),
-            ],
-            "cost",
-            cost_note,
-        ),
+        _methods(board, shown, _COST, "cost", cost_note),
     ]
 
 

@@ -15,7 +15,7 @@ from assay.harness.leaderboard.schema import (
     read_leaderboard,
 )
 from assay.harness.report import sample_browser
-from assay.harness.report.sample_browser import OPTIONAL_COLUMNS, REQUIRED_COLUMNS, check_samples, packed
+from assay.harness.report.sample_browser import check_samples, packed
 from tests.harness.report.conftest import SyntheticRun
 
 
@@ -51,7 +51,7 @@ def test_every_sample_comes_back_from_the_page_as_it_was(run: SyntheticRun) -> N
     page = embedded(run)
     assert page["samples"]["base"]["program_at"][:3] == [5, -1, 0]
     for variant, frame in run.samples.items():
-        columns = [*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS]
+        columns = [*frame.columns]
         expected = frame.assign(seed=frame["seed"].astype(str))  # exact to the last of 64 bits
         pd.testing.assert_frame_equal(restored(page, variant)[columns], expected[columns], check_dtype=False)
     assert len(page["strings"]) == len(set(page["strings"]))
