@@ -219,8 +219,9 @@ class _Stage:
         plan = make_plan(experiment)
         done = run(plan, self.results, self.progress, allow_weak=self.allow_weak)
         tables = load_tables(done.store, plan)
-        self.board = build_leaderboard(done, tables)
-        write_report(done.folder, self.board, tables, plan.suite.by_id())
+        leaderboard = build_leaderboard(done, tables)
+        write_report(done.folder, leaderboard, tables, plan.suite.by_id())
+        self.board = leaderboard.to_json()
         self.folder = done.folder
         return self.board
 
