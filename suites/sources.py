@@ -55,6 +55,11 @@ def cache_folder() -> Path:
     return _folder("ASSAY_CACHE", "XDG_CACHE_HOME", ".cache")
 
 
+def verdicts_path() -> Path:
+    """Return the place of the user's own verdict cache."""
+    return cache_folder() / "verdicts.sqlite"
+
+
 def _folder(own: str, base: str, default: str) -> Path:
     if os.environ.get(own):
         return Path(os.environ[own])

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from assay.harness.errors import UnmeasuredError
-from assay.harness.evaluation.judge import limits_of, open_sandbox
+from assay.harness.evaluation.judge import open_sandbox
+from assay.harness.evaluation.scores import limits_of
 from assay.harness.experiment import SandboxTable
 from assay.sandbox import Program, Sandbox
 from assay.suites import Problem, Suite

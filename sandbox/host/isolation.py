@@ -83,7 +83,7 @@ def _where(report: dict[str, Any]) -> str:
 
 
 def _why(failure: StepFailedError | None) -> str:
-    return f"{failure.step}: {failure.why}" if failure else "not asked for"
+    return f"{failure.step}: {failure.reason}" if failure else "not asked for"
 
 
 def _label(backend: str, level: Level, pieces: tuple[Piece, ...], fresh: bool) -> str:

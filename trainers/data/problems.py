@@ -82,8 +82,8 @@ class Environment:
         try:
             with Sandbox(
                 workers=workers, packages=self.packages, allow_weak=self.allow_weak, limits=limits
-            ) as box:
-                yield box
+            ) as sandbox:
+                yield sandbox
         except SandboxError as error:
             raise TrainingError(f"the sandbox could not judge answers: {error}") from error
 

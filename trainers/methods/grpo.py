@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from assay.sandbox import Outcome, Program
+from assay.sandbox import Executor, Outcome, Program, Sandbox, VerdictCache
 from assay.suites.extraction.extract import Form, extract
 from assay.suites.model import chat_messages
+from assay.suites.sources import verdicts_path
 from assay.trainers import TRAINERS
 from assay.trainers.artifact import Artifact
 from assay.trainers.config import GrpoConfig, RlooConfig
@@ -25,7 +26,6 @@ from assay.trainers.model.optimizers import make_optimizer
 from assay.trainers.model.precision import arithmetic
 from assay.trainers.model.prepare import prepare_model
 from assay.trainers.preference.parts import forget_after, load_tokenizer, metrics_callback, with_adapter_off
-from assay.trainers.rl.execution import Box
 from assay.trainers.rl.log import RL_LOG, ROLLOUTS, append_rows
 from assay.trainers.rl.reward import score
 from assay.trainers.rl.rollout import TrainingProblem
@@ -55,14 +55,14 @@ def train_groups(
     refuse_weak(out, allow_weak=environment.allow_weak)
     if (whole := finished(out, base)) is not None:
         return whole
-    with environment.sandbox(config.rollout) as box:
-        walls = record_isolation(out, box.isolation)
+    with VerdictCache(verdicts_path()) as cache, environment.sandbox(config.rollout) as sandbox:
+        walls = record_isolation(out, sandbox.isolation)
         return train_into(
             out,
             base,
             config,
             environment,
-            lambda: build_trainer(base, config, environment, box, out, on_step),
+            lambda: build_trainer(base, config, environment, sandbox, out, on_step, cache),
             lambda trainer: _in_words(config, environment, trainer, walls.label),
             walls,
         )
@@ -72,9 +72,10 @@ def build_trainer(
     base: Artifact,
     config: GroupTable,
     environment: Environment,
-    box: Box,
+    sandbox: Sandbox,
     out: Path,
     on_step: OnStep | None = None,
+    cache: VerdictCache | None = None,
 ) -> Any:
     """The trl.RLOOTrainer or trl.GRPOTrainer, ready to train."""
     import torch
@@ -113,7 +114,7 @@ def build_trainer(
     def build(policy: Any) -> Any:
         return kind(
             policy,
-            reward_funcs=execution_reward(exercises, config, box, out, log),
+            reward_funcs=execution_reward(exercises, config, sandbox, out, log, cache),
             args=args,
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
@@ -134,9 +135,10 @@ def build_trainer(
 def execution_reward(
     exercises: Sequence[TrainingProblem],
     config: GroupTable,
-    box: Box,
+    sandbox: Sandbox,
     out: Path,
     log: UpdateLog | None = None,
+    cache: VerdictCache | None = None,
 ) -> Any:
     """The reward as TRL calls it, once an update: a number for each answer, None where its execution was not measured
     (infra). The held-out checks are executed beside the ones that pay, and pay nothing. Raises TrainingError where no
@@ -150,7 +152,7 @@ def execution_reward(
         texts = [c if isinstance(c, str) else c[0]["content"] for c in completions]
         programs = [extract(e.problem, text, form).program for e, text in zip(asked, texts, strict=True)]
         began = time.perf_counter()
-        verdicts = {v.id: v for v in box.run(_programs(asked, programs, config))}
+        verdicts = {v.id: v for v in Executor(sandbox, cache=cache).run(_programs(asked, programs, config))}
         took_s = time.perf_counter() - began
         state = more.get("trainer_state")
         step = 1 + (0 if state is None else int(state.global_step))

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from assay.sandbox import VerdictCache
+from assay.suites.sources import verdicts_path
 from assay.trainers import TRAINERS
 from assay.trainers.artifact import Artifact, ArtifactKind, describe, model_folder
 from assay.trainers.config.rl import PpoConfig
@@ -55,9 +57,9 @@ def train_ppo(
             keep_until(out / LOG, resumed)
             ppo, tokenizer, left_out = _build(base, config, environment, out)
             ready = time.perf_counter()
-            with environment.sandbox(config.rollout) as box:
-                walls = record_isolation(out, box.isolation)
-                ppo.run(box, lambda done: _log(done, out, on_step))
+            with VerdictCache(verdicts_path()) as cache, environment.sandbox(config.rollout) as sandbox:
+                walls = record_isolation(out, sandbox.isolation)
+                ppo.run(sandbox, lambda done: _log(done, out, on_step), cache)
             trained = time.perf_counter()
             done = SimpleNamespace(
                 model=ppo.policy.model,

@@ -165,7 +165,6 @@ def describe(
     known = [p for p in paid if p is not None]
     n = len(known)
     means = mean_reward([(p.reward, p.held) for p in known])
-    executing = rollout.executing
     return RlStep(
         step=facts.step,
         total_steps=config.max_steps,
@@ -192,9 +191,9 @@ def describe(
         tampering=sum(bool(p.reward.why) for p in known),
         tokens=facts.tokens,
         generate_s=rollout.generate_s,
-        execute_wait_s=executing.wait_s,
-        execute_s=executing.busy_s,
-        train_s=max(0.0, facts.took_s - rollout.generate_s - executing.wait_s),
+        execute_wait_s=rollout.wait_s,
+        execute_s=rollout.busy_s,
+        train_s=max(0.0, facts.took_s - rollout.generate_s - rollout.wait_s),
         alarm=alarm,
         outcomes=dict(Counter(str(verdicts[f"paid/{key}"].outcome) for key in range(len(paid)))),
     )

@@ -14,10 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.sandbox import Outcome, Verdict
+from assay.sandbox import Outcome, Sandbox, StandIn, Verdict, VerdictCache
 from assay.trainers.config.rl import PpoConfig
 from assay.trainers.errors import TrainingError
-from assay.trainers.rl.execution import Box
 from assay.trainers.rl.log import (
     RL_LOG,
     ROLLOUTS,
@@ -92,7 +91,9 @@ class Ppo:
         self.optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
         self.tokens = 0
 
-    def run(self, box: Box, on_step: Callable[[RlStep], None]) -> None:
+    def run(
+        self, sandbox: Sandbox | StandIn, on_step: Callable[[RlStep], None], cache: VerdictCache | None = None
+    ) -> None:
         """All updates that are still to be done, from the newest checkpoint on. Raises TrainingError."""
         config, checkpoints = self.config, self.out / "checkpoints"
         first = load_newest(checkpoints, self.policy, self.optimizer, self.controller)
@@ -100,7 +101,7 @@ class Ppo:
             keep_until(self.out / name, first)
         self.tokens = sum(s.tokens for s in read_rl_steps(self.out / RL_LOG)[-1:])
         for step in range(first, config.max_steps):
-            done = self._step(box, step)
+            done = self._step(sandbox, step, cache)
             append_rl_step(self.out / RL_LOG, done)
             if (step + 1) % config.save_steps == 0:
                 save_checkpoint(
@@ -115,14 +116,14 @@ class Ppo:
             if done.alarm is not None and config.kl.on_alarm == "stop":
                 raise TrainingError(f"stopped at step {step + 1}: {done.alarm}; {_advice(config)}")
 
-    def _step(self, box: Box, step: int) -> RlStep:
+    def _step(self, sandbox: Sandbox | StandIn, step: int, cache: VerdictCache | None) -> RlStep:
         import torch
 
         config = self.config
         began = time.perf_counter()
         self.policy.model.eval()  # no dropout: the policy that learns is the one that drew
         chosen = choose(self.exercises, step, config.rollout.prompts, config.seed)
-        rollout = roll_out(self.sampler, box, chosen, config.rollout, config.seed, step, self.stop)
+        rollout = roll_out(self.sampler, sandbox, chosen, config.rollout, config.seed, step, self.stop, cache)
         try:
             episodes = [Episode(a.drawn.prompt_ids, a.drawn.token_ids) for a in rollout.attempts]
             batch = make_batch(episodes, self.pad_id, self.policy.device)
@@ -130,7 +131,7 @@ class Ppo:
             before, ref_logp = self.policy.see_all(batch, config.batch_size)
             paid, verdicts = self._pay(rollout)
         except BaseException:
-            rollout.executing.abandon()
+            rollout.abandon()
             raise
         self._write_answers(step + 1, rollout.attempts, paid, verdicts)
         measured = [i for i, p in enumerate(paid) if p is not None]
@@ -159,7 +160,7 @@ class Ppo:
         """The reward of each attempt, None where its execution was not measured."""
         table = self.config.reward
         judged = self.judge(rollout.attempts) if self.judge is not None else [None] * len(rollout.attempts)
-        verdicts = rollout.executing.verdicts()
+        verdicts = rollout.verdicts()
         paid: list[ScoredRollout | None] = []
         for key, (attempt, opinion) in enumerate(zip(rollout.attempts, judged, strict=True)):
             tokens = len(attempt.drawn.token_ids)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from assay.sandbox import Program
+from assay.sandbox import Executor, Program, Sandbox, SandboxError, StandIn, Verdict, VerdictCache
 from assay.suites import Problem
 from assay.suites.extraction.extract import Form, extract
 from assay.suites.model import chat_messages
@@ -16,7 +16,6 @@ from assay.trainers.config.rl import RolloutTable, Weak
 from assay.trainers.data.problems import limits_of
 from assay.trainers.errors import TrainingError
 from assay.trainers.rl.check_split import Halves, types_only
-from assay.trainers.rl.execution import Box, Executing
 from assay.trainers.rl.sampler import SampledAnswer, Sampler, SampleRequest
 
 
@@ -42,12 +41,40 @@ class RolloutSample:
 
 
 class Rollout:
-    """A batch of answers, drawn; their verdicts are asked of `executing` when they are needed."""
+    """A batch of answers, drawn, and their verdicts, which come while the caller goes on. `wait_s` is the time that
+    waiting for them took: the part of the execution that hid behind nothing."""
 
-    def __init__(self, attempts: list[RolloutSample], executing: Executing, generate_s: float) -> None:
+    def __init__(
+        self,
+        attempts: list[RolloutSample],
+        executor: Executor,
+        verdicts: dict[str, Verdict],
+        generate_s: float,
+    ) -> None:
+        """`verdicts` is what the executor fills, by program id."""
         self.attempts = attempts
-        self.executing = executing
         self.generate_s = generate_s
+        self.wait_s = 0.0
+        self._executor, self._verdicts = executor, verdicts
+
+    @property
+    def busy_s(self) -> float:
+        """The wall time during which programs were under way."""
+        return self._executor.busy_s
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """Wait for all verdicts and return them by program id. Raises TrainingError where the sandbox gave up."""
+        began = time.perf_counter()
+        try:
+            self._executor.wait()
+        except SandboxError as error:
+            raise TrainingError(f"the sandbox could not judge answers: {error}") from error
+        self.wait_s = time.perf_counter() - began
+        return self._verdicts
+
+    def abandon(self) -> None:
+        """Have what is under way ended, without waiting for it."""
+        self._executor.stop()
 
 
 def exercise_of(problem: Problem, prompt: str, halves: Halves | None, weak: Weak | None) -> TrainingProblem:
@@ -93,12 +120,13 @@ def seed_of(seed: int, step: int, problem_id: str, index: int) -> int:
 
 def roll_out(
     sampler: Sampler,
-    box: Box,
+    sandbox: Sandbox | StandIn,
     exercises: Sequence[TrainingProblem],
     table: RolloutTable,
     seed: int,
     step: int,
     stop: tuple[str, ...] = (),
+    cache: VerdictCache | None = None,
 ) -> Rollout:
     """Draw `table.samples` answers to each exercise, executing each as soon as it is written. Attempts come back in the
     order of exercise and index. `stop` strings end a bare completion."""
@@ -111,7 +139,8 @@ def roll_out(
             asks.append(SampleRequest(len(asks), exercise.prompt, one))
             owners.append((exercise, index, one))
     form: Form = "reply" if table.style == "chat" else "completion"
-    executing = Executing(box)
+    verdicts: dict[str, Verdict] = {}
+    executor = Executor(sandbox, lambda verdict: verdicts.update({verdict.id: verdict}), cache=cache)
     attempts: dict[int, RolloutSample] = {}
     began = time.perf_counter()
     try:
@@ -127,13 +156,15 @@ def roll_out(
             attempts[answer.key] = RolloutSample(exercise, index, one, answer, program)
             for half, checks in (("paid", exercise.paid), ("held", exercise.held)):
                 if checks:
-                    executing.submit(_program(f"{half}/{answer.key}", exercise, program, checks, table))
+                    executor.submit(_program(f"{half}/{answer.key}", exercise, program, checks, table))
         if len(attempts) != len(asks):
             raise TrainingError(f"the sampler answered {len(attempts)} of {len(asks)} asks")
     except BaseException:
-        executing.abandon()
+        executor.stop()
         raise
-    return Rollout([attempts[key] for key in range(len(asks))], executing, time.perf_counter() - began)
+    return Rollout(
+        [attempts[key] for key in range(len(asks))], executor, verdicts, time.perf_counter() - began
+    )
 
 
 def _program(

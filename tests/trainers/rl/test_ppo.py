@@ -40,7 +40,7 @@ def build(world: ModuleType, base: Artifact, out: Path, **changes: Any) -> Ppo:
 
 def run(ppo: Ppo, world: ModuleType, outcome_of: Callable[[Program], Outcome]) -> list[RlStep]:
     steps: list[RlStep] = []
-    ppo.run(world.FakeBox(outcome_of), steps.append)
+    ppo.run(world.JudgingSandbox(outcome_of), steps.append)
     return steps
 
 
@@ -267,7 +267,7 @@ def test_the_gap_between_paid_and_held_out_checks_is_logged(
 ) -> None:
     """A hack passes what pays and not what is held out: the box passes half of what it is shown."""
     ppo = build(world, base, tmp_path, max_steps=1, reward={"checks": "half"})
-    box = world.FakeBox(lambda p: Outcome.PASS if p.id.startswith("paid/") else Outcome.FAIL)
+    box = world.JudgingSandbox(lambda p: Outcome.PASS if p.id.startswith("paid/") else Outcome.FAIL)
     steps: list[RlStep] = []
     ppo.run(box, steps.append)
     assert (steps[0].pass_rate, steps[0].held_pass_rate, steps[0].gap) == (1.0, 0.0, 1.0)
@@ -356,7 +356,7 @@ import torch; torch.set_num_threads(1)
 config = world.ppo_config(**{changes!r})
 with quiet_libraries(), seeded(0):
     ppo, _, _ = _build(identify(Path({base!r})), config, world.environment(), Path({out!r}))
-box = world.FakeBox(lambda p: Outcome.PASS if "e" in world.answer_of(p) else Outcome.FAIL)
+box = world.JudgingSandbox(lambda p: Outcome.PASS if "e" in world.answer_of(p) else Outcome.FAIL)
 ppo.run(box, lambda s: os.kill(os.getpid(), signal.SIGKILL) if s.step == 5 else None)
 """
 

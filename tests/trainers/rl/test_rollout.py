@@ -30,5 +30,5 @@ def test_a_sampler_that_answers_too_few_leaves_no_thread(world: ModuleType) -> N
     exercise = exercise_of(problem, problem.prompt, None, None)
     table = RolloutTable(prompts=1, samples=2, style="completion", max_new_tokens=4)
     with pytest.raises(TrainingError, match="answered 1 of 2 asks"):
-        roll_out(Sparing(), world.FakeBox(lambda program: Outcome.PASS), [exercise], table, 0, 0)  # type: ignore[arg-type]
+        roll_out(Sparing(), world.JudgingSandbox(lambda program: Outcome.PASS), [exercise], table, 0, 0)  # type: ignore[arg-type]
     assert comes_back_to(before)

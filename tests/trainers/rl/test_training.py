@@ -151,7 +151,7 @@ def test_the_control_arms_take_infra_for_no_reward(
 ) -> None:
     """An answer that was not measured gets no advantage, and its group's baseline is of the others."""
     config = group_config(method, beta=0.0)
-    box = world.FakeBox(
+    box = world.JudgingSandbox(
         lambda p: (
             Outcome.INFRA if int(p.id) % 4 == 0 else Outcome.PASS if int(p.id) % 4 == 1 else Outcome.FAIL
         )
@@ -184,7 +184,7 @@ def test_the_control_arms_say_how_far_the_reward_can_be_trusted(
     """One line an update in PPO's words, and its figures are those of the answers on disk."""
     changes = {"max_steps": 2, "epochs": 2, "save_steps": 100}
     config = group_config(method, reward={"checks": "half", "compiles": 0.1}, **changes)
-    box = world.FakeBox(
+    box = world.JudgingSandbox(
         lambda p: (
             Outcome.PASS if int(p.id.rpartition("/")[2]) % (4 if "held" in p.id else 2) else Outcome.FAIL
         )
@@ -225,7 +225,7 @@ def test_the_control_arms_go_on_with_their_log(world: ModuleType, base: Artifact
     (tmp_path / RL_LOG).write_text("\n".join(lines) + "\n")
     append_step(tmp_path / LOG, TrainingStep(2, 4, 0.0, 0.1, 1e-3, 0.1, 50, 1.0, 1))
     with quiet_libraries(), seeded(0):
-        box = world.FakeBox(lambda p: Outcome.PASS)
+        box = world.JudgingSandbox(lambda p: Outcome.PASS)
         build_trainer(base, config, world.environment(), box, tmp_path)
     assert [s.step for s in read_rl_steps(tmp_path / RL_LOG)] == [1]
 
@@ -241,7 +241,7 @@ def test_an_update_without_a_measured_answer_ends_the_run(
 ) -> None:
     exercises = [exercise_of(world.problem(0), world.problem(0).prompt, None, None)]
     reward = execution_reward(
-        exercises, group_config(method), world.FakeBox(lambda p: Outcome.INFRA), tmp_path
+        exercises, group_config(method), world.JudgingSandbox(lambda p: Outcome.INFRA), tmp_path
     )
     with pytest.raises(TrainingError, match=r"step 1: none of 2 answers could be measured \(infra\)"):
         reward(completions=["a", "b"], completion_ids=[[1], [2]], place=[0, 0])
