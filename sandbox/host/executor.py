@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 WINDOW = 1024  # programs under way in the sandbox
 AHEAD = 8192  # programs without a verdict handed over; in order, one endless program holds all later verdicts back
+_LOOK_AGAIN_S = 1.0
 _WINDOW_CHARACTERS = 16 << 20  # of candidates under way in the sandbox
 
 
@@ -99,7 +100,7 @@ class Executor:
         self._handing = threading.RLock()  # held while a verdict is handed over
         self._error: BaseException | None = None
         self._blocked = False  # whether `submit` waits for room
-        self._submitted = self._handed = self._executing = self._characters = 0
+        self._submitted = self._handed = self._taken = self._executing = self._characters = 0
         self._waiting: dict[bytes, list[tuple[int, str]]] = {}  # programs equal to one under way, by its key
         self._cached: set[str] = set()
         self._early: dict[int, Verdict] = {}  # verdicts that wait for their turn
@@ -121,7 +122,7 @@ class Executor:
         with self._changed:
             if not self._has_room(1):
                 self._blocked = True
-                self._changed.wait_for(lambda: self._has_room(2))
+                self._wait_for(lambda: self._has_room(2))
                 self._blocked = False
             self._raise()
             number, self._submitted = self._submitted, self._submitted + 1
@@ -149,10 +150,9 @@ class Executor:
     def wait(self) -> None:
         """Wait until every program that was submitted has its verdict, or the executor was stopped. Raises what keeps
         the sandbox from giving verdicts, and what `on_verdict` raised."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._is_over() or self._handed == self._submitted)
-            if self._error is not None:
-                raise self._error
+        self._wait_for(lambda: self._handed == self._submitted)
+        if self._error is not None:
+            raise self._error
 
     def stop(self) -> None:
         """Hand over no further verdicts, and end what is under way. Waits for nothing but a verdict that is being
@@ -182,39 +182,47 @@ class Executor:
     def run(self, programs: Iterable[Program]) -> Iterator[Verdict]:
         """Submit all programs and yield their verdicts; for an Executor without `on_verdict`.
 
-        `programs` is read in the caller's thread, some ahead of the verdicts taken. Closing the iterator has what is
-        still running ended, within a second.
+        `programs` is read in a thread of its own, at most `window` ahead of the verdicts taken, so that one that
+        blocks (a model that generates) holds no verdict back. An exception it raises is raised here. Closing the
+        iterator has what is still running ended, within a second.
         """
-        iterator, more, taken = iter(programs), True, 0
+        threading.Thread(target=self._feed, args=(programs,), name="sandbox-feeder", daemon=True).start()
+        untold = 0
         try:
-            while True:
-                # Two for each verdict taken, until the window is full; the first verdicts wait for no full window.
-                for read in range(self._window):
-                    if (
-                        not more
-                        or self._submitted - taken >= self._window
-                        or (read > 1 and not self._collected.empty())
-                    ):
-                        break
-                    program = next(iterator, None)
-                    if program is None:
-                        more = False
-                    else:
-                        self.submit(program)
-                if taken == self._submitted:
-                    return
-                verdict = self._collected.get()
-                if verdict is None:
-                    self._raise()
-                else:
-                    taken += 1
-                    yield verdict
+            while (verdict := self._collected.get()) is not None:
+                untold += 1
+                if 2 * untold >= self._window:  # several at a time: each time wakes the feeder
+                    with self._changed:
+                        self._taken, untold = self._taken + untold, 0
+                        self._changed.notify_all()
+                yield verdict
+            if self._error is not None:
+                raise self._error
         finally:  # waits for nothing: the collector may end a run in any thread, whatever locks that has
             self.stop()
 
+    def _feed(self, programs: Iterable[Program]) -> None:
+        try:
+            for program in programs:
+                self.submit(program)
+                self._wait_for(lambda: self._submitted - self._taken < self._window)
+                if self._is_over():
+                    break
+            self._wait_for(lambda: self._handed == self._submitted)
+        except BaseException as error:  # handed to the thread that takes the verdicts
+            self._fail(error)
+        self._collected.put(None)
+
+    def _wait_for(self, condition: Callable[[], bool]) -> None:
+        """Wait until `condition` holds or nothing more will come. It is looked at from time to time, for the collector
+        may end an abandoned run in the very thread that waits here."""
+        with self._changed:
+            while not self._changed.wait_for(lambda: self._is_over() or condition(), _LOOK_AGAIN_S):
+                pass
+
     def _has_room(self, share: int) -> bool:
-        """Whether another program may come, or none will: who waited goes on when only the `share`th part is left."""
-        return self._is_over() or (
+        """Whether another program may come; one that waited goes on when only the `share`th part is under way."""
+        return (
             self._submitted - self._handed < AHEAD
             and self._executing * share < self._window
             and self._characters * share < _WINDOW_CHARACTERS
@@ -254,13 +262,17 @@ class Executor:
             elif not self.cancelled:
                 raise result or SandboxError("the sandbox was closed while programs were still to be run")
         except BaseException as error:  # handed to the submitting thread, which raises it
-            with self._changed:
-                self._error = self._error or error
-                self.cancelled = True
-            self._collected.put(None)
-            self._scheduler.abort(self)
+            self._fail(error)
         finally:
             self._leave(program)
+
+    def _fail(self, error: BaseException) -> None:
+        with self._changed:
+            self._error = self._error or error
+            self.cancelled = True
+            self._changed.notify_all()
+        self._collected.put(None)
+        self._scheduler.abort(self)
 
     def _with_equals(self, ticket: _Ticket, program: Program, verdict: Verdict) -> list[tuple[int, Verdict]]:
         """The verdict for the program that was executed, and for those equal to it; the cache keeps it."""

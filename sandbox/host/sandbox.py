@@ -156,8 +156,11 @@ class Sandbox:
 
     def _check_controls(self) -> None:
         """One after the other: both run in the cells that are up."""
+        verdicts: dict[str, Verdict] = {}
         for program, expected in _CONTROLS:
-            (verdict,) = self.run([replace(program, limits=self._largest)])
+            with Executor(self, lambda verdict: verdicts.update({verdict.id: verdict})) as executor:
+                executor.submit(replace(program, limits=self._largest))
+            verdict = verdicts[program.id]
             if verdict.outcome is not expected:
                 raise ControlError(
                     f"the program {verdict.id} ended as {verdict.outcome} instead of {expected} "
@@ -168,8 +171,8 @@ class Sandbox:
     def run(self, programs: Iterable[Program]) -> Iterator[Verdict]:
         """Verdicts as they come, in any order, one for each program.
 
-        `programs` is read in the caller's thread, a few ahead of the verdicts taken; where reading it takes time (a
-        model that generates), use an Executor. Closing the iterator has what is still running ended, within a second.
+        `programs` is read in a thread of its own, a few ahead of the verdicts taken. An exception it raises is raised
+        here. Closing the iterator has what is still running ended, within a second.
         """
         return Executor(self, window=self.scheduler.window).run(programs)
 
