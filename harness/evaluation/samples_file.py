@@ -288,7 +288,8 @@ class _Work:
                 program = program_of(program_id, problem, extract(problem, sample.text, sample.form), limits)
                 samples[program_id] = replace(sample, text="")
                 executor.submit(program)
-        return executor.isolation.label
+            executor.wait()
+            return executor.isolation.label
 
 
 # Refusing to write over what is read.

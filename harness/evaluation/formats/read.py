@@ -150,12 +150,13 @@ class SampleFile:
     path: Path
     suite: Suite
     format: str
+    reader: SampleReader
     detected: bool
 
     def read(self) -> Iterator[Sample | MalformedRow]:
         """Samples in file order. What cannot be read as a sample is a MalformedRow that names file, place and field."""
         tasks, seen = Tasks(self.suite), Counter[str]()
-        for row in READERS.get(self.format)(self.path, self.suite):
+        for row in self.reader(self.path, self.suite):
             if isinstance(row, MalformedRow):
                 yield row
                 continue
@@ -179,15 +180,16 @@ def open_samples(path: Path, suite: Suite, form: str | None = None) -> SampleFil
     if not path.exists():
         raise BadInputError(f"no such file: {path}")
     if form is None:
-        return SampleFile(path, suite, detect(path), True)
+        form = detect(path)
+        return SampleFile(path, suite, form, READERS.get(form), True)
     try:
-        READERS.get(form)
+        reader = READERS.get(form)
     except UnknownNameError as error:
         raise BadInputError(f"--format: {error}") from None
     if table_in(path).is_dir() != (form == "evalplus-folder"):
         what = "is a folder" if path.is_dir() else "is a file"
         raise BadInputError(f"--format {form}: {path} {what}")
-    return SampleFile(path, suite, form, False)
+    return SampleFile(path, suite, form, reader, False)
 
 
 def detect(path: Path) -> str:
