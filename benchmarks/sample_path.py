@@ -1,9 +1,8 @@
 """The way of one sample through the code: `python -m benchmarks.sample_path`.
 
 `assay eval --suite humaneval --samples FILE` is run on a file of one sample, and every call is watched from the moment
-at which the sample's line is read to the moment at which its verdict is counted: the files of ours that are entered, and
-the threads of this process, with the line each of them was seen in last. Exits with 1 where there are more than 12 files
-or 2 threads.
+at which the sample's line is read to the moment at which its verdict is counted. Printed are the files of ours that are
+entered, and the threads of this process. Exits with 1 where there are more than 12 files or 2 threads.
 """
 
 from __future__ import annotations

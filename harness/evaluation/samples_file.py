@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -32,6 +32,7 @@ from assay.harness.stats.pass_at_k import Estimate
 from assay.sandbox import Outcome, Verdict
 from assay.suites import Suite
 from assay.suites.extraction.extract import extract
+from assay.trainers.files import publish
 
 SHOWN_MALFORMED = 100  # in the JSON; the file of malformed places has them all
 RESULTS = "_results.jsonl"
@@ -43,7 +44,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 @dataclass(frozen=True, slots=True)
 class Options:
     """How a samples file is evaluated. `k` None means 1, 10 and 100 as far as the samples reach; `format` None the
-    one the file looks like; `output` None a file beside it. `repeat` above 1 executes every sample that many times,
+    one the file looks like; `output` None a file next to it. `repeat` above 1 executes every sample that many times,
     without the cache, and compares the verdicts."""
 
     k: Sequence[int] | None = None
@@ -56,7 +57,7 @@ class Options:
 
 @dataclass
 class MalformedRows:
-    """Malformed places: the first are kept, all are counted and written beside the results."""
+    """Malformed places: the first are kept, all are counted and written next to the results."""
 
     path: Path
     count: int = 0
@@ -106,7 +107,7 @@ class Evaluation:
             "backend": self.backend,
             "results": str(self.results),
             "seconds": round(self.seconds, 3),
-            "families": {family: _estimates(found) for family, found in self.families.items()},
+            "families": {family: _estimates(scored) for family, scored in self.families.items()},
             "per_problem": self.tally.table(tuple(self.scores)),
             "malformed": self.faults.first,
             "malformed_file": str(self.faults.path) if self.faults.count else None,
@@ -114,8 +115,8 @@ class Evaluation:
         }
 
 
-def _estimates(found: dict[int, Estimate]) -> dict[str, Any]:
-    return {str(k): estimate.to_json() for k, estimate in found.items()}
+def _estimates(by_k: dict[int, Estimate]) -> dict[str, Any]:
+    return {str(k): estimate.to_json() for k, estimate in by_k.items()}
 
 
 def evaluate_file(
@@ -131,7 +132,7 @@ def evaluate_file(
     """Judge the samples in `path` and write `<path>_results.jsonl`.
 
     A malformed line is reported and left out; the rest is evaluated. `on_references` follows the making of answers
-    that a suite's checks are still missing (harness/evaluation/oracle.py). Raises BadInputError when nothing can be
+    that a suite's checks are still missing (`expected_values`). Raises BadInputError when nothing can be
     read, the results cannot be written, or k asks for more samples than there are.
     """
     options = options or Options()
@@ -139,7 +140,7 @@ def evaluate_file(
     refuse_overwrite({"the samples": table_in(path)}, outputs_of(path, options))
     suite = with_checks(suite, table, allow_weak=options.allow_weak, on_progress=on_references)
     samples = open_samples(path, suite, options.format)
-    results = options.output or beside(path, RESULTS)
+    results = options.output or sibling_path(path, RESULTS)
     work = _Work(samples, table, options, results, on_progress)
     with suppress(FileNotFoundError):
         work.faults.path.unlink()
@@ -150,14 +151,14 @@ def evaluate_file(
 
     isolation = work.first(malformed)
     repeats = work.repeated() if options.repeat > 1 else None
-    found = scores(work.tally, options.k, str(results))
+    estimates = scores(work.tally, options.k, str(results))
     return Evaluation(
         suite=suite,
         samples=samples,
         tally=work.tally,
-        scores=found,
-        base=base_scores(suite, work.tally, tuple(found)),
-        families=family_scores(suite, work.tally, tuple(found)),
+        scores=estimates,
+        base=base_scores(suite, work.tally, tuple(estimates)),
+        families=family_scores(suite, work.tally, tuple(estimates)),
         isolation=isolation,
         backend=table.backend,
         seconds=time.perf_counter() - started,
@@ -170,7 +171,7 @@ def evaluate_file(
 
 def outputs_of(path: Path, options: Options) -> dict[str, Path]:
     """The files that an evaluation of `path` may write, by what they are."""
-    results = options.output or beside(path, RESULTS)
+    results = options.output or sibling_path(path, RESULTS)
     return {
         "the verdicts' file": results,
         "the list of malformed lines": _sibling(results, MALFORMED),
@@ -182,7 +183,7 @@ def _sibling(results: Path, suffix: str) -> Path:
     return results.with_name(results.name.removesuffix(RESULTS) + suffix)
 
 
-def beside(path: Path, suffix: str) -> Path:
+def sibling_path(path: Path, suffix: str) -> Path:
     """A file next to `path`, named after it; `path` may be a folder, and may be written as `.`."""
     path = path if path.name else path.resolve()
     return path.with_name(path.name + suffix)
@@ -208,26 +209,24 @@ class _Work:
         self._on_progress, self._done = on_progress, 0
 
     def first(self, on_malformed: Callable[[MalformedRow], None]) -> str:
-        """Write the results; returns the isolation. An interrupted evaluation without a cache leaves what it had as
-        `<results>.part`, one with a cache leaves it there."""
-        temporary = self.results.with_name(f".{self.results.name}.{os.getpid()}.part")
-        try:
-            with self._writing(), temporary.open("w", encoding="utf-8") as out:
-                isolation = self._pass(lambda judged: self._write(out, judged), on_malformed)
+        """Write the results; return the label of the isolation. An interrupted evaluation without a cache leaves what
+        it had as `<results>.part`, one with a cache leaves it there."""
+        with self._writing(), publish(self.results) as part:
+            try:
+                with part.open("w", encoding="utf-8") as out:
+                    isolation = self._pass(lambda judged: self._write(out, judged), on_malformed)
+            except BaseException:
+                if self.tally.problems and not self.options.cache.enabled:
+                    with publish(self.results.with_name(self.results.name + ".part")) as kept:
+                        shutil.copyfile(part, kept)
+                raise
             if not self.tally.problems:
                 hint = f"; first fault: {self.faults.first[0]}" if self.faults.count else ""
                 raise BadInputError(
                     f"{self.samples.path}, read as {self.samples.format}, holds no sample of the suite "
                     f"{self.samples.suite.name!r}{hint}"
                 )
-            temporary.replace(self.results)
-            return isolation
-        except BaseException:
-            if self.tally.problems and not self.options.cache.enabled:
-                temporary.replace(self.results.with_name(self.results.name + ".part"))
-            raise
-        finally:
-            temporary.unlink(missing_ok=True)
+        return isolation
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -344,15 +343,15 @@ class Repeats:
                 yield {"task_id": task, "index": index, "line": line, "outcomes": outcomes}
 
     def finish(self) -> Flakiness:
-        """Write the differing samples beside the results; an older list is replaced, also by an empty one."""
-        found = list(self.differing())
-        write_text(self.path, "".join(json.dumps(row) + "\n" for row in found))
-        return Flakiness(len(self.runs), len(found), tuple(found[:SHOWN]), self.path)
+        """Write the differing samples next to the results; an older list is replaced, also by an empty one."""
+        differing = list(self.differing())
+        write_text(self.path, "".join(json.dumps(row) + "\n" for row in differing))
+        return Flakiness(len(self.runs), len(differing), tuple(differing[:SHOWN]), self.path)
 
 
 @dataclass(frozen=True, slots=True)
 class Flakiness:
-    """What `--repeat` found: how many samples had more than one verdict over `n` executions of each."""
+    """The result of `--repeat`: how many samples had more than one verdict over `n` executions of each."""
 
     n: int
     n_differing: int

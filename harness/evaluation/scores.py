@@ -73,8 +73,8 @@ class Tally:
 
     def measured(self) -> dict[str, tuple[int, int]]:
         """(samples, passing samples) of each problem that has a measured sample."""
-        found = ((p, sum(counts) - counts[_INFRA], counts[_PASS]) for p, counts in self.problems.items())
-        return {problem: (n, c) for problem, n, c in found if n}
+        rows = ((p, sum(counts) - counts[_INFRA], counts[_PASS]) for p, counts in self.problems.items())
+        return {problem: (n, c) for problem, n, c in rows if n}
 
     def measured_base(self) -> dict[str, tuple[int, int]]:
         """As `measured`, by the base checks alone."""
@@ -96,23 +96,23 @@ def scores(tally: Tally, k: Sequence[int] | None, where: str) -> dict[int, Estim
     than k measured samples is left out of that k. `where` names the verdicts, for the errors."""
     attempted = {problem: sum(counts) for problem, counts in tally.problems.items()}
     fewest = min(attempted.values())
-    wanted = [i for i in DEFAULT_K if i <= fewest] if k is None else list(k)
-    if max(wanted) > fewest:
+    ks = [i for i in DEFAULT_K if i <= fewest] if k is None else list(k)
+    if max(ks) > fewest:
         scarce = next(problem for problem, n in attempted.items() if n == fewest)
         raise BadInputError(
-            f"pass@{max(wanted)} needs {max(wanted)} samples a problem, and {scarce} has {fewest}: "
+            f"pass@{max(ks)} needs {max(ks)} samples a problem, and {scarce} has {fewest}: "
             f"lower --k or add samples (the verdicts are in {where})"
         )
     measured = tally.measured()
-    found = {}
-    for i in wanted:
+    estimates = {}
+    for i in ks:
         counts = [(n, c) for n, c in measured.values() if n >= i]
         if not counts:
             raise UnmeasuredError(
                 f"pass@{i}: no problem has {i} samples that could be measured (infra); see {where}"
             )
-        found[i] = estimate_pass_at_k(counts, i)
-    return found
+        estimates[i] = estimate_pass_at_k(counts, i)
+    return estimates
 
 
 def base_scores(suite: Suite, tally: Tally, ks: Sequence[int]) -> dict[int, Estimate]:
@@ -132,8 +132,8 @@ def family_scores(suite: Suite, tally: Tally, ks: Sequence[int]) -> dict[str, di
     for problem in suite.problems:
         if problem.family and problem.id in measured:
             groups.setdefault(problem.family, []).append(measured[problem.id])
-    found: dict[str, dict[int, Estimate]] = {}
+    estimates: dict[str, dict[int, Estimate]] = {}
     for family, counts in sorted(groups.items()):
         reached = {k: [(n, c) for n, c in counts if n >= k] for k in ks}
-        found[family] = {k: estimate_pass_at_k(enough, k) for k, enough in reached.items() if enough}
-    return found
+        estimates[family] = {k: estimate_pass_at_k(enough, k) for k, enough in reached.items() if enough}
+    return estimates

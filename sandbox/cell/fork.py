@@ -61,7 +61,7 @@ class Desk:
         self.report_end, self.report = os.pipe()
         os.set_blocking(self.report_end, False)
         self.is_init = is_init
-        self.rehearsing = False  # another child is to outlive the sample
+        self.warming = False  # another child is to outlive the sample
         self._control = control
         self._poller = select.poll()
         self._poller.register(control, 0)  # hang-up and error only
@@ -78,7 +78,7 @@ class Desk:
         self._last_events = self._read_events()
         pthread_sigmask(signal.SIG_BLOCK, _CHILD_ENDED)  # it is waited for, see `_wait`
 
-    def dress(self, request: wire.Request, report: int, channel: int) -> None:
+    def apply_limits(self, request: wire.Request, report: int, channel: int) -> None:
         """In the forked sample: its descriptors and limits. Everything else of the server's is closed."""
         if self.restrict is not None:
             self.restrict()
@@ -179,7 +179,7 @@ class Desk:
         cpu_s = usage.ru_utime + usage.ru_stime
         peak = usage.ru_maxrss
         how = os.WNOHANG
-        while self.is_init and not self.rehearsing:
+        while self.is_init and not self.warming:
             try:
                 other, _, usage = os.wait4(-1, how)
             except ChildProcessError:

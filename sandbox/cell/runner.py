@@ -144,7 +144,7 @@ except AssertionError as error:
 '''
 
 
-def rehearse() -> None:
+def warm_up_sample() -> None:
     """What a sample does, but for its report: run in a forked child to see which pages that writes to."""
     body = wire.join([_WARM_UP, b"assert double(2) and Thing().items", b"x = 1"])
     candidate, *checks = wire.split(body)

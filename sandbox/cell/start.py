@@ -107,12 +107,12 @@ def _attend(outer: socket.socket, pid: int, spec: dict[str, Any], group: cgroup.
 
     Joining a cgroup takes the kernel 10 ms or more, in which the server goes on; no sample runs before it is done.
     """
-    while (asked := outer.recv(8)) == b"map":
+    while (request := outer.recv(8)) == b"map":
         base = int(spec["id_base"])
         ids = [(0, base), (_SAMPLE_ID, base + 1)]
         _write_maps(pid, ids, ids)
         outer.send(b"ok")
-    if asked != b"join":
+    if request != b"join":
         os.waitpid(pid, 0)
         return False
     group.add(pid)
@@ -242,7 +242,7 @@ class _Kept(NamedTuple):
 def _pin_hot_pages(desk: fork.Desk, proc: int) -> int:
     """How many; see `hotpages`. Reading one's own page map takes being dumpable for as long as that lasts."""
     kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
-    return hotpages.pin(proc, runner.rehearse, lambda: server.rehearse(desk))
+    return hotpages.pin(proc, runner.warm_up_sample, lambda: server.warm_up(desk))
 
 
 def _preload(spec: dict[str, Any]) -> None:

@@ -92,5 +92,7 @@ def _label(backend: str, level: Level, pieces: tuple[Piece, ...], fresh: bool) -
     return f"{backend}, {level} isolation{without}" + (", fresh for each sample" if fresh else "")
 
 
-def unavailable(backend: str, why: str, remedy: str) -> Isolation:
-    return Isolation(backend, "none", f"{backend}, not available", (Piece("namespaces", False, why, remedy),))
+def unavailable(backend: str, reason: str, remedy: str) -> Isolation:
+    return Isolation(
+        backend, "none", f"{backend}, not available", (Piece("namespaces", False, reason, remedy),)
+    )

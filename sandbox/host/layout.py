@@ -85,8 +85,8 @@ def _library_folders() -> list[str]:
     multiarch = sysconfig.get_config_var("MULTIARCH")
     candidates = [f"{lib}/{multiarch}" for lib in ("/lib", "/usr/lib")] if multiarch else []
     candidates += ["/lib64", "/usr/lib64"]
-    found = [folder for folder in candidates if os.path.isdir(folder)]
-    return found or ["/lib", "/usr/lib"]
+    folders = [folder for folder in candidates if os.path.isdir(folder)]
+    return folders or ["/lib", "/usr/lib"]
 
 
 def _shared_interpreter() -> str | None:
@@ -106,5 +106,5 @@ def _package_binds(package: str) -> dict[str, str]:
         )
     origin = Path(spec.origin)
     source = origin.parent if spec.submodule_search_locations else origin
-    beside = source.parent / f"{package}.libs"
-    return {f"{PACKAGES}/{path.name}": str(path.resolve()) for path in (source, beside) if path.exists()}
+    libraries = source.parent / f"{package}.libs"
+    return {f"{PACKAGES}/{path.name}": str(path.resolve()) for path in (source, libraries) if path.exists()}

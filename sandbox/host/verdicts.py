@@ -105,10 +105,10 @@ def _analyse(checks: tuple[str, ...], prelude: str, entry_point: str, packages: 
     used = frozenset().union(*(source.used for source in sources))
     defined = frozenset().union(*(source.defined for source in sources))
     helpers, source = _prelude_names(prelude)
-    wanted = used - defined - _BUILTINS - {entry_point}
-    names = (wanted - helpers) | ({entry_point} & used)
+    foreign = used - defined - _BUILTINS - {entry_point}
+    names = (foreign - helpers) | ({entry_point} & used)
     reason = _why_not_split(used, sources, names, packages)
-    return Needs(tuple(sorted(names)), reason, source if wanted & helpers else "")
+    return Needs(tuple(sorted(names)), reason, source if foreign & helpers else "")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -303,8 +303,8 @@ def ending(status: int) -> str:
     return f"exited with status {os.WEXITSTATUS(status)}"
 
 
-def infra(program: Program, why: str, mode: Mode | Literal["shared"] = "shared") -> Verdict:
-    return Verdict(program.id, Outcome.INFRA, why, 0, len(program.checks), mode=mode)
+def infra(program: Program, reason: str, mode: Mode | Literal["shared"] = "shared") -> Verdict:
+    return Verdict(program.id, Outcome.INFRA, reason, 0, len(program.checks), mode=mode)
 
 
 def split_bodies(program: Program, needs: Needs) -> tuple[bytes, bytes]:

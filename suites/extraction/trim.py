@@ -121,22 +121,22 @@ def needed(tree: ast.Module, name: str) -> set[str]:
         if not isinstance(node, ast.Expr):
             for target in bound(node):
                 uses.setdefault(target, set()).update(mentions(node))
-    found, waiting = {name}, [name]
+    names, waiting = {name}, [name]
     while waiting:
-        new = uses.get(waiting.pop(), set()) - found
-        found |= new
+        new = uses.get(waiting.pop(), set()) - names
+        names |= new
         waiting += new
-    return found
+    return names
 
 
 def trimmed(tree: ast.Module, code: str, name: str) -> str:
     """`code` without its demonstrations."""
-    wanted, shows = needed(tree, name), set(_showing(tree, name))
+    needed_names, shows = needed(tree, name), set(_showing(tree, name))
     lines = code.split("\n")
     drop: set[int] = set()
     keep: set[int] = set()
     for node in tree.body:
-        target = drop if is_demonstration(node, name, wanted, shows) else keep
+        target = drop if is_demonstration(node, name, needed_names, shows) else keep
         target.update(range(node.lineno - 1, node.end_lineno or node.lineno))
     drop -= keep  # a line that holds both, as `import math; print(1)` does, stays
     return "\n".join(line for i, line in enumerate(lines) if i not in drop)
@@ -144,13 +144,17 @@ def trimmed(tree: ast.Module, code: str, name: str) -> str:
 
 def _showing(tree: ast.Module, name: str) -> Iterator[str]:
     """The functions that demonstrate: they show something, or call the entry point without its calling them."""
-    wanted = needed(tree, name)
+    needed_names = needed(tree, name)
     for node in tree.body:
-        if isinstance(node, _Function) and node.name not in wanted and (mentions(node) & (_SHOWS | {name})):
+        if (
+            isinstance(node, _Function)
+            and node.name not in needed_names
+            and (mentions(node) & (_SHOWS | {name}))
+        ):
             yield node.name
 
 
-def is_demonstration(node: ast.stmt, name: str, wanted: set[str], shows: set[str]) -> bool:
+def is_demonstration(node: ast.stmt, name: str, needed_names: set[str], shows: set[str]) -> bool:
     """Whether a top-level statement only shows or tests what is defined."""
     if isinstance(node, ast.Assert):
         return True
@@ -161,7 +165,7 @@ def is_demonstration(node: ast.stmt, name: str, wanted: set[str], shows: set[str
     used = mentions(node)
     if isinstance(node, ast.If) and "__name__" in mentions(node.test):
         return True
-    if bound(node) & wanted:
+    if bound(node) & needed_names:
         return False
     return bool(used & (_SHOWS | _TESTERS | shows | {name}))
 

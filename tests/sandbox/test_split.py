@@ -318,11 +318,11 @@ def test_messages_are_taken_in_order_however_they_arrive() -> None:
         struct.pack("!I", len(data)) + data for data in (codec.to_bytes(message) for message in sent)
     )
     for piece in (1, 3, 7, 50, len(stream)):
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
+        ours, other = socket.socketpair()
+        with ours, other:
             for start in range(0, len(stream), piece):
-                theirs.sendall(stream[start : start + piece])
-            theirs.shutdown(socket.SHUT_WR)
+                other.sendall(stream[start : start + piece])
+            other.shutdown(socket.SHUT_WR)
             reader = codec.Reader(ours.fileno())
             assert [reader.receive() for _ in sent] == sent
             with pytest.raises(EOFError):
