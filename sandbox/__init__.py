@@ -12,8 +12,7 @@ from assay.sandbox.host.cache import VerdictCache
 from assay.sandbox.host.cells import DockerOptions
 from assay.sandbox.host.executor import Executor, StandIn
 from assay.sandbox.host.isolation import Isolation, Piece
-from assay.sandbox.host.probe import probe
-from assay.sandbox.host.sandbox import Sandbox
+from assay.sandbox.host.sandbox import Sandbox, probe
 from assay.sandbox.model import Limits, Mode, Outcome, Program, Verdict
 from assay.sandbox.selfcheck import Row, selfcheck
 

@@ -102,7 +102,7 @@ print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())), sys.getrecursionlimi
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What became of one attack."""
+    """The result of one attack."""
 
     attack: Attack
     verdict: Verdict

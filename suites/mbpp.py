@@ -3,7 +3,7 @@
 The paper's splits are by task id: 1–10 are the prompts of its few-shot setting, 11–510 the test problems, 511–600
 validation and 601–974 training. Prompt styles, chosen by the option `style`:
 
-| style | the model is told before it writes |
+| style | the model reads before it writes |
 |---|---|
 | `docstring` (default) | the text and one assert in a docstring, as EvalPlus asks base models; code follows |
 | `paper` | the paper's: "You are an expert Python programmer, and here is your task: …", all asserts, `[BEGIN]` |
@@ -158,12 +158,12 @@ def entry_point_of(row: Row) -> str | None:
     return next((name for name in reversed(defined) if name in called), None)
 
 
-# Of a style: what is read before the program, what the program starts with, what a chat model is asked.
+# A style's texts: the one read before the program, the program's start, and the question to a chat model.
 Wording = tuple[str, str, str]
 
 
 class Task(NamedTuple):
-    """What a style may tell of."""
+    """The parts of a problem that a style may use."""
 
     row: Row
     entry_point: str
@@ -184,7 +184,8 @@ def _docstring(task: Task) -> Wording:
 
 def _paper(task: Task) -> Wording:
     """Section 3.1 and figure 2 of the paper."""
-    question = f"You are an expert Python programmer, and here is your task: {task.row.description} {_asserts(task.row)}"
+    work = f"{task.row.description} {_asserts(task.row)}"
+    question = f"You are an expert Python programmer, and here is your task: {work}"
     return f"{question}\n[BEGIN]\n", "", question
 
 

@@ -1,4 +1,4 @@
-"""Where a suite's data comes from: the user's path, the data folder, or the hub; and what to say where it is missing.
+"""The sources of a suite's data: the user's path, the data folder, or the hub; with advice where it is missing.
 
 The data folder is `$ASSAY_DATA`, else `~/.local/share/assay` (under `$XDG_DATA_HOME` where that is set). What is
 computed and can be computed again goes to the cache folder, `$ASSAY_CACHE`, else `~/.cache/assay`.

@@ -54,7 +54,7 @@ class Duplicate:
 
 @dataclass(frozen=True)
 class Overlap:
-    """What a training set has in common with a suite. `shares` maps a method to each problem's overlap."""
+    """The overlap of a training set with a suite. `shares` maps a method to each problem's overlap."""
 
     suite: str
     suite_revision: str
@@ -70,7 +70,7 @@ class Overlap:
         return [task for share, task in sorted(flagged, key=lambda pair: -pair[0])]
 
     def summary(self) -> dict[str, Any]:
-        """What a report shows."""
+        """Return the figures that a report shows."""
         return {
             "suite": self.suite,
             "suite_revision": self.suite_revision,
@@ -273,7 +273,7 @@ def _wording(problem: Problem) -> str:
 
 
 def _used(ids: Words, method: str) -> Words:
-    """What a method's n-grams are made of: `words` leave marks out."""
+    """Return the tokens that a method's n-grams are made of: `words` leave marks out."""
     import numpy as np
 
     if not method.startswith("words"):

@@ -49,7 +49,7 @@ def with_checks(
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     on_fault: Callable[[str], None] | None = None,
 ) -> Suite:
-    """The suite with every problem's checks made. Raises UnmeasuredError where a reference gives no answers."""
+    """Return the suite with every problem's checks made. Raises UnmeasuredError where a reference gives no answers."""
     oracles = {problem.id: problem.oracle for problem in suite.problems if problem.oracle is not None}
     if not oracles:
         return suite
@@ -76,7 +76,8 @@ def with_checks(
 
 
 def key_of(oracle: Oracle, table: SandboxTable) -> str:
-    """What decides a reference's answers: itself, its inputs, the interpreter, and the memory it has."""
+    """Return the hash of everything that decides a reference's answers: itself, its inputs, the interpreter, and the
+    memory it has."""
     version = f"{_FORMAT}:{platform.python_implementation()}-{platform.python_version()}:{table.memory_mb}"
     return hashlib.sha256(f"{version}:{oracle.key}".encode()).hexdigest()
 

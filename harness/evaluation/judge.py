@@ -1,4 +1,4 @@
-"""Opening a sandbox and its executor: the one place where the harness does."""
+"""Open a sandbox and its executor: the one place where the harness does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from assay.suites.sources import verdicts_path
 
 @dataclass(frozen=True, slots=True)
 class CacheUse:
-    """Whether verdicts are looked up, and where; `path` None is the user's own place."""
+    """The use of the verdict cache; `path` None is the user's own place."""
 
     enabled: bool = True
     path: Path | None = None
@@ -26,7 +26,7 @@ class CacheUse:
 
 @contextmanager
 def open_sandbox(table: SandboxTable, suite: Suite, *, allow_weak: bool = False) -> Iterator[Sandbox]:
-    """A sandbox that passed its start-up control. Raises MissingToolError where the machine cannot isolate, and
+    """Open a sandbox that passed its start-up control. Raises MissingToolError where the machine cannot isolate, and
     UnmeasuredError where the sandbox cannot give verdicts, within the block too."""
     try:
         with Sandbox(
@@ -56,8 +56,8 @@ def open_executor(
     ordered: bool = False,
     keep_output: bool = True,
 ) -> Iterator[Executor]:
-    """An executor in a sandbox of its own, as `open_sandbox` gives it, behind the cache unless that is not to be used.
-    Leaving the block waits for all verdicts, as leaving an Executor does, and closes the sandbox."""
+    """Open an executor in a sandbox of its own, as `open_sandbox` gives it, behind the cache unless that is not to be
+    used. Leaving the block waits for all verdicts, as leaving an Executor does, and closes the sandbox."""
     with ExitStack() as stack:
         kept = stack.enter_context(VerdictCache(cache.path or verdicts_path())) if cache.enabled else None
         sandbox = stack.enter_context(open_sandbox(table, suite, allow_weak=allow_weak))

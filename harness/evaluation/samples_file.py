@@ -43,9 +43,9 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a samples file is evaluated. `k` None means 1, 10 and 100 as far as the samples reach; `format` None the
-    one the file looks like; `output` None a file next to it. `repeat` above 1 executes every sample that many times,
-    without the cache, and compares the verdicts."""
+    """The options of evaluating a samples file. `k` None means 1, 10 and 100 as far as the samples reach; `format`
+    None the one the file looks like; `output` None a file next to it. `repeat` above 1 executes every sample that
+    many times, without the cache, and compares the verdicts."""
 
     k: Sequence[int] | None = None
     format: str | None = None
@@ -375,7 +375,7 @@ class Judged(NamedTuple):
     cached: bool
 
     def base_passed(self, base_checks: int) -> bool:
-        """Whether the first `base_checks` checks held; such checks stop at the first that does not."""
+        """Return whether the first `base_checks` checks held; such checks stop at the first that does not."""
         return 0 < base_checks <= self.verdict.checks_passed and self.verdict.outcome is not Outcome.INFRA
 
     def row(self) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def program_of(program_id: str, problem: Problem, extraction: Extraction, limits
 
 @dataclass
 class Tally:
-    """What is kept of the verdicts: counts, never the samples themselves.
+    """The counts that are kept of the verdicts, never the samples themselves.
 
     `infra` is not measured: neither a pass nor a failure, so it counts in no n that a score rests on.
     """
@@ -77,7 +77,7 @@ class Tally:
         return {problem: (n, c) for problem, n, c in rows if n}
 
     def measured_base(self) -> dict[str, tuple[int, int]]:
-        """As `measured`, by the base checks alone."""
+        """Return the same as `measured`, by the base checks alone."""
         return {problem: (n, self.base[problem]) for problem, (n, _) in self.measured().items()}
 
     def table(self, ks: Sequence[int]) -> list[dict[str, Any]]:

@@ -3,7 +3,8 @@
 After a fork, parent and child share pages until one of them writes, and each first write costs a fault: some 200 in a
 small Python program and 150 in the server, a good part of a short sample's time. The kernel copies a page at once
 when it is pinned (it must, or the device that it is pinned for would write to the wrong process: `copy_present_page`
-in mm/memory.c), which is several times cheaper than a fault. So the pages that a sample and the server, when warmed
+in mm/memory.c), which is several times cheaper than a fault (on 2 cores, interleaved: 22 % more samples a second in
+shared mode, 8 % in split mode). So the pages that a sample and the server, when warmed
 up, are seen to write are pinned, by registering them as buffers of an io_uring that is never used. Where there is no
 io_uring, or no right to pin, samples are forked as ever.
 """

@@ -184,7 +184,7 @@ def _exception(lineage: Sequence[Any], text: str) -> BaseException:
 
 
 def run(checks: Checks, token: bytes) -> None:
-    """In a judge forked for one sample: judge and report."""
+    """Judge and report, in a judge forked for one sample."""
     gc.enable()
     code, passed, detail = judge(checks, fork.CHANNEL_FD)
     runner.flush()

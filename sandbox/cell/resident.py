@@ -40,7 +40,7 @@ _IMPURE_ATTRIBUTES = frozenset(("setcontext", "getcontext", "localcontext", "reg
 
 
 def is_pure(sources: Sequence[bytes]) -> bool:
-    """Whether running these sources in a new namespace provably changes nothing outside of it."""
+    """Return whether running these sources in a new namespace provably changes nothing outside of it."""
     try:
         return all(map(_is_pure_source, sources))
     except (SyntaxError, ValueError, RecursionError):
@@ -70,7 +70,7 @@ def _is_pure_node(node: ast.AST) -> bool:
 
 
 class Outcome(NamedTuple):
-    """What the resident judge said of one sample, and what it used. `reason` is one of wire's; `code` NO_REPORT
+    """The resident judge's report on one sample, and what it used. `reason` is one of wire's; `code` NO_REPORT
     with a reason of ENDED means that it died."""
 
     reason: int
@@ -139,7 +139,7 @@ class Resident:
 
 
 def _stay(commands: socket.socket, cache: judge.Cache) -> NoReturn:
-    """In the resident judge: one sample after the other, until the server goes or ends it."""
+    """Judge one sample after the other, in the resident judge, until the server goes or ends it."""
     gc.enable()
     while True:
         header, descriptors, _, _ = socket.recv_fds(commands, _COMMAND.size, 1)

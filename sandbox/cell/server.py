@@ -28,7 +28,8 @@ class PeerLostError(Exception):
 
 
 class Office(NamedTuple):
-    """What answers requests: a role and what it needs. `fresh` gives each sample namespaces of its own first."""
+    """The part that answers requests: a role and what it needs. `fresh` gives each sample namespaces of its own
+    first."""
 
     role: Role
     link: socket.socket | None  # to the other cell of a pair
@@ -47,8 +48,8 @@ class Office(NamedTuple):
 
 
 class Fresh(NamedTuple):
-    """How a sample gets namespaces of its own: `enter` gives the number of the process that is in them, there 0;
-    `desk` makes that process's desk."""
+    """The way in which a sample gets namespaces of its own: `enter` gives the number of the process that is in them,
+    there 0; `desk` makes that process's desk."""
 
     enter: Callable[[], int]
     desk: Callable[[], fork.Desk]
@@ -113,7 +114,7 @@ def _shared(desk: fork.Desk, request: wire.Request) -> wire.Response:
 
 
 class _Bench:
-    """What the judge's role keeps between samples."""
+    """The judge role's belongings between samples."""
 
     def __init__(self, desk: fork.Desk, *, may_stay: bool) -> None:
         """`may_stay` allows a judge that stays."""

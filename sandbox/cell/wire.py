@@ -46,7 +46,7 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """How one sample ended. `status` is the wait status; `code` is what the sample's own runner reported."""
+    """The end of one sample. `status` is the wait status; `code` is what the sample's own runner reported."""
 
     sequence: int
     reason: int

@@ -44,7 +44,7 @@ _TABLE = """CREATE TABLE IF NOT EXISTS verdict (
 
 @cache
 def sources_sha256(*names: str) -> str:
-    """Of the Python sources of modules, and of packages with all that is below them."""
+    """Return the hash of the Python sources of modules, and of packages with all that is below them."""
     digest = hashlib.sha256()
     for name in names:
         for place, path in _sources(name):
@@ -109,7 +109,7 @@ def _rest(parts: tuple[tuple[str, Any], ...]) -> bytes:
 
 
 def storable(verdict: Verdict, program: Program) -> bool:
-    """Whether the verdict would be the same on another day.
+    """Return whether the verdict would be the same on another day.
 
     `infra` is no verdict. A program that ended by itself with more than half of its CPU or wall time gone is
     executed anew each time, since load could have moved it over the limit. One that the limit stopped is stored:

@@ -93,7 +93,8 @@ class Cell:
     """One fork server. All methods are for one thread, the scheduler's; none of them blocks but `wait_ready` and
     `close`.
 
-    `report` is empty until the cell has said what isolates it. `answers` are those that arrived and were not taken yet.
+    `report` is empty until the cell has reported what isolates it. `answers` are those that arrived and were not
+    taken yet.
     """
 
     def __init__(self, channel: Channel, wait_for_end: Callable[[float], bool]) -> None:
@@ -111,7 +112,7 @@ class Cell:
 
     @property
     def has_unsent(self) -> bool:
-        """Whether a request waits for room in the channel; `flush` sends on."""
+        """Return whether a request waits for room in the channel; `flush` sends on."""
         return bool(self._unsent)
 
     def send(self, request: wire.Request) -> None:
@@ -192,7 +193,7 @@ class Cell:
         self._channel.close()
 
     def has_ended(self, timeout_s: float = 0.0) -> bool:
-        """Whether nothing is left of a cell that was hung up, after at most `timeout_s`."""
+        """Return whether nothing is left of a cell that was hung up, after at most `timeout_s`."""
         return self._wait_for_end(timeout_s)
 
     def close(self) -> None:
@@ -248,8 +249,8 @@ class CellPair:
         candidate.send(verdicts.request_for(program, sequence, for_candidate))
 
     def receive(self, program: Program, sequence: int) -> Trial | None:
-        """The verdict on the oldest program that was sent; None while a cell has not answered yet. Raises EOFError
-        when a cell answers another question."""
+        """Return the verdict on the oldest program that was sent; None while a cell has not answered yet. Raises
+        EOFError when a cell answers another question."""
         if not all(cell.answers for cell in self.cells):
             return None
         answers = [cell.answers.popleft() for cell in self.cells]
@@ -265,5 +266,5 @@ class CellPair:
 
 
 def patience_of(program: Program) -> float:
-    """The seconds after which a cell that has not answered is given up."""
+    """Return the seconds after which a cell that has not answered is given up."""
     return program.limits.wall_s + _JUDGE_LAG_S + GRACE_S

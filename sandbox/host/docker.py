@@ -315,7 +315,7 @@ class _End:
         self._thread = threading.Thread(target=self._remove, name="sandbox-end", daemon=True)
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether the container is gone, after at most `timeout_s`."""
+        """Return whether the container is gone, after at most `timeout_s`."""
         if self._thread.ident is None:
             self._thread.start()
         self._thread.join(timeout_s)

@@ -51,7 +51,7 @@ def start_cells(options: CellOptions, mode: Mode, *, allow_weak: bool) -> tuple[
 
 
 def settled_options(options: CellOptions, cells: list[Cell]) -> CellOptions:
-    """The options that those cells were started with in the end."""
+    """Return the options that those cells were started with in the end."""
     return options if cells[0].report["namespaces"] else _weaker(options)
 
 
@@ -140,7 +140,7 @@ class _End:
         self._deadline = 0.0
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether the process is gone, after at most `timeout_s`."""
+        """Return whether the process is gone, after at most `timeout_s`."""
         self._deadline = self._deadline or time.monotonic() + _END_TIMEOUT_S
         try:
             self._process.wait(timeout_s)

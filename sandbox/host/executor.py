@@ -110,7 +110,7 @@ class Executor:
         return self._sandbox.isolation
 
     def was_cached(self, program_id: str) -> bool:
-        """Whether the verdict came from another execution than the program's own; true once for each id."""
+        """Return whether the verdict came from another execution than the program's own; true once for each id."""
         if program_id in self._cached:
             self._cached.discard(program_id)
             return True
@@ -221,7 +221,8 @@ class Executor:
                 pass
 
     def _has_room(self, share: int) -> bool:
-        """Whether another program may come; one that waited goes on when only the `share`th part is under way."""
+        """Return whether another program may come; one that waited goes on when only the `share`th part is under
+        way."""
         return (
             self._submitted - self._handed < AHEAD
             and self._executing * share < self._window
@@ -275,7 +276,7 @@ class Executor:
         self._scheduler.abort(self)
 
     def _with_equals(self, ticket: _Ticket, program: Program, verdict: Verdict) -> list[tuple[int, Verdict]]:
-        """The verdict for the program that was executed, and for those equal to it; the cache keeps it."""
+        """Return the verdict for the program that was executed, and for those equal to it; the cache keeps it."""
         if ticket.key is None or self._cache is None:
             return [(ticket.number, verdict)]
         with self._changed:

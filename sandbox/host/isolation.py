@@ -1,4 +1,4 @@
-"""Which isolation this machine gives, piece by piece, and what a person can do about what is missing."""
+"""The isolation that this machine gives, piece by piece, with a remedy for each piece that is missing."""
 
 from __future__ import annotations
 

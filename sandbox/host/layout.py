@@ -1,4 +1,5 @@
-"""What of the host a cell may read: the interpreter, its standard library, shared libraries, the packages asked for."""
+"""The files of the host that a cell may read: the interpreter, its standard library, shared libraries, the packages
+asked for."""
 
 from __future__ import annotations
 
@@ -81,7 +82,8 @@ def _outermost(folders: set[str]) -> list[str]:
 
 
 def _library_folders() -> list[str]:
-    """Where the loader finds shared libraries: Debian's multiarch folders, else lib64, else lib."""
+    """Return the folders in which the loader finds shared libraries: Debian's multiarch folders, else lib64, else
+    lib."""
     multiarch = sysconfig.get_config_var("MULTIARCH")
     candidates = [f"{lib}/{multiarch}" for lib in ("/lib", "/usr/lib")] if multiarch else []
     candidates += ["/lib64", "/usr/lib64"]

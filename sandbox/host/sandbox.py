@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -13,7 +14,7 @@ from assay.sandbox.errors import ControlError, SandboxError
 from assay.sandbox.host import embedded
 from assay.sandbox.host.cells import Cell, CellOptions, CellPair, DockerOptions
 from assay.sandbox.host.executor import Executor
-from assay.sandbox.host.isolation import Isolation, from_report
+from assay.sandbox.host.isolation import NAMESPACE_REMEDY, Isolation, from_report, unavailable
 from assay.sandbox.host.layout import host_layout
 from assay.sandbox.host.scheduler import Scheduler
 from assay.sandbox.host.verdicts import Rules
@@ -90,14 +91,14 @@ class Sandbox:
 
     @property
     def isolation(self) -> Isolation:
-        """What the cells are isolated with; known once the sandbox is entered."""
+        """The isolation of the cells; known once the sandbox is entered."""
         if self._isolation is None:
             raise SandboxError(_NOT_OPEN)
         return self._isolation
 
     @property
     def scheduler(self) -> Scheduler:
-        """What an Executor gives programs to. Raises SandboxError unless the sandbox is open."""
+        """The scheduler, to which an Executor gives programs. Raises SandboxError unless the sandbox is open."""
         if self._scheduler is None:
             raise SandboxError(_NOT_OPEN)
         return self._scheduler
@@ -143,7 +144,8 @@ class Sandbox:
         return embedded.start_cells(options, mode, allow_weak=self._allow_weak)
 
     def _launcher(self, options: CellOptions, first: list[Cell], rules: Rules) -> Callable[[Mode], CellPair]:
-        """How further cells are started, as the first were: embedded ones without waiting for them."""
+        """Return the function that starts further cells as the first were started: embedded ones without waiting for
+        them."""
         if self.backend == "docker":
             return lambda mode: CellPair(mode, self._start_cells(options, mode)[0], rules)
         settled = embedded.settled_options(options, first)
@@ -169,7 +171,7 @@ class Sandbox:
                 )
 
     def run(self, programs: Iterable[Program]) -> Iterator[Verdict]:
-        """Verdicts as they come, in any order, one for each program.
+        """Yield verdicts as they come, in any order, one for each program.
 
         `programs` is read in a thread of its own, a few ahead of the verdicts taken. An exception it raises is raised
         here. Closing the iterator has what is still running ended, within a second.
@@ -182,3 +184,20 @@ class Sandbox:
             scheduler, self._scheduler = self._scheduler, None
             if scheduler is not None:
                 scheduler.close()
+
+
+def probe(backend: Backend = "embedded") -> Isolation:
+    """Return the isolation of a backend on this machine, found by starting a cell. It never raises for what is missing,
+    which stands in the result."""
+    if backend == "docker":
+        from assay.sandbox.host import docker
+
+        return docker.probe()
+    if sys.platform != "linux":
+        return unavailable("embedded", f"this is {sys.platform}, not Linux", "use the docker backend")
+    try:
+        (cell,), isolation = embedded.start_cells(CellOptions(host_layout(())), "shared", allow_weak=True)
+    except SandboxError as error:
+        return unavailable("embedded", str(error), NAMESPACE_REMEDY)
+    cell.close()
+    return isolation

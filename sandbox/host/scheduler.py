@@ -70,13 +70,13 @@ class _Lane:
 
     @property
     def waits(self) -> bool:
-        """Whether something is to come from the cells within some time."""
+        """Return whether something is to come from the cells within some time."""
         return bool(self.in_flight) or not self.ready
 
 
 @dataclass(slots=True, eq=False)
 class _Worker:
-    """As many programs at a time as one core runs: cells for each mode that was needed, and old cells that are
+    """A worker, which runs one program at a time: cells for each mode that was needed, and old cells that are
     ending."""
 
     lanes: dict[Mode, _Lane] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""How a program is judged: what its checks need of the candidate, what its cells are sent, and what their answers mean.
+"""The rules of judging: the mode that checks need, the requests that cells get, and the verdicts that answers mean.
 
 Pure: no process, no clock. The mode is decided from the checks alone, never from how a candidate behaves: one that
 could have itself judged in shared mode would only have to return an object that equals everything.
@@ -172,7 +172,8 @@ def _imports(tree: ast.AST) -> set[str]:
 
 
 def _prelude_names(prelude: str) -> tuple[set[str], str]:
-    """What a prelude defines, and the prelude as a whole module: a prompt may end where a body is to begin."""
+    """Return the names that a prelude defines, and the prelude as a whole module: a prompt may end where a body is to
+    begin."""
     for source in (prelude, f"{prelude.rstrip()}\n    pass\n"):
         try:
             _, defined = _names((source,))
@@ -184,7 +185,8 @@ def _prelude_names(prelude: str) -> tuple[set[str], str]:
 
 
 def _more_than_calls(tree: ast.AST, names: frozenset[str]) -> str:
-    """Why a proxy would not do for one of `names`, or nothing: it is called, passed to a function, or renamed."""
+    """Return why a proxy would not do for one of `names`, or nothing: it is called, passed to a function, or
+    renamed."""
     for node in ast.walk(tree):
         for child in ast.iter_child_nodes(node):
             if not (isinstance(child, ast.Name) and isinstance(child.ctx, ast.Load) and child.id in names):
@@ -227,7 +229,7 @@ def shared_body(program: Program) -> bytes:
 
 
 def needs_quiet(limits: Limits, response: wire.Response) -> bool:
-    """Whether load on the machine could have decided this outcome."""
+    """Return whether load on the machine could have decided this outcome."""
     cpu_s = response.cpu_us / 1e6
     if response.reason == wire.WALL_LIMIT:
         return cpu_s >= _BUSY * limits.cpu_s
@@ -235,7 +237,7 @@ def needs_quiet(limits: Limits, response: wire.Response) -> bool:
 
 
 def verdict_of(program: Program, response: wire.Response, *, mode: Mode) -> Verdict:
-    """The verdict on a sample that ran in one cell."""
+    """Return the verdict on a sample that ran in one cell."""
     outcome, detail = _outcome(program.limits, response)
     return _verdict(program, response, outcome, detail, response.passed, response.output, mode)
 
@@ -293,7 +295,7 @@ def limit_reached(limits: Limits, response: wire.Response) -> tuple[Outcome, str
 
 
 def ending(status: int) -> str:
-    """A wait status in words."""
+    """Return a wait status in words."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         try:
@@ -308,7 +310,7 @@ def infra(program: Program, reason: str, mode: Mode | Literal["shared"] = "share
 
 
 def split_bodies(program: Program, needs: Needs) -> tuple[bytes, bytes]:
-    """What the judge cell gets, and what the candidate cell gets."""
+    """Return the request bodies of the judge cell and of the candidate cell."""
     judge = _judge_body(needs.prelude, needs.names, program.checks)
     return judge, wire.join([wire.encode_text(program.candidate)])
 
@@ -319,8 +321,8 @@ def _judge_body(prelude: str, names: tuple[str, ...], checks: tuple[str, ...]) -
 
 
 def split_verdict(program: Program, judge: wire.Response, candidate: wire.Response) -> Verdict | None:
-    """The verdict from both cells of a pair; None when the checks turn out to need shared mode. CPU time and memory
-    are the candidate's."""
+    """Return the verdict from both cells of a pair; None when the checks turn out to need shared mode. CPU time and
+    memory are the candidate's."""
     decided = _split_outcome(program, judge, candidate)
     if decided is None:
         return None

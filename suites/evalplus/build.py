@@ -1,4 +1,4 @@
-"""From a problem's inputs and reference solution to an Oracle, and from the reference's answers to checks."""
+"""Build an Oracle from a problem's inputs and reference solution, and checks from the reference's answers."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _checks(
 
 @lru_cache(maxsize=2)
 def _machinery(needs: str) -> str:
-    """What every problem of these suites has in common, as a check of its own: it is compiled once for all."""
+    """Return what every problem of these suites has in common, as a check of its own: it is compiled once for all."""
     return needs + "\n".join(source(name) for name in ("values", "compare", "judge"))
 
 

@@ -53,7 +53,7 @@ def assay_answers(text, call, values, not_none, exact, large, lenient, part, par
         return isinstance(value, real)
 
     def is_large(value):
-        """Whether a text, or a list of texts, numbers and lists, is longer than `large`, without writing it."""
+        """Return whether a text, or a list of texts, numbers and lists, is longer than `large`, without writing it."""
         if isinstance(value, str):
             return len(value) > large
         if not isinstance(value, (list, tuple)) or any(

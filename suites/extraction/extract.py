@@ -1,4 +1,4 @@
-"""From what a model said to the program that is run. One extractor for every backend and suite.
+"""Extract the program that is run from a model's text. One extractor for every backend and suite.
 
 It finds code; it never mends it: no character inside the chosen code changes except whole-block indentation, and
 what is cut are whole top-level statements outside the definitions. Every program carries the name of the rule
@@ -129,7 +129,7 @@ class _Reply:
         return "\n".join((*before, code))
 
     def _preamble(self) -> str:
-        """What stands in the prompt before the entry point: imports and helpers that an answer may leave out."""
+        """Return what the prompt holds before the entry point: imports and helpers that an answer may leave out."""
         match = re.search(
             rf"^(?:async[ \t]+)?def[ \t]+{re.escape(self.name)}\b", self.problem.prompt, re.MULTILINE
         )

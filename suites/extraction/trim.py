@@ -1,4 +1,4 @@
-"""Which statements of an answer are its program: the definitions, and not the demonstration around them.
+"""Trim an answer to its program: the definitions, without the demonstration around them.
 
 Only whole statements at top level are left out, and never one that the entry point's own text is part of, so that a
 wrong answer stays as wrong as it was written.
@@ -101,7 +101,8 @@ def mentions(node: ast.AST) -> set[str]:
 
 
 def is_stub(tree: ast.Module, name: str) -> bool:
-    """Whether the entry point is only announced: its body is a docstring, `pass`, `...` or NotImplementedError."""
+    """Return whether the entry point is only announced: its body is a docstring, `pass`, `...` or
+    NotImplementedError."""
     for node in tree.body:
         if isinstance(node, _Function) and node.name == name:
             return all(_is_nothing(inner) for inner in node.body)
@@ -155,7 +156,7 @@ def _showing(tree: ast.Module, name: str) -> Iterator[str]:
 
 
 def is_demonstration(node: ast.stmt, name: str, needed_names: set[str], shows: set[str]) -> bool:
-    """Whether a top-level statement only shows or tests what is defined."""
+    """Return whether a top-level statement only shows or tests what is defined."""
     if isinstance(node, ast.Assert):
         return True
     if isinstance(node, (*_Definition, ast.Import, ast.ImportFrom)):
@@ -171,7 +172,7 @@ def is_demonstration(node: ast.stmt, name: str, needed_names: set[str], shows: s
 
 
 def part_of_entry(tail: str, name: str) -> bool:
-    """Whether text that would be cut off defines the entry point, or goes on inside a definition."""
+    """Return whether text that would be cut off defines the entry point, or goes on inside a definition."""
     first = next((line for line in tail.split("\n") if line.strip()), "")
     again = re.search(
         rf"^\s*(?:async\s+)?(?:def|class)\s+{re.escape(name)}\b|^{re.escape(name)}\s*=", tail, re.MULTILINE

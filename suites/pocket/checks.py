@@ -88,7 +88,7 @@ def _off_by_one(body: str) -> Iterator[str]:
 
 
 def _wrong_answers(task: Task, pool: list[tuple[Any, ...]], want: list[str]) -> list[list[str]]:
-    """What plausible wrong bodies return on the pool: one slip, one number off, or the question ignored."""
+    """Return what plausible wrong bodies return on the pool: one slip, one number off, or the question ignored."""
     wrong = []
     silent = 0
     for target in dict.fromkeys(task.part.operations):

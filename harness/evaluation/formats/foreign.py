@@ -77,7 +77,7 @@ def _flat(value: Any) -> list[Any]:
 
 
 def _follows_prompt(prompt: Any, text: Any, raw: list[Any]) -> bool:
-    """Whether `text` is an answer as the model gave it, to a prompt that it has to be put after."""
+    """Return whether `text` is an answer as the model gave it, to a prompt that it has to be put after."""
     if not isinstance(prompt, str) or not isinstance(text, str) or not prompt:
         return False
     return text in raw and not text.startswith(prompt)
@@ -163,7 +163,7 @@ def read_folder(path: Path, suite: Suite, /) -> Iterator[RawSample | MalformedRo
 
 @READERS.register("parquet")
 def read_parquet(path: Path, suite: Suite, /) -> Iterator[RawSample | MalformedRow]:
-    """What a run stores (`samples.parquet`, `verdicts.parquet`), or any table with our column names.
+    """Read a run's `samples.parquet` or `verdicts.parquet`, or any table with our column names.
 
     A row holds `problem_id` (or `task_id`) and `completion`, `solution` or `reply`, or the `program` that a
     verdict was given on.
