@@ -28,7 +28,7 @@ _OWN = frozenset({"concurrency", "requests", "timeout", "suite"})
 
 
 def is_address(model: str | None) -> bool:
-    from assay.harness.models.endpoints import ADDRESS
+    from assay.harness.models.resolve import ADDRESS
 
     return model is not None and ADDRESS.match(model) is not None
 
@@ -48,9 +48,8 @@ def profile_endpoint(
 ) -> None:
     from assay.harness.cli.options import _fresh, slug
     from assay.harness.console import Progress
-    from assay.harness.errors import BadInputError, UnmeasuredError
-    from assay.harness.models.endpoints import endpoint_of
-    from assay.harness.models.resolve import resolve_model
+    from assay.harness.errors import UNMEASURED, BadInputError
+    from assay.harness.models.resolve import endpoint_of, resolve_model
     from assay.harness.profiling.load import Workload, measure, summarise
     from assay.harness.profiling.load.client import Limits
     from assay.harness.profiling.load.drive import read_events
@@ -101,7 +100,7 @@ def profile_endpoint(
         Console(width=None).print(render(summary))
         print(f"raw record: {raw}")
     if summary["unmeasured"]:
-        raise typer.Exit(UnmeasuredError.exit_code)
+        raise typer.Exit(UNMEASURED)
 
 
 def check_options(context: Any, *, of_a_server: bool) -> None:

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from assay.harness.cli import app
-from assay.harness.errors import AssayError, BadInputError
+from assay.harness.errors import AssayError, BadInputError, exit_code_of
 from assay.harness.stats import read_matches
 
 ROOT = Path(__file__).parents[3]
@@ -78,7 +78,7 @@ GOOD = {"a": "x", "b": "y", "winner": "x"}
         ({"a": 3}, r"field 'a' is not a name: 3"),
         ({"b": " "}, r"field 'b' is not a name: ' '"),
         ({"b": "x"}, r"fields 'a' and 'b' are both 'x'"),
-        ({"b": "tie"}, r"'tie' is what 'winner' says"),
+        ({"b": "tie"}, r"'tie' is the 'winner' of a draw"),
         ({"problem": [1]}, r"field 'problem' is neither a string nor a whole number: \[1\]"),
     ],
 )
@@ -189,7 +189,7 @@ def test_exit_codes(tmp_path: Path) -> None:
             assert isinstance(done.exception, FileNotFoundError)
         else:
             assert isinstance(done.exception, AssayError)
-            assert done.exception.exit_code == code
+            assert exit_code_of(done.exception) == code
     wins = [[0, 7], [1, 0]]
     (tmp_path / "m.json").write_text(json.dumps({"names": ["x", "y"], "wins": wins}))
     done = CliRunner().invoke(app, ["rank", str(tmp_path / "m.json"), "--bootstrap", "300", "-q"])

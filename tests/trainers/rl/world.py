@@ -16,7 +16,7 @@ from assay.trainers.data.problems import Environment, problems_sha256
 Judged = Callable[[Program], Outcome]
 
 
-class JudgingSandbox(StandIn):
+class FakeSandbox(StandIn):
     """A sandbox that judges by `outcome_of` as soon as a program is submitted, and keeps what came."""
 
     def __init__(self, outcome_of: Judged) -> None:
@@ -61,6 +61,6 @@ def answer_of(program: Program) -> str:
 
 
 def base_at(folder: Path, texts: list[str]) -> Artifact:
-    from assay.trainers.tiny import make_tiny_model
+    from tests.tiny import make_tiny_model
 
     return make_tiny_model(folder, texts)
