@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from assay.sandbox import Sandbox, VerdictCache
+from assay.suites.sources import verdicts_path
 from assay.trainers.artifact import Artifact, ArtifactKind, describe, model_folder
 from assay.trainers.config import CommonConfig
 from assay.trainers.data.inputs import TrainingData
@@ -103,25 +105,26 @@ def train_in_environment(
     config: Any,
     environment: Environment,
     out: Path,
-    build: Callable[[Any], Any],
+    build: Callable[[Sandbox, VerdictCache], Any],
     recipe: Callable[[Any, str], str],
     checkpoint_files: Sequence[str] | None = None,
 ) -> Artifact:
-    """Run `train_into` with a sandbox open, for `build(sandbox)`; the folder records the isolation of its rewards.
+    """Run `train_into` with a sandbox and the verdict cache open, for `build(sandbox, cache)`; the folder records the
+    isolation of its rewards.
 
     `recipe` gets the trainer and the label of that isolation. A finished folder is returned without a sandbox.
     """
     refuse_weak(out, allow_weak=environment.allow_weak)
     if (finished := claim(out, base, config, environment)) is not None:
         return finished
-    with environment.sandbox(config.rollout) as sandbox:
+    with VerdictCache(verdicts_path()) as cache, environment.sandbox(config.rollout) as sandbox:
         isolation = record_isolation(out, sandbox.isolation)
         return train_into(
             out,
             base,
             config,
             environment,
-            lambda: build(sandbox),
+            lambda: build(sandbox, cache),
             lambda trainer: recipe(trainer, isolation.label),
             isolation,
             checkpoint_files,

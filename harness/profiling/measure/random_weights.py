@@ -18,7 +18,7 @@ from assay.harness.errors import BadInputError, MissingToolError
 from assay.harness.generation.batching import GenerationStats, run_batches
 from assay.harness.generation.torch_engine import TorchEngine
 from assay.harness.generation.types import Request, Sampling
-from assay.sandbox import Outcome, Program, Verdict
+from assay.sandbox import Outcome, StandIn, Verdict
 from assay.suites import load_suite
 from assay.trainers import Artifact, ArtifactKind, Records, TrainingRecord
 from assay.trainers.config import QuantizationTable
@@ -292,10 +292,9 @@ class EndlessSampler:
             yield SampledAnswer(sample.index, prompt, sample.token_ids, sample.completion, ended=False)
 
 
-class Unjudged:
-    """In the sandbox's place: every answer fails. Programs run in processes of their own, which a profile of the
-    training's memory does not hold, and which a machine that cannot isolate could not run."""
-
-    def run(self, programs: Iterable[Program]) -> Iterator[Verdict]:
-        for program in programs:
-            yield Verdict(program.id, Outcome.FAIL, "not executed: a profile", 0, len(program.checks))
+def unjudged() -> StandIn:
+    """Return what takes the sandbox's place: every answer fails. Programs run in processes of their own, which a
+    profile of the training's memory does not cover, and which a machine that cannot isolate could not run."""
+    return StandIn(
+        lambda program: Verdict(program.id, Outcome.FAIL, "not executed: a profile", 0, len(program.checks))
+    )

@@ -24,12 +24,12 @@ from assay.harness.profiling.measure.job import Job, Recorder, Training
 from assay.harness.profiling.measure.predicted import Gradients, Kept, state_of, weights_of
 from assay.harness.profiling.measure.random_weights import (
     EndlessSampler,
-    Unjudged,
     chats,
     exercises,
     pairs,
     random_model,
     stand_in,
+    unjudged,
 )
 from assay.harness.profiling.memory.architecture import FAMILIES
 from assay.trainers.artifact import Artifact
@@ -354,7 +354,7 @@ class _Ppo:
             on_step({"seconds": now - began, "generate_s": step.generate_s, "train_s": step.train_s})
             began = now
 
-        self.ppo.run(Unjudged(), told)
+        self.ppo.run(unjudged(), told)
 
     def components(self) -> dict[str, int]:
         policy = self.ppo.policy

@@ -107,7 +107,7 @@ def done(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Run:
         def broken(*_: Any, **__: Any) -> Any:
             raise UnmeasuredError("the sandbox is away")
 
-        patch.setattr("assay.harness.pipeline.runner.open_cached", broken)
+        patch.setattr("assay.harness.pipeline.runner.open_executor", broken)
         with pytest.raises(UnmeasuredError, match="the sandbox is away"):
             run(plan, results, Progress(enabled=False))
     kept = list((results / "toy" / "steps").glob("sample-own.s0-*/samples.*")) + list(
