@@ -31,7 +31,7 @@ from assay.harness.models.resolve import POCKET, resolve_model
 from assay.harness.pipeline.plan import make_plan
 from assay.harness.pipeline.runner import run
 from assay.harness.pipeline.steps.execute import load_tables
-from assay.harness.pipeline.tier_settings import Fit, check_host, device_at_hand, find_fit
+from assay.harness.pipeline.tier_settings import TierSettings, check_host, choose_settings, device_at_hand
 from assay.harness.profiling.memory import Architecture, Tier, read_architecture
 from assay.harness.profiling.memory.devices import Device, cpu_device
 from assay.harness.report import write_report
@@ -165,7 +165,7 @@ class _Stage:
         self.model = POCKET
         self.board: dict[str, Any] = {}
         self.lab = load_experiment(find_experiment("showcase"))
-        self._fit: Fit | None = None
+        self._fit: TierSettings | None = None
 
     def does(self, step: StepName) -> Callable[[], StepResult]:
         steps: dict[StepName, Callable[[], StepResult]] = {
@@ -186,11 +186,11 @@ class _Stage:
         return self.tier.architecture if self.given is None else read_architecture(self.given)
 
     @property
-    def fit(self) -> Fit:
+    def fit(self) -> TierSettings:
         """Chosen once, before anything is fetched or loaded."""
         if self._fit is None:
             device = self.device or device_at_hand()
-            self._fit = find_fit(self.tier, self.architecture, device, self.lab)
+            self._fit = choose_settings(self.tier, self.architecture, device, self.lab)
         return self._fit
 
     def _import(self) -> StepResult:
@@ -242,7 +242,7 @@ class _Stage:
         return StepResult(step, status, said, figures)
 
     def _train(self) -> StepResult:
-        if self.fit.way.quantised:
+        if self.fit.quantised:
             check_host(self.architecture, cpu_device())
         board = self._run(2)
         logged = board["curves"]["adapter"]["runs"][0]["train"]

@@ -21,8 +21,6 @@ from assay.trainers.run.facts import in_words
 from assay.trainers.run.folder import CHECKPOINTS, OnStep, train_into
 from assay.trainers.templates import Template, choose_template
 
-_EAGER_LENGTH = 1024
-
 
 @TRAINERS.register("sft")
 def train_sft(
@@ -112,9 +110,7 @@ def _build(
         config, str(out / CHECKPOINTS), use_cpu=use_cpu, dtype=dtype, evaluate=data.held is not None
     )
     args = TrlConfig(**arguments)
-    # On CPU, torch's fused attention spends more on its backward pass than plain matrices do at short lengths.
-    attention = "eager" if use_cpu and config.max_length <= _EAGER_LENGTH and not config.packing else "sdpa"
-    model = prepare(base, config, dtype, attention)
+    model = prepare(base, config, dtype, config.attention(gpu=not use_cpu))
     kept_fp32 = trainable_copies(model) if config.quantization is not None else {}
     trainer = SFTTrainer(
         model,

@@ -18,7 +18,6 @@ from assay.trainers.run.facts import weights_in_words
 from assay.trainers.run.log import LOG, keep_until, read_steps
 
 METRICS = "preference_log.jsonl"
-_EAGER_LENGTH = 1024
 
 
 def load_tokenizer(base: Artifact) -> Any:
@@ -41,8 +40,7 @@ def load_policy(base: Artifact, config: CommonConfig, prepare: Prepare = prepare
     """The prepared model (adapter on, or whole) on the attention that suits its length."""
     import torch
 
-    short = not torch.cuda.is_available() and config.max_length <= _EAGER_LENGTH
-    return prepare(base, config, arithmetic(config), "eager" if short else "sdpa")
+    return prepare(base, config, arithmetic(config), config.attention(gpu=torch.cuda.is_available()))
 
 
 def make_reference(base: Artifact, config: Any) -> Any:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.harness import formatting
 from assay.harness.profiling.load.client import DONE
-from assay.harness.profiling.measure.table import duration
+from assay.harness.profiling.measure.summary import duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from assay.harness.errors import BadInputError
 from assay.harness.profiling.measure.process_memory import host_memory, reset_peak
+from assay.harness.profiling.memory.setup import checked_config, method_settings
 from assay.trainers.artifact import Artifact, ArtifactKind
-from assay.trainers.config import QuantizationTable
+from assay.trainers.config import QuantizationTable, TrainConfig
 from assay.trainers.config.common import Optimizer
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 Phase = Literal["load", "prefill", "decode", "generate", "train"]
 PHASES: tuple[Phase, ...] = ("load", "prefill", "decode", "generate")
-QUANTISED: dict[str, Literal["nf4", "int8"]] = {"qlora": "nf4", "int8": "int8"}
+_NEVER = 10**9  # a step that no profile comes to
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -49,12 +50,11 @@ class Source(BaseModel):
 
 
 class Training(BaseModel):
-    """How the train phase trains: by the trainer of `objective`, as `assay train` runs it, `method` as in `assay plan`.
+    """A preset of a training table for the train phase: `objective` by its trainer, `method` as in `assay memory`.
 
-    `rank` is the adapter's, but for full fine-tuning, which has none. `attention` auto is the trainer's own choice.
-    `checkpointing` None is the training table's own choice too.
-    `base` is the type of a frozen base that is not quantised, auto being the arithmetic's. `upcast` is what PEFT does
-    to the unquantised rest of a quantised base.
+    `Job.config` writes the table out, and the table says what cannot be. `rank` is the adapter's; full fine-tuning has
+    none. `checkpointing` None and `attention` auto are the trainer's own choice. `base` is the table's `base_dtype`,
+    `upcast` its `quantization.upcast_fp32`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -70,20 +70,9 @@ class Training(BaseModel):
 
     @model_validator(mode="after")
     def _possible(self) -> Training:
-        if self.method != "lora" and self.base != "auto":
-            raise ValueError(f"base: only lora has an unquantised frozen base; {self.method} has none")
-        if self.objective == "ppo" and self.optimizer != "adamw_torch":
-            raise ValueError(f"optimizer: ppo uses adamw_torch; {self.optimizer!r} is not supported")
         if self.objective == "ppo" and self.attention != "auto":
             raise ValueError("attention: ppo draws and learns with sdpa")
         return self
-
-    @property
-    def quantization(self) -> QuantizationTable | None:
-        """What the method does to the base's linear layers."""
-        if self.method not in QUANTISED:
-            return None
-        return QuantizationTable(type=QUANTISED[self.method], upcast_fp32=self.upcast)
 
 
 class Job(BaseModel):
@@ -145,9 +134,44 @@ class Job(BaseModel):
             raise ValueError(refusal(self.memory_limit_bytes, "device = 'cpu' does not use it"))
         return self
 
+    def config(self, steps: int = 1) -> TrainConfig:
+        """Return the training's table of so many steps, as a user would write it.
+
+        Nothing is saved, and the rate is so low that the loss moves little. Raises BadInputError for a table that
+        cannot be.
+        """
+        training = self.training
+        assert training is not None
+        table: dict[str, Any] = method_settings(training.method, training.objective) | {
+            "learning_rate": 1e-6,
+            "scheduler": "constant",
+            "batch_size": self.batch_size,
+            "max_steps": steps,
+            "dtype": self.dtype,
+            "base_dtype": training.base,
+            "optimizer": training.optimizer,
+            "gradient_checkpointing": training.checkpointing,
+            "save_steps": _NEVER,
+            "seed": self.seed,
+        }
+        if training.method != "full":
+            table["adapter"] = {"type": "lora", "r": training.rank, "alpha": 2 * training.rank}
+        if "quantization" in table:
+            table["quantization"] |= {"upcast_fp32": training.upcast}
+        if training.objective != "ppo":
+            return checked_config(table | {"max_length": self.prompt_tokens})
+        rollout = {
+            "prompts": self.batch_size,
+            "samples": self.samples,
+            "max_new_tokens": self.new_tokens,
+            "style": "completion",
+            "batch_size": self.batch_size * self.samples,
+        }
+        return checked_config(table | {"epochs": 1, "rollout": rollout})
+
     @property
     def quantization(self) -> QuantizationTable | None:
-        """Of inference; the unquantised rest stays in the compute type."""
+        """How inference keeps the linear layers; the unquantised rest stays in the compute type."""
         if self.weights == "stored":
             return None
         return QuantizationTable(type=self.weights, upcast_fp32=False)

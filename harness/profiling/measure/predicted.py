@@ -15,7 +15,9 @@ from typing import Any, Literal
 from assay.harness.errors import BadInputError
 from assay.harness.generation.torch_engine import TorchEngine
 from assay.harness.profiling.measure.job import Job
-from assay.harness.profiling.memory import Adapter, Architecture, Prediction, Setup, make_setup, predict
+from assay.harness.profiling.memory import Architecture, Prediction, Setup, predict
+from assay.harness.profiling.memory.architecture import Attention, Dtype
+from assay.harness.profiling.memory.devices import unsized_device
 from assay.trainers.model.quantize import quantized_layers, weight_bytes
 
 # Components of the prediction that one measured figure stands against.
@@ -69,32 +71,25 @@ class Row:
 
 
 def setup_of(
-    job: Job, architecture: Architecture, *, gpu: bool, compute: str, attention: str = "sdpa"
+    job: Job, architecture: Architecture, *, gpu: bool, compute: Dtype, attention: Attention = "sdpa"
 ) -> Setup:
-    """The job in the prediction's terms. `compute` (fp32, bf16, fp16) and `attention` are what the run came to."""
-    changes: dict[str, Any] = {"batch": job.batch_size, "length": job.prompt_tokens, "gpu": gpu}
-    changes |= {"compute": compute, "attention": attention}
-    training = job.training
-    if training is None:
-        rows = job.batch_size * (job.samples if "generate" in job.phases else 1)
-        changes |= {"drawn": rows, "refilled": False}
-        weights = compute if job.weights == "stored" else job.weights
-        changes |= {"new_tokens": job.new_tokens, "weights": weights}
-        return make_setup("inference", architecture, "inference", **changes)
-    changes |= {
-        "optimizer": training.optimizer,
-        "upcast": training.upcast,
-    }
-    if training.checkpointing is not None:
-        changes["checkpointing"] = training.checkpointing
-    if training.objective == "ppo":
-        changes["length"] = job.prompt_tokens + job.new_tokens
-        changes |= {"new_tokens": job.new_tokens, "drawn": job.batch_size * job.samples}
-    if training.method != "full":
-        changes["adapter"] = Adapter(rank=training.rank)
-    if training.method == "lora":
-        changes["weights"] = compute if training.base == "auto" else training.base
-    return make_setup(training.method, architecture, training.objective, **changes)
+    """Return the job in the prediction's terms. `compute` and `attention` are what the run came to."""
+    if job.training is not None:
+        config = job.config().model_copy(update={"dtype": compute})
+        device = unsized_device(gpu=gpu)
+        return Setup.from_config(config, architecture, job.prompt_tokens, device, attention)
+    return Setup(
+        objective="inference",
+        weights=compute if job.weights == "stored" else job.weights,
+        compute=compute,
+        attention=attention,
+        batch=job.batch_size,
+        drawn=job.batch_size * (job.samples if "generate" in job.phases else 1),
+        length=job.prompt_tokens,
+        new_tokens=job.new_tokens,
+        refilled=False,
+        gpu=gpu,
+    )
 
 
 def predicted(

@@ -15,10 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
-from pydantic import ValidationError
-
 from assay.harness.errors import BadInputError
-from assay.harness.experiment.validation import explain
 from assay.harness.profiling.measure.inference import config_of, give_back, import_torch, tokens_of
 from assay.harness.profiling.measure.job import Job, Recorder, Training
 from assay.harness.profiling.measure.predicted import Gradients, Kept, state_of, weights_of
@@ -33,7 +30,7 @@ from assay.harness.profiling.measure.random_weights import (
 )
 from assay.harness.profiling.memory.architecture import FAMILIES
 from assay.trainers.artifact import Artifact
-from assay.trainers.config import METHODS, CommonConfig, PpoConfig, SftConfig
+from assay.trainers.config import CommonConfig, PpoConfig, SftConfig
 from assay.trainers.model.precision import arithmetic
 from assay.trainers.model.prepare import Prepare, base_dtype, compute_dtype, dress, prepare_model
 from assay.trainers.run.runtime import let_idle_threads_sleep, quiet_libraries
@@ -122,7 +119,7 @@ def _rehearse(job: Job, config: dict[str, Any], folder: Path) -> None:
 def _facts(job: Job, session: Session) -> dict[str, Any]:
     assert job.training is not None
     model, training = session.model, job.training
-    dtype = arithmetic(training_config(job, 1))
+    dtype = arithmetic(job.config())
     attention = str(model.config._attn_implementation)
     return {
         "backend": f"transformers, {attention} attention, {training.objective} by {training.method} in {dtype} on "
@@ -134,57 +131,12 @@ def _facts(job: Job, session: Session) -> dict[str, Any]:
     }
 
 
-def training_config(job: Job, steps: int) -> CommonConfig:
-    """The training table of this job, as a user would write it. Raises BadInputError for one that cannot be."""
-    training = job.training
-    assert training is not None
-    table: dict[str, Any] = {
-        "method": training.objective,
-        "learning_rate": _RATE,
-        "scheduler": "constant",
-        "batch_size": job.batch_size,
-        "max_steps": steps,
-        "dtype": job.dtype,
-        "optimizer": training.optimizer,
-        "gradient_checkpointing": training.checkpointing,
-        "save_steps": _NEVER,
-        "seed": job.seed,
-        "adapter": {"type": "none"}
-        if training.method == "full"
-        else {"type": "lora", "r": training.rank, "alpha": 2 * training.rank},
-    }
-    if training.quantization is not None:
-        table["quantization"] = training.quantization.model_dump()
-    if training.method == "lora":
-        table["base_dtype"] = training.base
-    if training.objective != "ppo":
-        return _checked(METHODS[training.objective], table | {"max_length": job.prompt_tokens})
-    if training.method == "full":
-        table["reference"] = "copy"
-    table["epochs"] = 1
-    table["rollout"] = {
-        "prompts": job.batch_size,
-        "samples": job.samples,
-        "max_new_tokens": job.new_tokens,
-        "style": "completion",
-        "batch_size": job.batch_size * job.samples,
-    }
-    return _checked(PpoConfig, table)
-
-
-def _checked(kind: type[CommonConfig], table: dict[str, Any]) -> CommonConfig:
-    try:
-        return kind.model_validate(table)
-    except ValidationError as error:
-        raise BadInputError(explain(error, kind)) from None
-
-
 def _build(job: Job, config: dict[str, Any], steps: int, folder: Path, layers: int | None = None) -> Session:
     """The session of a job whose model has this config.json; `layers` of it, of random weights, where that is given."""
     folder.mkdir(parents=True)
     training = job.training
     assert training is not None
-    wanted = training_config(job, steps)
+    wanted = job.config(steps)
     if job.source is None and training.objective in ("dpo", "kto") and training.method == "full":
         raise BadInputError(
             f"{training.objective} on all weights holds a second copy of the base, which is read from its folder: give "

@@ -24,7 +24,7 @@ from assay.harness.pipeline.showcase import (
     gains_gate,
     show,
 )
-from assay.harness.pipeline.tier_settings import TierSettings
+from assay.harness.pipeline.tier_settings import PRESETS
 from assay.harness.profiling.memory import find_tier
 from assay.harness.profiling.memory.devices import Device, find_device
 
@@ -297,9 +297,7 @@ def test_an_adapter_of_a_quantised_base_is_merged_into_what_it_was_trained_on(
 ) -> None:
     """QLoRA, as large tiers are trained: into the base as it is stored the merge would be another model."""
     pytest.importorskip("bitsandbytes", reason="needs the train extra: pip install 'assay[train]'")
-    monkeypatch.setattr(
-        "assay.harness.pipeline.tier_settings.WAYS", (TierSettings(1, 16, True, quantised=True),)
-    )
+    monkeypatch.setattr("assay.harness.pipeline.tier_settings.PRESETS", PRESETS[-1:])
     done = show(
         find_tier("tiny"), check_steps(["merge"]), tmp_path / "runs", QUIET, model=toy, limit=2, device=card
     )

@@ -19,7 +19,7 @@ from assay.harness.models.resolve import POCKET_FOLDER
 from assay.harness.profiling.measure import Job, profile, read_record, summarise, with_prediction
 from assay.harness.profiling.measure.inference import measure_inference
 from assay.harness.profiling.measure.job import Recorder, Source, Training
-from assay.harness.profiling.measure.table import render
+from assay.harness.profiling.measure.summary import render
 from assay.harness.profiling.measure.training import measure_training
 from assay.trainers.artifact import ArtifactKind, identify
 
