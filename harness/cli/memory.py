@@ -118,15 +118,8 @@ def memory(
         )
     if sum((tier is not None, model is not None, auto)) > 1:
         raise BadInputError("--tier, --model and --auto each say which model: give one of them")
-    run = MemoryOptions(
-        method,
-        objective,
-        batch,
-        seq,
-        new_tokens,
-        adapter,
-        rank,
-        targets,
+    weights: Any = (method, objective, batch, seq, new_tokens, adapter, rank, targets)
+    training = (
         optimizer,
         accumulation,
         checkpointing,
@@ -137,6 +130,7 @@ def memory(
         upcast,
         reference,
     )
+    run = MemoryOptions(*weights, *training)
     place = find_device(device)
     choice: Choice | None = None
     chosen: Tier | None = None

@@ -75,221 +75,80 @@ def fresh_path(folder: Path, name: str) -> Path:
 
 # Options of a run and of the device that it is held against: `memory`, `profile`, `loadtest`.
 
-MODEL_PANEL, WORKLOAD_PANEL, DEVICE_PANEL, TRAINING_PANEL = "Model", "Workload", "Device", "Training"
+
+def _panel(name: str) -> Callable[[str, str], Any]:
+    return lambda flag, text: typer.Option(flag, help=text, rich_help_panel=name)
 
 
-def _option(flag: str, help_text: str, panel: str) -> Any:
-    return typer.Option(flag, help=help_text, rich_help_panel=panel)
-
+_model, _work, _device, _train = (_panel(name) for name in ("Model", "Workload", "Device", "Training"))
 
 NoExperiment = Annotated[str | None, typer.Argument(hidden=True)]
-TierName = Annotated[
-    str | None,
-    _option("--tier", "The course's tier: pocket, tiny, small (the default), medium or large.", MODEL_PANEL),
+ProfiledModel = Annotated[str | None, typer.Argument(help="A tier, a folder, a .gguf file or a hub id.")]
+TierName = Annotated[str | None, _model("--tier", "pocket, tiny, small (the default), medium or large.")]
+ModelInsteadOfTier = Annotated[str | None, _model("--model", "A folder, config.json or hub id, not a tier.")]
+Auto = Annotated[bool, _model("--auto", "Choose the largest tier that fits the device.")]
+RandomWeights = Annotated[bool, _model("--random-weights", "Fill a tier with random weights; fetch nothing.")]
+WeightFormat = Annotated[str, _model("--weights", "Inference weights: stored, int8, nf4 or fp4.")]
+
+Batch = Annotated[int | None, _work("--batch", "Examples in one step: 1, or 2 for kto.")]
+Sequences = Annotated[int, _work("--batch", "Sequences at once (dpo, orpo: pairs; ppo: prompts).")]
+SequenceTokens = Annotated[int | None, _work("--seq", "Tokens of a sequence: 2048, or the model's context.")]
+PromptTokens = Annotated[int, _work("--prompt-tokens", "Tokens of each prompt or trained sequence.")]
+NewTokens = Annotated[int, _work("--new-tokens", "Tokens written to each prompt (inference, ppo, grpo).")]
+SamplesPerPrompt = Annotated[int, _work("--samples", "Answers to each prompt (generate, ppo).")]
+Phases = Annotated[str, _work("--phases", "A comma list of load, prefill, decode and generate.")]
+Lengths = Annotated[str | None, _work("--lengths", "Measure at each of these --prompt-tokens (comma list).")]
+Repeats = Annotated[int, _work("--repeats", "Repeats of each phase that count.")]
+Warmup = Annotated[int, _work("--warmup", "Repeats before the ones that count; they are left out.")]
+ExactMemory = Annotated[bool, _work("--exact-memory", "CPU: give freed memory back at once (exact, slower).")]
+
+DeviceName = Annotated[str | None, _device("--device", "auto, gpu, cpu, t4, h100, … or a size such as 8GiB.")]
+ProfileDevice = Annotated[str, _device("--device", "auto, cpu or cuda.")]
+Dtype = Annotated[str | None, _device("--dtype", "bf16, fp16 or fp32; the device's own (ppo, grpo: fp32).")]
+ProfileDtype = Annotated[
+    str, _device("--dtype", "auto (the model's, in training the device's), fp32, bf16, fp16.")
 ]
-ModelInsteadOfTier = Annotated[
-    str | None, _option("--model", "A folder, a config.json or a hub id in place of a tier.", MODEL_PANEL)
+Attention = Annotated[str | None, _device("--attention", "eager, sdpa (the default) or flash.")]
+Threads = Annotated[int, _device("--threads", "CPU threads; 0 is the library's choice.")]
+MemoryLimit = Annotated[
+    float | None, _device("--memory-limit", "GiB for torch's CUDA allocator; needs CUDA.")
 ]
-Auto = Annotated[bool, _option("--auto", "Choose the largest tier that fits the device.", MODEL_PANEL)]
-DeviceName = Annotated[
-    str | None,
-    _option("--device", "The device: auto, gpu, cpu, t4, h100, … or a size such as 8GiB.", DEVICE_PANEL),
+
+Method = Annotated[str, _train("--method", "How weights are used: inference, full, lora, qlora or int8.")]
+Objective = Annotated[str, _train("--objective", "sft, dpo, kto, orpo, reward, ppo, grpo or inference.")]
+Train = Annotated[
+    str | None, _train("--train", "Measure lora, qlora, int8, full, dpo, kto, orpo or ppo steps.")
 ]
-Dtype = Annotated[
-    str | None,
-    _option(
-        "--dtype",
-        "The type that is computed in: bf16, fp16 or fp32. Left out, it is the one that the device has in hardware; "
-        "fp32 for ppo and grpo.",
-        DEVICE_PANEL,
-    ),
-]
-Attention = Annotated[
-    str | None,
-    _option("--attention", "The attention kernel: eager, sdpa (the default) or flash.", DEVICE_PANEL),
-]
-Method = Annotated[
-    str,
-    _option("--method", "How the weights are used: inference, full, lora, qlora or int8.", TRAINING_PANEL),
-]
-Objective = Annotated[
-    str,
-    _option(
-        "--objective",
-        "What is learned: sft, dpo, kto, orpo, reward, ppo or grpo; inference learns nothing.",
-        TRAINING_PANEL,
-    ),
-]
-SequenceTokens = Annotated[
-    int | None,
-    _option(
-        "--seq", "Tokens of a sequence: 2048, or the model's context where that is shorter.", TRAINING_PANEL
-    ),
-]
-Batch = Annotated[int | None, _option("--batch", "Examples in one step: 1, or 2 for kto.", TRAINING_PANEL)]
-NewTokens = Annotated[
-    int,
-    _option("--new-tokens", "Tokens written to each prompt by inference, ppo and grpo.", TRAINING_PANEL),
-]
-AdapterType = Annotated[
-    str | None, _option("--adapter", "The adapter's type: lora, dora, loha or lokr.", TRAINING_PANEL)
-]
-Rank = Annotated[int | None, _option("--rank", "The adapter's rank: 16.", TRAINING_PANEL)]
-Targets = Annotated[
-    str | None,
-    _option(
-        "--targets",
-        "The layers that the adapter is put on: all-linear, attention, or names such as q_proj,v_proj.",
-        TRAINING_PANEL,
-    ),
-]
-Optimizer = Annotated[
-    str | None,
-    _option("--optimizer", "The optimizer, as a training file names it: adamw_torch.", TRAINING_PANEL),
-]
-Accumulation = Annotated[
-    int | None,
-    _option("--accumulation", "Passes whose gradients make one optimizer step: 1.", TRAINING_PANEL),
-]
+TrainMethod = Annotated[str | None, _train("--method", "Of dpo, kto, orpo, ppo: lora, qlora, int8 or full.")]
+AdapterType = Annotated[str | None, _train("--adapter", "The adapter's type: lora, dora, loha or lokr.")]
+Rank = Annotated[int | None, _train("--rank", "The adapter's rank: 16.")]
+Targets = Annotated[str | None, _train("--targets", "all-linear, attention, or names such as q_proj,v_proj.")]
+Optimizer = Annotated[str | None, _train("--optimizer", "As a training file names it: adamw_torch.")]
+Accumulation = Annotated[int | None, _train("--accumulation", "Passes that make one optimizer step: 1.")]
 Checkpointing = Annotated[
     bool | None,
-    _option(
-        "--checkpointing/--no-checkpointing",
-        "Compute activations again in the backward pass. Left out, it is on for qlora and int8 on a GPU.",
-        TRAINING_PANEL,
-    ),
+    _train("--checkpointing/--no-checkpointing", "Recompute activations; on for qlora and int8 on a GPU."),
 ]
-Loss = Annotated[
-    str | None,
-    _option(
-        "--loss", "The loss: chunked (TRL's) or full (transformers', all logits at once).", TRAINING_PANEL
-    ),
-]
+Loss = Annotated[str | None, _train("--loss", "chunked (TRL's) or full (transformers', all logits at once).")]
 DoubleQuant = Annotated[
-    bool | None,
-    _option("--double-quant/--no-double-quant", "Quantise the scales of 4-bit weights too.", TRAINING_PANEL),
+    bool | None, _train("--double-quant/--no-double-quant", "Quantise the scales of 4-bit weights too.")
 ]
 Upcast = Annotated[
-    bool | None,
-    _option("--upcast/--no-upcast", "Keep what is not quantised in fp32, as PEFT does.", TRAINING_PANEL),
+    bool | None, _train("--upcast/--no-upcast", "Keep what is not quantised in fp32, as PEFT does.")
 ]
-Reference = Annotated[
-    str | None,
-    _option("--reference", "The reference model: none, shared (adapter off) or separate.", TRAINING_PANEL),
-]
+Reference = Annotated[str | None, _train("--reference", "The reference model: none, shared or separate.")]
+TrainAttention = Annotated[str, _train("--attention", "auto (the trainer's choice), sdpa or eager.")]
+BaseDtype = Annotated[str, _train("--base", "The type of lora's frozen base; auto is the arithmetic's.")]
 
 PROFILES = Path("results/profiles")
 ProfileOut = Annotated[
     Path, typer.Option("--out", "-o", help="The folder of the raw record and its summary.")
-]
-Warmup = Annotated[
-    int, typer.Option("--warmup", help="Repeats before the ones that count; they are recorded and left out.")
-]
-
-
-ProfiledModel = Annotated[
-    str | None,
-    typer.Argument(help="A tier, a folder, a .gguf file or a hub id; with --random-weights a tier."),
-]
-RandomWeights = Annotated[
-    bool,
-    _option(
-        "--random-weights",
-        "Fill the tier's architecture with random weights: nothing is fetched.",
-        MODEL_PANEL,
-    ),
-]
-WeightFormat = Annotated[
-    str,
-    _option("--weights", "What inference keeps the weights in: stored, int8, nf4 or fp4.", MODEL_PANEL),
-]
-Phases = Annotated[
-    str,
-    _option("--phases", "The phases: a comma list of load, prefill, decode and generate.", WORKLOAD_PANEL),
-]
-Sequences = Annotated[
-    int, _option("--batch", "Sequences at once: pairs for dpo and orpo, prompts for ppo.", WORKLOAD_PANEL)
-]
-PromptTokens = Annotated[
-    int,
-    _option(
-        "--prompt-tokens", "Tokens of each prompt, or of each sequence that is trained on.", WORKLOAD_PANEL
-    ),
-]
-AnswerTokens = Annotated[
-    int, _option("--new-tokens", "Tokens written to each prompt, by inference and ppo.", WORKLOAD_PANEL)
-]
-SamplesPerPrompt = Annotated[
-    int, _option("--samples", "Answers to each prompt, in generate and ppo.", WORKLOAD_PANEL)
-]
-Lengths = Annotated[
-    str | None,
-    _option(
-        "--lengths",
-        "A comma list in place of --prompt-tokens: measure the peak against the length.",
-        WORKLOAD_PANEL,
-    ),
-]
-Repeats = Annotated[int, _option("--repeats", "Repeats of each phase that count.", WORKLOAD_PANEL)]
-ProfileDevice = Annotated[str, _option("--device", "The device: auto, cpu or cuda.", DEVICE_PANEL)]
-ProfileDtype = Annotated[
-    str,
-    _option(
-        "--dtype",
-        "The type that is computed in: fp32, bf16 or fp16. auto takes the model's own for inference, and for "
-        "training the one that the device has in hardware.",
-        DEVICE_PANEL,
-    ),
-]
-Threads = Annotated[int, _option("--threads", "CPU threads; 0 is the library's choice.", DEVICE_PANEL)]
-MemoryLimit = Annotated[
-    float | None,
-    _option(
-        "--memory-limit", "GiB that torch's CUDA allocator may take; refused without CUDA.", DEVICE_PANEL
-    ),
-]
-ExactMemory = Annotated[
-    bool,
-    _option(
-        "--exact-memory", "On a CPU, give freed memory back at once: exact figures, slower.", DEVICE_PANEL
-    ),
 ]
 Within = Annotated[
     float | None,
     typer.Option(
         "--within", help="Exit with 1 where the peak misses its prediction by more than so many per cent."
     ),
-]
-Train = Annotated[
-    str | None,
-    _option(
-        "--train",
-        "Measure training steps in place of inference: lora, qlora, int8, full, dpo, kto, orpo or ppo.",
-        TRAINING_PANEL,
-    ),
-]
-TrainMethod = Annotated[
-    str | None,
-    _option(
-        "--method",
-        "The weights that dpo, kto, orpo and ppo train on: lora (the default), qlora, int8 or full.",
-        TRAINING_PANEL,
-    ),
-]
-TrainRank = Annotated[int, _option("--rank", "The adapter's rank.", TRAINING_PANEL)]
-TrainOptimizer = Annotated[
-    str, _option("--optimizer", "The optimizer, as a training file names it.", TRAINING_PANEL)
-]
-TrainAttention = Annotated[
-    str, _option("--attention", "The attention: auto (the trainer's choice), sdpa or eager.", TRAINING_PANEL)
-]
-BaseDtype = Annotated[
-    str,
-    _option("--base", "The type of lora's frozen base; auto is the arithmetic's.", TRAINING_PANEL),
-]
-TrainUpcast = Annotated[
-    bool,
-    _option("--upcast/--no-upcast", "Keep what is not quantised in fp32, as PEFT does.", TRAINING_PANEL),
 ]
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,11 +59,11 @@ class StepResult:
 
     step: StepName
     status: Status
-    said: str
+    message: str
     figures: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {"step": self.step, "status": self.status, "said": self.message, "figures": self.figures}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +76,10 @@ class Showcase:
 
     @property
     def exit_code(self) -> int:
-        found = {r.status for r in self.results}
-        if "fail" in found:
+        statuses = {r.status for r in self.results}
+        if "fail" in statuses:
             return CheckFailedError.exit_code
-        return UnmeasuredError.exit_code if "unmeasured" in found or not found else 0
+        return UnmeasuredError.exit_code if "unmeasured" in statuses or not statuses else 0
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -99,14 +99,14 @@ def check_steps(names: Sequence[str]) -> tuple[StepName, ...]:
     unknown = [n for n in names if n not in STEPS]
     if unknown:
         raise BadInputError(f"no step {unknown[0]!r}; there are: {', '.join(STEPS)}")
-    wanted: set[str] = set()
+    needed: set[str] = set()
     pending = [s for s in STEPS if s in names]
     while pending:
         step = pending.pop()
-        if step not in wanted:
-            wanted.add(step)
+        if step not in needed:
+            needed.add(step)
             pending += NEEDS[step]
-    return tuple(s for s in STEPS if s in wanted)
+    return tuple(s for s in STEPS if s in needed)
 
 
 def show(
@@ -127,11 +127,11 @@ def show(
     for step in steps:
         lacking = [n for n in NEEDS[step] if done[n].status != "pass"]
         if lacking:
-            said = ", ".join(f"{n}: {done[n].status}" for n in lacking)
-            done[step] = StepResult(step, "unmeasured", f"it needs {said}")
+            message = ", ".join(f"{n}: {done[n].status}" for n in lacking)
+            done[step] = StepResult(step, "unmeasured", f"it needs {message}")
         else:
             done[step] = _attempt(step, stage.does(step))
-        progress.say(f"{step}: {done[step].status}: {done[step].said}")
+        progress.say(f"{step}: {done[step].status}: {done[step].message}")
     return Showcase(tier.name, tuple(done.values()), stage.folder)
 
 
@@ -144,8 +144,8 @@ def _attempt(step: StepName, work: Callable[[], StepResult]) -> StepResult:
     except AssayError as error:
         return StepResult(step, "fail", redact(str(error)))
     except Exception as error:  # the device's memory ran out, a disk is full, a library has a fault
-        said = f"{type(error).__name__}: {error}".strip().rstrip(":")
-        return StepResult(step, "fail", redact(said), {"traceback": redact(traceback.format_exc())})
+        message = f"{type(error).__name__}: {error}".strip().rstrip(":")
+        return StepResult(step, "fail", redact(message), {"traceback": redact(traceback.format_exc())})
 
 
 class _Stage:
@@ -196,18 +196,19 @@ class _Stage:
     def _import(self) -> StepResult:
         fit = self.fit
         if self.given is not None:
-            self.model, said = str(self.given), f"local folder {self.given}"
+            self.model, message = str(self.given), f"local folder {self.given}"
         elif self.tier.model == POCKET:
-            said = "the pocket model, shipped with Assay"
+            message = "the pocket model, shipped with Assay"
         else:
             from assay.harness.models.hub import import_model
 
-            made = import_model(f"hf://{self.tier.model}", self.folder / "base")
-            self.model = str(made.folder)
-            said = f"{made.repository} at {made.commit[:12]}, licence {made.licence}, every file verified"
+            imported = import_model(f"hf://{self.tier.model}", self.folder / "base")
+            self.model = str(imported.folder)
+            message = f"{imported.repository} at {imported.commit[:12]}, licence {imported.licence}"
+            message += ", every file verified"
         artifact = resolve_model(self.model)
         figures = {"sha256": artifact.sha256, "kind": artifact.kind.value, "settings": fit.to_json()}
-        return StepResult("import", "pass", f"{said}; chosen: {fit}", figures)
+        return StepResult("import", "pass", f"{message}; chosen: {fit}", figures)
 
     def _run(self, variants: int) -> dict[str, Any]:
         """The leaderboard of the experiment's first variants; what was done before is not done again."""
@@ -237,9 +238,9 @@ class _Stage:
     def _infer(self, step: StepName, variant: str, variants: int) -> StepResult:
         board = self._run(variants)
         row = self._row(variant)
-        status, said = answers_gate(row, board["suite"]["n_problems"] * board["sampling"]["samples"])
+        status, message = answers_gate(row, board["suite"]["n_problems"] * board["sampling"]["samples"])
         figures = {"pass@1": row["pass@k"]["1"], "outcomes": row["outcomes"], "n_samples": row["n_samples"]}
-        return StepResult(step, status, said, figures)
+        return StepResult(step, status, message, figures)
 
     def _train(self) -> StepResult:
         if self.fit.quantised:
@@ -249,11 +250,11 @@ class _Stage:
         losses, steps = logged["series"]["loss"], logged["steps"][-1]
         quarter = max(1, len(losses) // 4)
         first, last = sum(losses[:quarter]) / quarter, sum(losses[-quarter:]) / quarter
-        said = (
+        message = (
             f"{steps} steps, mean loss of the first quarter {first:.4f}, of the last {last:.4f}; it must fall"
         )
         status: Status = "pass" if last < first else "fail"
-        return StepResult("train", status, said, {"first": first, "last": last, "steps": steps})
+        return StepResult("train", status, message, {"first": first, "last": last, "steps": steps})
 
     def _merge(self) -> StepResult:
         check_host(self.architecture, cpu_device())
@@ -265,14 +266,14 @@ class _Stage:
         if link is None:
             return StepResult(step, "unmeasured", f"the link {a} → {b} was not measured")
         status: dict[str, Status] = {"equivalent": "pass", "better": "pass", "worse": "fail"}
-        found = status.get(link["verdict"], "unmeasured")
+        outcome = status.get(link["verdict"], "unmeasured")
         d = link["distribution"]
         kl = (
             ""
             if d is None
             else f"; mean KL {d['kl_mean']:.2g} nats, top-1 agreement {100 * d['top1_agreement']:.1f} %"
         )
-        return StepResult(step, found, f"{a} → {b} {link['verdict']}: {link['reason']}{kl}", {"link": link})
+        return StepResult(step, outcome, f"{a} → {b} {link['verdict']}: {link['reason']}{kl}", {"link": link})
 
     def _profile(self) -> StepResult:
         from assay.harness import formatting
@@ -293,41 +294,43 @@ class _Stage:
             return StepResult("profile", "unmeasured", f"{summary['status']}: {summary['detail']}", summary)
         decode, rss = summary["speed"]["decode"], summary["memory"]["generate"]["rss_peak_bytes"]
         rate = decode["tok_per_s"]["median"]
-        said = (
+        message = (
             f"every phase measured, no figure is asked for; decode {formatting.rate(rate)} tokens/s at batch 1 in "
             f"{self.fit.dtype}, peak RSS {formatting.size(rss)}"
         )
-        return StepResult("profile", "pass", said, {"speed": summary["speed"], "memory": summary["memory"]})
+        return StepResult(
+            "profile", "pass", message, {"speed": summary["speed"], "memory": summary["memory"]}
+        )
 
     def _verify(self) -> StepResult:
         comparisons = self._run(4)["comparisons"]
-        status, said = gains_gate(comparisons, self.lab.score.margin)
-        return StepResult("verify", status, said, {"comparisons": comparisons})
+        status, message = gains_gate(comparisons, self.lab.score.margin)
+        return StepResult("verify", status, message, {"comparisons": comparisons})
 
 
-def answers_gate(row: Mapping[str, Any], asked: int) -> tuple[Status, str]:
+def answers_gate(row: Mapping[str, Any], requested: int) -> tuple[Status, str]:
     """Of a variant's row: each of the `asked` samples has been drawn and executed. What they score decides nothing
     here: a base may solve none of the problems, and what becomes of it is the gate of `verify`."""
     executed = row["n_samples"] - row["outcomes"]["infra"]
-    said = f"{executed} of {asked} samples executed, which is all that is asked here; pass@1 "
-    said += f"{100 * row['pass@k']['1']['value']:.1f} %" if executed else "unmeasured"
-    return ("pass" if asked and executed == asked else "unmeasured"), said
+    message = f"{executed} of {requested} samples executed, which is all that is asked here; pass@1 "
+    message += f"{100 * row['pass@k']['1']['value']:.1f} %" if executed else "unmeasured"
+    return ("pass" if requested and executed == requested else "unmeasured"), message
 
 
 def gains_gate(comparisons: Sequence[Mapping[str, Any]], margin: float) -> tuple[Status, str]:
     """No variant is worse than what it was made from, by the paired test on pass@1; a gain is not asked for. What the
     test cannot decide is unmeasured."""
-    found = {(a, b): _gain(comparisons, a, b) for a, b in LINKS}
-    said = ", ".join(f"{a} → {b} {_in_words(gain)}" for (a, b), gain in found.items())
-    verdicts = {gain["verdict"] for gain in found.values()}
+    gains = {(a, b): _gain(comparisons, a, b) for a, b in LINKS}
+    message = ", ".join(f"{a} → {b} {_in_words(gain)}" for (a, b), gain in gains.items())
+    verdicts = {gain["verdict"] for gain in gains.values()}
     if "worse" in verdicts:
-        return "fail", said
+        return "fail", message
     if verdicts <= {"better", "equivalent"}:
-        return "pass", said
-    n = min(gain["n"] for gain in found.values())
+        return "pass", message
+    n = min(gain["n"] for gain in gains.values())
     return (
         "unmeasured",
-        f"{said}; {n} problems do not tell whether a loss is within the margin of {100 * margin:g} points",
+        f"{message}; {n} problems do not tell whether a loss is within the margin of {100 * margin:g} points",
     )
 
 
@@ -336,13 +339,13 @@ def _in_words(gain: Mapping[str, Any]) -> str:
     return f"{difference} points ({low} to {high}: {gain['verdict']})"
 
 
-def _gain(comparisons: Sequence[Mapping[str, Any]], parent: str, heir: str) -> dict[str, Any]:
+def _gain(comparisons: Sequence[Mapping[str, Any]], parent: str, child: str) -> dict[str, Any]:
     """What pass@1 the heir has more than its parent, and the paired test's verdict on the heir."""
     turned = {"better": "worse", "worse": "better"}
     for c in comparisons:
-        if (c["a"], c["b"]) == (heir, parent):
+        if (c["a"], c["b"]) == (child, parent):
             return {k: c[k] for k in ("difference", "low", "high", "n", "verdict")}
-        if (c["a"], c["b"]) == (parent, heir):
+        if (c["a"], c["b"]) == (parent, child):
             return {
                 "difference": -c["difference"],
                 "low": -c["high"],
@@ -350,7 +353,7 @@ def _gain(comparisons: Sequence[Mapping[str, Any]], parent: str, heir: str) -> d
                 "n": c["n"],
                 "verdict": turned.get(c["verdict"], c["verdict"]),
             }
-    raise UnmeasuredError(f"{heir} was not compared with {parent}")
+    raise UnmeasuredError(f"{child} was not compared with {parent}")
 
 
 def _next(folder: Path) -> int:

@@ -19,7 +19,7 @@ from assay.harness.models.endpoints import KEY_VARIABLE, Endpoint
 
 DONE = "done"
 _READ_BYTES = 1 << 16
-_TOLD = 300  # characters of a server's words that are kept
+_MESSAGE_CHARACTERS = 300  # characters of a server's words that are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +87,11 @@ class _Answer:
         try:
             event = json.loads(data)
         except (ValueError, RecursionError):
-            raise _Failed("no JSON in an event", data[:_TOLD]) from None
+            raise _Failed("no JSON in an event", data[:_MESSAGE_CHARACTERS]) from None
         if not isinstance(event, dict):
-            raise _Failed("no object in an event", data[:_TOLD])
+            raise _Failed("no object in an event", data[:_MESSAGE_CHARACTERS])
         if event.get("error"):
-            raise _Failed("error within the stream", json.dumps(event["error"])[:_TOLD])
+            raise _Failed("error within the stream", json.dumps(event["error"])[:_MESSAGE_CHARACTERS])
         if isinstance(event.get("usage"), dict):
             self.usage = event["usage"]
         for choice in _choices(event, data):
@@ -121,7 +121,7 @@ def _choices(event: dict[str, Any], data: str) -> list[dict[str, Any]]:
     if not isinstance(choices, list) or not all(
         isinstance(choice, dict) and isinstance(choice.get("delta") or {}, dict) for choice in choices
     ):
-        raise _Failed("no choices in an event", data[:_TOLD])
+        raise _Failed("no choices in an event", data[:_MESSAGE_CHARACTERS])
     return choices
 
 
@@ -168,7 +168,7 @@ def _follow(
     connection.request("POST", target, json.dumps(body).encode(), headers)
     response = connection.getresponse()
     if response.status != 200:
-        raise _Failed(f"status {response.status}", _said(response))
+        raise _Failed(f"status {response.status}", _message_of(response))
     if "text/event-stream" not in (response.getheader("content-type") or ""):
         raise _Failed("not streamed", f"the answer is {response.getheader('content-type')!r}")
     events = Events()
@@ -192,12 +192,12 @@ def _connection(endpoint: Endpoint, limits: Limits) -> http.client.HTTPConnectio
     return kind(parts.hostname, parts.port, timeout=limits.connect_s)
 
 
-def _said(response: http.client.HTTPResponse) -> str:
+def _message_of(response: http.client.HTTPResponse) -> str:
     text = response.read(1 << 14).decode("utf-8", errors="replace")
     try:
-        return str(json.loads(text)["error"]["message"])[:_TOLD]
+        return str(json.loads(text)["error"]["message"])[:_MESSAGE_CHARACTERS]
     except (ValueError, KeyError, TypeError, RecursionError):
-        return text[:_TOLD]
+        return text[:_MESSAGE_CHARACTERS]
 
 
 def _count(value: Any) -> int | None:

@@ -198,21 +198,21 @@ def _extras(endpoint: Endpoint, workload: Workload) -> dict[str, Any]:
     """What makes the server count its tokens in a stream; nothing where it refuses to."""
     extra: dict[str, Any] = {"stream_options": {"include_usage": True}}
     body = workload.body(endpoint.model, 0, 0) | {"max_tokens": 1}
-    found = ask(endpoint, body | extra, workload.limits)
-    if found.status in ("status 400", "status 422") and "stream_options" in found.detail:
-        extra, found = {}, ask(endpoint, body, workload.limits)
-    _check(endpoint, found)
+    trace = ask(endpoint, body | extra, workload.limits)
+    if trace.status in ("status 400", "status 422") and "stream_options" in trace.detail:
+        extra, trace = {}, ask(endpoint, body, workload.limits)
+    _check(endpoint, trace)
     return extra
 
 
-def _check(endpoint: Endpoint, found: Trace) -> None:
-    if found.status == DONE:
+def _check(endpoint: Endpoint, trace: Trace) -> None:
+    if trace.status == DONE:
         return
-    told = f"{endpoint.url}/chat/completions does not answer a streamed request: {found.status}"
-    told += f": {found.detail}" if found.detail else ""
-    if found.status.startswith("status 4") and found.status not in ("status 408", "status 429"):
-        raise BadInputError(told)
-    raise UnmeasuredError(told)
+    message = f"{endpoint.url}/chat/completions does not answer a streamed request: {trace.status}"
+    message += f": {trace.detail}" if trace.detail else ""
+    if trace.status.startswith("status 4") and trace.status not in ("status 408", "status 429"):
+        raise BadInputError(message)
+    raise UnmeasuredError(message)
 
 
 def read_events(raw: Path) -> list[dict[str, Any]]:

@@ -56,7 +56,7 @@ def measure_inference(job: Job, recorder: Recorder) -> None:
             llama_cpp()
         else:
             import_torch(job, recorder)
-            _rehearse(job)
+            _warm_up(job)
     if not gguf:
         _warm_kernels(job, recorder)
     with recorder.phase("load"):
@@ -194,7 +194,7 @@ def import_torch(job: Job, recorder: Recorder) -> None:
     }
 
 
-def _rehearse(job: Job) -> None:
+def _warm_up(job: Job) -> None:
     """Load and run a model of a few kilobytes by the same way: libraries import and reserve much at their first use
     (240 MB here), which would be taken for the model's memory and time."""
     from assay.harness.generation.torch_engine import TransformersGenerator
@@ -227,8 +227,8 @@ def config_of(job: Job) -> dict[str, Any]:
         return job.random_config
     assert job.source is not None
     folder = model_folder(job.source.artifact())
-    found: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return found
+    content: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return content
 
 
 def give_back() -> None:

@@ -180,9 +180,9 @@ class Job(BaseModel):
 # A job's `memory_limit_bytes`: the cap of torch's CUDA allocator. Where nothing would keep it, it is refused.
 
 
-def refusal(limit_bytes: int, why: str) -> str:
+def refusal(limit_bytes: int, reason: str) -> str:
     return (
-        f"a memory limit of {limit_bytes / 2**30:g} GiB cannot be kept: it caps torch's CUDA allocator, and {why}; "
+        f"a memory limit of {limit_bytes / 2**30:g} GiB cannot be kept: it caps torch's CUDA allocator, and {reason}; "
         "leave --memory-limit out, or limit the whole process from outside, by a control group"
     )
 

@@ -113,9 +113,9 @@ def compare(
 ) -> list[Row]:
     """The components, what is left out of them, and the peak. `unseen` says of components why their count would miss
     a part."""
-    found: Mapping[str, int] = summary.get("components") or {}
-    reason = TRANSIENT if found else f"unmeasured: {summary['status']}"
-    rows = list(_components(prediction, found, reason))
+    counted: Mapping[str, int] = summary.get("components") or {}
+    reason = TRANSIENT if counted else f"unmeasured: {summary['status']}"
+    rows = list(_components(prediction, counted, reason))
     rows = [
         replace(r, measured=None, note=unseen[r.name]) if unseen and r.name in unseen else r for r in rows
     ]
@@ -142,13 +142,13 @@ def with_prediction(
             "comparison": [],
             "prediction": judged(None, within),
         }
-    said = prediction.to_json()
+    predicted_json = prediction.to_json()
     keys = ("components", "phases", "peak_phase", "peak_bytes", "unmeasured")
     unseen = {"activations": UNSEEN} if job.training is not None and job.training.method == "int8" else {}
     rows = compare(prediction, summary, unseen)
     return {
         **summary,
-        "predicted": {key: said[key] for key in keys},
+        "predicted": {key: predicted_json[key] for key in keys},
         "comparison": [row.to_json() for row in rows],
         "prediction": judged(rows[-1], within),
     }
@@ -163,20 +163,20 @@ def judged(peak: Row | None, within: float) -> dict[str, Any]:
     return {"beyond": beyond, "within": within, "verdict": verdict}
 
 
-def _components(prediction: Prediction, found: Mapping[str, int], reason: str) -> Iterator[Row]:
-    group_of = {name: key for key, names in TOGETHER.items() if key in found for name in names}
-    told: set[str] = set()
+def _components(prediction: Prediction, counted: Mapping[str, int], reason: str) -> Iterator[Row]:
+    group_of = {name: key for key, names in TOGETHER.items() if key in counted for name in names}
+    seen: set[str] = set()
     for component in prediction.components:
         key = group_of.get(component.name, component.name)
-        if key in told:
+        if key in seen:
             continue
-        told.add(key)
+        seen.add(key)
         predicted = (
             sum(prediction.bytes_of(name) for name in TOGETHER[key])
             if key in group_of.values()
             else component.bytes
         )
-        measured = found.get(key)
+        measured = counted.get(key)
         yield Row(key, "component", predicted, measured, reason if measured is None else component.note)
 
 
@@ -200,9 +200,9 @@ def _left_out(memory: Mapping[str, Mapping[str, int]], before: int | None) -> It
             at_peak["reserved_peak_bytes"] - at_peak["allocated_peak_bytes"],
             "reserved by the CUDA allocator and not in use at its peak",
         )
-        held, told = process_bytes(at_peak, before)
-        context = None if held is None else held - at_peak["reserved_peak_bytes"]
-        yield Row("device context", "left out", None, context, told)
+        process, source = process_bytes(at_peak, before)
+        context = None if process is None else process - at_peak["reserved_peak_bytes"]
+        yield Row("device context", "left out", None, context, source)
 
 
 def process_bytes(at_peak: Mapping[str, int], before: int | None) -> tuple[int | None, str]:
@@ -210,10 +210,10 @@ def process_bytes(at_peak: Mapping[str, int], before: int | None) -> tuple[int |
     if "process_peak_bytes" in at_peak:
         return at_peak["process_peak_bytes"], "of the process by NVML, beyond the allocator"
     if "device_peak_bytes" in at_peak and before is not None:
-        told = (
+        source = (
             "of the device by NVML, beyond the allocator and what was in use before (NVML tells no process)"
         )
-        return at_peak["device_peak_bytes"] - before, told
+        return at_peak["device_peak_bytes"] - before, source
     return None, "unmeasured: NVML tells no process"
 
 
@@ -251,12 +251,12 @@ def weights_of(model: Any) -> dict[str, int]:
     """Bytes of the parameters by component, a tied one once; a quantised matrix with its scales."""
     import torch
 
-    found = dict.fromkeys(WEIGHTS, 0)
+    sizes = dict.fromkeys(WEIGHTS, 0)
     rounded = {id(m.weight): weight_bytes(m) for m in quantized_layers(model).values()}
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)}
     for name, parameter in model.named_parameters():  # each tensor once, the embedding before the head
-        found[_part(name, parameter, embeddings)] += rounded.get(id(parameter), parameter.nbytes)
-    return {name: n for name, n in found.items() if n}
+        sizes[_part(name, parameter, embeddings)] += rounded.get(id(parameter), parameter.nbytes)
+    return {name: n for name, n in sizes.items() if n}
 
 
 def _part(name: str, parameter: Any, embeddings: set[int]) -> str:
@@ -299,8 +299,8 @@ class Gradients:
         self._handle.remove()
 
     def _before_step(self, optimizer: Any, *_: Any) -> None:
-        held = [p.grad for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
-        self.most = max(self.most, sum(g.nbytes for g in held))
+        gradients = [p.grad for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
+        self.most = max(self.most, sum(g.nbytes for g in gradients))
 
 
 class Kept:

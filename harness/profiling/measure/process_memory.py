@@ -24,12 +24,12 @@ def host_memory(pid: int) -> dict[str, int]:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (OSError, ProcessLookupError):
         return {}
-    found = {}
+    figures = {}
     for line in lines:
         name, _, value = line.partition(":")
         if name in _FIELDS:
-            found[_FIELDS[name]] = int(value.split()[0]) * 1024
-    return found
+            figures[_FIELDS[name]] = int(value.split()[0]) * 1024
+    return figures
 
 
 def available_bytes() -> int | None:
@@ -123,12 +123,12 @@ LARGEST = 12  # sizes of blocks that are told
 
 def snapshot() -> dict[str, Any]:
     """The host's figures, and the CUDA allocator's where this process uses it. To be taken before anything is freed."""
-    found: dict[str, Any] = {"host": host_memory(os.getpid()), "host_available_bytes": available_bytes()}
+    figures: dict[str, Any] = {"host": host_memory(os.getpid()), "host_available_bytes": available_bytes()}
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
-        return found
+        return figures
     free, total = torch.cuda.mem_get_info()
-    return found | {
+    return figures | {
         "device_free_bytes": free,
         "device_total_bytes": total,
         **digest(torch.cuda.memory_snapshot()),

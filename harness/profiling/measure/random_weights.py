@@ -133,10 +133,10 @@ def random_model(
         if quantization is not None:
             _make_quantised(model, quantization, compute)
     generator = torch.Generator(device=device).manual_seed(seed)
-    made: dict[int, Any] = {}
+    filled: dict[int, Any] = {}
     with torch.no_grad():
         for path, module in list(model.named_modules()):
-            _fill(module, path, device, generator, rest, made)
+            _fill(module, path, device, generator, rest, filled)
     model.tie_weights()
     _refill_buffers(model, parsed, device)
     if quantization is not None:
@@ -158,13 +158,13 @@ def _make_quantised(model: Any, table: QuantizationTable, compute: Any) -> None:
     model.quantization_method, model.is_quantized = settings.quant_method, True
 
 
-def _fill(module: Any, path: str, device: str, generator: Any, rest: Any, made: dict[int, Any]) -> None:
+def _fill(module: Any, path: str, device: str, generator: Any, rest: Any, filled: dict[int, Any]) -> None:
     """Memory and values for the parameters that the module itself owns; `made` keeps those that are tied together."""
     import torch
 
     for name, parameter in list(module.named_parameters(recurse=False)):
-        if id(parameter) in made:
-            setattr(module, name, made[id(parameter)][1])
+        if id(parameter) in filled:
+            setattr(module, name, filled[id(parameter)][1])
             continue
         value = torch.empty(parameter.shape, dtype=rest, device=device)
         if path.endswith("norm"):
@@ -178,7 +178,7 @@ def _fill(module: Any, path: str, device: str, generator: Any, rest: Any, made: 
         else:  # Params4bit quantises when it is put on its device
             fields = {k: v for k, v in parameter.__dict__.items() if k != "quant_state"}
             new = type(parameter)(value, requires_grad=False, **fields).to(device)
-        made[id(parameter)] = (parameter, new)  # the old one too, so that its id is not used again
+        filled[id(parameter)] = (parameter, new)  # the old one too, so that its id is not used again
         setattr(module, name, new)
 
 

@@ -44,7 +44,7 @@ _BUILDERS = {
 _NEVER = 10**9  # a step that no profile comes to
 _RATE = 1e-6  # so low that a loss moves little, however many steps
 # Wide enough that every library is imported and every path taken, small enough to weigh nothing.
-_REHEARSAL = {
+_WARM_UP_MODEL = {
     "model_type": "qwen2",
     "vocab_size": 512,
     "hidden_size": 64,
@@ -81,12 +81,12 @@ def _measure(job: Job, recorder: Recorder, folder: Path) -> None:
     assert job.training is not None
     with recorder.phase("import"):
         import_torch(job, recorder)
-        nobody = job.model_copy(update={"source": None, "random_config": _REHEARSAL})
-        _rehearse(nobody, _REHEARSAL, folder / "import")
+        nobody = job.model_copy(update={"source": None, "random_config": _WARM_UP_MODEL})
+        _warm_up(nobody, _WARM_UP_MODEL, folder / "import")
     config = config_of(job)
     if config.get("model_type") in FAMILIES:
         with recorder.phase("kernels"):  # as of inference: what the libraries keep for these shapes
-            _rehearse(job, config, folder / "kernels")
+            _warm_up(job, config, folder / "kernels")
     steps = job.warmup + job.repeats
     with recorder.phase("load"):
         began = time.perf_counter()
@@ -106,7 +106,7 @@ def _measure(job: Job, recorder: Recorder, folder: Path) -> None:
     recorder.fact(components=session.components())
 
 
-def _rehearse(job: Job, config: dict[str, Any], folder: Path) -> None:
+def _warm_up(job: Job, config: dict[str, Any], folder: Path) -> None:
     """Two steps on one block of random weights, given back: the first step makes the optimiser's state, the second
     meets it."""
     session = _build(job, config, 2, folder, layers=1)
@@ -136,7 +136,7 @@ def _build(job: Job, config: dict[str, Any], steps: int, folder: Path, layers: i
     folder.mkdir(parents=True)
     training = job.training
     assert training is not None
-    wanted = job.config(steps)
+    table = job.config(steps)
     if job.source is None and training.objective in ("dpo", "kto") and training.method == "full":
         raise BadInputError(
             f"{training.objective} on all weights holds a second copy of the base, which is read from its folder: give "
@@ -145,29 +145,29 @@ def _build(job: Job, config: dict[str, Any], steps: int, folder: Path, layers: i
     base = stand_in(config, folder / "base") if job.source is None else job.source.artifact()
     unfilled = job.source is None or layers is not None
     prepare = _random(job, config, layers) if unfilled else _stored(job)
-    if isinstance(wanted, PpoConfig):
-        return _Ppo(job, base, wanted, folder / "out", prepare)
-    return _Trl(job, base, wanted, folder / "out", prepare)
+    if isinstance(table, PpoConfig):
+        return _Ppo(job, base, table, folder / "out", prepare)
+    return _Trl(job, base, table, folder / "out", prepare)
 
 
-def _random(job: Job, config: dict[str, Any], layers: int | None) -> Prepare:
+def _random(job: Job, model_config: dict[str, Any], layers: int | None) -> Prepare:
     """Random weights where a training would load its base's, prepared as the trainers prepare them."""
     assert job.training is not None
     training = job.training
 
-    def prepare(_base: Artifact, wanted: CommonConfig, dtype: str, attention: str) -> Any:
-        table = wanted.quantization
-        stored = compute_dtype(wanted, dtype) if table is not None else base_dtype(wanted, dtype)
+    def prepare(_base: Artifact, table: CommonConfig, dtype: str, attention: str) -> Any:
+        quantization = table.quantization
+        stored = compute_dtype(table, dtype) if quantization is not None else base_dtype(table, dtype)
         model = random_model(
-            config,
+            model_config,
             device=job.device,
             dtype=stored,
             seed=job.seed,
-            quantization=table,
+            quantization=quantization,
             attention=_attention(training, attention),
             layers=layers,
         )
-        return dress(model, wanted)
+        return dress(model, table)
 
     return prepare
 
@@ -176,8 +176,8 @@ def _stored(job: Job) -> Prepare:
     assert job.training is not None
     training = job.training
 
-    def prepare(base: Artifact, wanted: CommonConfig, dtype: str, attention: str) -> Any:
-        return prepare_model(base, wanted, dtype, _attention(training, attention))
+    def prepare(base: Artifact, config: CommonConfig, dtype: str, attention: str) -> Any:
+        return prepare_model(base, config, dtype, _attention(training, attention))
 
     return prepare
 
@@ -210,16 +210,16 @@ class _Trl:
         self._gradients = Gradients(optimizer)
 
     def components(self) -> dict[str, int]:
-        found = weights_of(self.model) | {"optimizer state": state_of(_bare(self.trainer.optimizer))}
+        sizes = weights_of(self.model) | {"optimizer state": state_of(_bare(self.trainer.optimizer))}
         if self._gradients is not None:
-            found["gradients"] = self._gradients.most
+            sizes["gradients"] = self._gradients.most
             self._gradients.close()
         reference = getattr(self.trainer, "ref_model", None)
         if reference is not None:
-            found["reference model"] = sum(weights_of(reference).values())
+            sizes["reference model"] = sum(weights_of(reference).values())
         if not self.trainer.args.gradient_checkpointing:
-            found["activations"] = self._kept()
-        return found
+            sizes["activations"] = self._kept()
+        return sizes
 
     def _kept(self) -> int:
         """Of one more forward pass."""
@@ -240,14 +240,14 @@ def _bare(optimizer: Any) -> Any:
 
 def _fixed(model: Any) -> list[Any]:
     """The model's tensors; of quantised layers also those that are neither parameters nor buffers: their scales."""
-    found = [*model.parameters(), *model.buffers()]
+    tensors = [*model.parameters(), *model.buffers()]
     for parameter in model.parameters():
         state = getattr(parameter, "quant_state", None)
         if state is not None:
-            found += [state.absmax, state.code]
+            tensors += [state.absmax, state.code]
             if state.nested:
-                found += [state.state2.absmax, state.state2.code, state.offset]
-    return found
+                tensors += [state.state2.absmax, state.state2.code, state.offset]
+    return tensors
 
 
 def _step_timer(session: _Trl, on_step: OnStep) -> Any:
@@ -290,8 +290,8 @@ class _Ppo:
         rows = [tokens_of(job, row, vocabulary) for row in range(job.batch_size)]
         self._episodes = [Episode(row, row[:1] * job.new_tokens) for row in rows]
         self.sampler = EndlessSampler(policy.model, rows)
-        asked = exercises(job.batch_size)
-        self.ppo = Ppo(policy, self.sampler, asked, config, out, pad_id=0, decode=lambda ids: "")
+        problems = exercises(job.batch_size)
+        self.ppo = Ppo(policy, self.sampler, problems, config, out, pad_id=0, decode=lambda ids: "")
         self._gradients = Gradients(self.ppo.optimizer)
 
     def run(self, on_step: OnStep) -> None:
@@ -300,18 +300,18 @@ class _Ppo:
         wait = torch.cuda.synchronize if torch.cuda.is_available() else (lambda: None)
         began = time.perf_counter()
 
-        def told(step: Any) -> None:
+        def on_update(step: Any) -> None:
             nonlocal began
             wait()
             now = time.perf_counter()
             on_step({"seconds": now - began, "generate_s": step.generate_s, "train_s": step.train_s})
             began = now
 
-        self.ppo.run(Unjudged(), told)
+        self.ppo.run(Unjudged(), on_update)
 
     def components(self) -> dict[str, int]:
         policy = self.ppo.policy
-        found = weights_of(policy.model) | {
+        sizes = weights_of(policy.model) | {
             "value head": sum(p.nbytes for p in policy.value_head.parameters()),
             "optimizer state": state_of(self.ppo.optimizer),
             "gradients": self._gradients.most,
@@ -319,10 +319,10 @@ class _Ppo:
         }
         self._gradients.close()
         if policy.copy is not None:
-            found["reference model"] = sum(weights_of(policy.copy).values())
+            sizes["reference model"] = sum(weights_of(policy.copy).values())
         if not self._config.checkpoints(gpu=policy.device.type == "cuda"):
-            found["activations"] = self._kept()
-        return found
+            sizes["activations"] = self._kept()
+        return sizes
 
     def _kept(self) -> int:
         """Of one more minibatch; log-probabilities of the answers among it."""

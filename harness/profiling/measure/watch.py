@@ -122,7 +122,7 @@ def _follow(
     Its end is asked for, not read off its pipes: what it started may hold them open for longer than it lives.
     """
     assert child.stderr is not None
-    said, buffer = bytearray(), b""
+    stderr_tail, buffer = bytearray(), b""
     stop: dict[str, Any] | None = None
     with selectors.DefaultSelector() as ready:
         ready.register(inlet, selectors.EVENT_READ)
@@ -143,17 +143,17 @@ def _follow(
                         else:
                             write(event)
                 else:
-                    said = (said + chunk)[-4000:]
+                    stderr_tail = (stderr_tail + chunk)[-4000:]
             if not ended and time.monotonic() >= due:
                 due = time.monotonic() + PERIOD_S
                 sample = host_memory(child.pid) | (device.sample() if device else {})
                 if sample:
                     write({"event": "memory", "t": time.monotonic(), **sample})
     code = child.wait()
-    return stop or _unsaid(code, bytes(said))
+    return stop or _unsaid(code, bytes(stderr_tail))
 
 
-def _unsaid(code: int, said: bytes) -> dict[str, Any]:
+def _unsaid(code: int, stderr_tail: bytes) -> dict[str, Any]:
     """The stop of a process that ended without one of its own."""
     if code == -signal.SIGKILL:
         return {
@@ -162,10 +162,10 @@ def _unsaid(code: int, said: bytes) -> dict[str, Any]:
             "detail": "by SIGKILL, from outside; the kernel does that to the largest process when memory runs out "
             f"({_host_in_words()})",
         }
-    last = said.decode(errors="replace").strip().splitlines()
+    last = stderr_tail.decode(errors="replace").strip().splitlines()
     ended = f"signal {-code}" if code < 0 else f"status {code}"
     return {
         "event": "stop",
         "status": "failed",
-        "detail": f"{ended}: {last[-1] if last else 'it said nothing'}",
+        "detail": f"{ended}: {last[-1] if last else 'it wrote nothing'}",
     }
