@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assay.harness.cli import options
 from assay.harness.cli.app import Json, app, print_json
@@ -18,26 +18,19 @@ if TYPE_CHECKING:
     from assay.trainers.config import TrainConfig
 
 DEFAULT_LENGTH = 2048  # tokens
-# Keys of a training table, by the option that sets each.
+# Keys of a training table whose option has another name.
 TABLE_KEYS = {
-    "--batch": "batch_size",
-    "--accumulation": "gradient_accumulation_steps",
-    "--checkpointing": "gradient_checkpointing",
-    "--seq": "max_length",
-    "--rank": "adapter.r",
-    "--adapter": "adapter.type",
-    "--targets": "adapter.target_modules",
-    "--new-tokens": "rollout.max_new_tokens",
-    "--double-quant": "quantization.double_quant",
-    "--upcast": "quantization.upcast_fp32",
-    "--optimizer": "optimizer",
-    "--reference": "reference",
-    "--dtype": "dtype",
+    "batch_size": "--batch",
+    "gradient_accumulation_steps": "--accumulation",
+    "max_length": "--seq",
+    "rollout.max_new_tokens": "--new-tokens",
+    "optimizer": "--optimizer",
+    "reference": "--reference",
+    "dtype": "--dtype",
 }
 
 
-@dataclass(frozen=True)
-class MemoryOptions:
+class MemoryOptions(NamedTuple):
     """The command line's settings of one run; None leaves a setting to the training table's default."""
 
     method: str = "qlora"
@@ -57,23 +50,6 @@ class MemoryOptions:
     double_quant: bool | None = None
     upcast: bool | None = None
     reference: str | None = None
-
-    def __post_init__(self) -> None:
-        from typing import get_args
-
-        from assay.harness.profiling.memory import METHODS, OBJECTIVES
-        from assay.harness.profiling.memory.architecture import Attention, Dtype
-
-        options.check_choice("--method", self.method, METHODS)
-        options.check_choice("--objective", self.objective, OBJECTIVES)
-        options.check_choice("--attention", self.attention, get_args(Attention))
-        options.check_choice("--loss", self.loss, ("chunked", "full"))
-        options.check_choice("--dtype", self.dtype, get_args(Dtype))
-        options.check_choice("--reference", self.reference, ("none", "shared", "separate"))
-        options.check_choice("--adapter", self.adapter, ("lora", "dora", "loha", "lokr"))
-        for flag, value in {"--batch": self.batch, "--seq": self.seq, "--rank": self.rank}.items():
-            if value is not None and value < 1:
-                raise BadInputError(f"{flag} must be at least 1, got {value}")
 
     @property
     def inference(self) -> bool:
@@ -118,7 +94,7 @@ def memory(
         )
     if sum((tier is not None, model is not None, auto)) > 1:
         raise BadInputError("--tier, --model and --auto each say which model: give one of them")
-    weights: Any = (method, objective, batch, seq, new_tokens, adapter, rank, targets)
+    weights = (method, objective, batch, seq, new_tokens, adapter, rank, targets)
     training = (
         optimizer,
         accumulation,
@@ -130,7 +106,7 @@ def memory(
         upcast,
         reference,
     )
-    run = MemoryOptions(*weights, *training)
+    run = MemoryOptions._make(weights + training)
     place = find_device(device)
     choice: Choice | None = None
     chosen: Tier | None = None
@@ -150,6 +126,31 @@ def memory(
     print_plan(chosen, prediction, verdict)
 
 
+def check_options(run: MemoryOptions) -> None:
+    """Raise BadInputError that names an option, its value, and what is known."""
+    from typing import get_args
+
+    from assay.harness.profiling.memory import METHODS, OBJECTIVES
+    from assay.harness.profiling.memory.architecture import Attention, Dtype
+    from assay.harness.profiling.memory.optimizers import OPTIMIZERS
+
+    known: dict[str, Sequence[str]] = {
+        "method": METHODS,
+        "objective": OBJECTIVES,
+        "attention": get_args(Attention),
+        "loss": ("chunked", "full"),
+        "dtype": get_args(Dtype),
+        "reference": ("none", "shared", "separate"),
+        "adapter": ("lora", "dora", "loha", "lokr"),
+        "optimizer": OPTIMIZERS,
+    }
+    for name, choices in known.items():
+        options.check_choice(f"--{name}", getattr(run, name), choices)
+    for name in ("batch", "seq", "rank", "accumulation"):
+        if (value := getattr(run, name)) is not None and value < 1:
+            raise BadInputError(f"--{name} must be at least 1, got {value}")
+
+
 def setup_of(run: MemoryOptions, architecture: Architecture, device: Device) -> Setup:
     """Return the run in the prediction's terms; the device chooses the type and the kernels that were left open.
 
@@ -157,6 +158,7 @@ def setup_of(run: MemoryOptions, architecture: Architecture, device: Device) -> 
     """
     from assay.harness.profiling.memory import Setup
 
+    check_options(run)
     limit = architecture.max_positions - (run.new_tokens if run.inference else 0)
     length = run.seq or min(DEFAULT_LENGTH, limit or DEFAULT_LENGTH)
     if run.inference:
@@ -223,10 +225,8 @@ def _prompt_tokens(run: MemoryOptions, length: int) -> int:
 
 def _by_option(message: str) -> str:
     """Put the option that was typed in the place of a table's key."""
-    for flag, key in TABLE_KEYS.items():
-        if message.startswith(f"{key}:"):
-            return f"{flag}{message.removeprefix(key)}"
-    return message
+    key, colon, rest = message.partition(":")
+    return f"{TABLE_KEYS.get(key, key)}{colon}{rest}"
 
 
 def _given(settings: dict[str, Any]) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def _panel(name: str) -> Callable[[str, str], Any]:
 
 _model, _work, _device, _train = (_panel(name) for name in ("Model", "Workload", "Device", "Training"))
 
-NoExperiment = Annotated[str | None, typer.Argument(hidden=True)]
+NoExperiment = Annotated[str | None, typer.Argument(hidden=True, metavar="")]
 ProfiledModel = Annotated[str | None, typer.Argument(help="A tier, a folder, a .gguf file or a hub id.")]
 TierName = Annotated[str | None, _model("--tier", "pocket, tiny, small (the default), medium or large.")]
 ModelInsteadOfTier = Annotated[str | None, _model("--model", "A folder, config.json or hub id, not a tier.")]

@@ -21,15 +21,15 @@ from tests.harness.profiling.memory.setups import adapter_table, make_setup
 
 pytestmark = pytest.mark.train
 
-# Qwen2.5-Coder-1.5B's proportions at a sixteenth: f = 4·h and more, few key-value heads, more vocabulary than width.
+# Qwen2.5-Coder-1.5B's proportions at an eighth: f = 4·h and more, few key-value heads, more vocabulary than width.
 CONFIG = {
     "model_type": "qwen2",
-    "hidden_size": 96,
-    "intermediate_size": 512,
+    "hidden_size": 192,
+    "intermediate_size": 1024,
     "num_hidden_layers": 3,
     "num_attention_heads": 6,
     "num_key_value_heads": 2,
-    "vocab_size": 750,
+    "vocab_size": 1500,
     "max_position_embeddings": 512,
     "tie_word_embeddings": True,
 }
@@ -63,7 +63,7 @@ def case(
         attention=attention,
         checkpointing=checkpointing,
         batch=2,
-        length=128,
+        length=256,
         loss="full",
         gpu=False,
     )
@@ -140,7 +140,7 @@ def measure(model: Any, setup: Setup) -> Measured:
 
 
 def architecture() -> Architecture:
-    return parse_architecture(CONFIG, name="sixteenth")
+    return parse_architecture(CONFIG, name="eighth")
 
 
 def saved_by_prediction(prediction: Prediction) -> int:
