@@ -40,7 +40,7 @@ def loadtest(
 ) -> None:
     """Measure a server's throughput and latency under load (was: assay profile URL, which still works)."""
     from assay.harness.console import Progress
-    from assay.harness.errors import BadInputError, UnmeasuredError
+    from assay.harness.errors import UNMEASURED, BadInputError
     from assay.harness.models.endpoints import endpoint_of
     from assay.harness.models.resolve import resolve_model
     from assay.harness.profiling.load import Workload, measure, summarise
@@ -93,4 +93,4 @@ def loadtest(
         Console(width=None).print(render(summary))
         print(f"raw record: {raw}")
     if summary["unmeasured"]:
-        raise typer.Exit(UnmeasuredError.exit_code)
+        raise typer.Exit(UNMEASURED)

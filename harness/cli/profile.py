@@ -9,7 +9,7 @@ import typer
 
 from assay.harness.cli import options
 from assay.harness.cli.app import Json, Quiet, app, print_json
-from assay.harness.errors import BadInputError, CheckFailedError, UnmeasuredError
+from assay.harness.errors import UNMEASURED, BadInputError, CheckFailedError, UnmeasuredError
 
 if TYPE_CHECKING:
     from assay.harness.profiling.measure import Job
@@ -130,7 +130,7 @@ def _end(summary: dict[str, Any], raw: Path, within: float | None) -> None:
     if summary["status"] == "failed":
         raise UnmeasuredError(f"the measured process failed: {summary['detail']}; its record is {raw}")
     if summary["unmeasured"] or "unmeasured" in summary.get("llama_bench", {}):
-        raise typer.Exit(UnmeasuredError.exit_code)
+        raise typer.Exit(UNMEASURED)
     if within is not None:
         _gate(summary)
 
@@ -201,7 +201,7 @@ def _lengths(
         Console(width=None).print(render_curve(job.name, points))
         print(f"points: {file}")
     if any(point["measured_bytes"] is None for point in points):
-        raise typer.Exit(UnmeasuredError.exit_code)
+        raise typer.Exit(UNMEASURED)
 
 
 def _training(train: str | None, method: str | None) -> dict[str, Any] | None:

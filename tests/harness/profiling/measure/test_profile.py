@@ -21,7 +21,7 @@ from assay.harness.profiling.measure.random_weights import random_model
 from assay.harness.profiling.memory import parse_architecture
 from assay.trainers.artifact import Artifact, ArtifactKind, identify
 from assay.trainers.config import QuantizationTable
-from tests.cpu import quick_dtype
+from tests.cpu import fast_dtype
 
 pytestmark = pytest.mark.train
 SMALL = {
@@ -101,7 +101,7 @@ def test_training_holds_what_is_predicted(tmp_path: Path, objective: str, method
         phases=("load", "train"),
         training=training,
         exact_memory=True,
-        dtype=quick_dtype(),  # type: ignore[arg-type]
+        dtype=fast_dtype(),
         **QUICK | {"prompt_tokens": 256, "batch_size": 2, "new_tokens": 32},
     )
     summary = summarise(profile(job, tmp_path / "raw.jsonl"))
@@ -131,7 +131,7 @@ def test_inference_holds_what_is_predicted(tmp_path: Path, weights: str) -> None
         random_config=WIDE,
         weights=weights,  # type: ignore[arg-type]
         exact_memory=True,
-        dtype=quick_dtype(),  # type: ignore[arg-type]
+        dtype=fast_dtype(),
         **QUICK | {"prompt_tokens": 256, "batch_size": 4},
     )
     summary = summarise(profile(job, tmp_path / "raw.jsonl"))
