@@ -48,17 +48,14 @@ def loadtest(
     from assay.harness.profiling.load.drive import read_events
     from assay.harness.profiling.load.figures import render
     from assay.harness.profiling.measure.summary import write_summary
-    from assay.suites import SuiteError, UnknownNameError, load_suite
+    from assay.suites import load_suite
     from assay.suites.model import chat_messages
 
     try:
         levels = tuple(int(part) for part in concurrency.split(",") if part.strip())
     except ValueError:
         raise BadInputError(f"--concurrency is a comma list of numbers, got {concurrency!r}") from None
-    try:
-        problems = load_suite(suite).problems
-    except (SuiteError, UnknownNameError) as error:
-        raise BadInputError(str(error)) from error
+    problems = load_suite(suite).problems
     if timeout <= 0:
         raise BadInputError(f"--timeout is a number of seconds above 0, got {timeout:g}")
     workload = Workload(

@@ -1,15 +1,14 @@
 """The whole chain on one tier: import, infer, train, merge, GGUF, infer, profile, verify; each step with its gate.
 
 The steps from `infer` to `infer-gguf` are an experiment (`suites/labs/showcase.toml`, with settings that fit the
-device: `assay.harness.pipeline.tier_settings`) run variant by variant, so they resume, and every figure has
-its raw samples on disk. A step
-passes or fails by its gate; it is unmeasured where a step it needs did not pass, where its gate could not decide, or
-where this machine cannot do it. Whatever a step raises is its result, so that the table of steps is never lost.
+device: `assay.harness.pipeline.tier_settings`) run variant by variant, so they resume, and every figure has its raw
+samples on disk. A step passes or fails by its gate; it is unmeasured where a step it needs did not pass, where its gate
+could not decide, or where this machine cannot do it. Whatever a step raises is its result, so that the table of steps
+is never lost.
 """
 
 from __future__ import annotations
 
-import json
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -57,7 +56,7 @@ LINKS = (("base", "adapter"), ("adapter", "merged"), ("merged", "gguf"))
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """How a step ended, in one line for people and in figures for programs."""
+    """The end of a step: one line for people, figures for programs."""
 
     step: StepName
     status: Status
@@ -93,7 +92,7 @@ class Showcase:
 
 
 def check_steps(names: Sequence[str]) -> tuple[StepName, ...]:
-    """The named steps and all that they need, in order. BadInputError for an unknown one and for none at all."""
+    """Return the named steps and all that they need, in order. Raises BadInputError for an unknown one and for none."""
     if not names:
         raise BadInputError(
             f"no step was chosen: give --auto-verify for all, or --steps of {', '.join(STEPS)}"
@@ -138,7 +137,7 @@ def show(
 
 
 def _attempt(step: StepName, work: Callable[[], StepResult]) -> StepResult:
-    """What the step came to, also where it raised. Only the user's own interruption ends a showcase."""
+    """Return the step's result, also where it raised. Only the user's own interruption ends a showcase."""
     try:
         return work()
     except Exception as error:
@@ -186,12 +185,12 @@ class _Stage:
 
     @property
     def architecture(self) -> Architecture:
-        """The tier's as published, or that of the folder that is given in its place."""
+        """The tier's architecture as published, or that of the folder that is given in its place."""
         return self.tier.architecture if self.given is None else read_architecture(self.given)
 
     @property
     def fit(self) -> TierSettings:
-        """Chosen once, before anything is fetched or loaded."""
+        """The settings, chosen once, before anything is fetched or loaded."""
         if self._fit is None:
             device = self.device or device_at_hand()
             self._fit = choose_settings(self.tier, self.architecture, device, self.lab)
@@ -215,7 +214,7 @@ class _Stage:
         return StepResult("import", "pass", f"{message}; chosen: {fit}", figures)
 
     def _run(self, variants: int) -> dict[str, Any]:
-        """The leaderboard of the experiment's first variants; what was done before is not done again."""
+        """Return the leaderboard of the experiment's first variants; what was done before is not done again."""
         experiment = self._experiment(variants)
         plan = make_plan(experiment)
         done = run(plan, self.results, self.progress, allow_weak=self.allow_weak)
@@ -283,6 +282,7 @@ class _Stage:
         from assay.harness import formatting
         from assay.harness.profiling.measure import Job, profile, summarise
         from assay.harness.profiling.measure.job import Source
+        from assay.harness.profiling.measure.summary import write_summary
 
         job = Job(
             name=self.tier.name,
@@ -293,7 +293,7 @@ class _Stage:
         )
         raw = self.folder / f"profile-{_next(self.folder)}.jsonl"
         summary = summarise(profile(job, raw))
-        raw.with_suffix(".json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        write_summary(raw.with_suffix(".json"), summary)
         if summary["status"] != "done":
             return StepResult("profile", "unmeasured", f"{summary['status']}: {summary['detail']}", summary)
         decode, rss = summary["speed"]["decode"], summary["memory"]["generate"]["rss_peak_bytes"]
@@ -313,8 +313,11 @@ class _Stage:
 
 
 def answers_gate(row: Mapping[str, Any], requested: int) -> tuple[Status, str]:
-    """Of a variant's row: each of the `asked` samples has been drawn and executed. What they score decides nothing
-    here: a base may solve none of the problems, and what becomes of it is the gate of `verify`."""
+    """Return whether each of the `requested` samples of a variant's row has been drawn and executed.
+
+    What they score decides nothing here: a base may solve none of the problems, and what becomes of it is the gate of
+    `verify`.
+    """
     executed = row["n_samples"] - row["outcomes"]["infra"]
     message = f"{executed} of {requested} samples executed, which is all that is asked here; pass@1 "
     message += f"{100 * row['pass@k']['1']['value']:.1f} %" if executed else "unmeasured"
@@ -322,8 +325,9 @@ def answers_gate(row: Mapping[str, Any], requested: int) -> tuple[Status, str]:
 
 
 def gains_gate(comparisons: Sequence[Mapping[str, Any]], margin: float) -> tuple[Status, str]:
-    """No variant is worse than what it was made from, by the paired test on pass@1; a gain is not asked for. What the
-    test cannot decide is unmeasured."""
+    """Return whether no variant is worse than what it was made from, by the paired test on pass@1; a gain is not asked
+    for. What the test cannot decide is unmeasured.
+    """
     gains = {(a, b): _gain(comparisons, a, b) for a, b in LINKS}
     message = ", ".join(f"{a} → {b} {_in_words(gain)}" for (a, b), gain in gains.items())
     verdicts = {gain["verdict"] for gain in gains.values()}
@@ -344,7 +348,7 @@ def _in_words(gain: Mapping[str, Any]) -> str:
 
 
 def _gain(comparisons: Sequence[Mapping[str, Any]], parent: str, child: str) -> dict[str, Any]:
-    """What pass@1 the heir has more than its parent, and the paired test's verdict on the heir."""
+    """Return the child's gain in pass@1 over its parent, and the paired test's verdict on the child."""
     turned = {"better": "worse", "worse": "better"}
     for c in comparisons:
         if (c["a"], c["b"]) == (child, parent):

@@ -1,4 +1,4 @@
-"""How a showcase trains a tier and generates with it on the device at hand: chosen by the memory that is predicted.
+"""The settings by which a showcase trains a tier and generates with it, chosen by the memory that is predicted.
 
 The lab is written for the pocket model. For the published tiers the first of PRESETS that fits is taken, all of them of
 16 sequences a step: LoRA as long as it fits, then with checkpointing in smaller batches, then on a base in NF4 (QLoRA,
@@ -142,7 +142,7 @@ def _changes(table: Mapping[str, Any], preset: Mapping[str, Any], rate: float) -
 
 
 def device_at_hand() -> Device:
-    """The GPU, where torch, which trains and generates, can use one; without it this machine's memory."""
+    """Return the GPU where torch, which trains and generates, can use one; without it this machine's memory."""
     try:
         import torch
     except ImportError as error:
@@ -160,8 +160,10 @@ def device_at_hand() -> Device:
 
 
 def check_host(architecture: Architecture, host: Device) -> None:
-    """Merging and comparing work in fp32 in host memory. UnmeasuredError where it is certain that they cannot: the
-    kernel would kill the process, and what was found so far with it."""
+    """Raise UnmeasuredError where merging and comparing, which work in fp32 in host memory, are certain not to fit.
+
+    The kernel would kill the process, and the results so far with it.
+    """
     needed = HOST_COPIES * WIDTH["fp32"] * architecture.parameters
     if needed > host.room_bytes:
         raise UnmeasuredError(
@@ -184,7 +186,9 @@ def _training(lab: Experiment) -> TrainVariant:
 def _generating_bytes(
     rows: int, dtype: Dtype, lab: Experiment, architecture: Architecture, device: Device
 ) -> int:
-    """With prompts as long as the longest sequence that is trained on, which the suite's own stay far below."""
+    """Return the peak of generation, with prompts as long as the longest sequence that is trained on, which the suite's
+    own stay far below.
+    """
     longest, new_tokens = _training(lab).config["max_length"], lab.sampling.max_new_tokens
     length = min(longest, (architecture.max_positions or longest + new_tokens) - new_tokens)
     setup = Setup(

@@ -22,7 +22,7 @@ from assay.trainers.config.rl import GroupConfig, PpoConfig
 from assay.trainers.data import Records
 from assay.trainers.data.inputs import TrainingData
 from assay.trainers.data.problems import Environment
-from assay.trainers.errors import MissingExtraError, TrainersError, TrainingError
+from assay.trainers.errors import TrainingError
 from assay.trainers.model.adapters import alpha_warning
 from assay.trainers.preference.build import few
 from assay.trainers.preference.model import LabeledCompletion, Pair, Preferences, Text
@@ -83,18 +83,17 @@ class DryRun:
 
 
 def plan_training(job: Job) -> DryRun:
-    """Tokenise the data, count the parameters, predict the memory. Raises AssayError for what could not be trained:
-    targets the model lacks, a dtype or a quantisation this machine cannot do."""
+    """Tokenise the data, count the parameters, predict the memory.
+
+    Raises TrainersError for what could not be trained: targets that the model lacks, a dtype or a quantisation that
+    this machine cannot do; MissingToolError where a library is missing.
+    """
     try:
         return _plan(job)
-    except MissingExtraError as error:
-        raise MissingToolError(str(error)) from error
     except ImportError as error:
         raise MissingToolError(
             f"{error.name} is not installed; install it with: pip install 'assay[train]'"
         ) from error
-    except TrainersError as error:
-        raise BadInputError(str(error)) from error
 
 
 def _plan(job: Job) -> DryRun:

@@ -33,7 +33,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What became of one request. `status` is "done" or the kind of its failure.
+    """The result of one request. `status` is "done" or the kind of its failure.
 
     `sent` is on time.perf_counter's clock, when the connection stood and the request was written. Seconds since then:
     `pieces_s` of every event that brought text, `end_s` of the last event that brought text or the finish reason.
@@ -70,7 +70,7 @@ class Events:
 
 
 class _Answer:
-    """A trace in the making."""
+    """A trace that is being followed."""
 
     def __init__(self, sent: float) -> None:
         self.sent = sent
@@ -116,7 +116,7 @@ class _Answer:
 
 
 def _choices(event: dict[str, Any], data: str) -> list[dict[str, Any]]:
-    """An event's choices; it may have none. _Failed where they or their deltas are of another shape."""
+    """Return an event's choices; it may have none. _Failed where they or their deltas are of another shape."""
     choices = event.get("choices") or []
     if not isinstance(choices, list) or not all(
         isinstance(choice, dict) and isinstance(choice.get("delta") or {}, dict) for choice in choices
@@ -126,7 +126,7 @@ def _choices(event: dict[str, Any], data: str) -> list[dict[str, Any]]:
 
 
 def text_of(choice: dict[str, Any]) -> str:
-    """The text that a choice of a streamed event brings, thoughts of a reasoning model included."""
+    """Return the text that a choice of a streamed event brings, thoughts of a reasoning model included."""
     delta = choice.get("delta") or {}
     return str(delta.get("content") or delta.get("reasoning_content") or choice.get("text") or "")
 

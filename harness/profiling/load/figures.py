@@ -1,4 +1,4 @@
-"""From the record of a load to figures, in the field's definitions (vLLM `bench serve`, GenAI-Perf).
+"""The figures of a load's record, in the field's definitions (vLLM `bench serve`, GenAI-Perf), and their tables.
 
 Of an answer that ended well:
 - *TTFT*: request sent to the first event that brings text;
@@ -29,12 +29,16 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 PERCENTILES = (50, 90, 95, 99)
+LATENCIES = {"ttft_s": "TTFT", "tpot_s": "TPOT", "itl_s": "ITL", "e2e_s": "E2E"}
 TAIL = 5  # values that must lie beyond a percentile
 NOT_COUNTED = "the server does not tell how many tokens it wrote (its answers have no usage)"
 
 
 def summarise(events: Sequence[dict[str, Any]], raw: str) -> dict[str, Any]:
-    """Schema 1: what was asked, and figures by level. What could not be measured is named with its reason."""
+    """Return the summary of a load (schema 1): what was asked, and figures by level.
+
+    What could not be measured is named with its reason.
+    """
     start = events[0]
     workload = start["workload"]
     levels: list[dict[str, Any]] = []
@@ -123,7 +127,7 @@ def _throughput(done: Sequence[dict[str, Any]], seconds: float, counted: bool) -
 
 
 def spread(values: Sequence[float]) -> dict[str, Any] | None:
-    """Count, mean, standard deviation, extremes and percentiles; None of nothing."""
+    """Return count, mean, standard deviation, extremes and percentiles; None of nothing."""
     if not values:
         return None
     ordered, n = sorted(values), len(values)
@@ -138,18 +142,15 @@ def spread(values: Sequence[float]) -> dict[str, Any] | None:
 
 
 def percentile(ordered: Sequence[float], q: int) -> float | None:
-    """The value that q % do not exceed (nearest rank); None where fewer than TAIL values lie beyond. The median is
-    always given."""
+    """Return the value that q % do not exceed (nearest rank); None where fewer than TAIL values lie beyond.
+
+    The median is always given.
+    """
     n = len(ordered)
     rank = max(1, math.ceil(q / 100 * n))
     if q > 50 and n - rank < TAIL:
         return None
     return ordered[rank - 1]
-
-
-# A load's figures for a person.
-
-LATENCIES = {"ttft_s": "TTFT", "tpot_s": "TPOT", "itl_s": "ITL", "e2e_s": "E2E"}
 
 
 def render(summary: Mapping[str, Any]) -> RenderableType:

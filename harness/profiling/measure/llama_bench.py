@@ -73,7 +73,10 @@ def llama_bench(job: Job, raw: Path) -> dict[str, Any]:
 
 
 def _in_its_own_process(request: str) -> tuple[int, str, str]:
-    """Its exit status, stdout and stderr. Files, not pipes: those would be read until also what it started ends."""
+    """Return the exit status, stdout and stderr of a process of its own.
+
+    Files, not pipes: those would be read until also what it started ends.
+    """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "assay.harness.profiling.measure.llama_bench"],
@@ -113,7 +116,7 @@ def render(result: Mapping[str, Any]) -> RenderableType:
 
 
 def measure(request: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Seconds of each repeat of "pp" and "tg"."""
+    """Return the seconds of each repeat of "pp" and "tg"."""
     from assay.harness.generation.llama_engine import offloads
     from assay.trainers.gguf.native import NativeModel
 
@@ -125,7 +128,9 @@ def measure(request: Mapping[str, Any]) -> dict[str, list[float]]:
 
 
 def _repeats(model: NativeModel, request: Mapping[str, Any], n: int, at_once: int) -> list[float]:
-    """Warmed up as llama-bench does: with a prompt (its first micro-batch), and with one token of an answer."""
+    """Return the seconds of each repeat, warmed up as llama-bench does: with a prompt (its first micro-batch), and with
+    one token of an answer.
+    """
     from assay.trainers.gguf.native import NativeContext
 
     tokens, seconds = _tokens(model, n, request["seed"]), []

@@ -1,9 +1,10 @@
-"""What the prediction says of a profiled workload, and what was measured beside it, component by component.
+"""The predicted memory of a profiled workload next to the measured one, component by component.
 
-A component is measured where its tensors can be counted (`assay.harness.profiling.measure.predicted`); scratch
-inside kernels shows
-in the peak alone. What the prediction leaves out on purpose is measured in rows of its own: the libraries' kernels, the
-allocator's fragmentation, the device's context.
+A component is measured where its tensors can be counted: bytes are those of the tensors themselves, under the
+prediction's names, so they are exact whatever allocator holds them, on the CPU as on a GPU. What lives only inside a
+kernel (scratch of a product, tiles of a loss) is in no tensor and shows in the peak alone. What the prediction leaves
+out on purpose is measured in rows of its own: the libraries' kernels, the allocator's fragmentation, the device's
+context.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from assay.harness.profiling.measure.job import Job
 from assay.harness.profiling.memory import Architecture, Prediction, Setup, predict
 from assay.harness.profiling.memory.architecture import Attention, Dtype
 from assay.harness.profiling.memory.devices import unsized_device
+from assay.trainers.errors import TrainersError
 from assay.trainers.model.quantize import quantized_layers, weight_bytes
 
+WEIGHTS = ("linear weights", "embedding", "output head", "norms and biases", "adapter")
 # Components of the prediction that one measured figure stands against.
 TOGETHER: dict[str, tuple[str, ...]] = {
     "gradients": ("gradients", "first block's gradients"),
@@ -44,8 +47,11 @@ HELD = 0.2  # of the prediction: how far from it the measured peak may be, unles
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`predicted` None: not predicted, by intent. `measured` None: for the reason in `note`. `error` is predicted over
-    measured, less one."""
+    """One component's two figures.
+
+    `predicted` None: not predicted, by intent. `measured` None: for the reason in `note`. `error` is predicted over
+    measured, less one.
+    """
 
     name: str
     kind: Kind
@@ -95,7 +101,7 @@ def setup_of(
 def predicted(
     job: Job, architecture: Architecture | None, summary: Mapping[str, Any], *, gpu: bool
 ) -> tuple[Prediction | None, str]:
-    """The prediction of a profiled job, or the reason why there is none."""
+    """Return the prediction of a profiled job, or the reason why there is none."""
     if architecture is None:
         return None, "the prediction does not know this format or architecture"
     compute = summary.get("compute") or (architecture.dtype if job.dtype == "auto" else job.dtype)
@@ -104,15 +110,17 @@ def predicted(
             job, architecture, gpu=gpu, compute=compute, attention=summary.get("attention", "sdpa")
         )
         return predict(architecture, setup), ""
-    except BadInputError as error:  # a combination that the prediction does not know
+    except (BadInputError, TrainersError) as error:  # a combination that the prediction does not know
         return None, str(error)
 
 
 def compare(
     prediction: Prediction, summary: Mapping[str, Any], unseen: Mapping[str, str] | None = None
 ) -> list[Row]:
-    """The components, what is left out of them, and the peak. `unseen` says of components why their count would miss
-    a part."""
+    """Return rows of the components, of what is left out of them, and of the peak.
+
+    `unseen` gives, for components whose count would miss a part, the reason.
+    """
     counted: Mapping[str, int] = summary.get("components") or {}
     reason = TRANSIENT if counted else f"unmeasured: {summary['status']}"
     rows = list(_components(prediction, counted, reason))
@@ -130,8 +138,11 @@ def compare(
 def with_prediction(
     summary: Mapping[str, Any], job: Job, architecture: Architecture | None, within: float = HELD
 ) -> dict[str, Any]:
-    """The summary with what was predicted of it (`predicted`, None with `unpredicted` saying why), each component's two
-    figures (`comparison`), and whether the peak came within that share of its prediction (`prediction`)."""
+    """Return the summary with its prediction.
+
+    `predicted` is None where there is none, for the reason in `unpredicted`; `comparison` has each component's two
+    figures; `prediction` says whether the peak came within the share `within` of its prediction.
+    """
     gpu = bool(summary["machine"]["gpu"]) and job.device != "cpu"
     prediction, reason = predicted(job, architecture, summary, gpu=gpu)
     if prediction is None:
@@ -155,7 +166,10 @@ def with_prediction(
 
 
 def judged(peak: Row | None, within: float) -> dict[str, Any]:
-    """The verdict on a predicted peak: held, missed, or unmeasured. `beyond` is measured over predicted, less one."""
+    """Return the verdict on a predicted peak: held, missed, or unmeasured.
+
+    `beyond` is measured over predicted, less one.
+    """
     beyond = None
     if peak is not None and peak.predicted and peak.measured:
         beyond = peak.measured / peak.predicted - 1
@@ -181,7 +195,7 @@ def _components(prediction: Prediction, counted: Mapping[str, int], reason: str)
 
 
 def _left_out(memory: Mapping[str, Mapping[str, int]], before: int | None) -> Iterator[Row]:
-    """What no prediction claims, each by its own measurement."""
+    """Yield what no prediction claims, each by its own measurement."""
     kernels = memory.get("kernels", {})
     for key, what in (
         ("allocated_left_bytes", "workspaces of the libraries, in the CUDA allocator"),
@@ -206,7 +220,7 @@ def _left_out(memory: Mapping[str, Mapping[str, int]], before: int | None) -> It
 
 
 def process_bytes(at_peak: Mapping[str, int], before: int | None) -> tuple[int | None, str]:
-    """Device memory of the measured process, context and all, and how that is known."""
+    """Return the device memory of the measured process, context and all, and how that is known."""
     if "process_peak_bytes" in at_peak:
         return at_peak["process_peak_bytes"], "of the process by NVML, beyond the allocator"
     if "device_peak_bytes" in at_peak and before is not None:
@@ -218,7 +232,9 @@ def process_bytes(at_peak: Mapping[str, int], before: int | None) -> tuple[int |
 
 
 def measured_peak(summary: Mapping[str, Any]) -> tuple[int | None, str]:
-    """The most that any phase held beyond what the libraries hold, by the counter that a prediction is about."""
+    """Return the most bytes that any phase held beyond what the libraries hold, by the counter that a prediction is
+    about.
+    """
     for key, counter in (
         ("allocated_peak_increase_bytes", "allocated, over the libraries' kernels"),
         ("rss_peak_increase_bytes", "increase of RSS, over the libraries' kernels"),
@@ -238,17 +254,8 @@ def largest_phase(memory: Mapping[str, Mapping[str, int]], key: str) -> str | No
     return max(phases, key=lambda name: phases[name], default=None)
 
 
-# What a live model really holds, component by component, under the names that the prediction uses.
-#
-# Bytes are counted on the tensors themselves, so they are exact whatever allocator holds them, on the CPU as on a GPU.
-# What lives only inside a kernel (scratch of a product, tiles of a loss) is in no tensor to be counted: it shows in the
-# peak alone.
-
-WEIGHTS = ("linear weights", "embedding", "output head", "norms and biases", "adapter")
-
-
 def weights_of(model: Any) -> dict[str, int]:
-    """Bytes of the parameters by component, a tied one once; a quantised matrix with its scales."""
+    """Return the bytes of the parameters by component, a tied one once; a quantised matrix with its scales."""
     import torch
 
     sizes = dict.fromkeys(WEIGHTS, 0)
@@ -270,12 +277,12 @@ def _part(name: str, parameter: Any, embeddings: set[int]) -> str:
 
 
 def cache_of(engine: TorchEngine) -> dict[str, int]:
-    """The cache that the engine's last rows had room in."""
+    """Return the bytes of the cache that the engine's last rows had room in."""
     return {"KV cache": engine.cache_bytes} if engine.cache_bytes else {}
 
 
 def state_of(optimizer: Any) -> int:
-    """Bytes of an optimiser's state; its counters of steps left out."""
+    """Return the bytes of an optimiser's state; its counters of steps left out."""
     import torch
 
     states: Iterable[dict[str, Any]] = optimizer.state.values()
@@ -304,8 +311,10 @@ class Gradients:
 
 
 class Kept:
-    """Within the block: bytes of the storages that autograd keeps for the backward pass, each once, those of `known`
-    tensors left out. Checkpointed blocks keep theirs where no hook sees them."""
+    """A context that counts the bytes of the storages that autograd keeps for the backward pass, each once.
+
+    Those of `known` tensors are left out. Checkpointed blocks keep what no hook sees.
+    """
 
     def __init__(self, known: Iterable[Any]) -> None:
         import torch

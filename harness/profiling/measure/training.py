@@ -59,14 +59,14 @@ OnStep = Callable[[dict[str, Any]], None]
 
 
 class Session(Protocol):
-    """A training, built and not begun. `run` makes all its steps and tells the seconds of each."""
+    """A training, built and not begun. `run` makes all its steps and reports the seconds of each."""
 
     model: Any
 
     def run(self, on_step: OnStep) -> None: ...
 
     def components(self) -> dict[str, int]:
-        """Bytes by component of what the training held, to be asked after `run`."""
+        """Return the bytes by component of what the training held, after `run`."""
         ...
 
 
@@ -107,8 +107,9 @@ def _measure(job: Job, recorder: Recorder, folder: Path) -> None:
 
 
 def _warm_up(job: Job, config: dict[str, Any], folder: Path) -> None:
-    """Two steps on one block of random weights, given back: the first step makes the optimiser's state, the second
-    meets it."""
+    """Make two steps on one block of random weights, which are given back: the first step makes the optimiser's state,
+    the second meets it.
+    """
     session = _build(job, config, 2, folder, layers=1)
     session.run(lambda seconds: None)
     session.components()
@@ -132,7 +133,9 @@ def _facts(job: Job, session: Session) -> dict[str, Any]:
 
 
 def _build(job: Job, config: dict[str, Any], steps: int, folder: Path, layers: int | None = None) -> Session:
-    """The session of a job whose model has this config.json; `layers` of it, of random weights, where that is given."""
+    """Return the session of a job whose model has this config.json; `layers` of it, of random weights, where that is
+    given.
+    """
     folder.mkdir(parents=True)
     training = job.training
     assert training is not None
@@ -151,7 +154,7 @@ def _build(job: Job, config: dict[str, Any], steps: int, folder: Path, layers: i
 
 
 def _random(job: Job, model_config: dict[str, Any], layers: int | None) -> Prepare:
-    """Random weights where a training would load its base's, prepared as the trainers prepare them."""
+    """Return the maker of random weights where a training loads its base's, prepared as the trainers prepare them."""
     assert job.training is not None
     training = job.training
 
@@ -187,7 +190,7 @@ def _attention(training: Training, chosen: str) -> str:
 
 
 class _Trl:
-    """What transformers' loop trains, and TRL's: sft, dpo, kto and orpo."""
+    """A training by the loops of transformers and TRL: sft, dpo, kto or orpo."""
 
     def __init__(self, job: Job, base: Artifact, config: CommonConfig, out: Path, prepare: Prepare) -> None:
         from assay.trainers.run.folder import seeded
@@ -222,7 +225,7 @@ class _Trl:
         return sizes
 
     def _kept(self) -> int:
-        """Of one more forward pass."""
+        """Return the bytes that one more forward pass keeps."""
         trainer, model = self.trainer, self.trainer.model
         model.train()
         inputs = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
@@ -234,12 +237,12 @@ class _Trl:
 
 
 def _bare(optimizer: Any) -> Any:
-    """Accelerate wraps the optimiser."""
+    """Return the optimiser that Accelerate wraps."""
     return getattr(optimizer, "optimizer", optimizer)
 
 
 def _fixed(model: Any) -> list[Any]:
-    """The model's tensors; of quantised layers also those that are neither parameters nor buffers: their scales."""
+    """Return the tensors of a model; of quantised layers also their scales, which are no parameters or buffers."""
     tensors = [*model.parameters(), *model.buffers()]
     for parameter in model.parameters():
         state = getattr(parameter, "quant_state", None)
@@ -274,7 +277,7 @@ def _step_timer(session: _Trl, on_step: OnStep) -> Any:
 
 
 class _Ppo:
-    """Our own PPO, whose steps draw what they learn from."""
+    """A training by our own PPO, whose steps draw what they learn from."""
 
     def __init__(self, job: Job, base: Artifact, config: PpoConfig, out: Path, prepare: Prepare) -> None:
         from assay.trainers.methods.ppo import make_policy
@@ -325,7 +328,7 @@ class _Ppo:
         return sizes
 
     def _kept(self) -> int:
-        """Of one more minibatch; log-probabilities of the answers among it."""
+        """Return the bytes that one more minibatch keeps, log-probabilities of the answers among them."""
         from assay.trainers.rl.policy import make_batch
 
         policy = self.ppo.policy

@@ -62,7 +62,10 @@ def profile(job: Job, raw: Path, on_event: OnEvent = lambda event: None) -> Reco
 
 
 def environment(job: Job, ours: Mapping[str, str]) -> dict[str, str]:
-    """The measured process's. The trainers take every GPU that they see: it sees the one that is watched, or none."""
+    """Return the measured process's environment.
+
+    The trainers take every GPU that they see: it sees the one that is watched, or none.
+    """
     first = ours.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     seen = {"CUDA_VISIBLE_DEVICES": "" if job.device == "cpu" else first}
     return {**ORDER, **ours, **(_EXACT if job.exact_memory else {}), **seen}
@@ -70,7 +73,7 @@ def environment(job: Job, ours: Mapping[str, str]) -> dict[str, str]:
 
 def _host_in_words() -> str:
     free = available_bytes()
-    return "free memory is not told" if free is None else f"{free / 2**30:.1f} GiB were available just after"
+    return "free memory is unknown" if free is None else f"{free / 2**30:.1f} GiB were available just after"
 
 
 def _writer(out: TextIO, on_event: OnEvent) -> OnEvent:
@@ -117,7 +120,7 @@ def _watch(job: Job, write: OnEvent) -> None:
 def _follow(
     child: subprocess.Popen[bytes], inlet: int, device: Device | None, write: OnEvent
 ) -> dict[str, Any]:
-    """Events and samples until the process ends; how it ended.
+    """Write events and samples until the process ends, and return its end.
 
     Its end is asked for, not read off its pipes: what it started may hold them open for longer than it lives.
     """
@@ -154,7 +157,7 @@ def _follow(
 
 
 def _unsaid(code: int, stderr_tail: bytes) -> dict[str, Any]:
-    """The stop of a process that ended without one of its own."""
+    """Return the stop of a process that ended without one of its own."""
     if code == -signal.SIGKILL:
         return {
             "event": "stop",

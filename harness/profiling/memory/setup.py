@@ -18,7 +18,6 @@ from assay.harness.profiling.memory.devices import Device, unsized_device
 from assay.trainers.config import LowRankTable, NoAdapter, TrainConfig, config_class
 from assay.trainers.config.common import Optimizer
 from assay.trainers.config.rl import GroupConfig, PpoConfig
-from assay.trainers.errors import TrainersError
 
 Objective = Literal["inference", "sft", "dpo", "kto", "orpo", "reward", "ppo", "grpo"]
 Loss = Literal["full", "chunked", "answers"]
@@ -83,8 +82,9 @@ class Setup:
         """Translate a training table into a Setup.
 
         `longest` is the longest sequence of a batch in tokens; for a reinforcement method it is the longest prompt.
-        `attention` replaces the trainers' own choice. Raises BadInputError for what the device cannot compute, for an
-        adapter that PEFT cannot put on the quantised base, and for sequences longer than the model's context.
+        `attention` replaces the trainers' own choice. Raises BadInputError for what the device cannot compute and for
+        sequences longer than the model's context, TrainingError for an adapter that PEFT cannot put on the quantised
+        base.
         """
         from assay.trainers.model.prepare import base_dtype, check_adapter_on
 
@@ -92,11 +92,8 @@ class Setup:
         rollout = config.rollout if isinstance(config, PpoConfig | GroupConfig) else None
         written = 0 if rollout is None else rollout.max_new_tokens
         objective = objective_of(config)
-        try:
-            check_adapter_on(config)
-            weights: Any = base_dtype(config, compute) if table is None else table.type
-        except TrainersError as error:
-            raise BadInputError(str(error)) from error
+        check_adapter_on(config)
+        weights: Any = base_dtype(config, compute) if table is None else table.type
         setup = cls(
             objective=objective,
             weights=weights,
@@ -124,7 +121,7 @@ class Setup:
     def amended(self, architecture: Architecture, **settings: Any) -> Self:
         """Return this training with settings of its table changed, by the table's own keys.
 
-        Raises BadInputError for what the table or the device refuses.
+        Raises BadInputError or TrainingError for what the table, the trainers or the device refuse.
         """
         assert self.config is not None
         config = checked_config(self.config.model_dump() | settings)

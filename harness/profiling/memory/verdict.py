@@ -12,6 +12,7 @@ from assay.harness.profiling.memory.devices import Device
 from assay.harness.profiling.memory.optimizers import state_bytes
 from assay.harness.profiling.memory.predict import Prediction, predict, trained_tensors
 from assay.harness.profiling.memory.setup import SAMPLES_ITSELF, Setup
+from assay.trainers.errors import TrainersError
 
 State = Literal["fits", "tight", "does not fit"]
 # The device's context, the allocator's rounding and fragmentation are not predicted: what they usually take stays free.
@@ -85,7 +86,7 @@ def find_options(prediction: Prediction, device: Device) -> tuple[Option, ...]:
         try:
             setup = make_setup()
             peak = predict(prediction.architecture, setup).peak_bytes
-        except BadInputError:  # a change that the training table does not allow is no option
+        except (BadInputError, TrainersError):  # what the training table does not allow is no option
             continue
         saved = prediction.peak_bytes - peak
         if saved > _WORTH_NAMING * prediction.peak_bytes:
@@ -216,6 +217,6 @@ def choose_tier(device: Device, setup_for: Callable[[Architecture], Setup]) -> C
 def _candidate(tier: Tier, device: Device, setup_for: Callable[[Architecture], Setup]) -> Candidate:
     try:
         prediction = predict(tier.architecture, setup_for(tier.architecture))
-    except BadInputError as error:
+    except (BadInputError, TrainersError) as error:
         return Candidate(tier, None, "does not fit", str(error))
     return Candidate(tier, prediction, state_of(prediction.peak_bytes, device))

@@ -114,7 +114,7 @@ def test_the_command_prints_every_step_where_one_broke(
 
 
 @pytest.mark.parametrize(
-    "error", [UnmeasuredError("no walls"), MissingToolError("pip install 'assay[gguf]'")]
+    "error", [UnmeasuredError("no isolation"), MissingToolError("pip install 'assay[gguf]'")]
 )
 def test_what_this_machine_cannot_do_is_unmeasured(
     tmp_path: Path, card: Device, monkeypatch: pytest.MonkeyPatch, error: Exception
@@ -239,7 +239,7 @@ def test_answers_pass_by_having_been_executed_and_that_is_said() -> None:
     assert answers_gate(row(0, 0, 0.0), 0)[0] == "unmeasured"
 
 
-def test_a_gain_is_the_heirs_whichever_way_the_pair_was_compared() -> None:
+def test_a_gain_is_the_childs_whichever_way_the_pair_was_compared() -> None:
     more = {"low": -0.3, "high": -0.1, "n": 50}
     pair = {"a": "base", "b": "adapter", "difference": -0.2, "verdict": "worse"} | more
     turned = {

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -22,6 +22,7 @@ from assay.harness.profiling.memory.verdict import COMFORTABLE
 from assay.trainers.config import SftConfig
 
 GIB = 1 << 30
+ANY_SPEED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LAB = load_experiment(find_experiment("showcase"))
 
 
@@ -76,6 +77,7 @@ def plan(options: str) -> dict[str, Any]:
     return found
 
 
+@ANY_SPEED
 @given(
     st.sampled_from(tier_names()),
     st.floats(0.05, 200),

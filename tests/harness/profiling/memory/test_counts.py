@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assay.harness.errors import BadInputError
@@ -25,6 +25,7 @@ from assay.harness.profiling.memory.architecture import matrix_bytes
 from assay.harness.profiling.memory.optimizers import OPTIMIZERS, Trained, state_bytes
 from tests.harness.profiling.memory.setups import adapter_table, make_setup
 
+ANY_SPEED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # The Qwen2.5-Coder table: parameters, in quantised linears, LoRA per rank on q/k/v/o and on all seven linears, KV bytes
 # a token in 16 bits, padded vocabulary rows.
 TIERS = {
@@ -233,6 +234,7 @@ def test_optimiser_state_equals_the_libraries_own(name: Any) -> None:
     assert state_bytes(name, [Trained(r, c, 1, 4) for r, c in shapes]) == stored
 
 
+@ANY_SPEED
 @given(st.integers(1, 300), st.integers(1, 300))
 def test_quantising_never_needs_more_than_the_next_wider_format(rows: int, columns: int) -> None:
     double, single = (matrix_bytes(rows, columns, "nf4", double_quant=d) for d in (True, False))
@@ -242,6 +244,7 @@ def test_quantising_never_needs_more_than_the_next_wider_format(rows: int, colum
     )
 
 
+@ANY_SPEED
 @given(st.sampled_from(OPTIMIZERS), st.integers(1, 9), st.integers(1, 9))
 def test_state_is_counted_tensor_by_tensor(name: Any, rows: int, count: int) -> None:
     one = state_bytes(name, [Trained(rows, 1024, 1, 4)])
