@@ -12,7 +12,7 @@ from assay.harness.cli.app import Json, Quiet, app, print_json
 
 def is_address(text: str) -> bool:
     """Whether a model is named by the address of a server."""
-    from assay.harness.models.endpoints import ADDRESS
+    from assay.harness.models.resolve import ADDRESS
 
     return ADDRESS.match(text) is not None
 
@@ -41,8 +41,7 @@ def loadtest(
     """Measure a server's throughput and latency under load (was: assay profile URL, which still works)."""
     from assay.harness.console import Progress
     from assay.harness.errors import UNMEASURED, BadInputError
-    from assay.harness.models.endpoints import endpoint_of
-    from assay.harness.models.resolve import resolve_model
+    from assay.harness.models.resolve import endpoint_of, resolve_model
     from assay.harness.profiling.load import Workload, measure, summarise
     from assay.harness.profiling.load.client import Limits
     from assay.harness.profiling.load.drive import read_events

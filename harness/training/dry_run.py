@@ -21,11 +21,11 @@ from assay.trainers.config import NoAdapter, RewardModelConfig, SftConfig, Train
 from assay.trainers.config.rl import GroupConfig, PpoConfig
 from assay.trainers.data import Records
 from assay.trainers.data.inputs import TrainingData
+from assay.trainers.data.preferences import LabeledCompletion, Pair, Preferences, Text
 from assay.trainers.data.problems import Environment
 from assay.trainers.errors import TrainingError
-from assay.trainers.model.adapters import alpha_warning
+from assay.trainers.model.prepare import alpha_warning
 from assay.trainers.preference.build import few
-from assay.trainers.preference.model import LabeledCompletion, Pair, Preferences, Text
 
 SHOWN = 2
 NO_ROOM = "no room for an answer within max_length"
@@ -97,10 +97,9 @@ def plan_training(job: Job) -> DryRun:
 
 
 def _plan(job: Job) -> DryRun:
-    from assay.trainers.model.adapters import adapter_parameters, check_targets, empty_model
     from assay.trainers.model.optimizers import check_optimizer
-    from assay.trainers.model.precision import arithmetic
-    from assay.trainers.model.prepare import check_adapter_on, compute_dtype
+    from assay.trainers.model.precision import arithmetic, compute_dtype
+    from assay.trainers.model.prepare import adapter_parameters, check_adapter_on, check_targets, empty_model
     from assay.trainers.model.quantize import check_supported
     from assay.trainers.run.runtime import quiet_libraries
 
@@ -233,7 +232,7 @@ def _chats(config: TrainConfig, records: Records, tokenizer: Any) -> Lengths:
 
 
 def _preferences(config: TrainConfig, records: Preferences, tokenizer: Any) -> Lengths:
-    from assay.trainers.preference.parts import check_preferences
+    from assay.trainers.methods._trl import check_preferences
 
     check_preferences(config, records, tokenizer)
     if config.method == "kto":
@@ -289,15 +288,15 @@ def _labelled(config: TrainConfig, records: Preferences, tokenizer: Any) -> Leng
 
 
 def _prompts(config: TrainConfig, environment: Environment, tokenizer: Any) -> Lengths:
-    from assay.trainers.methods.ppo import exercises_of
+    from assay.trainers.rl.check_split import training_problems
 
     assert isinstance(config, PpoConfig | GroupConfig)
-    exercises, left_out = exercises_of(environment, config, tokenizer)
+    problems, left_out = training_problems(environment, config.reward, config.rollout.style, tokenizer)
     chat = config.rollout.style == "chat"
-    lengths = [len(tokenizer(one.prompt, add_special_tokens=not chat)["input_ids"]) for one in exercises]
+    lengths = [len(tokenizer(one.prompt, add_special_tokens=not chat)["input_ids"]) for one in problems]
     examples = [
-        {"prompt": one.prompt, "checks that pay": "\n".join(one.paid), "held out": "\n".join(one.held)}
-        for one in exercises[:SHOWN]
+        {"prompt": one.prompt, "checks that pay": "\n".join(one.paid), "held out": "\n".join(one.held_out)}
+        for one in problems[:SHOWN]
     ]
     return Lengths(
         "problems",

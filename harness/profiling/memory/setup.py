@@ -86,7 +86,8 @@ class Setup:
         sequences longer than the model's context, TrainingError for an adapter that PEFT cannot put on the quantised
         base.
         """
-        from assay.trainers.model.prepare import base_dtype, check_adapter_on
+        from assay.trainers.model.precision import base_dtype
+        from assay.trainers.model.prepare import check_adapter_on
 
         compute, table = device.arithmetic(config), config.quantization
         rollout = config.rollout if isinstance(config, PpoConfig | GroupConfig) else None
