@@ -44,7 +44,6 @@ from assay.trainers.run.log import LOG, OnStep, append_line, keep_until, read_st
 from assay.trainers.run.runtime import bound_compiled_products, quiet_libraries
 
 METRICS = "preference_log.jsonl"
-_EAGER_LENGTH = 1024
 
 
 def train_into(
@@ -142,13 +141,11 @@ def trainer_arguments(
     return translate(config, str(out / CHECKPOINTS), use_cpu=use_cpu, dtype=arithmetic(config), **more)
 
 
-def attention(config: CommonConfig, *, packed: bool = False) -> str:
-    """Return the attention that suits the sequences' length: on a CPU, torch's fused attention spends more on its
-    backward pass than plain matrices do at short lengths."""
+def attention(config: CommonConfig) -> str:
+    """Return the attention that the table has on this machine."""
     import torch
 
-    short = not torch.cuda.is_available() and config.max_length <= _EAGER_LENGTH
-    return "eager" if short and not packed else "sdpa"
+    return config.attention(gpu=torch.cuda.is_available())
 
 
 def assemble(
