@@ -22,6 +22,7 @@ from assay.harness.profiling.measure.training import training_config
 from assay.harness.profiling.memory import parse_architecture
 from assay.trainers.artifact import Artifact, ArtifactKind, identify
 from assay.trainers.config import QuantizationTable
+from tests.cpu import fast_dtype
 
 pytestmark = pytest.mark.train
 SMALL = {
@@ -70,11 +71,10 @@ def test_the_memory_of_random_weights_is_the_models_size(tmp_path: Path) -> None
 
 
 WIDE = SMALL | {"hidden_size": 1024, "intermediate_size": 2816}
-FULL = pytest.mark.skipif(
-    not os.environ.get("ASSAY_FULL"), reason="another half minute of training a wide model: set ASSAY_FULL=1"
-)
+FULL = pytest.mark.conformance  # each another half minute of training a wide model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("objective", "method"),
     [
@@ -83,12 +83,12 @@ FULL = pytest.mark.skipif(
         ("orpo", "lora"),
         pytest.param("kto", "lora", marks=FULL),
         pytest.param("sft", "full", marks=FULL),
-        pytest.param("sft", "qlora", marks=pytest.mark.slow),
+        ("sft", "qlora"),
         pytest.param("sft", "int8", marks=FULL),
         pytest.param("dpo", "lora", marks=FULL),
         pytest.param("dpo", "qlora", marks=FULL),
         pytest.param("ppo", "qlora", marks=FULL),
-        pytest.param("ppo", "full", marks=pytest.mark.slow),
+        ("ppo", "full"),
     ],
 )
 def test_training_holds_what_is_predicted(tmp_path: Path, objective: str, method: str) -> None:
@@ -101,7 +101,7 @@ def test_training_holds_what_is_predicted(tmp_path: Path, objective: str, method
         phases=("load", "train"),
         training=training,
         exact_memory=True,
-        dtype="bf16",
+        dtype=fast_dtype(),
         **QUICK | {"prompt_tokens": 256, "batch_size": 2, "new_tokens": 32},
     )
     summary = summarise(profile(job, tmp_path / "raw.jsonl"))
@@ -122,6 +122,7 @@ def test_training_holds_what_is_predicted(tmp_path: Path, objective: str, method
     assert rows["kernels"]["measured_bytes"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "weights", ["nf4", pytest.param("int8", marks=FULL), pytest.param("stored", marks=FULL)]
 )
@@ -131,7 +132,7 @@ def test_inference_holds_what_is_predicted(tmp_path: Path, weights: str) -> None
         random_config=WIDE,
         weights=weights,  # type: ignore[arg-type]
         exact_memory=True,
-        dtype="bf16",
+        dtype=fast_dtype(),
         **QUICK | {"prompt_tokens": 256, "batch_size": 4},
     )
     summary = summarise(profile(job, tmp_path / "raw.jsonl"))
