@@ -71,6 +71,7 @@ def test_ten_problems_of_noise_are_undecided() -> None:
     assert difference_of(rng.random(10) < 0.5, rng.random(10) < 0.5, binary=True).verdict == "undecided"
 
 
+@pytest.mark.slow
 def test_false_alarms_stay_at_their_level() -> None:
     rng = np.random.default_rng(5)
     rounds, alarms = 300, 0
