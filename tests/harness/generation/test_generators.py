@@ -188,6 +188,7 @@ def test_the_path_taken_is_told(variants: dict[str, Artifact]) -> None:
         generator.close()
 
 
+@pytest.mark.slow
 def test_nothing_is_printed(variants: dict[str, Artifact]) -> None:
     """In a fresh interpreter, where the libraries are imported for the first time."""
     code = f"""
