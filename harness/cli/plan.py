@@ -173,8 +173,7 @@ def plan_experiment(experiment: str, results: Path, *, memory: bool, as_json: bo
 
     from assay.harness.console import PLAIN_WIDTH, terminal
     from assay.harness.experiment import find_experiment, load_experiment
-    from assay.harness.pipeline.plan import make_plan
-    from assay.harness.pipeline.runner import plan_json
+    from assay.harness.pipeline.plan import make_plan, plan_json
     from assay.harness.pipeline.step_memory import predict_steps
     from assay.harness.pipeline.store import Store
     from assay.harness.stats.paired import detectable
@@ -205,10 +204,11 @@ def plan_experiment(experiment: str, results: Path, *, memory: bool, as_json: bo
     for note, steps in _notes(made, predicted).items():
         console.print(f"* {', '.join(steps)}: {note}")
     for pairs in made.experiment.pairs:
-        asked = made.preferences[made.experiment.members(pairs.name)[0].name]
+        member = made.experiment.members(pairs.name)[0].name
+        sampled = made.step(made.maker(member).inputs[0]).spec
         console.print(
-            f"{pairs.name}: preferences of {pairs.model}'s answers to {len(asked.suite.problems)} problems of "
-            f"{asked.suite.name} ({asked.experiment.suite.split or 'all'}) x {pairs.sampling.samples} samples"
+            f"{pairs.name}: preferences of {pairs.model}'s answers to {len(sampled.suite.problems)} problems of "
+            f"{sampled.suite.name} ({sampled.table.split or 'all'}) x {pairs.sampling.samples} samples"
         )
     problems, samples = len(made.suite.problems), made.experiment.sampling.samples
     console.print(
@@ -232,7 +232,7 @@ def _notes(made: Plan, predicted: dict[str, StepMemory]) -> dict[str, list[str]]
     found: dict[str, list[str]] = {}
     for name, one in predicted.items():
         step = made.step(name)
-        called = f"{step.kind}-{declared[step.variant]}"
+        called = f"{step.label}-{declared[step.variant]}"
         if one.note and called not in found.setdefault(one.note, []):
             found[one.note].append(called)
     return found

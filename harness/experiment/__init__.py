@@ -17,8 +17,6 @@ from assay.harness.experiment.variants import (
     ModelVariant,
     PairsTable,
     TrainVariant,
-    source_of,
-    sources_of,
 )
 
 __all__ = [
@@ -40,6 +38,4 @@ __all__ = [
     "load_experiment",
     "read_toml",
     "reward_model_beside",
-    "source_of",
-    "sources_of",
 ]

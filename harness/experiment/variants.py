@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 
@@ -16,8 +16,15 @@ from assay.trainers.merge.recipe import MergeRecipe
 class ModelVariant(Table):
     """A model that exists: `pocket` (shipped), a folder, a `.gguf` file or a hub id."""
 
+    step: ClassVar[str] = "take"  # the kind of step that makes the variant
+
     name: Name
     model: str
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The variants that this one is made from, in order."""
+        return ()
 
 
 class PairsTable(Table):
@@ -71,10 +78,16 @@ class TrainVariant(Table):
     `config.reward.model` a variant of method "reward".
     """
 
+    step: ClassVar[str] = "train"
+
     name: Name
     train: str
     config: dict[str, Any]
     data: dict[str, Any]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return (self.train,)
 
     def pairs_of(self, tables: Collection[str]) -> str | None:
         """The `[[pairs]]` table that is learned from: what `pairs` names, or `only` where it names a table."""
@@ -94,15 +107,21 @@ class TrainVariant(Table):
 class MergeVariant(MergeRecipe):
     """The adapter, or the list of adapters, named by `merge`, folded into their base by `strategy`."""
 
+    step: ClassVar[str] = "merge"
+
     name: Name
     merge: Name | Annotated[tuple[Name, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _fits(self) -> MergeVariant:
-        fault = self.fault([1] * len(sources_of(self)))  # ranks are known when the adapters are
+        fault = self.fault([1] * len(self.sources))  # ranks are known when the adapters are
         if fault:
             raise ValueError(fault)
         return self
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return (self.merge,) if isinstance(self.merge, str) else self.merge
 
     @property
     def recipe(self) -> MergeRecipe:
@@ -112,18 +131,30 @@ class MergeVariant(MergeRecipe):
 class ExportVariant(Table):
     """The variant named by `export` as one GGUF file of type `quantize`."""
 
+    step: ClassVar[str] = "export"
+
     name: Name
     export: str
     quantize: str = "f16"
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return (self.export,)
 
 
 class CompressVariant(Table):
     """The variant named by `compress` with its weights as `quantization`: rounded, or quantised by bitsandbytes."""
 
+    step: ClassVar[str] = "compress"
+
     name: Name
     compress: str
     quantization: Literal["fp32", "bf16", "fp16", "int8", "nf4", "fp4"]
     double_quant: bool = True
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return (self.compress,)
 
 
 AnyVariant = ModelVariant | TrainVariant | MergeVariant | ExportVariant | CompressVariant
@@ -146,23 +177,3 @@ Variant = Annotated[
         _maker, custom_error_type="variant", custom_error_message="needs exactly one of: " + ", ".join(MAKERS)
     ),
 ]
-
-
-def source_of(variant: AnyVariant) -> str | None:
-    """The variant that this one is made from, the first where there are several, or None."""
-    return next(iter(sources_of(variant)), None)
-
-
-def sources_of(variant: AnyVariant) -> tuple[str, ...]:
-    """The variants that this one is made from, in order."""
-    match variant:
-        case TrainVariant():
-            return (variant.train,)
-        case MergeVariant():
-            return (variant.merge,) if isinstance(variant.merge, str) else variant.merge
-        case ExportVariant():
-            return (variant.export,)
-        case CompressVariant():
-            return (variant.compress,)
-        case ModelVariant():
-            return ()

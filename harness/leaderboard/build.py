@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from assay.harness.experiment import source_of
 from assay.harness.leaderboard.curves import learning_curves
 from assay.harness.leaderboard.rewards import paid_answers, reward_models
 from assay.harness.leaderboard.seeds import (
@@ -60,7 +59,8 @@ def build_leaderboard(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, An
         [_compare(plan, runs, a, b) for a, b in combinations(names, 2)], alpha=1 - score.confidence
     )
     rank = ranks(names, pairs)
-    machine = step_record(run.store, next(s for s in plan.steps if s.kind == "generate"))["machine"]
+    first = next(iter(plan.members.values()))[0].name
+    machine = step_record(run.store, plan.step(f"generate-{first}"))["machine"]
     rows = [
         _row(run, machine, name, samples[name], runs[name], rank[name], against.get(name)) for name in names
     ]
@@ -97,7 +97,7 @@ def build_leaderboard(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, An
             variant: found  # the seeds of a variant learn from the same records
             for variant, members in plan.members.items()
             if members[0].name in plan.trainings
-            and (found := read_overlap(run.store, plan, members[0].name)) is not None
+            and (found := read_overlap(run.store, plan, variant)) is not None
         },
         "curves": learning_curves(run.store, plan),
         "trainings": training_rows(run.store, plan),
@@ -148,7 +148,7 @@ def _row(
 ) -> dict[str, Any]:
     plan, score = run.plan, run.plan.experiment.score
     members = plan.members[variant]
-    makers = [next(s for s in plan.steps if s.variant == m.name) for m in members]
+    makers = [plan.maker(m.name) for m in members]
     made = [step_record(run.store, s) for s in makers]
     generated = [step_record(run.store, plan.step(f"generate-{m.name}")) for m in members]
     artifacts = [record["artifact"] for record in made]
@@ -167,7 +167,7 @@ def _row(
         "variant": variant,
         "kind": artifacts[0]["kind"],
         "rank": rank,
-        "parent": source_of(declared),
+        "parent": next(iter(declared.sources), None),
         "training_seeds": [m.seed for m in members if m.seed is not None],
         "sha256": sha256_of([a["sha256"] for a in artifacts]),
         "recipe": described([a["recipe"] for a in artifacts], [m.seed for m in members]),
@@ -277,7 +277,7 @@ def _isolation(run: Run) -> dict[str, Any]:
     """Behind which walls answers were judged, preference data's too; `rewards`: those of the trainings that executed
     some, where there are any."""
     records = [(s.kind, step_record(run.store, s)) for s in run.plan.steps]
-    judged = [record["isolation"] for kind, record in records if kind in ("execute", "verify")]
+    judged = [record["isolation"] for kind, record in records if kind == "execute"]
     rewards = {record["training"]["isolation"] for _, record in records if record.get("training")} - {None}
     return {
         "label": "; ".join(sorted({i["label"] for i in judged})),

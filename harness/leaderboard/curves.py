@@ -62,7 +62,7 @@ def learning_curves(store: Store, plan: Plan) -> dict[str, dict[str, Any]]:
     `held_out` (`steps` and `series` by name, null where a step has no figure) and `alarms` by step. `marks` are values
     to hold curves against, `weights` those of the reward's components, `unmeasured` says why a curve is missing."""
     found = {}
-    for name, members in (plan.members | plan.judges).items():
+    for name, members in (plan.members | plan.reward_models).items():
         runs = []
         for member in members:
             step = next((s for s in plan.steps if s.kind == "train" and s.variant == member.name), None)

@@ -27,7 +27,7 @@ def reward_models(store: Store, plan: Plan) -> dict[str, dict[str, Any]]:
     """For each variant that is a reward model: `pays`, the variants whose reward it is in; and for every training seed
     the report that its trainer wrote, with its `file`. `unmeasured` says why a figure is None."""
     found = {}
-    for name, members in plan.judges.items():
+    for name, members in plan.reward_models.items():
         runs = []
         for member in members:
             folder = _folder(store, plan, member.name)
@@ -41,7 +41,7 @@ def reward_models(store: Store, plan: Plan) -> dict[str, dict[str, Any]]:
                 }
             )
         made = {f"train-{member.name}" for member in members}
-        pays = [v for v, trained in plan.members.items() if _judge(plan, trained[0].name) in made]
+        pays = [v for v, trained in plan.members.items() if _rewarded_by(plan, trained[0].name) & made]
         found[name] = {"pays": pays, "runs": runs}
     return found
 
@@ -112,9 +112,9 @@ def _folder(store: Store, plan: Plan, variant: str) -> Path:
     return store.path(step.name, step.id) / MODEL
 
 
-def _judge(plan: Plan, variant: str) -> str | None:
-    """The step of the reward model that pays `variant`, where this run made it."""
-    return plan.trainings[variant].judge if variant in plan.trainings else None
+def _rewarded_by(plan: Plan, variant: str) -> set[str]:
+    """Return the steps that the training of `variant` takes something from; a reward model among them pays it."""
+    return set(plan.step(f"train-{variant}").inputs) if variant in plan.trainings else set()
 
 
 def _below(store: Store, path: Path) -> str:

@@ -36,7 +36,7 @@ def training_rows(store: Store, plan: Plan) -> list[dict[str, Any]]:
     """One row for each declared variant that was trained: figures as mean, least and most over its seeds, and the
     runs they are of. A figure that one run lacks is None, and `unmeasured` says why."""
     rows = []
-    for name, members in (plan.members | plan.judges).items():
+    for name, members in (plan.members | plan.reward_models).items():
         steps = [s for m in members for s in plan.steps if s.kind == "train" and s.variant == m.name]
         runs = [
             _with({"seed": m.seed, **facts, "added_rss_bytes": _added(facts)}, learned(store, plan, step))

@@ -1,6 +1,6 @@
-"""How far a training moved its model: KL(trained‖start) on the trained model's own answers to held-out problems.
+"""The kl step: how far a training moved its model, as KL(trained‖start) on the trained model's own answers.
 
-The prefixes are drawn from the trained model (its samples in this run), and at each of an answer's tokens the whole
+The prefixes are drawn from the trained model (its samples in this run), and at each of an answer's tokens the full
 distributions of both are compared, so that no draw of that token adds noise: the sum over an answer's tokens is what
 reinforcement methods charge for and what DPO's β holds down. In nats an answer, at temperature 1.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,20 +18,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from assay.harness.console import Progress
 from assay.harness.equivalence.measures import log_softmax
-from assay.harness.files import read_json, write_json
+from assay.harness.files import read_json
 from assay.harness.generation import load_generator
 from assay.harness.generation.load import MeasuredGenerator
-from assay.harness.models.resolve import in_house_errors
-from assay.harness.pipeline.plan import Plan, Step
+from assay.harness.pipeline.steps import Context, Plan, StepKind
 from assay.harness.pipeline.steps.generate import TABLE
-from assay.harness.pipeline.store import Store
+from assay.harness.pipeline.store import Record, Step, Store
+from assay.suites import Suite
 from assay.trainers.artifact import Artifact
 
-FOLDER = "distances"
-FORMAT = 1  # raised when what is measured changes
 NO_TABLE = "the experiment has no [compare] table, which asks for it"
+_OLD_FOLDER, _OLD_FORMAT = "distances", 1  # where version 0.1 left distances
 _RESAMPLES = 2000
 
 
@@ -48,49 +46,58 @@ class Distance:
     tokens: int
 
 
-def write_distances(
-    store: Store, plan: Plan, artifact_of: Callable[[Step], Artifact], progress: Progress
-) -> None:
-    """Measure what is not measured yet, on as many problems as `[compare]` has texts; nothing without that table."""
-    table = plan.experiment.compare
-    missing = [s for s in _trained(plan) if not _file(store, plan, s).exists()] if table else []
-    if table is None or not missing:
-        return
-    with progress.task("distances", total=len(missing), unit="trainings") as task, in_house_errors():
-        for number, step in enumerate(missing):
-            task.update(number, step.variant)
-            answers = _answers(store, plan, step, table.texts)
-            start, trained = artifact_of(plan.step(step.inputs[0])), artifact_of(step)
-            found = _measure(start, trained, answers, plan.experiment.engine.threads, plan.experiment.seed)
-            file = _file(store, plan, step)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_json(file, None if found is None else asdict(found))
+@dataclass(frozen=True, slots=True)
+class KlSpec:
+    """The first sample of each of the first `texts` problems of `suite` is measured; `seed` is the bootstrap's."""
+
+    suite: Suite
+    texts: int
+    seed: int
+    threads: int
+
+    def config(self) -> dict[str, Any]:
+        return {"texts": self.texts, "seed": self.seed}
 
 
-def read_distance(store: Store, plan: Plan, step: Step) -> tuple[Distance | None, str]:
-    """(what was measured of a train step, or why it was not)."""
+def read_distance(store: Store, plan: Plan, training: Step) -> tuple[Distance | None, str]:
+    """Return what was measured of a train step, or None with the reason."""
     if plan.experiment.compare is None:
         return None, NO_TABLE
-    file = _file(store, plan, step)
-    raw = read_json(file) if file.exists() else None
-    if raw is None:
+    step = plan.step(f"kl-{training.variant}")
+    record = store.record(step.name, step.id)
+    if record is None or record["distance"] is None:
         return None, "no answer of this training fits into the model's context"
-    return Distance(**raw), ""
+    return Distance(**record["distance"]), ""
 
 
-def _trained(plan: Plan) -> list[Step]:
-    """The trainings whose models are evaluated; a reward model answers nothing."""
-    evaluated = {s.variant for s in plan.steps if s.kind == "generate"}
-    return [s for s in plan.steps if s.kind == "train" and s.variant in evaluated]
+def _measure_kl(context: Context, step: Step, _: Path) -> Record:
+    spec: KlSpec = step.spec
+    start, trained, generated = step.inputs
+    with context.progress.task(step.name):
+        answers = _answers(context.folder(generated), spec)
+        distance = _measure(context.artifact(start), context.artifact(trained), answers, spec)
+    return {"distance": None if distance is None else asdict(distance)}
 
 
-def _answers(store: Store, plan: Plan, step: Step, problems: int) -> list[tuple[str, list[int]]]:
-    """(prompt, answer's token ids) of the first sample of each of the first problems."""
-    source = plan.step(f"generate-{step.variant}")
-    samples = pd.read_parquet(store.path(source.name, source.id) / TABLE)
+def _recover(context: Context, step: Step, _: Path) -> Record | None:
+    """Take the distance that version 0.1 measured of the same two models and samples."""
+    spec: KlSpec = step.spec
+    decisive = {
+        "format": _OLD_FORMAT,
+        "steps": [step.inputs[0], *(context.record(name)["id"] for name in step.inputs[1:])],
+        "made": context.record(step.inputs[2])["token"],
+        "texts": spec.texts,
+    }
+    digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:12]
+    file = context.store.root / _OLD_FOLDER / f"{step.variant}-{digest}.json"
+    return {"distance": read_json(file)} if file.exists() else None
+
+
+def _answers(folder: Path, spec: KlSpec) -> list[tuple[str, list[int]]]:
+    """Return (prompt, the answer's token ids) of the first sample of each of the first problems."""
+    samples = pd.read_parquet(folder / TABLE)
     first = samples[samples["index"] == 0]
-    wanted = {p.id for p in plan.suite.problems[:problems]}
-    rows = first[first["problem_id"].isin(wanted)]
+    rows = first[first["problem_id"].isin({p.id for p in spec.suite.problems[: spec.texts]})]
     return [
         (str(row["prompt"]), [int(t) for t in row["token_ids"]])
         for row in rows.to_dict("records")
@@ -99,21 +106,17 @@ def _answers(store: Store, plan: Plan, step: Step, problems: int) -> list[tuple[
 
 
 def _measure(
-    start: Artifact,
-    trained: Artifact,
-    answers: Sequence[tuple[str, list[int]]],
-    threads: int,
-    seed: int,
+    start: Artifact, trained: Artifact, answers: Sequence[tuple[str, list[int]]], spec: KlSpec
 ) -> Distance | None:
-    reference, policy = (_load(model, threads) for model in (start, trained))
+    reference, policy = (_load(model, spec.threads) for model in (start, trained))
     try:
         room = min(reference.engine.context, policy.engine.context)
-        found = []
+        measured = []
         for prompt, tokens in answers:
             ids = [*policy.encode(prompt), *tokens]
             if len(ids) <= room:
-                found.append(_of_answer(policy, reference, ids, len(tokens)))
-        return summarise(found, seed) if found else None
+                measured.append(_of_answer(policy, reference, ids, len(tokens)))
+        return summarise(measured, spec.seed) if measured else None
     finally:
         policy.close()
         reference.close()
@@ -125,13 +128,13 @@ def _load(artifact: Artifact, threads: int) -> MeasuredGenerator:
 
 
 def _of_answer(policy: MeasuredGenerator, reference: MeasuredGenerator, ids: list[int], n: int) -> Any:
-    """KL at each of the last `n` tokens; the logits before a token choose it."""
+    """Return the KL at each of the last `n` tokens; the logits before a token choose it."""
     a, b = (log_softmax(m.engine.logits(ids)[-n - 1 : -1]) for m in (policy, reference))
     return np.maximum((np.exp(a) * (a - b)).sum(axis=1), 0.0)
 
 
 def summarise(answers: Sequence[Any], seed: int) -> Distance:
-    """From the KL at each token of each answer."""
+    """Return the distance from the KL at each token of each answer."""
     sums = np.array([float(one.sum()) for one in answers])
     drawn = np.random.default_rng(seed).integers(0, len(sums), size=(_RESAMPLES, len(sums)))
     low, high = np.quantile(sums[drawn].mean(axis=1), [0.025, 0.975])
@@ -146,14 +149,4 @@ def summarise(answers: Sequence[Any], seed: int) -> Distance:
     )
 
 
-def _file(store: Store, plan: Plan, step: Step) -> Path:
-    table = plan.experiment.compare
-    source = plan.step(f"generate-{step.variant}")
-    decides = {
-        "format": FORMAT,
-        "steps": [step.inputs[0], step.id, source.id],
-        "made": (store.record(source.name, source.id) or {}).get("token"),
-        "texts": None if table is None else table.texts,
-    }
-    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
-    return store.root / FOLDER / f"{step.variant}-{digest}.json"
+KL = StepKind("kl", _measure_kl, recover=_recover)

@@ -40,7 +40,7 @@ EXPERIMENT: dict[str, Any] = {
 
 def test_a_run_measures_its_links_once_and_reports_them(tmp_path: Path) -> None:
     plan = make_plan(Experiment.model_validate(EXPERIMENT))
-    assert [(a.variant, b.variant) for a, b in linked_steps(plan)] == [("base", "f16"), ("base", "nf4")]
+    assert [(a.variant, b.variant) for a, b in linked_steps(plan.steps)] == [("base", "f16"), ("base", "nf4")]
     done = run(plan, tmp_path, Progress(enabled=False), allow_weak=True)
     tables = load_tables(done.store, plan)
     leaderboard = build_leaderboard(done, tables)
@@ -59,11 +59,11 @@ def test_a_run_measures_its_links_once_and_reports_them(tmp_path: Path) -> None:
         assert "base → nf4" in (done.folder / file).read_text()
         assert cell in (done.folder / file).read_text()
     assert "## Chain" in (done.folder / "leaderboard.md").read_text()
-    files = {f: f.stat().st_mtime_ns for f in (tmp_path / "chain" / "links").iterdir()}
+    files = {f: f.stat().st_mtime_ns for f in tmp_path.glob("chain/steps/compare-*/link.json")}
     assert len(files) == 2
     again = run(plan, tmp_path, Progress(enabled=False), allow_weak=True)
     assert again.did == ()
-    assert {f: f.stat().st_mtime_ns for f in (tmp_path / "chain" / "links").iterdir()} == files
+    assert {f: f.stat().st_mtime_ns for f in tmp_path.glob("chain/steps/compare-*/link.json")} == files
 
 
 def test_without_compare_nothing_is_measured(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_merges_of_several_adapters_are_no_links() -> None:
         {"name": "both", "merge": ["a", "b"], "strategy": "cat"},
     ]
     plan = make_plan(Experiment.model_validate(EXPERIMENT | {"variant": variants}))
-    assert [(a.variant, b.variant) for a, b in linked_steps(plan)] == [("a", "one")]
+    assert [(a.variant, b.variant) for a, b in linked_steps(plan.steps)] == [("a", "one")]
 
 
 def test_exit_codes_say_the_verdict(tmp_path: Path) -> None:

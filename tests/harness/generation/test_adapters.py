@@ -119,7 +119,6 @@ def test_the_evaluator_loads_a_base_once_for_all_its_adapters(
     adapters: dict[str, Artifact], variants: dict[str, Artifact], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from assay.harness.experiment import Experiment
-    from assay.harness.pipeline.plan import make_plan
     from assay.harness.pipeline.steps.generate import ModelPool
 
     models = {"base": variants["base"], **adapters, "merged": variants["merged"]}
@@ -131,7 +130,7 @@ def test_the_evaluator_loads_a_base_once_for_all_its_adapters(
             "variant": [{"name": name, "model": str(a.path)} for name, a in models.items()],
         }
     )
-    loads = ModelPool(make_plan(experiment))
+    loads = ModelPool(experiment.engine)
     read: list[str] = []
     from assay.harness.generation import torch_engine
 

@@ -52,7 +52,7 @@ class World:
             steps=[],
             trainings={},
             members={},
-            judges={},
+            reward_models={},
             experiment=SimpleNamespace(compare=None),
             step=self.step,
         )

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from assay.harness.cli import app
 from assay.harness.console import Progress
-from assay.harness.errors import BadInputError, UnmeasuredError
+from assay.harness.errors import UnmeasuredError
 from assay.harness.experiment import load_experiment
 from assay.harness.pipeline.plan import Plan, make_plan
 from assay.harness.pipeline.runner import Run, run
@@ -107,7 +107,7 @@ def done(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Run:
         def broken(*_: Any, **__: Any) -> Any:
             raise UnmeasuredError("the sandbox is away")
 
-        patch.setattr("assay.harness.pipeline.runner.open_cached", broken)
+        patch.setattr("assay.harness.pipeline.steps.execute.open_cached", broken)
         with pytest.raises(UnmeasuredError, match="the sandbox is away"):
             run(plan, results, Progress(enabled=False))
     kept = list((results / "toy" / "steps").glob("sample-own.s0-*/samples.*")) + list(
@@ -161,17 +161,16 @@ def test_trainings_start_from_the_merged_adapter_and_learn_from_the_pairs(done: 
 
 @pytest.mark.parametrize("name", ["dpo.s0", "judge.s0", "ppo.s0"])
 def test_a_dry_run_tells_what_the_training_then_was(done: Run, name: str) -> None:
-    from assay.harness.pipeline.steps.artifacts import load_artifact
-    from assay.harness.pipeline.steps.pairs import records_of
+    from assay.harness.pipeline.steps.artifacts import Artifacts, records_of
     from assay.harness.training.dry_run import rehearse
     from assay.harness.training.file import Job
 
-    start = load_artifact(done.store, done.plan, done.plan.step("merge-sft.s0+merged"))
+    artifacts = Artifacts(done.store, done.plan.steps)
+    start = artifacts.of(done.plan.step("merge-sft.s0+merged"))
     training, records = done.plan.trainings[name], records_of(done.store, done.plan, name)
-    assert records is not None
     config: Any = training.config
     if name == "ppo.s0":
-        judge = load_artifact(done.store, done.plan, done.plan.step("train-judge.s0")).path
+        judge = artifacts.of(done.plan.step("train-judge.s0")).path
         config = config.model_copy(update={"reward": config.reward.model_copy(update={"model": judge})})
     told = rehearse(Job(start, "sft", config, training.data, records, None, {}, {}))
     facts = record(done, f"train-{name}")["training"]
@@ -322,7 +321,7 @@ def test_a_strict_run_does_not_go_on_from_weak_rewards(
 
     monkeypatch.setattr("assay.trainers.run.process.train_alone", killed)
     for allow_weak in (False, True, True, False, False):
-        with pytest.raises(BadInputError, match="killed"):
+        with pytest.raises(TrainingError, match="killed"):
             run(plan, results, Progress(enabled=False), allow_weak=allow_weak)
     strict, weak = "checkpoint of weak=False", "checkpoint of weak=True"
     assert found == [[], [strict], [strict, weak], [], [strict]]

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from assay.harness.errors import BadInputError
-from assay.harness.pipeline.steps.contamination import overlap
+from assay.harness.evaluation.contamination import overlap
 from assay.harness.report import render_markdown, render_terminal, write_report
 from assay.suites import Suite
 from tests.harness.report.synthetic_run import make_leaderboard, make_problems, make_samples
