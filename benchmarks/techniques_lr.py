@@ -13,7 +13,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from assay.harness.experiment import TrainVariant, find_experiment, load_experiment
+from assay.harness.experiment import TrainVariant, find_experiment, load_experiment, sources_of
 from assay.harness.models.resolve import resolve_model
 from assay.trainers.config import TrainConfig, config_class
 from assay.trainers.data import DataConfig, load_records
@@ -57,7 +57,7 @@ def main() -> None:
         own = variant.config["learning_rate"]
         for rate in given.rates or [float(f"{own * factor:.1g}") for factor in given.factors]:
             with tempfile.TemporaryDirectory() as folder:
-                loss = held_out_loss(variant, models[variant.sources[0]], rate, Path(folder) / "run")
+                loss = held_out_loss(variant, models[sources_of(variant)[0]], rate, Path(folder) / "run")
             table.setdefault(variant.name, {})[rate] = loss
             print(json.dumps({"variant": variant.name, "learning_rate": rate, "loss": loss}), flush=True)
     for name, losses in table.items():

@@ -17,6 +17,9 @@ from assay.harness.experiment.variants import (
     ModelVariant,
     PairsTable,
     TrainVariant,
+    maker_of,
+    source_of,
+    sources_of,
 )
 
 __all__ = [
@@ -36,6 +39,9 @@ __all__ = [
     "TrainVariant",
     "find_experiment",
     "load_experiment",
+    "maker_of",
     "read_toml",
     "reward_model_beside",
+    "source_of",
+    "sources_of",
 ]

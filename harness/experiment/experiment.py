@@ -17,7 +17,7 @@ from assay.harness.experiment.tables import (
     SuiteTable,
     Table,
 )
-from assay.harness.experiment.variants import PairsTable, TrainVariant, Variant
+from assay.harness.experiment.variants import PairsTable, TrainVariant, Variant, sources_of
 
 TrainingSeed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -84,7 +84,7 @@ class Experiment(Table):
                 )
             if variant.name in seen:
                 raise ValueError(f"variant {variant.name!r} is named twice")
-            for source in variant.sources:
+            for source in sources_of(variant):
                 if source not in seen:
                     raise ValueError(
                         f"variant {variant.name!r} is made from {source!r}, which no variant before it is named; "
@@ -126,4 +126,4 @@ class Experiment(Table):
     def _is_trained(self, name: str) -> bool:
         name = next((table.model for table in self.pairs if table.name == name), name)
         variant = next(v for v in self.variant if v.name == name)
-        return isinstance(variant, TrainVariant) or any(map(self._is_trained, variant.sources))
+        return isinstance(variant, TrainVariant) or any(map(self._is_trained, sources_of(variant)))

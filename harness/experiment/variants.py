@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 
@@ -16,15 +16,8 @@ from assay.trainers.merge.recipe import MergeRecipe
 class ModelVariant(Table):
     """A model that exists: `pocket` (shipped), a folder, a `.gguf` file or a hub id."""
 
-    step: ClassVar[str] = "take"  # the kind of step that makes the variant
-
     name: Name
     model: str
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """The variants that this one is made from, in order."""
-        return ()
 
 
 class PairsTable(Table):
@@ -78,16 +71,10 @@ class TrainVariant(Table):
     `config.reward.model` a variant of method "reward".
     """
 
-    step: ClassVar[str] = "train"
-
     name: Name
     train: str
     config: dict[str, Any]
     data: dict[str, Any]
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        return (self.train,)
 
     def pairs_of(self, tables: Collection[str]) -> str | None:
         """The `[[pairs]]` table that is learned from: what `pairs` names, or `only` where it names a table."""
@@ -107,21 +94,15 @@ class TrainVariant(Table):
 class MergeVariant(MergeRecipe):
     """The adapter, or the list of adapters, named by `merge`, folded into their base by `strategy`."""
 
-    step: ClassVar[str] = "merge"
-
     name: Name
     merge: Name | Annotated[tuple[Name, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _fits(self) -> MergeVariant:
-        fault = self.fault([1] * len(self.sources))  # ranks are known when the adapters are
+        fault = self.fault([1] * len(sources_of(self)))  # ranks are known when the adapters are
         if fault:
             raise ValueError(fault)
         return self
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        return (self.merge,) if isinstance(self.merge, str) else self.merge
 
     @property
     def recipe(self) -> MergeRecipe:
@@ -131,36 +112,24 @@ class MergeVariant(MergeRecipe):
 class ExportVariant(Table):
     """The variant named by `export` as one GGUF file of type `quantize`."""
 
-    step: ClassVar[str] = "export"
-
     name: Name
     export: str
     quantize: str = "f16"
 
-    @property
-    def sources(self) -> tuple[str, ...]:
-        return (self.export,)
-
 
 class CompressVariant(Table):
     """The variant named by `compress` with its weights as `quantization`: rounded, or quantised by bitsandbytes."""
-
-    step: ClassVar[str] = "compress"
 
     name: Name
     compress: str
     quantization: Literal["fp32", "bf16", "fp16", "int8", "nf4", "fp4"]
     double_quant: bool = True
 
-    @property
-    def sources(self) -> tuple[str, ...]:
-        return (self.compress,)
-
 
 AnyVariant = ModelVariant | TrainVariant | MergeVariant | ExportVariant | CompressVariant
 
 
-def _maker(value: Any) -> str | None:
+def maker_of(value: Any) -> str | None:
     """Which kind of variant a table, or an already checked variant, is: the one maker it names."""
     given = value if isinstance(value, dict) else dict(value) if isinstance(value, BaseModel) else {}
     present = [key for key in MAKERS if key in given]
@@ -174,6 +143,20 @@ Variant = Annotated[
     | Annotated[ExportVariant, Tag("export")]
     | Annotated[CompressVariant, Tag("compress")],
     Discriminator(
-        _maker, custom_error_type="variant", custom_error_message="needs exactly one of: " + ", ".join(MAKERS)
+        maker_of,
+        custom_error_type="variant",
+        custom_error_message="needs exactly one of: " + ", ".join(MAKERS),
     ),
 ]
+
+
+def source_of(variant: AnyVariant) -> str | None:
+    """The variant that this one is made from, the first where there are several, or None."""
+    return next(iter(sources_of(variant)), None)
+
+
+def sources_of(variant: AnyVariant) -> tuple[str, ...]:
+    """Return the variants that this one is made from, in order."""
+    maker = maker_of(variant)
+    names: str | tuple[str, ...] = () if maker in (None, "model") else getattr(variant, str(maker))
+    return (names,) if isinstance(names, str) else names

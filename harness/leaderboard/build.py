@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from assay.harness.experiment import source_of
 from assay.harness.leaderboard.curves import learning_curves
 from assay.harness.leaderboard.rewards import paid_answers, reward_models
 from assay.harness.leaderboard.seeds import (
@@ -167,7 +168,7 @@ def _row(
         "variant": variant,
         "kind": artifacts[0]["kind"],
         "rank": rank,
-        "parent": next(iter(declared.sources), None),
+        "parent": source_of(declared),
         "training_seeds": [m.seed for m in members if m.seed is not None],
         "sha256": sha256_of([a["sha256"] for a in artifacts]),
         "recipe": described([a["recipe"] for a in artifacts], [m.seed for m in members]),

@@ -8,7 +8,7 @@ from typing import Any
 
 from assay.harness.pipeline.plan import Plan, Step
 from assay.harness.pipeline.steps.artifacts import MODEL
-from assay.harness.pipeline.steps.kl import read_distance
+from assay.harness.pipeline.steps.compare import read_distance
 from assay.harness.pipeline.store import Store, step_record
 from assay.trainers.config import CommonConfig
 from assay.trainers.data.inputs import PREFERENCE_METHODS, REINFORCEMENT_METHODS

@@ -10,63 +10,37 @@ from typing import Any
 from assay.harness.errors import BadInputError
 from assay.harness.experiment import (
     AnyVariant,
-    CompressVariant,
     Experiment,
-    ExportVariant,
     Member,
     MergeVariant,
     ModelVariant,
     PairsTable,
     SuiteTable,
     TrainVariant,
+    maker_of,
+    sources_of,
 )
 from assay.harness.experiment.training import Training, check_training
 from assay.harness.models.resolve import resolve_model
 from assay.harness.pipeline.fingerprints import digest, step_id
-from assay.harness.pipeline.steps import Plan, StepKind
-from assay.harness.pipeline.steps.artifacts import (
-    COMPRESS,
-    EXPORT,
-    MERGE,
-    TAKE,
-    TRAIN,
-    CompressSpec,
-    ExportSpec,
-    MergeSpec,
-    TakeSpec,
-    TrainSpec,
-)
-from assay.harness.pipeline.steps.compare import COMPARE, CompareSpec, linked_steps
+from assay.harness.pipeline.steps import Plan, StepKind, artifacts
+from assay.harness.pipeline.steps.artifacts import TakeSpec, TrainSpec
+from assay.harness.pipeline.steps.compare import COMPARE, KL, CompareSpec, KlSpec, linked_steps
 from assay.harness.pipeline.steps.contamination import CONTAMINATION, ContaminationSpec
 from assay.harness.pipeline.steps.execute import EXECUTE, ExecuteSpec
 from assay.harness.pipeline.steps.generate import GENERATE, GenerateSpec
-from assay.harness.pipeline.steps.kl import KL, KlSpec
 from assay.harness.pipeline.steps.pairs import PAIRS, PairingOptions
 from assay.harness.pipeline.steps.profile import PROFILE, ProfileSpec
 from assay.harness.pipeline.store import Step
 from assay.suites import Suite, load_suite
 from assay.trainers.artifact import Artifact, ArtifactKind
 from assay.trainers.config import RewardModelConfig
+from assay.trainers.merge.recipe import MergeRecipe
 
 __all__ = ["KINDS", "Plan", "Step", "make_plan", "plan_json", "relative_to"]
 
-KINDS: dict[str, StepKind] = {
-    kind.name: kind
-    for kind in (
-        TAKE,
-        TRAIN,
-        MERGE,
-        EXPORT,
-        COMPRESS,
-        PAIRS,
-        GENERATE,
-        EXECUTE,
-        PROFILE,
-        CONTAMINATION,
-        COMPARE,
-        KL,
-    )
-}
+_KINDS = (*artifacts.KINDS, PAIRS, GENERATE, EXECUTE, PROFILE, CONTAMINATION, COMPARE, KL)
+KINDS: dict[str, StepKind] = {kind.name: kind for kind in _KINDS}
 MERGED = "+merged"  # ends the name of an adapter merged so that it can be trained on: no variant's name holds a plus
 _REWARD_MODEL = (
     "it is a reward model, which scores answers and writes none; "
@@ -112,6 +86,12 @@ def relative_to(path: Path, root: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
+def _kind_of(variant: AnyVariant) -> StepKind:
+    """Return the kind of step that makes a variant; a model that exists is taken."""
+    maker = str(maker_of(variant))
+    return KINDS["take" if maker == "model" else maker]
+
+
 def _load_suite(table: SuiteTable) -> Suite:
     return load_suite(
         table.name, path=table.path, split=table.split, limit=table.limit, options=table.options
@@ -133,7 +113,7 @@ class _Planner:
         members = {v.name: self.experiment.members(v.name) for v in self.experiment.variant}
         reward_models: set[str] = set()
         for variant in self.experiment.variant:
-            self._check_sources(variant, variant.sources, reward_models)
+            self._check_sources(variant, sources_of(variant), reward_models)
             training = check_training(variant, self.experiment) if isinstance(variant, TrainVariant) else None
             if training is not None and isinstance(training.config, RewardModelConfig):
                 reward_models.add(variant.name)
@@ -175,7 +155,7 @@ class _Planner:
         self, kind: StepKind, variant: str, spec: Any, inputs: Iterable[str] = (), label: str = ""
     ) -> str:
         label, inputs = label or kind.name, tuple(inputs)
-        config = spec.config()
+        config = kind.config(spec)
         ids = [self.steps[name].id for name in inputs]
         step = Step(
             f"{label}-{variant}",
@@ -213,16 +193,16 @@ class _Planner:
                 raise BadInputError(f"{table.name!r}: {name!r} cannot be {use}: {_REWARD_MODEL}")
             if isinstance(table, PairsTable):
                 continue
-            kind, accepted = self.kinds[self._maker_of(name, None)], KINDS[table.step].accepts
-            if kind not in accepted:
+            kind, making = self.kinds[self._maker_of(name, None)], _kind_of(table)
+            if kind not in making.accepts:
                 raise BadInputError(
-                    f"variant {table.name!r} cannot {KINDS[table.step].verb} {name!r}, which is of kind {kind} "
-                    f"(possible: {', '.join(accepted)}): {_ADVICE[kind]}"
+                    f"variant {table.name!r} cannot {making.name} {name!r}, which is of kind {kind} "
+                    f"(possible: {', '.join(making.accepts)}): {_ADVICE[kind]}"
                 )
 
     def _make(self, variant: AnyVariant, member: Member, training: Training | None) -> None:
         """Add the step that makes one form of a variant."""
-        sources = [self._maker_of(name, member.seed) for name in variant.sources]
+        sources = [self._maker_of(name, member.seed) for name in sources_of(variant)]
         spec: Any
         match variant:
             case ModelVariant():
@@ -232,12 +212,10 @@ class _Planner:
                 assert training is not None, variant
                 spec, sources = self._training(member, training, sources[0])
             case MergeVariant():
-                spec = MergeSpec(variant.recipe)
-            case ExportVariant():
-                spec = ExportSpec(variant.quantize)
-            case CompressVariant():
-                spec = CompressSpec(variant.quantization, variant.double_quant)
-        self.makers[member.name] = self._add(KINDS[variant.step], member.name, spec, sources)
+                spec = variant.recipe
+            case _:
+                spec = variant
+        self.makers[member.name] = self._add(_kind_of(variant), member.name, spec, sources)
 
     def _training(self, member: Member, training: Training, start: str) -> tuple[TrainSpec, list[str]]:
         """Return the spec of one training, and its inputs: the start, and the pairs and reward model made here."""
@@ -256,12 +234,12 @@ class _Planner:
         """Return the step whose model can be trained: `maker`, or where it makes an adapter the merge of that."""
         if self.kinds[maker] is not ArtifactKind.ADAPTER:
             return maker
-        merges = (s.name for s in self.steps.values() if s.kind == MERGE.name)
+        merges = (s.name for s in self.steps.values() if s.kind == "merge")
         plain = (
             name for name in merges if self.steps[name].inputs == (maker,) and not self.steps[name].config
         )
         variant = f"{self.steps[maker].variant}{MERGED}"
-        return next(plain, None) or self._add(MERGE, variant, MergeSpec(), [maker])
+        return next(plain, None) or self._add(KINDS["merge"], variant, MergeRecipe(), [maker])
 
     def _maker_of(self, name: str, seed: int | None) -> str:
         """Return the step that makes a variant or preferences: with that training seed, where it has seeds."""
@@ -316,7 +294,7 @@ class _Planner:
         for source, result in linked_steps(self.steps.values()):
             spec = CompareSpec(self.suite, table, threads)
             self._add(COMPARE, result.variant, spec, [source.name, result.name])
-        for step in [s for s in self.steps.values() if s.kind == TRAIN.name]:
+        for step in [s for s in self.steps.values() if s.kind == "train"]:
             generated = f"{GENERATE.name}-{step.variant}"
             if generated in self.steps:  # a reward model writes no answers
                 distance = KlSpec(self.suite, table.texts, self.experiment.seed, threads)

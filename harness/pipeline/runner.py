@@ -15,8 +15,7 @@ from assay.harness.evaluation.judge import CacheUse
 from assay.harness.files import read_json, write_json
 from assay.harness.hardware import describe_machine
 from assay.harness.pipeline.plan import KINDS, Plan, Step, plan_json
-from assay.harness.pipeline.steps import Context, StepKind
-from assay.harness.pipeline.steps.artifacts import Artifacts
+from assay.harness.pipeline.steps import Artifacts, Context, StepKind
 from assay.harness.pipeline.steps.generate import ModelPool
 from assay.harness.pipeline.store import Record, Store, tokens_of
 

@@ -9,7 +9,7 @@ publishing).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +22,8 @@ from assay.harness.experiment import Experiment, Member
 from assay.harness.experiment.training import Training
 from assay.harness.pipeline.store import Record, Step, Store, step_record
 from assay.suites import Suite
-from assay.trainers.artifact import Artifact, ArtifactKind
+from assay.trainers.artifact import Artifact, ArtifactKind, identify
+from assay.trainers.errors import ArtifactError
 
 if TYPE_CHECKING:
     from assay.harness.generation.types import Sample
@@ -72,12 +73,42 @@ class Stream(Protocol):
     def finish(self) -> Record: ...
 
 
-class Models(Protocol):
-    """The models that a run's steps made (`assay.harness.pipeline.steps.artifacts.Artifacts`)."""
+class Artifacts:
+    """The models that the steps of a run made, each hashed once: by what made it, or when a later run loads it."""
 
-    def of(self, step: Step) -> Artifact: ...
+    def __init__(self, store: Store, steps: Iterable[Step]) -> None:
+        self._store = store
+        self._steps = {step.name: step for step in steps}
+        self._kept: dict[str, Artifact] = {}
 
-    def keep(self, step: Step, artifact: Artifact) -> None: ...
+    def keep(self, step: Step, artifact: Artifact) -> None:
+        """Remember the model that a step has just made; its folder gets its final name when the step is committed."""
+        self._kept[step.name] = artifact
+
+    def of(self, step: Step) -> Artifact:
+        """Return the model that a finished step made, with its parents.
+
+        Raises AssayError where the step is not done, and ArtifactError where its files changed since.
+        """
+        if step.kind == "take":
+            taken: Artifact = step.spec.artifact
+            return taken
+        record = step_record(self._store, step)["artifact"]
+        folder = self._store.path(step.name, step.id)
+        path = folder / record["path"]
+        kept = self._kept.get(step.name)
+        if kept is not None and kept.path == path:
+            return kept
+        names = step.inputs[:1] if step.kind == "train" else step.inputs
+        parent, *others = (self.of(self._steps[name]) for name in names)
+        if kept is None:
+            try:
+                kept = identify(path, base=parent)
+            except ArtifactError as error:
+                raise ArtifactError(f"{error}; remove {folder} to make it again") from error
+        described = {"path": path, "parent": parent, "others": tuple(others), "recipe": record["recipe"]}
+        self._kept[step.name] = dataclasses.replace(kept, **described)
+        return self._kept[step.name]
 
 
 @dataclass(frozen=True)
@@ -87,7 +118,7 @@ class Context:
     plan: Plan
     store: Store
     progress: Progress
-    models: Models
+    models: Artifacts
     engines: Any  # the generators that are open: assay.harness.pipeline.steps.generate.ModelPool
     allow_weak: bool = False
     cache: CacheUse = dataclasses.field(default_factory=CacheUse)
@@ -130,6 +161,7 @@ class StepKind:
 
     name: str
     run: Callable[[Context, Step, Path], Record]
+    config: Callable[[Any], dict[str, Any]] = lambda spec: spec.config()
     version: int = 1
     unsettled: Callable[[Context, Step, Record], str] = _never
     reopen: Callable[[Context, Step, Path, Path], None] | None = None
@@ -141,4 +173,3 @@ class StepKind:
     title: Callable[[Step], str] = lambda step: step.name
     accepts: tuple[ArtifactKind, ...] = ()
     makes: Callable[[Any, Sequence[ArtifactKind]], ArtifactKind] | None = None
-    verb: str = ""

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from assay.harness.experiment import CompressVariant
 from assay.harness.experiment.training import Training, load_made_pairs
 from assay.harness.pipeline.steps import Context, Plan, StepKind
 from assay.harness.pipeline.steps.pairs import pairs_file
-from assay.harness.pipeline.store import Record, Step, Store, step_record
-from assay.trainers.artifact import Artifact, ArtifactKind, identify
+from assay.harness.pipeline.store import Record, Step, Store
+from assay.trainers.artifact import Artifact, ArtifactKind
 from assay.trainers.data.inputs import REINFORCEMENT_METHODS, TrainingData
 from assay.trainers.data.problems import Environment
-from assay.trainers.errors import ArtifactError
 from assay.trainers.merge.recipe import MergeRecipe
 from assay.trainers.preference.reward_report import load_report
 from assay.trainers.run.facts import load_facts
@@ -33,9 +33,6 @@ class TakeSpec:
 
     name: str
     artifact: Artifact
-
-    def config(self) -> dict[str, Any]:
-        return {"model": self.name, "sha256": self.artifact.sha256}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,69 +64,6 @@ class TrainSpec:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class MergeSpec:
-    recipe: MergeRecipe = dataclasses.field(default_factory=MergeRecipe)
-
-    def config(self) -> dict[str, Any]:
-        merging = self.recipe.model_dump(mode="json", exclude_defaults=True)
-        return {"merging": merging} if merging else {}
-
-
-@dataclass(frozen=True, slots=True)
-class ExportSpec:
-    quantize: str
-
-    def config(self) -> dict[str, Any]:
-        return {"quantize": self.quantize}
-
-
-@dataclass(frozen=True, slots=True)
-class CompressSpec:
-    quantization: str
-    double_quant: bool
-
-    def config(self) -> dict[str, Any]:
-        return {"quantization": self.quantization, "double_quant": self.double_quant}
-
-
-class Artifacts:
-    """The models that the steps of a run made, each hashed once: by what made it, or when a later run loads it."""
-
-    def __init__(self, store: Store, steps: Iterable[Step]) -> None:
-        self._store = store
-        self._steps = {step.name: step for step in steps}
-        self._kept: dict[str, Artifact] = {}
-
-    def keep(self, step: Step, artifact: Artifact) -> None:
-        """Remember the model that a step has just made; its folder gets its final name when the step is committed."""
-        self._kept[step.name] = artifact
-
-    def of(self, step: Step) -> Artifact:
-        """Return the model that a finished step made, with its parents.
-
-        Raises AssayError where the step is not done, and ArtifactError where its files changed since.
-        """
-        if isinstance(step.spec, TakeSpec):
-            return step.spec.artifact
-        record = step_record(self._store, step)["artifact"]
-        folder = self._store.path(step.name, step.id)
-        path = folder / record["path"]
-        kept = self._kept.get(step.name)
-        if kept is not None and kept.path == path:
-            return kept
-        names = step.inputs[:1] if isinstance(step.spec, TrainSpec) else step.inputs
-        parent, *others = (self.of(self._steps[name]) for name in names)
-        if kept is None:
-            try:
-                kept = identify(path, base=parent)
-            except ArtifactError as error:
-                raise ArtifactError(f"{error}; remove {folder} to make it again") from error
-        described = {"path": path, "parent": parent, "others": tuple(others), "recipe": record["recipe"]}
-        self._kept[step.name] = dataclasses.replace(kept, **described)
-        return self._kept[step.name]
-
-
 def size_bytes(path: Path) -> int:
     """Return the bytes of weights on disk: of the file itself, or of a folder's safetensors files."""
     if path.is_file():
@@ -143,9 +77,24 @@ def records_of(store: Store, plan: Plan, variant: str) -> TrainingData:
     return spec.records(lambda name: store.path(name, plan.step(name).id))
 
 
-def _take(_: Context, step: Step, work: Path) -> Record:
-    spec: TakeSpec = step.spec
-    return {"artifact": _described(step, spec.artifact, work, f"{spec.name}{TAKEN}")}
+def _record(context: Context, step: Step, artifact: Artifact, work: Path) -> Record:
+    """Return the record of a model; a path inside the step's folder is relative to it."""
+    context.models.keep(step, artifact)
+    inside = artifact.path.is_relative_to(work)
+    recipe = artifact.recipe or f"{step.config.get('model', step.name)}{TAKEN}"
+    return {
+        "artifact": {
+            "kind": artifact.kind.value,
+            "path": str(artifact.path.relative_to(work)) if inside else str(artifact.path),
+            "sha256": artifact.sha256,
+            "recipe": recipe + (_merged(context, step, artifact.path) if step.kind == "merge" else ""),
+            "size_bytes": None if artifact.kind is ArtifactKind.ENDPOINT else size_bytes(artifact.path),
+        }
+    }
+
+
+def _take(context: Context, step: Step, work: Path) -> Record:
+    return _record(context, step, step.spec.artifact, work)
 
 
 def _train(context: Context, step: Step, work: Path) -> Record:
@@ -167,10 +116,9 @@ def _train(context: Context, step: Step, work: Path) -> Record:
 
         start = context.artifact(step.inputs[0])
         artifact = train_alone(start, config, records, work / MODEL, on_step)
-    context.models.keep(step, artifact)
     facts, report = load_facts(artifact.path), load_report(artifact.path)
     return {
-        "artifact": _described(step, artifact, work),
+        **_record(context, step, artifact, work),
         **({} if facts is None else {"training": facts.model_dump(mode="json")}),
         **({} if report is None else {"reward_model": report.model_dump(mode="json")}),
     }
@@ -195,58 +143,36 @@ def _is_rewarded(step: Step) -> bool:
     return spec.training.config.method in REINFORCEMENT_METHODS
 
 
-def _merge(context: Context, step: Step, work: Path) -> Record:
+def _quickly(make: Callable[[Sequence[Artifact], Step, Path], Artifact]) -> Callable[..., Record]:
+    """Return the `run` of a kind whose models take seconds to make: after a kill it begins again from nothing."""
+
+    def run(context: Context, step: Step, work: Path) -> Record:
+        shutil.rmtree(work / MODEL, ignore_errors=True)
+        sources = [context.artifact(name) for name in step.inputs]
+        with context.progress.task(step.name):
+            artifact = make(sources, step, work)
+        return _record(context, step, artifact, work)
+
+    return run
+
+
+def _merge(sources: Sequence[Artifact], step: Step, work: Path) -> Artifact:
     from assay.trainers.merge import merge
 
-    spec: MergeSpec = step.spec
-    sources = [context.artifact(name) for name in step.inputs]
-    return _quick(
-        context,
-        step,
-        work,
-        lambda: merge(sources, work / MODEL, spec.recipe),
-        lambda path: _merged(context, step, path),
-    )
+    return merge(sources, work / MODEL, step.spec)
 
 
-def _export(context: Context, step: Step, work: Path) -> Record:
+def _export(sources: Sequence[Artifact], step: Step, work: Path) -> Artifact:
     from assay.trainers.gguf import export_gguf
 
-    spec: ExportSpec = step.spec
-    source = context.artifact(step.inputs[0])
-    return _quick(
-        context, step, work, lambda: export_gguf(source, work / f"{step.variant}.gguf", spec.quantize)
-    )
+    return export_gguf(sources[0], work / f"{step.variant}.gguf", step.spec.quantize)
 
 
-def _compress(context: Context, step: Step, work: Path) -> Record:
+def _compress(sources: Sequence[Artifact], step: Step, work: Path) -> Artifact:
     from assay.trainers.model.quantize import compress_model
 
-    spec: CompressSpec = step.spec
-    source = context.artifact(step.inputs[0])
-
-    def compress() -> Artifact:
-        bits: Any = spec.quantization
-        return compress_model(source, work / MODEL, bits, double_quant=spec.double_quant)
-
-    return _quick(context, step, work, compress)
-
-
-def _quick(
-    context: Context,
-    step: Step,
-    work: Path,
-    make: Callable[[], Artifact],
-    more: Callable[[Path], str] = lambda _: "",
-) -> Record:
-    """Make a model that takes seconds, begun again from nothing after a kill; `more` ends its recipe."""
-    shutil.rmtree(work / MODEL, ignore_errors=True)
-    with context.progress.task(step.name):
-        artifact = make()
-    context.models.keep(step, artifact)
-    described = _described(step, artifact, work)
-    described["recipe"] += more(artifact.path)
-    return {"artifact": described}
+    spec: CompressVariant = step.spec
+    return compress_model(sources[0], work / MODEL, spec.quantization, double_quant=spec.double_quant)
 
 
 def _merged(context: Context, step: Step, folder: Path) -> str:
@@ -264,36 +190,45 @@ def _merged(context: Context, step: Step, folder: Path) -> str:
     )
 
 
-def _described(step: Step, artifact: Artifact, work: Path, recipe: str = "") -> dict[str, Any]:
-    """Return the part of a record that describes a model; a path inside the step's folder is relative to it."""
-    inside = artifact.path.is_relative_to(work)
-    return {
-        "kind": artifact.kind.value,
-        "path": str(artifact.path.relative_to(work)) if inside else str(artifact.path),
-        "sha256": artifact.sha256,
-        "recipe": artifact.recipe or recipe or f"{step.name}{TAKEN}",
-        "size_bytes": None if artifact.kind is ArtifactKind.ENDPOINT else size_bytes(artifact.path),
-    }
+def _merging(recipe: MergeRecipe) -> dict[str, Any]:
+    merging = recipe.model_dump(mode="json", exclude_defaults=True)
+    return {"merging": merging} if merging else {}
 
 
-def _trained_kind(spec: TrainSpec, _: Sequence[ArtifactKind]) -> ArtifactKind:
-    return ArtifactKind.TUNED if spec.training.config.full else ArtifactKind.ADAPTER
-
-
-TAKE = StepKind("take", _take, makes=lambda spec, _: spec.artifact.kind)
-TRAIN = StepKind(
-    "train",
-    _train,
-    unsettled=_weakly_rewarded,
-    executes=_is_rewarded,
-    accepts=(*_WHOLE, ArtifactKind.ADAPTER),  # an adapter is merged first, by the plan
-    makes=_trained_kind,
-    verb="train",
-)
-MERGE = StepKind(
-    "merge", _merge, accepts=(ArtifactKind.ADAPTER,), makes=lambda *_: ArtifactKind.MERGED, verb="merge"
-)
-EXPORT = StepKind("export", _export, accepts=_WHOLE, makes=lambda *_: ArtifactKind.GGUF, verb="export")
-COMPRESS = StepKind(
-    "compress", _compress, accepts=_WHOLE, makes=lambda _, sources: sources[0], verb="compress"
+KINDS = (
+    StepKind(
+        "take",
+        _take,
+        config=lambda spec: {"model": spec.name, "sha256": spec.artifact.sha256},
+        makes=lambda spec, _: spec.artifact.kind,
+    ),
+    StepKind(
+        "train",
+        _train,
+        unsettled=_weakly_rewarded,
+        executes=_is_rewarded,
+        accepts=(*_WHOLE, ArtifactKind.ADAPTER),  # an adapter is merged first, by the plan
+        makes=lambda spec, _: ArtifactKind.TUNED if spec.training.config.full else ArtifactKind.ADAPTER,
+    ),
+    StepKind(
+        "merge",
+        _quickly(_merge),
+        config=_merging,
+        accepts=(ArtifactKind.ADAPTER,),
+        makes=lambda *_: ArtifactKind.MERGED,
+    ),
+    StepKind(
+        "export",
+        _quickly(_export),
+        config=lambda spec: {"quantize": spec.quantize},
+        accepts=_WHOLE,
+        makes=lambda *_: ArtifactKind.GGUF,
+    ),
+    StepKind(
+        "compress",
+        _quickly(_compress),
+        config=lambda spec: spec.model_dump(include={"quantization", "double_quant"}),
+        accepts=_WHOLE,
+        makes=lambda _, sources: sources[0],
+    ),
 )

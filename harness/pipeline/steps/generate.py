@@ -210,16 +210,8 @@ def _flushed(samples: Iterator[Sample], path: Path) -> Iterator[Sample]:
 
 
 def _row(sample: Sample) -> dict[str, Any]:
-    return {
-        "problem_id": sample.problem_id,
-        "index": sample.index,
-        "seed": sample.seed,
-        "prompt": sample.prompt,
-        "completion": sample.completion,
-        "token_ids": list(sample.token_ids),
-        "n_tokens": len(sample.token_ids) if sample.counted else None,
-        "finish_reason": sample.finish_reason,
-    }
+    fields = {name: getattr(sample, name) for name in COLUMNS if name != "n_tokens"}
+    return fields | {"n_tokens": len(sample.token_ids) if sample.counted else None}
 
 
 def _sample(row: dict[str, Any]) -> Sample:

@@ -161,7 +161,8 @@ def test_trainings_start_from_the_merged_adapter_and_learn_from_the_pairs(done: 
 
 @pytest.mark.parametrize("name", ["dpo.s0", "judge.s0", "ppo.s0"])
 def test_a_dry_run_tells_what_the_training_then_was(done: Run, name: str) -> None:
-    from assay.harness.pipeline.steps.artifacts import Artifacts, records_of
+    from assay.harness.pipeline.steps import Artifacts
+    from assay.harness.pipeline.steps.artifacts import records_of
     from assay.harness.training.dry_run import rehearse
     from assay.harness.training.file import Job
 

@@ -16,9 +16,8 @@ from assay.harness.errors import BadInputError
 from assay.harness.experiment import load_experiment
 from assay.harness.generation.load import load_generator
 from assay.harness.models.resolve import POCKET_FOLDER
-from assay.harness.pipeline.plan import Plan, make_plan
-from assay.harness.pipeline.steps import Context
-from assay.harness.pipeline.steps.artifacts import TRAIN, Artifacts
+from assay.harness.pipeline.plan import KINDS, Plan, make_plan
+from assay.harness.pipeline.steps import Artifacts, Context
 from assay.harness.pipeline.store import Store
 from assay.harness.training.file import load_job
 from assay.trainers import ArtifactError, ArtifactKind, TrainingError, identify
@@ -152,7 +151,7 @@ def test_allow_weak_reaches_a_training_that_executes(
     (tmp_path / "work").mkdir()
     store = Store(tmp_path)
     context = Context(plan, store, Progress(enabled=False), Artifacts(store, plan.steps), None, allow_weak)
-    TRAIN.run(context, plan.step("train-ppo"), tmp_path / "work")
+    KINDS["train"].run(context, plan.step("train-ppo"), tmp_path / "work")
     assert seen == [allow_weak]
 
 
