@@ -30,7 +30,7 @@ from assay.harness.pipeline.runner import Run
 from assay.harness.pipeline.steps.compare import read_links
 from assay.harness.pipeline.steps.contamination import read_overlap
 from assay.harness.pipeline.steps.execute import count
-from assay.harness.pipeline.steps.profile import NOT_ASKED, ON_A_SERVER, figures
+from assay.harness.pipeline.steps.profile import NOT_REQUESTED, ON_A_SERVER, figures
 from assay.harness.pipeline.store import step_record
 from assay.harness.stats.paired import Comparison, adjust, ranks
 from assay.harness.stats.pass_at_k import estimate_pass_at_k, per_problem
@@ -218,7 +218,7 @@ def _profiled(run: Run, variant: str, machine: dict[str, Any]) -> dict[str, Any]
     step = next((s for s in run.plan.steps if s.kind == "profile" and s.variant == variant), None)
     if step is not None:
         return figures(step_record(run.store, step), machine, "")
-    return figures(None, machine, NOT_ASKED if run.plan.experiment.profile is None else ON_A_SERVER)
+    return figures(None, machine, NOT_REQUESTED if run.plan.experiment.profile is None else ON_A_SERVER)
 
 
 def _step_facts(maker: Step, made: dict[str, Any]) -> dict[str, Any]:

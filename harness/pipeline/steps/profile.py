@@ -19,7 +19,9 @@ from assay.harness.profiling.measure.job import OUT_OF_MEMORY, Source
 
 RAW = "profile.jsonl"
 SETTLED = ("done", OUT_OF_MEMORY)  # what a second try would not change
-NOT_ASKED = "variants share one process; a [profile] table in the experiment measures each alone in its own"
+NOT_REQUESTED = (
+    "variants share one process; a [profile] table in the experiment measures each alone in its own"
+)
 ON_A_SERVER = "the model is on a server"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -18,7 +19,10 @@ from assay.harness.errors import UnmeasuredError
 from assay.harness.experiment import load_experiment
 from assay.harness.pipeline.plan import Plan, make_plan
 from assay.harness.pipeline.runner import Run, run
+from assay.harness.pipeline.steps.compare import read_links
+from assay.harness.pipeline.steps.contamination import read_overlap
 from assay.trainers.artifact import ArtifactKind
+from assay.trainers.errors import TrainingError
 
 pytestmark = [pytest.mark.train, pytest.mark.isolated]
 pytest.importorskip("torch", reason="needs the train extra: pip install 'assay[train]'")
@@ -92,7 +96,8 @@ data = { pairs = "own", eval_fraction = 0.5 }
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     file = tmp_path_factory.mktemp("toy") / "toy.toml"
     paid = "reward = { model = 'judge', model_weight = 0.5 }"
-    text = START.format(seeds=[0], limit=3) + PREFERS.format(method="dpo") + JUDGE
+    compared = START.replace("[score]", "[compare]\ntexts = 2\ngreedy_tokens = 2\n[score]")
+    text = compared.format(seeds=[0], limit=3) + PREFERS.format(method="dpo") + JUDGE
     practises = REINFORCES.format(method="ppo", more=paid).replace("n = 8", 'only = "own"')
     file.write_text(text + practises)
     return make_plan(load_experiment(file))
@@ -234,6 +239,74 @@ def test_pairs_made_again_alike_are_not_learned_from_again(done: Run, plan: Plan
     assert run(plan, results, Progress(enabled=False)).did == ("pairs-own.s0",)
 
 
+def test_newer_judging_code_judges_again_and_trains_nothing_again(
+    done: Run, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.harness.pipeline.steps.execute.judging_sha256", lambda *_: "newer")
+    newer = make_plan(plan.experiment)
+    later = ("train-dpo.s0", "generate-dpo.s0", "train-ppo.s0", "kl-ppo.s0", "contamination-dpo")
+    assert all(newer.step(name).id != plan.step(name).id for name in later)
+    again = run(newer, done.store.root.parent, Progress(enabled=False))
+    assert {name.partition("-")[0] for name in again.did} == {"verify", "pairs", "execute"}
+    for name in later:
+        step = newer.step(name)
+        assert again.store.record(step.name, step.id) == record(done, name)
+    assert run(newer, done.store.root.parent, Progress(enabled=False)).did == ()
+
+
+def test_overlaps_links_and_distances_of_version_0_1_are_taken(
+    done: Run, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That version kept them in folders of their own, named by hashes of their own."""
+    results, root = tmp_path / "runs", tmp_path / "runs" / "toy"
+    shutil.copytree(done.store.root, root)
+
+    def old(folder: str, name: str, decisive: dict[str, Any] | str) -> Path:
+        text = decisive if isinstance(decisive, str) else json.dumps(decisive, sort_keys=True)
+        (root / folder).mkdir(exist_ok=True)
+        return root / folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+
+    step = plan.step("contamination-sft")
+    overlap = json.loads((root / "steps" / f"{step.name}-{step.id}" / "overlap.json").read_text())
+    file = old("contamination", "sft.s0", f"2/{overlap['records']}/{plan.suite.revision}")
+    file.write_text(json.dumps(overlap))
+    shutil.rmtree(root / "steps" / f"{step.name}-{step.id}")
+
+    step = plan.step("compare-sft.s0+merged")
+    pair = [record(done, name) for name in ("train-sft.s0", "merge-sft.s0+merged")]
+    link = {
+        "format": 2,
+        "steps": [one["id"] for one in pair],
+        "made": [one["token"] for one in pair],
+        "suite": plan.suite.revision,
+        "compare": {"texts": 2, "greedy_tokens": 2},
+    }
+    (root / "steps" / f"{step.name}-{step.id}" / "link.json").rename(
+        old("links", "sft.s0--sft.s0+merged", link)
+    )
+    shutil.rmtree(root / "steps" / f"{step.name}-{step.id}")
+
+    step, generated = plan.step("kl-dpo.s0"), record(done, "generate-dpo.s0")
+    distance = {
+        "format": 1,
+        "steps": ["merge-sft.s0+merged", record(done, "train-dpo.s0")["id"], generated["id"]],
+        "made": generated["token"],
+        "texts": 2,
+    }
+    old("distances", "dpo.s0", distance).write_text(json.dumps(record(done, "kl-dpo.s0")["distance"]))
+    shutil.rmtree(root / "steps" / f"{step.name}-{step.id}")
+
+    for name in ("contamination.overlap", "compare.compare_links", "compare._measure"):
+        monkeypatch.setattr(f"assay.harness.pipeline.steps.{name}", None)  # whoever calls it fails
+    again = run(plan, results, Progress(enabled=False))
+    assert again.did == ()
+    assert record(again, "kl-dpo.s0")["distance"] == record(done, "kl-dpo.s0")["distance"]
+    assert read_overlap(again.store, plan, "sft") == read_overlap(done.store, plan, "sft")
+    assert [a.to_json() for a in read_links(again.store, plan, {})] == [
+        b.to_json() for b in read_links(done.store, plan, {})
+    ]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("prefers", "reinforces", "seeds"),
@@ -304,7 +377,6 @@ def test_rewards_given_behind_weak_walls_are_learned_from_again(
 def test_a_strict_run_does_not_go_on_from_weak_rewards(
     done: Run, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from assay.trainers import TrainingError
     from assay.trainers.run.process import train_alone
 
     results, found = tmp_path / "runs", []
