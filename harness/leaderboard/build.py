@@ -117,7 +117,7 @@ def build_leaderboard(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, An
 
 
 def _without_tensors(link: dict[str, Any]) -> dict[str, Any]:
-    """The link with only the tensors that differ most; all of them are in the run's `links` folder."""
+    """Return the link with only the tensors that differ most; all of them are in the compare step's folder."""
     weights = link["weights"]
     if weights is None:
         return link

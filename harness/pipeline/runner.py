@@ -62,6 +62,8 @@ class _Runner:
         waiting = list(self.plan.steps)
         try:
             while waiting:
+                if not any(step.kind == "generate" for step in waiting):
+                    self.engines.close()  # before a model is loaded for anything else
                 step = self._next(waiting)
                 waiting.remove(step)
                 if self._is_done(step):
@@ -72,8 +74,6 @@ class _Runner:
                 else:
                     self._do_together(step, follower)
                     waiting.remove(follower)
-                if not any(s.kind == "generate" for s in waiting):
-                    self.engines.close()  # before a model is loaded for anything else
         finally:
             self.engines.close()
         folder = self.store.root / self.plan.run_id
@@ -116,10 +116,10 @@ class _Runner:
 
     def _recognised(self, step: Step, kind: StepKind, made_from: dict[str, str]) -> Record | None:
         """Return the record of a result that stands under another id, or in another form of results folder."""
-        record = self.store.equal_record(step, kind.version, made_from)
-        if record is not None:
-            self.store.link(step, record)
-            return record
+        equal = self.store.equal_record(step, kind.version, made_from)
+        if equal is not None and not kind.unsettled(self.context, step, equal[1]):
+            self.store.link(step, equal[0])
+            return equal[1]
         if kind.recover is None:
             return None
         work = self._work(step)
@@ -196,7 +196,7 @@ class _Runner:
         marker = folder / INPUTS
         begun = read_json(marker) if marker.exists() else None
         if any(folder.iterdir()) and begun not in (inputs, inputs | weak):
-            self.store.discard(step.name, step.id)
+            self.store.restart(step.name, step.id)
             folder = self.store.work(step.name, step.id)
         if not marker.exists() or weak:
             write_json(marker, inputs | weak)

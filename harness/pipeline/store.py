@@ -70,29 +70,31 @@ class Store:
         record: Record = read_json(file)
         return record
 
-    def equal_record(self, step: Step, version: int, made_from: Mapping[str, str]) -> Record | None:
-        """Return the newest record of a finished step with another id and the same name, configuration and inputs.
+    def equal_record(
+        self, step: Step, version: int, made_from: Mapping[str, str]
+    ) -> tuple[Path, Record] | None:
+        """Return folder and record of a finished step with another id and the same name, configuration and inputs.
 
-        The inputs are compared by content (`made_from` holds their tokens). An id also changes when something changes
-        that an input depends on and that left the input as it was: preferences that were judged by newer code and came
-        out alike are learned from once.
+        It is the newest of several. The inputs are compared by content (`made_from` holds their tokens). An id also
+        changes when something changes that an input depends on and that left the input as it was: preferences that
+        were judged by newer code and came out alike are learned from once.
         """
         config = json.loads(json.dumps(step.config, default=str))
         equal = [
-            record
+            (file.parent, record)
             for file in self.root.glob(f"steps/{step.name}-*/{STEP_FILE}")
             if not file.parent.name.endswith(".part")
             and (record := read_json(file))["name"] == step.name
             and record.get("format", 1) == version
             and (record["config"], record["made_from"]) == (config, dict(made_from))
         ]
-        return max(equal, key=lambda record: str(record["finished"]), default=None)
+        return max(equal, key=lambda pair: str(pair[1]["finished"]), default=None)
 
-    def link(self, step: Step, record: Record) -> None:
-        """Let `step` be the finished step that `record` is of, by a link from its folder to that one's."""
+    def link(self, step: Step, folder: Path) -> None:
+        """Let `step` be the finished step in `folder`, by a link to that."""
         path = self.path(step.name, step.id)
         _remove(path)
-        path.symlink_to(self.path(record["name"], record["id"]).name, target_is_directory=True)
+        path.symlink_to(folder.resolve().name, target_is_directory=True)
 
     def commit(self, name: str, step_id: str, record: Record) -> None:
         """Make the work folder the step: its record is written first, then one rename."""
@@ -109,6 +111,10 @@ class Store:
     def discard(self, name: str, step_id: str) -> None:
         """Remove the step, finished and unfinished."""
         _remove(self.path(name, step_id))
+        self.restart(name, step_id)
+
+    def restart(self, name: str, step_id: str) -> None:
+        """Remove the step's unfinished folder."""
         _remove(self._unfinished(name, step_id))
 
     def reopen(self, name: str, step_id: str) -> None:

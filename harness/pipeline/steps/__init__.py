@@ -105,7 +105,7 @@ class Artifacts:
             try:
                 kept = identify(path, base=parent)
             except ArtifactError as error:
-                raise ArtifactError(f"{error}; remove {folder} to make it again") from error
+                raise ArtifactError(f"{error}; remove {folder.resolve()} to make it again") from error
         described = {"path": path, "parent": parent, "others": tuple(others), "recipe": record["recipe"]}
         self._kept[step.name] = dataclasses.replace(kept, **described)
         return self._kept[step.name]
@@ -149,14 +149,15 @@ def _never(*_: Any) -> str:
 class StepKind:
     """One kind of step.
 
-    `run` does a step in its work folder and returns its record. `unsettled` says why a finished step must be done
-    again, or is empty; `reopen` then keeps what stands of the old folder in the new one, where not everything is
-    lost. `before` checks, before anything is done, that this machine can do the step. `recover` takes the result from
-    a results folder of version 0.1, where the kind was no step. `stream` opens a step that takes its only input while
-    that is being made. `executes` tells whether a step runs generated code, whose isolation then decides what its
-    result is worth. `scratch` are the files that the record and tables replace, `title` begins the line that says how
-    long a step took (none where it is empty). A kind that makes models says of which kinds of artifact (`accepts`),
-    of which kind the new one is (`makes`), and how errors call the work (`verb`).
+    `run` does a step in its work folder and returns its record, and `config` gives what of a spec is hashed into the
+    id (by default the spec's own `config()`); `version` is raised when the meaning of the output changes. `unsettled`
+    says why a finished step must be done again, or is empty; `reopen` then keeps what stands of the finished folder
+    in the new one. `before` checks, before anything is done, that this machine can do the steps. `recover` takes the
+    result from a results folder of version 0.1, where the kind was no step. `stream` opens a step that takes its only
+    input while that is being made. `executes` tells whether a step runs generated code, so that its result is worth
+    what the isolation was. `scratch` are files that the record and tables replace, and `title` begins the line that
+    says how long a step took (there is none where it is empty). A kind that makes models names the kinds of artifact
+    that it `accepts`, and `makes` gives the kind of the new one.
     """
 
     name: str

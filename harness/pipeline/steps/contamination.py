@@ -108,6 +108,8 @@ def _overlap(context: Context, step: Step, work: Path) -> Record:
 def _recover(context: Context, step: Step, work: Path) -> Record | None:
     """Take the overlap that version 0.1 computed of the same sets."""
     spec: ContaminationSpec = step.spec
+    if not (context.store.root / _OLD_FOLDER).exists():
+        return None  # before the sets are read
     records = sha256_of([one.sha256 for one in spec.sets(context)])
     digest = hashlib.sha256(f"{_VERSION}/{records}/{spec.suite.revision}".encode()).hexdigest()[:12]
     file = context.store.root / _OLD_FOLDER / f"{next(iter(spec.trainings))}-{digest}.json"

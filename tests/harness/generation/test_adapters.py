@@ -139,6 +139,7 @@ def test_the_evaluator_loads_a_base_once_for_all_its_adapters(
     for name, artifact in models.items():
         generator = loads.open(name, artifact, models)
         assert ("one of 3" in generator.backend) == (name in adapters)
+        assert {one for one in models if loads.serves(one)} == (set(adapters) if name in adapters else set())
         generator.close()
     loads.close()
     assert read == ["base", "base", "merged"]  # itself, for three adapters, and the merged one

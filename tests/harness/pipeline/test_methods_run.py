@@ -240,18 +240,19 @@ def test_pairs_made_again_alike_are_not_learned_from_again(done: Run, plan: Plan
 
 
 def test_newer_judging_code_judges_again_and_trains_nothing_again(
-    done: Run, plan: Plan, monkeypatch: pytest.MonkeyPatch
+    done: Run, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shutil.copytree(done.store.root, tmp_path / "toy")
     monkeypatch.setattr("assay.harness.pipeline.steps.execute.judging_sha256", lambda *_: "newer")
     newer = make_plan(plan.experiment)
     later = ("train-dpo.s0", "generate-dpo.s0", "train-ppo.s0", "kl-ppo.s0", "contamination-dpo")
     assert all(newer.step(name).id != plan.step(name).id for name in later)
-    again = run(newer, done.store.root.parent, Progress(enabled=False))
+    again = run(newer, tmp_path, Progress(enabled=False))
     assert {name.partition("-")[0] for name in again.did} == {"verify", "pairs", "execute"}
     for name in later:
         step = newer.step(name)
         assert again.store.record(step.name, step.id) == record(done, name)
-    assert run(newer, done.store.root.parent, Progress(enabled=False)).did == ()
+    assert run(newer, tmp_path, Progress(enabled=False)).did == ()
 
 
 def test_overlaps_links_and_distances_of_version_0_1_are_taken(

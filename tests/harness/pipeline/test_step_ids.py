@@ -139,11 +139,11 @@ def test_a_result_of_equal_configuration_and_inputs_is_recognised(tmp_path: Path
     }
     store.commit(old.name, old.id, record)
     same = step("1" * 12, rate=0.1)
-    assert store.equal_record(same, 1, made_from) == record
+    assert store.equal_record(same, 1, made_from) == (store.path(old.name, old.id), record)
     assert store.equal_record(same, 2, made_from) is None
     assert store.equal_record(same, 1, made_from | {"pairs-own": "c" * 64}) is None
     assert store.equal_record(step("1" * 12, rate=0.2), 1, made_from) is None
-    store.link(same, record)
+    store.link(same, store.path(old.name, old.id))
     assert store.record(same.name, same.id) == record
     assert (store.path(same.name, same.id) / "weights").read_text() == "w"
     store.discard(same.name, same.id)
