@@ -10,11 +10,13 @@ import pytest
 
 from assay.harness.experiment import Experiment
 from assay.harness.pipeline import plan as planning
+from assay.harness.pipeline.fingerprints import digest
 from assay.harness.pipeline.plan import KINDS, make_plan
 from assay.harness.pipeline.store import Step, Store
 from assay.suites import Problem, Suite
 from assay.trainers.artifact import Artifact, ArtifactKind
 
+SHORT = {"max_steps": 2, "batch_size": 2, "max_length": 384, "dtype": "fp32"}
 EXPERIMENT: dict[str, Any] = {
     "name": "ids",
     "seeds": [0],
@@ -38,6 +40,27 @@ EXPERIMENT: dict[str, Any] = {
                 "dtype": "fp32",
             },
             "data": {"suite": "pocket", "n": 16},
+        },
+        {"name": "dpo", "train": "sft", "config": SHORT | {"method": "dpo"}, "data": {"pairs": "own"}},
+        {
+            "name": "judge",
+            "train": "sft",
+            "config": SHORT | {"method": "reward"},
+            "data": {"pairs": "own", "eval_fraction": 0.5},
+        },
+        {
+            "name": "ppo",
+            "train": "sft",
+            "config": {
+                "method": "ppo",
+                "dtype": "fp32",
+                "max_steps": 2,
+                "batch_size": 4,
+                "epochs": 1,
+                "rollout": {"prompts": 2, "samples": 2, "max_new_tokens": 32},
+                "reward": {"model": "judge", "model_weight": 0.5},
+            },
+            "data": {"suite": "pocket", "only": "own"},
         },
         {"name": "merged", "merge": "sft"},
         {"name": "q8", "export": "merged", "quantize": "q8_0"},
@@ -69,12 +92,20 @@ IDS = {
     "profile-sft.s0": "ef39460feb23",
     "profile-q8.s0": "0a400773fd96",
 }
+# What verdicts decide has an id that changes with the code that judges: its configuration is held, by the same hash.
+CONFIGS = {
+    "pairs-own.s0": "53e6467c7329",
+    "train-dpo.s0": "3f648b7a0ab8",
+    "train-judge.s0": "96e3882279a8",
+    "train-ppo.s0": "08f806a2fa61",
+}
 
 
 def test_steps_of_version_0_1_have_the_ids_that_they_had() -> None:
     """A results folder of that version is gone on with: whatever trains or samples is found there by its id."""
     plan = make_plan(Experiment.model_validate(EXPERIMENT))
     assert {name: plan.step(name).id for name in IDS} == IDS
+    assert {name: digest(plan.step(name).config) for name in CONFIGS} == CONFIGS
     assert (plan.step("sample-own.s0").label, plan.step("sample-own.s0").kind) == ("sample", "generate")
 
 
