@@ -26,8 +26,8 @@ from assay.suites.model import chat_messages, completion_prompt
 from assay.trainers.artifact import Artifact, ArtifactKind
 
 if TYPE_CHECKING:
+    from assay.harness.generation.batching import EngineGenerator
     from assay.harness.generation.load import MeasuredGenerator
-    from assay.harness.generation.torch_engine import TransformersGenerator
 
 LINES = "samples.jsonl"
 TABLE = "samples.parquet"
@@ -264,7 +264,7 @@ class ModelPool:
 
     def __init__(self, engine: EngineTable) -> None:
         self._engine = engine
-        self._shared: TransformersGenerator | None = None
+        self._shared: EngineGenerator | None = None
         self._adapters: dict[str, str] = {}  # PEFT's name of each variant's adapter
 
     def open(self, variant: str, artifact: Artifact, pending: Mapping[str, Artifact]) -> MeasuredGenerator:

@@ -18,7 +18,7 @@ from assay.harness.pipeline.plan import Step
 from assay.harness.pipeline.steps.compare import NO_TABLE, summarise
 from assay.harness.pipeline.store import Store
 from assay.trainers.config import METHODS
-from assay.trainers.preference.parts import METRICS
+from assay.trainers.methods._trl import METRICS
 from assay.trainers.rl.log import RL_LOG, RlStep, append_rl_step
 from assay.trainers.run.log import EVAL_LOG, LOG, EvalPoint, TrainingStep, append_step
 
@@ -78,10 +78,10 @@ class World:
         return self.add("train", name, inputs, training=FACTS | {"method": table.method})
 
     def curves(self, variant: str) -> dict[str, Any]:
-        return learning_curves(self.store, self.plan)[variant]
+        return learning_curves(self.store, self.plan)[variant].to_json()
 
     def row(self, variant: str) -> dict[str, Any]:
-        return next(r for r in training_rows(self.store, self.plan) if r["variant"] == variant)
+        return next(r.to_json() for r in training_rows(self.store, self.plan) if r.variant == variant)
 
 
 @pytest.fixture

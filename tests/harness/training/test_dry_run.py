@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from assay.harness.models.resolve import POCKET_FOLDER
-from assay.harness.training.token_counts import ALONE, NO_ROOM, TOO_LONG, Lengths, lengths_of
+from assay.harness.training.dry_run import ALONE, NO_ROOM, TOO_LONG, Lengths, lengths_of
 from assay.suites import load_suite
 from assay.suites.model import chat_messages
 from assay.trainers.artifact import identify
 from assay.trainers.config import METHODS, TrainConfig
+from assay.trainers.data.preferences import LabeledCompletion, Pair, Preferences, Text
 from assay.trainers.data.problems import ProblemsConfig, load_environment
 from assay.trainers.errors import TrainingError
-from assay.trainers.preference.model import LabeledCompletion, Pair, Preferences, Text
 
 pytestmark = pytest.mark.train
 pytest.importorskip("trl", reason="needs the train extra: pip install 'assay[train]'")
