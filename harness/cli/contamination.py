@@ -10,7 +10,7 @@ import typer
 from assay.harness.cli.app import Json, Quiet, app, print_json
 
 if TYPE_CHECKING:
-    from assay.harness.pipeline.steps.contamination import Overlap
+    from assay.harness.evaluation.contamination import Overlap
     from assay.trainers.data import Records
 
 HUB = "hub:"
@@ -46,8 +46,9 @@ def contamination(
     """How much of a suite's problems stands in a training set: n-gram overlap and whole duplicates, by problem."""
     from assay.harness.console import Progress
     from assay.harness.errors import BadInputError
+    from assay.harness.evaluation.contamination import overlap
     from assay.harness.files import write_json
-    from assay.harness.pipeline.steps.contamination import overlap, training_texts
+    from assay.harness.pipeline.steps.contamination import training_texts
     from assay.suites import SuiteError, UnknownNameError, load_suite
 
     try:
@@ -85,7 +86,7 @@ def _show(found: Overlap) -> None:
     from rich.table import Table
 
     from assay.harness.console import PLAIN_WIDTH, terminal
-    from assay.harness.pipeline.steps.contamination import METHODS, THRESHOLD
+    from assay.harness.evaluation.contamination import METHODS, THRESHOLD
 
     console = terminal(plain_width=PLAIN_WIDTH)
     whole = len(next(iter(found.shares.values())))

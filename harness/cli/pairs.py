@@ -150,6 +150,6 @@ def make_pairs(done: Run, wanted: PairingOptions, out: Path) -> tuple[Built, int
     return write_pairs(
         answers_of(rows, plan.suite.by_id(), chat=chat),
         wanted,
-        provenance(plan, model, plan.models[VARIANT].sha256),
+        provenance(plan.step(f"generate-{VARIANT}").spec, model, plan.models[VARIANT].sha256),
         out,
     )
