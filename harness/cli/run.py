@@ -49,6 +49,7 @@ def conduct(
     from assay.harness.pipeline.runner import run as do
     from assay.harness.pipeline.steps.execute import load_tables
     from assay.harness.report import render_terminal, reward_model_lines, write_report
+    from assay.sandbox import Outcome
 
     progress = Progress(enabled=not quiet)
     plan = make_plan(experiment)
@@ -60,14 +61,15 @@ def conduct(
     leaderboard = build_leaderboard(done, tables)
     write_report(done.folder, leaderboard, pool_tables(plan, tables), plan.suite.by_id())
     if as_json:
-        print_json({key: leaderboard[key] for key in ("rows", "reward_models")} | {"run": str(done.folder)})
+        as_dict = leaderboard.to_json()
+        print_json({key: as_dict[key] for key in ("rows", "reward_models")} | {"run": str(done.folder)})
     else:
         console = terminal(plain_width=PLAIN_WIDTH)
         console.print(render_terminal(leaderboard, console.width))
         for line in reward_model_lines(leaderboard):
             console.print(line, soft_wrap=True)
         console.print(f"report: {done.folder / 'report.html'}", soft_wrap=True)
-    unmeasured = sum(row["outcomes"]["infra"] for row in leaderboard["rows"])
+    unmeasured = sum(row.outcomes[Outcome.INFRA] for row in leaderboard.rows)
     if unmeasured:
         progress.say(f"{unmeasured} samples could not be measured (infra); they are left out of every figure")
         raise typer.Exit(2)
@@ -131,7 +133,7 @@ def showcase(
             table.add_column(column)
         colour = {"pass": "green", "fail": "red", "unmeasured": "yellow"}
         for result in done.results:
-            table.add_row(result.step, Text(result.status, style=colour[result.status]), result.said)
+            table.add_row(result.step, Text(result.status, style=colour[result.status]), result.message)
         terminal(plain_width=PLAIN_WIDTH).print(table)
         if done.folder.exists():
             print(f"raw samples, report and profile: {done.folder}")
