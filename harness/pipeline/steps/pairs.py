@@ -128,7 +128,7 @@ def make_pairs_step(store: Store, plan: Plan, step: Step, work: Path) -> dict[st
             "dropped": dict(built.dropped),
             "quality_agreement": built.agreement,
             "quality_compared": built.compared,
-            "warnings": few(written, "answers" if wanted.single else "pairs"),
+            "warnings": few(written, "answers" if wanted.single else "pairs") + built.notes(),
         },
         "token": hashlib.sha256(
             (work / FILE).read_bytes()
