@@ -114,7 +114,7 @@ def pairs(
         "quality_agreement": built.agreement,
         "quality_compared": built.compared,
         "model_sha256": done.plan.models[VARIANT].sha256,
-        "warnings": few(written, "answers" if single else "pairs"),
+        "warnings": few(written, "answers" if single else "pairs") + built.notes(),
     }
     for warning in said["warnings"]:
         progress.say(f"warning: {warning}")

@@ -136,7 +136,7 @@ def _pair(context: Context, step: Step, work: Path) -> Record:
             "dropped": dict(built.dropped),
             "quality_agreement": built.agreement,
             "quality_compared": built.compared,
-            "warnings": few(written, "answers" if options.single else "pairs"),
+            "warnings": few(written, "answers" if options.single else "pairs") + built.notes(),
         },
         # A training that learns from the file is decided by its content.
         "token": hashlib.sha256((work / FILE).read_bytes()).hexdigest(),
