@@ -37,9 +37,8 @@ def export(
 ) -> None:
     """Write a model as one GGUF file for llama.cpp; an adapter becomes a GGUF LoRA file. Loaded once to prove it."""
     from assay.harness.console import Progress
-    from assay.harness.equivalence.render import weight_lines
     from assay.harness.equivalence.states import state_of
-    from assay.harness.equivalence.weights import compare_weights
+    from assay.harness.equivalence.weights import compare_weights, weight_lines
     from assay.harness.errors import BadInputError
     from assay.harness.models.resolve import describe_json, in_house_errors, resolve_model
     from assay.trainers.artifact import ArtifactKind

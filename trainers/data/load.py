@@ -1,4 +1,8 @@
-"""From the `[data]` table to records: read, renamed, parsed; every row is kept or dropped with a reason."""
+"""Load the training records that a `[data]` table names. Torch-free.
+
+Rows are read, their columns renamed, and parsed; every row is kept or dropped with a reason. A suite may make records
+of its own, on problems that no measured split holds.
+"""
 
 from __future__ import annotations
 
@@ -28,22 +32,106 @@ from assay.trainers.errors import DataError
 HELD_OUT = "held out for evaluation"
 # (row) -> (format it was read as, its chat or None where the user's function drops it)
 Parser = Callable[[Mapping[str, Any]], tuple[str, Messages | None]]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class DataConfig(BaseModel):
+    """The training records: exactly one of `file`, `hub` and `suite`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    file: Path | None = None
+    """A file of records: JSON Lines, JSON or Parquet."""
+    suite: str | None = None
+    """A suite that makes training records, such as pocket."""
+    hub: str | None = None
+    """A dataset of the Hugging Face Hub, ORG/NAME."""
+    subset: str | None = None
+    """The hub dataset's configuration."""
+    revision: str | None = None
+    """The hub dataset's commit, branch or tag."""
+    split: Annotated[str, Field(min_length=1)] = "train"
+    """The hub dataset's split."""
+    n: Annotated[int | None, Field(ge=1, validation_alias=AliasChoices("n", "max_samples"))] = None
+    """Take only the first records, this many; of a suite, make this many. `max_samples` is another name for it."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """The seed of a suite's records and of `eval_fraction`."""
+    format: str = "auto"
+    """The shape of a row: auto (by its columns), messages, sharegpt, alpaca, prompt, chatml, or your own function.
+
+    MODULE:FUNCTION or FILE.py:FUNCTION names a function that takes a row and returns a row of one of these shapes, or
+    None to drop the row.
+    """
+    columns: dict[str, str] = {}
+    """The column that holds each field, such as `{ instruction = "question", output = "answer" }`."""
+    roles: dict[str, Literal["system", "user", "assistant"]] = {}
+    """The role that each of the file's own role names stands for, such as `{ bot = "assistant" }`."""
+    bad_rows: Literal["error", "drop"] = "error"
+    """The treatment of a row that is not of its format: error stops and names it, drop leaves it out and counts it."""
+    eval_file: Path | None = None
+    """A file of records held out to measure the loss on."""
+    eval_split: str | None = None
+    """The split of the hub dataset held out to measure the loss on."""
+    eval_fraction: Fraction | None = None
+    """The share of the records held out to measure the loss on, drawn by `seed`."""
+
+    @field_validator("format")
+    @classmethod
+    def _known_format(cls, value: str) -> str:
+        module, _, function = value.rpartition(":")
+        if value not in ("auto", *FIELDS) and not (module and function.isidentifier()):
+            raise ValueError(
+                f"unknown format {value!r}; known are auto, {', '.join(FIELDS)}, and MODULE:FUNCTION for your own"
+            )
+        return value
+
+    @field_validator("columns")
+    @classmethod
+    def _known_fields(cls, value: dict[str, str]) -> dict[str, str]:
+        if unknown := sorted(set(value) - set(all_fields())):
+            raise ValueError(
+                f"columns maps a field to a column; no format has the field {', '.join(map(repr, unknown))}; "
+                f"fields are {', '.join(all_fields())}"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataConfig:
+        if sum(source is not None for source in (self.file, self.suite, self.hub)) != 1:
+            raise ValueError("data needs exactly one of `file`, `hub` and `suite`")
+        if self.suite is not None:
+            if self.n is None:
+                raise ValueError("data from a suite needs `n`, the number of records to make")
+            if self.split != "train":
+                raise ValueError(f"a suite gives records of split 'train' only, not {self.split!r}")
+            if self.columns or self.format != "auto" or self.eval_file is not None:
+                raise ValueError(
+                    "`format`, `columns` and `eval_file` go with `file` or `hub`, not with `suite`"
+                )
+        if self.hub is None and (self.revision or self.subset or self.eval_split):
+            raise ValueError("`revision`, `subset` and `eval_split` go with `hub`")
+        if sum(x is not None for x in (self.eval_file, self.eval_split, self.eval_fraction)) > 1:
+            raise ValueError("give one of `eval_file`, `eval_split` and `eval_fraction`")
+        return self
 
 
 def load_records(config: DataConfig) -> Records:
-    """The records that `config` names. Raises DataError when a row is malformed (unless such rows are to be dropped)
-    or none is left, and MissingExtraError."""
+    """Load the records that `config` names.
+
+    Raises DataError when a row is malformed (unless such rows are to be dropped) or none is left, and
+    MissingExtraError.
+    """
     records = _read(config, config.file, config.split, config.n)
     if config.eval_fraction is not None:
         return _hold_out(records, config.eval_fraction, config.seed)
     if config.eval_file is None and config.eval_split is None:
         return records
-    held = _read(config, config.eval_file, config.eval_split or config.split, None)
-    return replace(records, evaluation=held, sha256=content_sha256(records.kept, held.kept))
+    held_out = _read(config, config.eval_file, config.eval_split or config.split, None)
+    return replace(records, evaluation=held_out, sha256=content_sha256(records.kept, held_out.kept))
 
 
 def records_from_jsonl(path: Path, *, limit: int | None = None) -> Records:
-    """The records of a file, every setting as it is by default."""
+    """Load the records of a file with default settings."""
     return load_records(DataConfig.model_validate({"file": path, "n": limit}))
 
 
@@ -109,14 +197,14 @@ def _parser(config: DataConfig) -> Parser:
         return lambda row: (form, parse_custom(row, function, roles))
 
     def by_columns(row: Mapping[str, Any]) -> tuple[str, Messages]:
-        found = detect(row)
-        return found, parse(row, found, roles)
+        detected = detect(row)
+        return detected, parse(row, detected, roles)
 
     return by_columns
 
 
 def _hold_out(records: Records, fraction: float, seed: int) -> Records:
-    """`fraction` of the kept records, drawn by `seed`, becomes the evaluation set; both sides keep their order."""
+    """Hold out `fraction` of the kept records, drawn by `seed`, for evaluation; both sides keep their order."""
     n = len(records.kept)
     size = max(1, round(fraction * n))
     if size >= n:
@@ -125,99 +213,25 @@ def _hold_out(records: Records, fraction: float, seed: int) -> Records:
         )
     drawn = set(random.Random(seed).sample(range(n), size))
     kept = tuple(r for i, r in enumerate(records.kept) if i not in drawn)
-    held = tuple(r for i, r in enumerate(records.kept) if i in drawn)
+    held_out = tuple(r for i, r in enumerate(records.kept) if i in drawn)
     return replace(
         records,
         kept=kept,
-        sha256=content_sha256(kept, held),
+        sha256=content_sha256(kept, held_out),
         dropped=records.dropped | {HELD_OUT: size},
-        evaluation=Records(held, size, content_sha256(held), origin=f"{fraction:g} of {records.origin}"),
+        evaluation=Records(
+            held_out, size, content_sha256(held_out), origin=f"{fraction:g} of {records.origin}"
+        ),
     )
 
 
-# `[data]`: where the training records come from and how they are read. Torch-free.
-
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-
-
-class DataConfig(BaseModel):
-    """Exactly one of `file`, `hub` and `suite`.
-
-    `n` (or `max_samples`) keeps the first rows of a file or dataset; for a suite it is the number of records to make.
-    `columns` says which column holds which field: `{instruction = "question", output = "answer"}`. `format` is told
-    from each row's columns unless it is named. `bad_rows` decides what a row does that is not of its format: stop the
-    run and name it, or be dropped and counted. One of `eval_file`, `eval_split` (of the same hub dataset) and
-    `eval_fraction` (of the kept rows, drawn by `seed`) holds records out, to measure the loss on.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    file: Path | None = None
-    suite: str | None = None
-    hub: str | None = None
-    subset: str | None = None
-    revision: str | None = None
-    split: Annotated[str, Field(min_length=1)] = "train"
-    n: Annotated[int | None, Field(ge=1, validation_alias=AliasChoices("n", "max_samples"))] = None
-    seed: Annotated[int, Field(ge=0)] = 0
-    format: str = "auto"
-    columns: dict[str, str] = {}
-    roles: dict[str, Literal["system", "user", "assistant"]] = {}
-    bad_rows: Literal["error", "drop"] = "error"
-    eval_file: Path | None = None
-    eval_split: str | None = None
-    eval_fraction: Fraction | None = None
-
-    @field_validator("format")
-    @classmethod
-    def _known_format(cls, value: str) -> str:
-        module, _, function = value.rpartition(":")
-        if value not in ("auto", *FIELDS) and not (module and function.isidentifier()):
-            raise ValueError(
-                f"unknown format {value!r}; known are auto, {', '.join(FIELDS)}, and MODULE:FUNCTION for your own"
-            )
-        return value
-
-    @field_validator("columns")
-    @classmethod
-    def _known_fields(cls, value: dict[str, str]) -> dict[str, str]:
-        if unknown := sorted(set(value) - set(all_fields())):
-            raise ValueError(
-                f"columns maps a field to a column; no format has the field {', '.join(map(repr, unknown))}; "
-                f"fields are {', '.join(all_fields())}"
-            )
-        return value
-
-    @model_validator(mode="after")
-    def _one_source(self) -> DataConfig:
-        if sum(source is not None for source in (self.file, self.suite, self.hub)) != 1:
-            raise ValueError("data needs exactly one of `file`, `hub` and `suite`")
-        if self.suite is not None:
-            if self.n is None:
-                raise ValueError("data from a suite needs `n`, the number of records to make")
-            if self.split != "train":
-                raise ValueError(f"a suite gives records of split 'train' only, not {self.split!r}")
-            if self.columns or self.format != "auto" or self.eval_file is not None:
-                raise ValueError(
-                    "`format`, `columns` and `eval_file` go with `file` or `hub`, not with `suite`"
-                )
-        if self.hub is None and (self.revision or self.subset or self.eval_split):
-            raise ValueError("`revision`, `subset` and `eval_split` go with `hub`")
-        if sum(x is not None for x in (self.eval_file, self.eval_split, self.eval_fraction)) > 1:
-            raise ValueError("give one of `eval_file`, `eval_split` and `eval_fraction`")
-        return self
-
-
-# Training records that a suite makes: chats on problems that no measured split holds.
-
-
 class RecordMaker(Protocol):
-    """Makes `n` chats for training that share no problem with any split that is measured."""
+    """A function that makes `n` training chats, which share no problem with any split that is measured."""
 
     def __call__(self, *, n: int, seed: int) -> Sequence[Mapping[str, Any]]: ...
 
 
-# A suite that only measures has no entry here, and so cannot be trained on by a slip of the pen.
+# A suite that only measures has no entry here, so that nobody trains on it by mistake.
 RECORDS: Registry[RecordMaker] = Registry("training records of suite", "assay.records")
 
 
@@ -229,7 +243,7 @@ def _pocket(*, n: int, seed: int) -> Sequence[Mapping[str, Any]]:
 
 
 def records_from_suite(name: str, *, n: int, seed: int) -> Records:
-    """`n` chats made by the suite's record maker. DataError where the suite has none or makes fewer."""
+    """Return `n` chats made by the suite's record maker. Raises DataError where the suite has none or makes fewer."""
     try:
         maker = RECORDS.get(name)
     except UnknownNameError as e:

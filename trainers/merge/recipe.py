@@ -1,4 +1,4 @@
-"""How adapters are merged: the strategies, what each needs, and the arithmetic that is ours. Torch-free at import."""
+"""The strategies by which adapters are merged, and what each needs. Torch-free."""
 
 from __future__ import annotations
 
@@ -53,15 +53,22 @@ class MergeRecipe(BaseModel):
     adapter was trained on. `dtype` is how the sum, always made in fp32, is stored.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     strategy: Strategy = "lora"
+    """The way to combine the adapters: lora merges one adapter; the others combine several LoRA adapters."""
     weights: tuple[float, ...] = ()
+    """The weight of each adapter; left out, 1/n each."""
     density: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """The share of entries that the pruning strategies (ties, dare, magnitude_prune) keep."""
     svd_rank: Annotated[int, Field(ge=1)] | None = None
+    """The rank that strategies ending in svd cut to; left out, the largest rank given."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """The seed of the entries that DARE drops."""
     onto: Literal["full", "trained", "nf4", "fp4", "int8"] = "full"
+    """The base that the sum is added to: as stored, as it was while the adapter was trained, or quantised so."""
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """The type that the sum, always made in fp32, is stored in."""
 
     @model_validator(mode="after")
     def _only_what_the_strategy_takes(self) -> MergeRecipe:
@@ -76,7 +83,7 @@ class MergeRecipe(BaseModel):
         return self
 
     def fault(self, ranks: list[int]) -> str | None:
-        """Why adapters of these ranks cannot be merged so; None where they can."""
+        """Return why adapters of these ranks cannot be merged by this recipe; None where they can."""
         n = len(ranks)
         if n == 0:
             return "no adapter was given"
@@ -98,11 +105,11 @@ class MergeRecipe(BaseModel):
         return None
 
     def weights_of(self, n: int) -> tuple[float, ...]:
-        """One weight for each of n adapters."""
+        """Return one weight for each of n adapters."""
         return self.weights or (1 / n,) * n
 
-    def words(self, n: int) -> str:
-        """The recipe in words a person can repeat."""
+    def describe(self, n: int) -> str:
+        """Return the recipe for n adapters as a text that a person can repeat."""
         parts = [f"strategy {self.strategy}"]
         if n > 1 or self.weights:
             parts.append("weights " + ", ".join(f"{w:g}" for w in self.weights_of(n)))
