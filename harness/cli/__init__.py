@@ -14,6 +14,8 @@ from assay.harness.cli import (  # noqa: F401  each registers its verb
     export,
     generate,
     hub,
+    loadtest,
+    memory,
     merge,
     pairs,
     plan,

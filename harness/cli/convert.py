@@ -23,9 +23,7 @@ def samples(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Where to write; gzip where it ends in .gz.")
     ],
-    to: Annotated[
-        str, typer.Option("--to", help="jsonl, human-eval, evalplus, evalplus-folder or bigcode.")
-    ] = "jsonl",
+    to: Annotated[str, typer.Option("--to", help="jsonl, human-eval, evalplus or bigcode.")] = "jsonl",
     variant: Annotated[str | None, typer.Option("--variant", help="Of a run: whose samples.")] = None,
     suite: Annotated[
         str | None, typer.Option("--suite", help="What the samples answer; humaneval, or the run's own.")
@@ -91,11 +89,11 @@ def samples(
 
 def _good(file: SampleFile, faults: list[str]) -> Iterator[Sample]:
     from assay.harness.cli.score import Faults
-    from assay.harness.evaluation.formats import Fault
+    from assay.harness.evaluation.formats import MalformedRow
 
     said = Faults()
     for found in file.read():
-        if isinstance(found, Fault):
+        if isinstance(found, MalformedRow):
             said.add(str(found))
             if len(faults) < 100:
                 faults.append(str(found))

@@ -133,7 +133,7 @@ def showcase(
             table.add_column(column)
         colour = {"pass": "green", "fail": "red", "unmeasured": "yellow"}
         for result in done.results:
-            table.add_row(result.step, Text(result.status, style=colour[result.status]), result.said)
+            table.add_row(result.step, Text(result.status, style=colour[result.status]), result.message)
         terminal(plain_width=PLAIN_WIDTH).print(table)
         if done.folder.exists():
             print(f"raw samples, report and profile: {done.folder}")

@@ -10,7 +10,7 @@ import typer
 from assay.harness.cli.app import AllowWeak, Json, Quiet, app, print_json
 
 if TYPE_CHECKING:
-    from assay.harness.training.dry_run import Rehearsal
+    from assay.harness.training.dry_run import DryRun
     from assay.harness.training.file import Job
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="The folder that the result goes to.")]
@@ -33,7 +33,7 @@ def train(
     allow_weak: AllowWeak = False,
 ) -> None:
     """Train one model: an adapter, or every weight. Run again after a kill, it goes on where it was."""
-    from assay.harness.training.dry_run import rehearse
+    from assay.harness.training.dry_run import plan_training
     from assay.harness.training.file import load_job
     from assay.harness.training.settings import VARIABLES
 
@@ -42,7 +42,7 @@ def train(
         return
     job = load_job(config, out, allow_weak=allow_weak)
     if dry_run:
-        _print_rehearsal(job, rehearse(job), as_json)
+        _print_dry_run(job, plan_training(job), as_json)
         return
     _train(job, as_json=as_json, quiet=quiet)
 
@@ -130,7 +130,7 @@ def _print_variables(variables: Any, as_json: bool) -> None:
     _console().print(table)
 
 
-def _print_rehearsal(job: Job, found: Rehearsal, as_json: bool) -> None:
+def _print_dry_run(job: Job, found: DryRun, as_json: bool) -> None:
     settings = {k: {"value": v, "source": job.sources[k]} for k, v in job.settings().items()}
     if as_json:
         print_json({"settings": settings, "unused": job.unused} | found.to_json())
@@ -169,7 +169,7 @@ def _print_rehearsal(job: Job, found: Rehearsal, as_json: bool) -> None:
     _print_memory(console, found)
 
 
-def _lengths_in_words(job: Job, found: Rehearsal) -> str:
+def _lengths_in_words(job: Job, found: DryRun) -> str:
     told = found.lengths
     said = f"{told.rows:,} {told.unit}, {told.tokens:,} tokens, longest {told.longest:,}"
     if found.answers is not None:
@@ -179,7 +179,7 @@ def _lengths_in_words(job: Job, found: Rehearsal) -> str:
     return said + "".join(f"; {n} {told.unit} left out: {why}" for why, n in told.left_out.items())
 
 
-def _print_memory(console: Any, found: Rehearsal) -> None:
+def _print_memory(console: Any, found: DryRun) -> None:
     from rich.table import Table
 
     if found.memory is None:

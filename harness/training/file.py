@@ -74,9 +74,9 @@ def load_job(path: Path | None, out: Path | None = None, *, allow_weak: bool = F
     dotenv = read_dotenv(Path.cwd())
     use_hub_settings(dotenv)
     raw = {} if path is None else read_toml(path)
-    found = overlay(_beside(raw, path), os.environ, dotenv, _accepts)
+    overlaid = overlay(_from_folder_of(raw, path), os.environ, dotenv, _accepts)
     where = str(path) if path is not None else "settings"
-    file = _checked(TrainFile, found.tables, where)
+    file = _checked(TrainFile, overlaid.tables, where)
     tables = {"method": "sft"} | file.config
     try:
         kind = config_class(tables)
@@ -92,11 +92,13 @@ def load_job(path: Path | None, out: Path | None = None, *, allow_weak: bool = F
     except TrainersError as error:
         raise BadInputError(str(error)) from error
     target = out or file.out
-    job = Job(base, file.base, config, data, records, target, {}, found.unused)
-    return Job(base, file.base, config, data, records, target, _sources(job, raw, found, out), found.unused)
+    job = Job(base, file.base, config, data, records, target, {}, overlaid.unused)
+    return Job(
+        base, file.base, config, data, records, target, _sources(job, raw, overlaid, out), overlaid.unused
+    )
 
 
-def _beside(raw: dict[str, Any], path: Path | None) -> dict[str, Any]:
+def _from_folder_of(raw: dict[str, Any], path: Path | None) -> dict[str, Any]:
     """The same tables with the file's relative paths taken from its own folder."""
     if path is None:
         return raw
@@ -131,8 +133,8 @@ def _accepts(tables: dict[str, Any], key: str) -> str:
     kind = METHODS.get(method)
     if kind is None or rest[0] not in kind.model_fields:
         return f"method {method!r} has no {rest[0]}"
-    if why := instead(method, rest[0]):
-        return f"method {method!r} does not use it: {why}"
+    if reason := instead(method, rest[0]):
+        return f"method {method!r} does not use it: {reason}"
     if rest[0] == "quantization" and not config.get("quantization"):
         return "the base is not quantised: LOAD_IN_4BIT is not true and the file has no [config.quantization]"
     if rest[0] == "adapter":
@@ -144,13 +146,13 @@ def _accepts(tables: dict[str, Any], key: str) -> str:
     return ""
 
 
-def _sources(job: Job, raw: dict[str, Any], found: Overlay, out: Path | None) -> dict[str, str]:
+def _sources(job: Job, raw: dict[str, Any], overlaid: Overlay, out: Path | None) -> dict[str, str]:
     written = {key for key, _ in _flat(raw)}
 
     def source(key: str) -> str:
-        for name, said in found.sources.items():
+        for name, origin in overlaid.sources.items():
             if key == name or (key.startswith(f"{name}.") and key not in written):
-                return said
+                return origin
         return FILE if key in written else DEFAULT
 
     sources = {key: source(key) for key in job.settings()}
@@ -160,11 +162,11 @@ def _sources(job: Job, raw: dict[str, Any], found: Overlay, out: Path | None) ->
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
+    flat: list[tuple[str, Any]] = []
     for key, value in table.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict) and value:
-            found += _flat(value, f"{name}.")
+            flat += _flat(value, f"{name}.")
         else:
-            found.append((name, value))
-    return found
+            flat.append((name, value))
+    return flat

@@ -110,6 +110,10 @@ class RewardModelConfig(CommonConfig):
     method: Literal["reward"]
     center: Annotated[float, Field(ge=0)] = 0.0
 
+    def attention(self, *, gpu: bool) -> Literal["eager", "sdpa"]:
+        """Return sdpa, which transformers loads a classifier with."""
+        return "sdpa"
+
     @model_validator(mode="after")
     def _has_an_adapter(self) -> RewardModelConfig:
         if isinstance(self.adapter, NoAdapter):

@@ -142,6 +142,10 @@ class _RlConfig(CommonConfig):
     rollout: RolloutTable = RolloutTable()
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
 
+    def attention(self, *, gpu: bool) -> Literal["eager", "sdpa"]:
+        """Return sdpa: policies draw answers with it."""
+        return "sdpa"
+
     @model_validator(mode="after")
     def _whole_epochs(self) -> _RlConfig:
         if self.epochs != int(self.epochs):

@@ -25,6 +25,11 @@ class SftConfig(CommonConfig):
     template: Literal["auto", "native", "alpaca", "chatml", "phi3", "llama3"] = "auto"
 
     @property
+    def packs(self) -> bool:
+        """Whether each sequence is filled with several examples, up to `max_length`."""
+        return self.packing
+
+    @property
     def loss(self) -> Literal["all", "assistant", "completion"]:
         """Which tokens are trained on."""
         if self.completion_only_loss:

@@ -170,13 +170,13 @@ def _row(run: Path, artifact: Artifact) -> Measured:
         raise BadInputError(
             f"{path} is not a leaderboard of Assay: {type(error).__name__}: {error}"
         ) from None
-    own = next((row for row in leaderboard.rows if row.sha256 == artifact.sha256), None)
-    if own is None:
+    row = next((row for row in leaderboard.rows if row.sha256 == artifact.sha256), None)
+    if row is None:
         known = ", ".join(f"{row.variant} {row.sha256[:12]}" for row in leaderboard.rows)
         raise BadInputError(
             f"{path} has no row for {artifact.path} (sha256 {artifact.sha256[:12]}); it measured: {known}"
         )
-    return Measured(leaderboard, own)
+    return Measured(leaderboard, row)
 
 
 def _base_name(artifact: Artifact) -> str | None:
@@ -249,8 +249,7 @@ def _manifest(
     items: list[Item],
     created: str,
 ) -> str:
-    board, row = (measured.leaderboard.to_json(), measured.row.to_json()) if measured else ({}, {})
-    board_keys = ("suite", "sampling", "seed", "machine", "isolation")
+    leaderboard, row = (measured.leaderboard.to_json(), measured.row.to_json()) if measured else ({}, {})
     manifest = {
         "repository": repository,
         "kind": artifact.kind.value,
@@ -262,7 +261,7 @@ def _manifest(
         "measured": measured
         and {
             "variant": measured.row.variant,
-            **{key: board[key] for key in board_keys},
+            **{key: leaderboard[key] for key in ("suite", "sampling", "seed", "machine", "isolation")},
             "pass@k": row["pass@k"],
             "outcomes": row["outcomes"],
         },

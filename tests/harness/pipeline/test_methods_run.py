@@ -107,7 +107,7 @@ def done(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Run:
         def broken(*_: Any, **__: Any) -> Any:
             raise UnmeasuredError("the sandbox is away")
 
-        patch.setattr("assay.harness.pipeline.runner.open_cached", broken)
+        patch.setattr("assay.harness.pipeline.runner.open_executor", broken)
         with pytest.raises(UnmeasuredError, match="the sandbox is away"):
             run(plan, results, Progress(enabled=False))
     kept = list((results / "toy" / "steps").glob("sample-own.s0-*/samples.*")) + list(
@@ -163,7 +163,7 @@ def test_trainings_start_from_the_merged_adapter_and_learn_from_the_pairs(done: 
 def test_a_dry_run_tells_what_the_training_then_was(done: Run, name: str) -> None:
     from assay.harness.pipeline.steps.artifacts import load_artifact
     from assay.harness.pipeline.steps.pairs import records_of
-    from assay.harness.training.dry_run import rehearse
+    from assay.harness.training.dry_run import plan_training
     from assay.harness.training.file import Job
 
     start = load_artifact(done.store, done.plan, done.plan.step("merge-sft.s0+merged"))
@@ -173,7 +173,7 @@ def test_a_dry_run_tells_what_the_training_then_was(done: Run, name: str) -> Non
     if name == "ppo.s0":
         judge = load_artifact(done.store, done.plan, done.plan.step("train-judge.s0")).path
         config = config.model_copy(update={"reward": config.reward.model_copy(update={"model": judge})})
-    told = rehearse(Job(start, "sft", config, training.data, records, None, {}, {}))
+    told = plan_training(Job(start, "sft", config, training.data, records, None, {}, {}))
     facts = record(done, f"train-{name}")["training"]
     assert told.trainable_parameters == facts["trainable_parameters"]
     assert told.total_parameters == facts["total_parameters"]
