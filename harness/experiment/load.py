@@ -8,12 +8,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from assay.harness.errors import BadInputError
 from assay.harness.experiment.experiment import Experiment
 from assay.harness.experiment.tables import SuiteTable
-from assay.harness.experiment.validation import explain
+from assay.harness.experiment.validation import checked
 from assay.harness.experiment.variants import AnyVariant, ModelVariant, TrainVariant
 
 DATA_FILES = ("file", "eval_file", "only")  # keys of `[data]` that hold a file's name
@@ -21,11 +19,7 @@ DATA_FILES = ("file", "eval_file", "only")  # keys of `[data]` that hold a file'
 
 def load_experiment(path: Path) -> Experiment:
     """Read and check an experiment file. Raises BadInputError that names the file, the key and its value."""
-    try:
-        experiment = Experiment.model_validate(read_toml(path))
-    except ValidationError as error:
-        raise BadInputError(f"{path}: {explain(error, Experiment)}") from None
-    return _beside(experiment, path.parent)
+    return _beside(checked(Experiment, read_toml(path), str(path)), path.parent)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

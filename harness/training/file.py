@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from assay.harness.errors import BadInputError
 from assay.harness.experiment import DATA_FILES, Table, read_toml, reward_model_beside
 from assay.harness.experiment.training import load_training_data
-from assay.harness.experiment.validation import explain, models_in
+from assay.harness.experiment.validation import checked, models_in
 from assay.harness.models.resolve import resolve_model
 from assay.harness.training.settings import Overlay, overlay, read_dotenv, use_hub_settings
 from assay.trainers.artifact import Artifact
@@ -24,7 +24,6 @@ from assay.trainers.config.rl import instead
 from assay.trainers.data.inputs import TrainingData, data_table
 from assay.trainers.errors import TrainersError
 
-T = TypeVar("T", bound=BaseModel)
 DEFAULT = "default"
 FILE = "file"
 
@@ -76,14 +75,14 @@ def load_job(path: Path | None, out: Path | None = None, *, allow_weak: bool = F
     raw = {} if path is None else read_toml(path)
     found = overlay(_beside(raw, path), os.environ, dotenv, _accepts)
     where = str(path) if path is not None else "settings"
-    file = _checked(TrainFile, found.tables, where)
+    file = checked(TrainFile, found.tables, where)
     tables = {"method": "sft"} | file.config
     try:
         kind = config_class(tables)
     except ValueError as error:
         raise BadInputError(f"{where}: config: {error}") from None
-    config = _checked(kind, tables, f"{where}: config")
-    data = _checked(data_table(config.method), file.data, f"{where}: data")
+    config = checked(kind, tables, f"{where}: config")
+    data = checked(data_table(config.method), file.data, f"{where}: data")
     try:
         base, records = (
             resolve_model(file.base),
@@ -112,13 +111,6 @@ def _beside(raw: dict[str, Any], path: Path | None) -> dict[str, Any]:
     if isinstance(raw.get("config"), dict):
         changed["config"] = reward_model_beside(raw["config"], path.parent)
     return changed
-
-
-def _checked(model: type[T], raw: dict[str, Any], where: str) -> T:
-    try:
-        return model.model_validate(raw)
-    except ValidationError as error:
-        raise BadInputError(f"{where}: {explain(error, model)}") from None
 
 
 def _accepts(tables: dict[str, Any], key: str) -> str:

@@ -141,32 +141,44 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class DataConfig(BaseModel):
-    """Exactly one of `file`, `hub` and `suite`.
+    """The training records: exactly one of `file`, `hub` and `suite`."""
 
-    `n` (or `max_samples`) keeps the first rows of a file or dataset; for a suite it is the number of records to make.
-    `columns` says which column holds which field: `{instruction = "question", output = "answer"}`. `format` is told
-    from each row's columns unless it is named. `bad_rows` decides what a row does that is not of its format: stop the
-    run and name it, or be dropped and counted. One of `eval_file`, `eval_split` (of the same hub dataset) and
-    `eval_fraction` (of the kept rows, drawn by `seed`) holds records out, to measure the loss on.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     file: Path | None = None
+    """A file of records: JSON Lines, JSON or Parquet."""
     suite: str | None = None
+    """A suite that makes training records, such as pocket."""
     hub: str | None = None
+    """A dataset of the Hugging Face Hub, ORG/NAME."""
     subset: str | None = None
+    """The hub dataset's configuration."""
     revision: str | None = None
+    """The hub dataset's commit, branch or tag."""
     split: Annotated[str, Field(min_length=1)] = "train"
+    """The hub dataset's split."""
     n: Annotated[int | None, Field(ge=1, validation_alias=AliasChoices("n", "max_samples"))] = None
+    """Take only the first records, this many; of a suite, make this many. `max_samples` is another name for it."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """The seed of a suite's records and of `eval_fraction`."""
     format: str = "auto"
+    """The shape of a row: auto (by its columns), messages, sharegpt, alpaca, prompt, chatml, or your own function.
+
+    MODULE:FUNCTION or FILE.py:FUNCTION names a function that takes a row and returns a row of one of these shapes, or
+    None to drop the row.
+    """
     columns: dict[str, str] = {}
+    """The column that holds each field, such as `{ instruction = "question", output = "answer" }`."""
     roles: dict[str, Literal["system", "user", "assistant"]] = {}
+    """The role that each of the file's own role names stands for, such as `{ bot = "assistant" }`."""
     bad_rows: Literal["error", "drop"] = "error"
+    """The treatment of a row that is not of its format: error stops and names it, drop leaves it out and counts it."""
     eval_file: Path | None = None
+    """A file of records held out to measure the loss on."""
     eval_split: str | None = None
+    """The split of the hub dataset held out to measure the loss on."""
     eval_fraction: Fraction | None = None
+    """The share of the records held out to measure the loss on, drawn by `seed`."""
 
     @field_validator("format")
     @classmethod

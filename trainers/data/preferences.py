@@ -21,15 +21,18 @@ from assay.trainers.preference.model import LabeledCompletion, Pair, Preferences
 
 
 class PreferenceDataConfig(BaseModel):
-    """`n` keeps the first lines. `eval_fraction` holds the pairs of that share of the *problems* out, so that no held-
-    out pair is of a problem that was trained on; a line without `problem_id` is a problem by its prompt."""
+    """The preferences that dpo, ipo, kto, orpo and reward models learn from."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     file: Path
+    """A JSON Lines file of preferences, as `assay pairs` writes it."""
     n: Annotated[int, Field(ge=1)] | None = None
+    """Take only the first lines, this many."""
     eval_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """The share of the problems (`problem_id`, else the prompt) whose pairs are all held out to measure the loss on."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """The seed of `eval_fraction`."""
 
 
 def write_preferences(

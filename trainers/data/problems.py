@@ -22,21 +22,24 @@ from assay.trainers.rl.sampler import OpenSampler
 
 
 class ProblemsConfig(BaseModel):
-    """`[data]` of ppo, rloo and grpo: the problems to practise on. `file` is a suite's own file, where it reads one;
-    `n` keeps the first problems, `only` those that a file of preferences names (`problem_id` in each line, as `assay
-    pairs` writes): the problems that a model sometimes solves and sometimes does not, which have most to teach.
+    """The problems that ppo, rloo and grpo practise on.
 
     Practising on a split that is measured makes the measurement worthless, so only `train` is taken, unless the
     problems come from a file of your own.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     suite: str
+    """The suite that the problems are of."""
     file: Path | None = None
+    """The suite's own file, for a suite that reads one, such as jsonl."""
     split: str | None = None
+    """The split; only train, unless `file` names problems of your own."""
     n: Annotated[int, Field(ge=1)] | None = None
+    """Take only the first problems, this many."""
     only: Path | None = None
+    """Take only the problems named in a preference file: those solved sometimes, which have most to teach."""
 
     @model_validator(mode="after")
     def _not_what_is_measured(self) -> ProblemsConfig:

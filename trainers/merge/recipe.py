@@ -53,15 +53,22 @@ class MergeRecipe(BaseModel):
     adapter was trained on. `dtype` is how the sum, always made in fp32, is stored.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     strategy: Strategy = "lora"
+    """How the adapters are combined: lora merges one adapter; the others combine several LoRA adapters."""
     weights: tuple[float, ...] = ()
+    """The weight of each adapter; left out, 1/n each."""
     density: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """The share of entries that the pruning strategies (ties, dare, magnitude_prune) keep."""
     svd_rank: Annotated[int, Field(ge=1)] | None = None
+    """The rank that strategies ending in svd cut to; left out, the largest rank given."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """The seed of the entries that DARE drops."""
     onto: Literal["full", "trained", "nf4", "fp4", "int8"] = "full"
+    """The base that the sum is added to: as stored, as it was while the adapter was trained, or quantised so."""
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """The type that the sum, always made in fp32, is stored in."""
 
     @model_validator(mode="after")
     def _only_what_the_strategy_takes(self) -> MergeRecipe:

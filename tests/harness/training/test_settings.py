@@ -173,7 +173,7 @@ def test_a_warm_up_ratio_replaces_the_files_steps(job: Any) -> None:
     [
         ({"BATCH_SIZE": "four"}, r"environment BATCH_SIZE = 'four'"),
         ({"LOAD_IN_4BIT": "maybe"}, "expected one of 1, true"),
-        ({"LORA_DROPOUT": "1.5"}, r"config: adapter\.lora\.dropout: .*less than 1"),
+        ({"LORA_DROPOUT": "1.5"}, r"config: adapter\.dropout = 1\.5 is not allowed: it must be .*below 1"),
         ({"MIXED_PRECISION": "fp8"}, r"config\.?:? ?dtype"),
         ({"BASE_MODEL_NAME": "no such model"}, "no model 'no such model'"),
     ],
