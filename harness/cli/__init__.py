@@ -24,12 +24,11 @@ from assay.harness.cli import (  # noqa: F401  each registers its verb
     train,
 )
 from assay.harness.cli.app import app
-from assay.harness.errors import AssayError
+from assay.harness.errors import exit_code_of, message_of
 from assay.harness.training.settings import redact
 
 __all__ = ["app", "main"]
 
-BAD_INPUT = 3
 RESUMING = ("run", "train", "eval", "showcase", "pairs")
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
 
@@ -38,9 +37,6 @@ def main() -> None:
     """Entry point of `assay`. Errors meant for people go to stderr in one line, with their exit code."""
     try:
         app(standalone_mode=True)
-    except AssayError as error:
-        print(f"assay: {redact(str(error))}", file=sys.stderr)
-        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         _say_interrupted()
         sys.exit(INTERRUPTED)
@@ -48,12 +44,15 @@ def main() -> None:
         if end.code == INTERRUPTED:
             _say_interrupted()
         raise
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
-        print(f"assay: {error.filename}: {error.strerror}", file=sys.stderr)
-        sys.exit(BAD_INPUT)
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as error:
+        code = exit_code_of(error)
+        if code is None:  # a fault of ours: the traceback is what mends it
+            raise
+        print(f"assay: {redact(message_of(error))}", file=sys.stderr)
+        sys.exit(code)
 
 
 def _say_interrupted() -> None:

@@ -48,7 +48,7 @@ def profile_endpoint(
 ) -> None:
     from assay.harness.cli.options import _fresh, slug
     from assay.harness.console import Progress
-    from assay.harness.errors import BadInputError, UnmeasuredError
+    from assay.harness.errors import UNMEASURED, BadInputError
     from assay.harness.models.endpoints import endpoint_of
     from assay.harness.models.resolve import resolve_model
     from assay.harness.profiling.load import Workload, measure, summarise
@@ -101,7 +101,7 @@ def profile_endpoint(
         Console(width=None).print(render(summary))
         print(f"raw record: {raw}")
     if summary["unmeasured"]:
-        raise typer.Exit(UnmeasuredError.exit_code)
+        raise typer.Exit(UNMEASURED)
 
 
 def check_options(context: Any, *, of_a_server: bool) -> None:

@@ -157,7 +157,7 @@ def profile_(
             quiet=quiet,
         )
         return
-    from assay.harness.errors import BadInputError, UnmeasuredError
+    from assay.harness.errors import UNMEASURED, BadInputError, UnmeasuredError
 
     training = None
     if train is not None:
@@ -223,7 +223,7 @@ def profile_(
     if summary["status"] == "failed":
         raise UnmeasuredError(f"the measured process failed: {summary['detail']}; its record is {raw}")
     if summary["unmeasured"] or "unmeasured" in summary.get("llama_bench", {}):
-        raise typer.Exit(UnmeasuredError.exit_code)
+        raise typer.Exit(UNMEASURED)
     if within is not None:
         _gate(summary)
 
@@ -272,7 +272,7 @@ def _lengths(
     job: Job, architecture: Architecture | None, lengths: str, out: Path, *, as_json: bool, quiet: bool
 ) -> None:
     """The same job at each length; the points are also written beside the records."""
-    from assay.harness.errors import UnmeasuredError
+    from assay.harness.errors import UNMEASURED
     from assay.harness.profiling.measure.summary import at_length, curve, parse_lengths, render_curve
     from assay.harness.profiling.measure.table import write_summary
 
@@ -291,7 +291,7 @@ def _lengths(
         Console(width=None).print(render_curve(job.name, points))
         print(f"points: {file}")
     if any(point["measured_bytes"] is None for point in points):
-        raise typer.Exit(UnmeasuredError.exit_code)
+        raise typer.Exit(UNMEASURED)
 
 
 def _training(train: str, method: str | None) -> dict[str, str]:

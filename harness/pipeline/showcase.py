@@ -18,12 +18,14 @@ from typing import Any, Literal
 
 from assay.harness.console import Progress
 from assay.harness.errors import (
-    AssayError,
+    CHECK_FAILED,
+    MISSING_TOOL,
+    UNMEASURED,
     BadInputError,
-    CheckFailedError,
-    MissingToolError,
     UnmeasuredError,
     UnreachableError,
+    exit_code_of,
+    message_of,
 )
 from assay.harness.experiment import Experiment, find_experiment, load_experiment
 from assay.harness.leaderboard.build import build_leaderboard
@@ -78,8 +80,8 @@ class Showcase:
     def exit_code(self) -> int:
         found = {r.status for r in self.results}
         if "fail" in found:
-            return CheckFailedError.exit_code
-        return UnmeasuredError.exit_code if "unmeasured" in found or not found else 0
+            return CHECK_FAILED
+        return UNMEASURED if "unmeasured" in found or not found else 0
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -139,11 +141,13 @@ def _attempt(step: StepName, work: Callable[[], StepResult]) -> StepResult:
     """What the step came to, also where it raised. Only the user's own interruption ends a showcase."""
     try:
         return work()
-    except (UnmeasuredError, UnreachableError, MissingToolError) as error:
-        return StepResult(step, "unmeasured", redact(str(error)))
-    except AssayError as error:
-        return StepResult(step, "fail", redact(str(error)))
-    except Exception as error:  # the device's memory ran out, a disk is full, a library has a fault
+    except Exception as error:
+        code = exit_code_of(error)
+        if isinstance(error, UnreachableError) or code in (UNMEASURED, MISSING_TOOL):
+            return StepResult(step, "unmeasured", redact(message_of(error)))
+        if code is not None and not isinstance(error, OSError):
+            return StepResult(step, "fail", redact(message_of(error)))
+        # The device's memory ran out, a disk is full, or a library has a fault.
         said = f"{type(error).__name__}: {error}".strip().rstrip(":")
         return StepResult(step, "fail", redact(said), {"traceback": redact(traceback.format_exc())})
 

@@ -15,7 +15,7 @@ DONE = "done"
 def main() -> None:
     recorder = Recorder(int(sys.argv[1]))
     job = Job.model_validate_json(sys.stdin.read())
-    from assay.harness.errors import AssayError
+    from assay.harness.errors import AssayError, exit_code_of
     from assay.harness.profiling.measure.inference import measure_inference
     from assay.harness.profiling.measure.training import measure_training
 
@@ -24,7 +24,7 @@ def main() -> None:
     except MemoryError as error:
         recorder.stop(OUT_OF_MEMORY, str(error) or "the host has no more", snapshot=snapshot())
     except AssayError as error:
-        recorder.stop("failed", str(error), exit_code=error.exit_code)
+        recorder.stop("failed", str(error), exit_code=exit_code_of(error))
     except RuntimeError as error:
         if not _is_out_of_memory(error):
             raise

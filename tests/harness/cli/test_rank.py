@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from assay.harness.cli import app
-from assay.harness.errors import AssayError, BadInputError
+from assay.harness.errors import AssayError, BadInputError, exit_code_of
 from assay.harness.stats import read_matches
 
 ROOT = Path(__file__).parents[3]
@@ -189,7 +189,7 @@ def test_exit_codes(tmp_path: Path) -> None:
             assert isinstance(done.exception, FileNotFoundError)
         else:
             assert isinstance(done.exception, AssayError)
-            assert done.exception.exit_code == code
+            assert exit_code_of(done.exception) == code
     wins = [[0, 7], [1, 0]]
     (tmp_path / "m.json").write_text(json.dumps({"names": ["x", "y"], "wins": wins}))
     done = CliRunner().invoke(app, ["rank", str(tmp_path / "m.json"), "--bootstrap", "300", "-q"])
