@@ -60,7 +60,7 @@ def _sentence(item: Any, place: _Place, label: Callable[[str], str] | None) -> s
     kind, value = item["type"], item["input"]
     key = label(place.key) if label else place.key
     if kind == "extra_forbidden":
-        stated = f"{key} is unknown" if label else f"unknown key {key!r}"
+        stated = f"unknown key {key!r}" if key == place.key else f"{key} is unknown"
         return f"{stated}; {_nearest(str(item['loc'][-1]), place.known)}"
     if kind in ("value_error", "assertion_error"):
         message = str(item["ctx"]["error"])
@@ -131,7 +131,7 @@ class _Place:
             elif fields:
                 keys.append(str(part))
                 place.annotation, place.metadata = fields[0].annotation, fields[0].metadata
-                place.models = [found for field in fields for found in models_in(field.annotation)]
+                place.models = [inner for field in fields for inner in models_in(field.annotation)]
                 place.known = known_keys(place.models) or place.known
             elif isinstance(part, int) or (part == location[-1] and not _is_label(str(part))):
                 keys.append(str(part))
@@ -173,7 +173,7 @@ def models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     if get_origin(annotation) in (Union, types.UnionType, Annotated, tuple, list, dict):
-        return [found for argument in get_args(annotation) for found in models_in(argument)]
+        return [inner for argument in get_args(annotation) for inner in models_in(argument)]
     return []
 
 
@@ -189,13 +189,13 @@ def _members(annotation: Any) -> list[Any]:
 def choices(field: Any) -> list[str]:
     """Return the literal texts that a field or an annotation allows."""
     annotation = field.annotation if isinstance(field, FieldInfo) else field
-    found: list[str] = []
+    texts: list[str] = []
     for one in _members(annotation):
         if get_origin(one) is Literal:
-            found += [value for value in get_args(one) if isinstance(value, str)]
+            texts += [value for value in get_args(one) if isinstance(value, str)]
         elif get_origin(one) in (list, tuple):
-            found += choices(get_args(one)[0])
-    return found
+            texts += choices(get_args(one)[0])
+    return texts
 
 
 # A type in plain words, for messages and for the reference.
@@ -232,6 +232,14 @@ def type_in_words(annotation: Any, metadata: Sequence[Any] = ()) -> str:
 
 def _either(values: Sequence[str]) -> str:
     return values[0] if len(values) == 1 else f"{', '.join(values[:-1])} or {values[-1]}"
+
+
+def bounds_in_words(item: Any) -> str:
+    """Return what one pydantic error about a bare number allows, for a value that no model's field describes."""
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    bounds = [f"{words[key]} {value:,}" for key, value in item.get("ctx", {}).items() if key in words]
+    kind = {"int": "a whole number", "bool": "true or false"}.get(item["type"].partition("_")[0], "a number")
+    return ", ".join([kind, *bounds])
 
 
 def _limits(metadata: Sequence[Any]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.harness.cli.app import Json, app, print_json
-from assay.harness.cli.run import Results
+from assay.harness.cli.options import Results
 
 if TYPE_CHECKING:
     from assay.harness.pipeline.plan import Plan

@@ -1,4 +1,4 @@
-"""A `train` variant of an experiment, checked: the trainer's configuration and what it learns from."""
+"""The `train` variants of an experiment, checked: their settings and their data."""
 
 from __future__ import annotations
 
@@ -28,22 +28,26 @@ LATER = "made-by-the-experiment"  # stands for a file or a folder that a step ma
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """`records` is None where they need preferences that the experiment makes: `data` then says how they are read.
+    """One training of an experiment.
 
-    `told` is what of the data decides the training, beside those preferences. `pairs` and `judge` name the `[[pairs]]`
-    table and the variant whose reward model pays; in a plan they name the steps that make these.
+    `records` is None where they need preferences that the experiment makes: `data` then describes how they are read.
+    `described` is the part of the data that decides the training, beside those preferences. `pairs` and `judge` are
+    the names of the `[[pairs]]` table and of the reward model's variant; in a plan, of the steps that make these.
     """
 
     config: TrainConfig
     data: BaseModel
     records: TrainingData | None
-    told: dict[str, Any]
+    described: dict[str, Any]
     pairs: str | None = None
     judge: str | None = None
 
 
 def check_training(variant: TrainVariant, experiment: Experiment) -> Training:
-    """Raises BadInputError that names the variant, the key and its value, and TrainersError for data."""
+    """Return the training of a variant.
+
+    Raises BadInputError that names the variant, the key and its value, and TrainersError for data.
+    """
     where, raw = f"variant {variant.name!r}, config", variant.config
     try:
         kind = config_class(raw)
@@ -73,14 +77,14 @@ def check_training(variant: TrainVariant, experiment: Experiment) -> Training:
 def _on_pairs(
     variant: TrainVariant, pairs: str, config: TrainConfig, judge: str | None, experiment: Experiment
 ) -> Training:
-    """A training on preferences that the experiment makes, or on the problems that they are of."""
+    """Return a training on preferences that the experiment makes, or on the problems of these."""
     where, method = f"variant {variant.name!r}, data", config.method
     table = next(t for t in experiment.pairs if t.name == pairs)
     if method in REINFORCEMENT_METHODS and "pairs" not in variant.data:
         data = checked(data_table(method), variant.data | {"only": LATER}, where)
         offered = load_training_data(method, data.model_copy(update={"only": None}))
-        told = {"records": offered.sha256, "only": "pairs"}
-        return Training(config, data, None, told, pairs, judge)
+        described = {"records": offered.sha256, "only": "pairs"}
+        return Training(config, data, None, described, pairs, judge)
     if method not in PREFERENCE_METHODS:
         hint = f"; to practise on their problems alone, give only = {pairs!r}"
         raise BadInputError(
@@ -102,12 +106,12 @@ def _on_pairs(
 
 def _check_judge(variant: TrainVariant, judge: str, experiment: Experiment) -> None:
     names = [v.name for v in experiment.variant]
-    found = next(v for v in experiment.variant if v.name == judge)
+    source = next(v for v in experiment.variant if v.name == judge)
     if names.index(judge) >= names.index(variant.name):
         raise BadInputError(
             f"variant {variant.name!r}: config.reward.model = {judge!r} must be a variant before it"
         )
-    if not isinstance(found, TrainVariant) or found.config.get("method") != "reward":
+    if not isinstance(source, TrainVariant) or source.config.get("method") != "reward":
         raise BadInputError(
             f"variant {variant.name!r}: config.reward.model = {judge!r} is no reward model; make it one with "
             'method = "reward", or name a folder'
@@ -115,7 +119,7 @@ def _check_judge(variant: TrainVariant, judge: str, experiment: Experiment) -> N
 
 
 def _check_folder(variant: TrainVariant, folder: Path, experiment: Experiment) -> None:
-    """What is no variant's name is a folder's; where there is none, a variant was meant."""
+    """Raise BadInputError for a reward model that is neither a variant nor a folder."""
     if folder.exists():
         return
     known = [
@@ -131,11 +135,11 @@ def _check_folder(variant: TrainVariant, folder: Path, experiment: Experiment) -
     )
 
 
-# What a training learns from, with what only the harness can give: the sampler that a policy draws with.
-
-
 def load_training_data(method: str, table: Any, *, allow_weak: bool = False) -> TrainingData:
-    """The data that a method's `[data]` table names. Raises TrainersError."""
+    """Return the data that a method's `[data]` table names, with the sampler that a policy draws with.
+
+    Raises TrainersError.
+    """
     if method not in REINFORCEMENT_METHODS:
         return load_data(method, table)
     from assay.harness.generation.load import open_policy_sampler
@@ -144,15 +148,16 @@ def load_training_data(method: str, table: Any, *, allow_weak: bool = False) -> 
 
 
 def load_made_pairs(method: str, table: BaseModel, file: Path, name: str) -> TrainingData:
-    """What `table` makes of the preferences that an experiment wrote to `file`: the preferences, or for a method that
-    is rewarded their problems. They are called by their name and not by their path, so that a recipe reads the same
-    wherever results lie. Raises TrainersError.
+    """Return the data that `table` reads from the preferences an experiment wrote to `file`.
+
+    A method that is rewarded gets their problems. The data are called `name` and not by their path, so that a recipe
+    is the same wherever results lie. Raises TrainersError.
     """
     if method in REINFORCEMENT_METHODS:
         return load_training_data(method, table.model_copy(update={"only": file}))
-    found = load_data(method, table.model_copy(update={"file": file}))
-    assert isinstance(found, Preferences), method
-    held = found.evaluation
-    if held is not None:
-        held = dataclasses.replace(held, origin=f"held out of {name}")
-    return dataclasses.replace(found, origin=name, evaluation=held)
+    preferences = load_data(method, table.model_copy(update={"file": file}))
+    assert isinstance(preferences, Preferences), method
+    held_out = preferences.evaluation
+    if held_out is not None:
+        held_out = dataclasses.replace(held_out, origin=f"held out of {name}")
+    return dataclasses.replace(preferences, origin=name, evaluation=held_out)

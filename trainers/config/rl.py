@@ -164,8 +164,8 @@ class _RlConfig(CommonConfig):
     @model_validator(mode="after")
     def _means_something(self) -> _RlConfig:
         for name, field in CommonConfig.model_fields.items():
-            if getattr(self, name) != field.default and (why := instead(self.method, name)):
-                raise ValueError(f"{name}: {self.method} does not use it: {why}")
+            if getattr(self, name) != field.default and (reason := instead(self.method, name)):
+                raise ValueError(f"{name}: {self.method} does not use it: {reason}")
         return self
 
 

@@ -96,8 +96,8 @@ def test_a_t4_computes_in_fp16_and_refuses_what_it_lacks() -> None:
     ("arguments", "message"),
     [
         (["--tier", "smal"], "no tier 'smal'; did you mean 'small'"),
-        (["--method", "qlorra"], "method: Input should be"),
-        (["--rank", "0"], "rank: Input should be greater than or equal to 1"),
+        (["--method", "qlorra"], "--method 'qlorra' is not allowed: it must be .*did you mean 'qlora'"),
+        (["--rank", "0"], "--rank 0 is not allowed: it must be a whole number, at least 1"),
         (["--seq", "40000"], "40000 tokens do not fit the context"),
         (["--device", "t5"], "unknown device 't5'"),
         (["--device", "0GiB"], "a device needs memory"),
