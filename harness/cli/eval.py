@@ -160,7 +160,7 @@ def _as_json(leaderboard: dict[str, Any], folder: Path, seconds: float) -> dict[
         "cached": row["cached"],
         "isolation": isolation["label"],
         "backend": isolation["backend"],
-        "families": row["families"],
+        "families": {family: {"1": estimate} for family, estimate in row["families"].items()},
         "seconds": round(seconds, 3),
         "rows": leaderboard["rows"],
         "reward_models": leaderboard["reward_models"],

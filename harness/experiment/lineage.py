@@ -20,7 +20,10 @@ from assay.trainers.artifact import Artifact, ArtifactKind
 from assay.trainers.config import CommonConfig, RewardModelConfig
 
 _COMPLETE = (ArtifactKind.BASE, ArtifactKind.TUNED, ArtifactKind.MERGED)
-_REWARD_MODEL = "it is a reward model, which scores answers and writes none; name it in a ppo variant's config.reward.model"
+_REWARD_MODEL = (
+    "it is a reward model, which scores answers and writes none; "
+    "name it in a ppo variant's config.reward.model"
+)
 _ADVICE = {
     ArtifactKind.ADAPTER: "merge it first",
     ArtifactKind.TUNED: "it is complete already: use it as it is",
