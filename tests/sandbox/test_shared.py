@@ -10,8 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from assay.sandbox import Limits, Outcome, Program, Sandbox, SandboxError, Verdict
-from assay.sandbox.host import isolation as probe
+from assay.sandbox import Limits, Outcome, Program, Sandbox, SandboxError, Verdict, probe
 
 pytestmark = pytest.mark.isolated
 

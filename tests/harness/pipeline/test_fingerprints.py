@@ -33,20 +33,20 @@ def ids() -> dict[str, str]:
 @pytest.fixture
 def edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A function that makes a module's source another than it is."""
-    import assay.harness.pipeline.fingerprints as identity
+    import assay.sandbox.host.cache as cache
 
-    found = identity._sources
+    real = cache._sources
 
     def edit(module: str) -> None:
         other = tmp_path / "other.py"
         other.write_text("# edited\n")
 
         def sources(name: str):
-            yield from found(name)
+            yield from real(name)
             if name == module:
                 yield Path(name), other
 
-        monkeypatch.setattr(identity, "_sources", sources)
+        monkeypatch.setattr(cache, "_sources", sources)
         sources_sha256.cache_clear()
 
     yield edit

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.sandbox import Limits, Outcome, Program, Sandbox, Verdict
-from assay.sandbox.host import isolation as probe
+from assay.sandbox import Limits, Outcome, Program, Sandbox, Verdict, probe
 from assay.sandbox.selfcheck import load_corpus, run_corpus
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.usefixtures("engine")]
