@@ -10,25 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.harness.cli import options
 from assay.harness.cli.app import app, print_json
-from assay.harness.cli.options import (
-    RESULTS,
-    AllowWeak,
-    Json,
-    Limit,
-    MaxNewTokens,
-    N,
-    OptionalSuite,
-    Quiet,
-    Results,
-    Split,
-    Style,
-    SuitePath,
-    Temperature,
-    Threads,
-    slug,
-    table,
-)
 
 if TYPE_CHECKING:
     from assay.harness.console import Progress
@@ -52,25 +35,25 @@ def compare(
     texts: Annotated[
         int, typer.Option("--texts", min=1, help="Texts of the corpus that are compared, at most.")
     ] = 64,
-    suite: OptionalSuite = None,
-    suite_path: SuitePath = None,
-    split: Split = None,
-    limit: Limit = None,
-    n: N = 1,
-    temperature: Temperature = 0.0,
-    max_new_tokens: MaxNewTokens = 512,
-    style: Style = "chat",
+    suite: options.OptionalSuite = None,
+    suite_path: options.SuitePath = None,
+    split: options.Split = None,
+    limit: options.Limit = None,
+    n: options.N = 1,
+    temperature: options.Temperature = 0.0,
+    max_new_tokens: options.MaxNewTokens = 512,
+    style: options.Style = "chat",
     margin: Annotated[
         float, typer.Option("--margin", help="The difference of pass@1 that does not matter.")
     ] = 0.05,
     greedy_tokens: Annotated[
         int, typer.Option("--greedy-tokens", min=1, help="Tokens of each greedy answer that is compared.")
     ] = 64,
-    threads: Threads = 0,
-    results: Results = RESULTS,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    allow_weak: AllowWeak = False,
+    threads: options.Threads = 0,
+    results: options.Results = options.RESULTS,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    allow_weak: options.AllowWeak = False,
 ) -> None:
     """Test that each model still equals the one before it.
 
@@ -100,9 +83,9 @@ def compare(
             "style": style,
         }
         problems: dict[str, object] = {"name": suite, "path": suite_path, "split": split, "limit": limit}
-        experiment = table(
+        experiment = options.table(
             Experiment,
-            name=slug("compare-" + "-".join(named)),
+            name=options.slug("compare-" + "-".join(named)),
             suite=problems,
             sampling=sampling,
             engine={"dtype": "fp32", "threads": threads},
@@ -152,7 +135,7 @@ def _labels(models: Sequence[str]) -> list[str]:
         path = Path(model)
         # a step's folder has a more specific name than the `model` folder in it
         name = path.parent.name if path.name == "model" and path.parent.name else path.name
-        stem = slug(name.removesuffix(".gguf")) or "model"
+        stem = options.slug(name.removesuffix(".gguf")) or "model"
         same = sum(name == stem or name.startswith(f"{stem}-again") for name in names)
         names.append(f"{stem}-again{same}" if same else stem)
     return names

@@ -8,32 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from assay.harness.cli import options
 from assay.harness.cli.app import app, print_json
-from assay.harness.cli.options import (
-    RESULTS,
-    AllowWeak,
-    Backend,
-    Isolation,
-    Json,
-    Limit,
-    NoCache,
-    OptionalMaxNewTokens,
-    OptionalN,
-    OptionalSeed,
-    OptionalStyle,
-    OptionalTemperature,
-    Quiet,
-    Results,
-    Split,
-    Suite,
-    SuiteOption,
-    SuitePath,
-    Workers,
-    parse_k,
-    refuse,
-    slug,
-    table,
-)
 from assay.harness.cli.score import (
     CpuS,
     Format,
@@ -60,21 +36,21 @@ def evaluate(
         Path | None,
         typer.Option("--samples", help="Score this file of samples: the same as assay score FILE."),
     ] = None,
-    suite: Suite = "humaneval",
-    suite_path: SuitePath = None,
-    suite_option: SuiteOption = None,
-    split: Split = None,
-    limit: Limit = None,
-    n: OptionalN = None,
-    temperature: OptionalTemperature = None,
-    max_new_tokens: OptionalMaxNewTokens = None,
-    style: OptionalStyle = None,
-    seed: OptionalSeed = None,
-    results: Results = RESULTS,
-    backend: Backend = "embedded",
+    suite: options.Suite = "humaneval",
+    suite_path: options.SuitePath = None,
+    suite_option: options.SuiteOption = None,
+    split: options.Split = None,
+    limit: options.Limit = None,
+    n: options.OptionalN = None,
+    temperature: options.OptionalTemperature = None,
+    max_new_tokens: options.OptionalMaxNewTokens = None,
+    style: options.OptionalStyle = None,
+    seed: options.OptionalSeed = None,
+    results: options.Results = options.RESULTS,
+    backend: options.Backend = "embedded",
     mode: Mode = "split",
-    isolation: Isolation = "cell",
-    workers: Workers = 0,
+    isolation: options.Isolation = "cell",
+    workers: options.Workers = 0,
     cpu_s: CpuS = 5.0,
     memory_mb: MemoryMb = 1024,
     k: K = "",
@@ -83,10 +59,10 @@ def evaluate(
     per_problem: PerProblem = False,
     per_problem_file: PerProblemFile = None,
     repeat: Repeat = None,
-    no_cache: NoCache = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    allow_weak: AllowWeak = False,
+    no_cache: options.NoCache = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    allow_weak: options.AllowWeak = False,
 ) -> None:
     """Score a model on a suite.
 
@@ -99,7 +75,7 @@ def evaluate(
     if (model is None) == (samples is None):
         raise BadInputError("give a MODEL to evaluate, or --samples FILE to score; one of the two")
     if samples is not None:
-        refuse(
+        options.refuse(
             {"--n": n, "--temperature": temperature, "--style": style, "--seed": seed}
             | {"--max-new-tokens": max_new_tokens},
             "these options sample a model; --samples holds samples already",
@@ -115,18 +91,18 @@ def evaluate(
             per_problem_file=per_problem_file,
         )
         return
-    refuse(
+    options.refuse(
         {"--format": form, "--output": output, "--repeat": repeat, "--per-problem-file": per_problem_file}
         | {"--per-problem": per_problem or None},
         "these are for --samples; a model's own samples, verdicts and problems are in its run and report",
     )
-    scored = parse_k(k) or tuple(i for i in (1, 10, 100) if i <= (n or 1))
+    scored = options.parse_k(k) or tuple(i for i in (1, 10, 100) if i <= (n or 1))
     if max(scored) > (n or 1):
         raise BadInputError(f"--k {k} needs at least as many samples: give --n {max(scored)} or more")
     sampling = {"samples": n, "temperature": temperature, "max_new_tokens": max_new_tokens, "style": style}
-    experiment = table(
+    experiment = options.table(
         Experiment,
-        name=slug(f"eval-{model}-{suite}"),
+        name=options.slug(f"eval-{model}-{suite}"),
         seed=seed or 0,
         suite=suite_table(suite, suite_path, suite_option, split, limit),
         sampling={key: value for key, value in sampling.items() if value is not None},

@@ -12,20 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.harness.cli import options
 from assay.harness.cli.app import app, print_json
-from assay.harness.cli.options import (
-    Device,
-    Dtype,
-    Json,
-    MaxNewTokens,
-    Model,
-    Quiet,
-    Seed,
-    Style,
-    Temperature,
-    Threads,
-    one_of,
-)
 from assay.harness.errors import UnmeasuredError
 
 if TYPE_CHECKING:
@@ -36,17 +24,17 @@ if TYPE_CHECKING:
 
 @app.command()
 def generate(
-    model: Model,
+    model: options.Model,
     prompt: Annotated[
         str | None, typer.Option("--prompt", "-p", help="The prompt; - reads it from stdin.")
     ] = None,
     prompt_file: Annotated[
         Path | None, typer.Option("--prompt-file", help="A file that holds the prompt.")
     ] = None,
-    style: Style = "chat",
+    style: options.Style = "chat",
     system: Annotated[str | None, typer.Option("--system", help="The system turn of a chat.")] = None,
-    max_new_tokens: MaxNewTokens = 512,
-    temperature: Temperature = 0.0,
+    max_new_tokens: options.MaxNewTokens = 512,
+    temperature: options.Temperature = 0.0,
     top_p: Annotated[
         float,
         typer.Option(
@@ -59,12 +47,12 @@ def generate(
     stop: Annotated[
         list[str] | None, typer.Option("--stop", help="A text that ends the answer; may be repeated.")
     ] = None,
-    seed: Seed = 0,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    threads: Threads = 0,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    threads: options.Threads = 0,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Answer one prompt, streamed to the terminal."""
     import os
@@ -74,7 +62,7 @@ def generate(
     from assay.harness.models.resolve import resolve_model
 
     text = read_prompt(prompt, prompt_file)
-    one_of("--style", style, ("chat", "completion"))
+    options.one_of("--style", style, ("chat", "completion"))
     if system is not None and style != "chat":
         raise BadInputError(
             f"--system {system!r} belongs to a chat; --style completion has no turns: leave it out"

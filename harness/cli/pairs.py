@@ -12,29 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.harness.cli import options
 from assay.harness.cli.app import app, print_json
-from assay.harness.cli.options import (
-    RESULTS,
-    AllowWeak,
-    Json,
-    Limit,
-    MaxNewTokens,
-    Model,
-    N,
-    Quiet,
-    Results,
-    Seed,
-    Split,
-    Style,
-    Suite,
-    SuitePath,
-    Temperature,
-    Threads,
-    Workers,
-    one_of,
-    slug,
-    table,
-)
 
 if TYPE_CHECKING:
     from assay.harness.pipeline.runner import Run
@@ -44,17 +23,17 @@ if TYPE_CHECKING:
 
 @app.command()
 def pairs(
-    model: Model,
+    model: options.Model,
     out: Annotated[Path, typer.Option("--out", "-o", help="The JSON Lines file to write.")],
-    suite: Suite = "pocket",
-    suite_path: SuitePath = None,
-    split: Split = None,
-    limit: Limit = None,
-    n: N = 8,
-    temperature: Temperature = 1.0,
-    max_new_tokens: MaxNewTokens = 256,
-    style: Style = "chat",
-    seed: Seed = 0,
+    suite: options.Suite = "pocket",
+    suite_path: options.SuitePath = None,
+    split: options.Split = None,
+    limit: options.Limit = None,
+    n: options.N = 8,
+    temperature: options.Temperature = 1.0,
+    max_new_tokens: options.MaxNewTokens = 256,
+    style: options.Style = "chat",
+    seed: options.Seed = 0,
     kind: Annotated[
         str,
         typer.Option(
@@ -78,12 +57,12 @@ def pairs(
             "--single", help="Write single answers with a label, which kto learns from, in place of pairs."
         ),
     ] = False,
-    results: Results = RESULTS,
-    workers: Workers = 0,
-    threads: Threads = 0,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    allow_weak: AllowWeak = False,
+    results: options.Results = options.RESULTS,
+    workers: options.Workers = 0,
+    threads: options.Threads = 0,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    allow_weak: options.AllowWeak = False,
 ) -> None:
     """Make preference pairs from a model's own samples.
 
@@ -98,7 +77,7 @@ def pairs(
     from assay.harness.pipeline.steps.pairs import KINDS, PairingOptions, agreement_in_words
     from assay.trainers.preference.build import few
 
-    one_of("--match", match, ("nearest", "random"))
+    options.one_of("--match", match, ("nearest", "random"))
     if n < 2:
         raise BadInputError(f"--n {n} gives nothing to prefer: give at least 2")
     if temperature <= 0:
@@ -108,11 +87,11 @@ def pairs(
             f"--split {split}: learning from it would make what is measured there worthless; use train, or problems of "
             "your own (--suite jsonl --suite-path FILE)"
         )
-    kinds = tuple(one_of("--kind", part.strip(), KINDS) for part in kind.split(","))
+    kinds = tuple(options.one_of("--kind", part.strip(), KINDS) for part in kind.split(","))
     split = split or ("train" if suite_path is None else None)
-    experiment = table(
+    experiment = options.table(
         Experiment,
-        name=slug(f"pairs-{model}-{suite}"),
+        name=options.slug(f"pairs-{model}-{suite}"),
         seed=seed,
         suite={"name": suite, "path": suite_path, "split": split, "limit": limit},
         sampling={"samples": n, "temperature": temperature, "max_new_tokens": max_new_tokens, "style": style},

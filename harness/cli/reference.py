@@ -22,25 +22,13 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from assay.harness.cli.app import VERBS, load_verb
-from assay.harness.experiment import variants
-from assay.harness.experiment.experiment import Experiment
-from assay.harness.experiment.tables import (
-    CompareTable,
-    EngineTable,
-    ProfileTable,
-    SamplingTable,
-    SandboxTable,
-    ScoreTable,
-    SuiteTable,
-)
+from assay.harness.experiment import Experiment
 from assay.harness.training.file import TrainFile
 from assay.harness.training.settings import VARIABLES, table_of_variables
 from assay.suites.jsonl import ProblemRow
-from assay.suites.validation import choices, models_in, shown, type_in_words
-from assay.trainers.config import METHODS, CommonConfig, adapter, common, rl
-from assay.trainers.data import DataConfig
-from assay.trainers.data.preferences import PreferenceDataConfig
-from assay.trainers.data.problems import ProblemsConfig
+from assay.suites.validation import MAKERS, choices, models_in, shown, type_in_words
+from assay.trainers.config import METHODS, CommonConfig, LoraTable, QuantizationTable
+from assay.trainers.data.inputs import data_table
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,43 +50,49 @@ class Section(NamedTuple):
         }
 
 
-EXPERIMENT = (
-    Section("Top level", Experiment),
-    Section("`[suite]`", SuiteTable),
-    Section("`[sampling]`", SamplingTable),
-    Section("`[engine]`", EngineTable),
-    Section("`[sandbox]`", SandboxTable),
-    Section("`[score]`", ScoreTable),
-    Section("`[compare]`", CompareTable),
-    Section("`[profile]`", ProfileTable),
-    Section("`[[pairs]]`", variants.PairsTable),
-    Section("`[[variant]]` with `model`", variants.ModelVariant),
-    Section("`[[variant]]` with `train`", variants.TrainVariant),
-    Section("`[[variant]]` with `merge`", variants.MergeVariant),
-    Section("`[[variant]]` with `export`", variants.ExportVariant),
-    Section("`[[variant]]` with `compress`", variants.CompressVariant),
-)
-TRAINING = (
-    Section("Top level", TrainFile),
-    Section("`[config]`, every method", CommonConfig),
-    *(Section(f'`[config]`, `method = "{name}"`', model, CommonConfig) for name, model in METHODS.items()),
-    Section("`[config.adapter]`, LoRA", adapter.LoraTable),
-    Section("`[config.adapter]`, LoHa", adapter.LohaTable),
-    Section("`[config.adapter]`, LoKr", adapter.LokrTable),
-    Section("`[config.adapter]`, none", adapter.NoAdapter),
-    Section("`[config.quantization]`", common.QuantizationTable),
-    Section("`[config.qat]`", common.QatTable),
-    Section("`[config.layerwise]`", common.LayerwiseTable),
-    Section("`[config.groups]`", common.GroupsTable),
-    Section("`[config.alarm]`", common.AlarmTable),
-    Section("`[config.reward]`", rl.RewardTable),
-    Section("`[config.rollout]`", rl.RolloutTable),
-    Section("`[config.kl]`", rl.KlTable),
-    Section("`[config.shaping]`", rl.ShapingTable),
-    Section("`[data]` of sft", DataConfig),
-    Section("`[data]` of dpo, ipo, kto, orpo, reward", PreferenceDataConfig),
-    Section("`[data]` of ppo, rloo, grpo", ProblemsConfig),
-)
+def _tables(
+    model: type[BaseModel], path: str = "", heading: str = "Top level", beyond: type[BaseModel] | None = None
+) -> Iterator[Section]:
+    """Yield a section for `model`, and one for each table in it, at any depth."""
+    section = Section(heading, model, beyond)
+    yield section
+    for name, info in section.fields().items():
+        inner = models_in(info.annotation)
+        for one in inner:
+            key = f"[{path}{name}]"
+            title = f"`[{key}]`" if get_origin(info.annotation) is tuple else f"`{key}`"
+            if len(inner) > 1:
+                maker = next((f" with `{m}`" for m in MAKERS if m in one.model_fields), "")
+                title += maker or f", type {' or '.join(choices(one.model_fields['type']))}"
+            yield from _tables(one, f"{path}{name}.", title)
+
+
+def _training() -> Iterator[Section]:
+    """Yield the sections of a training file: `[config]` of every method, its tables, and `[data]`."""
+    yield Section("Top level", TrainFile)
+    common = list(_tables(CommonConfig, "config.", "`[config]`, every method"))
+    yield common[0]
+    tables = common[1:]
+    for method, model in METHODS.items():
+        own, *inner = _tables(model, "config.", f'`[config]`, `method = "{method}"`', CommonConfig)
+        yield own
+        tables += inner
+    yield from {section.model: section for section in tables}.values()
+    for table in dict.fromkeys(map(data_table, METHODS)):
+        methods = [method for method in METHODS if data_table(method) is table]
+        yield Section(f"`[data]` of {', '.join(methods)}", table)
+
+
+def _unique(sections: Iterator[Section]) -> tuple[Section, ...]:
+    """Return the sections with each model once, under its first heading."""
+    unique: dict[type[BaseModel], Section] = {}
+    for section in sections:
+        unique.setdefault(section.model, section)
+    return tuple(unique.values())
+
+
+EXPERIMENT = _unique(_tables(Experiment))
+TRAINING = tuple(_training())
 PROBLEMS = (Section("One line", ProblemRow),)
 
 
@@ -221,7 +215,7 @@ def settings() -> str:
 def dotenv() -> str:
     """Return .env.example: every variable with its meaning, commented out."""
     fields = {key: info for model in METHODS.values() for key, info in model.model_fields.items()}
-    fields = adapter.LoraTable.model_fields | common.QuantizationTable.model_fields | fields
+    fields = LoraTable.model_fields | QuantizationTable.model_fields | fields
     lines = ["# Settings of `assay train`: copy to .env and uncomment.\n"]
     for variable in VARIABLES:
         key = variable.key.rpartition(".")[2]

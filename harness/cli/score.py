@@ -9,24 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.harness.cli import options
 from assay.harness.cli.app import app, print_json
-from assay.harness.cli.options import (
-    AllowWeak,
-    Backend,
-    Isolation,
-    Json,
-    Limit,
-    NoCache,
-    Quiet,
-    Split,
-    Suite,
-    SuiteOption,
-    SuitePath,
-    Workers,
-    parse_k,
-    parse_options,
-    table,
-)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -82,15 +66,15 @@ def score(
             "lm-eval's log, CodeT's lists, or a run's Parquet.",
         ),
     ],
-    suite: Suite = "humaneval",
-    suite_path: SuitePath = None,
-    suite_option: SuiteOption = None,
-    split: Split = None,
-    limit: Limit = None,
-    backend: Backend = "embedded",
+    suite: options.Suite = "humaneval",
+    suite_path: options.SuitePath = None,
+    suite_option: options.SuiteOption = None,
+    split: options.Split = None,
+    limit: options.Limit = None,
+    backend: options.Backend = "embedded",
     mode: Mode = "split",
-    isolation: Isolation = "cell",
-    workers: Workers = 0,
+    isolation: options.Isolation = "cell",
+    workers: options.Workers = 0,
     cpu_s: CpuS = 5.0,
     memory_mb: MemoryMb = 1024,
     k: K = "",
@@ -99,10 +83,10 @@ def score(
     per_problem: PerProblem = False,
     per_problem_file: PerProblemFile = None,
     repeat: Repeat = None,
-    no_cache: NoCache = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    allow_weak: AllowWeak = False,
+    no_cache: options.NoCache = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    allow_weak: options.AllowWeak = False,
 ) -> None:
     """Score a file of samples from any model.
 
@@ -121,12 +105,14 @@ def score(
 
 
 def suite_table(
-    suite: str, path: Path | None, options: list[str] | None, split: str | None, limit: int | None
+    suite: str, path: Path | None, settings: list[str] | None, split: str | None, limit: int | None
 ) -> SuiteTable:
     """Return the suite's options as the table of an experiment."""
     from assay.harness.experiment import SuiteTable
 
-    return table(SuiteTable, name=suite, path=path, split=split, limit=limit, options=parse_options(options))
+    return options.table(
+        SuiteTable, name=suite, path=path, split=split, limit=limit, options=options.parse_options(settings)
+    )
 
 
 def sandbox_table(
@@ -135,7 +121,7 @@ def sandbox_table(
     """Return the sandbox's options as the table of an experiment."""
     from assay.harness.experiment import SandboxTable
 
-    return table(
+    return options.table(
         SandboxTable,
         backend=backend,
         mode=mode,
@@ -155,7 +141,7 @@ def score_options(
     from assay.harness.evaluation.samples_file import Options
 
     return Options(
-        k=parse_k(k),
+        k=options.parse_k(k),
         format=form,
         output=output,
         allow_weak=allow_weak,
@@ -168,7 +154,7 @@ def score_file(
     suite: SuiteTable,
     samples: Path,
     sandbox: SandboxTable,
-    options: Options,
+    settings: Options,
     *,
     as_json: bool,
     quiet: bool,
@@ -187,7 +173,7 @@ def score_file(
 
     inputs = {"the samples": table_in(samples)} | ({"the suite's file": suite.path} if suite.path else {})
     problems_table = {"the problems' file": per_problem_file} if per_problem_file else {}
-    refuse_overwrite(inputs, outputs_of(samples, options) | problems_table)
+    refuse_overwrite(inputs, outputs_of(samples, settings) | problems_table)
     problems = load_suite(
         suite.name, path=suite.path, split=suite.split, limit=suite.limit, options=suite.options
     )
@@ -203,7 +189,7 @@ def score_file(
             problems,
             samples,
             sandbox,
-            options,
+            settings,
             on_progress=task.update,
             on_malformed=faults.add,
             on_references=on_references,
