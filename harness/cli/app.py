@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Collection
 from importlib import import_module
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -14,7 +15,10 @@ from typer.main import get_command_from_info, get_group_from_info
 
 from assay.harness.cli.options import AllowWeak, Json, NoCache, Quiet
 
-__all__ = ["VERBS", "AllowWeak", "Json", "NoCache", "Quiet", "app", "load_verb", "print_json"]
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["VERBS", "AllowWeak", "Json", "NoCache", "Quiet", "app", "load_verb", "new_table", "print_json"]
 
 EVALUATE, TRAIN, ARTIFACTS, SERVE, MACHINE = "Evaluate", "Train", "Artifacts", "Serve", "Machine"
 
@@ -67,11 +71,17 @@ class Verbs(TyperGroup):
         loaded = self.commands
         listed = {name: loaded.get(name) or _listed(name, verb) for name, verb in VERBS.items()}
         self.commands = {**listed, **loaded}
+        self.lists = False  # whether commands are listed, which needs none of their modules
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args and args[0] in VERBS:
-            self.commands[args[0]] = load_verb(args[0])
-        return super().resolve_command(ctx, args)
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if self.lists or cmd_name not in VERBS:
+            return super().get_command(ctx, cmd_name)
+        return load_verb(cmd_name)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self.lists = True
+        super().format_help(ctx, formatter)
+        self.lists = False
 
 
 def _listed(name: str, verb: Verb) -> TyperCommand:
@@ -108,6 +118,16 @@ def print_json(value: Any) -> None:
     """Print one JSON object on stdout, for a program."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
     sys.stdout.flush()
+
+
+def new_table(title: str, *columns: str, right: Collection[str] = (), **style: Any) -> Table:
+    """Return an empty table for a terminal; columns named in `right` are aligned to the right."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", **style)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return table
 
 
 def _version(requested: bool) -> None:

@@ -49,7 +49,7 @@ def compare(
     greedy_tokens: Annotated[
         int, typer.Option("--greedy-tokens", min=1, help="Tokens of each greedy answer that is compared.")
     ] = 64,
-    threads: options.Threads = 0,
+    threads: options.EngineThreads = 0,
     results: options.Results = options.RESULTS,
     as_json: options.Json = False,
     quiet: options.Quiet = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.harness.cli.app import app, print_json
+from assay.harness.cli.app import app, new_table, print_json
 from assay.harness.cli.options import Json, Quiet, Split, Suite, SuitePath
 
 if TYPE_CHECKING:
@@ -72,18 +72,13 @@ def _records(training: str, n: int | None) -> Records:
 
 
 def _show(measured: Overlap) -> None:
-    from rich.table import Table
-
     from assay.harness.console import PLAIN_WIDTH, terminal
     from assay.harness.pipeline.steps.contamination import METHODS, THRESHOLD
 
     console = terminal(plain_width=PLAIN_WIDTH)
     total = len(next(iter(measured.shares.values())))
-    table = Table(
-        title=f"{measured.suite}: {total} problems, {measured.n_texts} training texts", title_justify="left"
-    )
-    for column in ("n-grams", "flagged", "mean overlap", "worst"):
-        table.add_column(column)
+    title = f"{measured.suite}: {total} problems, {measured.n_texts} training texts"
+    table = new_table(title, "n-grams", "flagged", "mean overlap", "worst")
     for method, shares in measured.shares.items():
         flagged = measured.flagged(method)
         worst = ", ".join(f"{task} {100 * shares[task]:.1f} %" for task in flagged[:3])

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from assay.harness.cli.app import app, print_json
+from assay.harness.cli.app import app, new_table, print_json
 from assay.harness.cli.options import AllowWeak, Backend, Isolation, Json, Quiet, one_of
 
 
@@ -88,15 +88,12 @@ def selfcheck(
 
 
 def _show(rows: list[dict[str, object]], faults: list[str]) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     from assay.harness.console import terminal
 
-    table = Table(title="Attack corpus", title_justify="left")
     names = ("backend", "mode", "kind", "run", "wrong_passes", "undenied", "unexpected", "canary_differences")
-    for name in names:
-        table.add_column(name.replace("_", " "))
+    table = new_table("Attack corpus", *(name.replace("_", " ") for name in names))
     for row in rows:
         table.add_row(*(str(row[name]) for name in names), style="" if row["good"] else "red")
     console = terminal()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.harness.cli.app import app, print_json
+from assay.harness.cli.app import app, new_table, print_json
 from assay.harness.cli.options import Json, Model, Quiet, one_of
 
 if TYPE_CHECKING:
@@ -124,13 +124,10 @@ def _plan(source: Artifact, *, as_json: bool) -> None:
         ]
         print_json({"model": str(source.path), "sizes": rows})
         return
-    from rich.table import Table
-
     from assay.harness.console import terminal
 
-    table = Table(title=f"{source.path.name} as GGUF", title_justify="left", box=None)
-    for name, justify in (("type", "left"), ("bytes", "right"), ("bits a weight", "right"), ("", "left")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    columns = ("type", "bytes", "bits a weight", "")
+    table = new_table(f"{source.path.name} as GGUF", *columns, right=columns[1:3], box=None)
     for p in sizes:
         size = "" if p.bytes is None else f"{p.bytes:,}"
         table.add_row(

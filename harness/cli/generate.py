@@ -6,7 +6,7 @@ import queue
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,9 +48,9 @@ def generate(
         list[str] | None, typer.Option("--stop", help="A text that ends the answer; may be repeated.")
     ] = None,
     seed: options.Seed = 0,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    threads: options.Threads = 0,
+    device: options.EngineDevice = "auto",
+    dtype: options.EngineDtype = "auto",
+    threads: options.EngineThreads = 0,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -134,17 +134,7 @@ class Answer:
     tok_per_s: float | None
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "text": self.text,
-            "token_ids": list(self.token_ids),
-            "tokens": len(self.token_ids),
-            "prompt_tokens": self.prompt_tokens,
-            "finish_reason": self.finish_reason,
-            "seed": self.seed,
-            "ttft_s": self.ttft_s,
-            "tpot_s": self.tpot_s,
-            "tok_per_s": self.tok_per_s,
-        }
+        return asdict(self) | {"token_ids": list(self.token_ids), "tokens": len(self.token_ids)}
 
 
 def answer(

@@ -46,7 +46,7 @@ def profile_endpoint(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    from assay.harness.cli.options import _fresh, slug
+    from assay.harness.cli.options import fresh_path, slug
     from assay.harness.console import Progress
     from assay.harness.errors import UNMEASURED, BadInputError
     from assay.harness.models.endpoints import endpoint_of
@@ -79,7 +79,7 @@ def profile_endpoint(
     )
     artifact = resolve_model(address)
     endpoint = endpoint_of(artifact)
-    raw = _fresh(out, slug(endpoint.model))
+    raw = fresh_path(out, slug(endpoint.model))
     total = sum(requests + warmup * level for level in levels)
     with Progress(enabled=not quiet).task(f"load {endpoint.model}", total=total, unit="requests") as task:
         seen = 0

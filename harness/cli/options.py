@@ -64,11 +64,11 @@ Seed = Annotated[int, _seed]
 OptionalSeed = Annotated[int | None, _seed]
 
 # The engine and the sandbox.
-Device = Annotated[str, typer.Option("--device", help="The device: auto, cpu or cuda.")]
-Dtype = Annotated[
+EngineDevice = Annotated[str, typer.Option("--device", help="The device: auto, cpu or cuda.")]
+EngineDtype = Annotated[
     str, typer.Option("--dtype", help="The type to compute in: auto (as stored), fp32, bf16 or fp16.")
 ]
-Threads = Annotated[
+EngineThreads = Annotated[
     int, typer.Option("--threads", min=0, help="CPU threads of generation; 0 is one per core.")
 ]
 Workers = Annotated[
@@ -196,8 +196,8 @@ def parse_k(text: str) -> tuple[int, ...] | None:
     return numbers or None
 
 
-def _fresh(folder: Path, name: str) -> Path:
-    """Return the path of a new JSON Lines file in `folder`."""
+def fresh_path(folder: Path, name: str) -> Path:
+    """Return the path of a record in `folder` that does not exist yet, with the time in its name."""
     from datetime import UTC, datetime
 
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")

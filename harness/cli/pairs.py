@@ -59,7 +59,7 @@ def pairs(
     ] = False,
     results: options.Results = options.RESULTS,
     workers: options.Workers = 0,
-    threads: options.Threads = 0,
+    threads: options.EngineThreads = 0,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     allow_weak: options.AllowWeak = False,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assay.harness.cli.app import Json, Quiet, app, print_json
-from assay.harness.cli.options import _fresh
+from assay.harness.cli.options import fresh_path
 
 if TYPE_CHECKING:
     from assay.harness.profiling.measure import Job
@@ -252,7 +252,7 @@ def _measured(
     from assay.harness.profiling.measure.predicted import HELD
     from assay.harness.profiling.measure.table import write_summary
 
-    raw = _fresh(out, job.name)
+    raw = fresh_path(out, job.name)
     with Progress(enabled=not quiet).task(f"profile {job.name}") as task:
 
         def on_event(event: dict[str, Any]) -> None:
@@ -278,7 +278,7 @@ def _lengths(
 
     jobs = [at_length(job, tokens) for tokens in parse_lengths(lengths)]
     points = curve(_measured(one, architecture, out, quiet=quiet)[0] for one in jobs)
-    file = _fresh(out, f"{job.name}-lengths").with_suffix(".json")
+    file = fresh_path(out, f"{job.name}-lengths").with_suffix(".json")
     write_summary(
         file,
         {"name": job.name, "job": job.model_dump(mode="json", exclude={"random_config"}), "curve": points},

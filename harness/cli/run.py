@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.harness.cli.app import app, print_json
+from assay.harness.cli.app import app, new_table, print_json
 from assay.harness.cli.options import RESULTS, AllowWeak, Json, Limit, NoCache, Quiet, Results
 
 if TYPE_CHECKING:
@@ -145,14 +145,11 @@ def showcase(
     if as_json:
         print_json(done.to_json())
     else:
-        from rich.table import Table
         from rich.text import Text
 
         from assay.harness.console import PLAIN_WIDTH, terminal
 
-        table = Table(title=f"showcase of {done.tier}", title_justify="left", box=None)
-        for column in ("step", "status", ""):
-            table.add_column(column)
+        table = new_table(f"showcase of {done.tier}", "step", "status", "", box=None)
         colour = {"pass": "green", "fail": "red", "unmeasured": "yellow"}
         for result in done.results:
             table.add_row(result.step, Text(result.status, style=colour[result.status]), result.said)

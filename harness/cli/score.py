@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.harness.cli import options
-from assay.harness.cli.app import app, print_json
+from assay.harness.cli.app import app, new_table, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -283,12 +283,10 @@ def _interval(estimate: Estimate) -> str:
 
 
 def _scores(console: Console, result: Evaluation) -> None:
-    from rich.table import Table
-
     problems, total = len(result.tally.measured()), len(result.suite.problems)
-    rows = Table(title=f"{result.suite.name}: {problems} of {total} problems", title_justify="left")
-    for column in ("", "value", "95 % interval", "problems", "samples", "method"):
-        rows.add_column(column, justify="right" if column in ("problems", "samples") else "left")
+    title = f"{result.suite.name}: {problems} of {total} problems"
+    columns = ("", "value", "95 % interval", "problems", "samples", "method")
+    rows = new_table(title, *columns, right=("problems", "samples"))
     samples = str(result.tally.n_samples - result.tally.outcomes["infra"])
     for name, estimates in (("pass", result.scores), ("base pass", result.base)):
         for k, estimate in estimates.items():
@@ -300,13 +298,8 @@ def _scores(console: Console, result: Evaluation) -> None:
 def _families(console: Console, result: Evaluation) -> None:
     if not result.families:
         return
-    from rich.table import Table
-
-    rows = Table(title="by family", title_justify="left")
-    rows.add_column("family")
-    rows.add_column("problems", justify="right")
-    for k in result.scores:
-        rows.add_column(f"pass@{k}, 95 % interval")
+    columns = (f"pass@{k}, 95 % interval" for k in result.scores)
+    rows = new_table("by family", "family", "problems", *columns, right=("problems",))
     for family, estimates in result.families.items():
         n = max((e.n for e in estimates.values()), default=0)
         cells = [
@@ -318,11 +311,8 @@ def _families(console: Console, result: Evaluation) -> None:
 
 
 def _problems(console: Console, result: Evaluation) -> None:
-    from rich.table import Table
-
-    problems = Table(title="by problem", title_justify="left")
-    for column in ("problem", "n", "passed", *(f"pass@{k}" for k in result.scores), "outcomes"):
-        problems.add_column(column, justify="left" if column in ("problem", "outcomes") else "right")
+    figures = ("n", "passed", *(f"pass@{k}" for k in result.scores))
+    problems = new_table("by problem", "problem", *figures, "outcomes", right=figures)
     for row in result.tally.table(tuple(result.scores)):
         scores = [
             f"{100 * row['pass@k'][str(k)]:.1f}" if str(k) in row["pass@k"] else "unmeasured"

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from assay.harness.cli.app import app
-from assay.harness.cli.options import Device, Dtype, Model, Quiet, Threads
+from assay.harness.cli.options import EngineDevice, EngineDtype, EngineThreads, Model, Quiet
 
 KEY = "ASSAY_API_KEY"
 
@@ -38,9 +38,9 @@ def serve(
     queue: Annotated[
         int, typer.Option("--queue", min=1, help="Requests that may wait; further ones get status 429.")
     ] = 256,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    threads: Threads = 0,
+    device: EngineDevice = "auto",
+    dtype: EngineDtype = "auto",
+    threads: EngineThreads = 0,
     quiet: Quiet = False,
 ) -> None:
     """Serve a model with OpenAI's interface.

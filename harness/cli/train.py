@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.harness.cli.app import app, print_json
+from assay.harness.cli.app import app, new_table, print_json
 from assay.harness.cli.options import AllowWeak, Json, Quiet
 
 if TYPE_CHECKING:
@@ -133,21 +133,17 @@ def _print_settings(as_json: bool) -> None:
         print_json([{"name": v.name, "setting": v.key or None, "meaning": v.meaning} for v in VARIABLES])
         return
     from rich.markup import escape
-    from rich.table import Table
 
     from assay.harness.cli.reference import TRAINING, rows
 
     console = _console()
-    table = Table(title="environment, then .env, then the file, then the default", title_justify="left")
-    for column in ("variable", "setting", "meaning"):
-        table.add_column(column)
+    title = "environment, then .env, then the file, then the default"
+    table = new_table(title, "variable", "setting", "meaning")
     for v in VARIABLES:
         table.add_row(v.name, v.key or "the hub client", v.meaning)
     console.print(table)
     for section in TRAINING:
-        settings = Table(title=section.heading.replace("`", ""), title_justify="left")
-        for column in ("setting", "value", "default", "meaning"):
-            settings.add_column(column, overflow="fold")
+        settings = new_table(section.heading.replace("`", ""), "setting", "value", "default", "meaning")
         for name, allowed, default, _, sentence in rows(section):
             settings.add_row(*(escape(text) for text in (name, allowed, default, sentence)))
         console.print(settings)
@@ -158,12 +154,8 @@ def _print_dry_run(job: Job, prepared: Rehearsal, as_json: bool) -> None:
     if as_json:
         print_json({"settings": settings, "unused": job.unused} | prepared.to_json())
         return
-    from rich.table import Table
-
     console = _console()
-    table = Table(title="settings", title_justify="left")
-    for column in ("setting", "value", "from"):
-        table.add_column(column)
+    table = new_table("settings", "setting", "value", "from")
     for key, setting in settings.items():
         table.add_row(key, str(setting["value"]), setting["source"])
     console.print(table)
@@ -209,17 +201,12 @@ def _lengths_in_words(job: Job, prepared: Rehearsal) -> str:
 
 
 def _print_memory(console: Any, prepared: Rehearsal) -> None:
-    from rich.table import Table
-
     if prepared.memory is None:
         console.print(f"memory: unmeasured, it could not be predicted: {prepared.memory_reason}")
         return
     memory = prepared.memory.to_json()
-    table = Table(title=f"predicted memory, largest in phase {memory['peak_phase']!r}", title_justify="left")
-    table.add_column("component")
-    table.add_column("MiB", justify="right")
-    table.add_column("at peak")
-    table.add_column("what it is")
+    title = f"predicted memory, largest in phase {memory['peak_phase']!r}"
+    table = new_table(title, "component", "MiB", "at peak", "what it is", right=("MiB",))
     for part in memory["components"]:
         at_peak = "yes" if part["at_peak"] else ""
         table.add_row(part["name"], f"{part['bytes'] / 2**20:,.1f}", at_peak, part["note"])

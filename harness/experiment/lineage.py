@@ -1,4 +1,4 @@
-"""Check by kinds, before anything is trained, that each variant can be made from what it names."""
+"""Whether each variant can be made from what it names, known by kinds before anything is trained."""
 
 from __future__ import annotations
 
@@ -19,15 +19,12 @@ from assay.harness.experiment import (
 from assay.trainers.artifact import Artifact, ArtifactKind
 from assay.trainers.config import CommonConfig, RewardModelConfig
 
-_COMPLETE = (ArtifactKind.BASE, ArtifactKind.TUNED, ArtifactKind.MERGED)
-_REWARD_MODEL = (
-    "it is a reward model, which scores answers and writes none; "
-    "name it in a ppo variant's config.reward.model"
-)
+_WHOLE = (ArtifactKind.BASE, ArtifactKind.TUNED, ArtifactKind.MERGED)
+_JUDGE = "it is a reward model, which scores answers and writes none; name it in a ppo variant's config.reward.model"
 _ADVICE = {
     ArtifactKind.ADAPTER: "merge it first",
-    ArtifactKind.TUNED: "it is complete already: use it as it is",
-    ArtifactKind.BASE: "it is complete already: use it as it is",
+    ArtifactKind.TUNED: "it is whole already, with nothing to fold in: use it as it is",
+    ArtifactKind.BASE: "it is whole already, with nothing to fold in: use it as it is",
     ArtifactKind.MERGED: "it is merged already: use it as it is",
     ArtifactKind.GGUF: "name the model that it was exported from",
     ArtifactKind.ENDPOINT: "its weights are not here",
@@ -37,15 +34,16 @@ _ADVICE = {
 def check_chains(
     experiment: Experiment, models: Mapping[str, Artifact], configs: Mapping[str, CommonConfig]
 ) -> None:
-    """Raise BadInputError for a variant that its source's kind does not allow, or a reward model that must answer.
+    """Raise BadInputError for a variant made from a kind of model that it cannot be made from, or for one that is asked
+    to answer and cannot.
 
-    `models` are those used as they are, `configs` the trainings', both by the declared variant's name.
+    `models` are those taken as they are, `configs` the trainings', both by the declared variant's name.
     """
-    reward_models = {name for name, config in configs.items() if isinstance(config, RewardModelConfig)}
+    judges = {name for name, config in configs.items() if isinstance(config, RewardModelConfig)}
     for one in (*experiment.variant, *experiment.pairs):
-        _check_answers(one, reward_models)
-    if experiment.score.reference in reward_models:
-        raise BadInputError(f"score.reference {experiment.score.reference!r}: {_REWARD_MODEL}")
+        _check_answers(one, judges)
+    if experiment.score.reference in judges:
+        raise BadInputError(f"score.reference {experiment.score.reference!r}: {_JUDGE}")
     kinds: dict[str, ArtifactKind] = {}
     for variant in experiment.variant:
         sources = {name: kinds[name] for name in sources_of(variant)}
@@ -53,26 +51,26 @@ def check_chains(
         kinds[variant.name] = _kind(variant, sources, models, configs)
 
 
-def _check_answers(one: AnyVariant | PairsTable, reward_models: set[str]) -> None:
-    """Raise BadInputError where answers of a reward model, which writes none, are needed."""
+def _check_answers(one: AnyVariant | PairsTable, judges: set[str]) -> None:
+    """A reward model answers nothing: nothing but rewards can be made of it."""
     names = (one.model,) if isinstance(one, PairsTable) else sources_of(one)
     for name in names:
-        if name in reward_models:
+        if name in judges:
             what = "sampled" if isinstance(one, PairsTable) else "the start of a variant"
-            raise BadInputError(f"{one.name!r}: {name!r} cannot be {what}: {_REWARD_MODEL}")
+            raise BadInputError(f"{one.name!r}: {name!r} cannot be {what}: {_JUDGE}")
 
 
 def _check(variant: AnyVariant, sources: Mapping[str, ArtifactKind]) -> None:
-    allowed: tuple[ArtifactKind, ...] = _COMPLETE
+    wanted: tuple[ArtifactKind, ...] = _WHOLE
     if isinstance(variant, MergeVariant):
-        allowed = (ArtifactKind.ADAPTER,)
+        wanted = (ArtifactKind.ADAPTER,)
     elif isinstance(variant, TrainVariant):
-        allowed = (*_COMPLETE, ArtifactKind.ADAPTER)  # which the plan merges first
+        wanted = (*_WHOLE, ArtifactKind.ADAPTER)  # which the plan merges first
     for name, kind in sources.items():
-        if kind not in allowed:
+        if kind not in wanted:
             raise BadInputError(
                 f"variant {variant.name!r} cannot {_doing(variant)} {name!r}, which is of kind {kind} "
-                f"(possible: {', '.join(allowed)}): {_ADVICE[kind]}"
+                f"(possible: {', '.join(wanted)}): {_ADVICE[kind]}"
             )
 
 

@@ -1,4 +1,4 @@
-"""The `train` variants of an experiment, checked: their settings and their data."""
+"""A `train` variant of an experiment, checked: the trainer's configuration and what it learns from."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import dataclasses
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from assay.harness.errors import BadInputError
 from assay.harness.experiment import Experiment, TrainVariant
-from assay.harness.experiment.validation import checked
+from assay.harness.experiment.validation import explain
 from assay.trainers.config import TrainConfig, config_class
 from assay.trainers.data.inputs import (
     PREFERENCE_METHODS,
@@ -23,31 +23,28 @@ from assay.trainers.data.inputs import (
 )
 from assay.trainers.preference.model import Preferences
 
+T = TypeVar("T", bound=BaseModel)
 LATER = "made-by-the-experiment"  # stands for a file or a folder that a step makes
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """One training of an experiment.
+    """`records` is None where they need preferences that the experiment makes: `data` then says how they are read.
 
-    `records` is None where they need preferences that the experiment makes: `data` then describes how they are read.
-    `described` is the part of the data that decides the training, beside those preferences. `pairs` and `judge` are
-    the names of the `[[pairs]]` table and of the reward model's variant; in a plan, of the steps that make these.
+    `told` is what of the data decides the training, beside those preferences. `pairs` and `judge` name the `[[pairs]]`
+    table and the variant whose reward model pays; in a plan they name the steps that make these.
     """
 
     config: TrainConfig
     data: BaseModel
     records: TrainingData | None
-    described: dict[str, Any]
+    told: dict[str, Any]
     pairs: str | None = None
     judge: str | None = None
 
 
 def check_training(variant: TrainVariant, experiment: Experiment) -> Training:
-    """Return the training of a variant.
-
-    Raises BadInputError that names the variant, the key and its value, and TrainersError for data.
-    """
+    """Raises BadInputError that names the variant, the key and its value, and TrainersError for data."""
     where, raw = f"variant {variant.name!r}, config", variant.config
     try:
         kind = config_class(raw)
@@ -59,7 +56,7 @@ def check_training(variant: TrainVariant, experiment: Experiment) -> Training:
         raw = raw | {"reward": raw["reward"] | {"model": LATER}}
     elif variant.reward_model is not None:
         _check_folder(variant, Path(variant.reward_model), experiment)
-    config = checked(kind, {"seed": experiment.seed} | raw, where)
+    config = _table(kind, {"seed": experiment.seed} | raw, where)
     where = f"variant {variant.name!r}, data"
     pairs = variant.pairs_of({table.name for table in experiment.pairs})
     if pairs is not None:
@@ -69,7 +66,7 @@ def check_training(variant: TrainVariant, experiment: Experiment) -> Training:
             f"{where}: method {config.method!r} learns from preferences: give `pairs`, the name of a [[pairs]] "
             "table, or `file`"
         )
-    data = checked(data_table(config.method), variant.data, where)
+    data = _table(data_table(config.method), variant.data, where)
     records = load_training_data(config.method, data)
     return Training(config, data, records, {"records": records.sha256}, judge=judge)
 
@@ -77,14 +74,14 @@ def check_training(variant: TrainVariant, experiment: Experiment) -> Training:
 def _on_pairs(
     variant: TrainVariant, pairs: str, config: TrainConfig, judge: str | None, experiment: Experiment
 ) -> Training:
-    """Return a training on preferences that the experiment makes, or on the problems of these."""
+    """A training on preferences that the experiment makes, or on the problems that they are of."""
     where, method = f"variant {variant.name!r}, data", config.method
     table = next(t for t in experiment.pairs if t.name == pairs)
     if method in REINFORCEMENT_METHODS and "pairs" not in variant.data:
-        data = checked(data_table(method), variant.data | {"only": LATER}, where)
+        data = _table(data_table(method), variant.data | {"only": LATER}, where)
         offered = load_training_data(method, data.model_copy(update={"only": None}))
-        described = {"records": offered.sha256, "only": "pairs"}
-        return Training(config, data, None, described, pairs, judge)
+        told = {"records": offered.sha256, "only": "pairs"}
+        return Training(config, data, None, told, pairs, judge)
     if method not in PREFERENCE_METHODS:
         hint = f"; to practise on their problems alone, give only = {pairs!r}"
         raise BadInputError(
@@ -98,7 +95,7 @@ def _on_pairs(
     given = {key: value for key, value in variant.data.items() if key != "pairs"}
     if "file" in given:
         raise BadInputError(f"{where}: `pairs` and `file` both say what to learn from: keep one")
-    data = checked(data_table(method), given | {"file": LATER}, where)
+    data = _table(data_table(method), given | {"file": LATER}, where)
     return Training(
         config, data, None, {"data": data.model_dump(mode="json", exclude={"file"})}, pairs, judge
     )
@@ -106,12 +103,12 @@ def _on_pairs(
 
 def _check_judge(variant: TrainVariant, judge: str, experiment: Experiment) -> None:
     names = [v.name for v in experiment.variant]
-    source = next(v for v in experiment.variant if v.name == judge)
+    found = next(v for v in experiment.variant if v.name == judge)
     if names.index(judge) >= names.index(variant.name):
         raise BadInputError(
             f"variant {variant.name!r}: config.reward.model = {judge!r} must be a variant before it"
         )
-    if not isinstance(source, TrainVariant) or source.config.get("method") != "reward":
+    if not isinstance(found, TrainVariant) or found.config.get("method") != "reward":
         raise BadInputError(
             f"variant {variant.name!r}: config.reward.model = {judge!r} is no reward model; make it one with "
             'method = "reward", or name a folder'
@@ -119,7 +116,7 @@ def _check_judge(variant: TrainVariant, judge: str, experiment: Experiment) -> N
 
 
 def _check_folder(variant: TrainVariant, folder: Path, experiment: Experiment) -> None:
-    """Raise BadInputError for a reward model that is neither a variant nor a folder."""
+    """What is no variant's name is a folder's; where there is none, a variant was meant."""
     if folder.exists():
         return
     known = [
@@ -135,11 +132,18 @@ def _check_folder(variant: TrainVariant, folder: Path, experiment: Experiment) -
     )
 
 
-def load_training_data(method: str, table: Any, *, allow_weak: bool = False) -> TrainingData:
-    """Return the data that a method's `[data]` table names, with the sampler that a policy draws with.
+def _table(model: type[T], raw: dict[str, Any], where: str) -> T:
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise BadInputError(f"{where}: {explain(error, model)}") from None
 
-    Raises TrainersError.
-    """
+
+# What a training learns from, with what only the harness can give: the sampler that a policy draws with.
+
+
+def load_training_data(method: str, table: Any, *, allow_weak: bool = False) -> TrainingData:
+    """The data that a method's `[data]` table names. Raises TrainersError."""
     if method not in REINFORCEMENT_METHODS:
         return load_data(method, table)
     from assay.harness.generation.load import open_policy_sampler
@@ -148,16 +152,15 @@ def load_training_data(method: str, table: Any, *, allow_weak: bool = False) -> 
 
 
 def load_made_pairs(method: str, table: BaseModel, file: Path, name: str) -> TrainingData:
-    """Return the data that `table` reads from the preferences an experiment wrote to `file`.
-
-    A method that is rewarded gets their problems. The data are called `name` and not by their path, so that a recipe
-    is the same wherever results lie. Raises TrainersError.
+    """What `table` makes of the preferences that an experiment wrote to `file`: the preferences, or for a method that
+    is rewarded their problems. They are called by their name and not by their path, so that a recipe reads the same
+    wherever results lie. Raises TrainersError.
     """
     if method in REINFORCEMENT_METHODS:
         return load_training_data(method, table.model_copy(update={"only": file}))
-    preferences = load_data(method, table.model_copy(update={"file": file}))
-    assert isinstance(preferences, Preferences), method
-    held_out = preferences.evaluation
-    if held_out is not None:
-        held_out = dataclasses.replace(held_out, origin=f"held out of {name}")
-    return dataclasses.replace(preferences, origin=name, evaluation=held_out)
+    found = load_data(method, table.model_copy(update={"file": file}))
+    assert isinstance(found, Preferences), method
+    held = found.evaluation
+    if held is not None:
+        held = dataclasses.replace(held, origin=f"held out of {name}")
+    return dataclasses.replace(found, origin=name, evaluation=held)

@@ -227,7 +227,7 @@ class _Planner:
             for source in (training.pairs, training.judge)
         )
         self.trainings[name] = dataclasses.replace(training, config=config, pairs=pairs, judge=judge)
-        told = training.described | {
+        told = training.told | {
             "config": (by_content(config) if judge is None else config).model_dump(mode="json")
         }
         start = self._whole(self._maker_of(variant.train, member.seed))

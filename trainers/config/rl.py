@@ -159,6 +159,11 @@ class _RlConfig(CommonConfig):
     def _whole_epochs(self) -> _RlConfig:
         if self.epochs != int(self.epochs):
             raise ValueError(f"epochs: passes over a batch of answers are whole; got {self.epochs:g}")
+        if self.rollout.batch % self.batch_size:
+            raise ValueError(
+                f"rollout.prompts × rollout.samples = {self.rollout.batch} answers a step are no multiple of "
+                f"batch_size = {self.batch_size}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -215,11 +220,6 @@ class PpoConfig(_RlConfig):
             raise ValueError(
                 'baseline = "group" compares a problem\'s answers: rollout.samples must be at least 2'
             )
-        if self.rollout.batch % self.batch_size:
-            raise ValueError(
-                f"rollout.prompts × rollout.samples = {self.rollout.batch} answers a step are no multiple of "
-                f"batch_size = {self.batch_size}"
-            )
         if isinstance(self.adapter, NoAdapter) and self.reference == "adapter_off":
             raise ValueError('reference: with adapter.type = "none" use reference = "copy"')
         if self.reference == "copy" and self.quantization is not None:
@@ -258,11 +258,6 @@ class GroupConfig(_RlConfig):
     def _groups(self) -> GroupConfig:
         if self.rollout.samples < 2:
             raise ValueError("rollout.samples: a group's answers are compared with each other; at least 2")
-        if self.rollout.batch % self.batch_size:
-            raise ValueError(
-                f"rollout.prompts × rollout.samples = {self.rollout.batch} answers a step are no multiple of "
-                f"batch_size = {self.batch_size}"
-            )
         if self.gradient_accumulation_steps != 1:
             raise ValueError(
                 f"gradient_accumulation_steps: {self.gradient_accumulation_steps} would draw and learn from so many "
