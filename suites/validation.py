@@ -151,7 +151,7 @@ def _tags(model: type[BaseModel]) -> set[str]:
 
 
 def _is_label(part: str) -> bool:
-    """Whether a part of a location names a member of a union (`list[str]`, `constrained-int`) and no key."""
+    """Return whether a part of a location names a member of a union (`list[str]`, `constrained-int`) and no key."""
     return part in ("int", "str", "float", "bool", "path", "types") or any(c in part for c in "[]'-(")
 
 

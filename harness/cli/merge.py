@@ -20,7 +20,7 @@ def merge(
         str,
         typer.Option(
             "--strategy",
-            help="How the adapters are combined: lora for one; linear, cat, svd, ties, dare_linear, dare_ties, "
+            help="The way to combine the adapters: lora for one; linear, cat, svd, ties, dare_linear, dare_ties, "
             "magnitude_prune, slerp, …_svd for several.",
         ),
     ] = "lora",

@@ -43,7 +43,7 @@ Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help="Take only this many problems, the first ones.")
 ]
 
-# How samples are drawn. A verb that must know whether an option was given takes the optional type.
+# The settings of sampling. A verb that must know whether an option was given takes the optional type.
 _n = typer.Option("--n", help="Samples drawn for each problem.")
 _temperature = typer.Option("--temperature", help="Sampling temperature; 0 is greedy decoding.")
 _max_new_tokens = typer.Option("--max-new-tokens", help="Tokens that a completion may have at most.")
@@ -79,7 +79,7 @@ Backend = Annotated[
     str,
     typer.Option(
         "--backend",
-        help="Where programs run: embedded on this machine, or in a hardened Docker container.",
+        help="The place that programs run in: embedded is this machine, docker a hardened container.",
     ),
 ]
 Isolation = Annotated[

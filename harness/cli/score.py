@@ -26,7 +26,7 @@ Mode = Annotated[
     str,
     typer.Option(
         "--mode",
-        help="How a program is judged: split keeps checks and program in two processes, shared in one, which can be "
+        help="The judging of a program: split keeps checks and program in two processes, shared in one, which can be "
         "forged.",
     ),
 ]

@@ -82,8 +82,8 @@ def _train(job: Job, *, as_json: bool, quiet: bool) -> None:
         trained = train_alone(job.base, job.config, job.records, job.out, on_step)
     facts = load_facts(trained.path)
     training = None if facts is None else facts.model_dump(mode="json")
-    judged = load_report(trained.path)
-    measured = None if judged is None else judged.model_dump(mode="json")
+    report = load_report(trained.path)
+    measured = None if report is None else report.model_dump(mode="json")
     if as_json:
         print_json(
             {

@@ -41,13 +41,13 @@ class Experiment(Table):
     suite: SuiteTable
     """The problems that every variant answers."""
     sampling: SamplingTable = SamplingTable()
-    """How samples are drawn."""
+    """The settings of sampling."""
     engine: EngineTable = EngineTable()
-    """How generation runs."""
+    """The settings of generation."""
     sandbox: SandboxTable = SandboxTable()
-    """How programs are executed."""
+    """The settings of execution."""
     score: ScoreTable = ScoreTable()
-    """How verdicts become scores and comparisons."""
+    """The settings of scores and comparisons."""
     compare: CompareTable | None = None
     """Compare each merge, export and compression with the model it was made from; off without the table."""
     profile: ProfileTable | None = None

@@ -41,7 +41,7 @@ class SuiteTable(Table):
 
 
 class SamplingTable(Table):
-    """How samples are drawn; the same for every variant."""
+    """The settings of sampling, the same for every variant."""
 
     style: Literal["chat", "completion"] = "chat"
     """The form of a prompt: chat uses the model's chat template, completion continues the problem's code."""
@@ -64,7 +64,7 @@ class SamplingTable(Table):
 
 
 class EngineTable(Table):
-    """How generation runs. Only `device` and `dtype` can change an answer; batch and threads change its speed."""
+    """The settings of generation. Only `device` and `dtype` change answers; batch and threads change the speed."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """The device to generate on; auto is the CUDA device on a machine that has one, else the CPU."""
@@ -77,12 +77,12 @@ class EngineTable(Table):
 
 
 class SandboxTable(Table):
-    """How programs are executed."""
+    """The settings of execution."""
 
     backend: Literal["embedded", "docker"] = "embedded"
-    """Where programs run: embedded on this machine, or in a hardened Docker container."""
+    """The place that programs run in: embedded is this machine, docker a hardened container."""
     mode: Literal["split", "shared"] = "split"
-    """How a program is judged: split keeps checks and program in two processes, shared in one, which can be forged."""
+    """The judging of a program: split keeps checks and program in two processes, shared in one, which can be forged."""
     isolation: Literal["cell", "fresh"] = "cell"
     """cell isolates once for many programs; fresh gives each program a PID and a mount namespace, at a lower rate."""
     workers: int = Field(default=0, ge=0)
@@ -96,7 +96,7 @@ class SandboxTable(Table):
 
 
 class ScoreTable(Table):
-    """How verdicts become scores and comparisons."""
+    """The settings of scores and comparisons."""
 
     k: tuple[int, ...] = Field(default=(1,), min_length=1)
     """The k of each pass@k to report, from 1 to `sampling.samples`."""

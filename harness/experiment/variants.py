@@ -38,7 +38,7 @@ class PairsTable(Table):
     suite: SuiteTable | None = None
     """The problems that are sampled; left out, the train split of the experiment's suite."""
     sampling: SamplingTable = SamplingTable(samples=8, temperature=1.0, max_new_tokens=256)
-    """How the model is sampled."""
+    """The settings of sampling."""
     kinds: tuple[Literal["execution", "quality"], ...] = Field(default=("execution",), min_length=1)
     """Kinds of pair: execution prefers a passing to a failing answer, quality the better of two that pass."""
     per_problem: int = Field(default=4, ge=1)

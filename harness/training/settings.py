@@ -99,7 +99,7 @@ class Environment(BaseSettings):
     BNB_4BIT_COMPUTE_DTYPE: Annotated[Dtype, Key("config.quantization.compute_dtype")] = None
     """Type of products: bfloat16, float16, float32 or auto."""
     BNB_4BIT_USE_DOUBLE_QUANT: Annotated[Switch, Key("config.quantization.double_quant")] = None
-    """Whether the scales are quantised too."""
+    """Quantise the scales too: true or false."""
     MAX_SEQ_LENGTH: Annotated[Count, Key("config.max_length")] = None
     """Tokens of a sequence; longer ones are cut and counted."""
     MIXED_PRECISION: Annotated[Dtype, Key("config.dtype")] = None

@@ -76,7 +76,7 @@ class LokrTable(_Adapter):
 
 
 class NoAdapter(BaseModel):
-    """Full fine-tuning: every weight is trained and the whole model is saved."""
+    """Full fine-tuning: every weight is trained and the complete model is saved."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 

@@ -22,7 +22,7 @@ class ConfigTable(BaseModel):
 
 
 class AlarmTable(ConfigTable):
-    """When a run that has gone wrong is stopped. A loss that is not a finite number always stops it.
+    """The alarm that stops a run that has gone wrong. A loss that is not a finite number always stops it.
 
     A spike is a logged loss above `spike_factor` times the median of the last `window` good ones, and at least
     `spike_margin` nats above it.
@@ -31,9 +31,9 @@ class AlarmTable(ConfigTable):
     spikes: bool = True
     """Stop the run after spikes of the loss."""
     spike_factor: Annotated[float, Field(gt=1)] = 3.0
-    """How many times the median a loss must reach to be a spike."""
+    """Factor of the median that a loss must exceed to be a spike."""
     spike_margin: Annotated[float, Field(ge=0)] = 1.0
-    """Nats above the median that a loss must reach to be a spike."""
+    """Nats above the median that a loss must exceed to be a spike."""
     window: Annotated[int, Field(ge=1)] = 20
     """Logged losses that the median is taken over."""
     patience: Annotated[int, Field(ge=1)] = 2
@@ -170,7 +170,7 @@ class CommonConfig(ConfigTable):
     keep_best: bool = False
     """Give the checkpoint with the lowest loss on held-out records as the result, in place of the last one."""
     alarm: AlarmTable = AlarmTable()
-    """When a run that has gone wrong is stopped."""
+    """The alarm that stops a run that has gone wrong."""
 
     @model_validator(mode="before")
     @classmethod
@@ -220,7 +220,7 @@ class CommonConfig(ConfigTable):
             )
         if self.quantization is not None:
             raise ValueError(
-                f"{kept}: the base is quantised; quantization.upcast_fp32 says what the rest is kept in"
+                f"{kept}: the base is quantised; quantization.upcast_fp32 is the type of the rest"
             )
         if self.dtype not in ("auto", self.base_dtype):
             raise ValueError(
@@ -235,11 +235,11 @@ class CommonConfig(ConfigTable):
 
     @property
     def full(self) -> bool:
-        """Whether every weight is trained."""
+        """Return whether every weight is trained."""
         return isinstance(self.adapter, NoAdapter)
 
     def checkpoints(self, *, gpu: bool) -> bool:
-        """Whether activations are computed again in the backward pass, on a machine with or without a GPU."""
+        """Return whether activations are computed again in the backward pass, on a machine with or without a GPU."""
         if self.gradient_checkpointing is None:
             return gpu and self.quantization is not None
         return self.gradient_checkpointing

@@ -64,7 +64,7 @@ class RewardTable(ConfigTable):
 
 
 class RolloutTable(ConfigTable):
-    """How answers are drawn and executed. One step draws `prompts` problems × `samples` answers."""
+    """The drawing and execution of answers. One step draws `prompts` problems × `samples` answers."""
 
     prompts: Positive = 32
     """Problems in a step."""
@@ -151,7 +151,7 @@ class _RlConfig(CommonConfig):
     reward: RewardTable = RewardTable()
     """The weights of the reward's components."""
     rollout: RolloutTable = RolloutTable()
-    """How answers are drawn and executed."""
+    """The drawing and execution of answers."""
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the forward pass."""
 

@@ -56,7 +56,7 @@ class MergeRecipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     strategy: Strategy = "lora"
-    """How the adapters are combined: lora merges one adapter; the others combine several LoRA adapters."""
+    """The way to combine the adapters: lora merges one adapter; the others combine several LoRA adapters."""
     weights: tuple[float, ...] = ()
     """The weight of each adapter; left out, 1/n each."""
     density: Annotated[float, Field(gt=0, lt=1)] | None = None
