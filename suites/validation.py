@@ -125,7 +125,7 @@ class _Place:
         keys: list[str] = []
         place = cls("", model, (), [model], known_keys([model]))
         for part in location:
-            fields = [m.model_fields[str(part)] for m in place.models if part in _names(m)]
+            fields = [info for m in place.models if (info := m.model_fields.get(str(part)))]
             if len(place.models) > 1 and (tagged := [m for m in place.models if part in _tags(m)]):
                 place.models, place.known = tagged, known_keys(tagged)
             elif fields:
@@ -138,10 +138,6 @@ class _Place:
                 place.annotation, place.metadata = _item_of(place.annotation), ()
         place.key = ".".join(keys)
         return place
-
-
-def _names(model: type[BaseModel]) -> Iterable[int | str]:
-    return model.model_fields
 
 
 def _tags(model: type[BaseModel]) -> set[str]:

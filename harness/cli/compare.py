@@ -76,6 +76,7 @@ def compare(
     if suite is not None:
         from assay.harness.experiment import Experiment
 
+        options.check_sampling(n, temperature)
         sampling: dict[str, object] = {
             "samples": n,
             "temperature": temperature,

@@ -99,6 +99,7 @@ def evaluate(
     scored = options.parse_k(k) or tuple(i for i in (1, 10, 100) if i <= (n or 1))
     if max(scored) > (n or 1):
         raise BadInputError(f"--k {k} needs at least as many samples: give --n {max(scored)} or more")
+    options.check_sampling(n or 1, temperature or 0)
     sampling = {"samples": n, "temperature": temperature, "max_new_tokens": max_new_tokens, "style": style}
     experiment = options.table(
         Experiment,

@@ -145,6 +145,16 @@ def one_of(option: str, value: str, allowed: Sequence[str]) -> str:
     )
 
 
+def check_sampling(n: int, temperature: float) -> None:
+    """Raise BadInputError for several greedy samples, which would all be the same."""
+    from assay.harness.errors import BadInputError
+
+    if temperature == 0 and n > 1:
+        raise BadInputError(
+            f"--n {n} at temperature 0 gives the same sample {n} times: give --n 1, or a --temperature above 0"
+        )
+
+
 def refuse(flags: Mapping[str, Any], reason: str) -> None:
     """Raise BadInputError that names the options that were given and have nothing to act on."""
     from assay.harness.errors import BadInputError

@@ -181,7 +181,7 @@ OPTIONS = [
     ("score s.jsonl --repeat 1", ("--repeat 1", "at least 2")),
     ("eval --samples s.jsonl --n 3", ("--n 3", "samples already")),
     ("eval pocket --style chatt", ("--style 'chatt'", "'chat' or 'completion'", "did you mean 'chat'")),
-    ("eval pocket --n 2", ("temperature 0", "samples = 1")),
+    ("eval pocket --n 2", ("--n 2 at temperature 0", "--temperature above 0")),
     ("eval pocket --k 5", ("--k 5", "--n 5")),
     ("eval pocket --repeat 3", ("--repeat 3", "--samples")),
     ("merge pocket none -o out --strategy tie", ("--strategy 'tie'", "'lora'", "did you mean 'ties'")),
