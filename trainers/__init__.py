@@ -1,6 +1,6 @@
-"""Making variants of a model: training, merging, export. One readable file a method over TRL, PEFT and gguf.
+"""Trainers make variants of a model: training, merging, export; one readable file a method over TRL, PEFT and gguf.
 
-Only names that cost nothing to import stand here; a method's module is loaded when its name is asked for.
+Only names that cost nothing to import stand here; a method's module is loaded when its name is looked up.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = [
 
 
 class Trainer(Protocol):
-    """One method. Makes an adapter or a tuned model of `base` in `out`, whole when its artifact.json is there.
+    """One method: makes an adapter or a tuned model of `base` in `out`, complete when its artifact.json is there.
 
     `config` is the method's own table (`assay.trainers.config.METHODS`), `records` the kind of data that it learns from
     (`assay.trainers.data.inputs`).

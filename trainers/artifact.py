@@ -1,6 +1,6 @@
-"""Artifact: a model on disk, with what made it. No torch here: the command line identifies models at once.
+"""Artifact: a model on disk, with the record of how it was made. No torch: the command line identifies models at once.
 
-What made an artifact stands beside it: `artifact.json` inside a folder, `NAME.gguf.artifact.json` beside a file. A
+The record lies beside the artifact: `artifact.json` inside a folder, `NAME.gguf.artifact.json` beside a file. A
 folder without a record is a base model, or an adapter when it holds an adapter_config.json.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from assay.trainers.errors import ArtifactError
+from assay.trainers.files import write_text
 
 RECORD = "artifact.json"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -42,15 +42,17 @@ _CONTENT = (
 
 
 class ArtifactKind(StrEnum):
+    """The kinds of artifacts."""
+
     BASE = "base"
     ADAPTER = "adapter"
-    TUNED = "tuned"  # a whole model, every weight of it trained
+    TUNED = "tuned"  # every weight of the model was trained
     MERGED = "merged"
     GGUF = "gguf"
-    ENDPOINT = "endpoint"  # a model behind a server: `path` names its address, no file is there
+    ENDPOINT = "endpoint"  # a model behind a server: `path` is its address and not a file
 
 
-_WHOLE = (ArtifactKind.BASE, ArtifactKind.TUNED, ArtifactKind.MERGED)
+_MODEL_FOLDERS = (ArtifactKind.BASE, ArtifactKind.TUNED, ArtifactKind.MERGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Artifact:
     `path` is a Hugging Face folder (base, merged), a PEFT folder (adapter) or a `.gguf` file. `parent` is what
     it was made from: an adapter's base, a merge's (first) adapter, a GGUF's merged model; `others` are the further
     adapters of a merge of several, in their order. `sha256` covers weights, configuration and tokenizer; `recipe`
-    says how it was made, in words a person can repeat.
+    describes how it was made, so that a person can repeat it.
     """
 
     kind: ArtifactKind
@@ -72,7 +74,7 @@ class Artifact:
 
     @property
     def parents(self) -> tuple[Artifact, ...]:
-        """Everything it was made from, in order."""
+        """The artifacts that it was made from, in order."""
         return () if self.parent is None else (self.parent, *self.others)
 
 
@@ -90,17 +92,14 @@ class _Record(BaseModel):
 
 
 def record_path(path: Path) -> Path:
-    """Where the record of the artifact at `path` lies."""
+    """Return where the record of the artifact at `path` lies."""
     return path / RECORD if path.is_dir() else path.with_name(f"{path.name}.{RECORD}")
 
 
 def save_record(artifact: Artifact) -> None:
-    """Write the artifact's record beside it, atomically. A folder that has one is whole: write it last."""
-    target = record_path(artifact.path)
-    part = target.with_name(target.name + ".part")
+    """Write the artifact's record beside it, atomically. A folder that has one is complete: write it last."""
     record = _to_record(artifact, with_path=False)
-    part.write_text(record.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
-    os.replace(part, target)
+    write_text(record_path(artifact.path), record.model_dump_json(indent=2, exclude_none=True) + "\n")
 
 
 def describe(
@@ -110,14 +109,14 @@ def describe(
     recipe: str,
     others: tuple[Artifact, ...] = (),
 ) -> Artifact:
-    """The Artifact that now lies at `path`, hashed, with its record written beside it."""
+    """Hash what lies at `path`, write its record beside it, and return it as an Artifact."""
     artifact = Artifact(kind, path, content_sha256(path, parent), parent, recipe, others)
     save_record(artifact)
     return artifact
 
 
 def identify(path: Path, *, base: Artifact | None = None) -> Artifact:
-    """What lies at `path`, its content hashed and held against its record.
+    """Return the artifact at `path`, its content hashed and compared with its record.
 
     `base` is the model under an adapter, where the adapter's own configuration names one that is not a local
     folder. Raises ArtifactError: nothing there, unknown format, base not found, files changed since recorded.
@@ -127,7 +126,7 @@ def identify(path: Path, *, base: Artifact | None = None) -> Artifact:
         raise ArtifactError(f"no model at {path}: no such file or folder")
     kind = _format_of(path)
     record = _load_record(path)
-    if record is not None and kind is ArtifactKind.BASE and record.kind in _WHOLE:
+    if record is not None and kind is ArtifactKind.BASE and record.kind in _MODEL_FOLDERS:
         kind = record.kind
     if record is not None and record.kind is not kind:
         raise ArtifactError(f"{record_path(path)} calls {path} a {record.kind}, but its files are a {kind}")
@@ -145,7 +144,7 @@ def identify(path: Path, *, base: Artifact | None = None) -> Artifact:
 
 
 def content_sha256(path: Path, parent: Artifact | None = None) -> str:
-    """The sha256 of a file, or over (name, sha256) of a model folder's content files, sorted by name.
+    """Return the sha256 of a file, or over (name, sha256) of a model folder's content files, sorted by name.
 
     An adapter's hash takes in its base's: the same matrices on another base are another model. Where the base
     lies and the order in which PEFT wrote its sets are left out.
@@ -163,7 +162,7 @@ def content_sha256(path: Path, parent: Artifact | None = None) -> str:
 
 
 def model_folder(artifact: Artifact) -> Path:
-    """The folder that holds an artifact's configuration and tokenizer: an adapter's is its base's."""
+    """Return the folder with an artifact's configuration and tokenizer: an adapter's is its base's."""
     if artifact.kind is ArtifactKind.GGUF:
         raise ArtifactError(f"{artifact.path} is a GGUF file; a Hugging Face folder is needed here")
     if artifact.kind is not ArtifactKind.ADAPTER:
@@ -174,7 +173,7 @@ def model_folder(artifact: Artifact) -> Path:
 
 
 def is_reward_model(artifact: Artifact) -> bool:
-    """Whether it is an adapter with a score head (`method = "reward"`), which has nothing to write answers with."""
+    """Return whether it is an adapter with a score head (`method = "reward"`), which cannot generate."""
     if artifact.kind is not ArtifactKind.ADAPTER:
         return False
     return _read_json(artifact.path / ADAPTER_CONFIG).get("task_type") == "SEQ_CLS"
@@ -219,7 +218,7 @@ def _base_of(path: Path, recorded: Artifact | None) -> Artifact:
         if candidate.is_dir() and candidate != path:
             return identify(candidate)
     raise ArtifactError(
-        f"adapter {path} names base model {named!r}, which is no folder here; give the base's path"
+        f"adapter {path} names base model {named!r}, which is not a folder here; give the base's path"
     )
 
 

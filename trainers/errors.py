@@ -1,37 +1,41 @@
-"""The exception tree of the trainers. Each is bad input unless it says otherwise.
+"""The exception tree of the trainers. All are bad input, but for a missing extra, which this machine lacks.
 
 TrainersError
-├── ArtifactError        a model on disk is missing, of an unknown format, or not what its record says
+├── ArtifactError        a model on disk is missing, of an unknown format, or differs from its record
 ├── DataError            a training file is malformed; the message names file, line and field
-├── TrainingError        a training run cannot start or came out useless (loss not finite)
-├── ExportError          a model cannot be written in the format asked for
-└── MissingExtraError    an optional package is not installed; the message says which extra to install
+├── TrainingError        a training run cannot start, or is lost (loss not finite)
+├── ExportError          a model cannot be written in the requested format
+└── MissingExtraError    an optional package is not installed; the message names the extra to install
+
+Errors of the sandbox and the suites (SandboxError, SuiteError, UnknownNameError) pass through as they are.
 """
 
 from __future__ import annotations
 
 
 class TrainersError(ValueError):
-    pass
+    """The base of the tree."""
 
 
 class ArtifactError(TrainersError):
-    pass
+    """A model on disk is missing, of an unknown format, or differs from its record."""
 
 
 class DataError(TrainersError):
-    pass
+    """A training file is malformed; the message names file, line and field."""
 
 
 class TrainingError(TrainersError):
-    pass
+    """A training run cannot start, or is lost."""
 
 
 class ExportError(TrainersError):
-    pass
+    """A model cannot be written in the requested format."""
 
 
 class MissingExtraError(TrainersError):
+    """An optional package is not installed; the message names the extra to install."""
+
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed; install it with: pip install 'assay[{extra}]'")
         self.package, self.extra = package, extra

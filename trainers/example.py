@@ -1,8 +1,9 @@
-"""The whole path on a tiny random model, in under a minute on one CPU core: make, train, merge, load again.
+"""The path from a base model to a merged one, on a tiny random model in under a minute on one CPU core.
 
     python -m assay.trainers.example [FOLDER]
 
-It shows the library's own calls; the model's answers mean nothing. Each line printed was checked where it is printed.
+It shows the library's own calls: create a base, train an adapter, merge it, load the result. The model's answers mean
+nothing. Each line that is printed has been checked before.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from assay.trainers import Artifact, Records, SftConfig
+from assay.trainers import Artifact, ArtifactKind, Records, SftConfig
+from assay.trainers.artifact import describe
 from assay.trainers.data import records_from_jsonl
 from assay.trainers.merge import merge_adapter
+from assay.trainers.pocket.pretrain import build_model, read_recipe, train_tokenizer
 from assay.trainers.run.facts import load_facts
 from assay.trainers.run.process import train_alone
 from assay.trainers.run.runtime import quiet_libraries
-from assay.trainers.tiny import make_tiny_model
 
 ROWS = [f'{{"prompt": "Add {i} to x.", "completion": "    return x + {i}"}}\n' for i in range(24)]
 CONFIG = {
@@ -33,12 +35,11 @@ _LARGEST_DIFFERENCE = 1e-3  # of logits, between adapter and merged model, both 
 
 
 def run(folder: Path) -> None:
-    """Make, train, merge and compare in `folder`, one line printed a stage. Raises SystemExit where a check fails."""
+    """Create, train, merge and compare in `folder`, one line printed a stage. Raises SystemExit where a check fails."""
     import torch
 
-    texts = [f"Add {i} to x.\n    return x + {i}" for i in range(60)]
-    base = make_tiny_model(folder / "base", texts)
-    print(f"base      {base.path}: random, for trying the machinery")
+    base = _random_base(folder / "base")
+    print(f"base      {base.path}: random weights, of the pocket model's architecture")
     (folder / "chats.jsonl").write_text("".join(ROWS), encoding="utf-8")
     records = records_from_jsonl(folder / "chats.jsonl")
     print(f"data      {records.counts()}")
@@ -54,23 +55,34 @@ def run(folder: Path) -> None:
     )
 
 
+def _random_base(out: Path) -> Artifact:
+    """Write an untrained model of the pocket model's architecture, a quarter as wide, with a tokenizer of its own."""
+    texts = [f"Add {i} to x.\n    return x + {i}" for i in range(60)]
+    recipe = read_recipe().model_copy(update={"hidden": 64, "feed_forward": 192, "layers": 2})
+    tokenizer = train_tokenizer(texts, 384)
+    with quiet_libraries():
+        build_model(recipe, tokenizer).save_pretrained(str(out))
+        tokenizer.save_pretrained(str(out))
+    return describe(ArtifactKind.BASE, out, None, "random Qwen2")
+
+
 def _train(base: Artifact, records: Records, out: Path) -> Artifact:
     losses: list[float] = []
-    made = train_alone(
+    adapter = train_alone(
         base, SftConfig.model_validate(CONFIG), records, out, lambda step: losses.append(step.loss)
     )
-    facts = load_facts(made.path)
+    facts = load_facts(adapter.path)
     if facts is None or (losses and losses[-1] >= losses[0]):
         raise SystemExit(f"the loss did not fall: {losses}")
     print(
-        f"adapter   {made.path}: {facts.trainable_parameters:,} of {facts.total_parameters:,} parameters, "
+        f"adapter   {adapter.path}: {facts.trainable_parameters:,} of {facts.total_parameters:,} parameters, "
         f"{facts.steps} steps, last loss {facts.final_loss:.3f}"
     )
-    return made
+    return adapter
 
 
 def _logits(artifact: Artifact) -> Any:
-    """What the model makes of a fixed text: the adapter through plain PEFT, the merged model without it."""
+    """Return the logits of a fixed text: the adapter's through plain PEFT, the merged model's without it."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -8,6 +8,7 @@ a file system). An exception or a kill leaves the target as it was.
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -23,10 +24,12 @@ def publish(target: Path) -> Iterator[Path]:
     """
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     _remove(part)
+    _remove_abandoned(target)
     try:
         yield part
         _force_to_disk(part)
         os.replace(part, target)
+        _sync(target.parent)
     finally:
         _remove(part)
 
@@ -50,8 +53,33 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def _remove_abandoned(target: Path) -> None:
+    """Remove what killed processes left of earlier attempts, which may be as large as a model."""
+    for path in target.parent.glob(f".{glob.escape(target.name)}.*.part*"):
+        pid = path.name.removeprefix(f".{target.name}.").partition(".")[0]
+        if pid.isdigit() and not _runs(int(pid)):
+            _remove(path)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it runs, as another user
+        return True
+    return True
+
+
 def _force_to_disk(path: Path) -> None:
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
     for file in files:
-        with file.open("rb") as opened:
-            os.fsync(opened.fileno())
+        _sync(file)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

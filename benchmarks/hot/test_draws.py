@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from assay.harness.generation import Sampling
-from assay.harness.generation.counter_rng import Draws
-from assay.harness.generation.token_choice import choose_numpy
+from assay.harness.generation.token_choice import Draws, choose_numpy
 
 SHAPES = {"qwen": (8, 151_936), "pocket": (64, 896)}
 KINDS = {

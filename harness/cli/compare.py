@@ -122,7 +122,7 @@ def _print(links: Sequence[Link], *, as_json: bool) -> None:
         print_json({"links": [link.to_json() for link in links]})
         return
     from assay.harness.console import PLAIN_WIDTH, terminal
-    from assay.harness.equivalence.render import render_links
+    from assay.harness.equivalence.chain import render_links
 
     console = terminal(plain_width=PLAIN_WIDTH)
     console.print(render_links(links))

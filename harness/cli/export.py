@@ -48,9 +48,8 @@ def export(
     An adapter becomes a GGUF LoRA file. The file is loaded once to test it.
     """
     from assay.harness.console import Progress
-    from assay.harness.equivalence.render import weight_lines
     from assay.harness.equivalence.states import state_of
-    from assay.harness.equivalence.weights import compare_weights
+    from assay.harness.equivalence.weights import compare_weights, weight_lines
     from assay.harness.errors import BadInputError
     from assay.harness.models.resolve import describe_json, resolve_model
     from assay.trainers.artifact import ArtifactKind

@@ -165,7 +165,7 @@ def answer(
     finally:
         scheduler.close()
     times, n = ticket.times, len(ticket.ids)
-    duration = None if times.last is None else times.last - times.asked
+    duration = times.latency_s
     return Answer(
         text="".join(pieces),
         token_ids=tuple(ticket.ids),

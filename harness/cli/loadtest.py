@@ -28,7 +28,7 @@ _OWN = frozenset({"concurrency", "requests", "timeout", "suite"})
 
 
 def is_address(model: str | None) -> bool:
-    from assay.harness.models.endpoints import ADDRESS
+    from assay.harness.models.resolve import ADDRESS
 
     return model is not None and ADDRESS.match(model) is not None
 
@@ -49,8 +49,7 @@ def profile_endpoint(
     from assay.harness.cli.options import fresh_path, slug
     from assay.harness.console import Progress
     from assay.harness.errors import UNMEASURED, BadInputError
-    from assay.harness.models.endpoints import endpoint_of
-    from assay.harness.models.resolve import resolve_model
+    from assay.harness.models.resolve import endpoint_of, resolve_model
     from assay.harness.profiling.load import Workload, measure, summarise
     from assay.harness.profiling.load.client import Limits
     from assay.harness.profiling.load.drive import read_events

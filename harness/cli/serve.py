@@ -55,7 +55,7 @@ def serve(
     from assay.harness.models.resolve import resolve_model
     from assay.harness.serving.server import Options, bind, open_api, run
 
-    for package in ("uvicorn", "starlette"):
+    for package in ("uvicorn", "starlette", "prometheus_client"):
         if importlib.util.find_spec(package) is None:
             raise MissingToolError(f"{package} is not installed; install it with: pip install 'assay[serve]'")
     key = os.environ.get(KEY)

@@ -58,7 +58,7 @@ def train(
 def _train(job: Job, *, as_json: bool, quiet: bool) -> None:
     from assay.harness.console import Progress
     from assay.harness.errors import BadInputError
-    from assay.trainers.model.adapters import alpha_warning
+    from assay.trainers.model.prepare import alpha_warning
     from assay.trainers.preference.reward_report import load_report
     from assay.trainers.run.facts import load_facts
     from assay.trainers.run.log import TrainingStep

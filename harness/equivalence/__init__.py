@@ -1,4 +1,4 @@
-"""Is the model that is deployed the model that was evaluated? Link by link, from tokens to pass@1."""
+"""Prove that a deployed model is the model that was evaluated, link by link, from tokens to pass@1."""
 
 from __future__ import annotations
 

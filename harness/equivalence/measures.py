@@ -1,4 +1,4 @@
-"""What two models' next-token distributions say about each other. Pure numpy."""
+"""Compare two models' next-token distributions and their pass@1. Pure numpy."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ from assay.harness.stats.pass_at_k import Floats, per_problem
 
 @dataclass(frozen=True, slots=True)
 class PassageFigures:
-    """Of one text, at each of its tokens: KL(a‖b) in nats, whether both rank the same token first, and each one's
-    negative log-likelihood of the token that follows (one fewer than tokens)."""
+    """The figures of one text at each of its tokens.
+
+    KL(a‖b) in nats, whether both rank the same token first, and each model's negative log-likelihood of the token that
+    follows (one fewer than tokens).
+    """
 
     kl: Floats
     top1: NDArray[np.bool_]
@@ -29,9 +32,10 @@ class PassageFigures:
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Over all texts. `kl_*` in nats a token; the interval of `kl_mean` is a bootstrap over texts (95 %).
+    """The figures over all texts.
 
-    `perplexity_*` is exp of the mean negative log-likelihood a token, on the same tokens.
+    `kl_*` are in nats a token; the interval of `kl_mean` is a bootstrap over texts (95 %). `perplexity_*` is exp of the
+    mean negative log-likelihood a token, on the same tokens.
     """
 
     tokens: int
@@ -51,8 +55,10 @@ class Distribution:
 
 
 def compare_logits(a: NDArray[Any], b: NDArray[Any], ids: Sequence[int]) -> PassageFigures:
-    """Figures of one text from both models' logits [tokens, vocabulary]; a padded vocabulary counts as far as both
-    reach."""
+    """Return the figures of one text from both models' logits [tokens, vocabulary].
+
+    Of vocabularies that are padded to different sizes, the part counts that both have.
+    """
     shared = min(a.shape[1], b.shape[1])
     log_a, log_b = log_softmax(a[:, :shared]), log_softmax(b[:, :shared])
     kl = np.maximum((np.exp(log_a) * (log_a - log_b)).sum(axis=1), 0.0)
@@ -66,6 +72,7 @@ def compare_logits(a: NDArray[Any], b: NDArray[Any], ids: Sequence[int]) -> Pass
 
 
 def log_softmax(logits: NDArray[Any]) -> Floats:
+    """Return log probabilities in fp64, over the last of two axes."""
     wide: Floats = logits.astype(np.float64)
     wide -= wide.max(axis=1, keepdims=True)
     wide -= np.log(np.exp(wide).sum(axis=1, keepdims=True))
@@ -73,7 +80,7 @@ def log_softmax(logits: NDArray[Any]) -> Floats:
 
 
 def _interval(texts: Sequence[tuple[float, int]], seed: int, resamples: int = 2000) -> tuple[float, float]:
-    """95 % interval of a mean over tokens, given each text's (sum, tokens): texts are resampled whole."""
+    """Return the 95 % interval of a mean over tokens, given each text's (sum, tokens): texts are resampled."""
     sums, counts = np.array(texts, dtype=np.float64).T
     drawn = np.random.default_rng(seed).integers(0, len(texts), size=(resamples, len(texts)))
     low, high = np.quantile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), [0.025, 0.975])
@@ -81,6 +88,7 @@ def _interval(texts: Sequence[tuple[float, int]], seed: int, resamples: int = 20
 
 
 def summarise(passages: Sequence[PassageFigures], *, seed: int = 0) -> Distribution:
+    """Return the figures over all texts."""
     kl = np.concatenate([p.kl for p in passages])
     p50, p90, p99 = np.quantile(kl, [0.5, 0.9, 0.99])
     low, high = _interval([(float(p.kl.sum()), len(p.kl)) for p in passages], seed)
@@ -99,14 +107,14 @@ def summarise(passages: Sequence[PassageFigures], *, seed: int = 0) -> Distribut
     )
 
 
-# Paired non-inferiority on pass@1: is the second model worse than the first by more than a margin?
-
-
 @dataclass(frozen=True, slots=True)
 class PassRate:
-    """`comparison.difference` is second − first. `lower` is the one-sided 95 % bound of it: non-inferior means that it
-    lies above −`margin` (ICH E9). With one sample a problem it is Tango's score bound, which holds where few problems
-    differ and a bootstrap of them is too sure of itself; with more, the lower end of a 90 % bootstrap interval."""
+    """Paired non-inferiority on pass@1: is the second model worse than the first by more than a margin?
+
+    `comparison.difference` is second − first. `lower` is its one-sided 95 % bound: non-inferior means that it lies
+    above −`margin` (ICH E9). With one sample a problem it is Tango's score bound, which holds where few problems differ
+    and a bootstrap of them is too sure of itself; with more, the lower end of a 90 % bootstrap interval.
+    """
 
     comparison: Comparison
     lower: float
@@ -159,9 +167,11 @@ def non_inferiority(
 
 
 def score_bound(only_second: int, only_first: int, n: int, *, confidence: float = 0.95) -> float:
-    """One-sided lower bound of the difference of two paired proportions, by inverting the score test (Tango 1998,
-    Statistics in Medicine 17:891): `only_second` of n problems were passed by the second alone, `only_first` by the
-    first alone."""
+    """Return the one-sided lower bound of the difference of two paired proportions, by inverting the score test.
+
+    `only_second` of n problems were passed by the second alone, `only_first` by the first alone (Tango 1998, Statistics
+    in Medicine 17:891).
+    """
     z = NormalDist().inv_cdf(confidence)
     low, high = -1.0, (only_second - only_first) / n
     for _ in range(60):
@@ -174,7 +184,7 @@ def score_bound(only_second: int, only_first: int, n: int, *, confidence: float 
 
 
 def score(difference: float, b: int, c: int, n: int) -> float:
-    """Tango's statistic of b and c discordant pairs of n, if the true difference were `difference`, in (−1, 0]."""
+    """Return Tango's statistic of b and c discordant pairs of n for a true `difference` in (−1, 0]."""
     a2, b2 = 2 * n, -b - c + (2 * n - b + c) * difference
     c2 = -c * difference * (1 - difference)
     q = (math.sqrt(b2 * b2 - 4 * a2 * c2) - b2) / (2 * a2)
@@ -190,8 +200,11 @@ def pass_rates(
     confidence: float,
     seed: int = 0,
 ) -> dict[tuple[str, str], PassRate]:
-    """Non-inferiority of each pair's second model, on the problems measured for both."""
-    found = {}
+    """Test each pair's second model for non-inferiority, on the problems measured for both.
+
+    `counts` holds (samples, passing samples) by model and problem. Raises UnmeasuredError where two share no problem.
+    """
+    rates = {}
     for a, b in pairs:
         shared = [p for p in counts[a] if p in counts[b]]
         if not shared:
@@ -200,7 +213,7 @@ def pass_rates(
             )
         first, second = (per_problem([counts[v][p] for p in shared], 1) for v in (a, b))
         binary = all(counts[v][p][0] == 1 for v in (a, b) for p in shared)
-        found[a, b] = non_inferiority(
+        rates[a, b] = non_inferiority(
             a, b, first, second, binary=binary, margin=margin, confidence=confidence, seed=seed
         )
-    return found
+    return rates

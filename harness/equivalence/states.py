@@ -1,11 +1,12 @@
-"""The weights a model computes with, as fp32 arrays under GGUF's names, whatever it is stored as.
+"""Read what a model computes with from any storage: weights as fp32 arrays under GGUF's names, and other figures.
 
-Tensors are read when they are asked for and not kept: two models can be held against each other tensor by tensor.
+A tensor is read whenever it is used and not kept, so that two models can be compared tensor by tensor. The other
+figures (rope, heads, norms, context, token types) stand in the file beside the weights, and decide answers as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,11 +26,11 @@ HEAD, EMBEDDING = "output.weight", "token_embd.weight"
 
 
 class UnreadableError(Exception):
-    """A tensor is stored in a type that nothing here can read; the message says which."""
+    """A tensor is stored in a type that no reader here knows; the message names it."""
 
 
 class OnDemand(Mapping[str, Array]):
-    """Tensors by name, each read anew whenever it is asked for."""
+    """Tensors by name, each read anew at every access."""
 
     def __init__(self, readers: Mapping[str, Callable[[], Array]]) -> None:
         self._readers = readers
@@ -49,20 +50,21 @@ class OnDemand(Mapping[str, Array]):
 
 @dataclass(frozen=True)
 class State:
-    """`tensors` by name and the storage type of each, `kept` where all have one."""
+    """The weights of a model: `tensors` by name, and the storage type of each, `kept` for those not in `types`."""
 
     tensors: Mapping[str, Array]
     types: dict[str, str] = field(default_factory=dict)
     kept: str = "F32"
 
     def type_of(self, name: str) -> str:
+        """Return a tensor's storage type; a tied head has its embedding's."""
         return self.types.get(name, self.types.get(EMBEDDING, self.kept) if name == HEAD else self.kept)
 
 
 def state_of(artifact: Artifact) -> State:
-    """The effective weights: of an adapter, its base with it folded in; of a GGUF file, dequantised.
+    """Return the effective weights: an adapter folded into its base, a GGUF file dequantised.
 
-    Raises ExportError for an architecture that has no names in GGUF.
+    Raises ExportError for an architecture that has no names in GGUF, and for a GGUF file that is no model.
     """
     if artifact.kind is ArtifactKind.GGUF:
         return _gguf_state(artifact)
@@ -72,14 +74,40 @@ def state_of(artifact: Artifact) -> State:
 
 
 def base_state_of(artifact: Artifact) -> State | None:
-    """The weights under an adapter, or under the one adapter that a merged model was made of; None for other models
-    and where they are no longer to be found."""
+    """Return the weights under an adapter, or under the one adapter that a merged model was made of.
+
+    None for other models, and where the base is no longer on this machine.
+    """
     adapter = artifact if artifact.kind is ArtifactKind.ADAPTER else artifact.parent
     if adapter is None or adapter.kind is not ArtifactKind.ADAPTER or artifact.others:
         return None
     if adapter.parent is None or not adapter.parent.path.exists():
         return None
     return _folder_state(adapter.parent)
+
+
+def structure_of(artifact: Artifact) -> dict[str, Any]:
+    """Return the figures a runtime takes from the file, under one set of names."""
+    return _gguf_structure(artifact) if artifact.kind is ArtifactKind.GGUF else _folder_structure(artifact)
+
+
+def token_types_of(artifact: Artifact) -> list[int]:
+    """Return GGUF's type of every token id.
+
+    llama.cpp mends some wrong ones as it loads (ends of text that are not marked as control tokens); other runtimes do
+    not.
+    """
+    if artifact.kind is ArtifactKind.GGUF:
+        import gguf
+
+        types = gguf.GGUFReader(str(artifact.path)).fields["tokenizer.ggml.token_type"].contents()
+    else:
+        from assay.trainers.gguf.architectures import read_architecture
+        from assay.trainers.gguf.vocabulary import read_vocabulary
+
+        folder = model_folder(artifact)
+        types = read_vocabulary(folder, read_architecture(folder).config["vocab_size"]).types
+    return [int(t) for t in types]
 
 
 def _folder_state(artifact: Artifact) -> State:
@@ -101,8 +129,7 @@ def _folder_state(artifact: Artifact) -> State:
                     stored = str(opened.get_slice(hf_name).get_dtype())
                     types[name] = stored if stored in ("BF16", "F16") else "F32"
                     readers[name] = partial(_stored, file, hf_name, architecture)
-    _add_rope_divisors(readers, architecture)
-    return State(OnDemand(readers), types)
+    return State(OnDemand(readers | _rope_divisors(architecture)), types)
 
 
 def _stored(file: Path, hf_name: str, architecture: Architecture) -> Array:
@@ -113,48 +140,52 @@ def _stored(file: Path, hf_name: str, architecture: Architecture) -> Array:
 
 
 def _turned(architecture: Architecture, hf_name: str, value: Any) -> Array:
-    """A torch tensor as GGUF lays it out."""
+    """Return a torch tensor in GGUF's layout."""
     return np.asarray(architecture.turn(hf_name, value.detach().float().numpy()), dtype=np.float32)
 
 
-def _add_rope_divisors(readers: dict[str, Callable[[], Array]], architecture: Architecture) -> None:
-    """What GGUF keeps as a tensor and a folder computes from its configuration."""
+def _rope_divisors(architecture: Architecture) -> dict[str, Callable[[], Array]]:
+    """Return the tensor that GGUF keeps where a folder has the figures in its configuration."""
     from assay.trainers.gguf.architectures import rope_divisors
     from assay.trainers.gguf.write import ROPE_DIVISORS
 
     divisors = rope_divisors(architecture)
-    if divisors is not None:
-        readers[ROPE_DIVISORS] = partial(np.array, divisors, dtype=np.float32)
+    return {} if divisors is None else {ROPE_DIVISORS: partial(np.array, divisors, dtype=np.float32)}
+
+
+def _named(
+    architecture: Architecture, hf_names: Iterable[str], read: Callable[[str], Any]
+) -> dict[str, Callable[[], Array]]:
+    """Return readers under GGUF's names of the torch tensors that `read` gives."""
+
+    def reader(hf_name: str) -> Array:
+        return _turned(architecture, hf_name, read(hf_name))
+
+    names = {hf_name: architecture.tensor_name(hf_name) for hf_name in hf_names}
+    return {name: partial(reader, hf_name) for hf_name, name in names.items() if name is not None}
 
 
 def _quantised_state(folder: Path, architecture: Architecture) -> State:
-    """A folder that bitsandbytes quantised, dequantised again layer by layer."""
+    """Return the weights of a folder that bitsandbytes quantised, dequantised again layer by layer."""
     import torch
     from transformers import AutoModelForCausalLM
 
     from assay.trainers.model.quantize import dequantized, forbid_repacking, quantized_layers
     from assay.trainers.run.runtime import quiet_libraries
 
-    said = architecture.config["quantization_config"]
-    kind = "int8" if said.get("load_in_8bit") else str(said.get("bnb_4bit_quant_type"))
+    quantization = architecture.config["quantization_config"]
+    kind = "int8" if quantization.get("load_in_8bit") else str(quantization.get("bnb_4bit_quant_type"))
     with quiet_libraries():
         model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
     forbid_repacking(model)
     layers = {f"{name}.weight": module for name, module in quantized_layers(model).items()}
     plain = dict(model.named_parameters())
-    readers: dict[str, Callable[[], Array]] = {}
-    types: dict[str, str] = {}
 
-    def read(hf_name: str) -> Array:
-        value = dequantized(layers[hf_name]) if hf_name in layers else plain[hf_name]
-        return _turned(architecture, hf_name, value)
+    def read(hf_name: str) -> Any:
+        return dequantized(layers[hf_name]) if hf_name in layers else plain[hf_name]
 
-    for hf_name in plain | layers:
-        name = architecture.tensor_name(hf_name)
-        if name is not None:
-            readers[name] = partial(read, hf_name)
-            types[name] = kind if hf_name in layers else "F32"
-    return State(OnDemand(readers), types)
+    types = {name: kind for hf_name in layers if (name := architecture.tensor_name(hf_name)) is not None}
+    return State(OnDemand(_named(architecture, plain | layers, read)), types)
 
 
 def _adapter_state(adapter: Artifact) -> State:
@@ -176,23 +207,10 @@ def _adapter_state(adapter: Artifact) -> State:
             model = load_rounded_base(str(folder), table, dtype=torch.float32)
         merged = PeftModel.from_pretrained(model, str(adapter.path)).merge_and_unload(safe_merge=True)
     weights = merged.state_dict()
-    readers: dict[str, Callable[[], Array]] = {}
-
-    def read(hf_name: str) -> Array:
-        return _turned(architecture, hf_name, weights[hf_name])
-
-    for hf_name in weights:
-        name = architecture.tensor_name(hf_name)
-        if name is not None:
-            readers[name] = partial(read, hf_name)
-    _add_rope_divisors(readers, architecture)
-    # A rounded base is what was trained on; a copy that is merged onto the whole base differs by what rounding lost.
-    linear = (
-        {}
-        if table is None
-        else {n: str(table.type) for n in readers if n.startswith("blk.") and "norm" not in n}
-    )
-    return State(OnDemand(readers), linear)
+    readers = _named(architecture, weights, weights.__getitem__) | _rope_divisors(architecture)
+    # A rounded base was trained on; a copy that is merged onto the unrounded base differs by the loss of rounding.
+    rounded = [n for n in readers if n.startswith("blk.") and "norm" not in n] if table is not None else []
+    return State(OnDemand(readers), {} if table is None else dict.fromkeys(rounded, str(table.type)))
 
 
 def _gguf_state(artifact: Artifact) -> State:
@@ -209,12 +227,71 @@ def _gguf_state(artifact: Artifact) -> State:
     def read(name: str) -> Array:
         tensor = stored[name]
         try:
-            whole = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+            values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
         except NotImplementedError as error:
             raise UnreadableError(f"the gguf package cannot read {tensor.tensor_type.name}") from error
-        return np.asarray(whole, dtype=np.float32).reshape(tuple(int(n) for n in reversed(tensor.shape)))
+        return np.asarray(values, dtype=np.float32).reshape(tuple(int(n) for n in reversed(tensor.shape)))
 
     return State(
         OnDemand({name: partial(read, name) for name in stored}),
         {name: tensor.tensor_type.name for name, tensor in stored.items()},
     )
+
+
+def _folder_structure(artifact: Artifact) -> dict[str, Any]:
+    from assay.trainers.gguf.architectures import read_architecture
+
+    architecture = read_architecture(model_folder(artifact))
+    rope, config = architecture.rope, architecture.config
+    structure = {
+        "architecture": architecture.name,
+        "layers": architecture.layers,
+        "heads": architecture.heads,
+        "key/value heads": architecture.kv_heads,
+        "head width": architecture.head_dim,
+        "norm epsilon": config["rms_norm_eps"],
+        "context": config["max_position_embeddings"],
+        "rope base": rope["rope_theta"],
+        # llama3's scaling is a tensor of its own, which is compared with the others
+        "rope scaling": "default" if rope["rope_type"] == "llama3" else rope["rope_type"],
+    }
+    if rope["rope_type"] in ("linear", "yarn"):
+        structure["rope scaling factor"] = rope["factor"]
+    if rope["rope_type"] == "yarn":
+        structure["rope original context"] = (
+            rope.get("original_max_position_embeddings") or structure["context"]
+        )
+    return structure
+
+
+def _gguf_structure(artifact: Artifact) -> dict[str, Any]:
+    import gguf
+
+    fields = gguf.GGUFReader(str(artifact.path)).fields
+
+    def value(key: str, default: Any = None) -> Any:
+        return fields[key].contents() if key in fields else default
+
+    name = value("general.architecture")
+    heads = value(f"{name}.attention.head_count")
+    scaling = value(f"{name}.rope.scaling.type", "default")
+    structure = {
+        "architecture": name,
+        "layers": value(f"{name}.block_count"),
+        "heads": heads,
+        "key/value heads": value(f"{name}.attention.head_count_kv", heads),
+        "head width": value(
+            f"{name}.attention.key_length", value(f"{name}.embedding_length", 0) // (heads or 1)
+        ),
+        "norm epsilon": value(f"{name}.attention.layer_norm_rms_epsilon"),
+        "context": value(f"{name}.context_length"),
+        "rope base": value(f"{name}.rope.freq_base", 10000.0),  # llama.cpp's own default
+        "rope scaling": "default" if scaling == "none" else scaling,
+    }
+    if scaling in ("linear", "yarn"):
+        structure["rope scaling factor"] = value(f"{name}.rope.scaling.factor")
+    if scaling == "yarn":
+        structure["rope original context"] = value(
+            f"{name}.rope.scaling.original_context_length", structure["context"]
+        )
+    return structure

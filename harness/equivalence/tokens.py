@@ -1,4 +1,4 @@
-"""Do two models read and write text alike: token ids on a corpus, the whole vocabulary, the ends, the chat form."""
+"""Compare how two models read and write text: token ids on a corpus, the vocabulary, the ends, the chat template."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from assay.suites.model import chat_messages
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """`texts` were cut by both, `equal` of them into the same ids. `faults` say what differs, in words."""
+    """The comparison: `texts` were cut by both, `equal` of them into the same ids; `faults` name what differs."""
 
     texts: int
     equal: int
@@ -27,8 +27,20 @@ class Tokens:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A text that two models are compared on, as it goes to the tokenizer.
+
+    `messages` is a chat (role, content) that is rendered before it by the first model's own template; both are then
+    read as one text.
+    """
+
+    text: str
+    messages: tuple[tuple[str, str], ...] = ()
+
+
 def render(passage: Passage, generator: MeasuredGenerator) -> str:
-    """The passage as one text, its chat by this model's template; without a template, the chat's words alone."""
+    """Return the passage as one text, its chat by this model's template, or its contents alone without a template."""
     if not passage.messages:
         return passage.text
     messages = [{"role": role, "content": content} for role, content in passage.messages]
@@ -39,6 +51,7 @@ def render(passage: Passage, generator: MeasuredGenerator) -> str:
 
 
 def compare_tokens(a: MeasuredGenerator, b: MeasuredGenerator, passages: Sequence[Passage]) -> Tokens:
+    """Compare two models' tokenizers, the second with the first."""
     faults = _vocabulary_faults(a, b)
     equal = 0
     for passage in passages:
@@ -78,7 +91,7 @@ def _vocabulary_faults(a: MeasuredGenerator, b: MeasuredGenerator) -> list[str]:
 
 
 def _padding(one: bytes, other: bytes) -> bool:
-    """Whether one is nothing and the other the name that a padded row of the embedding has been given."""
+    """Return whether one is empty and the other the name that a padded row of the embedding has been given."""
     return any(not x and y.startswith(b"[PAD") and y.endswith(b"]") for x, y in ((one, other), (other, one)))
 
 
@@ -87,53 +100,44 @@ def _around(a: str, b: str) -> str:
     return f"{a[max(0, at - 20) : at + 20]!r} and {b[max(0, at - 20) : at + 20]!r}"
 
 
-# The texts that two models are compared on: problems with their solutions, or a file.
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """A text as it goes to the tokenizer. `messages` is a chat to be rendered before it by the first model's own
-    template; both are then read as one text."""
-
-    text: str
-    messages: tuple[tuple[str, str], ...] = ()
-
-
 def suite_passages(suite: Suite, limit: int) -> list[Passage]:
-    """Problems with their solutions, alternately as plain code and as chat turns, spread over the whole suite."""
+    """Return problems with their solutions, alternately as plain code and as chat turns, spread over the suite."""
     solved = [p for p in suite.problems if p.canonical_solution]
     if not solved:
         raise BadInputError(
             f"suite {suite.name!r} has no solutions to compare on; give texts with --corpus FILE"
         )
     step = max(1, len(solved) // limit)
-    found = []
+    passages = []
     for i, problem in enumerate(solved[::step][:limit]):
-        whole = problem.prompt + problem.canonical_solution
+        program = problem.prompt + problem.canonical_solution
         if i % 2:
             messages = tuple((m["role"], m["content"]) for m in chat_messages(problem))
-            found.append(Passage(f"```python\n{whole.strip()}\n```", messages))
+            passages.append(Passage(f"```python\n{program.strip()}\n```", messages))
         else:
-            found.append(Passage(whole))
-    return found
+            passages.append(Passage(program))
+    return passages
 
 
 def load_passages(path: Path, limit: int) -> list[Passage]:
-    """Texts of a file: JSON Lines with `text`, or `prompt` and `completion`; any other file is cut at blank lines
-    into pieces of some 2,000 characters. Raises BadInputError that names file and line."""
+    """Return the texts of a file.
+
+    JSON Lines hold `text`, or `prompt` and `completion`; any other file is cut at blank lines into pieces of some 2,000
+    characters. Raises BadInputError that names file and line.
+    """
     if not path.is_file():
         raise BadInputError(f"no such file: {path}")
     if path.suffix in (".jsonl", ".gz"):
-        found = [_passage(path, number, row) for number, row in read_objects(path)]
+        passages = [_passage(path, number, row) for number, row in read_objects(path)]
     else:
         try:
-            found = [Passage(piece) for piece in _pieces(path.read_text(encoding="utf-8"))]
+            passages = [Passage(piece) for piece in _pieces(path.read_text(encoding="utf-8"))]
         except UnicodeDecodeError as error:
             raise BadInputError(f"{path}: not UTF-8 text: {error}") from None
-    found = [p for p in found if p.text.strip()][:limit]
-    if not found:
+    passages = [p for p in passages if p.text.strip()][:limit]
+    if not passages:
         raise BadInputError(f"{path} holds no text to compare on")
-    return found
+    return passages
 
 
 def _passage(path: Path, number: int, row: object) -> Passage:

@@ -21,7 +21,7 @@ from assay.trainers.data.inputs import (
     data_table,
     load_data,
 )
-from assay.trainers.preference.model import Preferences
+from assay.trainers.data.preferences import Preferences
 
 T = TypeVar("T", bound=BaseModel)
 LATER = "made-by-the-experiment"  # stands for a file or a folder that a step makes

@@ -1,21 +1,23 @@
-"""Continuous batching over any engine: which request runs when, and when it is done.
+"""Continuous batching over any engine, for `assay generate` and for the server.
 
-Requests with the same prompt share its prefill. A finished row leaves at once and its place is refilled, so the batch
-stays full; what a sample says does not depend on who its neighbours were (see `noise`).
+`Batch` is the core that both share: answers join, each gets its next token, and a finished one leaves at once, so that
+its place is filled again. Answers with the same prompt share its prefill. The tokens of an answer do not depend on the
+answers beside it (docs/decisions/0001). `run_batches` answers a list of requests with it; the server's queue is
+`assay.harness.serving.scheduler`.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from assay.harness.errors import BadInputError
-from assay.harness.generation.counter_rng import Draws
 from assay.harness.generation.text import TextTail
-from assay.harness.generation.types import Request, Sample, Sampling
+from assay.harness.generation.token_choice import Draws
+from assay.harness.generation.types import FinishReason, Request, Sample, Sampling
 
 PREFILL_TOKENS = 8192  # of one admission, padding included: bounds the memory of a prefill
 
@@ -39,15 +41,33 @@ class Engine(Protocol):
         ...
 
     def admit(self, prompts: Sequence[Sequence[int]], copies: Sequence[int], draws: Draws) -> list[int]:
-        """Append `copies[i]` rows that have read prompt i; the first token of each, in order."""
+        """Append `copies[i]` rows that have read prompt i, and return the first token of each, in order."""
         ...
 
     def step(self, tokens: Sequence[int], draws: Draws) -> list[int]:
-        """Feed each row its last token; the next token of each."""
+        """Feed each row its last token, and return the next token of each."""
         ...
 
     def remove(self, row: int) -> None:
         """Forget a row; the last row takes its number."""
+        ...
+
+
+class LoadedEngine(Engine, Protocol):
+    """An engine that owns its model, and that also gives what the model expects behind each token of a text."""
+
+    vocabulary: int
+
+    def logits(self, ids: Sequence[int]) -> Any:
+        """Return an fp32 array [tokens, vocabulary]."""
+        ...
+
+    def end(self) -> None:
+        """Forget all rows after a run, and free what cannot be used again."""
+        ...
+
+    def close(self) -> None:
+        """Free the model."""
         ...
 
 
@@ -56,7 +76,7 @@ class RoutedEngine(Protocol):
     """An engine whose rows may be answered by different adapters of one base."""
 
     def route(self, adapters: Sequence[str], copies: Sequence[int]) -> None:
-        """Which adapter answers prompt i of the next admission, and so its `copies[i]` rows."""
+        """Let adapter i answer prompt i of the next admission, and so its `copies[i]` rows."""
         ...
 
 
@@ -78,51 +98,197 @@ class GenerationStats:
 
 
 @dataclass(slots=True)
-class _Row:
-    request: Request
-    tail: TextTail
+class Row:
+    """One answer while it is written: what decides its tokens, and those that it has.
+
+    `limit` is the most tokens it may have. `ids` leave out the token that ended it, which is `end_id`; `finish` is set
+    once it has ended.
+    """
+
+    prompt_ids: tuple[int, ...]
+    seed: int
     limit: int
+    tail: TextTail
+    adapter: str = ""
     ids: list[int] = field(default_factory=list)
+    end_id: int | None = None
+    finish: FinishReason | None = None
+
+    def take(self, token: int, end_ids: frozenset[int]) -> None:
+        """Add the next token, and finish at an end token, a stop string or the limit."""
+        if token in end_ids:
+            self.end_id, self.finish = token, "stop"
+            return
+        self.ids.append(token)
+        if self.tail.push(token):
+            self.finish = "stop"
+        elif len(self.ids) >= self.limit:
+            self.finish = "length"
+
+
+class HasRow(Protocol):
+    """Whatever waits for an answer and holds its row: a request of a list, a ticket of the server."""
+
+    @property
+    def row(self) -> Row: ...
+
+
+class CountsPrompts(Protocol):
+    """A tally of prompt tokens read."""
+
+    prompt_tokens: int
+
+
+T = TypeVar("T", bound=HasRow)
+W = TypeVar("W")
+
+
+class Batch(Generic[T]):
+    """The answers that an engine writes at present: `members[i]` is the engine's row i.
+
+    `places` answers at most are written at once, each of at most `tokens_per_row` tokens with its prompt. An error of
+    the engine leaves the members that it struck in `members`, for the caller to `clear`.
+    """
+
+    def __init__(self, engine: Engine, places: int, tokens_per_row: int, counts: CountsPrompts) -> None:
+        self.members: list[T] = []
+        self._engine, self._places, self._tokens_per_row = engine, places, tokens_per_row
+        self._counts = counts
+        self._begun: Sampling | None = None
+
+    def next_from(
+        self,
+        waiting: deque[W],
+        prompt_of: Callable[[W], Sequence[int]],
+        may_join: Callable[[W], bool] = lambda _: True,
+    ) -> list[W]:
+        """Take those that join now from the head of `waiting`: as many as there are places and `may_join` allows.
+
+        An admission costs a forward pass of its own, so it waits until a quarter of the places is free; its prompts,
+        padded to the longest, hold PREFILL_TOKENS at most.
+        """
+        new: list[W] = []
+        free = self._places - len(self.members)
+        if self.members and free * 4 < self._places:
+            return new
+        prompts, longest = 0, 0
+        before: Sequence[int] | None = None
+        while waiting and len(new) < free:
+            prompt = prompt_of(waiting[0])
+            prompts += (
+                prompt is not before
+            )  # equal prompts of two objects count twice, which errs on the safe side
+            longest = max(longest, len(prompt))
+            if not may_join(waiting[0]) or (new and prompts * longest > PREFILL_TOKENS):
+                break
+            before = prompt
+            new.append(waiting.popleft())
+        return new
+
+    def admit(self, new: Sequence[T], sampling: Sampling) -> Iterator[T]:
+        """Let `new` join, which decode by `sampling` as the members do, and yield each with its first token.
+
+        Equal prompts are read once. The new ones are members before the engine is touched, so that whatever it raises
+        they are among those that it struck. The iterator has to be read to its end.
+        """
+        groups: dict[tuple[tuple[int, ...], str], list[T]] = {}
+        for one in new:
+            groups.setdefault((one.row.prompt_ids, one.row.adapter), []).append(one)
+        first = len(self.members)
+        joining = [one for group in groups.values() for one in group]
+        self.members += joining
+        if not first and sampling != self._begun:
+            self._begun = None
+            self._engine.begin(self._places, self._tokens_per_row, sampling)
+            self._begun = sampling
+        copies = [len(group) for group in groups.values()]
+        if isinstance(self._engine, RoutedEngine):
+            self._engine.route([adapter for _, adapter in groups], copies)
+        tokens = self._engine.admit(
+            [prompt for prompt, _ in groups], copies, _draws([one.row for one in joining])
+        )
+        self._counts.prompt_tokens += sum(len(prompt) for prompt, _ in groups)
+        yield from self._hand_out(tokens, first)
+
+    def step(self) -> Iterator[T]:
+        """Give every member its next token, and yield it. The iterator has to be read to its end."""
+        rows = [one.row for one in self.members]
+        tokens = self._engine.step([row.ids[-1] for row in rows], _draws(rows))
+        yield from self._hand_out(tokens, 0)
+
+    def remove(self, place: int) -> None:
+        """Take a member out; the last one takes its place."""
+        self._engine.remove(place)
+        self.members[place] = self.members[-1]
+        self.members.pop()
+
+    def clear(self) -> list[T]:
+        """Give up all members, which are returned; the engine begins anew with the next."""
+        members, self.members, self._begun = self.members, [], None
+        return members
+
+    def _hand_out(self, tokens: Sequence[int], first: int) -> Iterator[T]:
+        members, end_ids = self.members, self._engine.end_ids
+        for place in range(len(members) - 1, first - 1, -1):  # from the last: removal moves the last one
+            one = members[place]
+            row = one.row
+            row.take(tokens[place - first], end_ids)
+            if row.finish is not None:
+                self.remove(place)
+            yield one
+
+
+def _draws(rows: Sequence[Row]) -> Draws:
+    return Draws([row.seed for row in rows], [len(row.ids) for row in rows])
 
 
 @dataclass(slots=True)
-class _Group:
-    prompt_ids: list[int]
-    requests: deque[Request]
+class _Answer:
+    request: Request
+    row: Row
+
+    def sample(self, finish: FinishReason) -> Sample:
+        request, row = self.request, self.row
+        return Sample(
+            problem_id=request.problem_id,
+            index=request.index,
+            seed=request.seed,
+            prompt=request.prompt,
+            completion=row.tail.text(),
+            token_ids=tuple(row.ids),
+            finish_reason=finish,
+            end_id=row.end_id,
+        )
 
 
 def run_batches(
     engine: Engine, requests: Iterable[Request], sampling: Sampling, batch_size: int, stats: GenerationStats
 ) -> Iterator[Sample]:
-    """Answer every request once, yielding samples as they finish. BadInputError: a prompt that leaves no room."""
+    """Answer every request once, and yield the samples as they finish.
+
+    Raises BadInputError for a prompt that leaves no room, and for an adapter that the engine does not hold.
+    """
     check_sampling(sampling)
     resumed = time.monotonic()
-    groups = _grouped(engine, requests)
-    if not groups:
+    prompts, waiting = _sorted_by_prompt(engine, requests)
+    if not waiting:
         return
-    longest = max(len(g.prompt_ids) for g in groups)
-    total = sum(len(g.requests) for g in groups)
-    rows_at_once = min(batch_size, total)
-    engine.begin(rows_at_once, min(longest + sampling.max_new_tokens, engine.context), sampling)
-    rows: list[_Row] = []
-    while groups or rows:
-        free = rows_at_once - len(rows)
-        # Admitting costs a forward pass of its own: wait until a quarter of the places is free.
-        if groups and (not rows or free * 4 >= rows_at_once):
-            first, new = _admit(engine, groups, free, sampling, stats)
-            first_new = len(rows)
-            rows += new
-        else:
-            first = engine.step([r.ids[-1] for r in rows], _draws(rows))
-            first_new = 0
-        finished: list[Sample] = []
-        for row in range(len(rows) - 1, first_new - 1, -1):  # from the last: removal moves the last row
-            sample = _take(rows[row], first[row - first_new], engine.end_ids)
-            if sample is not None:
-                finished.append(sample)
-                engine.remove(row)
-                rows[row] = rows[-1]
-                rows.pop()
+
+    def prompt_of(request: Request) -> tuple[int, ...]:
+        return prompts[request.prompt, request.adapter]
+
+    longest = max(map(len, prompts.values()))
+    tokens_per_row = min(longest + sampling.max_new_tokens, engine.context)
+    batch = Batch[_Answer](engine, min(batch_size, len(waiting)), tokens_per_row, stats)
+    while waiting or batch.members:
+        new = []
+        for request in batch.next_from(waiting, prompt_of):
+            ids = prompt_of(request)
+            limit = min(sampling.max_new_tokens, engine.context - len(ids))
+            tail = TextTail(engine.pieces, sampling.stop)
+            new.append(_Answer(request, Row(ids, request.seed, limit, tail, request.adapter)))
+        written = batch.admit(new, sampling) if new else batch.step()
+        finished = [one.sample(finish) for one in written if (finish := one.row.finish) is not None]
         if finished:
             stats.samples += len(finished)
             stats.new_tokens += sum(len(s.token_ids) for s in finished)
@@ -131,7 +297,50 @@ def run_batches(
             resumed = time.monotonic()
 
 
+class EngineGenerator:
+    """A loaded engine behind the Generator protocol, with its tally and the path that it computes by."""
+
+    def __init__(
+        self,
+        engine: LoadedEngine,
+        *,
+        batch_size: int,
+        backend: str,
+        render_chat: Callable[[list[dict[str, str]]], str],
+    ) -> None:
+        self.stats = GenerationStats()
+        self.backend, self.render_chat = backend, render_chat
+        self._engine: LoadedEngine | None = engine
+        self._batch_size = batch_size
+
+    @property
+    def engine(self) -> LoadedEngine:
+        if self._engine is None:
+            raise RuntimeError("this generator is closed")
+        return self._engine
+
+    @property
+    def vocabulary(self) -> int:
+        return self.engine.vocabulary
+
+    def encode(self, text: str) -> list[int]:
+        return self.engine.encode(text)
+
+    def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Sample]:
+        engine = self.engine
+        try:
+            yield from run_batches(engine, requests, sampling, self._batch_size, self.stats)
+        finally:
+            engine.end()
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+        self._engine = None
+
+
 def check_sampling(sampling: Sampling) -> None:
+    """Raise BadInputError for settings that no engine can decode by."""
     if sampling.temperature < 0:
         raise BadInputError(f"temperature must be 0 (greedy) or more, got {sampling.temperature}")
     if not 0 < sampling.top_p <= 1:
@@ -144,18 +353,23 @@ def check_sampling(sampling: Sampling) -> None:
         raise BadInputError("an empty stop string would end every completion at once")
 
 
-def _grouped(engine: Engine, requests: Iterable[Request]) -> deque[_Group]:
-    """Requests by prompt, short prompts first, so that those prefilled together are of like length."""
-    by_prompt: dict[tuple[str, str], deque[Request]] = {}
+def _sorted_by_prompt(
+    engine: Engine, requests: Iterable[Request]
+) -> tuple[dict[tuple[str, str], tuple[int, ...]], deque[Request]]:
+    """Return the token ids by (prompt, adapter), and the requests, those that share both side by side.
+
+    Short prompts come first, so that those of one prefill are of like length.
+    """
+    by_prompt: dict[tuple[str, str], list[Request]] = {}
     for request in requests:
         if request.adapter and not isinstance(engine, RoutedEngine):
             raise BadInputError(
                 f"this backend holds one model; it cannot answer as adapter {request.adapter!r}"
             )
-        by_prompt.setdefault((request.prompt, request.adapter), deque()).append(request)
-    groups = [_Group(engine.encode(prompt), asked) for (prompt, _), asked in by_prompt.items()]
-    for group in groups:
-        n, first = len(group.prompt_ids), group.requests[0]
+        by_prompt.setdefault((request.prompt, request.adapter), []).append(request)
+    prompts = {key: tuple(engine.encode(key[0])) for key in by_prompt}
+    for key, (first, *_) in by_prompt.items():
+        n = len(prompts[key])
         if n == 0:
             raise BadInputError(
                 f"the prompt of {first.problem_id} is empty; a model needs at least one token"
@@ -165,59 +379,5 @@ def _grouped(engine: Engine, requests: Iterable[Request]) -> deque[_Group]:
                 f"the prompt of {first.problem_id} has {n} tokens and the model's context is {engine.context}: "
                 "no room for an answer; shorten the prompt or use a model of longer context"
             )
-    return deque(sorted(groups, key=lambda g: len(g.prompt_ids)))
-
-
-def _admit(
-    engine: Engine, groups: deque[_Group], free: int, sampling: Sampling, stats: GenerationStats
-) -> tuple[list[int], list[_Row]]:
-    prompts: list[list[int]] = []
-    copies: list[int] = []
-    adapters: list[str] = []
-    rows: list[_Row] = []
-    while groups and len(rows) < free:
-        group = groups[0]
-        if prompts and (len(prompts) + 1) * len(group.prompt_ids) > PREFILL_TOKENS:
-            break
-        n = min(len(group.requests), free - len(rows))
-        limit = min(sampling.max_new_tokens, engine.context - len(group.prompt_ids))
-        prompts.append(group.prompt_ids)
-        copies.append(n)
-        adapters.append(group.requests[0].adapter)
-        rows += [
-            _Row(group.requests.popleft(), TextTail(engine.pieces, sampling.stop), limit) for _ in range(n)
-        ]
-        if not group.requests:
-            groups.popleft()
-    stats.prompt_tokens += sum(map(len, prompts))
-    if isinstance(engine, RoutedEngine):
-        engine.route(adapters, copies)
-    return engine.admit(prompts, copies, _draws(rows)), rows
-
-
-def _draws(rows: Sequence[_Row]) -> Draws:
-    return Draws([r.request.seed for r in rows], [len(r.ids) for r in rows])
-
-
-def _take(row: _Row, token: int, end_ids: frozenset[int]) -> Sample | None:
-    """Give a row its next token; the finished sample, if that ended it."""
-    if token in end_ids:
-        return _sample(row, stopped=True, end_id=token)
-    row.ids.append(token)
-    if row.tail.push(token):
-        return _sample(row, stopped=True)
-    return _sample(row, stopped=False) if len(row.ids) >= row.limit else None
-
-
-def _sample(row: _Row, *, stopped: bool, end_id: int | None = None) -> Sample:
-    request = row.request
-    return Sample(
-        problem_id=request.problem_id,
-        index=request.index,
-        seed=request.seed,
-        prompt=request.prompt,
-        completion=row.tail.text(),
-        token_ids=tuple(row.ids),
-        finish_reason="stop" if stopped else "length",
-        end_id=end_id,
-    )
+    order = sorted(by_prompt, key=lambda key: len(prompts[key]))
+    return prompts, deque(request for key in order for request in by_prompt[key])

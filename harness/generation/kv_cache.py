@@ -1,4 +1,4 @@
-"""A key-value cache of fixed places, for batches whose rows come and go."""
+"""A key-value cache of fixed places for the transformers backend, whose rows come and go."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class SlotCache:
-    """Keys and values of all rows, [rows, heads, capacity, width] a layer; row i holds `lengths[i]` tokens."""
+    """The keys and values of all rows, [rows, heads, capacity, width] a layer; row i holds `lengths[i]` tokens."""
 
     def __init__(self, rows: int, capacity: int) -> None:
         self._rows = rows
@@ -23,24 +23,25 @@ class SlotCache:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of all keys and values."""
         return sum(int(layer.keys.nbytes + layer.values.nbytes) for layer in self._layers)
 
     def append(self, prefilled: Any, which: Sequence[int], lengths: Sequence[int]) -> None:
-        """Copy rows `which` of a prefilled cache in behind the rows that are there."""
+        """Copy rows `which` of a prefilled cache behind the present rows; they hold `lengths` tokens."""
         import torch
 
         if self.cache is None:
             self._make(prefilled)
         first, count = len(self._lengths), len(which)
-        for ours, theirs in zip(self._layers, prefilled.layers, strict=True):
-            index = torch.tensor(which, device=theirs.keys.device)
-            width = theirs.keys.shape[2]
-            ours.keys[first : first + count, :, :width] = theirs.keys[index]
-            ours.values[first : first + count, :, :width] = theirs.values[index]
+        for own, new in zip(self._layers, prefilled.layers, strict=True):
+            index = torch.tensor(which, device=new.keys.device)
+            width = new.keys.shape[2]
+            own.keys[first : first + count, :, :width] = new.keys[index]
+            own.values[first : first + count, :, :width] = new.values[index]
         self._lengths += lengths
 
     def before_step(self, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-        """Where each row's next token goes, and the additive mask [rows, 1, 1, longest] over what it may see."""
+        """Return each row's next position, and the additive mask [rows, 1, 1, longest] over the tokens it may read."""
         import torch
 
         device = self._layers[0].keys.device
@@ -53,9 +54,11 @@ class SlotCache:
         return positions, mask.masked_fill_(hidden, torch.finfo(dtype).min)[:, None, None, :]
 
     def after_step(self) -> None:
+        """Count the token that every row has read."""
         self._lengths = [n + 1 for n in self._lengths]
 
     def remove(self, row: int) -> None:
+        """Forget a row; the last one takes its place."""
         last = len(self._lengths) - 1
         if row != last:
             n = self._lengths[last]
@@ -81,8 +84,10 @@ class SlotCache:
 
 
 def _slot_layer_class() -> Any:
-    """The cache layer that transformers' models write to. A class of theirs must be derived from, so it is made here,
-    where transformers is loaded."""
+    """Return the class of cache layer that transformers' models write to.
+
+    It must derive from a class of transformers, so it is made here, once transformers is loaded.
+    """
     import torch
     from transformers.cache_utils import CacheLayerMixin
 
@@ -110,7 +115,7 @@ def _slot_layer_class() -> Any:
             return self.keys[:n, :, : self._longest], self.values[:n, :, : self._longest]
 
         def lazy_initialization(self, keys: torch.Tensor, values: torch.Tensor) -> None:
-            raise RuntimeError("a slot layer is made whole")
+            raise RuntimeError("a slot layer is allocated when it is made")
 
         def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
             return self._longest, 0

@@ -1,23 +1,27 @@
-"""The llama.cpp backend: GGUF artifacts, many sequences decoded in one batch through the C interface."""
+"""The llama.cpp backend: GGUF artifacts, many sequences decoded in one batch through the C interface.
+
+A chat template in a GGUF file was written for transformers' `apply_chat_template`, so `render` gives it all that is
+defined there: the special tokens' texts, `raise_exception`, `strftime_now`, a `tojson` that escapes no HTML, loop
+controls, `generation` blocks, and `tools` and `documents`, which are None. A prompt in another rendering would ask the
+model another question. Source: transformers/utils/chat_template_utils.py, v5.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Never
 
 from assay.harness.errors import BadInputError, MissingToolError
-from assay.harness.generation.batching import GenerationStats, run_batches
-from assay.harness.generation.counter_rng import Draws
+from assay.harness.generation.batching import EngineGenerator
 from assay.harness.generation.text import END_TOKENS
-from assay.harness.generation.token_choice import choose_numpy
-from assay.harness.generation.types import Request, Sample, Sampling
+from assay.harness.generation.token_choice import Draws, choose_numpy
+from assay.harness.generation.types import Sampling
 from assay.trainers.artifact import Artifact
-from assay.trainers.errors import MissingExtraError
 from assay.trainers.gguf.native import NativeContext, NativeModel, llama_cpp
 
 if TYPE_CHECKING:
@@ -35,61 +39,33 @@ _SPECIAL = {
 }
 
 
-class LlamaGenerator:
-    """A GGUF file behind the Generator protocol."""
+def load_llama(artifact: Artifact, *, batch_size: int, threads: int | None, device: str) -> EngineGenerator:
+    """Load a GGUF file. Raises MissingExtraError, and MissingToolError for a device that this build cannot use."""
+    offload = offloads(device)
+    model = NativeModel(artifact.path, gpu_layers=-1 if offload else 0)
+    template, special = model.metadata("tokenizer.chat_template"), _special_texts(model)
 
-    def __init__(self, artifact: Artifact, *, batch_size: int, threads: int | None, device: str) -> None:
-        try:
-            offload = offloads(device)
-            model = NativeModel(artifact.path, gpu_layers=-1 if offload else 0)
-        except MissingExtraError as e:
-            raise MissingToolError(str(e)) from e
-        self._batch_size = min(batch_size, _MAX_ROWS)
-        self._engine: LlamaEngine | None = LlamaEngine(model, threads or len(os.sched_getaffinity(0)))
-        self._template = model.metadata("tokenizer.chat_template")
-        self._special = _special_texts(model)
-        self.stats = GenerationStats()
-        self.backend = f"llama.cpp, flash attention, F16 cache on {'GPU' if offload else 'CPU'}"
-
-    def render_chat(self, messages: list[dict[str, str]]) -> str:
-        if self._template is None:
+    def render_chat(messages: list[dict[str, str]]) -> str:
+        if template is None:
             raise BadInputError(
                 "this GGUF file has no chat template; ask it for completions instead of chats"
             )
-        return render(self._template, messages, self._special)
+        return render(template, messages, special)
 
-    def encode(self, text: str) -> list[int]:
-        return self._open().encode(text)
-
-    def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Sample]:
-        engine = self._open()
-        try:
-            yield from run_batches(engine, requests, sampling, self._batch_size, self.stats)
-        finally:
-            engine.end()
-
-    @property
-    def engine(self) -> LlamaEngine:
-        return self._open()
-
-    @property
-    def vocabulary(self) -> int:
-        return self._open().vocabulary
-
-    def close(self) -> None:
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
-
-    def _open(self) -> LlamaEngine:
-        if self._engine is None:
-            raise RuntimeError("this generator is closed")
-        return self._engine
+    return EngineGenerator(
+        LlamaEngine(model, threads or len(os.sched_getaffinity(0))),
+        batch_size=min(batch_size, _MAX_ROWS),
+        backend=f"llama.cpp, flash attention, F16 cache on {'GPU' if offload else 'CPU'}",
+        render_chat=render_chat,
+    )
 
 
 class LlamaEngine:
-    """Row i is llama.cpp's sequence i. Rows stay dense and in order, for llama.cpp computes a run of consecutive
-    sequences at once and each gap costs a pass of its own."""
+    """An engine whose row i is llama.cpp's sequence i.
+
+    Rows stay dense and in order, for llama.cpp computes a run of consecutive sequences at once, and each gap costs a
+    pass of its own.
+    """
 
     def __init__(self, model: NativeModel, threads: int) -> None:
         self._model = model
@@ -108,7 +84,7 @@ class LlamaEngine:
         return self._model.tokenize(unicodedata.normalize("NFC", text) if self._normalise else text)
 
     def logits(self, ids: Sequence[int]) -> Any:
-        """What the model expects behind each token of a text: fp32 array [tokens, vocabulary]."""
+        """Return what the model expects behind each token of a text: an fp32 array [tokens, vocabulary]."""
         n = len(ids)
         native = NativeContext(
             self._model, rows=1, tokens_per_row=n, batch_tokens=max(n, 32), threads=self._threads
@@ -131,8 +107,10 @@ class LlamaEngine:
         )
 
     def admit(self, prompts: Sequence[Sequence[int]], copies: Sequence[int], draws: Draws) -> list[int]:
-        """Read prompt i into row base+i, then copy each to where its rows belong, the last prompt first: no copy
-        lands on a row that is still to be copied from."""
+        """Read prompt i into row base+i, then copy each to the places of its rows, the last prompt first.
+
+        In that order no copy lands on a row that is still to be copied from.
+        """
         native, base = self._context(), len(self._length)
         last = self._prefill(native, prompts, base)
         end = base + sum(copies)
@@ -173,27 +151,27 @@ class LlamaEngine:
         return self._native
 
     def _prefill(self, native: NativeContext, prompts: Sequence[Sequence[int]], base: int) -> Any:
-        """Read prompt i into row base+i; the logits [prompts, vocabulary] behind the last token of each.
+        """Read prompt i into row base+i, and return the logits [prompts, vocabulary] behind the last token of each.
 
         One prompt at a time: llama.cpp would cut a batch of unequal ones into pieces of equal length.
         """
         import numpy as np
 
-        found = []
+        last = []
         for row, prompt in enumerate(prompts, base):
             native.forget(row)
             for begin in range(0, len(prompt), native.batch_tokens):
                 tokens = prompt[begin : begin + native.batch_tokens]
-                wanted = [begin + i == len(prompt) - 1 for i in range(len(tokens))]
+                outputs = [begin + i == len(prompt) - 1 for i in range(len(tokens))]
                 logits = native.decode(
-                    list(tokens), range(begin, begin + len(tokens)), [row] * len(tokens), wanted
+                    list(tokens), range(begin, begin + len(tokens)), [row] * len(tokens), outputs
                 )
-            found.append(logits[0].copy())
-        return np.stack(found)
+            last.append(logits[0].copy())
+        return np.stack(last)
 
 
 def offloads(device: str) -> bool:
-    """Whether layers go to a GPU. MissingToolError where one is asked for that this build cannot use."""
+    """Return whether layers go to a GPU. Raises MissingToolError for a requested GPU that this build cannot use."""
     able = bool(llama_cpp().llama_supports_gpu_offload())
     if device.startswith("cuda") and not able:
         raise MissingToolError(
@@ -214,28 +192,20 @@ def _end_ids(model: NativeModel) -> frozenset[int]:
 
 
 def _special_texts(model: NativeModel) -> dict[str, str]:
-    """The special tokens' texts by their names in transformers, as far as the file names them."""
+    """Return the special tokens' texts by their names in transformers, as far as the file names them."""
     ids = {name: model.metadata(f"tokenizer.ggml.{key}_token_id") for name, key in _SPECIAL.items()}
-    # A tokenizer without a first token has its padding token in that place, for llama.cpp wants one.
+    # A tokenizer without a first token has its padding token in that place, for llama.cpp requires one.
     if ids["bos_token"] == ids["pad_token"] and model.metadata("tokenizer.ggml.add_bos_token") == "false":
         ids["bos_token"] = None
-    return {name: model.token_text(int(found)) for name, found in ids.items() if found is not None}
-
-
-# Chat templates outside transformers, rendered as transformers renders them.
-#
-# A template in a GGUF file was written for transformers' `apply_chat_template`, so it may use what is defined
-# there: the
-# special tokens' texts, `raise_exception`, `strftime_now`, `tojson` that escapes no HTML, loop controls, `generation`
-# blocks, and `tools` and `documents`, which are None. A model asked in another rendering is asked another question.
-# Source: transformers/utils/chat_template_utils.py, v5.
+    return {name: model.token_text(int(token)) for name, token in ids.items() if token is not None}
 
 
 def render(template: str, messages: list[dict[str, str]], special: Mapping[str, str]) -> str:
-    """`messages` with the generation prompt appended. `special` are the special tokens' texts by their names in
-    transformers (bos_token, eos_token, …); one that is missing is undefined in the template, as there.
+    """Render `messages` by a chat template, with the generation prompt appended.
 
-    Raises BadInputError where the template is broken, or refuses these messages (many allow no system turn).
+    `special` are the special tokens' texts by their names in transformers (bos_token, eos_token, …); one that is
+    missing is undefined in the template, as it is there. Raises BadInputError where the template is broken, or refuses
+    these messages (many allow no system turn).
     """
     from jinja2.exceptions import TemplateError
 
@@ -254,8 +224,10 @@ def _compiled(template: str) -> Template:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Generation(Extension):
-        """`{% generation %}` marks what a trainer learns from; in a prompt its body stands as it is. A scope of its
-        own, as the macro that transformers makes of it."""
+        """The block `{% generation %}`, which marks what a trainer learns from; in a prompt its body stands as it is.
+
+        It is a scope of its own, as the macro that transformers makes of it.
+        """
 
         tags = {"generation"}  # noqa: RUF012 - jinja's own way
 

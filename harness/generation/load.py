@@ -1,37 +1,31 @@
-"""From an artifact to the generator that runs it."""
+"""Load the generator that runs an artifact: alone, as one adapter of a shared base, or over a policy in training."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
 from assay.harness.errors import BadInputError
-from assay.harness.generation.batching import Engine, GenerationStats, run_batches
-from assay.harness.generation.torch_engine import TorchEngine, TransformersGenerator
+from assay.harness.generation.batching import EngineGenerator, GenerationStats, LoadedEngine, run_batches
+from assay.harness.generation.torch_engine import TorchEngine, load_transformers
 from assay.harness.generation.types import Generator, Request, Sample, Sampling
 from assay.trainers.artifact import Artifact, ArtifactKind
+from assay.trainers.data.problems import SampledAnswer, SampleRequest
 from assay.trainers.model.quantize import read_base_quantization
-from assay.trainers.rl.sampler import SampledAnswer, SampleRequest
-
-
-class ReadingEngine(Engine, Protocol):
-    """An engine that also says what its model expects behind each token of a text."""
-
-    def logits(self, ids: Sequence[int]) -> Any:
-        """fp32 array [tokens, vocabulary]."""
-        ...
 
 
 class MeasuredGenerator(Generator, Protocol):
-    """A generator that says what it has done so far, by which path (library, attention, arithmetic, device), and on
-    which engine, whose token ids lie below `vocabulary`."""
+    """A generator with a tally, the path that it computes by (library, attention, arithmetic, device) and its engine.
+
+    Token ids lie below `vocabulary`.
+    """
 
     stats: GenerationStats
     backend: str
 
     @property
-    def engine(self) -> ReadingEngine: ...
+    def engine(self) -> LoadedEngine: ...
 
     @property
     def vocabulary(self) -> int: ...
@@ -59,23 +53,19 @@ def load_generator(
 
         return OpenAIGenerator(artifact, batch_size=batch_size)
     if artifact.kind is ArtifactKind.GGUF:
-        from assay.harness.generation.llama_engine import LlamaGenerator
+        from assay.harness.generation.llama_engine import load_llama
 
         if dtype != "auto":
-            raise BadInputError(
-                f"a GGUF file's weights have their own type; dtype {dtype!r} cannot be asked for"
-            )
-        return LlamaGenerator(artifact, batch_size=batch_size, threads=threads, device=device)
-    from assay.harness.generation.torch_engine import TransformersGenerator
-
-    return TransformersGenerator(artifact, batch_size=batch_size, threads=threads, device=device, dtype=dtype)
-
-
-# The sampler that a policy is trained with: the engine of evaluation, on the live model (docs/decisions/0005).
+            raise BadInputError(f"a GGUF file's weights have their own type; dtype {dtype!r} cannot be set")
+        return load_llama(artifact, batch_size=batch_size, threads=threads, device=device)
+    return load_transformers(artifact, batch_size=batch_size, threads=threads, device=device, dtype=dtype)
 
 
 class PolicySampler:
-    """Draws with the weights as they are at each call; a token's random draws depend on its ask's seed alone."""
+    """Samples from a policy while it is trained: the engine of evaluation on the live model (docs/decisions/0005).
+
+    Each call uses the weights as they are then; a token's random draws depend on its request's seed alone.
+    """
 
     def __init__(self, model: Any, tokenizer: Any, batch_size: int) -> None:
         self._engine = TorchEngine(model, tokenizer)
@@ -91,9 +81,9 @@ class PolicySampler:
         stop: tuple[str, ...] = (),
     ) -> Iterator[SampledAnswer]:
         sampling = Sampling(temperature=temperature, max_new_tokens=max_new_tokens, stop=stop)
-        asked = list(asks)
-        prompts = {prompt: tuple(self._engine.encode(prompt)) for prompt in {a.prompt for a in asked}}
-        requests = [Request(str(a.key), a.key, a.prompt, a.seed) for a in asked]
+        """Yield answers as they end, in any order; the token that ended one is its last."""
+        requests = [Request(str(a.key), a.key, a.prompt, a.seed) for a in asks]
+        prompts = {prompt: tuple(self._engine.encode(prompt)) for prompt in {r.prompt for r in requests}}
         for sample in run_batches(self._engine, requests, sampling, self._batch_size, self.stats):
             end = () if sample.end_id is None else (sample.end_id,)
             yield SampledAnswer(
@@ -106,11 +96,8 @@ class PolicySampler:
 
 
 def open_policy_sampler(model: Any, tokenizer: Any, *, batch_size: int) -> PolicySampler:
-    """An `OpenSampler` of assay.trainers.rl: at module level, so that it pickles to a training's own process."""
+    """Open the sampler of a policy (an `OpenSampler`); at module level, it pickles to a training's own process."""
     return PolicySampler(model, tokenizer, batch_size)
-
-
-# One base in memory for all its adapters: loaded once, each adapter a generator of its own.
 
 
 def load_adapters(
@@ -120,9 +107,11 @@ def load_adapters(
     threads: int | None = None,
     device: str = "cpu",
     dtype: str = "auto",
-) -> TransformersGenerator:
-    """A generator that holds every one of `adapters`, all of one base; each request's `adapter` names its own, or
-    "__base__" for none, and a batch may mix them. Raises BadInputError and MissingToolError."""
+) -> EngineGenerator:
+    """Load one base and all of its `adapters`; a request's `adapter` names one, or "__base__" for none.
+
+    A batch may mix them where all are plain LoRA. Raises BadInputError and MissingToolError.
+    """
     keys = {name: base_key(adapter) for name, adapter in adapters.items()}
     if len(set(keys.values())) != 1:
         raise BadInputError(
@@ -132,22 +121,22 @@ def load_adapters(
     assert first.parent is not None  # base_key has refused it otherwise
     if read_base_quantization(first.path) is not None:
         raise BadInputError("adapters of a quantised base are loaded one at a time")
-    return TransformersGenerator(
+    return load_transformers(
         first.parent, batch_size=batch_size, threads=threads, device=device, dtype=dtype, adapters=adapters
     )
 
 
 def base_key(adapter: Artifact) -> str:
-    """The same for adapters that can be held over one base in memory."""
+    """Return a key that is the same for adapters that can be held over one base in memory."""
     if adapter.kind is not ArtifactKind.ADAPTER or adapter.parent is None:
         raise BadInputError(f"{adapter.path} is of kind {adapter.kind}, not an adapter with a known base")
     return adapter.parent.sha256
 
 
 class OneAdapter:
-    """One adapter of a shared generator, behind the Generator protocol. Closing it leaves the others their base."""
+    """One adapter of a shared generator, behind the Generator protocol; closing it leaves the base to the others."""
 
-    def __init__(self, shared: TransformersGenerator, name: str, others: int) -> None:
+    def __init__(self, shared: EngineGenerator, name: str, others: int) -> None:
         self._shared, self._name = shared, name
         self.stats = GenerationStats()
         self.backend = (
@@ -170,7 +159,7 @@ class OneAdapter:
         self.stats.seconds += now.seconds - before.seconds
 
     @property
-    def engine(self) -> TorchEngine:
+    def engine(self) -> LoadedEngine:
         return self._shared.engine
 
     @property

@@ -1,4 +1,4 @@
-"""The backend for a model behind an OpenAI-compatible server: it is asked over HTTP, several questions at a time."""
+"""The backend for a model behind an OpenAI-compatible server: requests over HTTP, several at a time."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from typing import Any, Never
 from assay.harness.errors import BadInputError, UnmeasuredError
 from assay.harness.generation.batching import GenerationStats, check_sampling
 from assay.harness.generation.types import FinishReason, Request, Sample, Sampling
-from assay.harness.models.endpoints import Endpoint, RefusedError, call, endpoint_of, first_choice
+from assay.harness.models.resolve import Endpoint, RefusedError, call, endpoint_of, first_choice
 from assay.trainers.artifact import Artifact
 
-UNTOLD = -1  # stands for a token of whose id only the number is told
-# What turns a setting off, in the order tried: vLLM once took -1 for top_k and refused 0. Left unsaid, a setting is not
-# off: vLLM takes the model's generation_config.json, llama.cpp defaults of its own (top_k 40, top_p 0.95, min_p 0.05).
+UNKNOWN_ID = -1  # placeholder id: the server reports a number of tokens but no ids
+# The values that turn a setting off, in the order tried: vLLM once took -1 for top_k and refused 0. A setting that is
+# left out is not off: vLLM uses the model's generation_config.json, llama.cpp its own defaults (top_k 40, top_p 0.95,
+# min_p 0.05).
 _OFF: dict[str, tuple[float, ...]] = {
     "top_p": (1,),
     "top_k": (0, -1),
@@ -37,7 +38,8 @@ class OpenAIGenerator:
     The server renders chats by its own template: a rendered chat is its messages as JSON, and a prompt of that form is
     sent to /chat/completions, any other to /completions. `token_ids` are as many -1 as the server counts tokens; a
     sample whose answer has no `usage` is not `counted`. Every setting is sent, also one that is off; `backend` names
-    those that the server refused and answers by its own. (One that takes a setting and does nothing cannot be told.)
+    those that the server refused, for which its own apply. (A server that accepts a setting and ignores it is not
+    noticed.)
     """
 
     def __init__(self, artifact: Artifact, *, batch_size: int) -> None:
@@ -66,8 +68,10 @@ class OpenAIGenerator:
         self._no_weights("tell its vocabulary")
 
     def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Sample]:
-        """Samples as answers come, with `batch_size` questions under way. Raises BadInputError where the server refuses
-        a request, UnmeasuredError where it keeps failing."""
+        """Yield samples as answers come, with `batch_size` requests under way.
+
+        Raises BadInputError where the server refuses a request, UnmeasuredError where it keeps failing.
+        """
         check_sampling(sampling)
         self.backend = self._described(sampling)
         source = iter(requests)
@@ -93,11 +97,14 @@ class OpenAIGenerator:
             resumed = time.monotonic()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no resource is open between requests."""
 
     def _begin(self, request: Request, sampling: Sampling, answers: _Answers) -> None:
-        """Ask in a daemon thread: a pool's are waited for when the interpreter exits, so that Ctrl-C would not end the
-        process before a silent server's time is up."""
+        """Send the request in a daemon thread.
+
+        The interpreter waits for a pool's threads when it exits, so that Ctrl-C would not end the process before a
+        silent server's time is up.
+        """
 
         def work() -> None:
             try:
@@ -130,7 +137,7 @@ class OpenAIGenerator:
             seed=request.seed,
             prompt=request.prompt,
             completion=cut(str(text or ""), sampling.stop),
-            token_ids=(UNTOLD,) * int(written or 0),
+            token_ids=(UNKNOWN_ID,) * int(written or 0),
             finish_reason=_finish(choice.get("finish_reason"), request.problem_id),
             counted=written is not None,
         )
@@ -139,7 +146,7 @@ class OpenAIGenerator:
     def _call(
         self, path: str, body: dict[str, Any], sampling: Sampling
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """(the first choice, usage), asked again without what the server refuses by name, where that is off anyway."""
+        """Return the first choice and usage; a setting that is off is left out once the server refuses it by name."""
         while True:
             settings = self._settings(sampling)
             try:
@@ -151,20 +158,20 @@ class OpenAIGenerator:
             return first_choice(answer), answer.get("usage") or {}
 
     def _settings(self, sampling: Sampling) -> dict[str, float]:
-        """What of the sampling is sent: what was asked for, and what is off by the first value not refused."""
-        found = _asked_for(sampling)
-        for name in _OFF.keys() - found.keys():
+        """Return the settings to send: those that are on, and those that are off by the first value not refused."""
+        settings = _settings_on(sampling)
+        for name in _OFF.keys() - settings.keys():
             left = [value for value in _OFF[name] if (name, value) not in self._refused]
             if left:
-                found[name] = left[0]
-        return found
+                settings[name] = left[0]
+        return settings
 
     def _yield_to(self, error: RefusedError, settings: dict[str, float], sampling: Sampling) -> bool:
-        """Whether the server named settings that are off, so that it may be asked again without them."""
+        """Return whether the server named settings that are off, so that the request may be sent without them."""
         if error.status not in _REFUSALS:
             return False
-        free = settings.keys() - _asked_for(sampling).keys()
-        named = {name for name in free if re.search(rf"\b{name}\b", error.said)}
+        free = settings.keys() - _settings_on(sampling).keys()
+        named = {name for name in free if re.search(rf"\b{name}\b", error.answer)}
         with self._settling:
             self._refused |= {(name, settings[name]) for name in named}
             self.backend = self._described(sampling)
@@ -182,22 +189,20 @@ class OpenAIGenerator:
         )
 
 
-def _asked_for(sampling: Sampling) -> dict[str, float]:
-    """The settings that are on, which a server may not refuse."""
-    found: dict[str, float] = {"top_p": sampling.top_p} if sampling.top_p < 1 else {}
-    return found | ({"top_k": sampling.top_k} if sampling.top_k else {})
+def _settings_on(sampling: Sampling) -> dict[str, float]:
+    """Return the settings that are on, which a server may not refuse."""
+    top_p: dict[str, float] = {"top_p": sampling.top_p} if sampling.top_p < 1 else {}
+    return top_p | ({"top_k": sampling.top_k} if sampling.top_k else {})
 
 
 def cut(text: str, stop: tuple[str, ...]) -> str:
-    """The text before the earliest stop string: some servers look at a few of them only."""
-    found = [at for at in (text.find(s) for s in stop) if at >= 0]
-    return text[: min(found)] if found else text
+    """Return the text before the earliest stop string: some servers honour only a few of them."""
+    return text[: min((at for s in stop if (at := text.find(s)) >= 0), default=len(text))]
 
 
 def _finish(reason: Any, problem_id: str) -> FinishReason:
-    if reason in ("stop", "length"):
-        found: FinishReason = reason
-        return found
+    if reason == "stop" or reason == "length":
+        return reason  # type: ignore[no-any-return]
     raise UnmeasuredError(
         f"{problem_id}: the server ended its answer with {reason!r}, which is neither stop nor length"
     )

@@ -1,4 +1,4 @@
-"""From token ids to text, as they come: where a completion ends and what it says. One way for every backend."""
+"""Turn token ids into text as they come: the bytes of a token, where a completion ends, and which text is final."""
 
 from __future__ import annotations
 
@@ -9,20 +9,14 @@ from typing import Any
 
 from assay.harness.errors import BadInputError
 
-# Tokens that end an answer even where a model's own configuration forgets to say so.
+# Tokens that end an answer even where a model's own configuration leaves them out.
 END_TOKENS = frozenset(
     {
-        "<|im_end|>",
-        "<|endoftext|>",
-        "<|eot_id|>",
-        "<|eom_id|>",
-        "<|end_of_text|>",
-        "<|end|>",
-        "</s>",
-        "<|fim_pad|>",
+        *("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|end|>", "</s>"),
+        *("<|fim_pad|>", "<|repo_name|>", "<|file_sep|>", "<|eot|>", "<end_of_turn>"),
     }
-    | {"<|repo_name|>", "<|file_sep|>", "<|eot|>", "<end_of_turn>"}
 )
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 class TextTail:
@@ -41,30 +35,71 @@ class TextTail:
         self._text = bytearray()
 
     def push(self, token_id: int) -> bool:
-        """Take one token; True when a stop string is now in the text, which has been cut before it."""
+        """Take one token, and return whether a stop string is now in the text, which has been cut before it."""
         piece = self._pieces[token_id]
         since = max(0, len(self._text) - self._longest + 1)
         self._text += piece
         if not self._stops or not piece:
             return False
-        found = [at for at in (self._text.find(s, since) for s in self._stops) if at >= 0]
-        if not found:
-            return False
-        del self._text[min(found) :]
-        return True
+        ends = [at for at in (self._text.find(s, since) for s in self._stops) if at >= 0]
+        if ends:
+            del self._text[min(ends) :]
+        return bool(ends)
 
     def text(self) -> str:
-        """The completion. Bytes that are no UTF-8, as a cut inside a character leaves, become U+FFFD."""
+        """Return the completion. Bytes that are no UTF-8, as a cut inside a character leaves, become U+FFFD."""
         return self._text.decode("utf-8", errors="replace")
 
 
-# The bytes that each token id of a Hugging Face tokenizer stands for.
+class Deltas:
+    """Cuts a growing text into pieces that can no longer change; all pieces together are the text.
+
+    Withheld are the beginning of a stop string, which would be cut, and a character whose last bytes are missing.
+    """
+
+    __slots__ = ("_shown", "_stop")
+
+    def __init__(self, stop: Sequence[str]) -> None:
+        self._stop = tuple(stop)
+        self._shown = 0
+
+    def more(self, text: str) -> str:
+        """Return what is new and certain in `text`, all that is written so far."""
+        certain = text[: len(text) - _unfinished(text)]
+        withheld = max((_begun(certain, stop) for stop in self._stop), default=0)
+        return self._show(text, len(certain) - withheld)
+
+    def rest(self, text: str) -> str:
+        """Return the rest of the finished text."""
+        return self._show(text, len(text))
+
+    def _show(self, text: str, end: int) -> str:
+        piece = text[self._shown : end]
+        self._shown = max(self._shown, end)
+        return piece
+
+
+def _unfinished(text: str) -> int:
+    """Count the characters at the end that may still become another: at most three bytes lack their last one."""
+    n = 0
+    while n < min(3, len(text)) and text[-1 - n] == _REPLACEMENT:
+        n += 1
+    return n
+
+
+def _begun(text: str, stop: str) -> int:
+    """Count the characters at the end of the text that a stop string begins with."""
+    for n in range(min(len(stop) - 1, len(text)), 0, -1):
+        if text.endswith(stop[:n]):
+            return n
+    return 0
 
 
 def token_pieces(tokenizer: Any, vocab_size: int) -> list[bytes]:
-    """The bytes that each id stands for: none for special tokens and for ids that the tokenizer lacks.
+    """Return the bytes that each id of a Hugging Face tokenizer stands for: none for special and for missing ones.
 
-    Byte-level BPE spells bytes in GPT-2's alphabet; SentencePiece-style vocabularies use `▁` and `<0x0A>`.
+    Byte-level BPE spells bytes in GPT-2's alphabet; SentencePiece-style vocabularies use `▁` and `<0x0A>`. Raises
+    BadInputError for another decoder.
     """
     spec = json.loads(tokenizer.backend_tokenizer.to_str())
     kinds = json.dumps(spec.get("decoder") or {})
@@ -99,12 +134,8 @@ def _byte_level_bytes(token: str) -> bytes:
 
 @cache
 def byte_level_alphabet() -> dict[str, int]:
-    """GPT-2's printable stand-ins for the 256 bytes, as byte-level BPE vocabularies spell their tokens."""
-    printable = [
-        *range(ord("!"), ord("~") + 1),
-        *range(ord("¡"), ord("¬") + 1),
-        *range(ord("®"), ord("ÿ") + 1),
-    ]
+    """Return GPT-2's printable characters for the 256 bytes, as byte-level BPE vocabularies spell their tokens."""
+    printable = [b for a, z in ("!~", "¡¬", "®ÿ") for b in range(ord(a), ord(z) + 1)]
     table = {chr(b): b for b in printable}
     table.update({chr(256 + i): b for i, b in enumerate(b for b in range(256) if b not in printable)})
     return table

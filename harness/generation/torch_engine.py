@@ -1,91 +1,86 @@
 """The transformers backend: base, merged and adapter artifacts, on CPU or GPU.
 
-Its decode loop is our own because `generate` keeps finished rows until the whole batch is done, copies the cache at
-every step and prefills a prompt once per sample.
+The decode loop is our own because transformers' `generate` keeps finished rows until the last one is done, copies the
+cache at every step and prefills a prompt once per sample.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay.harness.errors import BadInputError, MissingToolError
-from assay.harness.generation.batching import GenerationStats, run_batches
-from assay.harness.generation.counter_rng import Draws
+from assay.harness.generation.batching import EngineGenerator
 from assay.harness.generation.kv_cache import SlotCache
 from assay.harness.generation.text import END_TOKENS, token_pieces
-from assay.harness.generation.token_choice import choose_numpy, choose_torch
-from assay.harness.generation.types import Request, Sample, Sampling
+from assay.harness.generation.token_choice import Draws, choose_numpy, choose_torch
+from assay.harness.generation.types import Sampling
 from assay.trainers.artifact import Artifact, ArtifactKind, is_reward_model, model_folder
-from assay.trainers.errors import TrainingError
 from assay.trainers.model.precision import bf16_in_hardware, refuse_emulated_bf16
 from assay.trainers.model.quantize import load_rounded_base, read_base_quantization
 from assay.trainers.run.runtime import let_idle_threads_sleep, quiet_libraries
 from assay.trainers.templates import load_tokenizer
 
+BASE = "__base__"  # PEFT's name for no adapter
 _DTYPES = {"auto", "fp32", "bf16", "fp16"}
+_SHORT_DTYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 
-class TransformersGenerator:
-    """A causal language model of transformers behind the Generator protocol."""
+def load_transformers(
+    artifact: Artifact,
+    *,
+    batch_size: int,
+    threads: int | None,
+    device: str,
+    dtype: str,
+    adapters: Mapping[str, Artifact] | None = None,
+) -> EngineGenerator:
+    """Load a causal language model; `adapters`, all of the base `artifact`, are held by name, one named by a request.
 
-    def __init__(
-        self,
-        artifact: Artifact,
-        *,
-        batch_size: int,
-        threads: int | None,
-        device: str,
-        dtype: str,
-        adapters: Mapping[str, Artifact] | None = None,
-    ) -> None:
-        """`adapters`, all of the base of `artifact`, are held beside each other by name; a request names its own."""
-        for one in (artifact, *(adapters or {}).values()):
-            if is_reward_model(one):
-                raise BadInputError(
-                    f"{one.path} is a reward model: it scores answers and writes none; name it in ppo's reward.model"
-                )
-        self._batch_size = batch_size
-        self._tokenizer, model = _load(artifact, threads, device, dtype)
-        if adapters:
-            model = _with_adapters(model, adapters)
-        self._engine: TorchEngine | None = TorchEngine(model, self._tokenizer, tuple(adapters or ()))
-        self.stats = GenerationStats()
-        weights = str(model.dtype).removeprefix("torch.")
-        self.backend = f"transformers, sdpa attention, {weights} on {model.device}"
+    Raises BadInputError (a reward model, an unknown dtype) and MissingToolError (no transformers, no such device).
+    """
+    for one in (artifact, *(adapters or {}).values()):
+        if is_reward_model(one):
+            raise BadInputError(
+                f"{one.path} is a reward model: it scores answers and writes none; name it in ppo's reward.model"
+            )
+    tokenizer, model = _load(artifact, threads, device, dtype)
+    if adapters:
+        model = _with_adapters(model, adapters)
 
-    def render_chat(self, messages: list[dict[str, str]]) -> str:
-        if self._tokenizer.chat_template is None:
+    def render_chat(messages: list[dict[str, str]]) -> str:
+        if tokenizer.chat_template is None:
             raise BadInputError("this model has no chat template; ask it for completions instead of chats")
-        text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return str(text)
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
-    def encode(self, text: str) -> list[int]:
-        return self._open().encode(text)
+    weights = str(model.dtype).removeprefix("torch.")
+    return EngineGenerator(
+        TorchEngine(model, tokenizer, tuple(adapters or ())),
+        batch_size=batch_size,
+        backend=f"transformers, sdpa attention, {weights} on {model.device}",
+        render_chat=render_chat,
+    )
 
-    def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Sample]:
-        return run_batches(self._open(), requests, sampling, self._batch_size, self.stats)
 
-    @property
-    def engine(self) -> TorchEngine:
-        return self._open()
+def loading_dtype(requested: str, stored: str, device: str) -> str:
+    """Return the type to load weights in: `requested`, or for auto the type they are `stored` in.
 
-    @property
-    def vocabulary(self) -> int:
-        return self._open().vocabulary
+    `stored` is auto where the model's configuration names no type. auto on a CUDA device without bf16 is fp32 for
+    weights that are or may be in bf16: it holds each of their values, and fp16 does not. Raises TrainingError for a
+    requested bf16 there.
+    """
+    cuda = device.startswith("cuda")
+    if requested == "bf16" and cuda:
+        refuse_emulated_bf16("dtype")
+    if requested != "auto":
+        return requested
+    return "fp32" if cuda and stored in ("bf16", "auto") and not bf16_in_hardware() else stored
 
-    def close(self) -> None:
-        import torch
 
-        self._engine = None
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-
-    def _open(self) -> TorchEngine:
-        if self._engine is None:
-            raise RuntimeError("this generator is closed")
-        return self._engine
+def short_dtype(dtype: Any) -> str:
+    """Return a dtype of torch, or its name in a config.json, as fp32, bf16 or fp16; auto for none and any other."""
+    return _SHORT_DTYPES.get(str(dtype).removeprefix("torch."), "auto")
 
 
 def _load(artifact: Artifact, threads: int | None, device: str, dtype: str) -> tuple[Any, Any]:
@@ -107,7 +102,7 @@ def _load(artifact: Artifact, threads: int | None, device: str, dtype: str) -> t
         raise MissingToolError(f"device {device!r} was asked for, but torch sees no CUDA device here")
     folder = str(model_folder(artifact))
     with quiet_libraries():
-        stored = in_our_words(AutoConfig.from_pretrained(folder).dtype)
+        stored = short_dtype(AutoConfig.from_pretrained(folder).dtype)
         chosen = loading_dtype(dtype, stored, device)
         types: dict[str, Any] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
         torch_dtype = types.get(chosen, "auto")
@@ -123,7 +118,7 @@ def _load(artifact: Artifact, threads: int | None, device: str, dtype: str) -> t
             from peft import PeftModel
 
             model = PeftModel.from_pretrained(model, str(artifact.path))
-        if getattr(model, "is_quantized", False):  # it says at every product that it casts
+        if getattr(model, "is_quantized", False):  # it logs a cast at every product
             logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         return tokenizer, model.to(device).eval()
 
@@ -140,11 +135,13 @@ def _with_adapters(model: Any, adapters: Mapping[str, Artifact]) -> Any:
 
 
 class TorchEngine:
-    """Rows in a cache of fixed places: a new row is copied in, a step writes in place, nothing is ever shifted."""
+    """An engine whose rows have fixed places in a cache: a new row is copied in, a step writes in place."""
 
     def __init__(self, model: Any, tokenizer: Any | None, adapters: Sequence[str] = ()) -> None:
-        """Without a tokenizer, as for random weights, the engine takes and gives token ids only. `adapters` are the
-        names of those that `model` holds, where its rows may differ in them."""
+        """Without a tokenizer, as for random weights, the engine takes and gives token ids only.
+
+        `adapters` are the names of the adapters that `model` holds, in which its rows may differ.
+        """
         self._model = model
         self._routes = AdapterRoutes(model, adapters)
         self._tokenizer = tokenizer
@@ -165,7 +162,7 @@ class TorchEngine:
 
     @property
     def cache_bytes(self) -> int:
-        """Bytes of the keys and values that the rows of the last `begin` have room for."""
+        """Bytes of the keys and values that the rows of the last `begin` have room for, also after their end."""
         return 0 if self._cache is None else self._cache.nbytes
 
     def encode(self, text: str) -> list[int]:
@@ -177,7 +174,7 @@ class TorchEngine:
         self._routes.admit(adapters, copies)
 
     def logits(self, ids: Sequence[int]) -> Any:
-        """What the model expects behind each token of a text: fp32 array [tokens, vocabulary]."""
+        """Return what the model expects behind each token of a text: an fp32 array [tokens, vocabulary]."""
         import torch
 
         with torch.inference_mode():
@@ -190,7 +187,7 @@ class TorchEngine:
         self._cache = SlotCache(rows, tokens_per_row)
 
     def admit(self, prompts: Sequence[Sequence[int]], copies: Sequence[int], draws: Draws) -> list[int]:
-        """Prefill right-padded: under a causal mask no token sees the padding behind it."""
+        """Prefill right-padded: under a causal mask no token attends to the padding behind it."""
         import torch
         from transformers import DynamicCache
 
@@ -240,6 +237,17 @@ class TorchEngine:
             self._slots().remove(row)
         self._routes.remove(row)
 
+    def end(self) -> None:
+        """Keep the cache, whose bytes are read after a run, until the next `begin` replaces it."""
+
+    def close(self) -> None:
+        import torch
+
+        self._model = self._cache = None
+        self._routes = AdapterRoutes(None, ())
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
     def _choose(self, logits: Any, draws: Draws) -> list[int]:
         if logits.device.type == "cpu":  # numpy's 64-bit integers are twice as fast here, and the same
             return choose_numpy(logits.numpy(), draws, self._sampling)
@@ -257,40 +265,8 @@ def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(i for i in ids if i is not None)
 
 
-# What weights are loaded as to generate with: as asked for, or as stored where the device can compute in that.
-
-_WORDS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
-
-
-def loading_dtype(wanted: str, stored: str, device: str) -> str:
-    """`wanted`, or where that is auto what the weights are `stored` in (auto: the model's configuration does not say).
-
-    auto on a CUDA device without bf16 is fp32 for weights in bf16, and for those that may be: it holds each of their
-    values, and fp16 does not. Raises BadInputError for bf16 that is asked for there.
-    """
-    cuda = device.startswith("cuda")
-    if wanted == "bf16" and cuda:
-        try:
-            refuse_emulated_bf16("dtype")
-        except TrainingError as error:
-            raise BadInputError(str(error)) from error
-    if wanted != "auto":
-        return wanted
-    return "fp32" if cuda and stored in ("bf16", "auto") and not bf16_in_hardware() else stored
-
-
-def in_our_words(dtype: Any) -> str:
-    """A dtype of torch, or its name in a config.json, as fp32, bf16 or fp16; auto for none and any other."""
-    return _WORDS.get(str(dtype).removeprefix("torch."), "auto")
-
-
-# Which adapter answers which row of a batch, in the terms of PEFT's forward pass.
-
-BASE = "__base__"  # PEFT's name for no adapter
-
-
 class AdapterRoutes:
-    """Keeps the adapter of every row, in step with the rows of the cache.
+    """The adapter of every row of a batch, in step with the rows of the cache, in the terms of PEFT's forward pass.
 
     A batch of one adapter has it set as the active one, which every kind of adapter can do and costs nothing; a mixed
     batch passes PEFT's `adapter_names`, which LoRA layers (DoRA's apart) can.
@@ -311,8 +287,8 @@ class AdapterRoutes:
         known = (*self._names, BASE) if self._names else ("",)
         for name in adapters:
             if name not in known:
-                held = ", ".join(self._names) or "none: its requests name no adapter"
-                raise BadInputError(f"this generator holds no adapter {name!r}; it holds {held}")
+                names = ", ".join(self._names) or "none: its requests name no adapter"
+                raise BadInputError(f"this generator holds no adapter {name!r}; it holds {names}")
         self._prompts = list(adapters)
         self._rows += [name for name, n in zip(adapters, copies, strict=True) for _ in range(n)]
 
@@ -329,7 +305,7 @@ class AdapterRoutes:
         return self._arguments(self._rows)
 
     def _arguments(self, adapters: Sequence[str]) -> dict[str, Any]:
-        """Keyword arguments of the forward pass."""
+        """Return the keyword arguments of the forward pass."""
         if not self._names:
             return {}
         distinct = set(adapters)
@@ -341,7 +317,7 @@ class AdapterRoutes:
             return {}
         if not self._mixes:
             raise BadInputError(
-                f"adapters {', '.join(sorted(distinct))} cannot share a batch: one of those held is no plain LoRA; "
+                f"adapters {', '.join(sorted(distinct))} cannot share a batch: not all of them are plain LoRA; "
                 "ask them one after the other"
             )
         return {"adapter_names": list(adapters)}

@@ -1,4 +1,4 @@
-"""What generation takes and gives: Request, Sampling, Sample, and the Generator protocol."""
+"""The inputs and outputs of generation: Request, Sampling, Sample, and the Generator protocol."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ FinishReason = Literal["stop", "length"]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One completion to make. `seed` fixes its random draws, whatever batch it lands in. `adapter` names the one that
-    answers where a generator holds several; empty where there is no choice."""
+    """A request for one completion.
+
+    `seed` fixes its random draws, in any batch. `adapter` names the one that answers where a generator holds several;
+    it is empty where there is no choice.
+    """
 
     problem_id: str
     index: int
@@ -23,7 +26,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to decode. `temperature` 0 is greedy; `stop` strings end a completion and are cut from it."""
+    """The settings of decoding: `temperature` 0 is greedy; `stop` strings end a completion and are cut from it."""
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -34,9 +37,11 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One completion. `token_ids` are the generated ids, the end-of-turn token not among them; that is `end_id`, where
-    the model drew one. `counted` is false where a server does not tell how many tokens it wrote: there are no ids
-    then."""
+    """One completion.
+
+    `token_ids` are the generated ids without the end-of-turn token, which is `end_id` where the model drew one.
+    `counted` is false where a server does not report the number of its tokens; there are no ids then.
+    """
 
     problem_id: str
     index: int
@@ -50,17 +55,19 @@ class Sample:
 
 
 class Generator(Protocol):
-    """A loaded model that answers requests. One prompt is one string; it is tokenised as it stands, special
-    tokens written in it being parsed as special tokens and none being added."""
+    """A loaded model that answers requests.
+
+    A prompt is one string, tokenised as it stands: special tokens written in it are parsed as such, and none is added.
+    """
 
     def render_chat(self, messages: list[dict[str, str]]) -> str:
-        """The model's own chat template over `messages`, with the generation prompt appended."""
+        """Render `messages` by the model's own chat template, with the generation prompt appended."""
         ...
 
     def encode(self, text: str) -> list[int]: ...
 
     def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Sample]:
-        """Samples as they are ready, in any order; each request is answered exactly once."""
+        """Yield samples as they are ready, in any order; each request is answered exactly once."""
         ...
 
     def close(self) -> None: ...

@@ -15,9 +15,9 @@ from assay.harness.pipeline.steps.artifacts import MODEL
 from assay.harness.pipeline.store import Store
 from assay.trainers.config import CommonConfig
 from assay.trainers.data.inputs import PREFERENCE_METHODS, REINFORCEMENT_METHODS
-from assay.trainers.preference.parts import METRICS
+from assay.trainers.methods._trl import METRICS
+from assay.trainers.methods.ppo import UNFINISHED
 from assay.trainers.rl.log import RL_LOG, RlStep, read_rl_steps
-from assay.trainers.rl.loop import UNFINISHED
 from assay.trainers.run.log import EVAL_LOG, LOG, read_evals, read_steps, rows_of
 
 MOST_POINTS = 300  # a curve's; neighbours are averaged beyond that

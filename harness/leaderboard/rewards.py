@@ -14,9 +14,9 @@ from assay.harness.pipeline.store import Store
 from assay.trainers.config import CommonConfig
 from assay.trainers.config.rl import GroupConfig
 from assay.trainers.data.inputs import REINFORCEMENT_METHODS
+from assay.trainers.methods.grpo import steps_per_update
 from assay.trainers.preference.reward_report import REPORT, load_report
 from assay.trainers.rl.log import ROLLOUTS
-from assay.trainers.rl.updates import steps_per_update
 
 SHOWN = 6  # answers of an update that a report shows
 MOST_TEXT = 1_500  # characters of an answer

@@ -11,8 +11,7 @@ import pandas as pd
 
 from assay.harness.errors import UnmeasuredError
 from assay.harness.pipeline.plan import Plan
-from assay.harness.stats.crossed import compare_crossed, estimate_crossed
-from assay.harness.stats.paired import Comparison, compare
+from assay.harness.stats.paired import Comparison, compare, compare_crossed, estimate_crossed
 from assay.harness.stats.pass_at_k import Estimate, Floats, estimate_pass_at_k, per_problem
 
 Counts = dict[str, tuple[int, int]]  # problem to (samples, passing samples)

@@ -12,7 +12,7 @@ from assay.harness.pipeline.steps.kl import read_distance
 from assay.harness.pipeline.store import Store, step_record
 from assay.trainers.config import CommonConfig
 from assay.trainers.data.inputs import PREFERENCE_METHODS, REINFORCEMENT_METHODS
-from assay.trainers.preference.parts import METRICS
+from assay.trainers.methods._trl import METRICS
 from assay.trainers.preference.reward_report import load_report
 from assay.trainers.rl.log import RL_LOG, read_rl_steps
 from assay.trainers.run.log import EVAL_LOG, read_evals, rows_of

@@ -1,1 +1,1 @@
-"""From the name of a model, a folder, a file or an address to an Artifact."""
+"""Resolve the name of a model, a folder, a file or an address to an Artifact."""

@@ -1,41 +1,57 @@
-"""From what a user calls a model to the Artifact on disk."""
+"""Resolve what a user calls a model to an Artifact: `pocket`, a path, a hub id or the address of a server.
+
+A model behind an OpenAI-compatible server (vLLM, llama.cpp, Ollama, `assay serve`) is called `http://host:port/v1`; its
+name and the key come from the environment (OPENAI_MODEL, OPENAI_API_KEY), never from a file or a command line. The key
+is never stored. The model behind one address may change, so the artifact's hash covers what the server gives of it: the
+weights' sha256 where there is one (`assay serve` gives it), and otherwise its greedy answer to a fixed question.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from assay.harness.errors import BadInputError, MissingToolError
-from assay.harness.models.endpoints import ADDRESS, resolve_endpoint
+from assay.harness.errors import BadInputError, MissingToolError, UnmeasuredError
 from assay.trainers.artifact import Artifact, ArtifactKind, identify
 from assay.trainers.errors import ArtifactError, MissingExtraError, TrainersError
 
 POCKET = "pocket"
 POCKET_FOLDER = Path(str(files("assay.trainers.pocket"))) / "model"
 HUB_ID = re.compile(r"^(hf://.*|[\w.-]+/[\w.-]+(@[\w./-]+)?)$")
+ADDRESS = re.compile(r"^https?://[^\s#?]+$")
+MODEL_VARIABLE = "OPENAI_MODEL"
+KEY_VARIABLE = "OPENAI_API_KEY"
+TRIES = 5
+_PROBE = "Write a Python function that returns the sum of the squares of a list of numbers."
+_PROBE_TOKENS = 32
+_RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+_CONNECT_S, _READ_S = 10.0, 600.0
 
 
 def resolve_model(name: str) -> Artifact:
-    """`pocket` (the shipped model), a folder or `.gguf` file, or a hub id `[hf://]org/name[@revision]`, or
-    the address of an OpenAI-compatible server (`http://host:port/v1`).
+    """Return the model that a name stands for.
 
-    A path that exists wins over a hub id of the same spelling. Raises BadInputError or MissingToolError.
+    It is `pocket` (the shipped model), a folder or `.gguf` file, a hub id `[hf://]org/name[@revision]`, or the address
+    of an OpenAI-compatible server (`http://host:port/v1`). A path that exists wins over a hub id of the same spelling.
+    Raises BadInputError, ArtifactError or MissingToolError.
     """
     if ADDRESS.match(name):
         return resolve_endpoint(name)
-    try:
-        if name == POCKET:
-            return identify(POCKET_FOLDER)
-        if Path(name).exists():
-            return identify(Path(name).resolve())
-        if HUB_ID.match(name):
-            return identify(_download(name))
-    except TrainersError as error:
-        raise BadInputError(str(error)) from error
+    if name == POCKET:
+        return identify(POCKET_FOLDER)
+    if Path(name).exists():
+        return identify(Path(name).resolve())
+    if HUB_ID.match(name):
+        return identify(_download(name))
     raise BadInputError(
         f"no model {name!r}: it is neither {POCKET!r}, nor a path that exists, nor a hub id (org/name[@revision])"
     )
@@ -47,12 +63,9 @@ def _download(name: str) -> Path:
     return snapshot(*parse_name(name)).folder
 
 
-# Artifacts at the command line: adapters held against the base they are named with, and records as JSON.
-
-
 @contextmanager
 def in_house_errors() -> Iterator[None]:
-    """Turn the trainers' errors into the harness', which carry exit codes."""
+    """Raise the trainers' errors as the harness' own, which carry exit codes."""
     try:
         yield
     except MissingExtraError as error:
@@ -62,27 +75,27 @@ def in_house_errors() -> Iterator[None]:
 
 
 def adapter_of(path: Path, base: Artifact) -> Artifact:
-    """The adapter in `path`, which must have been trained on `base`. Raises BadInputError.
+    """Return the adapter in `path`, which must have been trained on `base`. Raises BadInputError, ArtifactError.
 
-    One that was trained on other weights would merge without complaint, shapes being alike, and answer nonsense.
+    An adapter of other weights would merge without complaint, shapes being alike, and answer nonsense.
     """
-    with in_house_errors():
-        try:
-            found = identify(path)
-        except ArtifactError:
-            found = identify(path, base=base)  # its base is not where it was, or was never on this machine
-    if found.kind is not ArtifactKind.ADAPTER:
-        raise BadInputError(f"{path} is of kind {found.kind}, not an adapter")
-    if found.parent is not None and found.parent.sha256 != base.sha256:
+    try:
+        adapter = identify(path)
+    except ArtifactError:
+        adapter = identify(path, base=base)  # its base is not where it was, or was never on this machine
+    if adapter.kind is not ArtifactKind.ADAPTER:
+        raise BadInputError(f"{path} is of kind {adapter.kind}, not an adapter")
+    parent = adapter.parent
+    if parent is not None and parent.sha256 != base.sha256:
         raise BadInputError(
-            f"{path} was trained on {found.parent.path} (sha256 {found.parent.sha256[:12]}), "
+            f"{path} was trained on {parent.path} (sha256 {parent.sha256[:12]}), "
             f"not on {base.path} ({base.sha256[:12]}); give its own base"
         )
-    return found
+    return adapter
 
 
 def describe_json(artifact: Artifact) -> dict[str, Any]:
-    """An artifact with its descent, for a program."""
+    """Return an artifact with its descent, for a program."""
     return {
         "kind": artifact.kind.value,
         "path": str(artifact.path),
@@ -90,3 +103,145 @@ def describe_json(artifact: Artifact) -> dict[str, Any]:
         "recipe": artifact.recipe,
         "parents": [describe_json(parent) for parent in artifact.parents],
     }
+
+
+class RefusedError(BadInputError):
+    """The server refuses a request as it is; its full `answer` may name a setting that it does not take."""
+
+    def __init__(self, message: str, status: int, answer: str) -> None:
+        super().__init__(message)
+        self.status, self.answer = status, answer
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """The address of a server, and the model's name there."""
+
+    url: str
+    model: str
+
+    @property
+    def path(self) -> Path:
+        """The endpoint as an artifact's path, at which there is no file."""
+        return Path(f"{self.url}#{self.model}")
+
+
+def endpoint_of(artifact: Artifact) -> Endpoint:
+    """Return the endpoint that an artifact of that kind stands for."""
+    url, _, model = str(artifact.path).partition("#")
+    return Endpoint(re.sub(r"^(https?):/+", r"\1://", url), model)
+
+
+def resolve_endpoint(address: str) -> Artifact:
+    """Return the model that the server at `address` serves.
+
+    Raises BadInputError (no server there, no such model, or several and none named) and UnmeasuredError (no answer of
+    use).
+    """
+    url = address.rstrip("/")
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        raise BadInputError(
+            f"an address with a name and password in it would stand in every report; give the key in {KEY_VARIABLE}"
+        )
+    listed = {str(model.get("id")): model for model in models_of(url)}
+    endpoint = Endpoint(url, _chosen(url, list(listed)))
+    stated = listed[endpoint.model].get("sha256")
+    if isinstance(stated, str) and stated:
+        known = {"sha256": stated}
+        recipe = f"{endpoint.model} at {url}, whose weights the server gives the sha256 {stated[:12]}… for"
+    else:
+        known = {"greedy": probe(endpoint)}
+        recipe = f"{endpoint.model} at {url}; which weights is not known: the server gives no hash"
+    hashed = {"url": url, "model": endpoint.model} | known
+    digest = hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
+    return Artifact(ArtifactKind.ENDPOINT, endpoint.path, digest, recipe=recipe)
+
+
+def models_of(url: str) -> list[dict[str, Any]]:
+    """Return what the server lists under /models."""
+    try:
+        listed = call(url, "GET", "models", tries=1).get("data")
+    except UnmeasuredError as error:  # the first contact: most likely the address is wrong
+        raise BadInputError(f"no OpenAI-compatible server answers at {url}: {error}") from error
+    if not isinstance(listed, list) or not listed or not all(isinstance(m, dict) for m in listed):
+        raise BadInputError(f"{url}/models lists no model: is this an OpenAI-compatible server?")
+    return listed
+
+
+def probe(endpoint: Endpoint) -> str:
+    """Return the beginning of the model's greedy answer to a fixed question."""
+    body = {
+        "model": endpoint.model,
+        "messages": [{"role": "user", "content": _PROBE}],
+        "temperature": 0,
+        "max_tokens": _PROBE_TOKENS,
+    }
+    return str(first_choice(call(endpoint.url, "POST", "chat/completions", body)).get("message"))
+
+
+def first_choice(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return the first choice of an answer. Raises UnmeasuredError where it has none."""
+    choices = answer.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        raise UnmeasuredError(f"the server's answer has no choices: {json.dumps(answer)[:200]}")
+    return choices[0]
+
+
+def call(
+    url: str, method: str, path: str, body: dict[str, Any] | None = None, *, tries: int = TRIES
+) -> dict[str, Any]:
+    """Send one request and return the answer; it is tried again while the server is busy, failing or out of reach.
+
+    Raises RefusedError with the server's own words where it refuses the request, UnmeasuredError where it kept failing.
+    """
+    import requests
+
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    target, last = f"{url}/{path}", ""
+    for attempt in range(tries):
+        if attempt:
+            time.sleep(min(8.0, 0.25 * 2**attempt))
+        try:
+            response = requests.request(
+                method, target, json=body, headers=headers, timeout=(_CONNECT_S, _READ_S)
+            )
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
+            raise BadInputError(f"{target} is no address: {error}") from error
+        except requests.exceptions.RequestException as error:
+            last = f"{type(error).__name__}"
+            continue
+        if response.ok:
+            return _object(response, target)
+        last = f"status {response.status_code}: {_reason(response)}"
+        if response.status_code not in _RETRIED:
+            hint = f"; the key is taken from {KEY_VARIABLE}" if response.status_code in (401, 403) else ""
+            message = f"{target} refused the request, {last}{hint}"
+            raise RefusedError(message, response.status_code, response.text)
+    raise UnmeasuredError(f"{target} did not answer in {tries} tries; last: {last}")
+
+
+def _object(response: Any, target: str) -> dict[str, Any]:
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise UnmeasuredError(f"the answer of {target} is not a JSON object: {response.text[:200]!r}")
+    return answer
+
+
+def _reason(response: Any) -> str:
+    try:
+        return str(response.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return str(response.text[:200].strip() or response.reason)
+
+
+def _chosen(url: str, names: list[str]) -> str:
+    model = os.environ.get(MODEL_VARIABLE, "").strip()
+    if model and model not in names:
+        raise BadInputError(f"{MODEL_VARIABLE} is {model!r}, and {url} serves: {', '.join(names)}")
+    if model or len(names) == 1:
+        return model or names[0]
+    raise BadInputError(f"{url} serves several models: set {MODEL_VARIABLE} to one of {', '.join(names)}")

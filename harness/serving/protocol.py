@@ -1,19 +1,22 @@
-"""The part of OpenAI's HTTP interface that is served: requests as pydantic models, answers as plain objects.
+"""The served part of OpenAI's HTTP interface: bodies, requests as pydantic models, answers and errors as objects.
 
-https://platform.openai.com/docs/api-reference. What would change an answer and is not supported is refused by name,
-never ignored; what cannot change it (user, store, metadata) is taken and left alone.
+https://platform.openai.com/docs/api-reference. A field that would change an answer and is not supported is refused by
+name, never ignored; a field that cannot change it (user, store, metadata) is accepted and has no effect.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import json
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from assay.harness.experiment.validation import explain
 from assay.harness.generation.types import FinishReason
 
 COMPLETION_TOKENS = 16  # OpenAI's default of /v1/completions
 MAX_CHOICES = 128
+MAX_DEPTH = 64  # of lists and objects within each other; a request of the API needs five
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -31,7 +34,7 @@ class ResponseFormat(BaseModel):
 
 
 class Common(BaseModel):
-    """What both ways of asking share."""
+    """The fields that both kinds of request share."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -58,6 +61,7 @@ class Common(BaseModel):
 
     @property
     def stops(self) -> tuple[str, ...]:
+        """The stop strings, in the order given."""
         if self.stop is None:
             return ()
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
@@ -89,7 +93,7 @@ class CompletionRequest(Common):
 
 
 def as_prompts(value: Any) -> list[str | list[int]]:
-    """The prompts of a request; an empty list where they have no known form."""
+    """Return the prompts of a request, or an empty list where they have no known form."""
     if isinstance(value, str) or is_ids(value):
         return [value]
     if (
@@ -102,6 +106,7 @@ def as_prompts(value: Any) -> list[str | list[int]]:
 
 
 def is_ids(value: Any) -> bool:
+    """Return whether a value is a list of token ids, one at least."""
     return (
         isinstance(value, list)
         and bool(value)
@@ -110,7 +115,7 @@ def is_ids(value: Any) -> bool:
 
 
 class Part(BaseModel):
-    """A piece of a message's content; text is all that is read."""
+    """A part of a message's content; only text is supported."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -127,6 +132,7 @@ class Message(BaseModel):
 
     @property
     def turn(self) -> dict[str, str]:
+        """The message as chat templates take it: a role and one text."""
         text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
         return {"role": "system" if self.role == "developer" else self.role, "content": text}
 
@@ -142,7 +148,70 @@ class ChatRequest(Common):
     parallel_tool_calls: bool | None = None
 
 
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_request(body: bytes, model: type[M]) -> M:
+    """Return a request's body as `model`.
+
+    Raises ApiError (400, with the field at fault as `param`) for a body that is not UTF-8 or not JSON, has a number too
+    long to read, is nested too deeply, holds half of a surrogate pair (JSON can write one, `\\ud800`, but it is no
+    character and no tokenizer takes it), or does not fit the model. Whatever a client sends is the client's fault,
+    never the server's.
+    """
+    try:
+        value = json.loads(body.decode("utf-8"))
+    except RecursionError:
+        raise bad_request(f"the body is nested too deeply; {MAX_DEPTH} levels are taken") from None
+    except ValueError as error:  # also of the decoding, and of integers with more digits than Python reads
+        raise bad_request(f"the body is not JSON: {error}") from None
+    fields: dict[str | None, Any] = {None: list(value), **value} if isinstance(value, dict) else {None: value}
+    for name, content in fields.items():
+        _check_texts(content, name)
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        location = error.errors()[0]["loc"]
+        param = str(location[0]) if location else None
+        raise bad_request(explain(error, model), param=param) from None
+
+
+def _check_texts(value: Any, param: str | None) -> None:
+    """Raise ApiError for a text with half of a surrogate pair, or a value that is nested too deeply.
+
+    The value is walked level by level, for it may be deeper than Python recurses.
+    """
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, str):
+                _check_text(item, param)
+            elif isinstance(item, list):
+                below += item
+            elif isinstance(item, dict):
+                below += item.keys()
+                below += item.values()
+        if not below:
+            return
+        level = below
+    where = "the body" if param is None else param
+    raise bad_request(f"{where} is nested too deeply; {MAX_DEPTH} levels are taken", param=param)
+
+
+def _check_text(text: str, param: str | None) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise bad_request(
+            f"half of a surrogate pair, {text[error.start]!a}, stands at character {error.start} of a text; send whole "
+            "characters",
+            param=param,
+        ) from None
+
+
 def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
+    """Return OpenAI's count of tokens."""
     return {
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
@@ -151,26 +220,26 @@ def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
 
 
 def completion_choice(index: int, text: str, finish: FinishReason | None) -> dict[str, Any]:
+    """Return one choice of /v1/completions, whole or a piece of a stream."""
     return {"index": index, "text": text, "logprobs": None, "finish_reason": finish}
 
 
 def chat_choice(index: int, text: str, finish: FinishReason | None) -> dict[str, Any]:
+    """Return one choice of /v1/chat/completions."""
     message = {"role": "assistant", "content": text, "refusal": None}
     return {"index": index, "message": message, "logprobs": None, "finish_reason": finish}
 
 
 def chat_delta(index: int, text: str, finish: FinishReason | None, *, first: bool) -> dict[str, Any]:
+    """Return one piece of a streamed chat; the first one names the role."""
     delta: dict[str, str] = {"role": "assistant"} if first else {}
     if text or first:
         delta["content"] = text
     return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
 
 
-# Errors as OpenAI's interface tells them.
-
-
 class ApiError(Exception):
-    """An answer that is an error, in OpenAI's form."""
+    """An error as OpenAI's interface reports it: an HTTP status, a message, a type, a code and the field at fault."""
 
     def __init__(
         self, status: int, message: str, kind: str, code: str | None = None, param: str | None = None
@@ -179,13 +248,16 @@ class ApiError(Exception):
         self.status, self.message, self.kind, self.code, self.param = status, message, kind, code, param
 
     def to_json(self) -> dict[str, Any]:
+        """Return the body of the response."""
         error = {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}
         return {"error": error}
 
 
 def bad_request(message: str, code: str | None = None, param: str | None = None) -> ApiError:
+    """Return the error for a request that cannot be served as it is."""
     return ApiError(400, message, "invalid_request_error", code, param)
 
 
 def client_gone() -> ApiError:
+    """Return the error for a client that closed the connection, which nobody reads."""
     return ApiError(499, "the client closed the connection", "client_closed_request")

@@ -1,8 +1,8 @@
-"""Bradley–Terry strengths of players by maximum likelihood (Zermelo 1929; Bradley and Terry 1952, Biometrika 39).
+"""Fit Bradley–Terry strengths by maximum likelihood (Zermelo 1929; Bradley and Terry 1952, Biometrika 39).
 
-Player i beats player j with chance σ(θ_i − θ_j). `wins[i, j]` counts i's wins over j, a tie as half a win to each. The
-estimate is where every player has the score that is expected of it; that asks of σ to be the expected score, not of
-ties to be impossible.
+Player i beats player j with chance σ(θ_i − θ_j). `wins[i, j]` counts i's wins over j, a tie as half a win to each. At
+the estimate every player has its expected score; that needs σ to be the expected score, and allows ties. Uncertainty
+comes from the observed information, from a covariance clustered on problems, or from resampling.
 """
 
 from __future__ import annotations
@@ -21,15 +21,19 @@ from assay.harness.stats.votes import Matches
 
 ELO = 400 / math.log(10)  # Elo points a unit of θ: 400 points are odds of ten to one (Elo 1978)
 MOST_STEPS = 500
-CLOSE = 1e-5  # standard errors, in whatever direction: how far the last step but one may be from the maximum
+CLOSE = 1e-5  # standard errors in any direction that the last step but one may be from the maximum
 NAMED = 5  # players that a message lists
+FLAT = 1e-9  # of the information: below it, problems do not differ at all in some direction
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """`strengths` θ sum to zero, shape (players,). `covariance` is theirs, the inverse of the observed information on
-    that sum: right where comparisons are independent, too wide where some are ties (a half varies less than a coin).
-    `gradient` is the largest |score − expected score| of a player that was left."""
+    """The fitted strengths θ, which sum to zero, shape (players,).
+
+    `covariance` is the inverse of the observed information on that sum: right where comparisons are independent, too
+    wide where some are ties (a half varies less than a coin). `gradient` is the largest remaining |score − expected
+    score| of a player.
+    """
 
     strengths: Floats
     covariance: Floats
@@ -39,14 +43,14 @@ class Fit:
 
 
 def fit(wins: Floats, names: Sequence[str]) -> Fit:
-    """Damped Newton on the log-likelihood, which is concave: it converges from anywhere once a maximum exists.
+    """Fit by damped Newton steps on the log-likelihood, which is concave: they converge wherever a maximum exists.
 
-    Raises BadInputError for what is no matrix of wins, UnmeasuredError where there is no maximum.
+    Raises BadInputError for a `wins` that is not a matrix of wins, UnmeasuredError where there is no maximum.
     """
     _check(wins, names)
-    why = no_maximum(wins, names)
-    if why is not None:
-        raise UnmeasuredError(why)
+    reason = no_maximum(wins, names)
+    if reason is not None:
+        raise UnmeasuredError(reason)
     m, games = len(wins), wins + wins.T
     theta = np.zeros(m)
     value = log_likelihood(wins, theta)
@@ -76,36 +80,36 @@ def _done(wins: Floats, theta: Floats, steps: int) -> Fit:
 
 
 def log_likelihood(wins: Floats, theta: Floats) -> float:
-    """Σ wins[i, j] · log σ(θ_i − θ_j)."""
+    """Return Σ wins[i, j] · log σ(θ_i − θ_j)."""
     return float(-(wins * np.logaddexp(0.0, theta[None, :] - theta[:, None])).sum())
 
 
 def expected(theta: Floats) -> Floats:
-    """σ(θ_i − θ_j): the score that i is expected to have in a game against j, one half against itself."""
+    """Return σ(θ_i − θ_j), the expected score of i in a game against j, as [i, j]; one half against itself."""
     chance: Floats = np.exp(-np.logaddexp(0.0, theta[None, :] - theta[:, None]))
     return chance
 
 
 def surplus(wins: Floats, theta: Floats) -> Floats:
-    """Each player's score less what is expected of it: the gradient of the log-likelihood.
+    """Return each player's score less its expected score: the gradient of the log-likelihood.
 
-    Term by term in small chances: of a million wins and one loss, the difference of scores would keep no digit.
+    It is summed in small chances: of a million wins and one loss, the difference of scores would keep no digit.
     """
     chance = expected(theta)
-    found: Floats = (wins * chance.T - wins.T * chance).sum(axis=1)
-    return found
+    gradient: Floats = (wins * chance.T - wins.T * chance).sum(axis=1)
+    return gradient
 
 
 def information(games: Floats, theta: Floats) -> Floats:
-    """The observed information at θ, minus the Hessian: a Laplacian whose rows sum to zero."""
+    """Return the observed information at θ, minus the Hessian: a Laplacian whose rows sum to zero."""
     chance = expected(theta)
     weights = games * chance * chance.T
-    found: Floats = np.diag(weights.sum(axis=1)) - weights
-    return found
+    laplacian: Floats = np.diag(weights.sum(axis=1)) - weights
+    return laplacian
 
 
 def no_maximum(wins: Floats, names: Sequence[str]) -> str | None:
-    """Why the likelihood has no single maximum, in words; None where it has one.
+    """Return the reason why the likelihood has no single maximum; None where it has one.
 
     It has one exactly where, however the players are split in two, each side has beaten the other at least once (Ford
     1957, Amer. Math. Monthly 64): the graph of wins is strongly connected. A tie is half a win both ways.
@@ -143,14 +147,14 @@ def no_maximum(wins: Floats, names: Sequence[str]) -> str | None:
 def _check(wins: Floats, names: Sequence[str]) -> None:
     if wins.shape != (len(names), len(names)) or len(names) < 2:
         raise BadInputError(
-            f"wins of shape {wins.shape} are no square of two players or more ({len(names)} named)"
+            f"wins of shape {wins.shape} are not a square of two players or more ({len(names)} named)"
         )
     if not np.isfinite(wins).all() or (wins < 0).any() or np.diag(wins).any():
         raise BadInputError("wins have to be finite and not negative, and nobody plays against itself")
 
 
 def _reach(edges: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Who gets to whom along edges, in any number of steps, none included."""
+    """Return the transitive closure of edges, every player itself included."""
     reach = edges | np.eye(len(edges), dtype=bool)
     while True:
         further = (reach.astype(np.float32) @ reach.astype(np.float32)) > 0
@@ -160,7 +164,7 @@ def _reach(edges: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _groups(reach: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
-    """The strongly connected components, by their first player."""
+    """Return the strongly connected components, by their first player."""
     mutual = reach & reach.T
     return [np.flatnonzero(row) for i, row in enumerate(mutual) if np.flatnonzero(row)[0] == i]
 
@@ -170,36 +174,32 @@ def _listed(names: Sequence[str]) -> str:
     return shown if len(names) <= NAMED else f"{shown} and {len(names) - NAMED} more"
 
 
-# How far strengths would move with other comparisons: covariance clustered on problems, and resampling.
+def clustered_covariance(matches: Matches, fitted: Fit) -> Floats:
+    """Return the sandwich covariance, summed within problems.
 
-FLAT = 1e-9  # of the information: below it, problems do not differ at all in some direction
-
-
-def clustered_covariance(matches: Matches, found: Fit) -> Floats:
-    """The sandwich of Huber (1967) and White (1982), summed within problems (Liang and Zeger 1986), times G/(G − 1).
-
-    Comparisons on one problem may go together as they like; problems are independent. Like every such estimate it is
-    on the narrow side where problems are few. Raises UnmeasuredError where they are too few or too much alike to show
-    how strengths vary between them in every direction: it would claim certainty there.
+    It is that of Huber (1967) and White (1982), clustered as by Liang and Zeger (1986), times G/(G − 1). Comparisons on
+    one problem may depend on each other in any way; problems are independent. Like every such estimate it is on the
+    narrow side where problems are few. Raises UnmeasuredError where they are too few or too much alike to show how
+    strengths vary between them in every direction: it would claim certainty there.
     """
     assert matches.problem is not None
     m = len(matches.names)
     clusters = np.unique(matches.problem, return_inverse=True)[1]
     count = int(clusters.max()) + 1
-    surplus = matches.times * (matches.score - expected(found.strengths)[matches.first, matches.second])
+    surplus = matches.times * (matches.score - expected(fitted.strengths)[matches.first, matches.second])
     scores = np.zeros((count, m))
     np.add.at(scores, (clusters, matches.first), surplus)
     np.add.at(scores, (clusters, matches.second), -surplus)
     spread = scores.T @ scores
     # in units of the information every direction of the strengths is alike, and a flat one shows
-    root = _root(found.covariance)
+    root = _root(fitted.covariance)
     if count < m or np.linalg.matrix_rank(root @ spread @ root, tol=FLAT * m, hermitian=True) < m - 1:
         raise UnmeasuredError(
             f"{count} problems are too few, or too much alike, to show how {m} strengths vary between problems; add "
             "problems, or take comparisons as independent (--independent)"
         )
     meat = spread * count / (count - 1)
-    covariance: Floats = found.covariance @ meat @ found.covariance
+    covariance: Floats = fitted.covariance @ meat @ fitted.covariance
     return covariance
 
 
@@ -212,13 +212,13 @@ def _root(covariance: Floats) -> Floats:
 def resampled_strengths(
     matches: Matches, times: int, *, seed: int, on_resample: Callable[[int], None] = lambda done: None
 ) -> Floats:
-    """Strengths (sum zero) of `times` resamples, shape (times, players); NaN where a resample has no maximum.
+    """Return strengths (sum zero) of `times` resamples, shape (times, players); NaN where one has no maximum.
 
     Problems are drawn with replacement where comparisons name them, else comparisons: a multinomial bootstrap.
     """
     if not matches.ties_known:
         raise BadInputError(
-            "wins that hold ties as halves cannot be resampled: nothing says how many were ties; give them as 'ties'"
+            "wins that hold ties as halves cannot be resampled: how many were ties is unknown; give them as 'ties'"
         )
     rng = np.random.default_rng(seed)
     clusters = None if matches.problem is None else np.unique(matches.problem, return_inverse=True)[1]
@@ -235,8 +235,11 @@ def resampled_strengths(
 
 
 def percentiles(drawn: Floats, confidence: float) -> tuple[Floats, Floats]:
-    """The ends of the interval of each column. A resample without a maximum may lie beyond either end: it counts as
-    −∞ for the lower and as +∞ for the upper one, so that an end is infinite where there are too many of them."""
+    """Return the ends of the interval of each column.
+
+    A resample without a maximum may lie beyond either end: it counts as −∞ for the lower and as +∞ for the upper one,
+    so that an end is infinite where there are too many of them.
+    """
     tail = (1 - confidence) / 2
     low = np.quantile(np.where(np.isnan(drawn), -np.inf, drawn), tail, axis=0, method="lower")
     high = np.quantile(np.where(np.isnan(drawn), np.inf, drawn), 1 - tail, axis=0, method="higher")

@@ -1,4 +1,13 @@
-"""Comparing two variants that answered the same problems."""
+"""Compare variants that answered the same problems, over one run or over training seeds.
+
+One run: McNemar's exact test or a sign-flip permutation test, and a bootstrap over problems. Several training seeds:
+seeds and problems are both samples, of runs that could have been and of problems there are. Scores Y[s, p] of seed s on
+problem p are μ + seed_s + problem_p + rest, seeds and problems crossed and random. The variance of the mean is
+(MS_seed + MS_problem − MS_rest)/(S·P), its degrees of freedom are Satterthwaite's (1946), and the interval is
+Student's: with three seeds a technique that depends on its seed gets the wide interval it deserves, which a bootstrap
+over three values would not give. The method is that of a two-way random-effects table (Searle, Casella and McCulloch
+1992, section 4.5); a variance component that comes out negative counts as none.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +20,19 @@ from typing import Any, Literal
 import numpy as np
 
 from assay.harness.errors import BadInputError
-from assay.harness.stats.pass_at_k import Floats, bootstrap_mean
+from assay.harness.stats.pass_at_k import Estimate, Floats, bootstrap_mean, wilson
 
 Verdict = Literal["better", "worse", "equivalent", "undecided"]
 PERMUTATIONS = 20_000
 EXACT_UP_TO = 14  # differing problems; 2^14 sign patterns are enumerated, more are drawn
+CROSSED = "t over seeds x problems"
+_TINY = 1e-300
+_ENOUGH = 1e-15
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Mean paired difference a - b over `n` problems.
+    """The mean paired difference a - b over `n` problems.
 
     `mde` is the smallest true difference that this many problems would show with 80 % power in this one comparison
     taken alone, before any adjustment; None where the differences have no variance to judge by. `p_adjusted` equals
@@ -54,7 +66,7 @@ def compare(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Comparison:
-    """Paired test and interval of mean(scores_a - scores_b); both have shape (problems,), in the same order.
+    """Test mean(scores_a - scores_b), with its interval; both have shape (problems,), in the same order.
 
     `binary` scores (one sample a problem) take McNemar's exact test, others a sign-flip permutation test. The
     interval is a paired bootstrap over problems. `margin` is the difference that does not matter: a pair is
@@ -81,7 +93,7 @@ def compare(
 
 
 def interval(difference: Floats, *, confidence: float, seed: int) -> tuple[float, float]:
-    """Two-sided interval of the mean difference: a paired bootstrap over problems.
+    """Return the two-sided interval of the mean difference: a paired bootstrap over problems.
 
     Where all differences are alike, every resample is too, and the bootstrap would claim certainty. Then the interval
     is as wide as the share of problems of another kind that n draws may have missed, 1 - tail^(1/n): the exact
@@ -95,6 +107,7 @@ def interval(difference: Floats, *, confidence: float, seed: int) -> tuple[float
 
 
 def decide(result: Comparison, inner: tuple[float, float], margin: float, alpha: float) -> Verdict:
+    """Return the verdict; `inner` is the interval of two one-sided tests at level `alpha`."""
     if result.p_adjusted < alpha and (result.low > 0 or result.high < 0):
         return "better" if result.difference > 0 else "worse"
     if -margin < inner[0] and inner[1] < margin:
@@ -103,7 +116,7 @@ def decide(result: Comparison, inner: tuple[float, float], margin: float, alpha:
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
-    """Two-sided exact p of McNemar's test: the discordant pairs against a fair coin (McNemar 1947)."""
+    """Return the two-sided exact p of McNemar's test: the discordant pairs against a fair coin (McNemar 1947)."""
     n = only_a + only_b
     if n == 0:
         return 1.0
@@ -112,7 +125,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
 
 def sign_flip(difference: Floats, *, seed: int) -> float:
-    """Two-sided p of the paired permutation test: under the null each problem's difference may change sign."""
+    """Return the two-sided p of the paired permutation test: under the null, any difference may change its sign."""
     nonzero = difference[difference != 0]
     m = len(nonzero)
     if m == 0:
@@ -132,7 +145,7 @@ def sign_flip(difference: Floats, *, seed: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjusted p values, in the order given (Holm 1979)."""
+    """Return Holm's step-down adjusted p values, in the order given (Holm 1979)."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     adjusted = [0.0] * len(p_values)
     running = 0.0
@@ -143,7 +156,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def adjust(comparisons: Sequence[Comparison], *, alpha: float = 0.05) -> list[Comparison]:
-    """The same comparisons with Holm-adjusted p; a difference that no longer holds becomes undecided."""
+    """Return the comparisons with Holm-adjusted p; a difference that no longer holds becomes undecided."""
     result = []
     for comparison, p in zip(comparisons, holm([c.p for c in comparisons]), strict=True):
         lost = comparison.verdict in ("better", "worse") and p >= alpha
@@ -152,7 +165,7 @@ def adjust(comparisons: Sequence[Comparison], *, alpha: float = 0.05) -> list[Co
 
 
 def ranks(names: Sequence[str], comparisons: Sequence[Comparison]) -> dict[str, int]:
-    """1 + the number of variants proven better than each, so that what cannot be told apart shares a rank."""
+    """Return 1 + the number of variants proven better than each: those not told apart by a test share a rank."""
     losses = dict.fromkeys(names, 0)
     for comparison in comparisons:
         if comparison.verdict == "better":
@@ -162,11 +175,8 @@ def ranks(names: Sequence[str], comparisons: Sequence[Comparison]) -> dict[str, 
     return {name: 1 + losses[name] for name in names}
 
 
-# What a comparison could detect, before it is made.
-
-
 def detectable(problems: int, samples: int, *, rate: float = 0.5, correlation: float = 0.5) -> float:
-    """The smallest pass@1 difference that a paired test would show with 80 % power at the 5 % level.
+    """Return the smallest pass@1 difference that a paired test would show with 80 % power at the 5 % level.
 
     One comparison taken alone, without adjustment. Assumes a pass rate `rate`, and per-problem scores of two variants
     that correlate by `correlation` in what differs between problems; both are guesses before the run, and the run's
@@ -178,3 +188,122 @@ def detectable(problems: int, samples: int, *, rate: float = 0.5, correlation: f
     difference = 2 * between * (1 - correlation) + 2 * within
     normal = NormalDist()
     return (normal.inv_cdf(0.975) + normal.inv_cdf(0.8)) * math.sqrt(difference / problems)
+
+
+def standard_error(scores: Floats) -> tuple[float, float]:
+    """Return the mean's standard error and its degrees of freedom; `scores` are (seeds, problems), both at least 2."""
+    s, p = scores.shape
+    if s < 2 or p < 2:
+        raise BadInputError(f"a variance over seeds and problems needs two of each, got {s} x {p}")
+    mean = scores.mean()
+    by_seed, by_problem = scores.mean(axis=1), scores.mean(axis=0)
+    rest = scores - by_seed[:, None] - by_problem[None, :] + mean
+    ms = (
+        float(p * np.square(by_seed - mean).sum() / (s - 1)),
+        float(s * np.square(by_problem - mean).sum() / (p - 1)),
+        float(np.square(rest).sum() / ((s - 1) * (p - 1))),
+    )
+    dfs = (s - 1, p - 1, (s - 1) * (p - 1))
+    if ms[0] <= ms[2]:  # no sign of the seed: what is left is the spread over problems
+        used = [(ms[1], dfs[1])] if ms[1] > ms[2] else [(ms[2], dfs[2])]
+        total = used[0][0]
+    elif ms[1] <= ms[2]:
+        used, total = [(ms[0], dfs[0])], ms[0]
+    else:
+        used, total = list(zip(ms, dfs, strict=True)), ms[0] + ms[1] - ms[2]
+    if total <= 0:
+        return 0.0, math.inf
+    freedom = total**2 / sum(m * m / df for m, df in used if m > 0)
+    return math.sqrt(total / (s * p)), freedom
+
+
+def estimate_crossed(scores: Floats, *, confidence: float = 0.95) -> Estimate:
+    """Return the mean of `scores` (seeds, problems), each between 0 and 1, with its interval. `n` is of problems."""
+    n = scores.shape[1]
+    value = float(scores.mean())
+    se, df = standard_error(scores)
+    if se == 0:
+        low, high = wilson(value, n, confidence)
+        return Estimate(value, low, high, n, "Wilson score over problems", se)
+    reach = quantile(confidence, df) * se
+    return Estimate(value, max(0.0, value - reach), min(1.0, value + reach), n, CROSSED, se)
+
+
+def compare_crossed(
+    a: str, b: str, difference: Floats, *, margin: float, confidence: float = 0.95
+) -> Comparison:
+    """Test the mean of `difference` = a − b, shape (seeds, problems), with its interval.
+
+    It is paired over problems, and over seeds where both have them. Test and interval rest on the same standard error.
+    """
+    alpha = 1 - confidence
+    n = difference.shape[1]
+    mean = float(difference.mean())
+    se, df = standard_error(difference)
+    if se == 0:
+        per_problem = difference.mean(axis=0)
+        outer, inner = (interval(per_problem, confidence=c, seed=0) for c in (confidence, 1 - 2 * alpha))
+        p = sign_flip(per_problem, seed=0)
+        result = Comparison(a, b, mean, *outer, p, p, None, n, CROSSED, "undecided")
+        return replace(result, verdict=decide(result, inner, margin, alpha))
+    wide, narrow = (quantile(c, df) * se for c in (confidence, 1 - 2 * alpha))
+    p = two_sided_p(mean / se, df)
+    mde = (quantile(confidence, df) + NormalDist().inv_cdf(0.8)) * se
+    result = Comparison(a, b, mean, mean - wide, mean + wide, p, p, mde, n, CROSSED, "undecided")
+    return replace(result, verdict=decide(result, (mean - narrow, mean + narrow), margin, alpha))
+
+
+def two_sided_p(t: float, df: float) -> float:
+    """Return P(|T| ≥ |t|) of Student's t = I_x(df/2, 1/2) at x = df/(df + t²) (Abramowitz and Stegun 26.7.1)."""
+    if math.isinf(df):
+        return 2 * NormalDist().cdf(-abs(t))
+    return _beta(df / (df + t * t), df / 2, 0.5)
+
+
+def quantile(confidence: float, df: float) -> float:
+    """Return the t with P(|T| ≤ t) = `confidence`, by bisection; the normal quantile where `df` is infinite."""
+    if math.isinf(df):
+        return NormalDist().inv_cdf(0.5 + confidence / 2)
+    low, high = 0.0, 1.0
+    while 1 - two_sided_p(high, df) < confidence:
+        high *= 2
+    while high - low > 1e-10 * high:
+        middle = (low + high) / 2
+        if 1 - two_sided_p(middle, df) < confidence:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _beta(x: float, a: float, b: float) -> float:
+    """Return the regularised incomplete beta function I_x(a, b), by its continued fraction (A&S 26.5.8)."""
+    if x <= 0 or x >= 1:
+        return min(max(x, 0.0), 1.0)
+    front = math.exp(
+        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+    )
+    if x < (a + 1) / (a + b + 2):
+        return front * _fraction(x, a, b) / a
+    return 1 - front * _fraction(1 - x, b, a) / b
+
+
+def _fraction(x: float, a: float, b: float) -> float:
+    """Return the continued fraction, by Lentz's method."""
+    c, d = 1.0, 1 / _away_from_zero(1 - (a + b) * x / (a + 1))
+    result = d
+    for m in range(1, 500):
+        for term in (
+            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
+            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
+        ):
+            d = 1 / _away_from_zero(1 + term * d)
+            c = _away_from_zero(1 + term / c)
+            result *= c * d
+        if abs(c * d - 1) < _ENOUGH:
+            break
+    return result
+
+
+def _away_from_zero(value: float) -> float:
+    return value if abs(value) > _TINY else _TINY

@@ -1,4 +1,4 @@
-"""pass@k and its interval."""
+"""Estimate pass@k, with its interval."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Estimate:
 
     `se` is the standard error over problems; `se_sampling` estimates how much of it more samples per problem would
     remove (with a half count added, so that it may exceed `se` where nearly all problems are alike). Both are None
-    where they cannot be told: one problem, or one sample per problem.
+    where they cannot be estimated: one problem, or one sample per problem.
     """
 
     value: float
@@ -41,7 +41,7 @@ class Estimate:
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
-    """Unbiased pass@k of one problem: 1 - C(n-c, k)/C(n, k), for c of n samples passing.
+    """Return the unbiased pass@k of one problem: 1 - C(n-c, k)/C(n, k), for c of n samples passing.
 
     Chen et al. 2021 (arXiv 2107.03374), equation 1, in its numerically stable product form. k > n cannot be
     estimated without bias and is refused with BadInputError.
@@ -60,7 +60,7 @@ def pass_at_k(n: int, c: int, k: int) -> float:
 
 
 def per_problem(counts: Sequence[tuple[int, int]], k: int) -> Floats:
-    """pass@k of each (n, c) pair, shape (problems,)."""
+    """Return pass@k of each (n, c) pair, shape (problems,)."""
     table = {pair: pass_at_k(*pair, k) for pair in set(counts)}
     return np.array([table[pair] for pair in counts], dtype=np.float64)
 
@@ -68,7 +68,7 @@ def per_problem(counts: Sequence[tuple[int, int]], k: int) -> Floats:
 def estimate_pass_at_k(
     counts: Sequence[tuple[int, int]], k: int, *, confidence: float = 0.95, seed: int = 0
 ) -> Estimate:
-    """Mean pass@k over problems, with an interval that is clustered on problems.
+    """Return the mean pass@k over problems, with an interval that is clustered on problems.
 
     `counts` holds (samples, passing samples) of each problem. One sample a problem: Wilson's score interval.
     More: percentile bootstrap that resamples problems, because samples of one problem are not independent
@@ -91,7 +91,7 @@ def estimate_pass_at_k(
 
 
 def wilson(p: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion p of n independent trials (Wilson 1927)."""
+    """Return Wilson's score interval of a proportion p of n independent trials (Wilson 1927)."""
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
@@ -99,7 +99,7 @@ def wilson(p: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
 
 
 def bootstrap_mean(values: Floats, *, confidence: float, seed: int) -> tuple[float, float]:
-    """Percentile interval of the mean of `values`, resampled with replacement RESAMPLES times.
+    """Return the percentile interval of the mean of `values`, resampled with replacement RESAMPLES times.
 
     Of more than MANY values, how often each distinct value is drawn comes at once from the multinomial distribution
     that drawing them one by one amounts to; values then count as the nearest of STEPS + 1 where they are more
@@ -124,7 +124,7 @@ def bootstrap_mean(values: Floats, *, confidence: float, seed: int) -> tuple[flo
 
 
 def sampling_se(counts: Sequence[tuple[int, int]], k: int) -> float:
-    """Standard error that comes from drawing finitely many samples, the problems held fixed.
+    """Return the standard error that comes from drawing finitely many samples, the problems held fixed.
 
     Each problem's passes are taken as Binomial(n, (c + 1/2)/(n + 1)): the half count keeps problems seen all-pass or
     all-fail from pretending to have no variance. The variance of pass@k under it is summed over every possible
@@ -143,14 +143,14 @@ def sampling_se(counts: Sequence[tuple[int, int]], k: int) -> float:
 
 
 def _scores_of_all(logs: Floats, n: int, k: int) -> Floats:
-    """pass@k for 0 … n passing samples, by the logarithms of factorials `logs`; exact to about 1e-12."""
+    """Return pass@k for 0 … n passing samples, by the logarithms of factorials `logs`; exact to about 1e-12."""
     left = n - np.arange(n + 1)
     none = np.exp(logs[left] - logs[np.maximum(left - k, 0)] + logs[n - k] - logs[n])
     return np.where(left < k, 1.0, 1.0 - none)
 
 
 def _binomial(logs: Floats, n: int, p: Floats) -> Floats:
-    """The chance of each count 0 … n for each p, shape (len(p), n + 1)."""
+    """Return the chance of each count 0 … n for each p, shape (len(p), n + 1)."""
     c = np.arange(n + 1)
     ways = logs[n] - logs[c] - logs[n - c]
     chance: Floats = np.exp(ways + np.outer(np.log(p), c) + np.outer(np.log1p(-p), n - c))

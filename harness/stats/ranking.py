@@ -1,4 +1,4 @@
-"""From comparisons to a ranking: strengths with intervals, Elo, and who is proven stronger than whom."""
+"""Rank players by their comparisons: strengths with intervals, Elo, and who is proven stronger than whom."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from assay.harness.stats.bradley_terry import (
     percentiles,
     resampled_strengths,
 )
-from assay.harness.stats.crossed import quantile, two_sided_p
-from assay.harness.stats.paired import Comparison, adjust, ranks
+from assay.harness.stats.paired import Comparison, adjust, quantile, ranks, two_sided_p
 from assay.harness.stats.pass_at_k import Floats
 from assay.harness.stats.votes import Matches
 
@@ -32,9 +31,12 @@ FEWEST_RESAMPLES = 200  # below it, the ends of a 95 % interval rest on fewer th
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`strength` is in log odds against the anchor, `low` to `high` its interval; None where that is unmeasured.
-    `rank` is one plus the number of players proven stronger. A tie is half a win; `wins` are whole ones, and None,
-    with `ties` and `losses`, where the file does not tell them apart."""
+    """One player's place.
+
+    `strength` is in log odds against the anchor, `low` to `high` its interval (None where that is unmeasured). `rank`
+    is one plus the number of players proven stronger. A tie is half a win; `wins` leave ties out, and are None, with
+    `ties` and `losses`, where the file does not distinguish them.
+    """
 
     rank: int
     name: str
@@ -53,9 +55,12 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """`standings`, the strongest first. `differences` hold every pair, stronger − weaker, in log odds, `n` counting
-    problems or else comparisons. `chances[i][j]` is the score that standing i is expected to have against standing j,
-    None against itself. `anchor` is who stands at 0, None for the mean of all."""
+    """The ranking: `standings`, the strongest first.
+
+    `differences` hold every pair, stronger − weaker, in log odds, `n` counting problems or else comparisons.
+    `chances[i][j]` is the expected score of standing i against standing j, None against itself. `anchor` is the player
+    at 0, None for the mean of all.
+    """
 
     standings: tuple[Standing, ...]
     differences: tuple[Comparison, ...]
@@ -73,9 +78,9 @@ class Ranking:
 
     @property
     def tied_ranks(self) -> frozenset[int]:
-        """Ranks that several share."""
-        held = [s.rank for s in self.standings]
-        return frozenset(rank for rank in held if held.count(rank) > 1)
+        """The ranks that several players share."""
+        given = [s.rank for s in self.standings]
+        return frozenset(rank for rank in given if given.count(rank) > 1)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"ties": "half a win to each", "elo_scale": ELO}
@@ -91,31 +96,31 @@ def rank(
     seed: int = 0,
     on_resample: Callable[[int], None] = lambda done: None,
 ) -> Ranking:
-    """Bradley–Terry strengths of the players in `matches`.
+    """Rank the players in `matches` by their Bradley–Terry strengths.
 
     Standard errors, intervals and tests are clustered on problems where the comparisons name them (Student's t with
     problems − 1 degrees of freedom), else they take comparisons as independent and the observed information; with
-    `resamples` the intervals are percentiles of a bootstrap instead. Who is stronger is tested pair by pair (Wald, Holm
-    over all pairs). Raises BadInputError and UnmeasuredError.
+    `resamples` the intervals are percentiles of a bootstrap instead. Each pair is tested (Wald, Holm over all pairs).
+    Raises BadInputError and UnmeasuredError.
     """
     if not 0 < confidence < 1:
         raise BadInputError(f"confidence has to lie between 0 and 1, got {confidence}")
     if not math.isfinite(elo_anchor):
         raise BadInputError(f"the anchor's Elo has to be a number, got {elo_anchor}")
     if anchor is not None and anchor not in matches.names:
-        raise BadInputError(f"the anchor {anchor!r} is none of the names: {', '.join(matches.names)}")
+        raise BadInputError(f"the anchor {anchor!r} is not among the names: {', '.join(matches.names)}")
     if resamples and resamples < FEWEST_RESAMPLES:
         raise BadInputError(f"{resamples} resamples give no interval: take {FEWEST_RESAMPLES} or more")
-    found = fit(matches.wins(), matches.names)
+    fitted = fit(matches.wins(), matches.names)
     if matches.problem is None:
-        covariance, freedom = found.covariance, float("inf")
+        covariance, freedom = fitted.covariance, math.inf
         how = "observed information, comparisons independent"
     else:
-        covariance, freedom = clustered_covariance(matches, found), (matches.n_problems or 0) - 1.0
+        covariance, freedom = clustered_covariance(matches, fitted), (matches.n_problems or 0) - 1.0
         how = "sandwich clustered on problems"
     away = _from_anchor(matches, anchor)
-    theta, se = away @ found.strengths, np.sqrt(np.maximum(np.diag(away @ covariance @ away.T), 0))
-    reach = _t(confidence, freedom) * se
+    theta, se = away @ fitted.strengths, np.sqrt(np.maximum(np.diag(away @ covariance @ away.T), 0))
+    reach = quantile(confidence, freedom) * se
     low, high, unmeasured, interval = theta - reach, theta + reach, {}, how
     if resamples:
         drawn = resampled_strengths(matches, resamples, seed=seed, on_resample=on_resample) @ away.T
@@ -127,10 +132,10 @@ def rank(
             unmeasured["interval"] = (
                 f"{lost} of {resamples} resamples have no finite strengths (somebody never wins or never loses in them)"
             )
-    pairs = _differences(matches, found, covariance, freedom, confidence, f"Wald, {how}")
+    pairs = _differences(matches, fitted, covariance, freedom, confidence, f"Wald, {how}")
     table = _standings(matches, theta, se, low, high, pairs, elo_anchor)
     order = [matches.names.index(s.name) for s in table]
-    chance = expected(found.strengths)[np.ix_(order, order)]
+    chance = expected(fitted.strengths)[np.ix_(order, order)]
     return Ranking(
         standings=tuple(table),
         differences=tuple(pairs),
@@ -144,39 +149,31 @@ def rank(
         test=f"Wald, {how}; Holm over {len(pairs)} pairs",
         n=matches.n,
         n_problems=matches.n_problems,
-        log_likelihood=found.log_likelihood,
-        gradient=found.gradient,
+        log_likelihood=fitted.log_likelihood,
+        gradient=fitted.gradient,
         unmeasured=unmeasured,
     )
 
 
 def _from_anchor(matches: Matches, anchor: str | None) -> Floats:
-    """The matrix that takes from all strengths the anchor's, or their mean."""
+    """Return the matrix that subtracts from all strengths the anchor's, or their mean."""
     m = len(matches.names)
     taken = np.full(m, 1 / m) if anchor is None else np.eye(m)[matches.names.index(anchor)]
     away: Floats = np.eye(m) - taken
     return away
 
 
-def _t(confidence: float, freedom: float) -> float:
-    return NormalDist().inv_cdf(0.5 + confidence / 2) if np.isinf(freedom) else quantile(confidence, freedom)
-
-
-def _p(z: float, freedom: float) -> float:
-    return 2 * NormalDist().cdf(-abs(z)) if np.isinf(freedom) else two_sided_p(z, freedom)
-
-
 def _differences(
-    matches: Matches, found: Fit, covariance: Floats, freedom: float, confidence: float, method: str
+    matches: Matches, fitted: Fit, covariance: Floats, freedom: float, confidence: float, method: str
 ) -> list[Comparison]:
     alpha, n = 1 - confidence, matches.n_problems or matches.n
-    reach = _t(confidence, freedom)
-    order = sorted(range(len(matches.names)), key=lambda i: -found.strengths[i])
+    reach = quantile(confidence, freedom)
+    order = sorted(range(len(matches.names)), key=lambda i: -fitted.strengths[i])
     pairs = []
     for i, j in combinations(order, 2):
-        difference = float(found.strengths[i] - found.strengths[j])
+        difference = float(fitted.strengths[i] - fitted.strengths[j])
         se = float(np.sqrt(covariance[i, i] + covariance[j, j] - 2 * covariance[i, j]))
-        p = _p(difference / se, freedom)
+        p = two_sided_p(difference / se, freedom)
         ends = (difference - reach * se, difference + reach * se)
         mde = (reach + NormalDist().inv_cdf(0.8)) * se
         one = Comparison(
@@ -219,5 +216,5 @@ def _standings(
                 losses=counts[2],
             )
         )
-    # by estimate: one that is estimated weaker may hold a better rank, where less is known of it
+    # by estimate: a player that is estimated weaker may hold a better rank, where less is known of it
     return sorted(table, key=lambda s: (-s.strength, s.name))

@@ -23,10 +23,10 @@ from assay.harness.training.token_counts import Lengths, lengths_of
 from assay.trainers.artifact import model_folder
 from assay.trainers.config import NoAdapter, RewardModelConfig, SftConfig, TrainConfig
 from assay.trainers.config.rl import GroupConfig, PpoConfig
+from assay.trainers.data.preferences import Preferences
 from assay.trainers.errors import MissingExtraError, TrainersError
-from assay.trainers.model.adapters import alpha_warning
+from assay.trainers.model.prepare import alpha_warning
 from assay.trainers.preference.build import few
-from assay.trainers.preference.model import Preferences
 
 _KINDS = {"rslora": "lora"}  # of one size
 _EAGER_LENGTH = 1024
@@ -87,10 +87,9 @@ def rehearse(job: Job) -> Rehearsal:
 
 
 def _rehearse(job: Job) -> Rehearsal:
-    from assay.trainers.model.adapters import adapter_parameters, check_targets, empty_model
     from assay.trainers.model.optimizers import check_optimizer
-    from assay.trainers.model.precision import arithmetic
-    from assay.trainers.model.prepare import check_adapter_on, compute_dtype
+    from assay.trainers.model.precision import arithmetic, compute_dtype
+    from assay.trainers.model.prepare import adapter_parameters, check_adapter_on, check_targets, empty_model
     from assay.trainers.model.quantize import check_supported
     from assay.trainers.run.runtime import quiet_libraries
 
@@ -176,7 +175,7 @@ def setup_of(config: TrainConfig, architecture: Architecture, dtype: str, longes
     reinforcement method the longest prompt."""
     import torch
 
-    from assay.trainers.model.prepare import base_dtype
+    from assay.trainers.model.precision import base_dtype
 
     gpu, table = torch.cuda.is_available(), config.quantization
     adapter = None

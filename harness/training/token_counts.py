@@ -16,9 +16,9 @@ from assay.trainers.config import SftConfig, TrainConfig
 from assay.trainers.config.rl import GroupConfig, PpoConfig
 from assay.trainers.data import Records
 from assay.trainers.data.inputs import TrainingData
+from assay.trainers.data.preferences import LabeledCompletion, Pair, Preferences, Text
 from assay.trainers.data.problems import Environment
 from assay.trainers.errors import TrainingError
-from assay.trainers.preference.model import LabeledCompletion, Pair, Preferences, Text
 
 SHOWN = 2
 NO_ROOM = "no room for an answer within max_length"
@@ -85,7 +85,7 @@ def _chats(config: TrainConfig, records: Records, tokenizer: Any) -> Lengths:
 
 
 def _preferences(config: TrainConfig, records: Preferences, tokenizer: Any) -> Lengths:
-    from assay.trainers.preference.parts import check_preferences
+    from assay.trainers.methods._trl import check_preferences
 
     check_preferences(config, records, tokenizer)
     if config.method == "kto":
@@ -141,14 +141,14 @@ def _opinions(config: TrainConfig, records: Preferences, tokenizer: Any) -> Leng
 
 
 def _prompts(config: TrainConfig, environment: Environment, tokenizer: Any) -> Lengths:
-    from assay.trainers.methods.ppo import exercises_of
+    from assay.trainers.rl.check_split import training_problems
 
     assert isinstance(config, PpoConfig | GroupConfig)
-    exercises, left_out = exercises_of(environment, config, tokenizer)
+    exercises, left_out = training_problems(environment, config.reward, config.rollout.style, tokenizer)
     chat = config.rollout.style == "chat"
     lengths = [len(tokenizer(one.prompt, add_special_tokens=not chat)["input_ids"]) for one in exercises]
     examples = [
-        {"prompt": one.prompt, "checks that pay": "\n".join(one.paid), "held out": "\n".join(one.held)}
+        {"prompt": one.prompt, "checks that pay": "\n".join(one.paid), "held out": "\n".join(one.held_out)}
         for one in exercises[:SHOWN]
     ]
     return Lengths(

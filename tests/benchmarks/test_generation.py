@@ -8,8 +8,8 @@ import pytest
 
 from assay.trainers.gguf import export_gguf
 from assay.trainers.templates import load_tokenizer
-from assay.trainers.tiny import make_tiny_model
 from benchmarks.generation import BASELINE, Subject, _until_end, arms_of, report, rounds_of
+from tests.tiny import make_tiny_model
 
 pytestmark = [pytest.mark.train, pytest.mark.gguf]
 PROMPTS = ("def double(x):\n", "def add(a, b):\n    return")

@@ -11,7 +11,7 @@ import pytest
 from assay.trainers import Artifact, Records, SftConfig
 from assay.trainers.data import records_from_jsonl
 from assay.trainers.methods.sft import train_sft
-from assay.trainers.tiny import make_tiny_model
+from tests.tiny import make_tiny_model
 
 TEXTS = [f"def f{i}(x):\n    return x + {i}\n\nAdd {i} to x, then return it." for i in range(60)]
 

@@ -51,3 +51,15 @@ def test_a_kill_leaves_the_old_content(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, str(target)], check=False)
     assert done.returncode == -signal.SIGKILL
     assert target.read_text() == "old"
+
+
+def test_what_a_killed_process_left_is_removed_and_a_running_ones_is_not(tmp_path: Path) -> None:
+    """A process of number 2^22 + 1 does not exist: the kernel's largest is 2^22."""
+    target = tmp_path / "model.gguf"
+    abandoned = [tmp_path / f".model.gguf.{2**22 + 1}.part{end}" for end in ("", ".f32")]
+    running, other = tmp_path / f".model.gguf.{os.getppid()}.part", tmp_path / f".other.{2**22 + 1}.part"
+    for path in (*abandoned, running, other):
+        path.write_text("half")
+    write_text(target, "new")
+    assert target.read_text() == "new"
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(p.name for p in (target, running, other))

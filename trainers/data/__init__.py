@@ -1,4 +1,4 @@
-"""Training data: chats ending in an assistant's turn, from files, the hub or a suite, whatever shape their rows have.
+"""Training data: chats that end in an assistant's turn, from files, the hub or a suite, in any of the known formats.
 
 Every row read is kept, or dropped with a reason that is counted; a row that is not of its format stops the run and is
 named (file, line, field), unless `bad_rows = "drop"` asks for such rows to be counted instead.

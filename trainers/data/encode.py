@@ -1,8 +1,8 @@
-"""From chats to token ids and labels: which tokens are trained on is decided here, token by token.
+"""Encode chats as token ids and labels: which tokens are trained on is decided here, token by token.
 
-TRL is given what comes out (`input_ids` and `labels`, -100 where nothing is learned) and left to cut, pack and batch
-it. Left to find the assistant's tokens by itself, it would put a template of its own in the place of one without
-generation markers, and refuse a template that it does not know.
+TRL takes the result (`input_ids` and `labels`, -100 where nothing is learned) and cuts, packs and batches it. Left to
+find the assistant's tokens by itself, it would put a template of its own in the place of one without generation
+markers, and refuse a template that it does not know.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Loss = Literal["all", "assistant", "completion"]
 Span = tuple[int, int]
 
 _CHOICE = 'choose another with template = "NAME", or train on every token with assistant_only_loss = false'
-_UNTOLD = (
+_AMBIGUOUS = (
     "this model's own chat template renders an answer differently from what it asks for, or once other turns follow, "
-    f"so which tokens are the assistant's cannot be told; {_CHOICE}"
+    f"so which tokens are the assistant's is undecidable; {_CHOICE}"
 )
 _ENDLESS = (
     "this model's own chat template ends an answer without a special token, so the model could not learn to stop; "
@@ -40,11 +40,11 @@ class Encoded:
     labels: list[list[int]]
 
     def longer_than(self, max_length: int) -> int:
-        """How many chats a cut at `max_length` tokens shortens."""
+        """Count the chats that a cut at `max_length` tokens shortens."""
         return sum(len(ids) > max_length for ids in self.input_ids)
 
     def unanswered(self, max_length: int) -> int:
-        """How many chats have nothing left to learn from after that cut; TRL leaves them out of an unpacked run."""
+        """Count the chats with nothing left to learn from after that cut; TRL leaves them out of an unpacked run."""
         return sum(all(label == IGNORED for label in labels[:max_length]) for labels in self.labels)
 
     @property
@@ -56,16 +56,16 @@ def encode(records: Sequence[TrainingRecord], tokenizer: Any, template: Template
     """Render and tokenise each chat once; a token is trained on when any of its characters is in a trained span.
 
     `assistant` trains on every assistant turn with the token that ends it, `completion` on the last one only, `all`
-    on the whole text. Raises TrainingError where a chat does not fit the template or its spans cannot be told.
+    on the whole text. Raises TrainingError where a chat does not fit the template or its spans are ambiguous.
     """
     texts, spans = [], []
     for record in records:
-        text, found = render(record, tokenizer, template, spans=loss != "all")
+        text, answers = render(record, tokenizer, template, spans=loss != "all")
         texts.append(text)
-        spans.append(_chosen(found, text, record, loss))
+        spans.append(_chosen(answers, text, record, loss))
     if not tokenizer.is_fast:
         raise TrainingError(
-            "this tokenizer does not say where its tokens lie in the text; a fast one is needed"
+            "this tokenizer does not give its tokens' offsets in the text; a fast one is needed (tokenizer.json)"
         )
     encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True) if texts else {}
     rows = encoded["input_ids"] if texts else []
@@ -79,7 +79,10 @@ def encode(records: Sequence[TrainingRecord], tokenizer: Any, template: Template
 def render(
     record: TrainingRecord, tokenizer: Any, template: Template, *, spans: bool = True
 ) -> tuple[str, list[Span]]:
-    """(the chat as text, the character spans that the assistant wrote with its ends of turns, if `spans` asks)."""
+    """Return (the chat as text, with `spans` the character spans that the assistant wrote, its ends of turns included).
+
+    Raises TrainingError where the template refuses the chat.
+    """
     from jinja2.exceptions import TemplateError
     from transformers.utils.chat_template_utils import render_jinja_template
 
@@ -95,7 +98,7 @@ def render(
             return texts[0], []
         if template.marked:
             return texts[0], [(begin, end) for begin, end in marked[0]]
-        return texts[0], _found(messages, texts[0], tokenizer, template)
+        return texts[0], _assistant_spans(messages, texts[0], tokenizer, template)
     except TemplateError as error:
         raise TrainingError(
             f"{record.source}: template {template.name!r} refuses this chat: {error}"
@@ -108,9 +111,13 @@ def _messages(record: TrainingRecord, template: Template) -> list[dict[str, str]
     return [{"role": m.role, "content": m.content, "input": m.input} for m in record.messages]
 
 
-def _found(messages: list[dict[str, str]], text: str, tokenizer: Any, template: Template) -> list[Span]:
-    """The assistant's spans in a template without markers: from the text that asks for an answer through the token
-    that ends it; after the last answer, through everything that ends the conversation.
+def _assistant_spans(
+    messages: list[dict[str, str]], text: str, tokenizer: Any, template: Template
+) -> list[Span]:
+    """Return the assistant's spans in a template without markers.
+
+    A span begins after the text that asks for an answer and goes through the token that ends it; after the last answer,
+    through everything that ends the conversation.
 
     Raises TrainingError where the template renders a turn differently once others follow, or ends an answer in
     plain text, which no model would learn to stop at.
@@ -120,12 +127,12 @@ def _found(messages: list[dict[str, str]], text: str, tokenizer: Any, template: 
     for i, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
-        asked = _asking(messages[:i], tokenizer, template)
+        request = _request(messages[:i], tokenizer, template)
         answer = message["content"].strip()
-        rest = text[len(asked) :] if text.startswith(asked) else None
+        rest = text[len(request) :] if text.startswith(request) else None
         if rest is None or not rest.lstrip().startswith(answer):
-            raise TrainingError(_UNTOLD)
-        begin = len(asked)
+            raise TrainingError(_AMBIGUOUS)
+        begin = len(request)
         end = begin + len(rest) - len(rest.lstrip()) + len(answer)
         last = i + 1 == len(messages)
         closing = (
@@ -137,8 +144,8 @@ def _found(messages: list[dict[str, str]], text: str, tokenizer: Any, template: 
     return spans
 
 
-def _asking(messages: list[dict[str, str]], tokenizer: Any, template: Template) -> str:
-    """The text that asks for the next answer."""
+def _request(messages: list[dict[str, str]], tokenizer: Any, template: Template) -> str:
+    """Return the text that asks for the next answer."""
     from transformers.utils.chat_template_utils import render_jinja_template
 
     texts, _ = render_jinja_template(
@@ -159,7 +166,8 @@ def _chosen(spans: list[Span], text: str, record: TrainingRecord, loss: Loss) ->
 
 
 def _labels(ids: list[int], offsets: Sequence[Span], spans: list[Span]) -> list[int]:
-    """`spans` are sorted and apart. A token of no characters (some tokenizers' markers) is where it begins."""
+    """Return the ids inside `spans`, which are sorted and disjoint, and IGNORED elsewhere. A token without characters
+    (some tokenizers' markers) counts where it begins."""
     ends = [end for _, end in spans]
     labels = []
     for token, (begin, end) in zip(ids, offsets, strict=True):

@@ -1,4 +1,4 @@
-"""The shapes that training rows come in, each turned into a chat.
+"""The formats of training rows, each parsed into a chat.
 
 alpaca      instruction, input (may be absent or empty), output, and perhaps system (Taori et al. 2023)
 messages    messages: [{role, content}, …]
@@ -24,7 +24,7 @@ from assay.trainers.errors import DataError
 Row = Mapping[str, Any]
 Messages = tuple[Message, ...]
 
-# The fields of each format; the first is the one by which it is told, a `?` marks one that may be absent.
+# The fields of each format; the first is the one by which it is recognised, a `?` marks one that may be absent.
 FIELDS: dict[str, tuple[str, ...]] = {
     "messages": ("messages",),
     "sharegpt": ("conversations", "system?"),
@@ -43,25 +43,26 @@ _CHATML_TURN = re.compile(r"<\|im_start\|>([^\n]*)\n(.*?)<\|im_end\|>\s*", re.DO
 
 
 def all_fields() -> list[str]:
+    """Return the fields of all formats, sorted."""
     return sorted({name.rstrip("?") for names in FIELDS.values() for name in names})
 
 
 def detect(row: Row) -> str:
-    """The format whose telling field the row has."""
+    """Return the format whose first field the row has. Raises RowError where there is none."""
     for name, fields in FIELDS.items():
         if fields[0] in row or (name == "prompt" and "completion" in row):
             return name
     keys = ", ".join(map(repr, row)) or "none"
-    told_by = ", ".join(f"{fields[0]!r} ({name})" for name, fields in FIELDS.items())
+    first_fields = ", ".join(f"{fields[0]!r} ({name})" for name, fields in FIELDS.items())
     raise RowError(
-        f"no known format: it has the columns {keys}, and a format is told by {told_by}; "
+        f"no known format: it has the columns {keys}, and a format is recognised by {first_fields}; "
         'name your columns, for example columns = {instruction = "question", output = "answer"}',
         "no known format",
     )
 
 
 def parse(row: Row, form: str, roles: Mapping[str, str]) -> Messages:
-    """The chat that `row` holds. RowError where it is not of format `form`."""
+    """Return the chat that `row` holds. Raises RowError where it is not of format `form`."""
     if form == "messages":
         return _chat(row.get("messages"), "messages", "role", "content", {name: name for name in ROLES})
     if form == "sharegpt":
@@ -79,41 +80,43 @@ def parse(row: Row, form: str, roles: Mapping[str, str]) -> Messages:
 
 
 def load_function(name: str) -> Callable[[dict[str, Any]], Any]:
-    """The user's function, from `package.module:function` (the working directory is looked in too) or
+    """Load the user's function from `package.module:function` (the working directory is searched too) or
     `path/to/file.py:function`. Raises DataError."""
     place, _, function = name.rpartition(":")
     try:
         module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
     except Exception as error:  # whatever the user's own code raises when it is imported
         raise DataError(f"format {name!r}: {place} cannot be imported: {error}") from error
-    found = getattr(module, function, None)
-    if not callable(found):
+    loaded = getattr(module, function, None)
+    if not callable(loaded):
         raise DataError(f"format {name!r}: {place} has no function {function!r}")
-    return found  # type: ignore[no-any-return]
+    return loaded  # type: ignore[no-any-return]
 
 
 def parse_custom(
     row: Row, function: Callable[[dict[str, Any]], Any], roles: Mapping[str, str]
 ) -> Messages | None:
-    """What the user's function makes of the row: None drops it, a list is taken for messages, a dictionary for a
-    row of one of the known formats."""
+    """Return the chat that the user's function makes of the row, or None to drop it.
+
+    The function returns a list of messages, or a dictionary as a row of one of the known formats. Raises RowError.
+    """
     try:
-        made = function(dict(row))
+        result = function(dict(row))
     except Exception as error:
         raise RowError(
             f"the format function raised {type(error).__name__}: {error}",
             f"format function raised {type(error).__name__}",
         ) from error
-    if made is None:
+    if result is None:
         return None
-    if isinstance(made, list):
-        made = {"messages": made}
-    if not isinstance(made, Mapping):
+    if isinstance(result, list):
+        result = {"messages": result}
+    if not isinstance(result, Mapping):
         raise RowError(
-            f"the format function returned {type(made).__name__}; expected a dictionary, a list of messages or None",
+            f"the format function returned {type(result).__name__}; expected a dictionary, a list of messages or None",
             "format function returned something else",
         )
-    return parse(made, detect(made), roles)
+    return parse(result, detect(result), roles)
 
 
 def _load_module(name: str) -> Any:
@@ -142,11 +145,9 @@ def _text(row: Row, name: str, *, optional: bool = False) -> str:
     if optional and value is None:
         return ""
     if not isinstance(value, str):
-        found = "nothing" if name not in row else "null" if value is None else type(value).__name__
+        kind = "nothing" if name not in row else "null" if value is None else type(value).__name__
         hint = f"; the row has {', '.join(map(repr, row)) or 'no columns'}" if name not in row else ""
-        raise RowError(
-            f"field {name!r} should be a string, found {found}{hint}", f"field {name!r} is {found}"
-        )
+        raise RowError(f"field {name!r} should be a string, found {kind}{hint}", f"field {name!r} is {kind}")
     return value
 
 
@@ -167,12 +168,12 @@ def _chat(value: Any, field: str, role_key: str, text_key: str, named: Mapping[s
         at = f"field '{field}[{i}]"
         if not isinstance(item, Mapping):
             raise RowError(f"{at}' should be an object, found {type(item).__name__}", "a turn is no object")
-        spoken, content = item.get(role_key), item.get(text_key)
-        if not isinstance(spoken, str) or spoken not in named:
+        speaker, content = item.get(role_key), item.get(text_key)
+        if not isinstance(speaker, str) or speaker not in named:
             mapping = '; map it with roles = {NAME = "user"}' if role_key == "from" else ""
             raise RowError(
-                f"{at}.{role_key}' is {spoken!r}; known are {', '.join(named)}{mapping}",
-                f"unknown role {spoken!r:.40}",
+                f"{at}.{role_key}' is {speaker!r}; known are {', '.join(named)}{mapping}",
+                f"unknown role {speaker!r:.40}",
             )
         if not isinstance(content, str):
             raise RowError(
@@ -181,12 +182,12 @@ def _chat(value: Any, field: str, role_key: str, text_key: str, named: Mapping[s
         # Parquet gives every struct every key, null where a turn has none.
         if unknown := {k for k, v in item.items() if v is not None} - {role_key, text_key}:
             raise RowError(f"{at}' has unknown keys {sorted(unknown)}", f"unknown keys {sorted(unknown)}")
-        messages.append(_next(messages, named[spoken], content, f"{at}.{role_key}'"))
+        messages.append(_next(messages, named[speaker], content, f"{at}.{role_key}'"))
     return tuple(messages)
 
 
 def _next(before: list[Message], role: str, content: str, at: str) -> Message:
-    """The next turn, held against those before it: a system turn comes first, and the others alternate."""
+    """Return the next turn, checked against those before: a system turn comes first, and the others alternate."""
     if role == "system" and before:
         raise RowError(f"{at} is 'system'; only the first turn may be", "system turn after the first")
     if before and before[-1].role == role:

@@ -1,4 +1,8 @@
-"""From the `[data]` table to records: read, renamed, parsed; every row is kept or dropped with a reason."""
+"""Load the training records that a `[data]` table names. Torch-free.
+
+Rows are read, their columns renamed, and parsed; every row is kept or dropped with a reason. A suite may make records
+of its own, on problems that no measured split holds.
+"""
 
 from __future__ import annotations
 
@@ -28,115 +32,6 @@ from assay.trainers.errors import DataError
 HELD_OUT = "held out for evaluation"
 # (row) -> (format it was read as, its chat or None where the user's function drops it)
 Parser = Callable[[Mapping[str, Any]], tuple[str, Messages | None]]
-
-
-def load_records(config: DataConfig) -> Records:
-    """The records that `config` names. Raises DataError when a row is malformed (unless such rows are to be dropped)
-    or none is left, and MissingExtraError."""
-    records = _read(config, config.file, config.split, config.n)
-    if config.eval_fraction is not None:
-        return _hold_out(records, config.eval_fraction, config.seed)
-    if config.eval_file is None and config.eval_split is None:
-        return records
-    held = _read(config, config.eval_file, config.eval_split or config.split, None)
-    return replace(records, evaluation=held, sha256=content_sha256(records.kept, held.kept))
-
-
-def records_from_jsonl(path: Path, *, limit: int | None = None) -> Records:
-    """The records of a file, every setting as it is by default."""
-    return load_records(DataConfig.model_validate({"file": path, "n": limit}))
-
-
-def _read(config: DataConfig, file: Path | None, split: str, limit: int | None) -> Records:
-    if config.suite is not None:
-        assert config.n is not None
-        return records_from_suite(config.suite, n=config.n, seed=config.seed)
-    if file is not None:
-        origin, rows = str(file), read_file(file)
-    else:
-        assert config.hub is not None
-        origin, rows = read_hub(
-            config.hub, subset=config.subset, revision=config.revision, split=split, limit=limit
-        )
-    reading = Reading(origin)
-    parser = _parser(config)
-    for where, row in itertools.islice(rows, limit):
-        _take(reading, where, row, parser, config)
-    return reading.records()
-
-
-def _take(
-    reading: Reading, where: str, row: dict[str, Any] | str, parser: Parser, config: DataConfig
-) -> None:
-    try:
-        if isinstance(row, str):
-            raise RowError(row, "not a JSON object")
-        missing = sorted(set(config.columns.values()) - set(row))
-        if missing and (config.bad_rows == "error" or reading.n_read == 0):
-            raise DataError(_missing_columns(where, row, missing, config))
-        form, messages = parser(_renamed(row, config.columns))
-    except RowError as error:
-        if config.bad_rows == "error":
-            raise DataError(f'{where}: {error} (bad_rows = "drop" counts such rows and goes on)') from error
-        reading.drop(error.reason, where)
-        return
-    if messages is None:
-        reading.drop(f"{config.format} returned None", where)
-    else:
-        reading.keep(messages, where, form)
-
-
-def _missing_columns(where: str, row: dict[str, Any], missing: list[str], config: DataConfig) -> str:
-    fields = {column: name for name, column in config.columns.items()}
-    named = ", ".join(f"{column!r} (for {fields[column]!r})" for column in missing)
-    return f"{where}: no column {named}; the row has {', '.join(map(repr, row)) or 'no columns'}"
-
-
-def _renamed(row: dict[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
-    if not columns:
-        return row
-    taken = set(columns.values())
-    rest = {k: v for k, v in row.items() if k not in taken}
-    return rest | {name: row[column] for name, column in columns.items() if column in row}
-
-
-def _parser(config: DataConfig) -> Parser:
-    roles, form = config.roles, config.format
-    if form in FIELDS:
-        return lambda row: (form, parse(row, form, roles))
-    if form != "auto":
-        function = load_function(form)
-        return lambda row: (form, parse_custom(row, function, roles))
-
-    def by_columns(row: Mapping[str, Any]) -> tuple[str, Messages]:
-        found = detect(row)
-        return found, parse(row, found, roles)
-
-    return by_columns
-
-
-def _hold_out(records: Records, fraction: float, seed: int) -> Records:
-    """`fraction` of the kept records, drawn by `seed`, becomes the evaluation set; both sides keep their order."""
-    n = len(records.kept)
-    size = max(1, round(fraction * n))
-    if size >= n:
-        raise DataError(
-            f"{records.origin}: eval_fraction={fraction:g} of {n} records would leave none to train on"
-        )
-    drawn = set(random.Random(seed).sample(range(n), size))
-    kept = tuple(r for i, r in enumerate(records.kept) if i not in drawn)
-    held = tuple(r for i, r in enumerate(records.kept) if i in drawn)
-    return replace(
-        records,
-        kept=kept,
-        sha256=content_sha256(kept, held),
-        dropped=records.dropped | {HELD_OUT: size},
-        evaluation=Records(held, size, content_sha256(held), origin=f"{fraction:g} of {records.origin}"),
-    )
-
-
-# `[data]`: where the training records come from and how they are read. Torch-free.
-
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -220,16 +115,123 @@ class DataConfig(BaseModel):
         return self
 
 
-# Training records that a suite makes: chats on problems that no measured split holds.
+def load_records(config: DataConfig) -> Records:
+    """Load the records that `config` names.
+
+    Raises DataError when a row is malformed (unless such rows are to be dropped) or none is left, and
+    MissingExtraError.
+    """
+    records = _read(config, config.file, config.split, config.n)
+    if config.eval_fraction is not None:
+        return _hold_out(records, config.eval_fraction, config.seed)
+    if config.eval_file is None and config.eval_split is None:
+        return records
+    held_out = _read(config, config.eval_file, config.eval_split or config.split, None)
+    return replace(records, evaluation=held_out, sha256=content_sha256(records.kept, held_out.kept))
+
+
+def records_from_jsonl(path: Path, *, limit: int | None = None) -> Records:
+    """Load the records of a file with default settings."""
+    return load_records(DataConfig.model_validate({"file": path, "n": limit}))
+
+
+def _read(config: DataConfig, file: Path | None, split: str, limit: int | None) -> Records:
+    if config.suite is not None:
+        assert config.n is not None
+        return records_from_suite(config.suite, n=config.n, seed=config.seed)
+    if file is not None:
+        origin, rows = str(file), read_file(file)
+    else:
+        assert config.hub is not None
+        origin, rows = read_hub(
+            config.hub, subset=config.subset, revision=config.revision, split=split, limit=limit
+        )
+    reading = Reading(origin)
+    parser = _parser(config)
+    for where, row in itertools.islice(rows, limit):
+        _take(reading, where, row, parser, config)
+    return reading.records()
+
+
+def _take(
+    reading: Reading, where: str, row: dict[str, Any] | str, parser: Parser, config: DataConfig
+) -> None:
+    try:
+        if isinstance(row, str):
+            raise RowError(row, "not a JSON object")
+        missing = sorted(set(config.columns.values()) - set(row))
+        if missing and (config.bad_rows == "error" or reading.n_read == 0):
+            raise DataError(_missing_columns(where, row, missing, config))
+        form, messages = parser(_renamed(row, config.columns))
+    except RowError as error:
+        if config.bad_rows == "error":
+            raise DataError(f'{where}: {error} (bad_rows = "drop" counts such rows and goes on)') from error
+        reading.drop(error.reason, where)
+        return
+    if messages is None:
+        reading.drop(f"{config.format} returned None", where)
+    else:
+        reading.keep(messages, where, form)
+
+
+def _missing_columns(where: str, row: dict[str, Any], missing: list[str], config: DataConfig) -> str:
+    fields = {column: name for name, column in config.columns.items()}
+    named = ", ".join(f"{column!r} (for {fields[column]!r})" for column in missing)
+    return f"{where}: no column {named}; the row has {', '.join(map(repr, row)) or 'no columns'}"
+
+
+def _renamed(row: dict[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
+    if not columns:
+        return row
+    taken = set(columns.values())
+    rest = {k: v for k, v in row.items() if k not in taken}
+    return rest | {name: row[column] for name, column in columns.items() if column in row}
+
+
+def _parser(config: DataConfig) -> Parser:
+    roles, form = config.roles, config.format
+    if form in FIELDS:
+        return lambda row: (form, parse(row, form, roles))
+    if form != "auto":
+        function = load_function(form)
+        return lambda row: (form, parse_custom(row, function, roles))
+
+    def by_columns(row: Mapping[str, Any]) -> tuple[str, Messages]:
+        detected = detect(row)
+        return detected, parse(row, detected, roles)
+
+    return by_columns
+
+
+def _hold_out(records: Records, fraction: float, seed: int) -> Records:
+    """Hold out `fraction` of the kept records, drawn by `seed`, for evaluation; both sides keep their order."""
+    n = len(records.kept)
+    size = max(1, round(fraction * n))
+    if size >= n:
+        raise DataError(
+            f"{records.origin}: eval_fraction={fraction:g} of {n} records would leave none to train on"
+        )
+    drawn = set(random.Random(seed).sample(range(n), size))
+    kept = tuple(r for i, r in enumerate(records.kept) if i not in drawn)
+    held_out = tuple(r for i, r in enumerate(records.kept) if i in drawn)
+    return replace(
+        records,
+        kept=kept,
+        sha256=content_sha256(kept, held_out),
+        dropped=records.dropped | {HELD_OUT: size},
+        evaluation=Records(
+            held_out, size, content_sha256(held_out), origin=f"{fraction:g} of {records.origin}"
+        ),
+    )
 
 
 class RecordMaker(Protocol):
-    """Makes `n` chats for training that share no problem with any split that is measured."""
+    """A function that makes `n` training chats, which share no problem with any split that is measured."""
 
     def __call__(self, *, n: int, seed: int) -> Sequence[Mapping[str, Any]]: ...
 
 
-# A suite that only measures has no entry here, and so cannot be trained on by a slip of the pen.
+# A suite that only measures has no entry here, so that nobody trains on it by mistake.
 RECORDS: Registry[RecordMaker] = Registry("training records of suite", "assay.records")
 
 
@@ -241,7 +243,7 @@ def _pocket(*, n: int, seed: int) -> Sequence[Mapping[str, Any]]:
 
 
 def records_from_suite(name: str, *, n: int, seed: int) -> Records:
-    """`n` chats made by the suite's record maker. DataError where the suite has none or makes fewer."""
+    """Return `n` chats made by the suite's record maker. Raises DataError where the suite has none or makes fewer."""
     try:
         maker = RECORDS.get(name)
     except UnknownNameError as e:

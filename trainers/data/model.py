@@ -1,4 +1,4 @@
-"""The nouns of training data: a message, a record (one chat), and what was read of a source."""
+"""The types of training data: a message, a record (one chat), and the rows read of a source."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TrainingRecord:
     source: str
 
     def as_dicts(self) -> list[dict[str, str]]:
-        """As chat templates take them: an Alpaca row's input follows its instruction after an empty line."""
+        """Return the messages as chat templates take them: an Alpaca row's input follows its instruction."""
         return [
             {"role": m.role, "content": f"{m.content}\n\n{m.input}" if m.input else m.content}
             for m in self.messages
@@ -39,10 +39,10 @@ class TrainingRecord:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """What was read: `n_read == len(kept) + sum(dropped.values())`.
+    """The records read of a source: `n_read == len(kept) + sum(dropped.values())`.
 
     `sha256` is of the kept records' content and of those held out for evaluation. `formats` counts the usable rows by
-    the format they were read as; `origin` says where they came from, with revision and split for a hub dataset;
+    the format they were read as; `origin` is where they came from, with revision and split for a hub dataset;
     `first_dropped` names for each reason the first row it hit. `evaluation` is held out: never trained on.
     """
 
@@ -56,19 +56,19 @@ class Records:
     evaluation: Records | None = None
 
     def counts(self) -> str:
-        """In words: how many rows were read, kept and dropped, and why."""
-        said = f"{self.n_read} read, {len(self.kept)} kept"
+        """Return how many rows were read, kept and dropped, and why, as text."""
+        text = f"{self.n_read} read, {len(self.kept)} kept"
         if self.formats:
-            said += f" ({', '.join(f'{n} {name}' for name, n in sorted(self.formats.items()))})"
+            text += f" ({', '.join(f'{n} {name}' for name, n in sorted(self.formats.items()))})"
         for reason, n in self.dropped.items():
             where = f", first at {self.first_dropped[reason]}" if reason in self.first_dropped else ""
-            said += f"; {n} dropped: {reason}{where}"
-        return said
+            text += f"; {n} dropped: {reason}{where}"
+        return text
 
 
 class RowError(ValueError):
-    """A row that is not of its format. `reason` names the fault without the row's own values, so that rows of one
-    fault can be counted together; the message names the field and the value."""
+    """A row that is not of its format. `reason` names the error without the row's own values, so that rows with the
+    same error can be counted together; the message names the field and the value."""
 
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
@@ -77,7 +77,7 @@ class RowError(ValueError):
 
 @dataclass(slots=True)
 class Reading:
-    """Rows being read, one by one: what is kept, and what is dropped and why."""
+    """Rows being read one by one: those kept, and those dropped with the reason."""
 
     origin: str
     kept: list[TrainingRecord] = field(default_factory=list)
@@ -102,9 +102,9 @@ class Reading:
         self.first_dropped.setdefault(reason, where)
 
     def records(self) -> Records:
-        """All of it. DataError where nothing is left to train on."""
+        """Return everything read. Raises DataError where nothing is left to train on."""
         if not self.kept:
-            reasons = ", ".join(f"{n} {why}" for why, n in self.dropped.items()) or "it is empty"
+            reasons = ", ".join(f"{n} {reason}" for reason, n in self.dropped.items()) or "it is empty"
             raise DataError(f"{self.origin} gives no training record: {reasons}")
         return Records(
             tuple(self.kept),
@@ -118,7 +118,7 @@ class Reading:
 
 
 def content_sha256(kept: Sequence[TrainingRecord], evaluation: Sequence[TrainingRecord] = ()) -> str:
-    """Over the records' content in order, one JSON line each; with what is held out, if anything is."""
+    """Return the hash of the records' content in order, one JSON line each, and of what is held out."""
     digest = hashlib.sha256()
     for record in kept:
         digest.update(_line(record))

@@ -1,23 +1,137 @@
-"""`[data]` of dpo, ipo, kto, orpo and reward: a JSON Lines file of pairs or of single answers with a label.
+"""Preferences: pairs of answers or single judged answers, read from and written to JSON Lines files.
 
-A line is TRL's: `prompt`, `chosen`, `rejected`; or `prompt`, `completion`, `label` (true is good). Values are texts, or
-chats as lists of messages; a chat goes through the model's own template. Other columns are read past.
+`[data]` of dpo, ipo, kto, orpo and reward names such a file. A line is TRL's: `prompt`, `chosen`, `rejected`; or
+`prompt`, `completion`, `label` (true is good), with its provenance in further columns, so that the file serves any
+trainer and records where each line came from. Values are texts, or chats as lists of messages; a chat goes through the
+model's own template. Other columns are ignored.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from assay.trainers.errors import DataError
-from assay.trainers.preference.model import LabeledCompletion, Pair, Preferences, Text, as_row, content_sha256
+from assay.trainers.files import publish
+
+Text = str | tuple[dict[str, str], ...]  # a bare text, or the messages of a chat
+Kind = Literal["execution", "quality", "given"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One sampled answer and how its program ended. `prompt` is a text or chat messages."""
+
+    problem_id: str
+    index: int
+    seed: int
+    prompt: Text
+    text: str
+    program: str
+    outcome: str
+    checks_passed: int
+    checks_total: int
+    cpu_s: float
+    n_tokens: int | None  # None: the server that wrote it does not report it
+    finished: bool
+
+    @property
+    def passed(self) -> bool:
+        return self.outcome == "pass"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The sample that an answer was: enough to find it again in the run that drew it."""
+
+    index: int
+    seed: int
+    outcome: str
+    checks_passed: int
+    checks_total: int
+    n_tokens: int | None
+
+    @classmethod
+    def of(cls, answer: Answer) -> Source:
+        return cls(
+            answer.index,
+            answer.seed,
+            answer.outcome,
+            answer.checks_passed,
+            answer.checks_total,
+            answer.n_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two answers to `prompt`, of which `chosen` is preferred; `reason` gives the observations behind that."""
+
+    problem_id: str
+    kind: Kind
+    prompt: Text
+    chosen: str
+    rejected: str
+    reason: str = ""
+    chosen_source: Source | None = None
+    rejected_source: Source | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabeledCompletion:
+    """One answer that is good or bad by itself, as KTO uses them."""
+
+    problem_id: str
+    prompt: Text
+    completion: str
+    good: bool
+    source: Source | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """Pairs or labelled answers to learn from; `evaluation` is held out by problem. `dropped` counts by reason."""
+
+    kept: tuple[Pair, ...] | tuple[LabeledCompletion, ...]
+    sha256: str
+    origin: str
+    dropped: dict[str, int] = field(default_factory=dict)
+    evaluation: Preferences | None = None
+
+    @property
+    def paired(self) -> bool:
+        return all(isinstance(row, Pair) for row in self.kept)
+
+    def pairs(self) -> tuple[Pair, ...]:
+        return tuple(row for row in self.kept if isinstance(row, Pair))
+
+    def opinions(self) -> tuple[LabeledCompletion, ...]:
+        """Return single answers with a label: a pair gives a good one and a bad one."""
+        answers: list[LabeledCompletion] = []
+        for row in self.kept:
+            if isinstance(row, LabeledCompletion):
+                answers.append(row)
+                continue
+            good = LabeledCompletion(row.problem_id, row.prompt, row.chosen, True, row.chosen_source)
+            bad = LabeledCompletion(row.problem_id, row.prompt, row.rejected, False, row.rejected_source)
+            answers += [good, bad]
+        return tuple(answers)
+
+    def counts(self) -> str:
+        """Return how much was read, kept and dropped, and why, as text."""
+        what = "pairs" if self.paired else "opinions"
+        problems = len({row.problem_id for row in self.kept})
+        text = f"{len(self.kept)} {what} on {problems} problems from {self.origin}"
+        if self.evaluation is not None:
+            text += f", {len(self.evaluation.kept)} more held out"
+        return text + "".join(f"; {n} dropped: {reason}" for reason, n in self.dropped.items())
 
 
 class PreferenceDataConfig(BaseModel):
@@ -39,22 +153,15 @@ def write_preferences(
     path: Path, rows: Sequence[Pair | LabeledCompletion], provenance: dict[str, Any]
 ) -> None:
     """Write all lines or none: a kill leaves the old file or the new one."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            for row in rows:
-                file.write(json.dumps(as_row(row, provenance), ensure_ascii=False, allow_nan=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with publish(path) as part, part.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(as_row(row, provenance), ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def load_preferences(config: PreferenceDataConfig, *, paired: bool = True) -> Preferences:
-    """The preferences in a file. With `paired` every line must be a pair. Raises DataError that names file, line and
-    field."""
+    """Return the preferences in a file. With `paired` every line must be a pair. Raises DataError that names file, line
+    and field."""
     rows, dropped = _read(config.file, config.n)
     if paired and (
         single := next((i for i, row in enumerate(rows, 1) if isinstance(row, LabeledCompletion)), None)
@@ -65,24 +172,19 @@ def load_preferences(config: PreferenceDataConfig, *, paired: bool = True) -> Pr
         )
     if len({type(row) for row in rows}) > 1:
         raise DataError(f"{config.file}: holds both pairs and single answers; keep them in two files")
-    kept, held = _hold_out(rows, config.eval_fraction, config.seed, config.file)
-    origin = str(config.file)
-    evaluation = _preferences(held, (), f"{config.eval_fraction:g} of {origin}") if held else None
-    return _preferences(kept, held, origin, dropped, evaluation)
-
-
-def _preferences(
-    rows: Sequence[Pair | LabeledCompletion],
-    held: Sequence[Pair | LabeledCompletion],
-    origin: str,
-    dropped: dict[str, int] | None = None,
-    evaluation: Preferences | None = None,
-) -> Preferences:
+    kept, held_out = _hold_out(rows, config.eval_fraction, config.seed, config.file)
+    origin, evaluation = str(config.file), None
+    if held_out:
+        evaluation = Preferences(
+            tuple(held_out),  # type: ignore[arg-type]  # all of one kind, as checked above
+            content_sha256(held_out),
+            f"{config.eval_fraction:g} of {origin}",
+        )
     return Preferences(
-        tuple(rows),  # type: ignore[arg-type]  # of one kind, which the caller has seen to
-        content_sha256(rows, held),
+        tuple(kept),  # type: ignore[arg-type]
+        content_sha256(kept, held_out),
         origin,
-        dropped or {},
+        dropped,
         evaluation,
     )
 
@@ -123,17 +225,21 @@ def _row(line: str, where: str) -> Pair | LabeledCompletion:
         raise DataError(f"{where}: expected an object, got {type(value).__name__}")
     prompt = _prompt(value, where)
     problem = value.get("problem_id")
-    identity = str(problem) if problem is not None else hashlib.sha256(repr(prompt).encode()).hexdigest()[:16]
+    problem_id = (
+        str(problem) if problem is not None else hashlib.sha256(repr(prompt).encode()).hexdigest()[:16]
+    )
     if "chosen" in value or "rejected" in value:
         chosen, rejected = (_answer(value, name, prompt, where) for name in ("chosen", "rejected"))
         kind = value.get("kind", "given")
-        return Pair(identity, kind if kind in ("execution", "quality") else "given", prompt, chosen, rejected)
+        return Pair(
+            problem_id, kind if kind in ("execution", "quality") else "given", prompt, chosen, rejected
+        )
     if not isinstance(value.get("label"), bool):
         raise DataError(
             f"{where}: label: true or false is needed beside `completion` (got {value.get('label')!r}); a pair has "
             "`chosen` and `rejected`"
         )
-    return LabeledCompletion(identity, prompt, _answer(value, "completion", prompt, where), value["label"])
+    return LabeledCompletion(problem_id, prompt, _answer(value, "completion", prompt, where), value["label"])
 
 
 def _prompt(value: dict[str, Any], where: str) -> Text:
@@ -148,14 +254,12 @@ def _prompt(value: dict[str, Any], where: str) -> Text:
 
 
 def _answer(value: dict[str, Any], name: str, prompt: Text, where: str) -> str:
-    """The answer's text: of a bare prompt a text, of a chat one assistant message."""
+    """Return the answer's text: a text, or where the prompt is a chat also one assistant message."""
     answer = value.get(name)
-    if isinstance(prompt, str):
-        if isinstance(answer, str) and answer:
-            return answer
-        raise DataError(f"{where}: {name}: a text is needed where the prompt is one (got {answer!r:.60})")
     if isinstance(answer, str) and answer:
         return answer
+    if isinstance(prompt, str):
+        raise DataError(f"{where}: {name}: a text is needed where the prompt is one (got {answer!r:.60})")
     if (
         isinstance(answer, list)
         and len(answer) == 1
@@ -179,7 +283,7 @@ def _is_message(value: Any) -> bool:
 def _hold_out(
     rows: Sequence[Pair | LabeledCompletion], fraction: float | None, seed: int, path: Path
 ) -> tuple[list[Pair | LabeledCompletion], list[Pair | LabeledCompletion]]:
-    """By problem, ordered by hash: adding problems moves no other from one side to the other's middle."""
+    """Return (kept, held out), split by problem in the order of a hash, so that adding problems moves few others."""
     if fraction is None:
         return list(rows), []
     problems = sorted(
@@ -190,11 +294,60 @@ def _hold_out(
         raise DataError(
             f"{path}: eval_fraction = {fraction:g} of {len(problems)} problems would leave none to train on"
         )
-    out = set(problems[:size])
-    return [r for r in rows if r.problem_id not in out], [r for r in rows if r.problem_id in out]
+    held_out = set(problems[:size])
+    return (
+        [row for row in rows if row.problem_id not in held_out],
+        [row for row in rows if row.problem_id in held_out],
+    )
 
 
 def as_examples(rows: Iterable[Pair | LabeledCompletion]) -> list[dict[str, Any]]:
-    """Rows of a datasets.Dataset as TRL's trainers take them."""
+    """Return rows of a datasets.Dataset as TRL's trainers take them."""
     keep = ("prompt", "chosen", "rejected", "completion", "label")
     return [{k: v for k, v in as_row(row, {}).items() if k in keep} for row in rows]
+
+
+def as_row(row: Pair | LabeledCompletion, provenance: dict[str, Any]) -> dict[str, Any]:
+    """Return the line of a file."""
+    prompt: Any = row.prompt if isinstance(row.prompt, str) else list(row.prompt)
+
+    def answer(text: str) -> Any:
+        return text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]
+
+    known = {"problem_id": row.problem_id, **provenance}
+    if isinstance(row, LabeledCompletion):
+        source = None if row.source is None else asdict(row.source)
+        return {
+            "prompt": prompt,
+            "completion": answer(row.completion),
+            "label": row.good,
+            **known,
+            "sample": source,
+        }
+    return {
+        "prompt": prompt,
+        "chosen": answer(row.chosen),
+        "rejected": answer(row.rejected),
+        "kind": row.kind,
+        "why": row.reason,
+        **known,
+        "chosen_sample": None if row.chosen_source is None else asdict(row.chosen_source),
+        "rejected_sample": None if row.rejected_source is None else asdict(row.rejected_source),
+    }
+
+
+def content_sha256(
+    rows: Sequence[Pair | LabeledCompletion], held_out: Sequence[Pair | LabeledCompletion] = ()
+) -> str:
+    """Return the hash of what is learned from, in order: prompts, answers and which is preferred; not their origin."""
+    digest = hashlib.sha256()
+    for group in (rows, held_out):
+        for row in group:
+            value = (
+                [row.prompt, row.chosen, row.rejected]
+                if isinstance(row, Pair)
+                else [row.prompt, row.completion, row.good]
+            )
+            digest.update(json.dumps(value, ensure_ascii=False).encode() + b"\n")
+        digest.update(b"--\n")
+    return digest.hexdigest()

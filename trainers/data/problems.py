@@ -1,24 +1,26 @@
-"""What a policy acts in: problems with their checks, the means to draw answers, and the sandbox that judges them."""
+"""The environment that a policy acts in: problems with their checks, a sampler of answers, and the sandbox.
+
+`[data]` of ppo, rloo and grpo names the problems. The caller brings the sampler (docs/decisions/0005): a trainer
+may not import the harness, whose generators are those of evaluation. It is a module-level function, which pickles into
+a training's own process.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from assay.sandbox import Limits, Sandbox, SandboxError
+from assay.sandbox import Limits, Sandbox
 from assay.suites import Problem, load_suite
-from assay.suites.model import SuiteError
-from assay.suites.registry import UnknownNameError
 from assay.trainers.config.rl import RolloutTable
 from assay.trainers.errors import DataError, TrainingError
-from assay.trainers.rl.sampler import OpenSampler
 
 
 class ProblemsConfig(BaseModel):
@@ -52,6 +54,49 @@ class ProblemsConfig(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class SampleRequest:
+    """One answer to draw. `key` is the caller's; `seed` alone fixes the random draws."""
+
+    key: int
+    prompt: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class SampledAnswer:
+    """One answer. `token_ids` are the policy's actions, the one that ended the answer among them; `ended` is false
+    where it was cut at its limit. `text` is without an end token and without a stop string."""
+
+    key: int
+    prompt_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+    text: str
+    ended: bool
+
+
+class Sampler(Protocol):
+    """Draws answers from the model that it was opened on, with the weights as they are at each call."""
+
+    def draw(
+        self,
+        asks: Iterable[SampleRequest],
+        *,
+        temperature: float,
+        max_new_tokens: int,
+        stop: tuple[str, ...] = (),
+    ) -> Iterator[SampledAnswer]:
+        """Yield answers as they end, in any order, one a request, sampled from softmax(logits / temperature).
+        `stop` strings end an answer."""
+        ...
+
+
+class OpenSampler(Protocol):
+    """Opens a sampler on a model."""
+
+    def __call__(self, model: Any, tokenizer: Any, *, batch_size: int) -> Sampler: ...
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """Problems to practise on (`kept`), and how answers to them are drawn and judged.
 
@@ -69,41 +114,39 @@ class Environment:
     dropped: dict[str, int] = field(default_factory=dict)
 
     def counts(self) -> str:
-        said = f"{len(self.kept)} problems of {self.origin}"
-        return said + "".join(f"; {n} left out: {why}" for why, n in self.dropped.items())
+        """Return how many problems there are, and how many were left out and why, as text."""
+        left_out = "".join(f"; {n} left out: {reason}" for reason, n in self.dropped.items())
+        return f"{len(self.kept)} problems of {self.origin}{left_out}"
 
     def sampler(self) -> OpenSampler:
+        """Return `open_sampler`. Raises TrainingError where the environment has none."""
         if self.open_sampler is None:
             raise TrainingError("this environment has no sampler; train by `assay train` or `assay run`")
         return self.open_sampler
 
     @contextmanager
     def sandbox(self, table: RolloutTable) -> Iterator[Sandbox]:
-        """A sandbox that passed its start-up control. Raises TrainingError where this machine cannot isolate."""
-        limits = limits_of(table)
-        workers = table.workers or None
-        try:
-            with Sandbox(
-                workers=workers, packages=self.packages, allow_weak=self.allow_weak, limits=limits
-            ) as box:
-                yield box
-        except SandboxError as error:
-            raise TrainingError(f"the sandbox could not judge answers: {error}") from error
+        """Open a sandbox that passed its start-up control. Raises SandboxError where this machine cannot isolate."""
+        with Sandbox(
+            workers=table.workers or None,
+            packages=self.packages,
+            allow_weak=self.allow_weak,
+            limits=limits_of(table),
+        ) as sandbox:
+            yield sandbox
 
 
 def limits_of(table: RolloutTable) -> Limits:
+    """Return the limits of one answer's execution."""
     return Limits(cpu_s=table.cpu_s, wall_s=table.wall_s, memory_bytes=table.memory_mb << 20)
 
 
 def load_environment(
     config: ProblemsConfig, open_sampler: OpenSampler | None = None, *, allow_weak: bool = False
 ) -> Environment:
-    """The environment that a `[data]` table names. Raises DataError."""
+    """Return the environment that a `[data]` table names. Raises DataError, SuiteError and UnknownNameError."""
     split = config.split or (None if config.file is not None else "train")
-    try:
-        suite = load_suite(config.suite, path=config.file, split=split, limit=config.n)
-    except (SuiteError, UnknownNameError) as error:
-        raise DataError(f"no problems to practise on: {error}") from error
+    suite = load_suite(config.suite, path=config.file, split=split, limit=config.n)
     with_checks = tuple(p for p in suite.problems if p.checks)
     if not with_checks:
         raise DataError(f"no problem of {config.suite!r} has checks of its own to be rewarded by")
@@ -120,12 +163,12 @@ def load_environment(
         suite.stop,
         open_sampler,
         allow_weak,
-        {why: n for why, n in dropped.items() if n},
+        {reason: n for reason, n in dropped.items() if n},
     )
 
 
 def _named_in(file: Path, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
-    """Those whose id stands in a line's `problem_id`. Raises DataError."""
+    """Return the problems whose id is some line's `problem_id`. Raises DataError."""
     named: set[str] = set()
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -148,6 +191,7 @@ def _named_in(file: Path, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
 
 
 def problems_sha256(problems: tuple[Problem, ...]) -> str:
+    """Return the hash of everything in the problems that training depends on, in order."""
     digest = hashlib.sha256()
     for p in problems:
         row = [p.id, p.prompt, p.entry_point, list(p.checks), p.instruction]

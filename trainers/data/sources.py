@@ -1,4 +1,4 @@
-"""Where training rows are read from: JSON Lines, JSON and Parquet files, plain or gzip, and datasets of the hub."""
+"""Read training rows from JSON Lines, JSON and Parquet files, plain or gzip, and from datasets of the hub."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Rows = Iterator[tuple[str, dict[str, Any] | str]]
 
 
 def read_file(path: Path) -> Rows:
-    """The rows of a file, its kind told by its suffix. Raises DataError where the whole file cannot be read."""
+    """Return the rows of a file, its kind given by its suffix. Raises DataError where the file cannot be read."""
     if not path.is_file():
         raise DataError(f"no training file at {path}")
     name = path.name.lower()
@@ -36,8 +36,10 @@ def read_file(path: Path) -> Rows:
 def read_hub(
     name: str, *, subset: str | None, revision: str | None, split: str, limit: int | None
 ) -> tuple[str, Rows]:
-    """(what was read: name, revision and split; its rows) of a dataset of the hub, or of a local folder that
-    `datasets` can load. HF_TOKEN, HF_HOME and HF_HUB_OFFLINE are honoured by that library."""
+    """Return (origin: name, revision and split; rows) of a dataset of the hub, or of a local folder that `datasets`
+    can load. HF_TOKEN, HF_HOME and HF_HUB_OFFLINE are honoured by that library. Raises DataError and
+    MissingExtraError.
+    """
     try:
         import datasets
     except ImportError as error:
@@ -55,25 +57,25 @@ def read_hub(
         raise DataError(f"dataset {name!r}: split {split!r} is no single table of rows; name one split")
     if limit is not None:
         data = data.select(range(min(limit, len(data))))
-    found = None if Path(name).is_dir() else _resolved(data)
-    at = f"@{found or revision}" if found or revision else ""
-    said = f"dataset {name}{f' ({subset})' if subset else ''}{at}, split {split}"
-    if not Path(name).is_dir() and found is None and revision is None:
-        said += ", revision not recorded by the cache"
-    return said, ((f"{name}[{split}][{i}]", row) for i, row in enumerate(data))
+    commit = None if Path(name).is_dir() else _resolved(data)
+    at = f"@{commit or revision}" if commit or revision else ""
+    origin = f"dataset {name}{f' ({subset})' if subset else ''}{at}, split {split}"
+    if not Path(name).is_dir() and commit is None and revision is None:
+        origin += ", revision not recorded by the cache"
+    return origin, ((f"{name}[{split}][{i}]", row) for i, row in enumerate(data))
 
 
 def _hub_problem(name: str, revision: str | None, split: str, error: Exception) -> str:
     text = str(error).strip()
     reason = text.splitlines()[0] if text else type(error).__name__
-    asked = f"{name!r}{f' at revision {revision!r}' if revision else ''}, split {split!r}"
+    dataset = f"{name!r}{f' at revision {revision!r}' if revision else ''}, split {split!r}"
     return (
-        f"could not load the dataset {asked}: {reason}; offline, give a local folder, or a file with `file`"
+        f"could not load the dataset {dataset}: {reason}; offline, give a local folder, or a file with `file`"
     )
 
 
 def _resolved(data: Any) -> str | None:
-    """The commit that was read: `datasets` notes it in the addresses of the files it fetched."""
+    """Return the commit that was read: `datasets` records it in the addresses of the files that it fetched."""
     for address in data.info.download_checksums or {}:
         if match := _REVISION.search(str(address)):
             return match[1]
@@ -86,7 +88,7 @@ def _lines(path: Path) -> Rows:
 
 
 def _is_lines(path: Path) -> bool:
-    """Whether a `.json` file is JSON Lines after all, as many published ones are: its first line is a whole object."""
+    """Return whether a `.json` file is JSON Lines, as many published ones are: its first line is a complete object."""
     with _open(path) as file:
         try:
             first = next((line for line in file if line.strip()), b"").strip()
@@ -114,8 +116,8 @@ def _json(path: Path) -> Rows:
 
 def _objects(path: Path, values: list[Any]) -> Rows:
     for i, row in enumerate(values):
-        found = row if isinstance(row, dict) else f"expected a JSON object, got {type(row).__name__}"
-        yield f"{path}[{i}]", found
+        problem = f"expected a JSON object, got {type(row).__name__}"
+        yield f"{path}[{i}]", row if isinstance(row, dict) else problem
 
 
 def _parquet(path: Path) -> Rows:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from assay.trainers.gguf.adapter import export_adapter
-from assay.trainers.gguf.export import export_gguf
-from assay.trainers.gguf.sizes import QUANTIZATIONS
+from assay.trainers.gguf.write import QUANTIZATIONS, export_gguf
 
 __all__ = ["QUANTIZATIONS", "export_adapter", "export_gguf"]

@@ -1,8 +1,7 @@
-"""A LoRA adapter as a GGUF adapter file, which llama.cpp lays over the base's GGUF file while it runs."""
+"""Write a LoRA adapter as a GGUF adapter file, which llama.cpp applies to the base's GGUF file while it runs."""
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +9,10 @@ from typing import Any
 
 from assay.trainers.artifact import Artifact, ArtifactKind, describe, model_folder
 from assay.trainers.errors import ArtifactError, ExportError, MissingExtraError
+from assay.trainers.files import publish
 from assay.trainers.gguf.architectures import Architecture, read_architecture
 from assay.trainers.gguf.native import NativeAdapter, NativeModel
+from assay.trainers.gguf.write import write_gguf
 
 _PREFIX = "base_model.model."
 
@@ -19,22 +20,19 @@ _PREFIX = "base_model.model."
 def export_adapter(adapter: Artifact, out_file: Path, *, over: Path | None = None) -> Artifact:
     """Write a PEFT LoRA folder as a llama.cpp LoRA file (`general.type` adapter), its factors in F32.
 
-    The file is laid over the base once before it gets its name: `over`, a GGUF file of the base of any type, or
+    The file is applied to the base once before it gets its name: `over`, a GGUF file of the base of any type, or
     where None one made for the purpose. Raises ExportError for what the format has no place for (DoRA, biases,
     embeddings, other kinds) and MissingExtraError.
     """
     if adapter.kind is not ArtifactKind.ADAPTER:
         raise ExportError(f"{adapter.path} is of kind {adapter.kind}, not an adapter")
     out_file.parent.mkdir(parents=True, exist_ok=True)
-    part = out_file.with_name(f"{out_file.name}.part")
     try:
-        _write(adapter, part, out_file.stem)
-        _prove_fits(adapter, part, over)
-        os.replace(part, out_file)
+        with publish(out_file) as part:
+            _write(adapter, part, out_file.stem)
+            _prove_fits(adapter, part, over)
     except ImportError as e:
         raise MissingExtraError(e.name or "gguf", "gguf") from e
-    finally:
-        part.unlink(missing_ok=True)
     return describe(ArtifactKind.GGUF, out_file, adapter, "LoRA factors F32, GGUF adapter file")
 
 
@@ -70,21 +68,20 @@ def _config(folder: Path) -> Any:
         raise ExportError(
             f"{folder} is a {kind} adapter; GGUF adapter files hold LoRA only: merge it and export that"
         )
-    beside = {
+    extras = {
         "DoRA magnitudes": config.use_dora,
         "trained biases": config.bias != "none",
         "whole modules": config.modules_to_save,
     }
-    found = [what for what, present in beside.items() if present]
-    if found:
+    if present := [what for what, is_there in extras.items() if is_there]:
         raise ExportError(
-            f"{folder} holds {' and '.join(found)}, for which a GGUF adapter file has no place: merge it first"
+            f"{folder} holds {' and '.join(present)}, for which a GGUF adapter file has no place: merge it first"
         )
     return config
 
 
 def _factors(folder: Path, architecture: Architecture, config: Any) -> Iterator[tuple[str, Any, Any]]:
-    """(GGUF name of the weight, A [r, in], B [out, r]), B turned and scaled as llama.cpp will read it."""
+    """Yield (GGUF name of the weight, A [r, in], B [out, r]), B permuted and scaled for llama.cpp."""
     import numpy as np
     from safetensors.numpy import load_file
 
@@ -111,7 +108,7 @@ def _factors(folder: Path, architecture: Architecture, config: Any) -> Iterator[
 
 
 def scale_of(config: Any, module: str, r: int) -> float:
-    """The factor of B·A in a layer: alpha/r, or alpha/√r where rank-stabilised, alpha by the layer's own pattern."""
+    """Return the factor of B·A in a layer: alpha/r, or alpha/√r where rank-stabilised, with the layer's own alpha."""
     from peft.utils.other import get_pattern_key
 
     alphas = config.alpha_pattern or {}
@@ -120,9 +117,7 @@ def scale_of(config: Any, module: str, r: int) -> float:
 
 
 def _prove_fits(adapter: Artifact, part: Path, over: Path | None) -> None:
-    """Lay the file over the base's GGUF file; ExportError where llama.cpp refuses it."""
-    from assay.trainers.gguf.write import write_gguf
-
+    """Apply the file to the base's GGUF file. Raises ExportError where llama.cpp refuses it."""
     with tempfile.TemporaryDirectory(dir=part.parent) as folder:
         base = over
         if base is None:
@@ -132,4 +127,4 @@ def _prove_fits(adapter: Artifact, part: Path, over: Path | None) -> None:
             with NativeModel(base) as model:
                 NativeAdapter(model, part).close()
         except ArtifactError as e:
-            raise ExportError(f"what was written does not lie over {base.name}: {e}") from e
+            raise ExportError(f"llama.cpp refuses the adapter file over {base.name}: {e}") from e

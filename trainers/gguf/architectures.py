@@ -1,4 +1,4 @@
-"""From a Hugging Face configuration to GGUF's: which architectures are known, and what each needs said and turned."""
+"""Translate a Hugging Face configuration to GGUF's: the known architectures, their metadata and tensor orders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from assay.trainers.errors import ExportError
 
-# Hugging Face's name -> GGUF's. llama.cpp turns pairs of neighbours in llama's heads, transformers the two halves.
+# Hugging Face's name -> GGUF's. llama.cpp rotates pairs of neighbours in llama's heads, transformers the two halves.
 _ARCHITECTURES = {"Qwen2ForCausalLM": "qwen2", "LlamaForCausalLM": "llama", "MistralForCausalLM": "llama"}
 _INTERLEAVED = {"llama"}
 _NEEDED = {
@@ -56,7 +56,7 @@ class Architecture:
         return rope
 
     def tensor_name(self, hf_name: str) -> str | None:
-        """GGUF's name of a tensor; None for a tied head, which GGUF leaves out. ExportError for an unknown one."""
+        """Return GGUF's name of a tensor; None for a tied head, which GGUF leaves out. Raises ExportError."""
         import gguf
 
         if hf_name == "lm_head.weight" and self.tied:
@@ -70,24 +70,24 @@ class Architecture:
         return str(name)
 
     def turn(self, hf_name: str, rows: Any) -> Any:
-        """The array with its first axis in GGUF's order: queries and keys of an interleaved rope change places."""
+        """Return the array with its first axis in GGUF's order: an interleaved rope permutes queries and keys."""
         if self.name not in _INTERLEAVED or not (".q_proj." in hf_name or ".k_proj." in hf_name):
             return rows
         heads = self.heads if ".q_proj." in hf_name else self.kv_heads
         shape = rows.shape
-        halves = rows.reshape(heads, 2, shape[0] // heads // 2, *shape[1:])
-        return halves.swapaxes(1, 2).reshape(shape)
+        per_head = rows.reshape(heads, 2, shape[0] // heads // 2, *shape[1:])
+        return per_head.swapaxes(1, 2).reshape(shape)
 
 
 def read_architecture(folder: Path) -> Architecture:
-    """The folder's architecture; ExportError that names what llama.cpp would compute differently."""
+    """Return the folder's architecture. Raises ExportError that names what llama.cpp would compute differently."""
     config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    found = (config.get("architectures") or ["(none named)"])[0]
-    if found not in _ARCHITECTURES:
+    declared = (config.get("architectures") or ["(none named)"])[0]
+    if declared not in _ARCHITECTURES:
         raise ExportError(
-            f"{folder}: architecture {found} cannot be exported to GGUF here; known: {', '.join(_ARCHITECTURES)}"
+            f"{folder}: architecture {declared} cannot be exported to GGUF here; known: {', '.join(_ARCHITECTURES)}"
         )
-    name = _ARCHITECTURES[found]
+    name = _ARCHITECTURES[declared]
     if config.get("use_sliding_window") or (name == "llama" and config.get("sliding_window")):
         raise ExportError(
             f"{folder}: a sliding attention window is set, which llama.cpp's {name} does not do"
@@ -109,6 +109,7 @@ def read_architecture(folder: Path) -> Architecture:
 
 
 def add_hyperparameters(writer: Any, architecture: Architecture, name: str) -> None:
+    """Add the architecture's metadata to a gguf.GGUFWriter."""
     config = architecture.config
     writer.add_name(name)
     writer.add_vocab_size(config["vocab_size"])
@@ -155,7 +156,7 @@ def _add_rope(writer: Any, architecture: Architecture) -> None:
 
 
 def rope_divisors(architecture: Architecture) -> list[float] | None:
-    """What each rope frequency is divided by, [head_dim/2], where the model wants llama3's scaling; else None.
+    """Return the divisors of the rope frequencies, [head_dim/2], for a model with llama3's scaling; else None.
 
     Wavelengths up to original/high_freq_factor stay, those from original/low_freq_factor on are stretched by
     `factor`, between the two it goes smoothly (Llama 3.1's reference code; transformers' `llama3` rope).

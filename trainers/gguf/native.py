@@ -1,4 +1,4 @@
-"""llama.cpp's C interface, as much of it as is needed here: open a model without noise or surprise, and close it."""
+"""The part of llama.cpp's C interface that is used here: models, adapters and contexts that are closed again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from assay.trainers.run.runtime import let_idle_threads_sleep
 
 
 def llama_cpp() -> Any:
-    """The llama_cpp module with its log held to errors. MissingExtraError where it is not installed."""
+    """Return the llama_cpp module, its log limited to errors. Raises MissingExtraError where it is not installed."""
     let_idle_threads_sleep()
     try:
         import llama_cpp as module
@@ -32,7 +32,7 @@ def llama_cpp() -> Any:
 
 @cache
 def _close_at_exit() -> None:
-    """llama_cpp opens the null device twice when imported and never closes it, which Python complains of at exit."""
+    """Close at exit the null device, which llama_cpp opens twice on import: Python warns of open files."""
     from llama_cpp import _utils
 
     for name in ("outnull_file", "errnull_file"):
@@ -43,7 +43,7 @@ def _close_at_exit() -> None:
 
 @contextmanager
 def captured_log() -> Iterator[list[str]]:
-    """What llama.cpp logs within the block, piece by piece, in place of its usual silence."""
+    """Give the list to which llama.cpp's log within the block is appended."""
     lib = llama_cpp()
     pieces: list[str] = []
 
@@ -73,14 +73,14 @@ class NativeModel:
         with captured_log() as log:
             self.pointer = self._lib.llama_model_load_from_file(os.fsencode(path), params)
         if not self.pointer:
-            said = next((line for line in "".join(log).splitlines() if "error" in line), "no reason given")
-            raise ArtifactError(f"llama.cpp cannot load {path}: {said.strip():.300}")
+            message = next((line for line in "".join(log).splitlines() if "error" in line), "no reason given")
+            raise ArtifactError(f"llama.cpp cannot load {path}: {message.strip():.300}")
         self.vocab = self._lib.llama_model_get_vocab(self.pointer)
         self.n_vocab = int(self._lib.llama_vocab_n_tokens(self.vocab))
         self.trained_context = int(self._lib.llama_model_n_ctx_train(self.pointer))
 
     def metadata(self, key: str) -> str | None:
-        """One entry of the file's metadata as text; None where it has none."""
+        """Return one entry of the file's metadata as text; None where there is none."""
         size = 256
         while True:
             buffer = ctypes.create_string_buffer(size)
@@ -92,7 +92,7 @@ class NativeModel:
             size = needed + 1
 
     def tokenize(self, text: str) -> list[int]:
-        """Token ids; special tokens written in the text are parsed, none is added."""
+        """Return token ids; special tokens written in the text are parsed, none is added."""
         raw = text.encode()
         room = len(raw) + 8
         tokens = (ctypes.c_int32 * room)()
@@ -102,7 +102,7 @@ class NativeModel:
         return list(tokens[:n])
 
     def piece(self, token_id: int) -> bytes:
-        """The bytes of a token; none for a control token."""
+        """Return the bytes of a token; none for a control token."""
         size = 256
         buffer = ctypes.create_string_buffer(size)
         n = self._lib.llama_token_to_piece(self.vocab, token_id, buffer, size, 0, False)
@@ -137,7 +137,9 @@ class NativeAdapter:
         self._lib = llama_cpp()
         self.pointer = self._lib.llama_adapter_lora_init(model.pointer, os.fsencode(path))
         if not self.pointer:
-            raise ArtifactError(f"llama.cpp cannot lay {path} over this model: another base, or no LoRA file")
+            raise ArtifactError(
+                f"llama.cpp cannot apply {path} to this model: it is of another base, or not a LoRA file"
+            )
 
     def close(self) -> None:
         if self.pointer:
@@ -178,38 +180,38 @@ class NativeContext:
         self._n_seq = view(self._batch.n_seq_id, (batch_tokens,))
         self._n_seq[:] = 1
         self._seq = [view(self._batch.seq_id[i], (1,)) for i in range(batch_tokens)]
-        self._wanted = view(self._batch.logits, (batch_tokens,))
+        self._with_logits = view(self._batch.logits, (batch_tokens,))
 
     def decode(
         self,
         tokens: Sequence[int],
         positions: Sequence[int],
         sequences: Sequence[int],
-        wanted: Sequence[bool],
+        with_logits: Sequence[bool],
     ) -> Any:
-        """Feed tokens, each at a position of a sequence; the logits [wanted, vocabulary] of those wanted, as fp32.
+        """Feed tokens, each at a position of a sequence; return the fp32 logits [n, vocabulary] of the n `with_logits`.
 
         The array is llama.cpp's own memory: read it before the next call.
         """
         import numpy as np
 
         n = len(tokens)
-        self._token[:n], self._pos[:n], self._wanted[:n] = tokens, positions, wanted
+        self._token[:n], self._pos[:n], self._with_logits[:n] = tokens, positions, with_logits
         for i, sequence in enumerate(sequences):
             self._seq[i][0] = sequence
         self._batch.n_tokens = n
         status = self._lib.llama_decode(self.pointer, self._batch)
         if status != 0:
             raise RuntimeError(f"llama_decode failed with status {status} on {n} tokens")
-        n_wanted = sum(wanted)
-        return np.ctypeslib.as_array(self._lib.llama_get_logits(self.pointer), (n_wanted, self._n_vocab))
+        shape = (sum(with_logits), self._n_vocab)
+        return np.ctypeslib.as_array(self._lib.llama_get_logits(self.pointer), shape)
 
     def copy(self, source: int, target: int) -> None:
-        """Give sequence `target` what sequence `source` has read."""
+        """Copy what sequence `source` has read to sequence `target`."""
         self._lib.llama_memory_seq_cp(self.memory, source, target, -1, -1)
 
     def use(self, adapter: NativeAdapter, scale: float = 1.0) -> None:
-        """Lay a LoRA adapter over the model in this context, its delta times `scale`."""
+        """Apply a LoRA adapter to the model in this context, its delta times `scale`."""
         pointers = (self._lib.llama_adapter_lora_p_ctypes * 1)(adapter.pointer)
         status = self._lib.llama_set_adapters_lora(self.pointer, pointers, 1, (ctypes.c_float * 1)(scale))
         if status != 0:

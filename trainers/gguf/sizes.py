@@ -1,7 +1,8 @@
-"""How large a GGUF file of each type would be, from the shapes alone: before hours are spent on writing one."""
+"""Predict the size of a GGUF file of each type from the shapes alone, before hours are spent on writing one."""
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import tempfile
@@ -15,23 +16,7 @@ from assay.trainers.artifact import Artifact
 from assay.trainers.errors import ExportError
 from assay.trainers.gguf.architectures import read_architecture, rope_divisors
 from assay.trainers.gguf.native import captured_log, llama_cpp
-from assay.trainers.gguf.write import PLAIN_TYPES, ROPE_DIVISORS, begin, shapes
-
-# The types a GGUF file can be made of, by the names their users know.
-
-# K-quants and their kin, by llama.cpp's own quantizer: LLAMA_FTYPE_MOSTLY_* in small letters. Types that it makes only
-# with an importance matrix (q2_k_s, iq…) are left out.
-NATIVE_TYPES = (
-    *("q6_k", "q5_k_m", "q5_k_s", "q5_0", "q5_1", "q4_k_m", "q4_k_s", "q4_0", "q4_1"),
-    *("q3_k_l", "q3_k_m", "q3_k_s", "q2_k"),
-)
-QUANTIZATIONS = (*PLAIN_TYPES, *NATIVE_TYPES)
-
-
-def native_type(name: str) -> int:
-    """llama.cpp's number for a type of NATIVE_TYPES."""
-    return int(getattr(llama_cpp(), f"LLAMA_FTYPE_MOSTLY_{name.upper()}"))
-
+from assay.trainers.gguf.write import PLAIN_TYPES, QUANTIZATIONS, ROPE_DIVISORS, begin, native_type, shapes
 
 _ALIGNMENT = 32
 # One line of llama.cpp's quantizer a tensor: "[ 3/51] blk.0.attn_k.weight - [ 256, 128, 1, 1], type = f32, … (q4_K)"
@@ -42,7 +27,7 @@ _LINE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class PredictedSize:
-    """`bytes` of the file, `bits_per_weight` over all its tensors; `refusal` says why a type cannot be made."""
+    """The predicted `bytes` of a file and `bits_per_weight` over all its tensors; `refusal` is why there is none."""
 
     quantize: str
     bytes: int | None
@@ -51,7 +36,7 @@ class PredictedSize:
 
 
 def predict_sizes(model: Artifact, types: tuple[str, ...] = QUANTIZATIONS) -> list[PredictedSize]:
-    """The size of `model`, exported as each of `types`, to within its metadata's few bytes of change.
+    """Predict the size of `model`, exported as each of `types`, to within its metadata's few bytes of change.
 
     Quantised types are predicted by llama.cpp's own rules for which tensor gets how many bits: its quantizer does a
     dry run over a file of the right header and no data, which takes no room on the disk.
@@ -85,12 +70,10 @@ def _dry_run(path: Path, tensors: dict[str, tuple[int, ...]], kind: str) -> dict
     text = "".join(log)
     if status != 0:
         raise ExportError(f"llama.cpp refuses {kind}: {text.strip().splitlines()[-1:] or status}")
-    found = {m["name"]: (m["kind"] or "f32").upper() for m in _LINE.finditer(text)}
-    if set(found) != set(tensors):
-        raise ExportError(
-            f"llama.cpp's quantizer spoke of {len(found)} tensors, the model has {len(tensors)}"
-        )
-    return found
+    types = {m["name"]: (m["kind"] or "f32").upper() for m in _LINE.finditer(text)}
+    if set(types) != set(tensors):
+        raise ExportError(f"llama.cpp's quantizer listed {len(types)} tensors, the model has {len(tensors)}")
+    return types
 
 
 def _bytes_of(name: str, shape: tuple[int, ...], ggml: str) -> int:
@@ -103,15 +86,12 @@ def _bytes_of(name: str, shape: tuple[int, ...], ggml: str) -> int:
 
 
 def _count(shape: tuple[int, ...]) -> int:
-    n = 1
-    for d in shape:
-        n *= d
-    return n
+    return math.prod(shape)
 
 
 @contextmanager
 def _skeleton(model: Artifact) -> Iterator[tuple[Path, int, dict[str, tuple[int, ...]]]]:
-    """An F32 file of `model` with a hole where the weights would be: path, bytes before the hole, shapes by name."""
+    """Give an F32 file of `model` with a hole for the weights: path, bytes before the hole, shapes by name."""
     import numpy as np
 
     architecture = read_architecture(model.path)

@@ -1,4 +1,7 @@
-"""A byte-level BPE tokenizer as GGUF wants it: tokens and their types by id, merges, special ids, chat template."""
+"""Read a byte-level BPE tokenizer for GGUF: tokens and their types by id, merges, special ids, chat template.
+
+GGUF names the way in which text is split before the merges apply; a tokenizer whose way has no name is refused.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,23 @@ from pathlib import Path
 from typing import Any
 
 from assay.trainers.errors import ExportError
+from assay.trainers.templates import saved_template
 
 _GENERATION_MARKER = re.compile(
     r"(?:\s*\{%-|^[ \t]*\{%(?![+-])|\{%\+?)\s*(?:end)?generation\s*(?:-%\}\s*|\+%\}|%\}\n?)", re.MULTILINE
 )
+
+_ENGLISH = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
+_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_GPT2 = ("bytes, cut as GPT-2",)
+_BYTES = ("bytes",)
+# llama-vocab.cpp's `pre` names; each cuts by these steps, in this order.
+_KNOWN: dict[tuple[str, ...], str] = {
+    (f"regex {_ENGLISH}\\p{{N}}{_REST}", *_BYTES): "qwen2",
+    (f"regex {_ENGLISH}\\p{{N}}{{1,3}}{_REST}", *_BYTES): "llama-bpe",
+    _GPT2: "gpt-2",
+    ("single digits", *_GPT2): "starcoder",
+}
 
 
 class TokenType(IntEnum):
@@ -27,9 +43,10 @@ class TokenType(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """`tokens[i]` and `types[i]` are of id i, up to the model's vocabulary size: a model's embedding is often padded
-    beyond its tokenizer, and those rows must be named or every later id would be lost. `pre` is llama.cpp's name for
-    how text is cut before the merges apply; `add_bos` whether the tokenizer puts its first token before a text."""
+    """A tokenizer for GGUF. `tokens[i]` and `types[i]` are of id i, up to the model's vocabulary size: a model's
+    embedding is often padded beyond its tokenizer, and those rows must be named or every later id would be lost. `pre`
+    is llama.cpp's name for the way in which text is split before the merges apply; `add_bos` whether the tokenizer puts
+    its first token before a text."""
 
     tokens: tuple[str, ...]
     types: tuple[TokenType, ...]
@@ -43,7 +60,7 @@ class Vocabulary:
 
 
 def read_vocabulary(folder: Path, vocab_size: int) -> Vocabulary:
-    """Read the tokenizer of a Hugging Face folder. ExportError where it is not byte-level BPE or does not fit."""
+    """Read the tokenizer of a Hugging Face folder. Raises ExportError unless it is byte-level BPE and fits."""
     spec = _read(folder / "tokenizer.json")
     _check_kind(folder, spec)
     tokenizer = effective_tokenizer(folder)
@@ -88,7 +105,7 @@ def _check_kind(folder: Path, spec: dict[str, Any]) -> None:
 
 
 def strip_generation_markers(template: str) -> str:
-    """The template without `{% generation %}` … `{% endgeneration %}`, which only training libraries know.
+    """Return the template without `{% generation %}` … `{% endgeneration %}`, which only training libraries know.
 
     A marker takes with it what it takes as a block in transformers' Jinja: all whitespace on the side of a `-`,
     otherwise the line break behind it and, where it begins a line, the blanks before it, but for the side of a `+`.
@@ -97,7 +114,7 @@ def strip_generation_markers(template: str) -> str:
 
 
 def _special_ids(folder: Path, ids: dict[str, int]) -> tuple[int, int, int | None]:
-    """(eos, pad, bos). Where the tokenizer names no end of text, the model cannot stop: an ExportError."""
+    """Return (eos, pad, bos). Raises ExportError where the tokenizer names no end of text: the model could not stop."""
     config = _read(folder / "tokenizer_config.json")
 
     def find(key: str) -> int | None:
@@ -113,11 +130,8 @@ def _special_ids(folder: Path, ids: dict[str, int]) -> tuple[int, int, int | Non
 
 
 def _chat_template(folder: Path) -> str | None:
-    file = folder / "chat_template.jinja"
-    if file.is_file():
-        return strip_generation_markers(file.read_text(encoding="utf-8"))
-    template = _read(folder / "tokenizer_config.json").get("chat_template")
-    return strip_generation_markers(template) if isinstance(template, str) else None
+    template = saved_template(folder)
+    return None if template is None else strip_generation_markers(template)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -128,25 +142,11 @@ def _read(path: Path) -> dict[str, Any]:
     return value
 
 
-# How a tokenizer cuts text before its merges apply, and llama.cpp's name for that way of cutting.
-
-_ENGLISH = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
-_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-_GPT2 = ("bytes, cut as GPT-2",)
-_BYTES = ("bytes",)
-# llama-vocab.cpp's `pre` names; each cuts by these steps, in this order.
-_KNOWN: dict[tuple[str, ...], str] = {
-    (f"regex {_ENGLISH}\\p{{N}}{_REST}", *_BYTES): "qwen2",
-    (f"regex {_ENGLISH}\\p{{N}}{{1,3}}{_REST}", *_BYTES): "llama-bpe",
-    _GPT2: "gpt-2",
-    ("single digits", *_GPT2): "starcoder",
-}
-
-
 def pre_tokenizer_of(folder: Path, spec: dict[str, Any]) -> str:
-    """llama.cpp's name for the cutting in `spec`, a tokenizer in tokenizer.json's form. ExportError lists the known.
+    """Return llama.cpp's name for the pre-tokenizer of `spec`, a tokenizer in tokenizer.json's form.
 
-    What is not known is refused: another cutting gives other tokens, and a model that answers, only worse.
+    Raises ExportError, which lists the known, for any other: another split gives other tokens, and a model that answers
+    worse.
     """
     steps = tuple(_steps(spec.get("pre_tokenizer") or {}))
     if steps not in _KNOWN:
@@ -158,14 +158,15 @@ def pre_tokenizer_of(folder: Path, spec: dict[str, Any]) -> str:
 
 
 def effective_tokenizer(folder: Path) -> Any:
-    """The tokenizer as transformers runs it, which may cut differently from what tokenizer.json says: for some model
-    types the library puts its own rules in place."""
+    """Load the tokenizer as transformers runs it, which may split text differently from its tokenizer.json: for some
+    model types the library has rules of its own."""
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(str(folder))
 
 
 def spec_of(tokenizer: Any) -> dict[str, Any]:
+    """Return a loaded tokenizer in tokenizer.json's form."""
     spec: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
     return spec
 

@@ -1,19 +1,28 @@
-"""Write a model folder as an unquantised (or Q8_0) GGUF file, with only the `gguf` package and numpy."""
+"""Write a model folder as a GGUF file, loaded once to prove it before it gets its name.
+
+Unquantised types and Q8_0 are written by the `gguf` package and numpy alone; the others by llama.cpp's own quantizer
+from an F32 file.
+"""
 
 from __future__ import annotations
 
+import os
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from assay.trainers.errors import ExportError
+from assay.trainers.artifact import Artifact, ArtifactKind, describe
+from assay.trainers.errors import ArtifactError, ExportError, MissingExtraError
+from assay.trainers.files import publish
 from assay.trainers.gguf.architectures import (
     Architecture,
     add_hyperparameters,
     read_architecture,
     rope_divisors,
 )
-from assay.trainers.gguf.vocabulary import Vocabulary, read_vocabulary
+from assay.trainers.gguf.native import NativeContext, NativeModel, captured_log, llama_cpp
+from assay.trainers.gguf.vocabulary import Vocabulary, effective_tokenizer, read_vocabulary
 
 # name here -> (gguf.LlamaFileType, gguf.GGMLQuantizationType); norms and biases stay F32 in all of them.
 PLAIN_TYPES = {
@@ -22,11 +31,117 @@ PLAIN_TYPES = {
     "bf16": ("MOSTLY_BF16", "BF16"),
     "q8_0": ("MOSTLY_Q8_0", "Q8_0"),
 }
+# K-quants and their kin, by llama.cpp's own quantizer: LLAMA_FTYPE_MOSTLY_* in small letters. Types that it makes only
+# with an importance matrix (q2_k_s, iq…) are left out.
+NATIVE_TYPES = (
+    *("q6_k", "q5_k_m", "q5_k_s", "q5_0", "q5_1", "q4_k_m", "q4_k_s", "q4_0", "q4_1"),
+    *("q3_k_l", "q3_k_m", "q3_k_s", "q2_k"),
+)
+QUANTIZATIONS = (*PLAIN_TYPES, *NATIVE_TYPES)
 ROPE_DIVISORS = "rope_freqs.weight"
+# Texts on which tokenizers part: contractions, digits, runs of blanks, scripts, line ends, emoji.
+_PROBES = (
+    "def f(xs):\n    return [x**2 for x in xs if x % 10 != 3]\n\n\nprint(f(range(1234567)))\n",
+    "it's we'll THEY'RE I'M don't  'tis 3.14 0x1F 1e-9 \t\ttabs  \r\n \r x   ",
+    "café naïve Ærø 漢字かな 한국어 ไทย עברית ١٢٣ 👩‍👩‍👧 \u00a0\u2003\u200b!!!???...===>>>{}[]();;",
+)
+
+
+def export_gguf(model: Artifact, out_file: Path, quantize: str = "f16", *, threads: int = 1) -> Artifact:
+    """Write `model` (base or merged) to `out_file`, its weights as `quantize`; one of QUANTIZATIONS.
+
+    f32, f16, bf16 and q8_0 are written from Python, the others by llama.cpp from an f32 intermediate, so that nothing
+    is rounded twice. The file is loaded and evaluated once before it gets its name. Raises ExportError and
+    MissingExtraError.
+    """
+    kind = quantize.lower()
+    if kind not in QUANTIZATIONS:
+        raise ExportError(f"unknown GGUF quantisation {quantize!r}; known: {', '.join(QUANTIZATIONS)}")
+    if model.kind not in (ArtifactKind.BASE, ArtifactKind.TUNED, ArtifactKind.MERGED):
+        what = "merge it first" if model.kind is ArtifactKind.ADAPTER else "it is GGUF already"
+        raise ExportError(f"{model.path} is of kind {model.kind}: {what}")
+    out_file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with publish(out_file) as part:
+            if kind in PLAIN_TYPES:
+                write_gguf(model.path, part, kind, out_file.stem)
+                how = f"gguf package, weights {kind.upper()}, norms and biases F32"
+            else:
+                _write_quantized(model.path, part, kind, out_file.stem, threads)
+                how = f"gguf package to F32, llama.cpp quantizer to {kind.upper()}"
+            _prove_loads(part, model.path)
+    except ImportError as e:
+        raise MissingExtraError(e.name or "gguf", "gguf") from e
+    return describe(ArtifactKind.GGUF, out_file, model, how)
+
+
+def _write_quantized(folder: Path, out: Path, kind: str, name: str, threads: int) -> None:
+    """Write `out` by llama.cpp's quantizer from an F32 file beside it, which is removed."""
+    plain = out.with_name(f"{out.name}.f32")
+    try:
+        write_gguf(folder, plain, "f32", name)
+        _quantize(plain, out, kind, threads)
+    finally:
+        plain.unlink(missing_ok=True)
+
+
+def _quantize(source: Path, target: Path, kind: str, threads: int) -> None:
+    lib = llama_cpp()
+    params = lib.llama_model_quantize_default_params()
+    params.ftype = native_type(kind)
+    params.nthread = threads
+    with captured_log() as log:
+        status = lib.llama_model_quantize(os.fsencode(source), os.fsencode(target), params)
+    if status != 0:
+        message = " ".join("".join(log).split("\n")[-2:]).strip()
+        raise ExportError(f"llama.cpp could not quantise to {kind} (status {status}): {message:.300}")
+
+
+def _prove_loads(path: Path, folder: Path) -> None:
+    """Load the file, tokenise some texts and evaluate one token.
+
+    Raises ExportError unless the token ids are those of the folder's tokenizer and the logits are finite.
+    """
+    import numpy as np
+
+    try:
+        model = NativeModel(path)
+    except ArtifactError as e:
+        raise ExportError(f"what was written does not load: {e}") from e
+    with model:
+        _prove_tokens(model, folder)
+        context = NativeContext(model, rows=1, tokens_per_row=32, batch_tokens=32, threads=1)
+        try:
+            if not np.isfinite(context.decode([0], [0], [0], [True])).all():
+                raise ExportError(f"{path.name}: logits are not finite; the weights exceed the type's range")
+        finally:
+            context.close()
+
+
+def _prove_tokens(model: NativeModel, folder: Path) -> None:
+    tokenizer = effective_tokenizer(folder)
+    specials = "".join(str(t) for t in tokenizer.all_special_tokens)
+    for probe in (*_PROBES, f"{specials}x{specials}"):
+        text = unicodedata.normalize("NFC", probe)  # as some tokenizers do, and llama.cpp never does
+        expected = tokenizer(text, add_special_tokens=False)["input_ids"]
+        native = model.tokenize(text)
+        if native != expected:
+            at = next(
+                i for i, (a, b) in enumerate(zip([*native, -1], [*expected, -2], strict=False)) if a != b
+            )
+            raise ExportError(
+                f"{folder}: llama.cpp cuts {text!r:.60} into other tokens than transformers does, from token {at} on "
+                f"({native[at : at + 4]}, expected {expected[at : at + 4]}); this tokenizer cannot be exported"
+            )
+
+
+def native_type(name: str) -> int:
+    """Return llama.cpp's number for a type of NATIVE_TYPES."""
+    return int(getattr(llama_cpp(), f"LLAMA_FTYPE_MOSTLY_{name.upper()}"))
 
 
 def write_gguf(folder: Path, out: Path, type_name: str, name: str) -> None:
-    """Write `folder`'s weights, configuration and tokenizer to `out`. ExportError where it cannot be done."""
+    """Write `folder`'s weights, configuration and tokenizer to `out`. Raises ExportError where it cannot be done."""
     import gguf
     import numpy as np
 
@@ -49,7 +164,7 @@ def write_gguf(folder: Path, out: Path, type_name: str, name: str) -> None:
 
 
 def begin(folder: Path, out: Path, architecture: Architecture, type_name: str, name: str) -> Any:
-    """A gguf.GGUFWriter that holds everything of `folder` but its tensors."""
+    """Return a gguf.GGUFWriter that holds everything of `folder` but its tensors."""
     import gguf
 
     if architecture.config.get("quantization_config"):
@@ -100,7 +215,7 @@ def _add_tensor(writer: Any, hf_name: str, name: str, tensor: Any, kind: Any) ->
 
 
 def _weights(folder: Path) -> Iterator[tuple[str, Any]]:
-    """Every tensor as (name, fp32 array), file by file: one tensor is in memory twice at a time."""
+    """Yield every tensor as (name, fp32 array), file by file: one tensor is in memory twice at a time."""
     import torch
     from safetensors import safe_open
 
@@ -111,7 +226,7 @@ def _weights(folder: Path) -> Iterator[tuple[str, Any]]:
 
 
 def shapes(folder: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """(name, shape) of every tensor, from the files' headers alone."""
+    """Yield (name, shape) of every tensor, from the files' headers alone."""
     from safetensors import safe_open
 
     for file in sorted(folder.glob("*.safetensors")):

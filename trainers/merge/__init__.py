@@ -1,4 +1,4 @@
-"""Adapters into their base: one folder that loads without peft."""
+"""Merge adapters into their base: one folder that loads without peft."""
 
 from __future__ import annotations
 

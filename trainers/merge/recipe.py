@@ -1,4 +1,4 @@
-"""How adapters are merged: the strategies, what each needs, and the arithmetic that is ours. Torch-free at import."""
+"""The strategies by which adapters are merged, and what each needs. Torch-free."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class MergeRecipe(BaseModel):
         return self
 
     def fault(self, ranks: list[int]) -> str | None:
-        """Why adapters of these ranks cannot be merged so; None where they can."""
+        """Return why adapters of these ranks cannot be merged by this recipe; None where they can."""
         n = len(ranks)
         if n == 0:
             return "no adapter was given"
@@ -105,11 +105,11 @@ class MergeRecipe(BaseModel):
         return None
 
     def weights_of(self, n: int) -> tuple[float, ...]:
-        """One weight for each of n adapters."""
+        """Return one weight for each of n adapters."""
         return self.weights or (1 / n,) * n
 
-    def words(self, n: int) -> str:
-        """The recipe in words a person can repeat."""
+    def describe(self, n: int) -> str:
+        """Return the recipe for n adapters as a text that a person can repeat."""
         parts = [f"strategy {self.strategy}"]
         if n > 1 or self.weights:
             parts.append("weights " + ", ".join(f"{w:g}" for w in self.weights_of(n)))

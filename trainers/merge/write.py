@@ -1,10 +1,13 @@
-"""From adapters to a folder of merged weights, whole or absent."""
+"""Merge adapters into their base: a folder of weights that loads without peft, complete or absent.
+
+Several LoRA adapters are combined by PEFT's own strategies, or by slerp; `MergeRecipe` chooses. `merge.json` in the
+folder records how far the merge moved the base.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +23,19 @@ from assay.trainers.artifact import (
 )
 from assay.trainers.config import QuantizationTable
 from assay.trainers.errors import ArtifactError, MissingExtraError
+from assay.trainers.files import publish
 from assay.trainers.merge.recipe import MergeRecipe
+from assay.trainers.model.precision import torch_dtype
+from assay.trainers.model.quantize import load_rounded_base, read_base_quantization
 from assay.trainers.run.runtime import let_idle_threads_sleep, quiet_libraries
 from assay.trainers.templates import load_tokenizer
 
 if TYPE_CHECKING:
     import torch
+
+FILE = "merge.json"
+COMBINED = "combined"
+_NEARLY_PARALLEL = 1e-4  # radians; below it the arc is a line, and its formula divides by zero
 
 OnStage = Callable[[str], None]
 
@@ -47,34 +57,27 @@ def merge(
     rounding the sum to bf16's eight bits loses small deltas, and then what is measured on the merged model would be
     the rounding, not the merge. The export decides how many bits to keep.
 
-    The folder appears by one rename when it is whole. One that holds this very merge already is returned as it is;
+    The folder appears by one rename when it is complete. One that holds this very merge already is returned as it is;
     one that holds anything else is refused. Raises ArtifactError and MissingExtraError.
     """
     recipe = recipe or MergeRecipe()
     base = _common_base(adapters)
-    words = recipe.words(len(adapters))
-    done = _done(out, adapters, words)
-    if done is not None:
-        return done
+    text = recipe.describe(len(adapters))
+    if (existing := _existing(out, adapters, text)) is not None:
+        return existing
     let_idle_threads_sleep()
-    part = out.with_name(f".{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)  # of a killed run: a merge is quick and begun again
     try:
-        with quiet_libraries():
+        with publish(out) as part, quiet_libraries():
             merged = _merged(base, adapters, recipe, on_stage)
             on_stage("saving")
-            _save(merged, adapters[0], part, recipe)
+            part.mkdir(parents=True)
+            merged.to(torch_dtype(recipe.dtype)).save_pretrained(str(part))
+            load_tokenizer(adapters[0]).save_pretrained(str(part))
             on_stage("measuring the change")
             save_change(part, weight_change(model_folder(base), part))
+            describe(ArtifactKind.MERGED, part, adapters[0], text, tuple(adapters[1:]))
     except ImportError as e:
         raise MissingExtraError(e.name or "peft", "train") from e
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
-    describe(ArtifactKind.MERGED, part, adapters[0], words, tuple(adapters[1:]))
-    if out.exists():
-        out.rmdir()  # empty, or `_done` would have refused it
-    part.rename(out)
     return identify(out)
 
 
@@ -101,29 +104,24 @@ def _common_base(adapters: Sequence[Artifact]) -> Artifact:
     return first
 
 
-def _done(out: Path, adapters: Sequence[Artifact], words: str) -> Artifact | None:
-    """The merge that `out` holds already; None where there is nothing yet."""
+def _existing(out: Path, adapters: Sequence[Artifact], text: str) -> Artifact | None:
+    """Return the same merge where `out` holds it already; None where there is nothing yet. Raises ArtifactError."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     if out.is_dir() and record_path(out).is_file():
-        found = identify(out)
-        same = [a.sha256 for a in found.parents] == [a.sha256 for a in adapters]
-        if same and found.recipe == words:
-            return found
-    raise ArtifactError(
-        f"{out} is there already and holds something else; remove it or choose another folder"
-    )
+        existing = identify(out)
+        same = [a.sha256 for a in existing.parents] == [a.sha256 for a in adapters]
+        if same and existing.recipe == text:
+            return existing
+    raise ArtifactError(f"{out} exists already and holds something else; remove it or choose another folder")
 
 
 def _merged(base: Artifact, adapters: Sequence[Artifact], recipe: MergeRecipe, on_stage: OnStage) -> Any:
     from peft import PeftConfig, PeftModel
 
-    from assay.trainers.merge.combine import check_combinable, combine
-
     configs = [PeftConfig.from_pretrained(str(a.path)) for a in adapters]
-    fault = recipe.fault([int(getattr(c, "r", 0) or 0) for c in configs])
-    if fault:
-        raise ArtifactError(fault)
+    if problem := recipe.fault([int(getattr(c, "r", 0) or 0) for c in configs]):
+        raise ArtifactError(problem)
     if len(adapters) > 1:
         check_combinable(configs, [a.path for a in adapters])
     on_stage("loading the base")
@@ -144,8 +142,6 @@ def _merged(base: Artifact, adapters: Sequence[Artifact], recipe: MergeRecipe, o
 def _alone(peft: Any, recipe: MergeRecipe) -> Any:
     weight = recipe.weights_of(1)[0]
     if weight != 1:
-        from assay.trainers.merge.combine import lora_layers
-
         layers = lora_layers(peft)
         if not layers:
             raise ArtifactError(
@@ -157,11 +153,9 @@ def _alone(peft: Any, recipe: MergeRecipe) -> Any:
 
 
 def _load_base(base: Artifact, recipe: MergeRecipe, adapters: Sequence[Artifact]) -> Any:
-    """The base in fp32: as it is stored, or as the quantisation that `recipe.onto` names has left it."""
+    """Load the base in fp32: as it is stored, or quantised and dequantised as `recipe.onto` asks."""
     import torch
     from transformers import AutoModelForCausalLM
-
-    from assay.trainers.model.quantize import load_rounded_base
 
     folder = str(model_folder(base))
     table = _rounding(recipe, adapters)
@@ -171,41 +165,113 @@ def _load_base(base: Artifact, recipe: MergeRecipe, adapters: Sequence[Artifact]
 
 
 def _rounding(recipe: MergeRecipe, adapters: Sequence[Artifact]) -> QuantizationTable | None:
-    from assay.trainers.model.quantize import read_base_quantization
-
     match recipe.onto:
         case "full":
             return None
         case "trained":
-            found = {str(a.path): read_base_quantization(a.path) for a in adapters}
-            first, *rest = found.values()
+            tables = {str(a.path): read_base_quantization(a.path) for a in adapters}
+            first, *rest = tables.values()
             if any(table != first for table in rest):
-                said = "; ".join(f"{p}: {t.model_dump() if t else 'none'}" for p, t in found.items())
+                ways = "; ".join(f"{p}: {t.model_dump() if t else 'none'}" for p, t in tables.items())
                 raise ArtifactError(
-                    f"these adapters were trained on bases quantised in different ways: {said}"
+                    f"these adapters were trained on bases quantised in different ways: {ways}; merge them apart, or "
+                    "onto the full base"
                 )
             return first
         case kind:
             return QuantizationTable(type=kind)
 
 
-def _save(model: Any, adapter: Artifact, part: Path, recipe: MergeRecipe) -> None:
+def combine(model: Any, names: Sequence[str], recipe: MergeRecipe) -> Any:
+    """Return the plain model with the adapters `names` of the PEFT model merged by `recipe`."""
     import torch
 
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[recipe.dtype]
-    model = model.to(dtype)
-    part.mkdir(parents=True)
-    model.save_pretrained(str(part))
-    load_tokenizer(adapter).save_pretrained(str(part))
+    weights = recipe.weights_of(len(names))
+    with torch.random.fork_rng(devices=[]), torch.inference_mode():
+        torch.manual_seed(recipe.seed)
+        if recipe.strategy == "slerp":
+            _add_slerp(model, names, weights[1] / sum(weights))
+            return model.unload()
+        model.add_weighted_adapter(
+            list(names),
+            list(weights),
+            COMBINED,
+            combination_type=recipe.strategy,
+            density=recipe.density,
+            svd_rank=recipe.svd_rank,
+            svd_full_matrices=False,  # the columns beyond the rank are thrown away
+        )
+        for _, layer in lora_layers(model):
+            if COMBINED in layer.scaling:
+                # Scales are in the combined factors already; PEFT would apply that of the first adapter's kind again,
+                # √r times too large where that is rank-stabilised.
+                layer.scaling[COMBINED] = 1.0
+        model.set_adapter(COMBINED)
+        return model.merge_and_unload(safe_merge=True, adapter_names=[COMBINED])
 
 
-# How far a merge moved the base: norms of weights and of their change, tensor by tensor.
+def slerp(first: torch.Tensor, second: torch.Tensor, t: float) -> torch.Tensor:
+    """Return the point at share t of the way from `first` to `second` on the arc between them, of any like shape.
 
-FILE = "merge.json"
+    sin((1−t)Ω)/sin Ω · first + sin(tΩ)/sin Ω · second, Ω the angle between them (Shoemake 1985). Where they are
+    parallel, opposite or zero there is no arc, and the straight line is taken.
+    """
+    import torch
+
+    norms = torch.linalg.vector_norm(first) * torch.linalg.vector_norm(second)
+    if float(norms) == 0:
+        return (1 - t) * first + t * second
+    cosine = float((first * second).sum() / norms)
+    angle = math.acos(max(-1.0, min(1.0, cosine)))
+    if min(angle, math.pi - angle) < _NEARLY_PARALLEL:
+        return (1 - t) * first + t * second
+    return (math.sin((1 - t) * angle) * first + math.sin(t * angle) * second) / math.sin(angle)
+
+
+def lora_layers(model: Any) -> list[tuple[str, Any]]:
+    """Return (name, layer) of every layer with LoRA factors."""
+    from peft.tuners.lora import LoraLayer
+
+    return [(name, module) for name, module in model.named_modules() if isinstance(module, LoraLayer)]
+
+
+def check_combinable(configs: Sequence[Any], sources: Sequence[object]) -> None:
+    """Raise ArtifactError unless each PEFT configuration has plain LoRA factors, which can be combined."""
+    for config, source in zip(configs, sources, strict=True):
+        kind = str(getattr(config.peft_type, "value", config.peft_type))
+        if kind != "LORA":
+            raise ArtifactError(
+                f"{source} is a {kind} adapter; only LoRA adapters can be combined with others"
+            )
+        extras = {
+            "DoRA magnitudes": config.use_dora,
+            f"trained biases (bias={config.bias!r})": config.bias != "none",
+            f"whole modules ({config.modules_to_save})": config.modules_to_save,
+        }
+        if present := [name for name, is_there in extras.items() if is_there]:
+            raise ArtifactError(
+                f"{source} holds {' and '.join(present)} beside its factors, which no strategy combines; "
+                "merge it alone with strategy 'lora'"
+            )
+
+
+def _add_slerp(model: Any, names: Sequence[str], t: float) -> None:
+    """Add the interpolated delta to each layer's own weight; an adapter without a layer counts as zero there."""
+    import torch
+
+    for _, layer in lora_layers(model):
+        weight = layer.get_base_layer().weight
+        deltas = [
+            layer.get_delta_weight(name)
+            if name in layer.lora_A or name in layer.lora_embedding_A
+            else torch.zeros_like(weight)
+            for name in names
+        ]
+        weight.data += slerp(deltas[0], deltas[1], t).to(weight.dtype)
 
 
 def weight_change(base: Path, merged: Path) -> dict[str, Any]:
-    """‖W' − W‖, ‖W‖ and their ratio (Frobenius) over the tensors that changed, and how many did."""
+    """Return ‖W' − W‖, ‖W‖ and their ratio (Frobenius) over the tensors that changed, and how many did."""
     old = dict(_files_of(base))
     moved, before, changed, total = 0.0, 0.0, 0, 0
     for name, tensor in tensors(merged):
@@ -228,11 +294,12 @@ def weight_change(base: Path, merged: Path) -> dict[str, Any]:
 
 
 def save_change(folder: Path, values: dict[str, Any]) -> None:
+    """Write `merge.json`."""
     (folder / FILE).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
 def load_change(folder: Path) -> dict[str, Any] | None:
-    """What `save_change` wrote; None for a folder that no merge of ours made."""
+    """Return what `save_change` wrote; None where the folder has no `merge.json`."""
     file = folder / FILE
     if not file.is_file():
         return None
@@ -241,7 +308,7 @@ def load_change(folder: Path) -> dict[str, Any] | None:
 
 
 def tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every tensor of a model folder as (name, fp32), one in memory at a time."""
+    """Yield every tensor of a model folder as (name, fp32), one in memory at a time."""
     for name, file in _files_of(folder):
         yield name, _read(file, name)
 

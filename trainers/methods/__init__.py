@@ -1,1 +1,1 @@
-"""The training methods, one a file."""
+"""The training methods, one a file; `_trl` is what they share."""

@@ -9,23 +9,10 @@ from assay.trainers import TRAINERS
 from assay.trainers.artifact import Artifact
 from assay.trainers.config import DpoConfig, IpoConfig
 from assay.trainers.config.preference import dpo_arguments
-from assay.trainers.data.preferences import as_examples
-from assay.trainers.model.optimizers import make_optimizer
-from assay.trainers.model.precision import arithmetic
+from assay.trainers.data.preferences import Preferences
+from assay.trainers.methods import _trl
 from assay.trainers.model.prepare import Prepare, prepare_model
-from assay.trainers.preference.model import Preferences
-from assay.trainers.preference.parts import (
-    check_preferences,
-    forget_after,
-    in_words,
-    load_policy,
-    load_tokenizer,
-    make_reference,
-    metrics_callback,
-    with_adapter_off,
-)
-from assay.trainers.run.callback import step_callback
-from assay.trainers.run.folder import CHECKPOINTS, OnStep, train_into
+from assay.trainers.run.log import OnStep
 
 
 @TRAINERS.register("dpo")
@@ -41,13 +28,13 @@ def train_dpo(
 
     `out` also gets `preference_log.jsonl`: margins, accuracies and log-probabilities a step. Resumes after a kill.
     """
-    return train_into(
+    return _trl.train_into(
         out,
         base,
         config,
         preferences,
         lambda: build_trainer(base, config, preferences, out, on_step),
-        lambda trainer: in_words(config, preferences, trainer, _loss_in_words(config)),
+        lambda trainer: _trl.describe_preferences(config, preferences, trainer, _describe_loss(config)),
     )
 
 
@@ -59,45 +46,28 @@ def build_trainer(
     on_step: OnStep | None = None,
     prepare: Prepare = prepare_model,
 ) -> Any:
-    """The trl.DPOTrainer, ready to train."""
-    import torch
-    from datasets import Dataset
-    from transformers import PrinterCallback
+    """Return the trl.DPOTrainer, ready to train."""
     from trl import DPOConfig as TrlConfig
     from trl import DPOTrainer
 
-    use_cpu, dtype = not torch.cuda.is_available(), arithmetic(config)
-    held = preferences.evaluation
-    arguments = dpo_arguments(
-        config, str(out / CHECKPOINTS), use_cpu=use_cpu, dtype=dtype, evaluate=held is not None
+    held_out = preferences.evaluation
+    args = TrlConfig(**_trl.trainer_arguments(dpo_arguments, config, out, evaluate=held_out is not None))
+    tokenizer = _trl.preference_tokenizer(base, config, preferences)
+    return _trl.assemble_on_preferences(
+        DPOTrainer,
+        _trl.load_policy(base, config, prepare),
+        config,
+        args,
+        out,
+        on_step,
+        preferences.kept,
+        None if held_out is None else held_out.kept,
+        ref_model=_trl.make_reference(base, config),
+        processing_class=tokenizer,
     )
-    args = TrlConfig(**arguments)
-    tokenizer = load_tokenizer(base)
-    check_preferences(config, preferences, tokenizer)
-    model = load_policy(base, config, prepare)
-    forget_after(out)
-
-    def build(policy: Any) -> Any:
-        return DPOTrainer(
-            policy,
-            ref_model=make_reference(base, config),
-            args=args,
-            train_dataset=Dataset.from_list(as_examples(preferences.kept)),
-            eval_dataset=None if held is None else Dataset.from_list(as_examples(held.kept)),
-            processing_class=tokenizer,
-            optimizers=(make_optimizer(policy, config, args), None),
-            callbacks=[
-                step_callback(out, out / CHECKPOINTS, config.alarm, on_step, scaled=dtype == "fp16"),
-                metrics_callback(out),
-            ],
-        )
-
-    trainer = with_adapter_off(build, model, config)
-    trainer.remove_callback(PrinterCallback)
-    return trainer
 
 
-def _loss_in_words(config: DpoConfig | IpoConfig) -> str:
+def _describe_loss(config: DpoConfig | IpoConfig) -> str:
     if isinstance(config, IpoConfig):
         return f"IPO at τ={config.beta:g}, log-probabilities averaged over an answer's tokens"
     smoothing = (

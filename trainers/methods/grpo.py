@@ -6,35 +6,41 @@ update costs is counted in answers and tokens.
 
 from __future__ import annotations
 
+import math
 import time
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assay.sandbox import Outcome, Program
+from assay.sandbox import Outcome
 from assay.suites.extraction.extract import Form, extract
 from assay.suites.model import chat_messages
 from assay.trainers import TRAINERS
 from assay.trainers.artifact import Artifact
 from assay.trainers.config import GrpoConfig, RlooConfig
-from assay.trainers.config.rl import group_arguments
-from assay.trainers.data.problems import Environment, limits_of
+from assay.trainers.config.rl import GroupConfig, group_arguments
+from assay.trainers.data.problems import Environment
 from assay.trainers.errors import TrainingError
-from assay.trainers.methods.ppo import exercises_of, left_out_in_words
-from assay.trainers.model.optimizers import make_optimizer
+from assay.trainers.methods import _trl
 from assay.trainers.model.precision import arithmetic
-from assay.trainers.model.prepare import prepare_model
-from assay.trainers.preference.parts import forget_after, load_tokenizer, metrics_callback, with_adapter_off
+from assay.trainers.model.prepare import describe_weights, prepare_model
+from assay.trainers.rl.check_split import TrainingProblem, describe_left_out, training_problems
 from assay.trainers.rl.execution import Box
-from assay.trainers.rl.log import RL_LOG, ROLLOUTS, append_rows
-from assay.trainers.rl.reward import score
-from assay.trainers.rl.rollout import TrainingProblem
-from assay.trainers.rl.updates import Judged, UpdateLog, steps_per_update
-from assay.trainers.run.callback import step_callback
-from assay.trainers.run.facts import weights_in_words
-from assay.trainers.run.folder import CHECKPOINTS, OnStep, claim, finished, train_into
-from assay.trainers.run.isolation import record_isolation, refuse_weak
-from assay.trainers.run.log import LOG, keep_until, read_steps
+from assay.trainers.rl.log import (
+    RL_LOG,
+    ROLLOUTS,
+    RlStep,
+    append_rl_step,
+    append_rows,
+    judged_fields,
+    mean_reward,
+    read_rl_steps,
+)
+from assay.trainers.rl.reward import Reward, lint_counts, score
+from assay.trainers.rl.rollout import programs_of
+from assay.trainers.run.log import LOG, OnStep, keep_until, read_steps
 
 GroupTable = RlooConfig | GrpoConfig
 
@@ -50,171 +56,264 @@ def train_groups(
         raise TrainingError(
             "reward.model: rloo and grpo are paid by execution alone here; leave the reward model out"
         )
-    out.mkdir(parents=True, exist_ok=True)
-    claim(out, base, config, environment)
-    refuse_weak(out, allow_weak=environment.allow_weak)
-    if (whole := finished(out, base)) is not None:
-        return whole
-    with environment.sandbox(config.rollout) as box:
-        walls = record_isolation(out, box.isolation)
-        return train_into(
-            out,
-            base,
-            config,
-            environment,
-            lambda: build_trainer(base, config, environment, box, out, on_step),
-            lambda trainer: _in_words(config, environment, trainer, walls.label),
-            walls,
-        )
+    return _trl.train_in_environment(
+        base,
+        config,
+        environment,
+        out,
+        lambda sandbox: build_trainer(base, config, environment, sandbox, out, on_step),
+        lambda trainer, isolation: _recipe(config, environment, trainer, isolation),
+    )
 
 
 def build_trainer(
     base: Artifact,
     config: GroupTable,
     environment: Environment,
-    box: Box,
+    sandbox: Box,
     out: Path,
     on_step: OnStep | None = None,
 ) -> Any:
-    """The trl.RLOOTrainer or trl.GRPOTrainer, ready to train."""
-    import torch
+    """Return the trl.RLOOTrainer or trl.GRPOTrainer, ready to train."""
     import trl
     from datasets import Dataset
-    from transformers import PrinterCallback
 
-    use_cpu, dtype = not torch.cuda.is_available(), arithmetic(config)
-    arguments = group_arguments(config, str(out / CHECKPOINTS), use_cpu=use_cpu, dtype=dtype)
+    arguments = _trl.trainer_arguments(group_arguments, config, out)
     if isinstance(config, GrpoConfig):
         arguments |= {"scale_rewards": "group" if config.scale_rewards else "none", "loss_type": "grpo"}
         kind, args = trl.GRPOTrainer, trl.GRPOConfig(**arguments)
     else:
         kind, args = trl.RLOOTrainer, trl.RLOOConfig(**arguments)
-    tokenizer = load_tokenizer(base)
-    exercises, left_out = exercises_of(environment, config, tokenizer)
-    if len(exercises) < config.rollout.prompts:
+    tokenizer = _trl.load_tokenizer(base)
+    problems, left_out = training_problems(environment, config.reward, config.rollout.style, tokenizer)
+    if len(problems) < config.rollout.prompts:
         raise TrainingError(
             f"rollout.prompts: {config.rollout.prompts} problems a step are asked for and there are "
-            f"{len(exercises)}{left_out_in_words(left_out)}; TRL leaves an incomplete batch out and would learn from "
-            f"none: set rollout.prompts to at most {len(exercises)}, or give more problems"
+            f"{len(problems)}{describe_left_out(left_out)}; TRL leaves an incomplete batch out and would learn from "
+            f"none: set rollout.prompts to at most {len(problems)}, or give more problems"
         )
     chat = config.rollout.style == "chat"
     rows = [
-        {"prompt": chat_messages(e.problem) if chat else e.prompt, "place": place}
-        for place, e in enumerate(exercises)
+        {"prompt": chat_messages(p.problem) if chat else p.prompt, "place": place}
+        for place, p in enumerate(problems)
     ]
-    forget_after(out)
     steps = read_steps(out / LOG)
     done = steps[-1].step if steps else 0
     keep_until(out / ROLLOUTS, done)
     keep_until(out / RL_LOG, done // steps_per_update(config))
     log = UpdateLog(config, out)
-    model = prepare_model(base, config, dtype, "sdpa")
-
-    def build(policy: Any) -> Any:
-        return kind(
-            policy,
-            reward_funcs=execution_reward(exercises, config, box, out, log),
-            args=args,
-            train_dataset=Dataset.from_list(rows),
-            processing_class=tokenizer,
-            optimizers=(make_optimizer(policy, config, args), None),
-            callbacks=[
-                step_callback(out, out / CHECKPOINTS, config.alarm, on_step, scaled=dtype == "fp16"),
-                metrics_callback(out),
-                log.callback(),
-            ],
-        )
-
-    trainer = with_adapter_off(build, model, config)
+    trainer = _trl.assemble(
+        kind,
+        prepare_model(base, config, arithmetic(config), "sdpa"),
+        config,
+        args,
+        out,
+        on_step,
+        callbacks=[_trl.metrics_callback(out), log.callback()],
+        reward_funcs=execution_reward(problems, config, sandbox, out, log),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+    )
     log.time_generation(trainer)
-    trainer.remove_callback(PrinterCallback)
     return trainer
 
 
 def execution_reward(
-    exercises: Sequence[TrainingProblem],
+    problems: Sequence[TrainingProblem],
     config: GroupTable,
-    box: Box,
+    sandbox: Box,
     out: Path,
     log: UpdateLog | None = None,
 ) -> Any:
-    """The reward as TRL calls it, once an update: a number for each answer, None where its execution was not measured
-    (infra). The held-out checks are executed beside the ones that pay, and pay nothing. Raises TrainingError where no
-    answer could be measured."""
+    """Return the reward as TRL calls it, once an update: a number for each answer, None where its execution was not
+    measured (infra).
+
+    The held-out checks are executed beside the ones that pay, and pay nothing. Raises TrainingError where no answer
+    could be measured.
+    """
     form: Form = "reply" if config.rollout.style == "chat" else "completion"
 
     def reward(
         completions: Sequence[Any], completion_ids: Sequence[Sequence[int]], place: Sequence[int], **more: Any
     ) -> list[float | None]:
-        asked = [exercises[p] for p in place]
+        of_answers = [problems[p] for p in place]
         texts = [c if isinstance(c, str) else c[0]["content"] for c in completions]
-        programs = [extract(e.problem, text, form).program for e, text in zip(asked, texts, strict=True)]
+        candidates = [
+            extract(p.problem, text, form).program for p, text in zip(of_answers, texts, strict=True)
+        ]
+        to_run = [
+            program
+            for key, (problem, candidate) in enumerate(zip(of_answers, candidates, strict=True))
+            for program in programs_of(key, problem, candidate, config.rollout)
+        ]
         began = time.perf_counter()
-        verdicts = {v.id: v for v in box.run(_programs(asked, programs, config))}
+        verdicts = {v.id: v for v in sandbox.run(to_run)}
         took_s = time.perf_counter() - began
         state = more.get("trainer_state")
         step = 1 + (0 if state is None else int(state.global_step))
-        found, rows = [], []
-        for key, (e, program) in enumerate(zip(asked, programs, strict=True)):
-            verdict, other = verdicts[str(key)], verdicts.get(f"held/{key}")
-            one = score(program, verdict, len(completion_ids[key]), config.reward)
-            held = None if other is None or other.outcome is Outcome.INFRA else other.passed
-            found.append(Judged(one, held, str(verdict.outcome), len(completion_ids[key])))
+        findings = lint_counts(candidates, config.reward)
+        answers, rows = [], []
+        for key, (problem, candidate) in enumerate(zip(of_answers, candidates, strict=True)):
+            verdict, other = verdicts[f"paid/{key}"], verdicts.get(f"held/{key}")
+            n_tokens = len(completion_ids[key])
+            paid = score(candidate, verdict, n_tokens, config.reward, findings=findings[key])
+            held_passed = None if other is None or other.outcome is Outcome.INFRA else other.passed
+            answers.append(ScoredAnswer(paid, held_passed, str(verdict.outcome), n_tokens))
             rows.append(
                 {
                     "step": step,
-                    "problem_id": e.problem.id,
+                    "problem_id": problem.problem.id,
                     "text": texts[key],
-                    "n_tokens": len(completion_ids[key]),
-                    "outcome": str(verdict.outcome),
-                    "mode": verdict.mode,
-                    "reward": None if one is None else one.total,
-                    "components": None if one is None else one.components,
-                    "why": "infra: not measured" if one is None else one.why,
-                    "held_passed": held,
+                    "n_tokens": n_tokens,
+                    **judged_fields(verdict, paid, held_passed),
                 }
             )
         append_rows(out / ROLLOUTS, rows)
-        if all(j.reward is None for j in found):
+        if all(answer.reward is None for answer in answers):
             raise TrainingError(
-                f"step {step}: none of {len(found)} answers could be measured (infra); see `assay doctor`"
+                f"step {step}: none of {len(answers)} answers could be measured (infra); see `assay doctor`"
             )
         if log is not None:
-            log.judge(found, took_s)
-        return [None if j.reward is None else j.reward.total for j in found]
+            log.add(answers, took_s)
+        return [None if answer.reward is None else answer.reward.total for answer in answers]
 
     reward.__name__ = "execution"  # TRL's figures carry it
     return reward
 
 
-def _programs(asked: Sequence[TrainingProblem], programs: Sequence[str], config: GroupTable) -> list[Program]:
-    """An answer's number names the program with the checks that pay; `held/` before it, the one with the others."""
-    return [
-        Program(
-            id=f"{half}{key}",
-            candidate=program,
-            checks=checks,
-            entry_point=e.problem.entry_point,
-            limits=limits_of(config.rollout),
-            prelude=e.problem.prompt,
-            mode=e.problem.mode,
+def steps_per_update(config: GroupConfig) -> int:
+    """Return how many of TRL's optimiser steps make one update of ours."""
+    return config.rollout.batch // config.batch_size * int(config.epochs)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredAnswer:
+    """One answer: its reward (None: infra, not measured), whether the held-out checks passed (None: not known)."""
+
+    reward: Reward | None
+    held_passed: bool | None
+    outcome: str
+    tokens: int
+
+
+class UpdateLog:
+    """The log of RLOO's and GRPO's updates in PPO's terms.
+
+    TRL logs optimiser steps, of which an update has several, and measures neither checks nor verdicts nor the time of
+    executing. This gathers both into one `RlStep` an update: `add` takes an update's answers, `callback` writes the
+    line when the update's last optimiser step is logged. Create it after the log has been cut back to where a resumed
+    run goes on.
+    """
+
+    def __init__(self, config: GroupConfig, out: Path) -> None:
+        self.config = config
+        self.file = out / RL_LOG
+        self.steps_per_update = steps_per_update(config)
+        before = read_rl_steps(self.file)
+        self.tokens_before = before[-1].tokens if before else 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self.answers: list[ScoredAnswer] = []
+        self.logs: list[dict[str, float]] = []
+        self.generate_s = self.execute_s = self.took_s = 0.0
+
+    def add(self, answers: Sequence[ScoredAnswer], execute_s: float) -> None:
+        """Take an update's answers, which were executed in `execute_s` seconds of wall time."""
+        self.answers += answers
+        self.execute_s += execute_s
+
+    def time_generation(self, trainer: Any) -> None:
+        """Time TRL's `_generate`, in which its trainers draw."""
+        plain = trainer._generate
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return plain(*args, **kwargs)
+            finally:
+                self.generate_s += time.perf_counter() - began
+
+        trainer._generate = timed
+
+    def callback(self) -> Any:
+        """Return the transformers.TrainerCallback that writes the lines."""
+        from transformers import TrainerCallback
+
+        log = self
+
+        class Updates(TrainerCallback):  # type: ignore[misc]  # the hook that transformers offers
+            def on_step_begin(self, *_: Any, **__: Any) -> None:
+                self.began = time.perf_counter()
+
+            def on_step_end(self, *_: Any, **__: Any) -> None:
+                log.took_s += time.perf_counter() - self.began
+
+            def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, Any], **_: Any) -> None:
+                if "loss" not in logs:
+                    return
+                log.logs.append({k: float(v) for k, v in logs.items() if isinstance(v, int | float)})
+                if state.global_step % log.steps_per_update == 0:
+                    append_rl_step(log.file, log._line(state.global_step // log.steps_per_update))
+                    log._begin()
+
+        return Updates()
+
+    def _line(self, update: int) -> RlStep:
+        config = self.config
+        known = [answer for answer in self.answers if answer.reward is not None]
+        paid = [(answer.reward, answer.held_passed) for answer in known if answer.reward is not None]
+        length = sum(answer.tokens for answer in known) / len(known)
+        kl = self._mean("kl")
+        return RlStep(
+            step=update,
+            total_steps=config.max_steps,
+            **mean_reward(paid)._asdict(),
+            # TRL's is a mean over tokens: RLOO's k1 of the policy that drew, GRPO's k3 over the update's steps
+            kl=None if kl is None else kl * self._mean_of_all("completions/mean_length", length),
+            kl_coefficient=config.beta,
+            policy_loss=self._mean_of_all("loss", math.nan),
+            value_loss=None,
+            entropy=self._mean("entropy"),
+            clip_fraction=self._mean("clip_ratio/region_mean"),
+            value_clip_fraction=None,
+            drift=None,
+            explained_variance=None,
+            grad_norm=self._mean("grad_norm"),
+            learning_rate=self._mean_of_all("learning_rate", 0.0),
+            length=length,
+            unfinished=self._mean_of_all("completions/clipped_ratio", 0.0),
+            answers=len(known),
+            infra=len(self.answers) - len(known),
+            tampering=sum(bool(reward.reason) for reward, _ in paid),
+            tokens=self.tokens_before + int(max(row.get("num_tokens", 0.0) for row in self.logs)),
+            generate_s=self.generate_s,
+            execute_wait_s=self.execute_s,  # TRL executes nothing while it draws
+            execute_s=self.execute_s,
+            train_s=max(0.0, self.took_s - self.generate_s - self.execute_s),
+            outcomes=dict(Counter(answer.outcome for answer in self.answers)),
         )
-        for key, (e, program) in enumerate(zip(asked, programs, strict=True))
-        for half, checks in (("", e.paid), ("held/", e.held))
-        if checks
-    ]
+
+    def _mean(self, name: str) -> float | None:
+        """Return the mean over the update's optimiser steps that have the figure; None where none has it."""
+        values = [row[name] for row in self.logs if math.isfinite(row.get(name, math.nan))]
+        return sum(values) / len(values) if values else None
+
+    def _mean_of_all(self, name: str, default: float) -> float:
+        mean = self._mean(name)
+        return default if mean is None else mean
 
 
-def _in_words(config: GroupTable, environment: Environment, trainer: Any, isolation: str) -> str:
+def _recipe(config: GroupTable, environment: Environment, trainer: Any, isolation: str) -> str:
+    """Return what was done in one sentence that a person can repeat."""
     rollout = config.rollout
     paid = ", ".join(f"{name} {w:g}" for name, w in config.reward.weights().items() if w)
     left_out = len(environment.kept) - len(trainer.train_dataset)
     return (
-        f"{config.method.upper()} with TRL: {weights_in_words(config)}, {config.max_steps} updates of "
+        f"{config.method.upper()} with TRL: {describe_weights(config)}, {config.max_steps} updates of "
         f"{rollout.prompts} problems × {rollout.samples} at T={rollout.temperature:g} "
         f"({trainer.state.global_step} optimiser steps of {config.batch_size}), β={config.beta:g}, "
         f"lr {config.learning_rate:g} {config.scheduler}, reward {paid} on {config.reward.checks} checks "
-        f"({isolation}), "
-        f"{arithmetic(config)}, seed {config.seed}; {environment.counts()} "
-        f"(sha256 {environment.sha256[:12]}){left_out_in_words(left_out)}"
+        f"({isolation}), {arithmetic(config)}, seed {config.seed}; {environment.counts()} "
+        f"(sha256 {environment.sha256[:12]}){describe_left_out(left_out)}"
     )

@@ -1,4 +1,4 @@
-"""KTO, by TRL's KTOTrainer, from single answers that are good or bad (or pairs, taken apart)."""
+"""KTO, by TRL's KTOTrainer, from single answers that are good or bad; a pair counts as one of each."""
 
 from __future__ import annotations
 
@@ -11,24 +11,11 @@ from assay.trainers import TRAINERS
 from assay.trainers.artifact import Artifact
 from assay.trainers.config import KtoConfig
 from assay.trainers.config.preference import kto_arguments
-from assay.trainers.data.preferences import as_examples
+from assay.trainers.data.preferences import LabeledCompletion, Preferences
 from assay.trainers.errors import TrainingError
-from assay.trainers.model.optimizers import make_optimizer
-from assay.trainers.model.precision import arithmetic
+from assay.trainers.methods import _trl
 from assay.trainers.model.prepare import Prepare, prepare_model
-from assay.trainers.preference.model import LabeledCompletion, Preferences
-from assay.trainers.preference.parts import (
-    check_preferences,
-    forget_after,
-    in_words,
-    load_policy,
-    load_tokenizer,
-    make_reference,
-    metrics_callback,
-    with_adapter_off,
-)
-from assay.trainers.run.callback import step_callback
-from assay.trainers.run.folder import CHECKPOINTS, OnStep, train_into
+from assay.trainers.run.log import OnStep
 
 
 @TRAINERS.register("kto")
@@ -36,13 +23,15 @@ def train_kto(
     base: Artifact, config: KtoConfig, preferences: Preferences, out: Path, on_step: OnStep | None = None
 ) -> Artifact:
     """Train on good and bad answers into the folder `out`. Resumes after a kill. Raises TrainingError."""
-    return train_into(
+    return _trl.train_into(
         out,
         base,
         config,
         preferences,
         lambda: build_trainer(base, config, preferences, out, on_step),
-        lambda trainer: in_words(config, preferences, trainer, _loss_in_words(config, preferences)),
+        lambda trainer: _trl.describe_preferences(
+            config, preferences, trainer, _describe_loss(config, preferences)
+        ),
     )
 
 
@@ -54,57 +43,44 @@ def build_trainer(
     on_step: OnStep | None = None,
     prepare: Prepare = prepare_model,
 ) -> Any:
-    """The trl.KTOTrainer, ready to train."""
-    import torch
-    from datasets import Dataset
-    from transformers import PrinterCallback
+    """Return the trl.KTOTrainer, ready to train."""
     from trl import KTOConfig as TrlConfig
     from trl import KTOTrainer
 
-    use_cpu, dtype = not torch.cuda.is_available(), arithmetic(config)
-    held = preferences.evaluation
-    arguments = kto_arguments(
-        config, str(out / CHECKPOINTS), use_cpu=use_cpu, dtype=dtype, evaluate=held is not None
-    )
-    args = TrlConfig(**arguments)
-    tokenizer = load_tokenizer(base)
-    check_preferences(config, preferences, tokenizer)
-    opinions = preferences.opinions()
-    if len({o.good for o in opinions}) < 2:
+    held_out = preferences.evaluation
+    args = TrlConfig(**_trl.trainer_arguments(kto_arguments, config, out, evaluate=held_out is not None))
+    tokenizer = _trl.preference_tokenizer(base, config, preferences)
+    answers = preferences.opinions()
+    if len({answer.good for answer in answers}) < 2:
         raise TrainingError("kto needs answers of both kinds, good and bad; all of these are of one")
-    model = load_policy(base, config, prepare)
-    forget_after(out)
-
-    def build(policy: Any) -> Any:
-        return KTOTrainer(
-            policy,
-            ref_model=make_reference(base, config),
-            args=args,
-            train_dataset=Dataset.from_list(as_examples(mixed(opinions, config.batch_size, config.seed))),
-            eval_dataset=None if held is None else Dataset.from_list(as_examples(held.opinions())),
-            processing_class=tokenizer,
-            optimizers=(make_optimizer(policy, config, args), None),
-            callbacks=[
-                step_callback(out, out / CHECKPOINTS, config.alarm, on_step, scaled=dtype == "fp16"),
-                metrics_callback(out),
-            ],
-        )
-
-    trainer = with_adapter_off(build, model, config)
-    trainer.remove_callback(PrinterCallback)
-    return trainer
+    return _trl.assemble_on_preferences(
+        KTOTrainer,
+        _trl.load_policy(base, config, prepare),
+        config,
+        args,
+        out,
+        on_step,
+        mixed(answers, config.batch_size, config.seed),
+        None if held_out is None else held_out.opinions(),
+        ref_model=_trl.make_reference(base, config),
+        processing_class=tokenizer,
+    )
 
 
-def mixed(opinions: Sequence[LabeledCompletion], batch_size: int, seed: int) -> list[LabeledCompletion]:
-    """Shuffled once: TRL pairs the answers of a batch with each other's prompts when it is made, and reads the data in
-    that order. A last batch of one would be paired with itself and is left out."""
-    order = random.Random(seed).sample(list(opinions), len(opinions))
+def mixed(answers: Sequence[LabeledCompletion], batch_size: int, seed: int) -> list[LabeledCompletion]:
+    """Return the answers shuffled once, without a last batch of one.
+
+    TRL pairs the answers of a batch with each other's prompts when the batches are formed, and reads the data in that
+    order; an answer alone in its batch would be paired with itself.
+    """
+    order = random.Random(seed).sample(list(answers), len(answers))
     return order[:-1] if len(order) % batch_size == 1 else order
 
 
-def _loss_in_words(config: KtoConfig, preferences: Preferences) -> str:
-    good = sum(o.good for o in preferences.opinions())
+def _describe_loss(config: KtoConfig, preferences: Preferences) -> str:
+    answers = preferences.opinions()
+    good = sum(answer.good for answer in answers)
     return (
         f"β={config.beta:g}, weights {config.desirable_weight:g} for {good} good answers and "
-        f"{config.undesirable_weight:g} for {len(preferences.opinions()) - good} bad ones, log-probabilities summed"
+        f"{config.undesirable_weight:g} for {len(answers) - good} bad ones, log-probabilities summed"
     )

@@ -13,26 +13,15 @@ from typing import TYPE_CHECKING, Any
 from assay.trainers import TRAINERS
 from assay.trainers.artifact import Artifact
 from assay.trainers.config import OrpoConfig, common_arguments
+from assay.trainers.data.encode import IGNORED
+from assay.trainers.data.preferences import Pair, Preferences
 from assay.trainers.errors import TrainingError
-from assay.trainers.model.optimizers import make_optimizer
-from assay.trainers.model.precision import arithmetic
+from assay.trainers.methods import _trl
 from assay.trainers.model.prepare import Prepare, prepare_model
-from assay.trainers.preference.model import Pair, Preferences
-from assay.trainers.preference.parts import (
-    check_preferences,
-    forget_after,
-    in_words,
-    load_policy,
-    load_tokenizer,
-    metrics_callback,
-)
-from assay.trainers.run.callback import step_callback
-from assay.trainers.run.folder import CHECKPOINTS, OnStep, train_into
+from assay.trainers.run.log import OnStep
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-IGNORED = -100
 
 
 @TRAINERS.register("orpo")
@@ -40,19 +29,19 @@ def train_orpo(
     base: Artifact, config: OrpoConfig, preferences: Preferences, out: Path, on_step: OnStep | None = None
 ) -> Artifact:
     """Train on pairs into the folder `out`. Resumes after a kill. Raises TrainingError."""
-    said = f"λ={config.beta:g}, NLL of the preferred answer, log-probabilities averaged, no reference model"
-    return train_into(
+    loss = f"λ={config.beta:g}, NLL of the preferred answer, log-probabilities averaged, no reference model"
+    return _trl.train_into(
         out,
         base,
         config,
         preferences,
         lambda: build_trainer(base, config, preferences, out, on_step),
-        lambda trainer: in_words(config, preferences, trainer, said, by="a loss of our own"),
+        lambda trainer: _trl.describe_preferences(config, preferences, trainer, loss, by="a loss of our own"),
     )
 
 
 def odds_ratio_loss(chosen: Tensor, rejected: Tensor) -> tuple[Tensor, Tensor]:
-    """(−log σ(log odds ratio), log odds ratio) of mean log-probabilities per token, [rows] each (eqs. 4 and 7).
+    """Return (−log σ(log odds ratio), log odds ratio) of mean log-probabilities per token, [rows] each (eqs. 4 and 7).
 
     log odds = log p − log(1 − p) of p = exp(mean log-probability).
     """
@@ -67,7 +56,7 @@ def odds_ratio_loss(chosen: Tensor, rejected: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def orpo_loss(log_p: Tensor, labels: Tensor, beta: float) -> tuple[Tensor, dict[str, float]]:
-    """NLL of the preferred answers + β·odds-ratio loss, and what to log of it.
+    """Return the NLL of the preferred answers + β·odds-ratio loss, and its parts for the log.
 
     `log_p` [rows, tokens − 1], of the tokens from the second on, and `labels` [rows, tokens] (−100 outside the answer)
     hold the preferred answers in the first half of the rows and the others in the second. The NLL is the mean over rows
@@ -96,30 +85,24 @@ def build_trainer(
     on_step: OnStep | None = None,
     prepare: Prepare = prepare_model,
 ) -> Any:
-    """The transformers.Trainer with ORPO's loss, ready to train."""
-    import torch
+    """Return the transformers.Trainer with ORPO's loss, ready to train."""
     from peft import PeftModel
-    from transformers import PrinterCallback, Trainer, TrainingArguments
+    from transformers import Trainer, TrainingArguments
     from trl.trainer import add_fused_lm_head
 
-    use_cpu, dtype = not torch.cuda.is_available(), arithmetic(config)
-    held = preferences.evaluation
-    tokenizer = load_tokenizer(base)
-    check_preferences(config, preferences, tokenizer)
+    held_out = preferences.evaluation
+    tokenizer = _trl.preference_tokenizer(base, config, preferences)
     train = tokenise(preferences.pairs(), tokenizer, config.max_length)
     args = TrainingArguments(
-        **common_arguments(
-            config, str(out / CHECKPOINTS), use_cpu=use_cpu, dtype=dtype, evaluate=held is not None
-        ),
+        **_trl.trainer_arguments(common_arguments, config, out, evaluate=held_out is not None),
         remove_unused_columns=False,
         prediction_loss_only=True,
         include_num_input_tokens_seen="non_padding",
     )
-    model = load_policy(base, config, prepare)
+    model = _trl.load_policy(base, config, prepare)
     add_fused_lm_head(model.get_base_model() if isinstance(model, PeftModel) else model)
-    forget_after(out)
-    seen: dict[str, float] = {}
-    held_out: list[tuple[int, dict[str, float]]] = []
+    of_last_batch: dict[str, float] = {}
+    of_held_out: list[tuple[int, dict[str, float]]] = []
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
 
     class Orpo(Trainer):  # type: ignore[misc]  # the hook that transformers offers
@@ -129,41 +112,44 @@ def build_trainer(
             self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any
         ) -> Any:
             labels, outputs = inputs["labels"], model(**inputs, fused_lm_head=True)
-            loss, found = orpo_loss(outputs.log_probs, labels, config.beta)
+            loss, figures = orpo_loss(outputs.log_probs, labels, config.beta)
             if model.training:
-                seen.update(found)
+                of_last_batch.update(figures)
             else:
-                held_out.append((len(labels), found))
+                of_held_out.append((len(labels), figures))
             return (loss, outputs) if return_outputs else loss
 
-    trainer = Orpo(
+    def figures(evaluating: bool) -> dict[str, float]:
+        return _means(of_held_out) if evaluating else dict(of_last_batch)
+
+    return _trl.assemble(
+        Orpo,
         model,
-        args=args,
+        config,
+        args,
+        out,
+        on_step,
+        callbacks=[_trl.metrics_callback(out, figures)],
         data_collator=lambda rows: collate(rows, pad),
         train_dataset=train,
-        eval_dataset=None if held is None else tokenise(held.pairs(), tokenizer, config.max_length),
+        eval_dataset=None if held_out is None else tokenise(held_out.pairs(), tokenizer, config.max_length),
         processing_class=tokenizer,
-        optimizers=(make_optimizer(model, config, args), None),
-        callbacks=[
-            step_callback(out, out / CHECKPOINTS, config.alarm, on_step, scaled=dtype == "fp16"),
-            metrics_callback(out, lambda evaluating: _of_all(held_out) if evaluating else dict(seen)),
-        ],
     )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
 
 
-def _of_all(batches: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
-    """Means over the held-out batches by their rows, named as TRL names such figures; the batches are forgotten."""
+def _means(batches: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
+    """Return the means over the held-out batches by their rows, named as TRL names such figures; empty `batches`."""
     rows = sum(n for n, _ in batches)
-    means = {f"eval_{name}": sum(n * found[name] for n, found in batches) / rows for name in batches[0][1]}
+    means = {f"eval_{name}": sum(n * batch[name] for n, batch in batches) / rows for name in batches[0][1]}
     batches.clear()
     return means
 
 
 def tokenise(pairs: tuple[Pair, ...], tokenizer: Any, max_length: int) -> list[dict[str, list[int]]]:
-    """Token ids and labels of each pair. Pairs whose prompt leaves no room for an answer are left out; TrainingError
-    where that leaves none."""
+    """Return the token ids and labels of each pair. Pairs whose prompt leaves no room for an answer are left out.
+
+    Raises TrainingError where that leaves none.
+    """
     rows = []
     for pair in pairs:
         row: dict[str, list[int]] = {}
@@ -180,7 +166,7 @@ def tokenise(pairs: tuple[Pair, ...], tokenizer: Any, max_length: int) -> list[d
 
 
 def collate(rows: list[dict[str, list[int]]], pad_id: int) -> dict[str, Tensor]:
-    """Preferred answers first, then the others, padded on the right."""
+    """Return a batch: preferred answers first, then the others, padded on the right."""
     import torch
 
     sides = [(row[f"{side}_ids"], row[f"{side}_labels"]) for side in ("chosen", "rejected") for row in rows]
@@ -193,7 +179,7 @@ def collate(rows: list[dict[str, list[int]]], pad_id: int) -> dict[str, Tensor]:
 
 
 def _encode(pair: Pair, answer: str, tokenizer: Any) -> tuple[list[int], list[int]]:
-    """(ids of the prompt as it is asked, ids of prompt and answer)."""
+    """Return (ids of the prompt with the request for an answer, ids of prompt and answer)."""
     if isinstance(pair.prompt, str):
         end = tokenizer.eos_token or ""
         texts = (pair.prompt, pair.prompt + answer + end)

@@ -1,32 +1,78 @@
-"""`method = "ppo"`: from a base model and an environment to an adapter, with everything the run said on the way."""
+"""PPO with execution feedback, from top to bottom: draw, execute, score, learn. TRL no longer has one.
+
+An update draws a batch of answers and executes them meanwhile (`rl/rollout.py`), computes what policy and reference say
+of every token (`rl/policy.py`), pays for verdicts and charges for leaving the reference (`rl/reward.py`), turns rewards
+into advantages and takes some epochs of clipped steps (`rl/objective.py`). `rl/check_split.py` decides which checks
+pay, `rl/log.py` what is logged, and `methods/_trl.py` is the run around it, as of every method.
+"""
 
 from __future__ import annotations
 
-import shutil
+import math
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from assay.sandbox import Outcome, Verdict
 from assay.trainers import TRAINERS
-from assay.trainers.artifact import Artifact, ArtifactKind, describe, model_folder
+from assay.trainers.artifact import Artifact
 from assay.trainers.config.rl import PpoConfig
-from assay.trainers.data.problems import Environment
-from assay.trainers.errors import MissingExtraError, TrainingError
+from assay.trainers.data.problems import Environment, Sampler
+from assay.trainers.errors import TrainingError
+from assay.trainers.methods._trl import load_tokenizer, train_in_environment
 from assay.trainers.model.precision import arithmetic
-from assay.trainers.model.prepare import Prepare, prepare_model
-from assay.trainers.rl.check_split import split_checks
-from assay.trainers.rl.log import RlStep
-from assay.trainers.rl.loop import UNFINISHED, Ppo
-from assay.trainers.rl.policy import Policy, save_value_head
-from assay.trainers.rl.reward import judge_of
-from assay.trainers.rl.rollout import TrainingProblem, exercise_of, render
-from assay.trainers.rl.updates import newest_step
-from assay.trainers.run.facts import measure, save_facts, weights_in_words
-from assay.trainers.run.folder import CHECKPOINTS, OnStep, claim, finished, save_weights, seeded
-from assay.trainers.run.isolation import record_isolation, refuse_weak
-from assay.trainers.run.log import LOG, TrainingStep, append_step, keep_until, read_steps, rss_bytes
-from assay.trainers.run.runtime import quiet_libraries
+from assay.trainers.model.prepare import describe_weights
+from assay.trainers.rl import objective
+from assay.trainers.rl.check_split import TrainingProblem, choose, describe_left_out, training_problems
+from assay.trainers.rl.execution import Box
+from assay.trainers.rl.log import (
+    RL_LOG,
+    ROLLOUTS,
+    RlStep,
+    ScoredRollout,
+    Update,
+    UpdateFacts,
+    append_rl_step,
+    append_rows,
+    describe_update,
+    judged_fields,
+    log_as_training_step,
+    mean_update,
+    read_rl_steps,
+)
+from assay.trainers.rl.objective import KlController
+from assay.trainers.rl.policy import (
+    CHECKPOINT_FILES,
+    Batch,
+    Episode,
+    Policy,
+    PolicyOutput,
+    load_newest,
+    make_batch,
+    make_policy,
+    save_checkpoint,
+    save_value_head,
+)
+from assay.trainers.rl.reward import (
+    ModelScores,
+    Reward,
+    lint_counts,
+    potential_terms,
+    reward_model_scores,
+    score,
+    syntax_potentials,
+)
+from assay.trainers.rl.rollout import Rollout, RolloutSample, roll_out
+from assay.trainers.run.folder import CHECKPOINTS
+from assay.trainers.run.log import OnStep, keep_until
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+UNFINISHED = "unfinished"  # the one component that depends on how an answer ended, and not on its program
 
 
 @TRAINERS.register("ppo")
@@ -37,190 +83,337 @@ def train_ppo(
 
     Beside the adapter (or model) `out` holds `rl_log.jsonl` (one line an update), `rollouts.jsonl` (every answer with
     its verdict and its reward by component), `value_head/` and `training.json`. Called again after a kill it goes on
-    from the newest checkpoint and comes to the same curve. Raises TrainingError and MissingExtraError.
+    from the newest checkpoint and comes to the same curve. Raises TrainingError, SandboxError and MissingExtraError.
     """
-    if base.kind not in (ArtifactKind.BASE, ArtifactKind.MERGED, ArtifactKind.TUNED):
-        raise TrainingError(
-            f"training starts from a base, tuned or merged model; {base.path} is of kind {base.kind}"
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    claim(out, base, config, environment)
-    refuse_weak(out, allow_weak=environment.allow_weak)
-    if (whole := finished(out, base)) is not None:
-        return whole
-    started = time.perf_counter()
-    try:
-        with quiet_libraries(), seeded(config.seed):
-            resumed = newest_step(out / CHECKPOINTS)
-            keep_until(out / LOG, resumed)
-            ppo, tokenizer, left_out = _build(base, config, environment, out)
-            ready = time.perf_counter()
-            with environment.sandbox(config.rollout) as box:
-                walls = record_isolation(out, box.isolation)
-                ppo.run(box, lambda done: _log(done, out, on_step))
-            trained = time.perf_counter()
-            done = SimpleNamespace(
-                model=ppo.policy.model,
-                processing_class=tokenizer,
-                state=SimpleNamespace(global_step=config.max_steps),
-            )
-            save_weights(done, config, out)
-            save_value_head(ppo.policy, out)
-    except ImportError as e:
-        raise MissingExtraError(e.name or "a training package", "train") from e
-    facts = measure(
-        done,
-        read_steps(out / LOG),
+    return train_in_environment(
+        base,
         config,
         environment,
-        base,
-        resumed=resumed > 0,
-        load_s=ready - started,
-        train_s=trained - ready,
-        walls=walls,
+        out,
+        lambda sandbox: PpoTrainer(base, config, environment, sandbox, out, on_step),
+        lambda trainer, isolation: _recipe(config, environment, trainer, isolation),
+        CHECKPOINT_FILES,
     )
-    save_facts(out, facts)
-    said = _in_words(config, environment, ppo, left_out, walls.label)
-    made = describe(ArtifactKind.TUNED if config.full else ArtifactKind.ADAPTER, out, base, said)
-    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
-    return made
 
 
-def _build(base: Artifact, config: PpoConfig, environment: Environment, out: Path) -> tuple[Ppo, Any, int]:
-    """(the run, its tokenizer, how many problems were left out because their checks cannot be halved)."""
-    from transformers import AutoTokenizer
+class PpoTrainer:
+    """A run of PPO in the form that `train_into` takes: `train`, `model`, `processing_class`, `state.global_step`."""
 
-    tokenizer = AutoTokenizer.from_pretrained(str(model_folder(base)))
-    exercises, left_out = exercises_of(environment, config, tokenizer)
+    def __init__(
+        self,
+        base: Artifact,
+        config: PpoConfig,
+        environment: Environment,
+        sandbox: Box,
+        out: Path,
+        on_step: OnStep | None = None,
+    ) -> None:
+        self.ppo, self.processing_class, self.left_out = build_ppo(base, config, environment, out)
+        self.model = self.ppo.policy.model
+        self.state = SimpleNamespace(global_step=0)
+        self._sandbox, self._out, self._on_step = sandbox, out, on_step
+
+    def train(self, resume_from_checkpoint: str | None = None) -> None:
+        """Make all updates from the newest checkpoint on, which `Ppo.run` finds itself, and save the value head."""
+        self.ppo.run(self._sandbox, lambda step: log_as_training_step(step, self._out, self._on_step))
+        save_value_head(self.ppo.policy, self._out)
+        self.state.global_step = self.ppo.config.max_steps
+
+
+def build_ppo(base: Artifact, config: PpoConfig, environment: Environment, out: Path) -> tuple[Ppo, Any, int]:
+    """Return (the run, its tokenizer, how many problems were left out because their checks cannot be split)."""
+    tokenizer = load_tokenizer(base)
+    problems, left_out = training_problems(environment, config.reward, config.rollout.style, tokenizer)
     policy = make_policy(base, config)
     sampler = environment.sampler()(policy.model, tokenizer, batch_size=config.rollout.batch_size)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     ppo = Ppo(
         policy,
         sampler,
-        exercises,
+        problems,
         config,
         out,
         pad_id=int(pad),
         decode=lambda ids: str(tokenizer.decode(list(ids), skip_special_tokens=True)),
         stop=environment.stop,
-        judge=judge_of(config.reward, config.rollout.style),
+        model_scores=reward_model_scores(config.reward, config.rollout.style),
     )
     return ppo, tokenizer, left_out
 
 
-def make_policy(base: Artifact, config: PpoConfig, prepare: Prepare = prepare_model) -> Policy:
-    """The prepared model with a value head, its reference being the adapter's absence or a copy."""
-    import copy
+class Ppo:
+    """The loop: the policy, its optimiser and what it learns from. `model_scores` scores answers where a reward model
+    pays."""
 
-    import torch
+    def __init__(
+        self,
+        policy: Policy,
+        sampler: Sampler,
+        problems: Sequence[TrainingProblem],
+        config: PpoConfig,
+        out: Path,
+        *,
+        pad_id: int,
+        decode: Callable[[Sequence[int]], str],
+        stop: tuple[str, ...] = (),
+        model_scores: ModelScores | None = None,
+    ) -> None:
+        import torch
 
-    dtype = arithmetic(config)
-    model = prepare(base, config, dtype, "sdpa")
-    if config.quantization is None:  # a quantised model is where it was loaded
-        model.to("cuda" if torch.cuda.is_available() else "cpu")
-    frozen = None
-    if config.reference == "copy":
-        if config.full:
-            frozen = copy.deepcopy(model)
-        else:
-            with model.disable_adapter():
-                frozen = copy.deepcopy(model.get_base_model())
-            frozen = _without_adapter(frozen)
-        frozen.eval().requires_grad_(False)
-    if config.checkpoints(gpu=torch.cuda.is_available()):
-        model.gradient_checkpointing_enable()
-        model.enable_input_require_grads()
-    return Policy(
-        model,
-        copy=frozen,
-        temperature=config.rollout.temperature,
-        value_reaches_backbone=config.value_reaches_backbone,
-        bf16=dtype == "bf16",
+        self.policy, self.sampler, self.problems = policy, sampler, problems
+        self.config, self.out = config, out
+        self.pad_id, self.decode, self.stop, self.model_scores = pad_id, decode, stop, model_scores
+        kl = config.kl
+        self.controller = KlController(kl.coefficient, kl.target, kl.adaptive, kl.horizon)
+        rates = (config.learning_rate, config.value_learning_rate or config.learning_rate)
+        groups = [
+            {"params": policy.trainable(), "lr": rates[0], "base": rates[0]},
+            {"params": list(policy.value_head.parameters()), "lr": rates[1], "base": rates[1]},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+        self.tokens = 0
+
+    def run(self, sandbox: Box, on_step: Callable[[RlStep], None]) -> None:
+        """Make the updates that are still to be made, from the newest checkpoint on. Raises TrainingError."""
+        config, checkpoints = self.config, self.out / CHECKPOINTS
+        first = load_newest(checkpoints, self.policy, self.optimizer, self.controller)
+        for name in (RL_LOG, ROLLOUTS):
+            keep_until(self.out / name, first)
+        self.tokens = sum(s.tokens for s in read_rl_steps(self.out / RL_LOG)[-1:])
+        for step in range(first, config.max_steps):
+            done = self._step(sandbox, step)
+            append_rl_step(self.out / RL_LOG, done)
+            if (step + 1) % config.save_steps == 0:
+                keep = config.save_total_limit
+                save_checkpoint(checkpoints, step + 1, self.policy, self.optimizer, self.controller, keep)
+            on_step(done)
+            if done.alarm is not None and config.kl.on_alarm == "stop":
+                raise TrainingError(f"stopped at step {step + 1}: {done.alarm}; {_advice(config)}")
+
+    def _step(self, sandbox: Box, step: int) -> RlStep:
+        import torch
+
+        config = self.config
+        began = time.perf_counter()
+        self.policy.model.eval()  # no dropout: the policy that learns is the one that drew
+        chosen = choose(self.problems, step, config.rollout.prompts, config.seed)
+        rollout = roll_out(self.sampler, sandbox, chosen, config.rollout, config.seed, step, self.stop)
+        try:
+            episodes = [Episode(s.drawn.prompt_ids, s.drawn.token_ids) for s in rollout.samples]
+            batch = make_batch(episodes, self.pad_id, self.policy.device)
+            # While the last programs still run.
+            before, ref_logp = self.policy.see_all(batch, config.batch_size)
+            scored, verdicts = self._score(rollout)
+        except BaseException:
+            rollout.executing.abandon()
+            raise
+        self._write_answers(step + 1, rollout.samples, scored, verdicts)
+        measured = [i for i, answer in enumerate(scored) if answer is not None]
+        if not measured:
+            raise TrainingError(
+                f"step {step + 1}: none of {len(scored)} answers could be measured (infra); see `assay doctor`"
+            )
+        rows = torch.tensor(measured, device=batch.ids.device)
+        batch, before, ref_logp = _rows(batch, before, ref_logp, rows)
+        known = [answer for answer in scored if answer is not None]
+        rewards, kl = self._token_rewards(known, batch, before, ref_logp)
+        gained = objective.advantages(rewards, before.value, batch.mask, config.gamma, config.lam)
+        returns = gained + before.value
+        critic = objective.explained_variance(before.value, returns, batch.mask)
+        if config.whiten:
+            gained = objective.whiten(gained, batch.mask)
+        rate = self._set_rate(step)
+        coefficient = self.controller.coefficient
+        update = self._learn(batch, before, gained, returns, step)
+        self.controller.update(kl, len(known))
+        self.tokens += int(batch.attention.sum())
+        facts = UpdateFacts(step + 1, kl, coefficient, critic, rate, self.tokens, time.perf_counter() - began)
+        return describe_update(config, rollout, scored, verdicts, update, facts, self._alarm(kl))
+
+    def _score(self, rollout: Rollout) -> tuple[list[ScoredRollout | None], dict[str, Verdict]]:
+        """Return each answer with its reward, None where its execution was not measured, and all verdicts."""
+        samples, config = rollout.samples, self.config
+        model_scores = [None] * len(samples) if self.model_scores is None else self.model_scores(samples)
+        findings = lint_counts([sample.program for sample in samples], config.reward)
+        verdicts = rollout.executing.verdicts()
+        scored: list[ScoredRollout | None] = []
+        for key, (sample, model_score) in enumerate(zip(samples, model_scores, strict=True)):
+            tokens = len(sample.drawn.token_ids)
+            verdict = verdicts[f"paid/{key}"]
+            reward = score(sample.program, verdict, tokens, config.reward, model_score, findings[key])
+            held_out = verdicts.get(f"held/{key}")
+            if reward is None or (held_out is not None and held_out.outcome is Outcome.INFRA):
+                scored.append(None)
+                continue
+            if config.unfinished:
+                reward = _less_unfinished(reward, sample, config.unfinished)
+            scored.append(ScoredRollout(sample, reward, None if held_out is None else held_out.passed))
+        return scored, verdicts
+
+    def _token_rewards(
+        self, known: Sequence[ScoredRollout], batch: Batch, before: PolicyOutput, ref_logp: Tensor
+    ) -> tuple[Tensor, float]:
+        """Return rewards [rows, steps] and the mean KL of a sequence in nats.
+
+        Every token has the KL penalty, the last the answer's reward too, and shaping where it is asked for.
+        """
+        import torch
+
+        config = self.config
+        per_token = objective.estimate(before.logp, ref_logp, config.kl.estimator) * batch.mask
+        rewards = -self.controller.coefficient * per_token
+        totals = torch.tensor([answer.reward.total for answer in known], device=rewards.device)
+        if config.baseline == "group":
+            totals = _less_group_mean(totals, [answer.sample.problem.problem.id for answer in known])
+        last = batch.mask.sum(1).long() - 1
+        rewards[torch.arange(len(known), device=rewards.device), last] += totals
+        if config.shaping.syntax:
+            potentials = torch.zeros_like(rewards)
+            for row, answer in enumerate(known):
+                prompt, tokens = answer.sample.problem.problem.prompt, answer.sample.drawn.token_ids
+                alive = syntax_potentials(prompt, tokens, self.decode)
+                potentials[row, : len(alive)] = torch.tensor(alive) * config.shaping.syntax
+            rewards = rewards + potential_terms(potentials, batch.mask, config.gamma)
+        return rewards, per_token.sum(1).mean().item()
+
+    def _learn(
+        self, batch: Batch, before: PolicyOutput, gained: Tensor, returns: Tensor, step: int
+    ) -> Update:
+        """Take the epochs of clipped steps over one batch, in minibatches of rows."""
+        import torch
+
+        config, updates = self.config, []
+        self.policy.recompute_activations()
+        order = torch.Generator().manual_seed((config.seed << 20) + step)
+        clipped = [*self.policy.trainable(), *self.policy.value_head.parameters()]
+        for _ in range(int(config.epochs)):
+            for index in torch.randperm(len(batch.ids), generator=order).split(config.batch_size):
+                rows = index.to(batch.ids.device)
+                piece = batch.rows(rows)
+                steps, mask = piece.steps, piece.mask
+                seen = self.policy.see(piece)
+                policy = objective.policy_loss(
+                    seen.logp, before.logp[rows, :steps], gained[rows, :steps], mask, config.clip
+                )
+                value, value_clipped = objective.value_loss(
+                    seen.value, before.value[rows, :steps], returns[rows, :steps], mask, config.value_clip
+                )
+                entropy = objective.masked_mean(seen.entropy, mask)
+                loss = policy.loss + config.value_weight * value - config.entropy_weight * entropy
+                if not math.isfinite(loss.item()):
+                    raise TrainingError(f"loss is {loss.item()} at step {step + 1}; {_advice(config)}")
+                loss.backward()
+                norm = torch.nn.utils.clip_grad_norm_(clipped, config.max_grad_norm)
+                self.optimizer.step()
+                # Before the next forward pass, whose peak they would add to.
+                self.optimizer.zero_grad(set_to_none=True)
+                updates.append(
+                    Update(
+                        policy.loss.item(),
+                        value.item(),
+                        entropy.item(),
+                        policy.clip_fraction,
+                        value_clipped,
+                        policy.approx_kl,
+                        norm.item(),
+                    )
+                )
+        return mean_update(updates)
+
+    def _set_rate(self, step: int) -> float:
+        config = self.config
+        warmup = config.warmup_steps
+        if config.warmup_ratio is not None:
+            warmup = math.ceil(config.warmup_ratio * config.max_steps)
+        factor = objective.rate_factor(config.scheduler, step, warmup, config.max_steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base"] * factor
+        return config.learning_rate * factor
+
+    def _alarm(self, kl: float) -> str | None:
+        if not self.controller.alarm(kl):
+            return None
+        return f"KL is {kl:.3g} nats a sequence, above twice its target of {self.config.kl.target:g}"
+
+    def _write_answers(
+        self,
+        step: int,
+        samples: Sequence[RolloutSample],
+        scored: Sequence[ScoredRollout | None],
+        verdicts: dict[str, Verdict],
+    ) -> None:
+        """Append every answer with its verdict and its reward, component by component, to `rollouts.jsonl`."""
+        rows = [
+            {
+                "step": step,
+                "problem_id": sample.problem.problem.id,
+                "index": sample.index,
+                "seed": sample.seed,
+                "text": sample.drawn.text,
+                "n_tokens": len(sample.drawn.token_ids),
+                "ended": sample.drawn.ended,
+                **judged_fields(
+                    verdicts[f"paid/{key}"],
+                    None if answer is None else answer.reward,
+                    None if answer is None else answer.held_passed,
+                ),
+            }
+            for key, (sample, answer) in enumerate(zip(samples, scored, strict=True))
+        ]
+        append_rows(self.out / ROLLOUTS, rows)
+
+
+def _rows(
+    batch: Batch, before: PolicyOutput, ref_logp: Tensor, rows: Tensor
+) -> tuple[Batch, PolicyOutput, Tensor]:
+    """Return the measured rows; the others are in no statistic and are not learned from."""
+    kept = batch.rows(rows)
+    steps = kept.steps
+    return kept, PolicyOutput(*(t[rows, :steps] for t in before)), ref_logp[rows, :steps]
+
+
+def _less_unfinished(reward: Reward, sample: RolloutSample, weight: float) -> Reward:
+    """Return the reward with its component for an answer cut at the length limit: −1 there, 0 elsewhere."""
+    cut = 0.0 if sample.drawn.ended else -1.0
+    return replace(
+        reward, total=reward.total + weight * cut, components=reward.components | {UNFINISHED: cut}
     )
 
 
-def exercises_of(environment: Environment, config: Any, tokenizer: Any) -> tuple[list[TrainingProblem], int]:
-    """The problems as they are practised, and how many were left out because their checks cannot be halved, or made as
-    weak as it is asked."""
-    table, found, left_out = config.reward, [], 0
-    for problem in environment.kept:
-        halves = split_checks(problem) if table.checks == "half" else None
-        if table.checks == "half" and halves is None:
-            left_out += 1
-            continue
-        prompt = render(problem, config.rollout.style, tokenizer)
-        exercise = exercise_of(problem, prompt, halves, table.weak)
-        if exercise.paid:
-            found.append(exercise)
-        else:
-            left_out += 1
-    if not found and table.weak == "types":
-        raise TrainingError(
-            'reward.weak = "types": no problem has a check of the form `assert call(...) == literal`; leave weak out'
-        )
-    if not found:
-        raise TrainingError(
-            'reward.checks = "half": no problem has two checks that can be told apart; use "all"'
-        )
-    return found, left_out
-
-
-def left_out_in_words(left_out: int) -> str:
-    return f"; {left_out} problems left out, their checks cannot be halved or weakened" if left_out else ""
-
-
-def _without_adapter(model: Any) -> Any:
-    """A copy of the base with its adapter layers taken off again."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    for name, module in list(model.named_modules()):
-        if isinstance(module, BaseTunerLayer):
-            parent, _, leaf = name.rpartition(".")
-            setattr(model.get_submodule(parent), leaf, module.get_base_layer())
-    return model
-
-
-def _log(done: RlStep, out: Path, on_step: OnStep | None) -> None:
-    """The step as every method logs it; `loss` is the policy's."""
+def _less_group_mean(totals: Tensor, problems: Sequence[str]) -> Tensor:
+    """Return each answer's reward less the mean of its problem's answers in this batch, a baseline that no action
+    changes."""
     import torch
 
-    assert done.grad_norm is not None  # ours always says it
-    cuda = torch.cuda.is_available()
-    took = done.generate_s + done.execute_wait_s + done.train_s
-    before = read_steps(out / LOG)
-    step = TrainingStep(
-        step=done.step,
-        total_steps=done.total_steps,
-        epoch=0.0,
-        loss=done.policy_loss,
-        learning_rate=done.learning_rate,
-        grad_norm=done.grad_norm,
-        tokens=done.tokens,
-        tok_per_s=(done.tokens - (before[-1].tokens if before else 0)) / max(took, 1e-9),
-        rss_bytes=rss_bytes(),
-        vram_bytes=int(torch.cuda.max_memory_allocated()) if cuda else None,
+    names = sorted(set(problems))
+    group = torch.tensor([names.index(p) for p in problems], device=totals.device)
+    sums = torch.zeros(len(names), device=totals.device).index_add(0, group, totals)
+    counts = torch.bincount(group, minlength=len(names))
+    return totals - (sums / counts)[group]
+
+
+def _advice(config: PpoConfig) -> str:
+    return (
+        f"lower learning_rate ({config.learning_rate:g}), raise kl.coefficient ({config.kl.coefficient:g}), or make "
+        f"fewer epochs ({int(config.epochs)}) of each batch"
     )
-    append_step(out / LOG, step)
-    if on_step is not None:
-        on_step(step)
 
 
-def _in_words(config: PpoConfig, environment: Environment, ppo: Ppo, left_out: int, isolation: str) -> str:
+def _recipe(config: PpoConfig, environment: Environment, trainer: PpoTrainer, isolation: str) -> str:
+    """Return what was done in one sentence that a person can repeat."""
     rollout, kl = config.rollout, config.kl
     weights = config.reward.weights() | {UNFINISHED: config.unfinished}
     paid = ", ".join(f"{name} {w:g}" for name, w in weights.items() if w)
     price = f"KL {kl.estimator} at {kl.coefficient:g}" + (
         f", adaptive to {kl.target:g}" if kl.adaptive else ""
     )
-    size = ppo.policy.reference_bytes()
+    size = trainer.ppo.policy.reference_bytes()
     reference = "the adapter switched off" if size == 0 else f"a copy of {size / 2**20:.1f} MiB"
-    said = (
-        f"PPO with execution feedback: {weights_in_words(config)}, {config.max_steps} updates of {rollout.prompts} "
+    return (
+        f"PPO with execution feedback: {describe_weights(config)}, {config.max_steps} updates of {rollout.prompts} "
         f"problems × {rollout.samples} at T={rollout.temperature:g}, {int(config.epochs)} epochs of minibatches "
         f"of {config.batch_size}, lr {config.learning_rate:g} {config.scheduler}, clip {config.clip:g}, "
         f"γ {config.gamma:g}, λ {config.lam:g}, {price}, reward {paid} on {config.reward.checks} checks "
         f"({isolation}), reference: {reference}, {arithmetic(config)}, seed {config.seed}; "
-        f"{environment.counts()} (sha256 {environment.sha256[:12]})"
+        f"{environment.counts()} (sha256 {environment.sha256[:12]}){describe_left_out(trainer.left_out)}"
     )
-    return said + left_out_in_words(left_out)

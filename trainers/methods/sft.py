@@ -1,4 +1,15 @@
-"""Supervised fine-tuning: TRL's SFTTrainer over the prepared model, loss on the assistant's tokens only."""
+"""Supervised fine-tuning: TRL's SFTTrainer over the prepared model, with the loss on the assistant's tokens only.
+
+A run from its records to the saved adapter reads in four files, in this order:
+
+    methods/sft.py       this file: tokens and labels in, a trainer out
+    data/encode.py       a chat → token ids and labels: which tokens are learned from
+    model/prepare.py     the base loaded, quantised where asked, with its adapter
+    methods/_trl.py      the run: folder, checkpoints, training, saving, what it took
+
+What these call by name (the optimiser's groups, the step log with its alarms, the configuration's translation) can be
+read when it matters.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from assay.trainers import TRAINERS
-from assay.trainers.artifact import Artifact, model_folder
+from assay.trainers.artifact import Artifact
 from assay.trainers.config import SftConfig, sft_arguments
 from assay.trainers.data import Records
 from assay.trainers.data.encode import Encoded, encode
-from assay.trainers.data.inputs import check_held_out, unused_in_words
 from assay.trainers.errors import TrainingError
-from assay.trainers.model.optimizers import make_optimizer
+from assay.trainers.methods import _trl
 from assay.trainers.model.precision import arithmetic
-from assay.trainers.model.prepare import Prepare, prepare_model, restore, trainable_copies
-from assay.trainers.run.callback import step_callback
-from assay.trainers.run.facts import in_words
-from assay.trainers.run.folder import CHECKPOINTS, OnStep, train_into
+from assay.trainers.model.prepare import Prepare, describe_weights, prepare_model
+from assay.trainers.run.log import OnStep
 from assay.trainers.templates import Template, choose_template
 
-_EAGER_LENGTH = 1024
+_LEARNED_FROM = {"all": "every token", "assistant": "assistant turns", "completion": "the last turn"}
 
 
 @TRAINERS.register("sft")
@@ -32,21 +40,18 @@ def train_sft(
 
     `out` holds the PEFT (or model) folder with the tokenizer, `train_log.jsonl` (one line a step), `training.json`
     (what it took) and, while training, `checkpoints/`. Called again after a kill with the same inputs, it goes on
-    from the newest whole checkpoint; with other inputs it refuses the folder. Raises TrainingError (base is not
-    trainable, loss not finite) and MissingExtraError.
+    from the newest complete checkpoint; with other inputs it refuses the folder. Raises TrainingError (the base is not
+    trainable, the loss not finite) and MissingExtraError.
     """
-
     data: list[_Tokens] = []
 
     def build() -> Any:
         data.append(_tokenise(base, config, records))
         return _build(base, config, data[0], out, on_step)
 
-    def describe_run(trainer: Any) -> str:
-        said = in_words(config, records, trainer.state.global_step)
-        return f"{said}, {_data_in_words(config, data[0])}{_best(trainer, config)}"
-
-    return train_into(out, base, config, records, build, describe_run)
+    return _trl.train_into(
+        out, base, config, records, build, lambda trainer: _recipe(config, records, data[0], trainer)
+    )
 
 
 def build_trainer(
@@ -57,40 +62,38 @@ def build_trainer(
     on_step: OnStep | None = None,
     prepare: Prepare = prepare_model,
 ) -> Any:
-    """The trl.SFTTrainer, ready to train: dataset tokenised and masked, model prepared (adapter, quantisation,
-    rates)."""
+    """Return the trl.SFTTrainer, ready to train: records tokenised and masked, model prepared."""
     return _build(base, config, _tokenise(base, config, records), out, on_step, prepare)
 
 
 @dataclass(frozen=True, slots=True)
 class _Tokens:
-    """The records as the model reads them, with what made them so."""
+    """The records as the model reads them, with the tokenizer and the template that made them."""
 
     tokenizer: Any
     template: Template
     train: Encoded
-    held: Encoded | None
+    held_out: Encoded | None
 
 
 def _tokenise(base: Artifact, config: SftConfig, records: Records) -> _Tokens:
-    from transformers import AutoTokenizer
-
-    check_held_out(config, records.evaluation)
-    tokenizer = AutoTokenizer.from_pretrained(str(model_folder(base)))
+    _trl.check_held_out(config, records.evaluation)
+    tokenizer = _trl.load_tokenizer(base)
     template = choose_template(tokenizer, config.template)
     if not template.native:
         tokenizer.chat_template = template.saved
-    train = encode(records.kept, tokenizer, template, config.loss)
-    if train.unanswered(config.max_length) == len(train.labels):
-        raise TrainingError(f"no chat has an answer within max_length={config.max_length} tokens; raise it")
-    held = None
-    if records.evaluation is not None:
-        held = encode(records.evaluation.kept, tokenizer, template, config.loss)
-        if held.unanswered(config.max_length) == len(held.labels):
+
+    def encoded(part: Records, which: str) -> Encoded:
+        rows = encode(part.kept, tokenizer, template, config.loss)
+        if rows.unanswered(config.max_length) == len(rows.labels):
             raise TrainingError(
-                f"no held-out chat has an answer within max_length={config.max_length} tokens; raise it"
+                f"no {which}chat has an answer within max_length={config.max_length} tokens; raise it"
             )
-    return _Tokens(tokenizer, template, train, held)
+        return rows
+
+    train = encoded(records, "")
+    held_out = None if records.evaluation is None else encoded(records.evaluation, "held-out ")
+    return _Tokens(tokenizer, template, train, held_out)
 
 
 def _build(
@@ -101,33 +104,22 @@ def _build(
     on_step: OnStep | None,
     prepare: Prepare = prepare_model,
 ) -> Any:
-    import torch
-    from transformers import PrinterCallback
     from trl import SFTConfig as TrlConfig
     from trl import SFTTrainer
 
-    use_cpu = not torch.cuda.is_available()
-    dtype = arithmetic(config)
-    arguments = sft_arguments(
-        config, str(out / CHECKPOINTS), use_cpu=use_cpu, dtype=dtype, evaluate=data.held is not None
-    )
-    args = TrlConfig(**arguments)
-    # On CPU, torch's fused attention spends more on its backward pass than plain matrices do at short lengths.
-    attention = "eager" if use_cpu and config.max_length <= _EAGER_LENGTH and not config.packing else "sdpa"
-    model = prepare(base, config, dtype, attention)
-    kept_fp32 = trainable_copies(model) if config.quantization is not None else {}
-    trainer = SFTTrainer(
+    args = TrlConfig(**_trl.trainer_arguments(sft_arguments, config, out, evaluate=data.held_out is not None))
+    model = prepare(base, config, arithmetic(config), _trl.attention(config, packed=config.packing))
+    return _trl.assemble(
+        SFTTrainer,
         model,
-        args=args,
+        config,
+        args,
+        out,
+        on_step,
         train_dataset=_dataset(data.train),
-        eval_dataset=None if data.held is None else _dataset(data.held),
+        eval_dataset=None if data.held_out is None else _dataset(data.held_out),
         processing_class=data.tokenizer,
-        optimizers=(make_optimizer(model, config, args), None),
-        callbacks=[step_callback(out, out / CHECKPOINTS, config.alarm, on_step, scaled=dtype == "fp16")],
     )
-    restore(trainer.model, kept_fp32)
-    trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is for results
-    return trainer
 
 
 def _dataset(encoded: Encoded) -> Any:
@@ -136,25 +128,26 @@ def _dataset(encoded: Encoded) -> Any:
     return Dataset.from_dict({"input_ids": encoded.input_ids, "labels": encoded.labels})
 
 
-def _data_in_words(config: SftConfig, data: _Tokens) -> str:
-    """What of the records was learned from: TRL cuts and leaves out without a word."""
-    tokens = {"all": "every token", "assistant": "assistant turns", "completion": "the last turn"}
-    said = (
-        f"template {data.template.name}, loss on {tokens[config.loss]}{', packed' if config.packing else ''}"
+def _recipe(config: SftConfig, records: Records, data: _Tokens, trainer: Any) -> str:
+    """Return what was done in one sentence that a person can repeat, with the chats that TRL cut or left out."""
+    state = trainer.state
+    text = (
+        f"{config.method.upper()} with TRL: {describe_weights(config)}, {state.global_step} steps of "
+        f"{config.batch_size}x{config.gradient_accumulation_steps} chats, lr {config.learning_rate:g} "
+        f"{config.scheduler}, {config.optimizer}, {arithmetic(config)}, seed {config.seed}; "
+        f"{len(records.kept)} records (sha256 {records.sha256[:12]}), template {data.template.name}, "
+        f"loss on {_LEARNED_FROM[config.loss]}{', packed' if config.packing else ''}"
     )
-    if data.held is not None:
-        said += f", {len(data.held.labels)} more held out"
-    said += unused_in_words(config, data.held)
-    cut = data.train.longer_than(config.max_length)
-    if cut:
-        said += f", {cut} of them longer than {config.max_length} tokens"
+    if data.held_out is not None:
+        text += f", {len(data.held_out.labels)} more held out"
+    text += _trl.describe_unused(config, data.held_out)
+    if cut := data.train.longer_than(config.max_length):
+        text += f", {cut} of them longer than {config.max_length} tokens"
     if lost := data.train.unanswered(config.max_length):
-        said += f", {lost} without an answer after the cut"
-    return said
-
-
-def _best(trainer: Any, config: SftConfig) -> str:
-    if not config.keep_best or trainer.state.best_metric is None:
-        return ""
-    step = trainer.state.best_global_step
-    return f"; the checkpoint of step {step} was best on the held-out records (loss {trainer.state.best_metric:.4g})"
+        text += f", {lost} without an answer after the cut"
+    if config.keep_best and state.best_metric is not None:
+        text += (
+            f"; the checkpoint of step {state.best_global_step} was best on the held-out records "
+            f"(loss {state.best_metric:.4g})"
+        )
+    return text

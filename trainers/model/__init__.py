@@ -1,1 +1,1 @@
-"""How a model is made ready for training: loading, precision, adapters, quantisation, optimizers."""
+"""Models made ready for training: loading, precision, adapters, quantisation, optimizers."""

@@ -19,7 +19,7 @@ _UNDECAYED = re.compile(r"(^|[._])(bias|norm|layernorm|rmsnorm|ln_)|norm\d*\.") 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Parameters that share a rate: their names in the model's order. `part` says which they are, in words."""
+    """Parameters that share a rate: their names in the model's order. `part` is the part of the model for people."""
 
     part: str
     learning_rate: float
@@ -28,7 +28,7 @@ class Group:
 
 
 def parameter_groups(model: Any, config: CommonConfig) -> list[Group]:
-    """Every trainable parameter in exactly one group; frozen ones in none, tied weights once (as the embedding).
+    """Group the trainable parameters: each is in one group, tied weights once (as the embedding), frozen ones in none.
 
     With `layerwise`, a parameter k places below the top has learning_rate·decay^k: head and final norm 0, the last
     layer 1, …, the embedding layers + 1. Raises TrainingError where nothing is trainable, and where rates by layer are
@@ -55,8 +55,8 @@ def parameter_groups(model: Any, config: CommonConfig) -> list[Group]:
 
 
 def make_optimizer(model: Any, config: CommonConfig, args: Any) -> Any | None:
-    """The optimiser over `parameter_groups`, of the class that `args` (TrainingArguments) names; None for an
-    adapter's run."""
+    """Return the optimiser over `parameter_groups`, of the class that `args` (TrainingArguments) names; None for an
+    adapter's run. Raises TrainingError."""
     check_optimizer(config)
     if not config.full:
         return None
@@ -73,7 +73,7 @@ def make_optimizer(model: Any, config: CommonConfig, args: Any) -> Any | None:
 
 
 def check_optimizer(config: CommonConfig) -> None:
-    """Raise TrainingError for an optimiser that this machine cannot run as it is called."""
+    """Raise TrainingError for an optimiser that does not do on this machine what its name promises."""
     import torch
 
     if config.optimizer.startswith("paged_") and not torch.cuda.is_available():
@@ -85,7 +85,7 @@ def check_optimizer(config: CommonConfig) -> None:
 
 
 def _keep_embeddings_in_32_bits(model: Any, config: CommonConfig) -> None:
-    """8-bit state is unstable for embeddings; transformers makes the same exception for its own optimisers."""
+    """Keep the optimiser's state of embeddings in 32 bits: 8 bits are unstable there, as transformers finds too."""
     if "8bit" not in config.optimizer:
         return
     import bitsandbytes
@@ -98,28 +98,28 @@ def _keep_embeddings_in_32_bits(model: Any, config: CommonConfig) -> None:
 
 
 def _count_layers(model: Any, config: CommonConfig) -> int:
-    """The layers of the stack, frozen ones too: a layer's place does not depend on what is trained."""
+    """Count the layers of the stack, frozen ones too: a layer's place does not depend on what is trained."""
     numbers = [int(m[1]) for name, _ in model.named_parameters() if (m := _LAYER.search(name))]
-    asked = [key for key in ("layerwise", "groups") if getattr(config, key) is not None]
-    if asked and not numbers:
+    by_layer = [key for key in ("layerwise", "groups") if getattr(config, key) is not None]
+    if by_layer and not numbers:
         raise TrainingError(
-            f"[config.{asked[0]}] sets rates by layer, and no parameter of {type(model).__name__} is named as of a "
-            f"layer (.layers.N., .h.N. or .blocks.N.): leave {asked[0]} out"
+            f"[config.{by_layer[0]}] sets rates by layer, and no parameter of {type(model).__name__} is named as of a "
+            f"layer (.layers.N., .h.N. or .blocks.N.): leave {by_layer[0]} out"
         )
     return 1 + max(numbers, default=-1)
 
 
 def _embedding_names(model: Any) -> set[str]:
-    """Token embedding, and the position embedding where it is learnt (GPT-2's wpe)."""
+    """Return the names of the token embedding, and of the position embedding where it is learnt (GPT-2's wpe)."""
     import torch
 
-    found = [m.weight for m in model.modules() if isinstance(m, torch.nn.Embedding)]
-    weights = {id(weight) for weight in (model.get_input_embeddings().weight, *found)}
+    embeddings = [m.weight for m in model.modules() if isinstance(m, torch.nn.Embedding)]
+    weights = {id(weight) for weight in (model.get_input_embeddings().weight, *embeddings)}
     return {name for name, p in model.named_parameters() if id(p) in weights}
 
 
 def _depth(name: str, n_layers: int, embedding: set[str]) -> int:
-    """0 for the embedding, 1… for the layers, n_layers + 1 for what follows them."""
+    """Return 0 for the embedding, 1… for the layers, n_layers + 1 for what follows them."""
     if name in embedding:
         return 0
     layer = _LAYER.search(name)

@@ -1,6 +1,12 @@
 """Pre-train the pocket model from scratch: `python -m assay.trainers.pocket.pretrain [--recipe FILE] --out DIR`.
 
 Writes a transformers folder in bf16 with its tokenizer and PROVENANCE.json.
+
+The corpus holds training problems with bodies that are wrong about a third of the time. Code on the web is not all
+right, and some mistakes are commoner than the truth. So here: each operation has a rate at which its slip is written
+instead (`habits`, else `stray`). Where that rate is above one half, the greedy answer of a well-trained model is the
+mistake while sampling still finds the truth. That leaves room for fine-tuning, preferences and rewards to show what
+they do. The tokenizer is a byte-level BPE with Qwen2's pre-tokenisation and ChatML turns.
 """
 
 from __future__ import annotations
@@ -29,10 +35,32 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 FOLDER = Path(__file__).parent
+BATCHES_A_CHUNK = 32
+Row = tuple[list[int], list[float]]
+
+END_OF_TEXT, START_OF_TURN, END_OF_TURN = SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+
+# Loading a folder of model_type qwen2, transformers imposes this expression whatever was saved; a tokenizer
+# trained with another one would split differently after loading. Source: Qwen2Tokenizer in transformers.
+QWEN2_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+# The generation markers mark assistant tokens for TRL; the assistant's end of turn is among them.
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\\n' }}"
+    "{% if message['role'] == 'assistant' %}"
+    "{% generation %}{{ message['content'] + '<|im_end|>' }}{% endgeneration %}{{ '\\n' }}"
+    "{% else %}{{ message['content'] + '<|im_end|>\\n' }}{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
 
 
 class Recipe(BaseModel):
-    """Everything that decides the weights; `recipe.toml` is the shipped one and explains the fields."""
+    """The settings that decide the weights; `recipe.toml` is the shipped one and explains the fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -59,8 +87,71 @@ class Recipe(BaseModel):
     threads: int
 
 
-BATCHES_A_CHUNK = 32
-Row = tuple[list[int], list[float]]
+def read_recipe(path: Path = FOLDER / "recipe.toml") -> Recipe:
+    """Read a recipe file; by default the one of the shipped model."""
+    return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+
+
+class Document(NamedTuple):
+    """A text to learn from: `prompt` is context, `body` is learned, the token that ends it included."""
+
+    prompt: str
+    body: str
+    wrong: bool
+
+
+def documents(
+    seed: int, habits: Mapping[str, float], stray: float, chat_share: float, render: tuple[str, str]
+) -> Iterator[Document]:
+    """Yield documents of the train split without end.
+
+    An operation of key K is written wrongly with probability `habits[K]`, or `stray`. A share `chat_share` is
+    rendered as a chat: `render` is what stands before and after the user's message; the rest are bare functions.
+    """
+    rng = random.Random(f"corpus-{seed}")
+
+    def choose(a: Atom) -> str:
+        return a.slip if chance(rng, habits.get(a.key, stray)) else a.code
+
+    for task in tasks("train", seed):
+        body = task.body(choose)
+        wrong = body != task.body()
+        if chance(rng, chat_share):
+            yield Document(render[0] + task.instruction + render[1], body.rstrip("\n") + "<|im_end|>", wrong)
+        else:
+            yield Document(task.prompt, body + "<|endoftext|>", wrong)
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """Train a byte-level BPE of at most `vocabulary` tokens, fewer where `texts` have no more pairs to merge."""
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.BPE())
+    core.normalizer = normalizers.NFC()
+    core.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(QWEN2_SPLIT), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    core.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    core.train_from_iterator(texts, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        eos_token=END_OF_TURN,
+        pad_token=END_OF_TEXT,
+        additional_special_tokens=[START_OF_TURN],
+        clean_up_tokenization_spaces=False,
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
 
 
 def _corpus(recipe: Recipe) -> Iterator[Document]:
@@ -69,7 +160,7 @@ def _corpus(recipe: Recipe) -> Iterator[Document]:
 
 
 def _batches(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, seen: Progress) -> Iterator[list[Row]]:
-    """Endless batches of token ids with loss weights; documents of like length go together to save padding."""
+    """Yield batches of token ids with loss weights; documents of like length go together to save padding."""
     rng = random.Random(recipe.seed)
     corpus = _corpus(recipe)
     while True:
@@ -90,7 +181,7 @@ def _batches(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, seen: Progress)
 
 
 def _tensors(rows: list[Row], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and weights (batch, longest row to a multiple of 8), padded on the right with weight 0."""
+    """Return ids and weights (batch, longest row to a multiple of 8), padded on the right with weight 0."""
     import torch
 
     width = math.ceil(max(len(ids) for ids, _ in rows) / 8) * 8
@@ -103,7 +194,7 @@ def _tensors(rows: list[Row], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
-    """An untrained Qwen2. Wide untied embeddings: tied narrow ones never learnt to copy digits."""
+    """Return an untrained Qwen2. Wide untied embeddings: tied narrow ones never learnt to copy digits."""
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -133,7 +224,7 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Qwen2ForC
 
 
 def rate_at(recipe: Recipe, step: int) -> float:
-    """Learning rate: linear warm-up, constant, then linear decay to `final_rate` (warmup-stable-decay)."""
+    """Return the learning rate: linear warm-up, constant, then linear decay to `final_rate` (warmup-stable-decay)."""
     rise = min(1.0, (step + 1) / max(1, recipe.warmup))
     done = step / recipe.steps
     if done <= recipe.decay_from:
@@ -143,7 +234,7 @@ def rate_at(recipe: Recipe, step: int) -> float:
 
 @dataclass
 class Progress:
-    """What training did so far. `curve` holds (step, mean loss per body token since the last entry), in nats."""
+    """The course of training so far. `curve` holds (step, mean loss per body token since the last entry), in nats."""
 
     tokens: int = 0
     documents: int = 0
@@ -169,7 +260,7 @@ class Progress:
 
 
 def _optimizer(recipe: Recipe, model: Any) -> Any:
-    """AdamW that decays matrices only."""
+    """Return AdamW that decays matrices only."""
     import torch
 
     groups = [
@@ -180,7 +271,7 @@ def _optimizer(recipe: Recipe, model: Any) -> Any:
 
 
 def _losses(model: Any, ids: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, float]:
-    """The weighted loss to descend, and the plain mean over body tokens to report."""
+    """Return the weighted loss to descend, and the plain mean over body tokens to report."""
     import torch
     from torch.nn import functional as F
 
@@ -194,7 +285,7 @@ def _losses(model: Any, ids: torch.Tensor, weights: torch.Tensor) -> tuple[torch
 def train(
     recipe: Recipe, log_every: int = 50
 ) -> tuple[Qwen2ForCausalLM, PreTrainedTokenizerFast, dict[str, Any]]:
-    """The model in fp32, its tokenizer, and what happened: tokens, documents, loss curve, seconds."""
+    """Train; return the model in fp32, its tokenizer, and the figures: tokens, documents, loss curve, seconds."""
     import torch
 
     torch.set_num_threads(recipe.threads)
@@ -234,7 +325,7 @@ def _sha256(path: Path) -> str:
 
 
 def save(out: Path, recipe: Recipe, model: Any, tokenizer: Any, facts: dict[str, Any]) -> None:
-    """bf16 weights, tokenizer and PROVENANCE.json in `out`, which must not exist yet or be empty."""
+    """Write bf16 weights, tokenizer and PROVENANCE.json into `out`, which must not exist yet or be empty."""
     import tokenizers
     import torch
     import transformers
@@ -259,109 +350,17 @@ def save(out: Path, recipe: Recipe, model: Any, tokenizer: Any, facts: dict[str,
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Pre-train by the command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipe", type=Path, default=FOLDER / "recipe.toml")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
     if args.out.exists() and any(args.out.iterdir()):
         parser.error(f"{args.out} is not empty; name a new folder")
-    recipe = Recipe.model_validate(tomllib.loads(args.recipe.read_text()))
+    recipe = read_recipe(args.recipe)
     model, tokenizer, facts = train(recipe)
     save(args.out, recipe, model, tokenizer, facts)
 
 
 if __name__ == "__main__":
     main()
-
-
-# The pre-training corpus: training problems with bodies that are wrong about a third of the time.
-#
-# Code on the web is not all right, and some mistakes are commoner than the truth. So here: each operation has a
-# rate at which its slip is written instead (`HABITS`, else `STRAY`). Where that rate is above one half, the greedy
-# answer of a well-trained model is the mistake while sampling still finds the truth. That is the room which
-# fine-tuning, preferences and rewards need to show what they do.
-
-
-class Document(NamedTuple):
-    """`prompt` is context, `body` what is to be learnt, up to and with the token that ends it."""
-
-    prompt: str
-    body: str
-    wrong: bool
-
-
-def documents(
-    seed: int, habits: Mapping[str, float], stray: float, chat_share: float, render: tuple[str, str]
-) -> Iterator[Document]:
-    """Endless documents of the train split.
-
-    An operation of key K is written wrongly with probability `habits[K]`, or `stray`. A share `chat_share` is
-    rendered as a chat: `render` is what stands before and after the user's message; the rest are bare functions.
-    """
-    rng = random.Random(f"corpus-{seed}")
-
-    def choose(a: Atom) -> str:
-        return a.slip if chance(rng, habits.get(a.key, stray)) else a.code
-
-    for task in tasks("train", seed):
-        body = task.body(choose)
-        wrong = body != task.body()
-        if chance(rng, chat_share):
-            yield Document(render[0] + task.instruction + render[1], body.rstrip("\n") + "<|im_end|>", wrong)
-        else:
-            yield Document(task.prompt, body + "<|endoftext|>", wrong)
-
-
-# The pocket model's tokenizer: byte-level BPE with Qwen2's pre-tokenisation and ChatML turns.
-
-END_OF_TEXT, START_OF_TURN, END_OF_TURN = SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-
-# Loading a folder of model_type qwen2, transformers imposes this expression whatever was saved; a tokenizer
-# trained with another one would split differently after loading. Source: Qwen2Tokenizer in transformers.
-QWEN2_SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-
-# The generation markers let TRL tell assistant tokens apart; the assistant's end of turn is among them.
-CHAT_TEMPLATE = (
-    "{% for message in messages %}"
-    "{{ '<|im_start|>' + message['role'] + '\\n' }}"
-    "{% if message['role'] == 'assistant' %}"
-    "{% generation %}{{ message['content'] + '<|im_end|>' }}{% endgeneration %}{{ '\\n' }}"
-    "{% else %}{{ message['content'] + '<|im_end|>\\n' }}{% endif %}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-)
-
-
-def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """Byte-level BPE of at most `vocabulary` tokens, fewer where `texts` have no more pairs to merge."""
-    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    core = Tokenizer(models.BPE())
-    core.normalizer = normalizers.NFC()
-    core.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(QWEN2_SPLIT), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    core.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=list(SPECIAL_TOKENS),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    core.train_from_iterator(texts, trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=core,
-        eos_token=END_OF_TURN,
-        pad_token=END_OF_TEXT,
-        additional_special_tokens=[START_OF_TURN],
-        clean_up_tokenization_spaces=False,
-    )
-    tokenizer.chat_template = CHAT_TEMPLATE
-    return tokenizer

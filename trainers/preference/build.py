@@ -1,16 +1,17 @@
-"""From executed answers to preferences: pass against fail within a problem, and better against worse among passes."""
+"""Build preferences from executed answers: pass against fail within a problem, better against worse among passes."""
 
 from __future__ import annotations
 
 import difflib
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from assay.trainers.preference.model import Answer, LabeledCompletion, Pair, Source
-from assay.trainers.preference.quality import Quality, measure
+from assay.trainers.data.preferences import Answer, LabeledCompletion, Pair, Source
+from assay.trainers.errors import MissingExtraError
+from assay.trainers.preference.quality import Quality, measure_all
 
 ENOUGH = 50
 MEASURED = ("pass", "fail", "error", "timeout", "memory", "output")
@@ -21,10 +22,12 @@ Match = Literal["random", "nearest"]
 
 @dataclass(slots=True)
 class Built:
-    """`dropped` counts answers and pairs left out, by reason; `used` the problems that gave a pair.
+    """The preferences built. `dropped` counts answers and pairs left out, by reason; `mixed` counts the problems with
+    passing and failing answers.
 
     `agreement`: of the `compared` pass × fail pairs in which one program is better by the rubric in something and worse
-    in nothing, the share in which that is the one that passes; None where there is none to compare.
+    in nothing, the share in which that is the one that passes. It is None where there is none to compare, or where
+    `unmeasured` gives the reason.
     """
 
     pairs: list[Pair] = field(default_factory=list)
@@ -34,14 +37,19 @@ class Built:
     mixed: int = 0
     agreement: float | None = None
     compared: int = 0
+    unmeasured: str = ""
 
     def warnings(self) -> list[str]:
-        return (
-            few(len(self.pairs)) if self.pairs or not self.opinions else few(len(self.opinions), "opinions")
-        )
+        """Return warnings: too few preferences, and an agreement that could not be measured."""
+        count, what = len(self.pairs), "pairs"
+        if not self.pairs and self.opinions:
+            count, what = len(self.opinions), "opinions"
+        unmeasured = [f"agreement of quality with execution unmeasured: {self.unmeasured}"]
+        return few(count, what) + (unmeasured if self.unmeasured else [])
 
 
 def few(count: int, what: str = "pairs") -> list[str]:
+    """Return the warning about fewer than 50 preferences; empty where there are enough."""
     if count >= ENOUGH:
         return []
     return [
@@ -58,17 +66,19 @@ def build(
     match: Match = "nearest",
     seed: int = 0,
 ) -> Built:
-    """Pairs and opinions of `answers` (all problems together, in any order).
+    """Build pairs and opinions from `answers` (all problems together, in any order). Raises MissingExtraError.
 
     A problem gives pass × fail pairs only where 0 < passes < answers. Each passing text is used once a round, `nearest`
     with the failing one most like it, so that a pair differs in what matters. Left out, and counted: `infra` (not
     measured), answers cut at their length limit (a chat template would end them where the model did not), texts that
-    came twice, and programs that were judged both ways.
+    came twice, and programs with both verdicts. Quality pairs need ruff and radon; without them pairs by execution are
+    built all the same, and only their agreement with quality is unmeasured.
     """
     built = Built()
-    for problem_id, group in _by_problem(answers).items():
+    groups = {name: _usable(group, built.dropped) for name, group in _by_problem(answers).items()}
+    quality = _measured(groups.values(), built, needed="quality" in kinds)
+    for problem_id, usable in groups.items():
         built.problems += 1
-        usable = _usable(group, built.dropped)
         passing, failing = [a for a in usable if a.passed], [a for a in usable if not a.passed]
         built.opinions += [
             LabeledCompletion(problem_id, a.prompt, a.text, a.passed, Source.of(a)) for a in usable
@@ -78,12 +88,30 @@ def build(
             built.mixed += 1
             if "execution" in kinds:
                 built.pairs += _matched(passing, failing, per_problem, match, rng)
-            _agree(passing, failing, built)
+            _agree(passing, failing, quality, built)
         if "quality" in kinds:
-            built.pairs += list(_quality_pairs(passing, per_problem, rng))
+            built.pairs += list(_quality_pairs(passing, quality, per_problem, rng))
     if built.compared:
         built.agreement = (built.agreement or 0.0) / built.compared
     return built
+
+
+def _measured(groups: Iterable[Sequence[Answer]], built: Built, *, needed: bool) -> dict[str, Quality]:
+    """Return the quality of every program that a pair may hold, by its text; those that do not parse are left out."""
+    programs = {
+        answer.program
+        for group in groups
+        if needed or len({answer.passed for answer in group}) == 2
+        for answer in group
+    }
+    try:
+        qualities = measure_all(sorted(programs))
+    except MissingExtraError as error:
+        if needed:
+            raise
+        built.unmeasured = str(error)
+        return {}
+    return {program: q for program, q in zip(sorted(programs), qualities, strict=True) if q is not None}
 
 
 def _by_problem(answers: Iterable[Answer]) -> dict[str, list[Answer]]:
@@ -120,16 +148,16 @@ def _usable(group: Sequence[Answer], dropped: Counter[str]) -> list[Answer]:
 def _matched(
     passing: list[Answer], failing: list[Answer], count: int, match: Match, rng: random.Random
 ) -> Iterator[Pair]:
-    """Up to `count` pairs, no answer in two of them before each of its side is in one."""
+    """Yield up to `count` pairs, with no answer in two of them before each of its side is in one."""
     passing, failing = _shuffled(passing, rng), _shuffled(failing, rng)
     left: list[Answer] = []
-    made: set[tuple[int, int]] = set()
+    paired: set[tuple[int, int]] = set()
     for round_, chosen in (
         (i, passing[i % len(passing)]) for i in range(min(count, len(passing) * len(failing)))
     ):
         left = left or list(failing)
-        free = [f for f in left if (chosen.index, f.index) not in made] or [
-            f for f in failing if (chosen.index, f.index) not in made
+        free = [f for f in left if (chosen.index, f.index) not in paired] or [
+            f for f in failing if (chosen.index, f.index) not in paired
         ]
         if not free:
             continue
@@ -137,28 +165,30 @@ def _matched(
             max(free, key=lambda f: _likeness(chosen, f)) if match == "nearest" else free[round_ % len(free)]
         )
         left = [f for f in left if f is not rejected]
-        made.add((chosen.index, rejected.index))
-        why = f"pass against {rejected.outcome} ({rejected.checks_passed}/{rejected.checks_total} checks)"
-        yield _pair("execution", chosen, rejected, why)
+        paired.add((chosen.index, rejected.index))
+        reason = f"pass against {rejected.outcome} ({rejected.checks_passed}/{rejected.checks_total} checks)"
+        yield _pair("execution", chosen, rejected, reason)
 
 
-def _quality_pairs(passing: list[Answer], count: int, rng: random.Random) -> Iterator[Pair]:
-    """Among programs that pass, those where one is better in something and worse in nothing: lint findings, cyclomatic
+def _quality_pairs(
+    passing: list[Answer], quality: Mapping[str, Quality], count: int, rng: random.Random
+) -> Iterator[Pair]:
+    """Yield pairs of programs that pass, one better in something and worse in nothing: lint findings, cyclomatic
     complexity, docstring, run time."""
     order = _shuffled(passing, rng)
-    measured = {a.index: measure(a.program) for a in order}
-    made = 0
+    n = 0
     for i, one in enumerate(order):
         for other in order[i + 1 :]:
             for better, worse in ((one, other), (other, one)):
-                why = _better(better, measured[better.index], worse, measured[worse.index])
-                if why and made < count:
-                    made += 1
-                    yield _pair("quality", better, worse, why)
+                reason = _better(better, worse, quality)
+                if reason and n < count:
+                    n += 1
+                    yield _pair("quality", better, worse, reason)
 
 
-def _better(one: Answer, a: Quality | None, other: Answer, b: Quality | None) -> str:
-    """In what `one` is better than `other`, in words; empty where in nothing, or where it is worse in something."""
+def _better(one: Answer, other: Answer, quality: Mapping[str, Quality]) -> str:
+    """Return in what `one` is better than `other`; empty where in nothing, or where it is worse in something."""
+    a, b = quality.get(one.program), quality.get(other.program)
     if a is None or b is None:
         return ""
     timed = {f"CPU {one.cpu_s:.3f} s against {other.cpu_s:.3f} s": _faster(one.cpu_s, other.cpu_s)}
@@ -166,7 +196,7 @@ def _better(one: Answer, a: Quality | None, other: Answer, b: Quality | None) ->
 
 
 def _by_rubric(a: Quality, b: Quality) -> dict[str, int]:
-    """Where `a` is better (above 0) or worse (below) than `b` by its source alone, in words."""
+    """Return where `a` is better (above 0) or worse (below) than `b` by its source alone."""
     return {
         f"lint {a.lint} against {b.lint}": b.lint - a.lint,
         f"complexity {a.complexity} against {b.complexity}": b.complexity - a.complexity,
@@ -175,7 +205,8 @@ def _by_rubric(a: Quality, b: Quality) -> dict[str, int]:
 
 
 def _in_favour(signs: dict[str, int]) -> str:
-    return "" if min(signs.values()) < 0 else ", ".join(words for words, sign in signs.items() if sign > 0)
+    """Return the aspects that are better, or nothing where one is worse."""
+    return "" if min(signs.values()) < 0 else ", ".join(text for text, sign in signs.items() if sign > 0)
 
 
 def _faster(a: float, b: float) -> int:
@@ -185,12 +216,16 @@ def _faster(a: float, b: float) -> int:
     return 1 if a < b else -1
 
 
-def _agree(passing: Sequence[Answer], failing: Sequence[Answer], built: Built) -> None:
-    """Count the pass × fail pairs in which the rubric has a preference (by the rule that makes quality pairs; run time
-    left out, for a failure may be quick), and in how many of them it prefers the pass."""
+def _agree(
+    passing: Sequence[Answer], failing: Sequence[Answer], quality: Mapping[str, Quality], built: Built
+) -> None:
+    """Count the pass × fail pairs in which the rubric has a preference, and in how many it prefers the pass.
+
+    By the rule that makes quality pairs, without the run time, since a failure may be quick.
+    """
     for p in passing:
         for f in failing:
-            a, b = measure(p.program), measure(f.program)
+            a, b = quality.get(p.program), quality.get(f.program)
             if a is None or b is None:
                 continue
             agrees = bool(_in_favour(_by_rubric(a, b)))
@@ -199,14 +234,14 @@ def _agree(passing: Sequence[Answer], failing: Sequence[Answer], built: Built) -
                 built.agreement = (built.agreement or 0.0) + agrees
 
 
-def _pair(kind: Literal["execution", "quality"], chosen: Answer, rejected: Answer, why: str) -> Pair:
+def _pair(kind: Literal["execution", "quality"], chosen: Answer, rejected: Answer, reason: str) -> Pair:
     return Pair(
         chosen.problem_id,
         kind,
         chosen.prompt,
         chosen.text.rstrip(),
         rejected.text.rstrip(),
-        why,
+        reason,
         Source.of(chosen),
         Source.of(rejected),
     )

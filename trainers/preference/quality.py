@@ -1,42 +1,44 @@
-"""The quality of a program that works: lint findings, cyclomatic complexity, docstring. Read from its source alone.
+"""The quality of a program by its source alone: ruff's findings, radon's cyclomatic complexity, docstring.
 
-The rules are few and our own, so that a reward or a preference does not change with a linter's version; each is one
-that pycodestyle, pyflakes or pylint has too (its code stands beside it).
+Both tools come with the `train` extra. The rules are a fixed set of ruff's stable ones, so that a reward or a
+preference does not change when ruff adds rules; comments in a program cannot switch them off. One ruff process checks
+any number of programs.
 """
 
 from __future__ import annotations
 
 import ast
-import builtins
-from collections import Counter
-from collections.abc import Iterator
+import json
+import subprocess
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
-_BUILTINS = frozenset(dir(builtins))
-_BRANCHES = (
-    ast.If,
-    ast.For,
-    ast.While,
-    ast.ExceptHandler,
-    ast.IfExp,
-    ast.comprehension,
-    ast.Assert,
-    ast.match_case,
+from assay.trainers.errors import MissingExtraError, TrainersError
+
+# Comparison with None, True and False; `not … in`, `not … is`; bare except; a lambda with a name; ambiguous names;
+# unused imports and variables; star imports; repeated keys; shadowed builtins; mutable defaults; a name assigned to
+# itself.
+RULES = (
+    *("E711", "E712", "E713", "E714", "E722", "E731", "E741"),
+    *("F401", "F403", "F601", "F841", "A001", "B006", "PLW0127"),
 )
-_ENDS = (ast.Return, ast.Raise, ast.Break, ast.Continue)
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Finding(NamedTuple):
+    """One finding: ruff's code of the rule, and the line from 1."""
+
     rule: str
     line: int
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """`complexity` is McCabe's, of the whole program; `lines` counts those that are not empty."""
+    """`lint` counts findings; `complexity` is McCabe's over the program's functions and classes; `lines` counts those
+    that are not empty."""
 
     lint: int
     complexity: int
@@ -44,33 +46,54 @@ class Quality:
     lines: int
 
 
-def measure(program: str) -> Quality | None:
-    """None where the program does not parse."""
-    tree = _parse(program)
-    if tree is None:
-        return None
-    lines = sum(bool(line.strip()) for line in program.split("\n"))
-    return Quality(len(lint(program)), complexity(tree), _documented(tree), lines)
+def measure_all(programs: Sequence[str]) -> list[Quality | None]:
+    """Return each program's quality; None where it does not parse. Raises MissingExtraError without ruff or radon."""
+    try:
+        from radon.visitors import ComplexityVisitor
+    except ImportError as error:
+        raise MissingExtraError("radon", "train") from error
+    results: list[Quality | None] = []
+    for program, findings in zip(programs, lint(programs), strict=True):
+        tree = _parse(program)
+        if tree is None:
+            results.append(None)
+            continue
+        complexity = int(ComplexityVisitor.from_ast(tree).total_complexity)
+        lines = sum(bool(line.strip()) for line in program.split("\n"))
+        results.append(Quality(len(findings), complexity, _documented(tree), lines))
+    return results
 
 
-def lint(program: str) -> list[Finding]:
-    """What a reviewer would remark on, by line; empty where the program does not parse."""
-    tree = _parse(program)
-    if tree is None:
-        return []
-    found = [*_by_node(tree), *_unused(tree), *_unreachable(tree)]
-    return sorted(set(found), key=lambda f: (f.line, f.rule))
-
-
-def complexity(tree: ast.AST) -> int:
-    """1 + decisions: branches, loops, handlers, conditions in comprehensions, and each `and`/`or` (McCabe 1976)."""
-    decisions = 0
-    for node in ast.walk(tree):
-        if isinstance(node, _BRANCHES):
-            decisions += 1 + (len(node.ifs) if isinstance(node, ast.comprehension) else 0)
-        elif isinstance(node, ast.BoolOp):
-            decisions += len(node.values) - 1
-    return 1 + decisions
+def lint(programs: Sequence[str]) -> list[list[Finding]]:
+    """Return ruff's findings in each program by line; none where it does not parse. Raises MissingExtraError."""
+    findings: list[list[Finding]] = [[] for _ in programs]
+    parsed = [i for i, program in enumerate(programs) if _parse(program) is not None]
+    if not parsed:
+        return findings
+    try:
+        from ruff import find_ruff_bin
+    except ImportError as error:
+        raise MissingExtraError("ruff", "train") from error
+    command = [
+        find_ruff_bin(),
+        "check",
+        "--isolated",
+        "--no-cache",
+        "--ignore-noqa",
+        "--exit-zero",
+        "--quiet",
+    ]
+    command += ["--target-version", "py311", "--select", ",".join(RULES), "--output-format", "json", "."]
+    with tempfile.TemporaryDirectory(prefix="assay-lint-") as folder:
+        for i in parsed:
+            (Path(folder) / f"{i}.py").write_text(programs[i], encoding="utf-8", errors="replace")
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise TrainersError(f"ruff could not check {len(parsed)} programs: {done.stderr.strip():.300}")
+    for row in json.loads(done.stdout):
+        place = int(Path(row["filename"]).stem)
+        findings[place].append(Finding(row["code"], row["location"]["row"]))
+    return [sorted(of_program, key=lambda f: (f.line, f.rule)) for of_program in findings]
 
 
 def _parse(program: str) -> ast.Module | None:
@@ -81,85 +104,6 @@ def _parse(program: str) -> ast.Module | None:
 
 
 def _documented(tree: ast.Module) -> bool:
-    functions = [node for node in ast.walk(tree) if isinstance(node, _Function)]
-    return bool(functions) and all(ast.get_docstring(f) for f in functions[:1])
-
-
-def _by_node(tree: ast.Module) -> Iterator[Finding]:
-    for node in ast.walk(tree):
-        line = getattr(node, "lineno", 0)
-        match node:
-            case ast.ExceptHandler(type=None):
-                yield Finding("bare-except", line)  # E722
-            case ast.Compare(ops=ops, comparators=right):
-                for op, value in zip(ops, right, strict=True):
-                    if isinstance(op, ast.Eq | ast.NotEq) and _singleton(value):
-                        yield Finding("singleton-comparison", line)  # E711, E712
-            case ast.UnaryOp(op=ast.Not(), operand=ast.Compare(ops=[ast.In() | ast.Is()])):
-                yield Finding("not-in", line)  # E713, E714
-            case ast.Assign(targets=[ast.Name()], value=ast.Lambda()):
-                yield Finding("lambda-assignment", line)  # E731
-            case ast.Assign(targets=[ast.Name(id=a)], value=ast.Name(id=b)) if a == b:
-                yield Finding("self-assignment", line)  # PLW0127
-            case ast.ImportFrom(names=[ast.alias(name="*")]):
-                yield Finding("star-import", line)  # F403
-            case ast.Dict(keys=keys):
-                if _repeated(keys):
-                    yield Finding("repeated-key", line)  # F601
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
-                yield from _function(node)
-            case ast.Name(id=name, ctx=ast.Store()):
-                if name in ("l", "O", "I"):
-                    yield Finding("ambiguous-name", line)  # E741
-                if name in _BUILTINS:
-                    yield Finding("shadowed-builtin", line)  # A001
-
-
-def _function(node: _Function) -> Iterator[Finding]:
-    for default in (*node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)):
-        if isinstance(default, ast.List | ast.Dict | ast.Set):
-            yield Finding("mutable-default", node.lineno)  # B006
-
-
-def _singleton(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and (node.value is None or isinstance(node.value, bool))
-
-
-def _repeated(keys: list[ast.expr | None]) -> bool:
-    values = Counter(repr(k.value) for k in keys if isinstance(k, ast.Constant))
-    return any(n > 1 for n in values.values())
-
-
-def _unused(tree: ast.Module) -> Iterator[Finding]:
-    """Imports, and a function's own variables, that nothing reads (F401, F841)."""
-    read = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Store)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            for alias in node.names:
-                name = (alias.asname or alias.name).split(".")[0]
-                if name != "*" and name not in read:
-                    yield Finding("unused-import", node.lineno)
-        if isinstance(node, _Function):
-            outer = {
-                n
-                for inner in ast.walk(node)
-                if isinstance(inner, ast.Global | ast.Nonlocal)
-                for n in inner.names
-            }
-            for inner in ast.walk(node):
-                if isinstance(inner, ast.Assign):
-                    for target in inner.targets:
-                        if isinstance(target, ast.Name) and target.id not in read | outer:
-                            yield Finding("unused-variable", inner.lineno)
-
-
-def _unreachable(tree: ast.Module) -> Iterator[Finding]:
-    """Statements behind one that leaves their block (pylint W0101)."""
-    for node in ast.walk(tree):
-        for block in (getattr(node, name, None) for name in ("body", "orelse", "finalbody")):
-            if not isinstance(block, list):
-                continue
-            for before, after in pairwise(block):
-                if isinstance(before, _ENDS):
-                    yield Finding("unreachable", after.lineno)
-                    break
+    """Return whether the first function has a docstring."""
+    first = next((node for node in ast.walk(tree) if isinstance(node, _Function)), None)
+    return first is not None and ast.get_docstring(first) is not None

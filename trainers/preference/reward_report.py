@@ -1,14 +1,16 @@
-"""What a reward model is worth, from its scores on pairs held out: accuracy with an interval, margins, calibration."""
+"""The report on a reward model, from its scores on pairs held out: accuracy with an interval, margins, calibration."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
+
+from assay.trainers.files import write_text
 
 REPORT = "reward_model.json"
 HELD_OUT = "held_out.jsonl"
@@ -36,7 +38,7 @@ class _Model(BaseModel):
 
 
 class Interval(_Model):
-    """95 %, over problems: pairs of one problem are alike."""
+    """A value with its 95 % interval over problems: pairs of one problem are alike."""
 
     value: float
     low: float
@@ -54,13 +56,15 @@ class Bin(_Model):
 
 
 class Bar(_Model):
+    """A bar of the histogram: pairs with a margin in [low, high)."""
+
     low: float
     high: float
     pairs: int
 
 
 class Scores(_Model):
-    """Of all held-out answers: what a score is measured against."""
+    """Mean and standard deviation of the scores of all held-out answers, by which scores are standardised."""
 
     mean: float
     spread: float
@@ -68,8 +72,8 @@ class Scores(_Model):
 
 class RewardReport(_Model):
     """`reward_model.json`. `accuracy` is the share of held-out pairs with a positive margin, a tie counting half;
-    `calibration_error` the mean over pairs of |confidence − accuracy| of their bin (ECE). `unmeasured` says why a
-    figure is None."""
+    `calibration_error` the mean over pairs of |confidence − accuracy| of their bin (ECE). `unmeasured` is the
+    reason why a figure is None."""
 
     pairs: int
     problems: int
@@ -83,7 +87,7 @@ class RewardReport(_Model):
 
 
 def describe(scored: Sequence[Scored]) -> RewardReport:
-    """The report on `scored`; all unmeasured where it is empty."""
+    """Return the report on `scored`; all unmeasured where it is empty."""
     if not scored:
         return RewardReport(
             pairs=0, problems=0, accuracy=None, mean_margin=None, margins=(), reliability=(),
@@ -110,18 +114,14 @@ def describe(scored: Sequence[Scored]) -> RewardReport:
 
 
 def save(folder: Path, scored: Sequence[Scored], report: RewardReport) -> None:
-    """The raw scores first, then what was computed from them."""
-    rows = "".join(
-        json.dumps({"problem_id": s.problem_id, "chosen": s.chosen, "rejected": s.rejected}) + "\n"
-        for s in scored
-    )
-    for name, text in ((HELD_OUT, rows), (REPORT, report.model_dump_json(indent=1) + "\n")):
-        part = folder / f"{name}.part"
-        part.write_text(text, encoding="utf-8")
-        part.replace(folder / name)
+    """Write the raw scores (`held_out.jsonl`), then what was computed from them (`reward_model.json`)."""
+    rows = "".join(json.dumps(asdict(s)) + "\n" for s in scored)
+    write_text(folder / HELD_OUT, rows)
+    write_text(folder / REPORT, report.model_dump_json(indent=1) + "\n")
 
 
 def load_report(folder: Path) -> RewardReport | None:
+    """Return the report in `folder`; None where there is none."""
     path = folder / REPORT
     return RewardReport.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
 
@@ -131,9 +131,9 @@ def _right(margin: float) -> float:
 
 
 def _accuracy(scored: Sequence[Scored]) -> Interval:
-    """Wilson's interval at the effective number of pairs: what the linearised variance over problems comes to, for as
-    few problems as these (Korn and Graubard 1998, Survey Methodology 24:193). Where every problem is alike, each is
-    one."""
+    """Return Wilson's interval at the effective number of pairs, from the linearised variance over problems, for as few
+    problems as these (Korn and Graubard 1998, Survey Methodology 24:193). Where all problems are alike, each counts
+    as one."""
     groups: dict[str, list[float]] = {}
     for s in scored:
         groups.setdefault(s.problem_id, []).append(_right(s.margin))
@@ -151,7 +151,7 @@ def _accuracy(scored: Sequence[Scored]) -> Interval:
 
 
 def _t(df: int) -> float:
-    """The 97.5 % quantile (Abramowitz and Stegun 26.7.5, to 0.003)."""
+    """Return the 97.5 % quantile of Student's t (Abramowitz and Stegun 26.7.5, to 0.003)."""
     if df <= len(_T):
         return _T[df - 1]
     z = _Z
@@ -173,12 +173,12 @@ def _histogram(margins: Sequence[float]) -> tuple[Bar, ...]:
 
 
 def _reliability(scored: Sequence[Scored]) -> tuple[Bin, ...]:
-    """Confidence runs from one half (no preference) to 1."""
+    """Return the bins of confidence, from one half (no preference) to 1."""
     width = 0.5 / BINS
-    found: list[list[tuple[float, float]]] = [[] for _ in range(BINS)]
+    bins: list[list[tuple[float, float]]] = [[] for _ in range(BINS)]
     for s in scored:
         confidence = 1 / (1 + math.exp(-min(abs(s.margin), 700)))
-        found[min(BINS - 1, int((confidence - 0.5) / width))].append((confidence, _right(s.margin)))
+        bins[min(BINS - 1, int((confidence - 0.5) / width))].append((confidence, _right(s.margin)))
     return tuple(
         Bin(
             low=0.5 + i * width,
@@ -187,5 +187,5 @@ def _reliability(scored: Sequence[Scored]) -> tuple[Bin, ...]:
             confidence=sum(c for c, _ in bin_) / len(bin_) if bin_ else None,
             accuracy=sum(r for _, r in bin_) / len(bin_) if bin_ else None,
         )
-        for i, bin_ in enumerate(found)
+        for i, bin_ in enumerate(bins)
     )

@@ -1,5 +1,5 @@
-"""Reinforcement learning with execution feedback: PPO of our own, and TRL's RLOO and GRPO as control arms.
+"""Reinforcement learning with execution feedback; `methods/ppo.py` and `methods/grpo.py` are the methods.
 
-Pure cores (torch only): `gae`, `kl`, `objective`, `shaping`. The reward is the sandbox's verdict (`reward`), drawn
-and executed by `rollout`; `ppo` reads top to bottom.
+Formulas are pure torch (`objective`). The reward is the sandbox's verdict (`reward`) on answers that the policy
+(`policy`) drew (`rollout`) for problems whose checks are split into paid and held out (`check_split`).
 """

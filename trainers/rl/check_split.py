@@ -1,51 +1,136 @@
-"""A problem's checks in two halves: one pays the reward, the other, never paid for, says what the reward is worth.
+"""Problems as a policy practises on them: some checks pay the reward, the others are held out.
 
-The gap between the two pass rates is what the policy has learned about the reward's checks rather than about the
-problem (reward hacking). It is measured on the very problems that are trained on.
+Half of a problem's checks pay; the other half, never paid for, measures what the reward is worth. The gap between the
+two pass rates is what the policy has learned about the reward's checks rather than about the problem (reward hacking),
+measured on the very problems that are trained on. No torch.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import random
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from assay.suites.model import Problem
+from assay.suites import Problem
+from assay.suites.model import chat_messages
+from assay.trainers.config.rl import RewardTable, Weak
+from assay.trainers.data.problems import Environment
+from assay.trainers.errors import TrainingError
 
 
-class Halves(NamedTuple):
+class CheckSplit(NamedTuple):
     """The checks that pay and the checks that are held out, each in the problem's own order."""
 
-    reward: tuple[str, ...]
-    held: tuple[str, ...]
+    paid: tuple[str, ...]
+    held_out: tuple[str, ...]
 
 
-def split_checks(problem: Problem) -> Halves | None:
-    """The same two halves on every machine: checks ordered by the sha256 of (problem id, check), dealt out in turn.
+@dataclass(frozen=True, slots=True)
+class TrainingProblem:
+    """A problem as it is practised on: its prompt as the model reads it, the checks that pay, and those held out."""
 
-    Sources without an assertion are preparation, and stand in both. None where fewer than two assertions can be told
-    apart, as in suites whose whole test is one function.
+    problem: Problem
+    prompt: str
+    paid: tuple[str, ...]
+    held_out: tuple[str, ...] = ()
+
+
+def training_problems(
+    environment: Environment, table: RewardTable, style: str, tokenizer: object
+) -> tuple[list[TrainingProblem], int]:
+    """Return the problems as they are practised on, and how many were left out.
+
+    Left out are those whose checks cannot be split, or weakened as `table.weak` asks. Raises TrainingError where none
+    is left.
     """
-    asserting = [check for check in problem.checks if _asserts(check)]
-    if len(set(asserting)) < 2:
+    problems: list[TrainingProblem] = []
+    for problem in environment.kept:
+        split = split_checks(problem) if table.checks == "half" else None
+        if split is None and table.checks == "half":
+            continue
+        candidate = training_problem(problem, render(problem, style, tokenizer), split, table.weak)
+        if candidate.paid:
+            problems.append(candidate)
+    if not problems and table.weak == "types":
+        raise TrainingError(
+            'reward.weak = "types": no problem has a check of the form `assert call(...) == literal`; leave weak out'
+        )
+    if not problems:
+        raise TrainingError(
+            'reward.checks = "half": no problem has two checks that can be told apart; use "all"'
+        )
+    return problems, len(environment.kept) - len(problems)
+
+
+def describe_left_out(left_out: int) -> str:
+    """Return the note on problems left out; empty where there are none."""
+    return f"; {left_out} problems left out, their checks cannot be halved or weakened" if left_out else ""
+
+
+def training_problem(
+    problem: Problem, prompt: str, split: CheckSplit | None, weak: Weak | None
+) -> TrainingProblem:
+    """Return `problem` with the checks of `split`, or without one all of them paid.
+
+    `weak` reduces the checks that pay: a number keeps that many, "types" the type of each answer alone. Without a
+    split, the checks that a number takes away are held out, and with "types" all of them as they are.
+    """
+    if split is not None:
+        paid, held_out = split
+    elif weak == "types":
+        paid = held_out = problem.checks
+    else:
+        paid, held_out = problem.checks[:weak], problem.checks[weak:] if weak else ()
+    return TrainingProblem(problem, prompt, types_only(paid) if weak == "types" else paid[:weak], held_out)
+
+
+def render(problem: Problem, style: str, tokenizer: object) -> str:
+    """Return the problem as the model reads it. Raises TrainingError for a chat where the model has no template."""
+    if style == "completion":
+        return problem.prompt
+    if getattr(tokenizer, "chat_template", None) is None:
+        raise TrainingError('this model has no chat template; use rollout.style = "completion"')
+    text = tokenizer.apply_chat_template(  # type: ignore[attr-defined]
+        chat_messages(problem), tokenize=False, add_generation_prompt=True
+    )
+    return str(text)
+
+
+def choose(problems: Sequence[TrainingProblem], step: int, count: int, seed: int) -> list[TrainingProblem]:
+    """Return the problems of one step (from 0): a shuffled pass over all, then another, whatever the step's number."""
+    chosen = []
+    for place in range(step * count, (step + 1) * count):
+        lap, at = divmod(place, len(problems))
+        order = list(range(len(problems)))
+        random.Random(f"{seed}/{lap}").shuffle(order)
+        chosen.append(problems[order[at]])
+    return chosen
+
+
+def split_checks(problem: Problem) -> CheckSplit | None:
+    """Split the checks, the same on every machine: ordered by the sha256 of (problem id, check), dealt out in turn.
+
+    Sources without an assertion are preparation, and stand in both halves. None where fewer than two assertions can be
+    told apart, as in suites whose only test is one function.
+    """
+    asserting = {check for check in problem.checks if _asserts(check)}
+    if len(asserting) < 2:
         return None
-    ordered = sorted(set(asserting), key=lambda check: _key(problem.id, check))
-    paid = set(ordered[::2])
-    return Halves(
+    paid = set(sorted(asserting, key=lambda check: _key(problem.id, check))[::2])
+    return CheckSplit(
         tuple(c for c in problem.checks if c in paid or not _asserts(c)),
         tuple(c for c in problem.checks if c not in paid),
     )
 
 
-def with_checks(problem: Problem, checks: Sequence[str]) -> Problem:
-    return replace(problem, checks=tuple(checks))
-
-
 def types_only(checks: Sequence[str]) -> tuple[str, ...]:
-    """What is left of `assert call(…) == literal` where only the answer's type is looked at: a reward that anything of
-    the right type earns. Preparation stays; checks of another form fall away, and nothing is left where all do."""
+    """Reduce each `assert call(…) == literal` to a check of the answer's type, which anything of that type passes.
+
+    Preparation stays and checks of another form are removed; nothing is left where all are removed.
+    """
     kept = [check if not _asserts(check) else _type_check(check) for check in checks]
     return tuple(k for k in kept if k) if any(k and _asserts(k) for k in kept) else ()
 
@@ -61,7 +146,7 @@ def _type_check(check: str) -> str:
 
 
 def _compares_a_call(node: ast.Compare) -> bool:
-    """Whether it is `call == literal` or `call is literal`, the call's value perhaps given a name."""
+    """Return whether it is `call == literal` or `call is literal`, the call's value perhaps bound to a name."""
     left = node.left.value if isinstance(node.left, ast.NamedExpr) else node.left
     if not isinstance(left, ast.Call) or len(node.ops) != 1 or not isinstance(node.ops[0], ast.Eq | ast.Is):
         return False
@@ -70,24 +155,6 @@ def _compares_a_call(node: ast.Compare) -> bool:
     except ValueError:
         return False
     return True
-
-
-class Gap(NamedTuple):
-    """Pass rates of the same answers on the paid and the held-out checks, and their difference."""
-
-    paid: float
-    held: float
-    gap: float
-    answers: int
-
-
-def hacking_gap(outcomes: Sequence[tuple[bool, bool]]) -> Gap | None:
-    """From (passed the paid checks, passed the held-out checks) of each answer; None where there is no answer."""
-    if not outcomes:
-        return None
-    n = len(outcomes)
-    paid, held = sum(p for p, _ in outcomes) / n, sum(h for _, h in outcomes) / n
-    return Gap(paid, held, paid - held, n)
 
 
 def _key(problem_id: str, check: str) -> str:
@@ -99,3 +166,21 @@ def _asserts(check: str) -> bool:
         return any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(check)))
     except SyntaxError:
         return True
+
+
+class Gap(NamedTuple):
+    """Pass rates of the same answers on the paid and the held-out checks, and their difference."""
+
+    paid: float
+    held_out: float
+    gap: float
+    answers: int
+
+
+def hacking_gap(outcomes: Sequence[tuple[bool, bool]]) -> Gap | None:
+    """Return the gap from (passed the paid checks, passed the held-out checks) of each answer; None without answers."""
+    if not outcomes:
+        return None
+    n = len(outcomes)
+    paid, held_out = sum(p for p, _ in outcomes) / n, sum(h for _, h in outcomes) / n
+    return Gap(paid, held_out, paid - held_out, n)

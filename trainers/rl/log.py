@@ -1,5 +1,4 @@
-"""What a reinforcement run says of itself, one JSON line an update: `rl_log.jsonl`; and every answer it was paid for:
-`rollouts.jsonl`."""
+"""The logs of a reinforcement run: `rl_log.jsonl`, one JSON line an update, and `rollouts.jsonl`, one an answer."""
 
 from __future__ import annotations
 
@@ -16,6 +15,7 @@ from assay.trainers.config.rl import PpoConfig
 from assay.trainers.rl.check_split import hacking_gap
 from assay.trainers.rl.reward import Reward
 from assay.trainers.rl.rollout import Rollout, RolloutSample
+from assay.trainers.run.log import LOG, OnStep, TrainingStep, append_step, read_steps, rows_of, rss_bytes
 
 RL_LOG = "rl_log.jsonl"
 ROLLOUTS = "rollouts.jsonl"
@@ -71,37 +71,70 @@ class RlStep:
 
 
 def append_rl_step(path: Path, step: RlStep) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(step), allow_nan=False) + "\n")
+    """Append one update."""
+    append_rows(path, [asdict(step)])
 
 
 def read_rl_steps(path: Path) -> list[RlStep]:
-    """The updates logged. A half-written last line, as a kill leaves, is left out."""
-    if not path.is_file():
-        return []
-    return [RlStep(**json.loads(line)) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+    """Return the updates logged. A half-written last line, as a kill leaves, is left out."""
+    return [RlStep(**row) for row in rows_of(path)]
+
+
+def log_as_training_step(update: RlStep, out: Path, on_step: OnStep | None) -> None:
+    """Log the update as every method logs its steps; `loss` is the policy's."""
+    import torch
+
+    assert update.grad_norm is not None  # our own loop always has it
+    cuda = torch.cuda.is_available()
+    took_s = update.generate_s + update.execute_wait_s + update.train_s
+    before = read_steps(out / LOG)
+    step = TrainingStep(
+        step=update.step,
+        total_steps=update.total_steps,
+        epoch=0.0,
+        loss=update.policy_loss,
+        learning_rate=update.learning_rate,
+        grad_norm=update.grad_norm,
+        tokens=update.tokens,
+        tok_per_s=(update.tokens - (before[-1].tokens if before else 0)) / max(took_s, 1e-9),
+        rss_bytes=rss_bytes(),
+        vram_bytes=int(torch.cuda.max_memory_allocated()) if cuda else None,
+    )
+    append_step(out / LOG, step)
+    if on_step is not None:
+        on_step(step)
 
 
 def append_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Append `rows`, one line of JSON each."""
     with path.open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
 
 
-# What an update comes to, in figures: from answers, rewards and losses to one line of the log.
+def judged_fields(verdict: Verdict, reward: Reward | None, held_passed: bool | None) -> dict[str, Any]:
+    """Return the fields of an answer's line in `rollouts.jsonl` that say how it was judged and paid."""
+    return {
+        "outcome": str(verdict.outcome),
+        "mode": verdict.mode,
+        "reward": None if reward is None else reward.total,
+        "components": None if reward is None else reward.components,
+        "why": "infra: not measured" if reward is None else reward.reason,
+        "held_passed": held_passed,
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredRollout:
     """An answer that was measured: its reward, and whether it passed the checks held out (None: there are none)."""
 
-    attempt: RolloutSample
+    sample: RolloutSample
     reward: Reward
-    held: bool | None
+    held_passed: bool | None
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What the epochs of one update did, means over their minibatches."""
+    """The figures of one update's epochs, means over their minibatches."""
 
     policy_loss: float
     value_loss: float
@@ -113,8 +146,8 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """The rest of an update's figures; `took_s` is all of its wall time."""
+class UpdateFacts:
+    """The other figures of an update; `took_s` is its wall time in all."""
 
     step: int
     kl: float
@@ -126,75 +159,67 @@ class Facts:
 
 
 class Means(NamedTuple):
-    """What an update's measured answers were paid, on average; `held` and `gap` are None where no checks are held
-    out."""
+    """The mean rewards of an update's measured answers; the held-out pass rate and the gap are None where no checks are
+    held out."""
 
     reward: float
     components: dict[str, float]
-    passed: float
-    held: float | None
+    pass_rate: float
+    held_pass_rate: float | None
     gap: float | None
 
 
-def mean_reward(found: Sequence[tuple[Reward, bool | None]]) -> Means:
-    """Of (reward, whether the held-out checks passed: None where that is not known) of each answer; at least one."""
-    n = len(found)
-    gap = hacking_gap([(reward.passed, held) for reward, held in found if held is not None])
+def mean_reward(answers: Sequence[tuple[Reward, bool | None]]) -> Means:
+    """Return the means over (reward, whether the held-out checks passed; None: unknown) of at least one answer."""
+    n = len(answers)
+    rewards = [reward for reward, _ in answers]
+    gap = hacking_gap([(reward.passed, passed) for reward, passed in answers if passed is not None])
     return Means(
-        reward=sum(r.total for r, _ in found) / n,
-        components={name: sum(r.components[name] for r, _ in found) / n for name in found[0][0].components},
-        passed=sum(r.passed for r, _ in found) / n,
-        held=None if gap is None else gap.held,
+        reward=sum(reward.total for reward in rewards) / n,
+        components={name: sum(r.components[name] for r in rewards) / n for name in rewards[0].components},
+        pass_rate=sum(reward.passed for reward in rewards) / n,
+        held_pass_rate=None if gap is None else gap.held_out,
         gap=None if gap is None else gap.gap,
     )
 
 
-def mean_update(found: Sequence[Update]) -> Update:
-    return Update(*(sum(getattr(u, f.name) for u in found) / len(found) for f in fields(Update)))
+def mean_update(updates: Sequence[Update]) -> Update:
+    """Return the means over minibatches."""
+    return Update(*(sum(getattr(u, f.name) for u in updates) / len(updates) for f in fields(Update)))
 
 
-def describe(
+def describe_update(
     config: PpoConfig,
     rollout: Rollout,
-    paid: Sequence[ScoredRollout | None],
+    scored: Sequence[ScoredRollout | None],
     verdicts: Mapping[str, Verdict],
     update: Update,
-    facts: Facts,
+    facts: UpdateFacts,
     alarm: str | None,
 ) -> RlStep:
-    known = [p for p in paid if p is not None]
+    """Return the line of one PPO update; `scored` is None for an answer that was not measured."""
+    known = [answer for answer in scored if answer is not None]
     n = len(known)
-    means = mean_reward([(p.reward, p.held) for p in known])
     executing = rollout.executing
     return RlStep(
         step=facts.step,
         total_steps=config.max_steps,
-        reward=means.reward,
-        components=means.components,
-        pass_rate=means.passed,
-        held_pass_rate=means.held,
-        gap=means.gap,
+        **mean_reward([(answer.reward, answer.held_passed) for answer in known])._asdict(),
+        **asdict(update),
         kl=facts.kl,
         kl_coefficient=facts.kl_coefficient,
-        policy_loss=update.policy_loss,
-        value_loss=update.value_loss,
-        entropy=update.entropy,
-        clip_fraction=update.clip_fraction,
-        value_clip_fraction=update.value_clip_fraction,
-        drift=update.drift,
         explained_variance=None if math.isnan(facts.explained_variance) else facts.explained_variance,
-        grad_norm=update.grad_norm,
         learning_rate=facts.learning_rate,
-        length=sum(len(p.attempt.drawn.token_ids) for p in known) / n,
-        unfinished=sum(not p.attempt.drawn.ended for p in known) / n,
+        length=sum(len(answer.sample.drawn.token_ids) for answer in known) / n,
+        unfinished=sum(not answer.sample.drawn.ended for answer in known) / n,
         answers=n,
-        infra=len(paid) - n,
-        tampering=sum(bool(p.reward.why) for p in known),
+        infra=len(scored) - n,
+        tampering=sum(bool(answer.reward.reason) for answer in known),
         tokens=facts.tokens,
         generate_s=rollout.generate_s,
         execute_wait_s=executing.wait_s,
         execute_s=executing.busy_s,
         train_s=max(0.0, facts.took_s - rollout.generate_s - executing.wait_s),
         alarm=alarm,
-        outcomes=dict(Counter(str(verdicts[f"paid/{key}"].outcome) for key in range(len(paid)))),
+        outcomes=dict(Counter(str(verdicts[f"paid/{key}"].outcome) for key in range(len(scored)))),
     )

@@ -1,22 +1,35 @@
-"""The policy: a causal language model and a value head on one backbone, and the reference that it is held to."""
+"""The policy: a causal language model and a value head on one backbone, its reference, and the run's checkpoints."""
 
 from __future__ import annotations
 
+import copy
+import json
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from assay.trainers.artifact import Artifact
+from assay.trainers.config.rl import PpoConfig
 from assay.trainers.errors import TrainingError
+from assay.trainers.files import publish
+from assay.trainers.model.precision import arithmetic
+from assay.trainers.model.prepare import Prepare, prepare_model
+from assay.trainers.rl.objective import KlController
+from assay.trainers.run.folder import newest_checkpoint, step_of
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-VALUE_HEAD = (
-    "value_head/value_head.safetensors"  # in a folder of its own: what a model answers does not depend on it
-)
+# In a folder of its own: a model's answers do not depend on it.
+VALUE_HEAD = "value_head/value_head.safetensors"
+_POLICY = "policy.safetensors"
+_OPTIMIZER = "optimizer.pt"
+_STATE = "state.json"
+CHECKPOINT_FILES = (_POLICY, VALUE_HEAD, _OPTIMIZER, _STATE)
 
 
 class Episode(NamedTuple):
@@ -58,7 +71,7 @@ class Batch:
 
 
 class PolicyOutput(NamedTuple):
-    """What a forward pass says of each action: log π(action), V(state before it), entropy of π there; fp32."""
+    """The result of a forward pass for each action: log π(action), V(state before it), entropy of π there; fp32."""
 
     logp: Tensor
     value: Tensor
@@ -66,7 +79,7 @@ class PolicyOutput(NamedTuple):
 
 
 def make_batch(episodes: Sequence[Episode], pad_id: int, device: Any = "cpu") -> Batch:
-    """Raises TrainingError for an episode without an action."""
+    """Return the episodes as one batch. Raises TrainingError for an episode without an action."""
     import torch
 
     if any(not e.action_ids or not e.prompt_ids for e in episodes):
@@ -89,7 +102,7 @@ def make_batch(episodes: Sequence[Episode], pad_id: int, device: Any = "cpu") ->
 
 
 class Policy:
-    """`model` is a PeftModel, or a whole model with a frozen `copy` of its beginnings as the reference.
+    """A model with a value head: a PeftModel, or a full model with a frozen `copy` of its start as the reference.
 
     Log-probabilities are of softmax(logits / `temperature`), the distribution that answers are drawn from.
     `value_reaches_backbone` says whether the value loss may change the backbone or trains its head alone.
@@ -147,7 +160,7 @@ class Policy:
         return PolicyOutput(logp * batch.mask, value * batch.mask, entropy * batch.mask)
 
     def see_all(self, batch: Batch, rows_at_once: int) -> tuple[PolicyOutput, Tensor]:
-        """Without gradient, in pieces: what the policy says of the whole batch, and the reference's log π."""
+        """Return the policy's output and the reference's log π on the batch, without gradient, some rows at a time."""
         import torch
 
         kept = [torch.zeros_like(batch.mask) for _ in range(4)]
@@ -157,13 +170,13 @@ class Policy:
                 seen = self.see(piece)
                 with self.reference() as reference:
                     ref_logp = self.see(piece, model=reference).logp
-                for target, found in zip(kept, (*seen, ref_logp), strict=True):
-                    target[index, : piece.steps] = found
+                for target, values in zip(kept, (*seen, ref_logp), strict=True):
+                    target[index, : piece.steps] = values
         return PolicyOutput(*kept[:3]), kept[3]
 
     @contextmanager
     def reference(self) -> Iterator[Any]:
-        """The frozen model: the copy, or the policy with its adapter off for the time of the block."""
+        """Give the frozen model: the copy, or the policy with its adapter off for the time of the block."""
         if self.copy is not None:
             yield self.copy
             return
@@ -171,13 +184,13 @@ class Policy:
             yield self.causal
 
     def reference_bytes(self) -> int:
-        """What the reference costs beyond the policy: 0 with the adapter off."""
+        """Return what the reference costs beyond the policy in bytes: 0 with the adapter off."""
         if self.copy is None:
             return 0
         return sum(p.numel() * p.element_size() for p in self.copy.parameters())
 
     def recompute_activations(self) -> None:
-        """Let the layers that gradient checkpointing was asked of do it: transformers' do so in training mode alone.
+        """Switch on gradient checkpointing in the layers that have it; transformers' do it in training mode only.
         The rest stays as it draws, without dropout; `model.eval()` ends it."""
         for module in self.model.modules():
             if getattr(module, "gradient_checkpointing", False):
@@ -187,11 +200,11 @@ class Policy:
         return [p for p in self.model.parameters() if p.requires_grad]
 
     def state(self) -> dict[str, Tensor]:
-        """What training changes, by name; the value head apart (`save_value_head`)."""
+        """Return the trained parameters by name, without the value head (`save_value_head`)."""
         return {n: p.detach() for n, p in self.model.named_parameters() if p.requires_grad}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Raises TrainingError where the names are not this policy's."""
+        """Put the parameters of `state` back. Raises TrainingError where the names are not this policy's."""
         import torch
 
         own = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
@@ -205,7 +218,45 @@ class Policy:
                 parameter.copy_(state[name])
 
 
+def make_policy(base: Artifact, config: PpoConfig, prepare: Prepare = prepare_model) -> Policy:
+    """Return the prepared model with a value head; its reference is the adapter switched off, or a copy."""
+    import torch
+
+    dtype = arithmetic(config)
+    model = prepare(base, config, dtype, "sdpa")
+    if config.quantization is None:  # a quantised model is on its device already
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
+    frozen = None
+    if config.reference == "copy":
+        frozen = copy.deepcopy(model) if config.full else _copy_of_base(model)
+        frozen.eval().requires_grad_(False)
+    if config.checkpoints(gpu=torch.cuda.is_available()):
+        model.gradient_checkpointing_enable()
+        model.enable_input_require_grads()
+    return Policy(
+        model,
+        copy=frozen,
+        temperature=config.rollout.temperature,
+        value_reaches_backbone=config.value_reaches_backbone,
+        bf16=dtype == "bf16",
+    )
+
+
+def _copy_of_base(model: Any) -> Any:
+    """Return a copy of the base under a PeftModel, with the adapter's layers taken off."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    with model.disable_adapter():
+        base = copy.deepcopy(model.get_base_model())
+    for name, module in list(base.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            parent, _, leaf = name.rpartition(".")
+            setattr(base.get_submodule(parent), leaf, module.get_base_layer())
+    return base
+
+
 def save_value_head(policy: Policy, folder: Path) -> None:
+    """Write the value head into `folder`."""
     from safetensors.torch import save_file
 
     target = folder / VALUE_HEAD
@@ -216,7 +267,7 @@ def save_value_head(policy: Policy, folder: Path) -> None:
 
 
 def load_value_head(policy: Policy, folder: Path) -> None:
-    """Raises TrainingError where the folder has none, or one of another width."""
+    """Load the value head from `folder`. Raises TrainingError where there is none, or one of another width."""
     from safetensors.torch import load_file
 
     source = folder / VALUE_HEAD
@@ -229,3 +280,44 @@ def load_value_head(policy: Policy, folder: Path) -> None:
             f"{policy.value_head.weight.shape[1]} wide"
         )
     policy.value_head.load_state_dict(state)
+
+
+def save_checkpoint(
+    folder: Path, step: int, policy: Policy, optimizer: Any, controller: KlController, keep: int
+) -> None:
+    """Write `folder/checkpoint-<step>` at once, and remove all but the newest `keep`.
+
+    A checkpoint holds everything that decides the later steps.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"checkpoint-{step}"
+    shutil.rmtree(target, ignore_errors=True)
+    with publish(target) as part:
+        part.mkdir()
+        state = {name: tensor.cpu().contiguous() for name, tensor in policy.state().items()}
+        save_file(state, str(part / _POLICY))
+        save_value_head(policy, part)
+        torch.save(optimizer.state_dict(), part / _OPTIMIZER)
+        (part / _STATE).write_text(json.dumps({"step": step, "kl_coefficient": controller.coefficient}))
+    for old in sorted(folder.glob("checkpoint-*"), key=step_of)[:-keep]:
+        shutil.rmtree(old)
+
+
+def load_newest(folder: Path, policy: Policy, optimizer: Any, controller: KlController) -> int:
+    """Restore the state after the newest checkpoint's step, and return that step; 0 where there is none."""
+    import torch
+    from safetensors.torch import load_file
+
+    for abandoned in folder.glob(".checkpoint-*.part"):  # of a process that was killed while writing
+        shutil.rmtree(abandoned)
+    newest = newest_checkpoint(folder, CHECKPOINT_FILES)
+    if newest is None:
+        return 0
+    policy.load_state(load_file(str(newest / _POLICY)))
+    load_value_head(policy, newest)
+    optimizer.load_state_dict(torch.load(newest / _OPTIMIZER, weights_only=True))
+    controller.coefficient = float(json.loads((newest / _STATE).read_text())["kl_coefficient"])
+    return step_of(newest)

@@ -1,9 +1,12 @@
-"""The reward of one sample: named, weighted components of what its execution showed. No torch.
+"""The reward of an answer: named, weighted components of what its execution showed, and shaping terms.
 
-`infra` is no outcome of the program: such a sample has no reward (None) and is left out of every statistic. A program
-that reaches for the machinery that judges it (`assay.trainers.rl.tampering`) gains nothing and still pays
-every penalty, so that
-an attempt is never worth more than an honest failure.
+`infra` is not an outcome of the program: such an answer has no reward (None) and is left out of every statistic. A
+program that reaches for the machinery that judges it (`assay.trainers.rl.tampering`) gains nothing and still pays every
+penalty, so that an attempt is never worth more than an honest failure.
+
+A shaping term steers learning. A potential's term moves the return of every policy from a state by the same amount, so
+that the best policy stays the best (Ng, Harada and Russell 1999, theorem 1). A length penalty does not have that
+property: it changes what is best, on purpose.
 """
 
 from __future__ import annotations
@@ -26,28 +29,36 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LINT_CAP = 5  # findings beyond this many cost no more
+# Scores of a batch of answers by a reward model.
+ModelScores = Callable[[Sequence[RolloutSample]], list[float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """`components` are unweighted, by name; `total` is Σ weight · component. `why` says what no component shows."""
+    """The reward of one answer: `components` are unweighted, by name; `total` is Σ weight · component. `reason` is what
+    no component shows: how the program tampered."""
 
     total: float
     components: dict[str, float]
     outcome: str
     passed: bool
-    why: str = ""
+    reason: str = ""
 
 
 def score(
-    program: str, verdict: Verdict, tokens: int, table: RewardTable, judged: float | None = None
+    program: str,
+    verdict: Verdict,
+    tokens: int,
+    table: RewardTable,
+    model_score: float | None = None,
+    findings: int = 0,
 ) -> Reward | None:
-    """The reward of `program`, whose execution came to `verdict`; None where that is `infra`.
+    """Return the reward of `program`, whose execution gave `verdict`; None where that is `infra`.
 
     passed    1 when every check passed          fraction  checks passed / checks
     compiles  1 when Python compiles it          limit     −1 when it ran out of time, memory or output
-    lint      −findings / 5, at least −1         length    −tokens beyond `free_tokens`
-    model     `judged`, a reward model's score, where one is used
+    lint      −`findings` / 5, at least −1       length    −tokens beyond `free_tokens`
+    model     `model_score`, a reward model's, where one is used
     """
     if verdict.outcome is Outcome.INFRA:
         return None
@@ -57,22 +68,26 @@ def score(
         "fraction": verdict.checks_passed / verdict.checks_total if verdict.checks_total else float(passed),
         "compiles": float(compiles(program)),
         "limit": -1.0 if verdict.outcome in (Outcome.TIMEOUT, Outcome.MEMORY, Outcome.OUTPUT) else 0.0,
-        "lint": 0.0 - min(len(lint(program)), LINT_CAP) / LINT_CAP if table.lint else 0.0,
+        "lint": 0.0 - min(findings, LINT_CAP) / LINT_CAP,
         "length": length_penalty(tokens, table.free_tokens, 1.0),
     }
-    if judged is not None:
-        parts["model"] = judged
+    if model_score is not None:
+        parts["model"] = model_score
     weights = table.weights()
-    found = tampering(program, shared=verdict.mode == "shared")
-    if found:
+    if evidence := tampering(program, shared=verdict.mode == "shared"):
         penalties = sum(min(0.0, weights[name] * value) for name, value in parts.items())
-        return Reward(penalties, parts, str(verdict.outcome), False, f"tampering: {found}")
+        return Reward(penalties, parts, str(verdict.outcome), False, f"tampering: {evidence}")
     total = sum(weights[name] * value for name, value in parts.items())
     return Reward(total, parts, str(verdict.outcome), passed)
 
 
+def lint_counts(programs: Sequence[str], table: RewardTable) -> list[int]:
+    """Return ruff's findings in each program, counted at once; zeros where lint has no weight."""
+    return [len(findings) for findings in lint(programs)] if table.lint else [0] * len(programs)
+
+
 def compiles(program: str) -> bool:
-    """Whether Python parses it into a program; nothing of it is run."""
+    """Return whether Python parses the text into a program; nothing of it is run."""
     try:
         ast.parse(program)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -80,41 +95,31 @@ def compiles(program: str) -> bool:
     return True
 
 
-# A reward model as one component of the reward: its scores, standardised by what it gave its own held-out answers.
+def reward_model_scores(table: RewardTable, style: str) -> ModelScores | None:
+    """Return what scores answers with the reward model of `table`; None where no reward model pays.
 
-Judge = Callable[[Sequence[RolloutSample]], list[float]]
-
-
-def judge_of(table: RewardTable, style: str) -> Judge | None:
-    """The judge that `table` names; None where no reward model pays. An answer is scored behind the problem as it was
-    asked: a chat, or with `style` "completion" the bare prompt. Raises TrainingError and ArtifactError.
-
-    The mean and the spread are of the reward model's held-out answers, so that a weight of 1 means one standard
-    deviation of what it has seen, and not of what this policy writes.
+    An answer is scored after the problem as the policy reads it: a chat, or with `style` "completion" the bare prompt.
+    Scores are standardised by the mean and the spread of the reward model's own held-out answers, so that a weight of 1
+    means one standard deviation of what it has seen, and not of what this policy writes. Raises TrainingError and
+    ArtifactError.
     """
     if table.model is None:
         return None
-    from assay.trainers.preference.scorer import Prompt, load_reward_model
+    from assay.trainers.methods.reward_model import Prompt, load_reward_model
 
     model = load_reward_model(table.model)
 
-    def judge(attempts: Sequence[RolloutSample]) -> list[float]:
-        problems = [a.exercise.problem for a in attempts]
-        asked: list[Prompt] = [chat_messages(p) if style == "chat" else p.prompt for p in problems]
-        raw = model.score([(p, a.drawn.text) for p, a in zip(asked, attempts, strict=True)])
-        return [(score - model.mean) / model.spread for score in raw]
+    def scores(samples: Sequence[RolloutSample]) -> list[float]:
+        problems = [sample.problem.problem for sample in samples]
+        prompts: list[Prompt] = [chat_messages(p) if style == "chat" else p.prompt for p in problems]
+        raw = model.score([(p, sample.drawn.text) for p, sample in zip(prompts, samples, strict=True)])
+        return [(value - model.mean) / model.spread for value in raw]
 
-    return judge
-
-
-# Reward shaping: terms added to the reward that steer learning.
-#
-# A potential's term moves the return of every policy from a state by the same amount, so that the best policy stays the
-# best (Ng, Harada and Russell 1999, theorem 1). A length penalty is no such term: it changes what is best, on purpose.
+    return scores
 
 
 def potential_terms(potentials: Tensor, mask: Tensor, gamma: float) -> Tensor:
-    """F_t = γ·Φ(s_{t+1}) − Φ(s_t) for each step; all [rows, steps], `potentials[:, t]` of the state before step t.
+    """Return F_t = γ·Φ(s_{t+1}) − Φ(s_t) of each step; all [rows, steps], `potentials[:, t]` before step t.
 
     The state after an episode's last step is terminal and has potential 0, without which the theorem does not hold.
     """
@@ -126,25 +131,28 @@ def potential_terms(potentials: Tensor, mask: Tensor, gamma: float) -> Tensor:
 
 
 def length_penalty(tokens: int, free: int, per_token: float) -> float:
-    """What `tokens` cost: nothing up to `free`, `per_token` for each beyond. Never positive."""
+    """Return the reward of `tokens` tokens: 0 up to `free`, −`per_token` for each beyond."""
     return 0.0 - per_token * max(0, tokens - free)
 
 
 def syntax_potentials(
     prompt: str, tokens: Sequence[int], decode: Callable[[Sequence[int]], str]
 ) -> list[float]:
-    """Φ of the state before each token of a bare answer to `prompt`: 1 while what is written can still become a
-    program, 0 once a finished line has made that impossible. Judged at line ends, where Python's grammar decides."""
-    found, alive = [], True
+    """Return Φ of the state before each token of a bare answer to `prompt`.
+
+    1 while what is written can still become a program, 0 once a finished line has made that impossible; decided at line
+    ends, as Python's grammar does.
+    """
+    potentials, alive = [], True
     for t, token in enumerate(tokens):
-        found.append(float(alive))
+        potentials.append(float(alive))
         if alive and "\n" in decode([token]):
             alive = can_become_a_program(prompt + decode(tokens[: t + 1]))
-    return found
+    return potentials
 
 
 def can_become_a_program(text: str) -> bool:
-    """Whether some continuation of the whole lines of `text` parses. Compiles, runs nothing."""
+    """Return whether some continuation of the complete lines of `text` parses. Compiles, runs nothing."""
     lines = text[: text.rfind("\n") + 1]
     try:
         with warnings.catch_warnings():

@@ -1,40 +1,26 @@
-"""Drawing a batch of answers and executing them meanwhile: an answer is in the sandbox as soon as it is written."""
+"""Draw a batch of answers and execute them meanwhile: an answer is in the sandbox as soon as it is written."""
 
 from __future__ import annotations
 
 import hashlib
-import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assay.sandbox import Program
-from assay.suites import Problem
 from assay.suites.extraction.extract import Form, extract
-from assay.suites.model import chat_messages
-from assay.trainers.config.rl import RolloutTable, Weak
-from assay.trainers.data.problems import limits_of
+from assay.trainers.config.rl import RolloutTable
+from assay.trainers.data.problems import SampledAnswer, Sampler, SampleRequest, limits_of
 from assay.trainers.errors import TrainingError
-from assay.trainers.rl.check_split import Halves, types_only
+from assay.trainers.rl.check_split import TrainingProblem
 from assay.trainers.rl.execution import Box, Executing
-from assay.trainers.rl.sampler import SampledAnswer, Sampler, SampleRequest
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingProblem:
-    """A problem as it is practised: its prompt as the model reads it, the checks that pay, and those held out."""
-
-    problem: Problem
-    prompt: str
-    paid: tuple[str, ...]
-    held: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RolloutSample:
-    """One answer of the batch, with the program it stands for."""
+    """One answer of the batch, with the program extracted from it."""
 
-    exercise: TrainingProblem
+    problem: TrainingProblem
     index: int
     seed: int
     drawn: SampledAnswer
@@ -42,51 +28,17 @@ class RolloutSample:
 
 
 class Rollout:
-    """A batch of answers, drawn; their verdicts are asked of `executing` when they are needed."""
+    """A batch of answers; `executing` gives their verdicts when they are needed. `generate_s` is the wall time of
+    drawing."""
 
-    def __init__(self, attempts: list[RolloutSample], executing: Executing, generate_s: float) -> None:
-        self.attempts = attempts
+    def __init__(self, samples: list[RolloutSample], executing: Executing, generate_s: float) -> None:
+        self.samples = samples
         self.executing = executing
         self.generate_s = generate_s
 
 
-def exercise_of(problem: Problem, prompt: str, halves: Halves | None, weak: Weak | None) -> TrainingProblem:
-    """With `halves` the first pays, and the other is held out. `weak` keeps only so many of the checks that pay, or of
-    each the answer's type alone; without halves the checks that it takes away are held out, or all as they are."""
-    if halves is not None:
-        paid, held = halves
-    elif weak == "types":
-        paid = held = problem.checks
-    else:
-        paid, held = problem.checks[:weak], problem.checks[weak:] if weak else ()
-    return TrainingProblem(problem, prompt, types_only(paid) if weak == "types" else paid[:weak], held)
-
-
-def render(problem: Problem, style: str, tokenizer: object) -> str:
-    """A problem as the model reads it. Raises TrainingError where a chat is asked of a model without a template."""
-    if style == "completion":
-        return problem.prompt
-    if getattr(tokenizer, "chat_template", None) is None:
-        raise TrainingError('this model has no chat template; use rollout.style = "completion"')
-    text = tokenizer.apply_chat_template(  # type: ignore[attr-defined]
-        chat_messages(problem), tokenize=False, add_generation_prompt=True
-    )
-    return str(text)
-
-
-def choose(exercises: Sequence[TrainingProblem], step: int, count: int, seed: int) -> list[TrainingProblem]:
-    """The exercises of one step (from 0): a shuffled pass over all, then another, whatever the step's number."""
-    chosen = []
-    for place in range(step * count, (step + 1) * count):
-        lap, at = divmod(place, len(exercises))
-        order = list(range(len(exercises)))
-        random.Random(f"{seed}/{lap}").shuffle(order)
-        chosen.append(exercises[order[at]])
-    return chosen
-
-
 def seed_of(seed: int, step: int, problem_id: str, index: int) -> int:
-    """Below 2^53, so that JSON readers keep it exact."""
+    """Return an answer's seed: below 2^53, so that JSON readers keep it exact."""
     digest = hashlib.sha256(f"{seed}/{step}/{problem_id}/{index}".encode()).digest()
     return int.from_bytes(digest[:8]) >> 11
 
@@ -94,25 +46,27 @@ def seed_of(seed: int, step: int, problem_id: str, index: int) -> int:
 def roll_out(
     sampler: Sampler,
     box: Box,
-    exercises: Sequence[TrainingProblem],
+    problems: Sequence[TrainingProblem],
     table: RolloutTable,
     seed: int,
     step: int,
     stop: tuple[str, ...] = (),
 ) -> Rollout:
-    """Draw `table.samples` answers to each exercise, executing each as soon as it is written. Attempts come back in the
-    order of exercise and index. `stop` strings end a bare completion."""
+    """Draw `table.samples` answers to each problem and execute each as soon as it is written.
+
+    The samples of the rollout are in the order of problem and index. `stop` strings end a bare completion.
+    """
     asks: list[SampleRequest] = []
     owners: list[tuple[TrainingProblem, int, int]] = []
-    for place, exercise in enumerate(exercises):
+    for place, problem in enumerate(problems):
         for index in range(table.samples):
             # A problem that comes twice in one step must not get the same answers twice.
-            one = seed_of(seed, step, f"{exercise.problem.id}/{place}", index)
-            asks.append(SampleRequest(len(asks), exercise.prompt, one))
-            owners.append((exercise, index, one))
+            one = seed_of(seed, step, f"{problem.problem.id}/{place}", index)
+            asks.append(SampleRequest(len(asks), problem.prompt, one))
+            owners.append((problem, index, one))
     form: Form = "reply" if table.style == "chat" else "completion"
     executing = Executing(box)
-    attempts: dict[int, RolloutSample] = {}
+    samples: dict[int, RolloutSample] = {}
     began = time.perf_counter()
     try:
         drawn = sampler.draw(
@@ -122,30 +76,31 @@ def roll_out(
             stop=stop if table.style == "completion" else (),
         )
         for answer in drawn:
-            exercise, index, one = owners[answer.key]
-            program = extract(exercise.problem, answer.text, form).program
-            attempts[answer.key] = RolloutSample(exercise, index, one, answer, program)
-            for half, checks in (("paid", exercise.paid), ("held", exercise.held)):
-                if checks:
-                    executing.submit(_program(f"{half}/{answer.key}", exercise, program, checks, table))
-        if len(attempts) != len(asks):
-            raise TrainingError(f"the sampler answered {len(attempts)} of {len(asks)} asks")
+            problem, index, one = owners[answer.key]
+            program = extract(problem.problem, answer.text, form).program
+            samples[answer.key] = RolloutSample(problem, index, one, answer, program)
+            for to_run in programs_of(answer.key, problem, program, table):
+                executing.submit(to_run)
+        if len(samples) != len(asks):
+            raise TrainingError(f"the sampler answered {len(samples)} of {len(asks)} asks")
     except BaseException:
         executing.abandon()
         raise
-    return Rollout([attempts[key] for key in range(len(asks))], executing, time.perf_counter() - began)
+    return Rollout([samples[key] for key in range(len(asks))], executing, time.perf_counter() - began)
 
 
-def _program(
-    identity: str, exercise: TrainingProblem, program: str, checks: Sequence[str], table: RolloutTable
-) -> Program:
-    problem = exercise.problem
-    return Program(
-        id=identity,
-        candidate=program,
-        checks=tuple(checks),
-        entry_point=problem.entry_point,
-        limits=limits_of(table),
-        prelude=problem.prompt,
-        mode=problem.mode,
-    )
+def programs_of(key: int, problem: TrainingProblem, candidate: str, table: RolloutTable) -> list[Program]:
+    """Return what the sandbox runs for one answer: `paid/KEY` with the checks that pay, `held/KEY` with the others."""
+    return [
+        Program(
+            id=f"{part}/{key}",
+            candidate=candidate,
+            checks=tuple(checks),
+            entry_point=problem.problem.entry_point,
+            limits=limits_of(table),
+            prelude=problem.problem.prompt,
+            mode=problem.problem.mode,
+        )
+        for part, checks in (("paid", problem.paid), ("held", problem.held_out))
+        if checks
+    ]

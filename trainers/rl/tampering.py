@@ -1,4 +1,4 @@
-"""Whether a program reaches for the machinery that judges it, by its source alone.
+"""Detect programs that reach for the machinery that judges them, by their source alone.
 
 The sandbox keeps a forged verdict from counting as a pass; this keeps an attempt from earning what partial credit
 there is, so that a policy is never paid for trying. It is a list of known ways and proves nothing about others: a
@@ -45,8 +45,8 @@ _PRETENDERS = frozenset({"AssertionError", "BaseException", "type"})
 
 
 def tampering(program: str, *, shared: bool = False) -> str | None:
-    """What the program does that reaches for its judge, with its line; None where nothing is found, or where it does
-    not parse (it then ran nothing). `shared`: it was judged in the process of its checks."""
+    """Return the construct that reaches for the judge, with its line; None where there is none, or where the program
+    does not parse (it then ran nothing). `shared`: it was judged in the process of its checks."""
     try:
         tree = ast.parse(program)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -57,15 +57,15 @@ def tampering(program: str, *, shared: bool = False) -> str | None:
 def _findings(tree: ast.Module, shared: bool) -> Iterator[str]:
     literal = set(map(id, _literal_getattrs(tree)))
     for node in ast.walk(tree):
-        found = _found(node)
-        if found is None and shared and id(node) not in literal:
-            found = _hiding(node)
-        if found is not None:
-            yield f"{found} in line {getattr(node, 'lineno', 0)}"
+        construct = _forbidden(node)
+        if construct is None and shared and id(node) not in literal:
+            construct = _hiding(node)
+        if construct is not None:
+            yield f"{construct} in line {getattr(node, 'lineno', 0)}"
     yield from _replaced_builtins(tree)
 
 
-def _found(node: ast.AST) -> str | None:
+def _forbidden(node: ast.AST) -> str | None:
     match node:
         case ast.Import(names=names):
             return _module(alias.name for alias in names)
@@ -87,7 +87,7 @@ def _found(node: ast.AST) -> str | None:
 
 
 def _literal_getattrs(tree: ast.Module) -> Iterator[ast.Name]:
-    """Every `getattr` that asks for an attribute by a literal name, which can be read like any other."""
+    """Yield every `getattr` of an attribute by a literal name, which can be read like any other."""
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=ast.Name(id="getattr") as name, args=[_, ast.Constant(), *_]):
@@ -108,7 +108,7 @@ def _module(names: Iterator[str] | list[str]) -> str | None:
 
 
 def _class(node: ast.ClassDef) -> str | None:
-    """A class that decides by itself what it equals, or whose objects are exceptions that are taken for the checks'."""
+    """Return what is wrong with a class that decides what it equals, or whose exceptions pass for the checks'."""
     for base in node.bases:
         if isinstance(base, ast.Name) and base.id in _PRETENDERS:
             return f"class {node.name} derived from {base.id}"
@@ -122,7 +122,7 @@ def _class(node: ast.ClassDef) -> str | None:
 
 
 def _replaced_builtins(tree: ast.Module) -> Iterator[str]:
-    """Attributes of imported modules that are assigned to (`math.isclose = …`)."""
+    """Yield assignments to attributes of imported modules (`math.isclose = …`)."""
     modules = {
         (alias.asname or alias.name).split(".")[0]
         for node in ast.walk(tree)

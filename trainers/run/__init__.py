@@ -1,1 +1,1 @@
-"""One training run: its process, its folder, its log, and what watches it."""
+"""One training run: its process, its folder, its logs, and the watch over it."""

@@ -1,11 +1,18 @@
-"""What is seen of a training run while it goes: logged steps, to a file and to whoever asked; alarms; evaluations."""
+"""The watch over a training run: every logged step goes to a file and to the caller, and a lost run is stopped.
+
+A run is lost when its loss or gradient is not finite, or when its loss has jumped and stays up. A **spike** is a logged
+loss above `spike_factor` times the median of the last `window` good ones and at least `spike_margin` nats above it;
+`patience` of them in a row stop the run. The median forgets a single bad batch, the margin keeps a loss near zero from
+raising an alarm over nothing, and losses of a spike never enter the median. Until five good losses are known there is
+nothing to compare with, and no spike.
+"""
 
 from __future__ import annotations
 
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -13,10 +20,12 @@ from typing import Any
 
 from assay.trainers.config.common import AlarmTable
 from assay.trainers.errors import TrainingError
+from assay.trainers.run.folder import step_of
 from assay.trainers.run.log import (
     EVAL_LOG,
     LOG,
     EvalPoint,
+    OnStep,
     TrainingStep,
     append_step,
     read_evals,
@@ -24,13 +33,58 @@ from assay.trainers.run.log import (
     rss_bytes,
 )
 
-OnStep = Callable[[TrainingStep], None]
+_ENOUGH = 5
+
+
+@dataclass(slots=True)
+class Watch:
+    """The state of the alarms over one run, which takes its logged steps in order.
+
+    With a gradient scaler at work (`scaled`, fp16) only the loss is watched: the scaler meets infinite gradients by
+    design and skips those steps. `last_good` is the last step before trouble began.
+    """
+
+    table: AlarmTable
+    scaled: bool = False
+    last_good: int = 0
+    _losses: deque[float] = field(default_factory=deque)
+    _in_a_row: int = 0
+
+    def replay(self, steps: Iterable[TrainingStep]) -> None:
+        """Take the steps that a resumed run has logged before."""
+        for step in steps:
+            self.see(step)
+
+    def see(self, step: TrainingStep) -> str | None:
+        """Return what is wrong at this step, or None."""
+        if not math.isfinite(step.loss):
+            return f"loss is {step.loss} at step {step.step}"
+        if not self.scaled and not math.isfinite(step.grad_norm):
+            return f"the gradient's norm is {step.grad_norm} at step {step.step}"
+        if self.table.spikes and len(self._losses) >= min(_ENOUGH, self.table.window):
+            usual = median(self._losses)
+            if step.loss > max(self.table.spike_factor * usual, usual + self.table.spike_margin):
+                self._in_a_row += 1
+                if self._in_a_row < self.table.patience:
+                    return None
+                times = f" for {self._in_a_row} logged steps in a row" if self._in_a_row > 1 else ""
+                return (
+                    f"loss has jumped to {step.loss:.4g} at step {step.step}{times}; it was {usual:.4g} "
+                    f"(the median of the last {len(self._losses)}), and more than {self.table.spike_factor:g} times "
+                    f"and {self.table.spike_margin:g} nats above that is a spike"
+                )
+        self._in_a_row = 0
+        self._losses.append(step.loss)
+        while len(self._losses) > self.table.window:
+            self._losses.popleft()
+        self.last_good = step.step
+        return None
 
 
 def step_callback(
     out: Path, checkpoints: Path, alarms: AlarmTable, on_step: OnStep | None = None, *, scaled: bool = False
 ) -> Any:
-    """The transformers.TrainerCallback that logs into the folder `out` and raises TrainingError on an alarm.
+    """Return the transformers.TrainerCallback that logs into the folder `out` and raises TrainingError on an alarm.
 
     Steps are logged at the configured cadence and wherever a checkpoint is saved; the end is evaluated too. Made after
     the log has been cut back to where a resumed run goes on, and continues it.
@@ -62,9 +116,8 @@ def step_callback(
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.busy_s += time.monotonic() - self.began
-            if (
-                control.should_save
-            ):  # a resumed run begins a new mean here, and so does one that was not killed
+            if control.should_save:
+                # A resumed run begins a new mean here, and so does one that was not killed.
                 control.should_log = True
             if state.global_step >= state.max_steps and args.do_eval:
                 control.should_evaluate = True
@@ -112,9 +165,9 @@ def step_callback(
 def _stopped(trouble: str, step: TrainingStep, checkpoints: Path, last_good: int) -> str:
     good = last_good_checkpoint(checkpoints, last_good)
     kept = (
-        f"the last good checkpoint is {good}"
-        if good is not None
-        else "no good checkpoint was saved before it: a smaller save_steps keeps one"
+        "no good checkpoint was saved before it: a smaller save_steps keeps one"
+        if good is None
+        else f"the last good checkpoint is {good}"
     )
     return (
         f"{trouble}; {kept}. Lower learning_rate ({step.learning_rate:g} at this step) or max_grad_norm, warm up "
@@ -122,71 +175,13 @@ def _stopped(trouble: str, step: TrainingStep, checkpoints: Path, last_good: int
     )
 
 
-# When a training run is lost: a loss or a gradient that is no number, and a loss that has jumped and stays up.
-#
-# A **spike** is a logged loss above `spike_factor` times the median of the last `window` good ones and at least
-# `spike_margin` nats above it; `patience` of them in a row stop the run. The median forgets a single bad batch, the
-# margin keeps a loss near zero from raising an alarm over nothing, and losses of a spike never enter the median. Until
-# five good losses are known there is nothing to compare with, and no spike.
-
-_ENOUGH = 5
-
-
-@dataclass(slots=True)
-class Watch:
-    """The state of the alarms over one run, fed with its logged steps in order.
-
-    `scaled` says that a gradient scaler is at work (fp16): it meets infinite gradients by design and skips those
-    steps, so only the loss is watched.
-    """
-
-    table: AlarmTable
-    scaled: bool = False
-    last_good: int = 0
-    _losses: deque[float] = field(default_factory=deque)
-    _in_a_row: int = 0
-
-    def replay(self, steps: Iterable[TrainingStep]) -> None:
-        """Take in what a resumed run has logged before."""
-        for step in steps:
-            self.see(step)
-
-    def see(self, step: TrainingStep) -> str | None:
-        """What is wrong at this step, in words, or None. `last_good` is the last step before the trouble began."""
-        if not math.isfinite(step.loss):
-            return f"loss is {step.loss} at step {step.step}"
-        if not self.scaled and not math.isfinite(step.grad_norm):
-            return f"the gradient's norm is {step.grad_norm} at step {step.step}"
-        if self.table.spikes and len(self._losses) >= min(_ENOUGH, self.table.window):
-            usual = median(self._losses)
-            if step.loss > max(self.table.spike_factor * usual, usual + self.table.spike_margin):
-                self._in_a_row += 1
-                if self._in_a_row < self.table.patience:
-                    return None
-                times = f" for {self._in_a_row} logged steps in a row" if self._in_a_row > 1 else ""
-                return (
-                    f"loss has jumped to {step.loss:.4g} at step {step.step}{times}; it was {usual:.4g} "
-                    f"(the median of the last {len(self._losses)}), and more than {self.table.spike_factor:g} times "
-                    f"and {self.table.spike_margin:g} nats above that is a spike"
-                )
-        self._in_a_row = 0
-        self._losses.append(step.loss)
-        while len(self._losses) > self.table.window:
-            self._losses.popleft()
-        self.last_good = step.step
-        return None
-
-
 def last_good_checkpoint(folder: Path, step: int) -> Path | None:
-    """The newest checkpoint up to `step` whose weights are all finite; None where there is none.
+    """Return the newest checkpoint up to `step` whose weights are all finite; None where there is none.
 
     A finite loss does not vouch for the weights after its step: the update may have ruined them.
     """
-    found = sorted((int(p.name.rpartition("-")[2]), p) for p in folder.glob("checkpoint-*"))
-    for number, path in reversed(found):
-        if number <= step and _finite(path):
-            return path
-    return None
+    checkpoints = [path for path in folder.glob("checkpoint-*") if step_of(path) <= step]
+    return next((path for path in sorted(checkpoints, key=step_of, reverse=True) if _finite(path)), None)
 
 
 def _finite(checkpoint: Path) -> bool:

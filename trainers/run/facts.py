@@ -1,11 +1,12 @@
-"""What a training run took and what it was made of: `training.json` beside the weights, for reports and comparisons.
+"""The record of a training run (`training.json` beside the weights): its inputs, versions, time and memory.
 
-Peak memory is of the whole process, so it is a figure of this training only where the training has a process to
-itself (`assay.trainers.run.process`); elsewhere it says unmeasured.
+Peak memory is that of the process, so it is a figure of this training only where the training has a process to itself
+(`assay.trainers.run.process`); elsewhere it is unmeasured, with the reason.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -17,11 +18,12 @@ from pydantic import BaseModel, ConfigDict
 
 from assay.sandbox.host.isolation import Level
 from assay.trainers.artifact import Artifact
-from assay.trainers.config import CommonConfig, LokrTable, LoraTable, NoAdapter
+from assay.trainers.config import CommonConfig
 from assay.trainers.data.inputs import TrainingData
+from assay.trainers.files import write_text
 from assay.trainers.model.precision import arithmetic
-from assay.trainers.model.prepare import base_dtype, count_parameters
-from assay.trainers.run.isolation import RewardIsolation
+from assay.trainers.model.prepare import count_parameters
+from assay.trainers.run.folder import RewardIsolation
 from assay.trainers.run.log import TrainingStep
 
 FACTS = "training.json"
@@ -33,9 +35,10 @@ _PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "datasets",
 
 
 class TrainingFacts(BaseModel):
-    """`tokens` counts what the model read, padding left out; `tok_per_s` is over `train_s`, the loop with its
-    checkpoints; `load_s` is loading, tokenising and preparing. `unmeasured` says why a figure is None. `isolation` and
-    its level are those that answers were executed behind; None where the method executes none."""
+    """`training.json`. `tokens` counts what the model read, without padding; `tok_per_s` is over `train_s`, the loop
+    with its checkpoints; `load_s` is loading, tokenising and preparing. `unmeasured` gives the reason why a figure is
+    None. `isolation` and its level are those under which answers were executed; None where the method executes none.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -76,9 +79,9 @@ def measure(
     resumed: bool,
     load_s: float,
     train_s: float,
-    walls: RewardIsolation | None = None,
+    isolation: RewardIsolation | None = None,
 ) -> TrainingFacts:
-    """The facts of a run that has just ended in this process."""
+    """Return the facts of a run that has just ended in this process."""
     memory, unmeasured = _memory(resumed)
     if resumed:
         unmeasured |= dict.fromkeys(("train_s", "tok_per_s"), _RESUMED)
@@ -108,23 +111,23 @@ def measure(
         start_rss_bytes=memory.get("start_rss_bytes"),
         peak_vram_bytes=memory.get("peak_vram_bytes"),
         resumed=resumed,
-        isolation=None if walls is None else walls.label,
-        isolation_level=None if walls is None else walls.level,
+        isolation=None if isolation is None else isolation.label,
+        isolation_level=None if isolation is None else isolation.level,
         unmeasured=unmeasured,
     )
 
 
 def _memory(resumed: bool) -> tuple[dict[str, int | None], dict[str, str]]:
-    """The memory that the training alone in this process took, and of each figure that is not known, why."""
+    """Return the memory that a training alone in this process took, and the reason for each figure that is unknown."""
     import torch
 
-    found: dict[str, int | None] = {}
+    memory: dict[str, int | None] = {}
     unmeasured: dict[str, str] = {}
     own = OWN_PROCESS in os.environ
     if resumed or not own:
         unmeasured["peak_rss_bytes"] = _RESUMED if resumed else _SHARED
     else:
-        found |= {"peak_rss_bytes": peak_rss_bytes(), "start_rss_bytes": int(os.environ[OWN_PROCESS])}
+        memory |= {"peak_rss_bytes": peak_rss_bytes(), "start_rss_bytes": int(os.environ[OWN_PROCESS])}
     if resumed:
         unmeasured["peak_vram_bytes"] = _RESUMED
     elif not torch.cuda.is_available():
@@ -132,23 +135,21 @@ def _memory(resumed: bool) -> tuple[dict[str, int | None], dict[str, str]]:
     elif not own:  # the allocator's peak is the process's, and so may be another training's
         unmeasured["peak_vram_bytes"] = _SHARED
     else:
-        found["peak_vram_bytes"] = int(torch.cuda.max_memory_allocated())
-    return found, unmeasured
+        memory["peak_vram_bytes"] = int(torch.cuda.max_memory_allocated())
+    return memory, unmeasured
 
 
 def versions() -> dict[str, str]:
-    """Versions of the libraries that decide what a run comes to."""
-    found = {"python": sys.version.split()[0]}
+    """Return the versions of the libraries that decide the result of a run."""
+    installed = {"python": sys.version.split()[0]}
     for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+        with contextlib.suppress(PackageNotFoundError):
+            installed[package] = version(package)
+    return installed
 
 
 def peak_rss_bytes() -> int | None:
-    """The largest resident set this process has had (VmHWM); None where /proc does not say."""
+    """Return the largest resident set that this process has had (VmHWM); None without /proc."""
     try:
         with open("/proc/self/status", encoding="ascii") as status:
             for line in status:
@@ -160,60 +161,13 @@ def peak_rss_bytes() -> int | None:
 
 
 def save_facts(out: Path, facts: TrainingFacts) -> None:
-    part = out / f"{FACTS}.part"
-    part.write_text(facts.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    part.replace(out / FACTS)
+    """Write `training.json`."""
+    write_text(out / FACTS, facts.model_dump_json(indent=1) + "\n")
 
 
 def load_facts(folder: Path) -> TrainingFacts | None:
-    """What the run that filled `folder` took; None where it left no record."""
+    """Return the record of the run that filled `folder`; None where it left none."""
     path = folder / FACTS
     if not path.is_file():
         return None
     return TrainingFacts.model_validate_json(path.read_text(encoding="utf-8"))
-
-
-# What a training run did, in one sentence that a person can repeat.
-
-_NAMES = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA", "loha": "LoHa", "lokr": "LoKr"}
-
-
-def in_words(config: CommonConfig, records: TrainingData, steps: int) -> str:
-    return (
-        f"{config.method.upper()} with TRL: {weights_in_words(config)}, {steps} steps of "
-        f"{config.batch_size}x{config.gradient_accumulation_steps} chats, lr {config.learning_rate:g} "
-        f"{config.scheduler}, {config.optimizer}, {arithmetic(config)}, seed {config.seed}; "
-        f"{len(records.kept)} records (sha256 {records.sha256[:12]})"
-    )
-
-
-def weights_in_words(config: CommonConfig) -> str:
-    """Which weights learn, and in what form the others are kept."""
-    said = _adapter(config)
-    if config.quantization is not None:
-        table = config.quantization
-        said += f" on a base in {table.type}" + (
-            " with double quantisation" if table.double_quant and table.type != "int8" else ""
-        )
-    elif (kept := base_dtype(config, arithmetic(config))) != "fp32":
-        said += f" on a base in {kept}"
-    if config.qat is not None:
-        said += f", weights rounded to {config.qat.type} in the forward pass"
-    if config.layerwise is not None:
-        said += f", rates decayed by {config.layerwise.decay:g} a layer"
-    if config.groups is not None:
-        rates = config.groups.model_dump(exclude_none=True)
-        said += ", " + ", ".join(f"{part} lr {rate:g}" for part, rate in rates.items())
-    return said
-
-
-def _adapter(config: CommonConfig) -> str:
-    table = config.adapter
-    if isinstance(table, NoAdapter):
-        return "every weight"
-    said = f"{_NAMES[table.type]} r={table.r} alpha={table.alpha:g} on {table.target_modules}"
-    if isinstance(table, LoraTable) and table.bias != "none":
-        said += f", bias {table.bias}"
-    if isinstance(table, LokrTable) and table.factor != -1:
-        said += f", factor {table.factor}"
-    return said

@@ -1,6 +1,10 @@
-"""The folder of a training run: claimed, resumed after a kill, filled, and described when it is whole.
+"""The folder of a training run: claimed by its inputs, resumed after a kill, filled with weights.
 
-It is the same for every method; a method brings the trainer (`build`) and says in words what it did (`recipe`).
+Every method uses it in the same way (`assay.trainers.methods._trl.train_into`). The folder holds
+
+    inputs.json       the hashes of base, data and configuration; a folder that other inputs have begun is refused
+    isolation.json    the weakest isolation under which answers were executed, where the method executes any
+    checkpoints/      while the run lasts; a run that was killed resumes from the newest complete one
 """
 
 from __future__ import annotations
@@ -9,157 +13,109 @@ import hashlib
 import json
 import random
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from assay.trainers.artifact import Artifact, ArtifactKind, describe, identify, is_reward_model, record_path
+from assay.sandbox import Isolation
+from assay.sandbox.host.isolation import Level
+from assay.trainers.artifact import Artifact, ArtifactKind, identify, is_reward_model, record_path
 from assay.trainers.config import CommonConfig
 from assay.trainers.data.inputs import TrainingData
-from assay.trainers.errors import MissingExtraError, TrainingError
-from assay.trainers.model.precision import arithmetic
-from assay.trainers.model.prepare import compute_dtype
-from assay.trainers.model.qat import remove_fake_quantisation
-from assay.trainers.model.quantize import save_base_quantization
+from assay.trainers.errors import TrainingError
+from assay.trainers.files import write_text
+from assay.trainers.model.precision import arithmetic, compute_dtype
+from assay.trainers.model.quantize import remove_fake_quantisation, save_base_quantization
 from assay.trainers.preference.reward_report import REPORT
-from assay.trainers.run.facts import measure, save_facts
-from assay.trainers.run.isolation import RewardIsolation
-from assay.trainers.run.log import EVAL_LOG, LOG, TrainingStep, keep_until, read_steps
-from assay.trainers.run.runtime import bound_compiled_products, quiet_libraries
+from assay.trainers.run.log import EVAL_LOG, LOG, keep_until
 
 CHECKPOINTS = "checkpoints"
-_INPUTS = "inputs.json"
+INPUTS = "inputs.json"
+ISOLATION_FILE = "isolation.json"
+# The files of a complete transformers checkpoint, beside the weights.
+_TRAINER_FILES = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
 
-OnStep = Callable[[TrainingStep], None]
+C = TypeVar("C", bound=CommonConfig)
 
 
-def train_into(
-    out: Path,
-    base: Artifact,
-    config: CommonConfig,
-    records: TrainingData,
-    build: Callable[[], Any],
-    recipe: Callable[[Any], str],
-    walls: RewardIsolation | None = None,
-) -> Artifact:
-    """Train what `build` returns (a transformers.Trainer), from the newest checkpoint on, and save it in `out`.
+def claim(out: Path, base: Artifact, config: CommonConfig, data: TrainingData) -> Artifact | None:
+    """Mark `out` as belonging to these inputs; return the artifact in it where a run has finished already.
 
-    `walls` are those of the sandbox which executes answers, where the method has one.
+    Raises TrainingError for a base that cannot be trained and for a folder that other inputs have begun.
     """
     if base.kind not in (ArtifactKind.BASE, ArtifactKind.MERGED, ArtifactKind.TUNED):
         raise TrainingError(
             f"training starts from a base, tuned or merged model; {base.path} is of kind {base.kind}"
         )
     out.mkdir(parents=True, exist_ok=True)
-    claim(out, base, config, records)
-    if (whole := finished(out, base)) is not None:
-        return whole
-    started = time.perf_counter()
-    bound_compiled_products()
-    try:
-        with quiet_libraries(), seeded(config.seed):
-            checkpoint = newest_checkpoint(out / CHECKPOINTS, full=config.full)
-            done = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
-            keep_until(out / LOG, done)
-            keep_until(out / EVAL_LOG, done)
-            trainer = build()
-            ready = time.perf_counter()
-            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-            trained = time.perf_counter()
-            if not trainer.state.global_step:
-                raise TrainingError(
-                    f"{config.method} made no step on {records.counts()}: nothing was learned, and nothing is kept"
-                )
-            said = recipe(trainer)
-            save_weights(trainer, config, out)
-    except ImportError as e:
-        raise MissingExtraError(e.name or "a training package", "train") from e
-    facts = measure(
-        trainer,
-        read_steps(out / LOG),
-        config,
-        records,
-        base,
-        resumed=checkpoint is not None,
-        load_s=ready - started,
-        train_s=trained - ready,
-        walls=walls,
-    )
-    save_facts(out, facts)
-    made = describe(ArtifactKind.TUNED if config.full else ArtifactKind.ADAPTER, out, base, said)
-    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
-    return made
-
-
-def finished(out: Path, base: Artifact) -> Artifact | None:
-    """What lies whole in `out`, by a call that was killed behind it; else None."""
+    inputs = {
+        "base": base.sha256,
+        "records": data.sha256,
+        "config": hashlib.sha256(by_content(config).model_dump_json().encode()).hexdigest(),
+    }
+    marker = out / INPUTS
+    if not marker.is_file():
+        write_text(marker, json.dumps(inputs, indent=2) + "\n")
+    elif (begun := json.loads(marker.read_text(encoding="utf-8"))) != inputs:
+        other = ", ".join(k for k in inputs if begun.get(k) != inputs[k])
+        raise TrainingError(f"{out} was begun with another {other}; remove it or train into another folder")
     if not record_path(out).is_file():
         return None
-    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)  # of a call that was killed after its last step
     return identify(out, base=base)
 
 
-def save_weights(trainer: Any, config: CommonConfig, out: Path) -> None:
-    if config.qat is not None:
-        remove_fake_quantisation(trainer.model)
-    trainer.model.save_pretrained(str(out))
-    trainer.processing_class.save_pretrained(str(out))
-    if config.quantization is not None:
-        compute = compute_dtype(config, arithmetic(config))
-        save_base_quantization(out, config.quantization, compute)
+def resume_point(out: Path, config: CommonConfig, files: Sequence[str] | None = None) -> Path | None:
+    """Return the newest complete checkpoint, with the logs cut back to its step; None where the run starts anew.
+
+    `files` are those of a complete checkpoint; by default transformers' own. A checkpoint that a kill cut short is
+    removed.
+    """
+    weights = "model.safetensors" if config.full else "adapter_model.safetensors"
+    checkpoint = newest_checkpoint(out / CHECKPOINTS, files or (weights, *_TRAINER_FILES))
+    step = 0 if checkpoint is None else step_of(checkpoint)
+    keep_until(out / LOG, step)
+    keep_until(out / EVAL_LOG, step)
+    return checkpoint
 
 
-def claim(out: Path, base: Artifact, config: CommonConfig, records: TrainingData) -> None:
-    """Mark `out` as belonging to these inputs; refuse a folder that other inputs have begun."""
-    inputs = {
-        "base": base.sha256,
-        "records": records.sha256,
-        "config": hashlib.sha256(by_content(config).model_dump_json().encode()).hexdigest(),
-    }
-    marker = out / _INPUTS
-    if marker.is_file():
-        found = json.loads(marker.read_text(encoding="utf-8"))
-        if found != inputs:
-            other = ", ".join(k for k in inputs if found.get(k) != inputs[k])
-            raise TrainingError(
-                f"{out} was begun with another {other}; remove it or train into another folder"
-            )
-    else:
-        part = marker.with_name(f"{_INPUTS}.part")
-        part.write_text(json.dumps(inputs, indent=2) + "\n", encoding="utf-8")
-        part.replace(marker)
-
-
-def newest_checkpoint(folder: Path, *, full: bool) -> Path | None:
-    """The last checkpoint that is whole; one that a kill cut short is removed."""
-    found = [(int(p.name.rpartition("-")[2]), p) for p in folder.glob("checkpoint-*")]
-    for _, path in sorted(found, reverse=True):
-        needed = (
-            "model.safetensors" if full else "adapter_model.safetensors",
-            "optimizer.pt",
-            "scheduler.pt",
-            "rng_state.pth",
-            "trainer_state.json",
-        )
-        if all((path / name).is_file() for name in needed) and _is_json(path / "trainer_state.json"):
+def newest_checkpoint(folder: Path, files: Sequence[str]) -> Path | None:
+    """Return the last checkpoint in `folder` that has all `files`; later ones, which a kill cut short, are removed."""
+    for path in sorted(folder.glob("checkpoint-*"), key=step_of, reverse=True):
+        if all((path / name).is_file() and _readable(path / name) for name in files):
             return path
         shutil.rmtree(path)
     return None
 
 
-def _is_json(path: Path) -> bool:
+def step_of(checkpoint: Path) -> int:
+    """Return the step of a folder `checkpoint-STEP`."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def _readable(path: Path) -> bool:
+    """Return False for a JSON file that was cut short; other files are taken as they are."""
     try:
-        json.loads(path.read_text(encoding="utf-8"))
+        return path.suffix != ".json" or json.loads(path.read_text(encoding="utf-8")) is not None
     except ValueError:
         return False
-    return True
+
+
+def save_weights(trainer: Any, config: CommonConfig, out: Path) -> None:
+    """Save the trainer's model (adapter or every weight) and tokenizer, and how its base was quantised."""
+    if config.qat is not None:
+        remove_fake_quantisation(trainer.model)
+    trainer.model.save_pretrained(str(out))
+    trainer.processing_class.save_pretrained(str(out))
+    if config.quantization is not None:
+        save_base_quantization(out, config.quantization, compute_dtype(config, arithmetic(config)))
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed the generators that TRL and PEFT draw from, and give them back as they were afterwards."""
+    """Seed the generators that TRL and PEFT draw from, and restore their states afterwards."""
     import numpy as np
     import torch
     from transformers import set_seed
@@ -174,15 +130,11 @@ def seeded(seed: int) -> Iterator[None]:
             np.random.set_state(numpy)
 
 
-# What of a training's table decides its result: a reward model by its content, and not by where it lies.
-
-C = TypeVar("C", bound=CommonConfig)
-
-
 def by_content(config: C) -> C:
-    """The same table, for hashing only: the path in `reward.model` is replaced by the hash of what is there.
+    """Return the same table for hashing: the path in `reward.model` is replaced by the hash of the model there.
 
-    Raises ArtifactError where nothing is there, TrainingError where it is no reward model.
+    A training's result depends on a reward model's content and not on where it lies. Raises ArtifactError where
+    nothing is there, TrainingError where it is not a reward model.
     """
     reward = getattr(config, "reward", None)
     if reward is None or reward.model is None:
@@ -192,7 +144,8 @@ def by_content(config: C) -> C:
 
 
 def reward_model_sha256(folder: Path) -> str:
-    """Of weights, configuration and tokenizer, and of the report, whose mean and spread its scores are read by."""
+    """Return the hash of weights, configuration, tokenizer and of the report, by whose mean and spread its scores are
+    standardised."""
     artifact = identify(folder)
     if not is_reward_model(artifact):
         raise TrainingError(f'reward.model: {folder} is no reward model; train one with method = "reward"')
@@ -200,3 +153,40 @@ def reward_model_sha256(folder: Path) -> str:
     report = folder / REPORT
     digest.update(report.read_bytes() if report.is_file() else b"")
     return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class RewardIsolation:
+    """The isolation under which answers were executed: its level, and a label for people."""
+
+    level: Level
+    label: str
+
+
+def refuse_weak(out: Path, *, allow_weak: bool) -> None:
+    """Raise TrainingError where rewards in `out` were computed under weaker isolation than this call asks for."""
+    recorded = _read_isolation(out)
+    if recorded is not None and recorded.level != "full" and not allow_weak:
+        raise TrainingError(
+            f"{out}: its rewards were computed under {recorded.label}, weaker than this call asks for; remove it, "
+            "train into another folder, or pass --allow-weak"
+        )
+
+
+def record_isolation(out: Path, now: Isolation) -> RewardIsolation:
+    """Record in `out` that answers are executed under `now`; return the weakest isolation that the folder ever had.
+
+    A reward is as good as the sandbox that gave it, and a killed run may resume under another call with another
+    isolation.
+    """
+    recorded = _read_isolation(out)
+    if recorded is not None and recorded.level != "full":
+        return recorded
+    isolation = RewardIsolation(now.level, now.label)
+    write_text(out / ISOLATION_FILE, json.dumps(asdict(isolation), indent=2) + "\n")
+    return isolation
+
+
+def _read_isolation(out: Path) -> RewardIsolation | None:
+    path = out / ISOLATION_FILE
+    return RewardIsolation(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None

@@ -1,4 +1,4 @@
-"""The logs of a training run, one JSON line a step, appended as it happens, cut back when a run resumes.
+"""The logs of a training run: one JSON line a step, appended as it happens, cut back when a run resumes.
 
 `train_log.jsonl` holds every logged step, `eval_log.jsonl` the loss on the held-out records where there are any.
 """
@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from assay.trainers.files import write_text
 
 LOG = "train_log.jsonl"
 EVAL_LOG = "eval_log.jsonl"
@@ -50,18 +53,27 @@ class EvalPoint:
     best: bool
 
 
-def append_step(path: Path, step: TrainingStep | EvalPoint) -> None:
+OnStep = Callable[[TrainingStep], None]
+
+
+def append_line(path: Path, row: dict[str, Any]) -> None:
+    """Append `row` as one line of JSON."""
     with path.open("a", encoding="utf-8") as f:
-        f.write(json.dumps(asdict(step)) + "\n")
+        f.write(json.dumps(row) + "\n")
+
+
+def append_step(path: Path, step: TrainingStep | EvalPoint) -> None:
+    """Append one logged step or evaluation."""
+    append_line(path, asdict(step))
 
 
 def read_steps(path: Path) -> list[TrainingStep]:
-    """The steps logged. A half-written last line, as a kill leaves, is left out."""
+    """Return the steps logged. A half-written last line, as a kill leaves, is left out."""
     return [TrainingStep(**row) for row in rows_of(path)]
 
 
 def read_evals(path: Path) -> list[EvalPoint]:
-    """The evaluations logged, as `read_steps`."""
+    """Return the evaluations logged, as `read_steps`."""
     return [EvalPoint(**row) for row in rows_of(path)]
 
 
@@ -70,12 +82,11 @@ def keep_until(path: Path, step: int) -> None:
     if not path.is_file():
         return
     kept = [row for row in rows_of(path) if row["step"] <= step]
-    part = path.with_name(path.name + ".part")
-    part.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-    os.replace(part, path)
+    write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
+    """Return the complete lines of a log; none where there is no file."""
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8").split("\n")
@@ -83,7 +94,7 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 
 def rss_bytes() -> int:
-    """Resident set size of this process now; where /proc is absent, its peak so far."""
+    """Return the resident set size of this process now; where /proc is absent, its peak so far."""
     try:
         with open("/proc/self/statm", encoding="ascii") as f:
             return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,6 +1,4 @@
-"""What the server of `assay.trainers.run.process` imports before it forks: libraries only, no model, no
-threads, no CUDA.
-"""
+"""Imports for the fork server of `assay.trainers.run.process`: libraries only, no model, no threads, no CUDA."""
 
 from __future__ import annotations
 
@@ -13,5 +11,5 @@ try:
         import trl  # noqa: F401
         from transformers import Qwen2ForCausalLM  # noqa: F401
         from trl import SFTTrainer  # noqa: F401
-except ImportError:  # the child says which package is missing, in words
+except ImportError:  # the child raises the error that names the missing package
     pass

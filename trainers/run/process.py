@@ -1,4 +1,4 @@
-"""A training in a process of its own, so that its peak memory is its own and is given back when it ends.
+"""Run a training in a process of its own, so that its peak memory is its own and is freed when it ends.
 
 The processes are forked from one small server that has imported the libraries and has never touched a model: the
 import (five seconds and more) is paid once for all trainings of an `assay run`. Steps come back through a pipe; when
@@ -12,22 +12,21 @@ import fcntl
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from assay.sandbox import SandboxError
 from assay.trainers.artifact import Artifact
 from assay.trainers.config import CommonConfig
 from assay.trainers.data.inputs import TrainingData
 from assay.trainers.errors import TrainersError, TrainingError
 from assay.trainers.run.facts import OWN_PROCESS
-from assay.trainers.run.log import TrainingStep, rss_bytes
+from assay.trainers.run.log import OnStep, TrainingStep, rss_bytes
 from assay.trainers.run.runtime import let_idle_threads_sleep
 
 _INTERRUPTED = 130
-
-OnStep = Callable[[TrainingStep], None]
 
 
 def train_alone(
@@ -39,35 +38,37 @@ def train_alone(
     *,
     threads: int | None = None,
 ) -> Artifact:
-    """As the method's own trainer, in a process of its own. `threads` are the CPU threads of torch (None: its own
-    choice). Raises what the trainer raises; TrainingError where the process died."""
+    """Train as the method's own trainer does, in a process of its own, and return the artifact.
+
+    `threads` are the CPU threads of torch (None: its own choice). Raises what the trainer raises, and TrainingError
+    where the process died.
+    """
     let_idle_threads_sleep()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["assay.trainers.run.preload"])
-    ours, theirs = context.Pipe()
-    child = context.Process(target=_train, args=(theirs, base, config, records, out, threads))
+    pipe, childs_end = context.Pipe()
+    child = context.Process(target=_train, args=(childs_end, base, config, records, out, threads))
     with _safe_path():
         child.start()
-    theirs.close()
+    childs_end.close()
     try:
         while True:
             try:
-                found = ours.recv()
+                message = pipe.recv()
             except EOFError:
                 child.join()
                 raise TrainingError(_how_it_died(child.exitcode, out)) from None
-            if isinstance(found, TrainingStep):
+            if isinstance(message, TrainingStep):
                 if on_step is not None:
-                    on_step(found)
-            elif isinstance(found, Artifact):
-                child.join()
-                return found
-            else:
-                assert isinstance(found, BaseException)
-                child.join()
-                raise found
+                    on_step(message)
+                continue
+            child.join()
+            if isinstance(message, Artifact):
+                return message
+            assert isinstance(message, BaseException)
+            raise message
     finally:
-        ours.close()
+        pipe.close()
         if child.is_alive():
             child.terminate()
             child.join()
@@ -75,8 +76,8 @@ def train_alone(
 
 @contextmanager
 def _safe_path() -> Iterator[None]:
-    """The server's interpreter is started with the current folder first on its path; a folder of the user's that is
-    called `suites` or `trainers` would be imported in place of ours."""
+    """Keep the current folder off the path of the server's interpreter: a user's folder of a library's name would be
+    imported in the library's place."""
     before = os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = "1"
     try:
@@ -106,9 +107,9 @@ def _train(
             torch.set_num_threads(threads)
         out.mkdir(parents=True, exist_ok=True)
         with _locked(out):
-            made = TRAINERS.get(config.method)(base, config, records, out, pipe.send)
-        pipe.send(made)
-    except TrainersError as error:
+            artifact = TRAINERS.get(config.method)(base, config, records, out, pipe.send)
+        pipe.send(artifact)
+    except (TrainersError, SandboxError) as error:
         pipe.send(error)
     except BrokenPipeError:
         sys.exit(0)  # the parent is gone; its successor goes on from the last checkpoint
@@ -131,7 +132,7 @@ def _how_it_died(code: int | None, out: Path) -> str:
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """One training at a time in a folder: wait for a predecessor that is just ending."""
+    """Hold the folder's lock, waiting for a predecessor that is just ending: one training at a time."""
     with (out / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

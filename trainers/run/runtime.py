@@ -1,7 +1,4 @@
-"""Keep the training libraries' banners, progress bars and advice off the terminal while ours is shown.
-
-Errors still come through: only what is below ERROR is held back, and only for the time of a `with` block.
-"""
+"""The surroundings of the training libraries: their messages, their threads, their caches."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ _ENVIRONMENT = {
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Within the block, only errors of the training libraries are logged, and their bars are off."""
+    """Log only errors of the training libraries within the block, and switch their progress bars off."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     let_idle_threads_sleep()
@@ -64,27 +61,22 @@ def quiet_libraries() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-# oneDNN's cache of compiled products, bounded.
-#
-# torch's bf16 products on CPU are compiled for every shape they meet and kept, 1,024 of them by default. Batches have
-# all lengths, so a run meets new shapes at almost every step: 120 steps of the pocket model, 3.6 million parameters,
-# peaked at 2.27 GiB resident, at 1.80 GiB with 128 kept; 25 steps at 1.34 GiB, at 1.14 GiB with 64 kept, in
-# the same CPU
-# time. With 8, fewer than a step's own shapes, a quarter more CPU time went into compiling them again.
-
-
 def bound_compiled_products() -> None:
-    """Ask for it. To be called before the first product; the user's own setting stands."""
+    """Bound oneDNN's cache of compiled products, unless the user has; call it before the first product.
+
+    torch's bf16 products on CPU are compiled for every shape they meet and kept, 1,024 of them by default. Batches have
+    all lengths, so a run meets new shapes at almost every step: 120 steps of the pocket model, 3.6 million parameters,
+    peaked at 2.27 GiB resident, at 1.80 GiB with 128 kept; 25 steps at 1.34 GiB, at 1.14 GiB with 64 kept, in the same
+    CPU time. With 8, fewer than a step's own shapes, a quarter more CPU time went into compiling them again.
+    """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 
-# OpenMP threads that sleep while they wait.
-#
-# By default they spin. On a machine of few cores, where the sandbox or anything else wants one of them, the spinning
-# threads wait for a partner that has no core to run on, and everything becomes 10 to 25 times slower (measured: 350
-# tokens/s instead of 3,400 beside one busy process on two cores).
-
-
 def let_idle_threads_sleep() -> None:
-    """Ask for it. To be called before torch or llama.cpp is loaded: OpenMP reads it then; the user's choice stands."""
+    """Have OpenMP's threads sleep while they wait, unless the user has chosen; call it before torch or llama.cpp loads.
+
+    By default they spin. On a machine of few cores, where the sandbox or anything else uses one of them, the spinning
+    threads wait for a partner that has no core to run on, and everything becomes 10 to 25 times slower (measured: 350
+    tokens/s instead of 3,400 beside one busy process on two cores).
+    """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,4 +1,4 @@
-"""Chat templates: the tokenizer's own where it has one, else one of four that are published with their models.
+"""Chat templates: the tokenizer's own where it has one, else one of four published with their models.
 
 Ours carry `{% generation %}` markers around what the assistant writes; what is saved with a trained model is the
 published text without them, since only training libraries know them. A tokenizer's own template is never touched.
@@ -16,10 +16,8 @@ from typing import Any
 from assay.trainers.artifact import Artifact, ArtifactKind, model_folder
 from assay.trainers.errors import TrainingError
 
-__all__ = ["NAMES", "Template", "choose_template", "load_tokenizer", "template_source"]
+__all__ = ["NAMES", "Template", "choose_template", "load_tokenizer", "saved_template", "template_source"]
 
-
-# Which template a run renders its chats with, and whether the tokenizer can hold it.
 
 # name -> the tokens that mark its turns; each must be one token of the vocabulary, or no model could end a turn.
 _TOKENS: dict[str, tuple[str, ...]] = {
@@ -35,7 +33,7 @@ _MARKER = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}\n?")
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """`source` is the Jinja text to render with. `native` says that it is the tokenizer's own; another one is to be
+    """A chat template. `source` is the Jinja text to render with. `native`: it is the tokenizer's own; another one is
     saved with the model as `saved`, the same text without generation markers."""
 
     name: str
@@ -48,18 +46,18 @@ class Template:
 
     @property
     def marked(self) -> bool:
-        """Whether it says itself which part is the assistant's."""
+        """True where it marks itself which part is the assistant's."""
         return _MARKER.search(self.source) is not None
 
 
-def choose_template(tokenizer: Any, wanted: str = "auto") -> Template:
-    """The tokenizer's own template for "auto" and "native", one of NAMES otherwise.
+def choose_template(tokenizer: Any, name: str = "auto") -> Template:
+    """Return the tokenizer's own template for "auto" and "native", one of NAMES otherwise.
 
     Where the tokenizer begins every text with a BOS of itself, a template that has none gets one, so that training
     and generation both see exactly one. Raises TrainingError: no template of its own, or it lacks the tokens of the one
     that was named.
     """
-    if wanted in ("auto", "native"):
+    if name in ("auto", "native"):
         own = tokenizer.get_chat_template() if tokenizer.chat_template else None
         if own is None:
             raise TrainingError(
@@ -68,25 +66,25 @@ def choose_template(tokenizer: Any, wanted: str = "auto") -> Template:
             )
         return Template("native", own, native=True)
     vocabulary = tokenizer.get_vocab()
-    if missing := [token for token in _TOKENS[wanted] if token not in vocabulary]:
+    if missing := [token for token in _TOKENS[name] if token not in vocabulary]:
         raise TrainingError(
-            f"template {wanted!r} marks turns with {', '.join(missing)}, which this model's vocabulary lacks; "
-            f"choose another: {', '.join(n for n in NAMES if n != wanted)} (alpaca needs no special tokens)"
+            f"template {name!r} marks turns with {', '.join(missing)}, which this model's vocabulary lacks; "
+            f"choose another: {', '.join(n for n in NAMES if n != name)} (alpaca needs no special tokens)"
         )
-    source = template_source(wanted)
+    source = template_source(name)
     if "eos_token" in source and tokenizer.eos_token is None:
         raise TrainingError(
-            f"template {wanted!r} ends in the end of text, and this tokenizer names no eos_token"
+            f"template {name!r} ends in the end of text, and this tokenizer names no eos_token"
         )
     if "bos_token" in source and tokenizer.bos_token is None:
-        raise TrainingError(f"template {wanted!r} begins with a BOS, and this tokenizer names no bos_token")
+        raise TrainingError(f"template {name!r} begins with a BOS, and this tokenizer names no bos_token")
     if "bos_token" not in source and _adds_bos(tokenizer):
         source = _BOS + source
-    return Template(wanted, source, native=False)
+    return Template(name, source, native=False)
 
 
 def template_source(name: str) -> str:
-    """The Jinja text of one of ours, generation markers included."""
+    """Return the Jinja text of a template in NAMES, generation markers included."""
     return (files("assay.trainers.templates") / f"{name}.jinja").read_text(encoding="utf-8")
 
 
@@ -95,25 +93,25 @@ def _adds_bos(tokenizer: Any) -> bool:
     return bool(ids) and tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id
 
 
-# A model's tokenizer with the template that the model was trained with.
-
-
 def load_tokenizer(artifact: Artifact) -> Any:
-    """The tokenizer of a model folder; an adapter's is its base's, with the chat template that was saved beside the
-    adapter, if one was: an adapter trained with another template is asked with that one."""
+    """Return the tokenizer of a model folder, with the chat template that the model was trained with.
+
+    An adapter's is its base's, with the template saved beside the adapter where there is one.
+    """
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(model_folder(artifact)))
-    if artifact.kind is ArtifactKind.ADAPTER and (own := _saved_template(artifact.path)) is not None:
+    if artifact.kind is ArtifactKind.ADAPTER and (own := saved_template(artifact.path)) is not None:
         tokenizer.chat_template = own
     return tokenizer
 
 
-def _saved_template(folder: Path) -> str | None:
+def saved_template(folder: Path) -> str | None:
+    """Return the chat template saved in a model's or adapter's folder; None where there is none."""
     file, config = folder / "chat_template.jinja", folder / "tokenizer_config.json"
     if file.is_file():
         return file.read_text(encoding="utf-8")
     if config.is_file():
-        found = json.loads(config.read_text(encoding="utf-8")).get("chat_template")
-        return found if isinstance(found, str) else None
+        template = json.loads(config.read_text(encoding="utf-8")).get("chat_template")
+        return template if isinstance(template, str) else None
     return None

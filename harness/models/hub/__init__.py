@@ -1,4 +1,4 @@
-"""The way in from the Hugging Face Hub and the way out to it."""
+"""Fetch models from the Hugging Face Hub, and publish them on it."""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
-"""Fetching a model: a named revision, its files held against the hashes the hub gave, its licence written down.
+"""Fetch a model from the hub: a named revision, its files verified against the hub's hashes, its licence recorded.
 
-Only what a model needs is fetched: safetensors or one GGUF file, configuration, tokenizer, card and licence. Pickled
-weights are refused: loading one runs whatever its author put into it.
+Only the files of a model are fetched: safetensors or one GGUF file, configuration, tokenizer, card and licence. Pickled
+weights are refused: loading one runs whatever code its author put into it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import hashlib
 import json
@@ -18,7 +19,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 from assay.harness.errors import BadInputError, MissingToolError, UnreachableError
+from assay.trainers.files import publish
 
+# The files of a folder that are the model, the same on the way in and on the way out.
+CARD = "README.md"
+LICENCES = ("LICENSE*", "NOTICE*")
+MODEL = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    "adapter_config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
 RECORD = "import.json"
 UNSTATED = "unstated"
 _NAME = re.compile(
@@ -27,11 +45,12 @@ _NAME = re.compile(
 _WEIGHTS = (".safetensors", ".gguf")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _UNSUPPORTED = {".apr": "APR", ".onnx": "ONNX", ".h5": "Keras", ".msgpack": "Flax", ".mlmodel": "Core ML"}
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of a repository. `verified` says what its content was held against."""
+    """One file of a repository; `verified` names the hash that its content was compared with."""
 
     path: str
     size_bytes: int
@@ -41,7 +60,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A repository's files at one commit in the local hub cache. `source` says whether the hub was asked."""
+    """A repository's files at one commit in the local hub cache; `source` tells whether the hub gave the commit."""
 
     repository: str
     commit: str
@@ -51,7 +70,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What `assay import` made: the folder and where every file in it came from."""
+    """The result of `assay import`: the folder and the origin of every file in it."""
 
     repository: str
     revision: str
@@ -66,18 +85,18 @@ class Imported:
 
 
 def parse_name(name: str) -> tuple[str, str | None]:
-    """`hf://org/name[@revision]`, or the same without the scheme → (repository, revision)."""
+    """Split `hf://org/name[@revision]`, or the same without the scheme, into (repository, revision)."""
     _refuse_format(name)
     match = _NAME.match(name)
     if match is None:
-        raise BadInputError(f"{name!r} is no hub name; write hf://org/name or hf://org/name@revision")
+        raise BadInputError(f"{name!r} is not a hub name; write hf://org/name or hf://org/name@revision")
     return match["repository"], match["revision"]
 
 
 def snapshot(repository: str, revision: str | None, *, file: str | None = None) -> Snapshot:
-    """Fetch the model's files, or the single GGUF `file`, into the hub's cache and say where they lie.
+    """Fetch the model's files, or the single GGUF `file`, into the hub's cache, and return their folder.
 
-    With HF_HUB_OFFLINE set, or with no answer from the hub, the cache alone is used and `source` says so. Raises
+    With HF_HUB_OFFLINE set, or with no answer from the hub, the cache alone is used, which `source` records. Raises
     BadInputError (no such repository, revision or file; pickled weights only), UnreachableError (no answer, and not
     whole in the cache) or MissingToolError.
     """
@@ -95,7 +114,6 @@ def snapshot(repository: str, revision: str | None, *, file: str | None = None) 
             f"{repository!r} lies on the hub; to fetch it: pip install 'assay[train]', or give a local folder"
         ) from None
     name = repository + (f"@{revision}" if revision else "")
-    wanted = (glob.escape(file),) if file else MODEL
     offline = bool(constants.HF_HUB_OFFLINE)
 
     def download(cached_only: bool) -> Path:
@@ -103,7 +121,7 @@ def snapshot(repository: str, revision: str | None, *, file: str | None = None) 
             snapshot_download(
                 repository,
                 revision=revision,
-                allow_patterns=[*wanted, CARD, *LICENCES],
+                allow_patterns=_patterns(file),
                 ignore_patterns=None if file else ["*/*"],
                 local_files_only=cached_only,
                 endpoint=endpoint(),
@@ -124,9 +142,9 @@ def snapshot(repository: str, revision: str | None, *, file: str | None = None) 
             f"no repository {repository!r} on the hub (a private one needs HF_TOKEN)"
         ) from error
     except LocalEntryNotFoundError as error:
-        why = "HF_HUB_OFFLINE is set" if offline else "the hub does not answer"
+        reason = "HF_HUB_OFFLINE is set" if offline else "the hub does not answer"
         raise UnreachableError(
-            f"{name} is not whole in the local hub cache and {why}: fetch it once with a connection, or give a "
+            f"{name} is not whole in the local hub cache and {reason}: fetch it once with a connection, or give a "
             "local folder"
         ) from error
     except Exception as error:
@@ -143,50 +161,56 @@ def import_model(name: str, out: Path, *, file: str | None = None) -> Imported:
     """Fetch `name` into the new folder `out`, every file's content verified, with `import.json` beside them.
 
     Weights are hard links into the hub's cache where the file system allows, copies elsewhere; all else is copied.
-    A folder that holds this very import already is left as it is. Raises BadInputError.
+    A folder that holds the same import already is left as it is. Raises BadInputError.
     """
     repository, revision = parse_name(name)
     if file is not None:
         _refuse_format(file)
     _refuse_other(out, repository)
-    found = snapshot(repository, revision, file=file)
-    if (before := _read_record(out)) is not None:
-        if before.commit == found.commit and _still(before):
+    fetched = snapshot(repository, revision, file=file)
+    if (before := read_import(out)) is not None:
+        if before.commit == fetched.commit and _unchanged(before):
             return before
         raise BadInputError(
-            f"{out} holds {repository} at {before.commit[:12]}, or was changed since; {found.commit[:12]} is asked "
+            f"{out} holds {repository} at {before.commit[:12]}, or was changed since; {fetched.commit[:12]} is asked "
             "for: remove the folder or import into another"
         )
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        part.mkdir(parents=True)
-        files = tuple(_take(path, found.folder, part) for path in _files(found.folder, file))
-        licence = _licence(part / CARD)
-        made = Imported(repository, revision or "main", found.commit, licence, found.source, files, out)
-        record = made.to_json()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with publish(out) as part:
+        part.mkdir()
+        files = tuple(_place(path, fetched.folder, part) for path in _files(fetched.folder, file))
+        imported = Imported(
+            repository=repository,
+            revision=revision or "main",
+            commit=fetched.commit,
+            licence=_licence(part / CARD),
+            source=fetched.source,
+            files=files,
+            folder=out,
+        )
+        record = imported.to_json()
         del record["folder"]
         (part / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        if out.is_dir():
-            out.rmdir()  # it is empty
-        part.rename(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return made
+    return imported
 
 
 def read_import(folder: Path) -> Imported | None:
-    """The import that made `folder`, or None where it was not made by one."""
-    return _read_record(folder)
+    """Return the import that `folder` came from, or None where it came from none."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        files = tuple(File(**f) for f in record.pop("files"))
+        return Imported(files=files, folder=folder, **record)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def endpoint() -> str | None:
-    """The hub in use: HF_ENDPOINT at the time of the call, else the library's own."""
+    """Return the address of the hub in use: HF_ENDPOINT at the time of the call, else the library's own (None)."""
     return os.environ.get("HF_ENDPOINT") or None
 
 
 def _commit(repository: str, revision: str | None) -> str | None:
-    """The commit that `revision` names on the hub; None where the hub cannot be reached."""
+    """Return the commit that `revision` names on the hub; None where the hub cannot be reached."""
     from huggingface_hub import HfApi
 
     try:
@@ -198,7 +222,7 @@ def _commit(repository: str, revision: str | None) -> str | None:
 
 
 def _is_unanswered(error: Exception) -> bool:
-    """Whether the hub was not reached, or is out of order, rather than that it said no."""
+    """Return whether the hub was not reached or is out of order; a refusal is an answer."""
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     if isinstance(error, OfflineModeIsEnabled | ConnectionError | TimeoutError):
@@ -210,44 +234,46 @@ def _is_unanswered(error: Exception) -> bool:
 
 
 def _files(folder: Path, file: str | None) -> Iterator[Path]:
-    """The snapshot's own files; the cache may hold more of the same commit from other programs."""
-    patterns = (glob.escape(file),) if file else MODEL
-    for pattern in (*patterns, CARD, *LICENCES):
+    """Yield the snapshot's own files; the cache may hold more of the same commit from other programs."""
+    for pattern in _patterns(file):
         yield from sorted(p for p in folder.glob(pattern) if p.is_file())
 
 
-def _take(path: Path, root: Path, to: Path) -> File:
+def _patterns(file: str | None) -> list[str]:
+    return [*((glob.escape(file),) if file else MODEL), CARD, *LICENCES]
+
+
+def _place(path: Path, root: Path, to: Path) -> File:
     """Verify one file against the name of its blob (the hub's hash of it) and place it under `to`."""
     relative = path.relative_to(root)
     blob = path.resolve()
     target = to / relative
     target.parent.mkdir(parents=True, exist_ok=True)
     sha256, git_sha1 = hashes(blob)
-    match len(blob.name):
-        case 64:
-            verified, found = "sha256", sha256
-        case 40:
-            verified, found = "git-sha1", git_sha1
-        case _:
-            raise BadInputError(
-                f"{relative}: the hub gave no content hash for it (its blob is {blob.name!r})"
-            )
-    if found != blob.name:
+    known: dict[int, tuple[Literal["sha256", "git-sha1"], str]] = {
+        64: ("sha256", sha256),
+        40: ("git-sha1", git_sha1),
+    }
+    if len(blob.name) not in known:
+        raise BadInputError(f"{relative}: the hub gave no content hash for it (its blob is {blob.name!r})")
+    verified, actual = known[len(blob.name)]
+    if actual != blob.name:
         raise BadInputError(
-            f"{relative} is damaged: its {verified} is {found}, the hub's is {blob.name}; remove {blob} and fetch again"
+            f"{relative} is damaged: its {verified} is {actual}, the hub's is {blob.name}; remove {blob} and fetch "
+            "again"
         )
+    linked = False
     if path.suffix in _WEIGHTS:
-        try:
+        with contextlib.suppress(OSError):  # another file system
             os.link(blob, target)
-        except OSError:  # another file system
-            shutil.copyfile(blob, target)
-    else:
+            linked = True
+    if not linked:
         shutil.copyfile(blob, target)
-    return File(str(relative), blob.stat().st_size, sha256, "sha256" if verified == "sha256" else "git-sha1")
+    return File(str(relative), blob.stat().st_size, sha256, verified)
 
 
 def _licence(card: Path) -> str:
-    """The licence that a model card's front matter names."""
+    """Return the licence that a model card's front matter names."""
     if not card.is_file():
         return UNSTATED
     from huggingface_hub import ModelCard
@@ -284,7 +310,7 @@ def _require_weights(folder: Path, name: str, file: str | None) -> None:
 
 
 def _listing(name: str) -> list[str]:
-    """All files of the repository; [] where the hub cannot be asked."""
+    """Return all files of the repository; [] where the hub does not answer."""
     from huggingface_hub import HfApi
 
     repository, revision = parse_name(name)
@@ -306,23 +332,14 @@ def _refuse_other(out: Path, repository: str) -> None:
     if out.exists() and not out.is_dir():
         raise BadInputError(f"{out} is a file; -o takes a folder")
     if out.is_dir() and any(out.iterdir()):
-        before = _read_record(out)
+        before = read_import(out)
         if before is None or before.repository != repository:
             what = "is not empty" if before is None else f"holds {before.repository}"
             raise BadInputError(f"{out} {what}; import into another folder")
 
 
-def _read_record(folder: Path) -> Imported | None:
-    try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        files = tuple(File(**f) for f in record.pop("files"))
-        return Imported(files=files, folder=folder, **record)
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-
-
-def _still(imported: Imported) -> bool:
-    """The folder's files have the sizes and hashes that they were imported with."""
+def _unchanged(imported: Imported) -> bool:
+    """Return whether the folder's files have the sizes and hashes that they were imported with."""
     paths = [(imported.folder / f.path, f) for f in imported.files]
     return all(p.is_file() and p.stat().st_size == f.size_bytes for p, f in paths) and all(
         hashes(p)[0] == f.sha256 for p, f in paths
@@ -334,28 +351,8 @@ def _first(error: BaseException) -> str:
     return text.splitlines()[0] if text else type(error).__name__
 
 
-# Which files of a folder are the model, and what they hash to: the same on the way in and on the way out.
-
-CARD = "README.md"
-LICENCES = ("LICENSE*", "NOTICE*")
-MODEL = (
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "config.json",
-    "generation_config.json",
-    "adapter_config.json",
-    "tokenizer*",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-)
-_CHUNK_BYTES = 1 << 20
-
-
 def hashes(path: Path) -> tuple[str, str]:
-    """sha256 of the content, and git's name for it as a blob."""
+    """Return the sha256 of a file's content, and git's name for it as a blob."""
     sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     with path.open("rb") as content:
         while chunk := content.read(_CHUNK_BYTES):

@@ -1,4 +1,4 @@
-"""Publishing a model: the files, a card with what was measured, a manifest; sent only when told to.
+"""Publish a model on the hub: its files, a card with its measurements, a manifest; planned first, sent on request.
 
 Nothing of this machine goes along: local paths in configurations are replaced or refused, records that hold paths
 stay here, and a file that contains the token stops the push.
@@ -28,7 +28,6 @@ from assay.harness.models.hub.fetch import (
 )
 from assay.harness.training.settings import redact
 from assay.trainers.artifact import Artifact, ArtifactKind, identify
-from assay.trainers.errors import TrainersError
 
 MANIFEST = "assay.json"
 TOKEN = "HF_TOKEN"
@@ -37,7 +36,7 @@ _BASE_KEYS = ("base_model_name_or_path", "_name_or_path")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One file of the push: its path there, its size and sha256, and its content or the local file that holds it."""
+    """One file of the push: its path on the hub, its size and sha256, and its content or the local file with it."""
 
     path: str
     size_bytes: int
@@ -47,7 +46,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """All that would be sent, decided before anything is."""
+    """All files that a push sends, decided before any is sent."""
 
     repository: str
     artifact: Artifact
@@ -75,10 +74,11 @@ class Push:
 def plan_push(
     repository: str, model: Path, *, run: Path | None, base_model: str | None, licence: str | None
 ) -> Push:
-    """Everything a push of `model` to `repository` holds: model files, card, `.eval_results`, manifest.
+    """Return the push of `model` to `repository`: model files, card, `.eval_results`, manifest.
 
     `run` is the folder of a finished run; the model's row in its leaderboard is found by content hash. Raises
-    BadInputError (no such row, a local path where a hub id belongs, a token in a file) and MissingToolError.
+    BadInputError (no such row, a local path where a hub id belongs, a token in a file), ArtifactError (no model) and
+    MissingToolError.
     """
     try:
         import huggingface_hub  # noqa: F401
@@ -87,10 +87,7 @@ def plan_push(
     repository, revision = parse_name(repository)
     if revision is not None:
         raise BadInputError(f"a push goes to the repository's main branch; leave out @{revision}")
-    try:
-        artifact = identify(model)
-    except TrainersError as error:
-        raise BadInputError(str(error)) from error
+    artifact = identify(model)
     measured = _row(run, artifact) if run is not None else None
     base_model = base_model or _base_name(artifact)
     notes: list[str] = []
@@ -123,9 +120,9 @@ def plan_push(
 
 
 def send(
-    push: Push, *, private: bool, on_progress: Callable[[str], None] = lambda said: None
+    push: Push, *, private: bool, on_progress: Callable[[str], None] = lambda message: None
 ) -> dict[str, Any]:
-    """Send it as one commit and hold the hub's file hashes against ours. Raises BadInputError, CheckFailedError."""
+    """Send it as one commit and compare the hub's file hashes with ours. Raises BadInputError, CheckFailedError."""
     from huggingface_hub import CommitOperationAdd, HfApi
 
     token = os.environ.get(TOKEN)
@@ -149,9 +146,9 @@ def send(
         raise BadInputError(f"the push to {push.repository} failed: {redact(text.splitlines()[0])}") from None
     there = {f.rfilename: f for f in info.siblings or []}
     for item in push.items:
-        found = there.get(item.path)
-        size = None if found is None else found.size
-        sha256 = item.sha256 if found is None or found.lfs is None else found.lfs.sha256
+        sent = there.get(item.path)
+        size = None if sent is None else sent.size
+        sha256 = item.sha256 if sent is None or sent.lfs is None else sent.lfs.sha256
         if size != item.size_bytes or sha256 != item.sha256:
             raise CheckFailedError(
                 f"{item.path} on the hub is not what was sent: {size} bytes, sha256 {sha256} there; "
@@ -165,23 +162,25 @@ def _row(run: Path, artifact: Artifact) -> Measured:
     try:
         leaderboard = json.loads(path.read_text(encoding="utf-8"))
         rows = leaderboard["rows"]
-        found = [row for row in rows if row["sha256"] == artifact.sha256]
+        own = next((row for row in rows if row["sha256"] == artifact.sha256), None)
     except FileNotFoundError:
         raise BadInputError(
             f"no leaderboard at {path}: give a run's folder, as `assay run` prints it"
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInputError(f"{path} is no leaderboard of Assay: {type(error).__name__}: {error}") from None
-    if not found:
+        raise BadInputError(
+            f"{path} is not a leaderboard of Assay: {type(error).__name__}: {error}"
+        ) from None
+    if own is None:
         known = ", ".join(f"{row['variant']} {row['sha256'][:12]}" for row in rows)
         raise BadInputError(
             f"{path} has no row for {artifact.path} (sha256 {artifact.sha256[:12]}); it measured: {known}"
         )
-    return Measured(leaderboard, found[0])
+    return Measured(leaderboard, own)
 
 
 def _base_name(artifact: Artifact) -> str | None:
-    """The hub id of the model at the root, where an import recorded it or a configuration names one."""
+    """Return the hub id of the model at the root, where an import recorded it or a configuration names one."""
     root = artifact
     while root.parent is not None:
         root = root.parent
@@ -196,7 +195,7 @@ def _base_name(artifact: Artifact) -> str | None:
 
 
 def _licence_of(artifact: Artifact) -> str | None:
-    """The licence recorded at import of the model or of what it was made from."""
+    """Return the licence recorded at the import of the model or of one of its parents."""
     at: Artifact | None = artifact
     while at is not None:
         if at.path.is_dir() and (imported := read_import(at.path)) and imported.licence != UNSTATED:
@@ -208,8 +207,7 @@ def _licence_of(artifact: Artifact) -> str | None:
 def _model_files(artifact: Artifact) -> list[Path]:
     if artifact.path.is_file():
         return [artifact.path]
-    found = {p for pattern in (*MODEL, *LICENCES) for p in artifact.path.glob(pattern) if p.is_file()}
-    return sorted(found)
+    return sorted({p for pattern in (*MODEL, *LICENCES) for p in artifact.path.glob(pattern) if p.is_file()})
 
 
 def _item(path: str, source: Path | bytes, base_model: str | None) -> Item:
@@ -221,7 +219,7 @@ def _item(path: str, source: Path | bytes, base_model: str | None) -> Item:
 
 
 def _without_local_paths(path: Path, base_model: str | None) -> bytes:
-    """The configuration with the base's hub id in place of a folder of this machine."""
+    """Return the configuration with the base's hub id in place of a folder of this machine."""
     config = json.loads(path.read_text(encoding="utf-8"))
     for key in _BASE_KEYS:
         named = config.get(key)
@@ -251,46 +249,36 @@ def _manifest(
     items: list[Item],
     created: str,
 ) -> str:
-    return (
-        json.dumps(
-            {
-                "repository": repository,
-                "kind": artifact.kind.value,
-                "sha256": artifact.sha256,
-                "base_model": base_model,
-                "recipe": recipe,
-                "created": created,
-                "files": {i.path: {"sha256": i.sha256, "size_bytes": i.size_bytes} for i in items},
-                "measured": None
-                if measured is None
-                else {
-                    "variant": measured.row["variant"],
-                    "suite": measured.leaderboard["suite"],
-                    "sampling": measured.leaderboard["sampling"],
-                    "seed": measured.leaderboard["seed"],
-                    "machine": measured.leaderboard["machine"],
-                    "isolation": measured.leaderboard["isolation"],
-                    "pass@k": measured.row["pass@k"],
-                    "outcomes": measured.row["outcomes"],
-                },
-            },
-            indent=2,
-        )
-        + "\n"
-    )
+    board_keys = ("suite", "sampling", "seed", "machine", "isolation")
+    manifest = {
+        "repository": repository,
+        "kind": artifact.kind.value,
+        "sha256": artifact.sha256,
+        "base_model": base_model,
+        "recipe": recipe,
+        "created": created,
+        "files": {i.path: {"sha256": i.sha256, "size_bytes": i.size_bytes} for i in items},
+        "measured": measured
+        and {
+            "variant": measured.row["variant"],
+            **{key: measured.leaderboard[key] for key in board_keys},
+            "pass@k": measured.row["pass@k"],
+            "outcomes": measured.row["outcomes"],
+        },
+    }
+    return json.dumps(manifest, indent=2) + "\n"
 
 
 def _refuse_secrets(push: Push) -> None:
-    """Stop where a file that is sent as text contains the token."""
+    """Raise BadInputError for a file, sent as text, that contains the token."""
     token = os.environ.get(TOKEN, "").encode()
     if len(token) < 8:
         return
     for item in push.items:
-        if isinstance(item.source, bytes):
-            held = token in item.source
-        else:
-            held = item.source.suffix not in (".safetensors", ".gguf") and token in item.source.read_bytes()
-        if held:
+        source = item.source
+        if isinstance(source, Path):
+            source = b"" if source.suffix in (".safetensors", ".gguf") else source.read_bytes()
+        if token in source:
             raise BadInputError(
                 f"{item.path} contains the token of {TOKEN}; remove it there, nothing was sent"
             )

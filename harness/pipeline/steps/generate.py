@@ -24,8 +24,8 @@ from assay.suites.model import chat_messages, completion_prompt
 from assay.trainers.artifact import Artifact, ArtifactKind
 
 if TYPE_CHECKING:
+    from assay.harness.generation.batching import EngineGenerator
     from assay.harness.generation.load import MeasuredGenerator
-    from assay.harness.generation.torch_engine import TransformersGenerator
 
 LINES = "samples.jsonl"
 TABLE = "samples.parquet"
@@ -235,7 +235,7 @@ class ModelPool:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._shared: TransformersGenerator | None = None
+        self._shared: EngineGenerator | None = None
         self._held: dict[str, str] = {}
 
     def open(self, variant: str, artifact: Artifact, pending: Mapping[str, Artifact]) -> MeasuredGenerator:

@@ -16,9 +16,8 @@ from assay.harness.pipeline.store import Store
 from assay.suites import Problem
 from assay.suites.model import chat_messages, completion_prompt
 from assay.trainers.data.inputs import TrainingData
-from assay.trainers.data.preferences import write_preferences
+from assay.trainers.data.preferences import Answer, Text, write_preferences
 from assay.trainers.preference.build import Built, Match, build, few
-from assay.trainers.preference.model import Answer, Text
 
 FILE = "pairs.jsonl"
 KINDS = ("execution", "quality")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from assay.harness.models.endpoints import KEY_VARIABLE, Endpoint
+from assay.harness.models.resolve import KEY_VARIABLE, Endpoint
 
 DONE = "done"
 _READ_BYTES = 1 << 16

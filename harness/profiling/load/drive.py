@@ -19,7 +19,7 @@ from typing import Any
 
 from assay.harness.errors import BadInputError, UnmeasuredError
 from assay.harness.hardware import describe_machine
-from assay.harness.models.endpoints import Endpoint
+from assay.harness.models.resolve import Endpoint
 from assay.harness.profiling.load.client import DONE, Limits, Trace, ask
 
 FORMAT = 1

@@ -21,16 +21,34 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from assay.harness.generation.batching import Engine, GenerationStats, run_batches
-from assay.harness.generation.counter_rng import Draws
 from assay.harness.generation.load import load_generator
-from assay.harness.generation.torch_engine import TorchEngine, in_our_words, loading_dtype
+from assay.harness.generation.token_choice import Draws
+from assay.harness.generation.torch_engine import TorchEngine, loading_dtype, short_dtype
 from assay.harness.generation.types import Request, Sampling
 from assay.harness.profiling.measure.job import Job, Recorder, cap_allocator
 from assay.harness.profiling.measure.predicted import cache_of, weights_of
-from assay.harness.profiling.measure.random_weights import Endless, load_random, load_rounded
+from assay.harness.profiling.measure.random_weights import (
+    Endless,
+    load_random,
+    load_rounded,
+    random_model,
+    stand_in,
+)
 from assay.harness.profiling.memory.architecture import FAMILIES
 from assay.trainers.artifact import ArtifactKind, model_folder
 from assay.trainers.templates import load_tokenizer
+
+# A model of a few kilobytes, for loading and running once what every model needs.
+_TINY = {
+    "model_type": "qwen2",
+    "vocab_size": 384,
+    "hidden_size": 16,
+    "intermediate_size": 48,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+}
 
 
 class Loaded(Protocol):
@@ -71,7 +89,7 @@ def measure_inference(job: Job, recorder: Recorder) -> None:
             with recorder.phase(phase):
                 repeat_phase(job, recorder, once)
     if isinstance(model.engine, TorchEngine):
-        recorder.fact(compute=in_our_words(model.engine.model.dtype))
+        recorder.fact(compute=short_dtype(model.engine.model.dtype))
         recorder.fact(components=weights_of(model.engine.model) | cache_of(model.engine))
 
 
@@ -197,26 +215,26 @@ def import_torch(job: Job, recorder: Recorder) -> None:
 def _rehearse(job: Job) -> None:
     """Load and run a model of a few kilobytes by the same way: libraries import and reserve much at their first use
     (240 MB here), which would be taken for the model's memory and time."""
-    from assay.harness.generation.torch_engine import TransformersGenerator
-    from assay.trainers.tiny import make_tiny_model
+    from assay.harness.generation.torch_engine import load_transformers
 
     if job.source is not None and job.source.kind is ArtifactKind.ADAPTER:
         import peft  # noqa: F401
     with TemporaryDirectory() as folder:
-        tiny = make_tiny_model(Path(folder), ["def add(a, b):\n    return a + b\n"], hidden_size=16, layers=1)
+        tiny = stand_in(_TINY, Path(folder))
+        random_model(_TINY, device="cpu", dtype="fp32", seed=0).save_pretrained(folder)
         dtype = dtype_of(job)
-        model = TransformersGenerator(tiny, batch_size=1, threads=None, device=job.device, dtype=dtype)
+        model = load_transformers(tiny, batch_size=1, threads=None, device=job.device, dtype=dtype)
         _decode(job, model.engine, [tokens_of(job, row, model.vocabulary) for row in range(job.batch_size)])
         model.close()
 
 
 def dtype_of(job: Job) -> str:
     """fp32, bf16 or fp16: as asked for, else the type that the model's own configuration names, where the device has
-    it. Raises BadInputError for bf16 asked for where it has not."""
+    it. Raises TrainingError for bf16 asked for where it has not."""
     import torch
 
     config = config_of(job)
-    stored = in_our_words(config.get("dtype") or config.get("torch_dtype"))
+    stored = short_dtype(config.get("dtype") or config.get("torch_dtype"))
     cuda = job.device != "cpu" and torch.cuda.is_available()
     return loading_dtype(job.dtype, "fp32" if stored == "auto" else stored, "cuda" if cuda else "cpu")
 

@@ -23,10 +23,10 @@ from assay.suites import load_suite
 from assay.trainers import Artifact, ArtifactKind, Records, TrainingRecord
 from assay.trainers.config import QuantizationTable
 from assay.trainers.data.model import Message
+from assay.trainers.data.preferences import Pair, Preferences
+from assay.trainers.data.problems import SampledAnswer, SampleRequest
 from assay.trainers.model.quantize import bitsandbytes_config, forbid_repacking
-from assay.trainers.preference.model import Pair, Preferences
-from assay.trainers.rl.rollout import TrainingProblem
-from assay.trainers.rl.sampler import SampledAnswer, SampleRequest
+from assay.trainers.rl.check_split import TrainingProblem
 from assay.trainers.run.runtime import quiet_libraries
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}

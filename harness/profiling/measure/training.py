@@ -34,8 +34,8 @@ from assay.harness.profiling.measure.random_weights import (
 from assay.harness.profiling.memory.architecture import FAMILIES
 from assay.trainers.artifact import Artifact
 from assay.trainers.config import METHODS, CommonConfig, PpoConfig, SftConfig
-from assay.trainers.model.precision import arithmetic
-from assay.trainers.model.prepare import Prepare, base_dtype, compute_dtype, dress, prepare_model
+from assay.trainers.model.precision import arithmetic, base_dtype, compute_dtype
+from assay.trainers.model.prepare import Prepare, make_trainable, prepare_model
 from assay.trainers.run.runtime import let_idle_threads_sleep, quiet_libraries
 
 _BUILDERS = {
@@ -215,7 +215,7 @@ def _random(job: Job, config: dict[str, Any], layers: int | None) -> Prepare:
             attention=_attention(training, attention),
             layers=layers,
         )
-        return dress(model, wanted)
+        return make_trainable(model, wanted)
 
     return prepare
 
@@ -325,9 +325,8 @@ class _Ppo:
     """Our own PPO, whose steps draw what they learn from."""
 
     def __init__(self, job: Job, base: Artifact, config: PpoConfig, out: Path, prepare: Prepare) -> None:
-        from assay.trainers.methods.ppo import make_policy
-        from assay.trainers.rl.loop import Ppo
-        from assay.trainers.rl.policy import Episode
+        from assay.trainers.methods.ppo import Ppo
+        from assay.trainers.rl.policy import Episode, make_policy
         from assay.trainers.run.folder import seeded
 
         out.mkdir()

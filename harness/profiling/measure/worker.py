@@ -18,12 +18,13 @@ def main() -> None:
     from assay.harness.errors import AssayError, exit_code_of
     from assay.harness.profiling.measure.inference import measure_inference
     from assay.harness.profiling.measure.training import measure_training
+    from assay.trainers.errors import TrainersError
 
     try:
         (measure_inference if job.training is None else measure_training)(job, recorder)
     except MemoryError as error:
         recorder.stop(OUT_OF_MEMORY, str(error) or "the host has no more", snapshot=snapshot())
-    except AssayError as error:
+    except (AssayError, TrainersError) as error:
         recorder.stop("failed", str(error), exit_code=exit_code_of(error))
     except RuntimeError as error:
         if not _is_out_of_memory(error):

@@ -78,7 +78,7 @@ GOOD = {"a": "x", "b": "y", "winner": "x"}
         ({"a": 3}, r"field 'a' is not a name: 3"),
         ({"b": " "}, r"field 'b' is not a name: ' '"),
         ({"b": "x"}, r"fields 'a' and 'b' are both 'x'"),
-        ({"b": "tie"}, r"'tie' is what 'winner' says"),
+        ({"b": "tie"}, r"'tie' is the 'winner' of a draw"),
         ({"problem": [1]}, r"field 'problem' is neither a string nor a whole number: \[1\]"),
     ],
 )

@@ -16,7 +16,7 @@ from assay.harness.models.resolve import resolve_model
 from assay.trainers import Artifact, identify
 from assay.trainers.gguf import export_gguf
 from assay.trainers.merge import merge_adapter
-from assay.trainers.tiny import make_tiny_model
+from tests.tiny import make_tiny_model
 from tests.trainers.merge.test_kinds import random_adapter
 
 TEXTS = [f"def f{i}(x):\n    return x + {i}\n\nAdd {i} to x, then return it." for i in range(60)]

@@ -23,10 +23,15 @@ from assay.harness.equivalence.measures import (
     score_bound,
     summarise,
 )
-from assay.harness.equivalence.render import weight_lines
 from assay.harness.equivalence.states import OnDemand, State, UnreadableError
 from assay.harness.equivalence.tokens import Passage, Tokens, load_passages, suite_passages
-from assay.harness.equivalence.weights import Rounding, Weights, compare_weights, weights_from_json
+from assay.harness.equivalence.weights import (
+    Rounding,
+    Weights,
+    compare_weights,
+    weight_lines,
+    weights_from_json,
+)
 from assay.harness.errors import BadInputError
 from assay.suites import load_suite
 

@@ -16,12 +16,12 @@ from assay.harness.equivalence.weights import Weights, compare_weights
 from assay.trainers import Artifact
 from assay.trainers.gguf import export_gguf
 from assay.trainers.model.quantize import compress_model
-from assay.trainers.tiny import make_tiny_model
+from tests.tiny import make_tiny_model
 
 pytestmark = [pytest.mark.train, pytest.mark.gguf]
 HF = {
-    f"blk.0.{ours}.weight": f"model.layers.0.{theirs}.weight"
-    for ours, theirs in {
+    f"blk.0.{ours}.weight": f"model.layers.0.{original}.weight"
+    for ours, original in {
         "attn_q": "self_attn.q_proj",
         "attn_k": "self_attn.k_proj",
         "attn_v": "self_attn.v_proj",

@@ -11,7 +11,7 @@ from assay.harness.errors import BadInputError
 from assay.harness.generation import Request, Sampling, load_generator
 from assay.harness.generation.load import OneAdapter, load_adapters
 from assay.trainers import Artifact
-from assay.trainers.tiny import make_tiny_model
+from tests.tiny import make_tiny_model
 from tests.trainers.merge.test_kinds import random_adapter
 
 pytestmark = pytest.mark.train

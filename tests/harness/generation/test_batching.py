@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from assay.harness.errors import BadInputError
 from assay.harness.generation import GenerationStats, Request, Sample, Sampling
 from assay.harness.generation.batching import run_batches
-from assay.harness.generation.counter_rng import Draws, mix64
+from assay.harness.generation.token_choice import Draws, mix64
 
 END = 0
 

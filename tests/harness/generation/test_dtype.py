@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from assay.harness.errors import BadInputError
 from assay.harness.generation import load_generator
-from assay.harness.generation.torch_engine import in_our_words, loading_dtype
+from assay.harness.generation.torch_engine import loading_dtype, short_dtype
 from assay.harness.models.resolve import POCKET_FOLDER
 from assay.harness.profiling.measure import Job
 from assay.harness.profiling.measure.inference import dtype_of
@@ -52,7 +51,7 @@ def test_generation_refuses_it_in_the_trainers_words_before_anything_is_loaded(
     pocket: Artifact, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = loads(monkeypatch)
-    with pytest.raises(BadInputError) as caught:
+    with pytest.raises(TrainingError) as caught:
         load_generator(pocket, device=device, dtype="bf16")
     assert str(caught.value) == refusal()
     assert loaded == []
@@ -61,7 +60,7 @@ def test_generation_refuses_it_in_the_trainers_words_before_anything_is_loaded(
 @pytest.mark.usefixtures("t4")
 @pytest.mark.parametrize("weights", ["stored", "nf4"])
 def test_a_profile_of_inference_refuses_it_too(pocket: Artifact, weights: Any) -> None:
-    with pytest.raises(BadInputError) as caught:
+    with pytest.raises(TrainingError) as caught:
         dtype_of(Job(name="x", source=Source.of(pocket), dtype="bf16", weights=weights))
     assert str(caught.value) == refusal()
 
@@ -94,7 +93,7 @@ def test_auto_loads_weights_in_bf16_as_fp32(pocket: Artifact, monkeypatch: pytes
     import torch
     from transformers import AutoConfig
 
-    assert in_our_words(AutoConfig.from_pretrained(POCKET_FOLDER).dtype) == "bf16"
+    assert short_dtype(AutoConfig.from_pretrained(POCKET_FOLDER).dtype) == "bf16"
     loaded = loads(monkeypatch)
     with pytest.raises(InterruptedError):
         load_generator(pocket, device="cuda")

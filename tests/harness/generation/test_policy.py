@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 from assay.harness.generation import Request, Sampling, load_generator  # noqa: E402
 from assay.harness.generation.load import open_policy_sampler  # noqa: E402
 from assay.trainers import Artifact, identify  # noqa: E402
-from assay.trainers.rl.sampler import SampleRequest  # noqa: E402
-from assay.trainers.tiny import make_tiny_model  # noqa: E402
+from assay.trainers.data.problems import SampleRequest  # noqa: E402
+from tests.tiny import make_tiny_model  # noqa: E402
 
 pytestmark = pytest.mark.train
 TEXTS = [f"def f{i}(x):\n    return x + {i}\n" for i in range(60)]

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from assay.harness.errors import BadInputError
-from assay.harness.generation.llama_engine import LlamaGenerator, render
-from assay.harness.generation.torch_engine import TransformersGenerator
+from assay.harness.generation.batching import EngineGenerator
+from assay.harness.generation.llama_engine import load_llama, render
+from assay.harness.generation.torch_engine import load_transformers
 from assay.trainers import Artifact, identify
 from assay.trainers.gguf import export_gguf
 from assay.trainers.templates import load_tokenizer
@@ -32,7 +33,7 @@ def test_the_adapters_own_template_renders_its_chats(variants: dict[str, Artifac
     messages = [{"role": "user", "content": "Add 1."}]
     rendered = []
     for artifact in (variants["adapter"], other):
-        generator = TransformersGenerator(artifact, batch_size=1, threads=1, device="cpu", dtype="fp32")
+        generator = load_transformers(artifact, batch_size=1, threads=1, device="cpu", dtype="fp32")
         rendered.append(generator.render_chat(messages))
         generator.close()
     assert rendered == ["<|im_start|>user\nAdd 1.<|im_end|>\n<|im_start|>assistant\n", "ASK Add 1. ANSWER"]
@@ -60,10 +61,10 @@ PLAIN = "{{ bos_token }}{% if bos_token is defined %}DEFINED{% endif %}{{ messag
 @pytest.fixture(params=["<|im_start|>", None], ids=["bos", "no bos"])
 def both(
     request: pytest.FixtureRequest, variants: dict[str, Artifact], tmp_path: Path
-) -> Callable[[str], tuple[LlamaGenerator, PreTrainedTokenizerBase]]:
+) -> Callable[[str], tuple[EngineGenerator, PreTrainedTokenizerBase]]:
     """A merged model with a first token or without, and the GGUF file made of it, in a template."""
 
-    def make(template: str) -> tuple[LlamaGenerator, PreTrainedTokenizerBase]:
+    def make(template: str) -> tuple[EngineGenerator, PreTrainedTokenizerBase]:
         folder = Path(shutil.copytree(variants["merged"].path, tmp_path / "merged"))
         (folder / "artifact.json").unlink()
         config = json.loads((folder / "tokenizer_config.json").read_text())
@@ -71,7 +72,7 @@ def both(
         (folder / "chat_template.jinja").write_text(template)
         merged = identify(folder)
         gguf = export_gguf(merged, tmp_path / "model.gguf", "f32")
-        return LlamaGenerator(gguf, batch_size=1, threads=1, device="cpu"), load_tokenizer(merged)
+        return load_llama(gguf, batch_size=1, threads=1, device="cpu"), load_tokenizer(merged)
 
     return make
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from assay.harness.generation import Sampling
-from assay.harness.generation.counter_rng import Draws, bits_at, bits_numpy, gumbel_numpy
-from assay.harness.generation.token_choice import choose_numpy, kept
+from assay.harness.generation.token_choice import Draws, bits_at, bits_numpy, choose_numpy, gumbel_numpy, kept
 
 LARGE = 9_000  # beyond what is drawn densely
 

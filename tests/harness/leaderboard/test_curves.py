@@ -18,7 +18,7 @@ from assay.harness.pipeline.plan import Step
 from assay.harness.pipeline.steps.kl import NO_TABLE, summarise
 from assay.harness.pipeline.store import Store
 from assay.trainers.config import METHODS
-from assay.trainers.preference.parts import METRICS
+from assay.trainers.methods._trl import METRICS
 from assay.trainers.rl.log import RL_LOG, RlStep, append_rl_step
 from assay.trainers.run.log import EVAL_LOG, LOG, EvalPoint, TrainingStep, append_step
 

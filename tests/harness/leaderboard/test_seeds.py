@@ -12,7 +12,7 @@ from assay.harness.errors import BadInputError, UnmeasuredError
 from assay.harness.experiment import Experiment, load_experiment
 from assay.harness.leaderboard.seeds import compare_runs, estimate_runs, pool_tables, pooled
 from assay.harness.pipeline.plan import make_plan
-from assay.harness.stats.crossed import compare_crossed
+from assay.harness.stats.paired import compare_crossed
 
 FILE = """
 name = "seeded"

@@ -295,7 +295,7 @@ def test_rewards_given_behind_weak_walls_are_learned_from_again(
     assert run(plan, results, Progress(enabled=False), allow_weak=True).did == ()
     again = run(plan, results, Progress(enabled=True))
     assert again.did[0] == "train-ppo.s0"
-    assert "its rewards were given behind embedded, weak isolation, weaker than" in capsys.readouterr().err
+    assert "its rewards were computed under embedded, weak isolation, weaker than" in capsys.readouterr().err
     assert record(again, "train-ppo.s0")["artifact"]["sha256"] == ppo["artifact"]["sha256"]
     rewrite(again, "train-ppo.s0", isolation=None, isolation_level=None)  # as before it was recorded
     assert run(plan, results, Progress(enabled=False)).did[0] == "train-ppo.s0"

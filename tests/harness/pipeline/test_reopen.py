@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.train, pytest.mark.isolated]
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    from assay.trainers.tiny import make_tiny_model
+    from tests.tiny import make_tiny_model
 
     folder = tmp_path_factory.mktemp("tiny")
     rows = [

@@ -164,8 +164,8 @@ def test_a_judge_reads_the_problem_as_it_was_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, style: str
 ) -> None:
     from assay.trainers.config.rl import RewardTable
-    from assay.trainers.rl.reward import judge_of
-    from assay.trainers.rl.rollout import exercise_of
+    from assay.trainers.rl.check_split import training_problem
+    from assay.trainers.rl.reward import reward_model_scores
 
     seen: list[Any] = []
 
@@ -174,12 +174,12 @@ def test_a_judge_reads_the_problem_as_it_was_asked(
         return [5.0 for _ in items]
 
     model = SimpleNamespace(mean=1.0, spread=2.0, score=score)
-    monkeypatch.setattr("assay.trainers.preference.scorer.load_reward_model", lambda _: model)
+    monkeypatch.setattr("assay.trainers.methods.reward_model.load_reward_model", lambda _: model)
     problem = plan_of(tmp_path, "").suite.problems[0]
-    judge = judge_of(RewardTable(model=tmp_path, model_weight=1), style)
+    judge = reward_model_scores(RewardTable(model=tmp_path, model_weight=1), style)
     assert judge is not None
     attempt: Any = SimpleNamespace(
-        exercise=exercise_of(problem, problem.prompt, None, None),
+        problem=training_problem(problem, problem.prompt, None, None),
         drawn=SimpleNamespace(text="    return 1\n"),
     )
     assert judge([attempt]) == [2.0]

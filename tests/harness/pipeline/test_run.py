@@ -58,7 +58,7 @@ NAMES = ("base", "adapter", "merged", "gguf-f16")
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from assay.suites.pocket import pocket_sft_records
-    from assay.trainers.tiny import make_tiny_model
+    from tests.tiny import make_tiny_model
 
     folder = tmp_path_factory.mktemp("tiny")
     texts = [m["content"] for record in pocket_sft_records(100) for m in record["messages"]]

@@ -258,7 +258,7 @@ def test_a_gain_is_the_heirs_whichever_way_the_pair_was_compared() -> None:
 @pytest.fixture
 def toy(tmp_path: Path) -> Path:
     from assay.suites.pocket import pocket_sft_records
-    from assay.trainers.tiny import make_tiny_model
+    from tests.tiny import make_tiny_model
 
     texts = [m["content"] for record in pocket_sft_records(100) for m in record["messages"]]
     return make_tiny_model(tmp_path / "model", texts).path

@@ -14,8 +14,7 @@ import pytest
 from assay.harness.generation import load_generator
 from assay.harness.generation.load import MeasuredGenerator
 from assay.harness.models.resolve import POCKET_FOLDER
-from assay.harness.serving.api import Api
-from assay.harness.serving.server import Options, bind, open_api
+from assay.harness.serving.server import Api, Options, bind, open_api
 from assay.trainers.artifact import Artifact, identify
 
 NAME = "pocket"
@@ -49,7 +48,7 @@ def running(generator: MeasuredGenerator, artifact: Artifact, options: Options) 
             listening.close()
 
 
-def wait_until(condition: object, seconds: float = 30.0) -> None:
+def wait_until(condition: object, seconds: float = 300.0) -> None:
     """Wait for something that another thread does; how long is a limit, never a measure."""
     assert callable(condition)
     end = time.monotonic() + seconds

@@ -19,10 +19,9 @@ from assay.harness.cli import app
 from assay.harness.errors import BadInputError, UnmeasuredError
 from assay.harness.generation import Request, Sample, Sampling, load_generator
 from assay.harness.generation.load import MeasuredGenerator
-from assay.harness.generation.openai_client import UNTOLD, OpenAIGenerator, cut
-from assay.harness.models import endpoints
-from assay.harness.models.endpoints import Endpoint, endpoint_of, resolve_endpoint
-from assay.harness.models.resolve import resolve_model
+from assay.harness.generation.openai_client import UNKNOWN_ID, OpenAIGenerator, cut
+from assay.harness.models import resolve
+from assay.harness.models.resolve import Endpoint, endpoint_of, resolve_endpoint, resolve_model
 from assay.harness.pipeline.steps.generate import NOT_COUNTED, load_samples, seed_of
 from assay.harness.serving.server import Options
 from assay.suites import load_suite
@@ -38,7 +37,7 @@ Reply = Callable[[str, dict[str, Any], int], tuple[int, Any]]
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "OPENAI_MODEL"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(endpoints.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(resolve.time, "sleep", lambda seconds: None)
 
 
 def samples(generator: Any, sampling: Sampling, style: str, n: int = 1) -> dict[tuple[str, int], Sample]:
@@ -66,7 +65,7 @@ def test_our_server_gives_the_samples_of_the_file(
     assert {k: s.completion for k, s in there.items()} == {k: s.completion for k, s in here.items()}
     assert {k: s.finish_reason for k, s in there.items()} == {k: s.finish_reason for k, s in here.items()}
     assert {k: len(s.token_ids) for k, s in there.items()} == {k: len(s.token_ids) for k, s in here.items()}
-    assert set(next(iter(there.values())).token_ids) == {UNTOLD}
+    assert set(next(iter(there.values())).token_ids) == {UNKNOWN_ID}
     assert remote.stats.samples == len(there)
     assert remote.stats.new_tokens == sum(len(s.token_ids) for s in here.values())
     remote.close()
@@ -259,7 +258,7 @@ def test_the_request_says_what_was_asked_and_no_more(fake: Any) -> None:
     generator = OpenAIGenerator(endpoint(server.url), batch_size=1)
     found = one(generator, Sampling(0.7, 0.9, 40, 99, ("\nclass",)))
     assert found.completion == "return x"
-    assert found.token_ids == (UNTOLD, UNTOLD)
+    assert found.token_ids == (UNKNOWN_ID, UNKNOWN_ID)
     path, body, _ = server.asked[-1]
     assert path == "/v1/chat/completions"
     sampling = {
@@ -355,7 +354,7 @@ def test_a_server_that_keeps_failing_is_unmeasured(fake: Any) -> None:
         (400, {"error": {"message": "context too long"}}, BadInputError, "status 400: context too long"),
         (401, {"error": {"message": "no key"}}, BadInputError, "the key is taken from OPENAI_API_KEY"),
         (404, b"<html>nothing</html>", BadInputError, "status 404: <html>nothing</html>"),
-        (200, b"not json", UnmeasuredError, "no JSON object: 'not json'"),
+        (200, b"not json", UnmeasuredError, "is not a JSON object: 'not json'"),
         (200, {"choices": []}, UnmeasuredError, "has no choices"),
         (200, chat("x", "content_filter"), UnmeasuredError, "with 'content_filter'"),
     ],
@@ -397,16 +396,16 @@ def test_ctrl_c_ends_the_process_while_the_server_is_silent(fake: Any) -> None:
 
     def silent(*_: object) -> tuple[int, Any]:
         asked.release()
-        released.wait(60)
+        released.wait(600)
         return 500, {}
 
     address = str(Endpoint(fake(silent).url, "a/b").path)
     process = subprocess.Popen([sys.executable, "-c", INTERRUPTED, address], cwd=ROOT, stderr=subprocess.PIPE)
     try:
         for _ in range(2):  # both that may be under way are
-            assert asked.acquire(timeout=60)
+            assert asked.acquire(timeout=300)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=300)
     finally:
         process.kill()
         released.set()

@@ -127,7 +127,7 @@ def test_serve_starts_answers_and_stops_on_a_signal(kinds: dict[str, Artifact]) 
             assert "key required" in told
             asked = {"model": "mine", "prompt": PROMPT, "max_tokens": 8, "temperature": 0}
             headers = {"Authorization": "Bearer k"}
-            found = requests.post(f"{url[0]}/completions", json=asked, headers=headers, timeout=60).json()
+            found = requests.post(f"{url[0]}/completions", json=asked, headers=headers, timeout=300).json()
             assert found["usage"]["completion_tokens"] == 8
         finally:
             process.send_signal(signal.SIGTERM)

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.harness.errors import BadInputError
-from assay.harness.generation.counter_rng import Draws
+from assay.harness.generation.token_choice import Draws
 from assay.harness.generation.types import Sampling
 from assay.harness.serving import Event, Failure, SampleRequest, Scheduler, Ticket
-from assay.harness.serving.scheduler import Deltas, OverloadedError, StoppedError
+from assay.harness.serving.scheduler import OverloadedError, StoppedError
 from tests.harness.serving.conftest import wait_until
 
 END = 256
@@ -89,7 +89,7 @@ class Listener:
         self._events.put(event)
 
     def first(self) -> Event | Failure:
-        return self._events.get(timeout=30)
+        return self._events.get(timeout=300)
 
     def end(self) -> Event | Failure:
         while True:
@@ -254,7 +254,7 @@ def test_closing_tells_those_who_wait() -> None:
     closing = threading.Thread(target=desk.scheduler.close)
     closing.start()
     desk.engine.gate.set()
-    closing.join(30)
+    closing.join(300)
     assert isinstance(first.end(), Failure)
     assert isinstance(second.end(), Failure)
     with pytest.raises(StoppedError, match="closed"):
@@ -286,7 +286,7 @@ def test_one_who_cannot_be_told_of_a_fault_keeps_no_other_from_it(desk: Desk) ->
     held, _ = desk.ask("held")
     wait_until(lambda: desk.scheduler.waiting == 0)
     desk.engine.fault = MemoryError("no memory left")
-    desk.scheduler._rows[0].deliver = gone
+    desk.scheduler._batch.members[0].deliver = gone
     desk.engine.gate.set()
     wait_until(lambda: desk.scheduler.counts.failed == 1)
     after, _ = desk.ask("def")
@@ -302,7 +302,7 @@ def test_one_who_cannot_be_told_of_a_fault_keeps_no_other_from_it(desk: Desk) ->
 )
 def test_pieces_are_the_text_and_never_taken_back(text: str, stop: list[str]) -> None:
     """Bytes come one at a time; what was shown stays, and at the end all of it was shown, cut before a stop string."""
-    from assay.harness.generation.text import TextTail
+    from assay.harness.generation.text import Deltas, TextTail
 
     tail, deltas, shown = TextTail(ByteEngine.pieces, stop), Deltas(stop), ""
     for byte in text.encode():

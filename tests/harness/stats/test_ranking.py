@@ -154,9 +154,9 @@ def test_problems_too_few_or_too_much_alike_claim_no_certainty() -> None:
 def test_impossible_questions_are_refused() -> None:
     matches = from_table("ab", np.array([[0, 2.5], [1.5, 0]]))
     assert rank(matches).standings[0].ties is None
-    with pytest.raises(BadInputError, match="cannot be resampled: nothing says how many were ties"):
+    with pytest.raises(BadInputError, match="cannot be resampled: how many were ties is unknown"):
         rank(matches, resamples=500)
-    with pytest.raises(BadInputError, match="'x' is none of the names: a, b"):
+    with pytest.raises(BadInputError, match="'x' is not among the names: a, b"):
         rank(matches, anchor="x")
     with pytest.raises(BadInputError, match="20 resamples give no interval"):
         rank(matches, resamples=20)

@@ -241,7 +241,7 @@ def test_the_command_from_dry_run_to_adapter_without_a_token_in_sight(tmp_path: 
     """Without a file: variables alone. The dry run predicts what the run then does; neither shows the token."""
     pytest.importorskip("trl", reason="needs the train extra: pip install 'assay[train]'")
     from assay.suites.pocket import pocket_sft_records
-    from assay.trainers.tiny import make_tiny_model
+    from tests.tiny import make_tiny_model
 
     texts = [m["content"] for record in pocket_sft_records(60) for m in record["messages"]]
     make_tiny_model(tmp_path / "model", texts)

@@ -13,9 +13,9 @@ from assay.suites import load_suite
 from assay.suites.model import chat_messages
 from assay.trainers.artifact import identify
 from assay.trainers.config import METHODS, TrainConfig
+from assay.trainers.data.preferences import LabeledCompletion, Pair, Preferences, Text
 from assay.trainers.data.problems import ProblemsConfig, load_environment
 from assay.trainers.errors import TrainingError
-from assay.trainers.preference.model import LabeledCompletion, Pair, Preferences, Text
 
 pytestmark = pytest.mark.train
 pytest.importorskip("trl", reason="needs the train extra: pip install 'assay[train]'")

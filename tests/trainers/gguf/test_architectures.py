@@ -12,7 +12,7 @@ from assay.trainers import Artifact, ExportError, identify
 from assay.trainers.gguf import export_gguf
 from assay.trainers.gguf.native import NativeModel
 from assay.trainers.gguf.vocabulary import read_vocabulary
-from assay.trainers.tiny import make_tiny_model
+from tests.tiny import make_tiny_model
 from tests.trainers.gguf.models import make_llama
 from tests.trainers.gguf.test_gguf import IDS, NASTY, hf_logits, native_logits
 

@@ -14,7 +14,7 @@ from assay.trainers import Artifact, ArtifactKind, ExportError, identify
 from assay.trainers.gguf import QUANTIZATIONS, export_gguf
 from assay.trainers.gguf.native import NativeContext, NativeModel
 from assay.trainers.gguf.vocabulary import TokenType, read_vocabulary, strip_generation_markers
-from assay.trainers.tiny import make_tiny_model
+from tests.tiny import make_tiny_model
 
 pytestmark = [pytest.mark.train, pytest.mark.gguf]
 
@@ -224,7 +224,7 @@ def test_an_earlier_file_stays_until_the_new_one_is_whole(
     def fail(*_: object) -> None:
         raise ExportError("the disk is full")
 
-    monkeypatch.setattr("assay.trainers.gguf.export._prove_loads", fail)
+    monkeypatch.setattr("assay.trainers.gguf.write._prove_loads", fail)
     with pytest.raises(ExportError, match="disk is full"):
         export_gguf(tiny, out, "f32")
     assert identify(out).sha256 == first

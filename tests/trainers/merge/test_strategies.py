@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from assay.trainers import Artifact, ArtifactError, identify
 from assay.trainers.merge import STRATEGIES, MergeRecipe, merge
-from assay.trainers.tiny import make_tiny_model
+from tests.tiny import make_tiny_model
 from tests.trainers.merge.toys import change_of, toy_adapter
 
 pytestmark = pytest.mark.train

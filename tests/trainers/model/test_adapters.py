@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from assay.trainers import Artifact, Records, SftConfig, TrainingError
 from assay.trainers.config import LowRankTable, QuantizationTable, scaling
 from assay.trainers.methods.sft import train_sft
-from assay.trainers.model.adapters import (
+from assay.trainers.model.prepare import (
     adapter_parameters,
     alpha_warning,
     attach_adapter,

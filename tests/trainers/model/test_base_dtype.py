@@ -56,6 +56,7 @@ def test_auto_arithmetic_that_came_to_something_else_is_said() -> None:
         base_dtype(config, "fp32")
 
 
+@pytest.mark.bf16
 @pytest.mark.train
 @pytest.mark.parametrize("kind", ["lora", "rslora", "dora", "loha", "lokr"])
 def test_every_adapter_is_trained_in_fp32_on_a_base_in_bf16(
@@ -80,6 +81,7 @@ def test_every_adapter_is_trained_in_fp32_on_a_base_in_bf16(
     assert {t.dtype for t in saved.values()} == {torch.float32}
 
 
+@pytest.mark.bf16
 @pytest.mark.train
 def test_a_base_in_fp32_stays_so_where_it_is_asked_for(
     tiny: Artifact, chats: Records, small_config: Make, tmp_path: Path
@@ -91,6 +93,7 @@ def test_a_base_in_fp32_stays_so_where_it_is_asked_for(
     assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 
+@pytest.mark.bf16
 @pytest.mark.train
 def test_the_loss_is_that_of_an_fp32_base_up_to_rounding(
     tiny: Artifact, chats: Records, small_config: Make, tmp_path: Path

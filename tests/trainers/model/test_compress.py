@@ -12,7 +12,7 @@ from assay.trainers import Artifact, ArtifactError, ArtifactKind
 from assay.trainers.artifact import describe
 from assay.trainers.config import QuantizationTable
 from assay.trainers.model.quantize import compress_model
-from assay.trainers.tiny import make_tiny_model
+from tests.tiny import make_tiny_model
 
 pytestmark = pytest.mark.train
 
@@ -53,9 +53,9 @@ def test_the_folder_holds_the_quantisation_that_training_uses(
     fresh = load_quantized(
         str(wide.path), QuantizationTable(type=kind), "fp32", attention="sdpa", keep_fp32=True
     )
-    ours, theirs = quantized_layers(loaded(made)), quantized_layers(fresh)
-    assert set(ours) == set(theirs) != set()
-    assert all(torch.equal(dequantized(ours[n]), dequantized(theirs[n])) for n in ours)
+    saved_layers, fresh_layers = quantized_layers(loaded(made)), quantized_layers(fresh)
+    assert set(saved_layers) == set(fresh_layers) != set()
+    assert all(torch.equal(dequantized(saved_layers[n]), dequantized(fresh_layers[n])) for n in saved_layers)
 
 
 def test_rounded_to_bf16(wide: Artifact, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from assay.trainers import Artifact, ArtifactKind, Records, SftConfig
 from assay.trainers.methods.sft import train_sft
-from assay.trainers.model.qat import ROUNDINGS, fake_quantise, remove_fake_quantisation
+from assay.trainers.model.quantize import ROUNDINGS, fake_quantise, remove_fake_quantisation
 
 pytestmark = pytest.mark.train
 

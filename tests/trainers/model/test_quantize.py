@@ -11,9 +11,9 @@ import pytest
 from assay.trainers import Artifact, Records, SftConfig, TrainingError
 from assay.trainers.config import QuantizationTable
 from assay.trainers.methods.sft import build_trainer, train_sft
-from assay.trainers.model.qat import NF4
 from assay.trainers.model.quantize import (
     BASE_QUANTIZATION,
+    NF4,
     bitsandbytes_config,
     dequantized,
     load_quantized,
@@ -237,11 +237,11 @@ def test_the_rounded_base_is_the_quantised_one_in_plain_layers(
     quantised = load_quantized(str(tiny.path), table(kind), "fp32", attention="sdpa", keep_fp32=True)
     rounded = load_rounded_base(str(tiny.path), table(kind))
     assert not quantized_layers(rounded)
-    ours, theirs, whole = (logits_of(m) for m in (rounded, quantised, _plain(tiny)))
+    ours, reference, whole = (logits_of(m) for m in (rounded, quantised, _plain(tiny)))
     if kind == "int8":  # LLM.int8 rounds the activations too
-        assert (ours - theirs).norm() < 0.05 * theirs.norm()
+        assert (ours - reference).norm() < 0.05 * reference.norm()
     else:
-        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(ours, reference, rtol=1e-3, atol=1e-3)
         assert (ours - whole).norm() > 0.05 * whole.norm()
 
 

@@ -7,9 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from assay.trainers import Artifact
-from assay.trainers.data.preferences import PreferenceDataConfig, load_preferences, write_preferences
-from assay.trainers.preference.model import Pair, Preferences
-from assay.trainers.tiny import make_tiny_model
+from assay.trainers.data.preferences import (
+    Pair,
+    PreferenceDataConfig,
+    Preferences,
+    load_preferences,
+    write_preferences,
+)
+from tests.tiny import make_tiny_model
 
 TEXTS = [f"def f{i}(x):\n    return x + {i}\n\nAdd {i} to x, then return it." for i in range(60)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.trainers import DataError
-from assay.trainers.data.preferences import PreferenceDataConfig, load_preferences, write_preferences
+from assay.trainers import DataError, MissingExtraError
+from assay.trainers.data.preferences import (
+    Answer,
+    LabeledCompletion,
+    Pair,
+    PreferenceDataConfig,
+    load_preferences,
+    write_preferences,
+)
 from assay.trainers.preference.build import build, few
-from assay.trainers.preference.model import Answer, LabeledCompletion, Pair
-from assay.trainers.preference.quality import lint, measure
+from assay.trainers.preference.quality import lint, measure_all
 
 CHAT = ({"role": "user", "content": "Double x."},)
 
@@ -46,7 +53,7 @@ def test_only_problems_with_both_give_pairs() -> None:
     assert (built.problems, built.mixed) == (3, 1)
     (pair,) = built.pairs
     assert (pair.chosen, pair.rejected) == ("    return 2 * x", "    return x")
-    assert pair.why == "pass against fail (1/4 checks)"
+    assert pair.reason == "pass against fail (1/4 checks)"
     assert pair.chosen_source is not None
     assert (pair.chosen_source.index, pair.chosen_source.seed) == (0, 100)
     assert len(built.opinions) == 6
@@ -112,7 +119,7 @@ def test_quality_pairs_are_better_in_something_and_worse_in_nothing() -> None:
         not {(1, 2), (2, 1), (4, 2), (2, 4), (4, 3), (3, 4)} & found
     )  # each is better in one and worse in another
     assert all(p.kind == "quality" for p in pairs)
-    assert any("CPU 0.001 s against 0.500 s" in p.why for p in pairs)
+    assert any("CPU 0.001 s against 0.500 s" in p.reason for p in pairs)
 
 
 def test_the_rubrics_agreement_with_execution_is_a_share_of_what_differs() -> None:
@@ -148,29 +155,49 @@ def test_fewer_than_fifty_warns() -> None:
     ("body", "rules"),
     [
         ("    return 2 * x", []),
-        ("    try:\n        return 1\n    except:\n        return 2", ["bare-except"]),
-        ("    return x == None", ["singleton-comparison"]),
-        ("    return not x in [1]", ["not-in"]),
-        ("    y = 1\n    return x", ["unused-variable"]),
-        ("    return 1\n    return 2", ["unreachable"]),
-        ("    l = 1\n    return l", ["ambiguous-name"]),
-        ("    sum = 1\n    return sum", ["shadowed-builtin"]),
-        ("    import os\n    return x", ["unused-import"]),
-        ("    return {1: 2, 1: 3}", ["repeated-key"]),
-        ("    g = lambda: 1\n    return g()", ["lambda-assignment"]),
+        ("    try:\n        return 1\n    except:\n        return 2", ["E722"]),
+        ("    return x == None", ["E711"]),
+        ("    return not x in [1]", ["E713"]),
+        ("    y = 1\n    return x", ["F841"]),
+        ("    y = 1  # noqa\n    return x", ["F841"]),
+        ("    # ruff: noqa\n    y = 1\n    return x", ["F841"]),
+        ("    l = 1\n    return l", ["E741"]),
+        ("    sum = 1\n    return sum", ["A001"]),
+        ("    import os\n    return x", ["F401"]),
+        ("    return {1: 2, 1: 3}", ["F601"]),
+        ("    g = lambda: 1\n    return g()", ["E731"]),
+        ("    x = x\n    return x", ["PLW0127"]),
         ("    return (", []),
     ],
 )
 def test_lint(body: str, rules: list[str]) -> None:
-    assert [f.rule for f in lint(f"def f(x):\n{body}\n")] == rules
+    assert [[f.rule for f in found] for found in lint([f"def f(x):\n{body}\n"])] == [rules]
+
+
+def test_many_programs_are_checked_at_once_and_kept_apart() -> None:
+    findings = lint(["l = 1\n", "def f(:", "\n\nimport os\n", "def f(xs=[]):\n    return xs\n", "\0"])
+    assert findings == [[("E741", 1)], [], [("F401", 3)], [("B006", 1)], []]
+    assert lint([]) == []
 
 
 def test_complexity_counts_decisions() -> None:
     source = "def f(x):\n    '''d'''\n    if x and x > 1:\n        return [i for i in x if i]\n    return 0\n"
-    found = measure(source)
-    assert found is not None
-    assert (found.complexity, found.docstring, found.lint) == (1 + 1 + 1 + 2, True, 0)
-    assert measure("def f(:") is None
+    quality, unparsable = measure_all([source, "def f(:"])
+    assert quality is not None
+    assert (quality.complexity, quality.docstring, quality.lint) == (1 + 1 + 1 + 2, True, 0)
+    assert unparsable is None
+
+
+def test_without_ruff_pairs_by_execution_are_built_and_quality_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "ruff", None)
+    rows = [answer(0, "    return 2 * x"), answer(1, "    y = 0\n    return x", "fail")]
+    built = build(rows)
+    assert (len(built.pairs), built.agreement) == (1, None)
+    assert any("pip install 'assay[train]'" in warning for warning in built.warnings())
+    with pytest.raises(MissingExtraError, match=r"ruff is not installed; install it with: pip install"):
+        build(rows, kinds=("quality",))
 
 
 # --- files

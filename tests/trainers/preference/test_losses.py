@@ -19,8 +19,8 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 from assay.trainers import Artifact  # noqa: E402
 from assay.trainers.config import METHODS, DpoConfig  # noqa: E402
 from assay.trainers.config.preference import dpo_losses  # noqa: E402
+from assay.trainers.data.preferences import Preferences  # noqa: E402
 from assay.trainers.methods import dpo, kto, orpo, reward_model  # noqa: E402
-from assay.trainers.preference.model import Preferences  # noqa: E402
 from assay.trainers.run.folder import seeded  # noqa: E402
 from assay.trainers.run.runtime import quiet_libraries  # noqa: E402
 
@@ -215,8 +215,27 @@ def test_trls_experimental_orpo_has_the_same_odds_and_another_nll() -> None:
     losses, *_, log_odds = ORPOTrainer.odds_ratio_loss(stand_in, torch.tensor([-0.5]), torch.tensor([-1.0]))
     assert float(log_odds) == pytest.approx(0.9740769841801067, abs=1e-6)
     assert -float(losses) == pytest.approx(0.1 * 0.3202997852375366, abs=1e-6)
-    source = Path(__import__("trl.experimental.orpo.orpo_trainer", fromlist=["x"]).__file__).read_text()
-    assert "orpo chosen nll loss is computed over the full prompt and response" in source
+    ids = torch.tensor([[3, 4, 5, 6, 7]])
+    labels = torch.tensor([[-100, -100, 5, 6, 7]])  # two tokens of the prompt, three of the answer
+    sides = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
+    batch = {f"{side}_{name}": value for side in ("chosen", "rejected") for name, value in sides.items()}
+    logits = torch.randn(2, 5, 10, generator=torch.Generator().manual_seed(0))
+    stand_in = SimpleNamespace(
+        is_encoder_decoder=False,
+        aux_loss_enabled=False,
+        padding_value=0,
+        accelerator=SimpleNamespace(device="cpu"),
+        concatenated_inputs=ORPOTrainer.concatenated_inputs,
+        get_batch_logps=ORPOTrainer.get_batch_logps,
+    )
+    *_, trls_nll = ORPOTrainer.concatenated_forward(
+        stand_in, lambda *_, **__: SimpleNamespace(logits=logits), batch
+    )
+    log_p = logits[:, :-1].log_softmax(-1).gather(-1, ids[:, 1:].expand(2, -1)[..., None])[..., 0]
+    assert float(trls_nll) == pytest.approx(-float(log_p[0].mean()), rel=1e-5)  # over prompt and answer
+    _, ours = orpo.orpo_loss(log_p, labels.expand(2, -1), beta=0.1)
+    assert ours["nll"] == pytest.approx(-float(log_p[0, 1:].mean()), rel=1e-5)  # over the answer
+    assert abs(ours["nll"] - float(trls_nll)) > 0.01
 
 
 def test_orpos_probability_of_one_has_a_finite_gradient() -> None:
@@ -246,7 +265,7 @@ def test_where_the_reference_comes_from(
 ) -> None:
     """Off: no second model and no second adapter, as TRL would add. Copy: a model of the base's size. Either way a
     moved policy is compared with the base as it was."""
-    from assay.trainers.preference.parts import reference_bytes
+    from assay.trainers.methods._trl import reference_bytes
 
     trainer = build(method, base, preferences, tmp_path, reference=reference)
     assert list(trainer.model.peft_config) == ["default"]

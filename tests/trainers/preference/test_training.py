@@ -14,10 +14,10 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 
 from assay.trainers import TRAINERS, Artifact, ArtifactKind, TrainingError, identify  # noqa: E402
 from assay.trainers.config import METHODS  # noqa: E402
-from assay.trainers.preference.model import Preferences  # noqa: E402
-from assay.trainers.preference.parts import METRICS, reference_bytes  # noqa: E402
+from assay.trainers.data.preferences import Preferences  # noqa: E402
+from assay.trainers.methods._trl import METRICS, reference_bytes  # noqa: E402
+from assay.trainers.methods.reward_model import load_reward_model  # noqa: E402
 from assay.trainers.preference.reward_report import HELD_OUT, load_report  # noqa: E402
-from assay.trainers.preference.scorer import load_reward_model  # noqa: E402
 from assay.trainers.run.log import LOG, read_steps  # noqa: E402
 
 pytestmark = pytest.mark.train
@@ -193,6 +193,7 @@ def test_a_reward_model_is_measured_reloaded_and_judges(
         load_reward_model(base.path)
 
 
+@pytest.mark.bf16
 @pytest.mark.parametrize("method", ["dpo", "ipo", "kto", "orpo", "reward"])
 def test_a_base_in_bf16_is_half_of_one_in_fp32_and_its_adapter_fp32(
     base: Artifact, preferences: Preferences, tmp_path: Path, method: str
@@ -208,6 +209,7 @@ def test_a_base_in_bf16_is_half_of_one_in_fp32_and_its_adapter_fp32(
     }
 
 
+@pytest.mark.bf16
 def test_a_reference_of_its_own_is_kept_as_the_base_is(
     base: Artifact, preferences: Preferences, tmp_path: Path
 ) -> None:

@@ -165,6 +165,27 @@ def test_the_value_clip(value: float, loss: float, slope: float, clipped: float)
     assert fraction == clipped
 
 
+@pytest.mark.parametrize(
+    ("value", "old", "loss", "slope", "clipped"),
+    [
+        (2.0, 3.0, 0.5 * 2.8**2, 0.0, 1.0),  # fell by 1: clipped to 3 - 0.2, which is the larger error
+        (4.0, 3.0, 0.5 * 4.0**2, 4.0, 0.0),  # rose by 1: clipped to 3.2, and the plain error is larger
+        (3.1, 3.0, 0.5 * 3.1**2, 3.1, 0.0),  # within the clip: the plain error
+        (-2.0, -3.0, 0.5 * 2.8**2, 0.0, 1.0),
+    ],
+)
+def test_the_value_clip_is_around_the_old_value(
+    value: float, old: float, loss: float, slope: float, clipped: float
+) -> None:
+    v = row(value).requires_grad_()
+    found, fraction = value_loss(v, row(old), row(0.0), row(1.0), clip=0.2)
+    found.backward()
+    assert found.item() == pytest.approx(loss)
+    assert v.grad is not None
+    assert v.grad.item() == pytest.approx(slope)
+    assert fraction == clipped
+
+
 def test_without_a_value_clip_it_is_the_squared_error() -> None:
     found, fraction = value_loss(row(3.0), row(0.0), row(1.0), row(1.0), clip=None)
     assert (found.item(), fraction) == (2.0, 0.0)
@@ -227,13 +248,13 @@ def test_schedules_are_transformers_own(scheduler: str, warmup: int) -> None:
 
     total = 20
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    theirs = get_scheduler(scheduler, optimizer, num_warmup_steps=warmup, num_training_steps=total)
+    schedule = get_scheduler(scheduler, optimizer, num_warmup_steps=warmup, num_training_steps=total)
     for step in range(total):
         assert rate_factor(scheduler, step, warmup, total) == pytest.approx(
-            theirs.get_last_lr()[0], abs=1e-9
+            schedule.get_last_lr()[0], abs=1e-9
         ), step
         optimizer.step()
-        theirs.step()
+        schedule.step()
 
 
 # --- shaping: Ng, Harada and Russell 1999
@@ -299,7 +320,7 @@ def test_what_can_become_a_program(text: str, possible: bool) -> None:
 
 
 def test_the_vectors_here_are_the_published_ones() -> None:
-    """Where the project's reference values lie beside the repository, this file's literals are theirs."""
+    """Where the project's reference values lie beside the repository, this file's literals equal them."""
     path = Path(__file__).parents[4] / "shared" / "reference_vectors.json"
     if not path.is_file():
         pytest.skip("reference_vectors.json is not beside the repository")

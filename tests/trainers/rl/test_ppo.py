@@ -18,11 +18,16 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 
 from assay.sandbox import Outcome, Program  # noqa: E402
 from assay.trainers import Artifact, TrainingError, identify  # noqa: E402
-from assay.trainers.methods.ppo import _build, make_policy  # noqa: E402
+from assay.trainers.methods.ppo import Ppo, build_ppo  # noqa: E402
 from assay.trainers.rl.log import RL_LOG, ROLLOUTS, RlStep, read_rl_steps  # noqa: E402
-from assay.trainers.rl.loop import Ppo  # noqa: E402
 from assay.trainers.rl.objective import advantages, policy_loss  # noqa: E402
-from assay.trainers.rl.policy import Episode, load_value_head, make_batch, save_value_head  # noqa: E402
+from assay.trainers.rl.policy import (  # noqa: E402
+    Episode,
+    load_value_head,
+    make_batch,
+    make_policy,
+    save_value_head,
+)
 from assay.trainers.run.folder import seeded  # noqa: E402
 from assay.trainers.run.runtime import quiet_libraries  # noqa: E402
 
@@ -34,13 +39,13 @@ def build(world: ModuleType, base: Artifact, out: Path, **changes: Any) -> Ppo:
     config = world.ppo_config(**changes)
     out.mkdir(exist_ok=True)
     with quiet_libraries(), seeded(config.seed):
-        ppo, _, _ = _build(base, config, world.environment(), out)
+        ppo, _, _ = build_ppo(base, config, world.environment(), out)
     return ppo
 
 
 def run(ppo: Ppo, world: ModuleType, outcome_of: Callable[[Program], Outcome]) -> list[RlStep]:
     steps: list[RlStep] = []
-    ppo.run(world.FakeBox(outcome_of), steps.append)
+    ppo.run(world.FakeSandbox(outcome_of), steps.append)
     return steps
 
 
@@ -267,7 +272,7 @@ def test_the_gap_between_paid_and_held_out_checks_is_logged(
 ) -> None:
     """A hack passes what pays and not what is held out: the box passes half of what it is shown."""
     ppo = build(world, base, tmp_path, max_steps=1, reward={"checks": "half"})
-    box = world.FakeBox(lambda p: Outcome.PASS if p.id.startswith("paid/") else Outcome.FAIL)
+    box = world.FakeSandbox(lambda p: Outcome.PASS if p.id.startswith("paid/") else Outcome.FAIL)
     steps: list[RlStep] = []
     ppo.run(box, steps.append)
     assert (steps[0].pass_rate, steps[0].held_pass_rate, steps[0].gap) == (1.0, 0.0, 1.0)
@@ -350,13 +355,13 @@ from pathlib import Path
 from assay.trainers import identify
 from assay.trainers.run.folder import seeded
 from assay.trainers.run.runtime import quiet_libraries
-from assay.trainers.methods.ppo import _build
+from assay.trainers.methods.ppo import build_ppo
 from assay.sandbox import Outcome
 import torch; torch.set_num_threads(1)
 config = world.ppo_config(**{changes!r})
 with quiet_libraries(), seeded(0):
-    ppo, _, _ = _build(identify(Path({base!r})), config, world.environment(), Path({out!r}))
-box = world.FakeBox(lambda p: Outcome.PASS if "e" in world.answer_of(p) else Outcome.FAIL)
+    ppo, _, _ = build_ppo(identify(Path({base!r})), config, world.environment(), Path({out!r}))
+box = world.FakeSandbox(lambda p: Outcome.PASS if "e" in world.answer_of(p) else Outcome.FAIL)
 ppo.run(box, lambda s: os.kill(os.getpid(), signal.SIGKILL) if s.step == 5 else None)
 """
 

@@ -11,9 +11,8 @@ from assay.sandbox import Limits, Outcome, Program, Sandbox, SandboxError, Verdi
 from assay.sandbox.selfcheck import load_corpus
 from assay.suites import Problem, load_suite
 from assay.trainers.config.rl import RewardTable
-from assay.trainers.rl.check_split import hacking_gap, split_checks, types_only
-from assay.trainers.rl.reward import compiles, score
-from assay.trainers.rl.rollout import exercise_of
+from assay.trainers.rl.check_split import hacking_gap, split_checks, training_problem, types_only
+from assay.trainers.rl.reward import compiles, lint_counts, score
 from assay.trainers.rl.tampering import tampering
 
 ATTACKS = Path(__file__).parents[2] / "attacks"
@@ -22,17 +21,17 @@ TABLE = RewardTable(passed=1.0, fraction=0.2, compiles=0.1, limit=0.3, lint=0.5,
 
 
 @pytest.fixture(scope="module")
-def box() -> object:
+def sandbox() -> object:
     try:
-        with Sandbox(workers=1) as sandbox:
-            yield sandbox
+        with Sandbox(workers=1) as opened:
+            yield opened
     except SandboxError as error:
         pytest.skip(f"this machine cannot isolate: {error}")
 
 
-def judged(box: Sandbox, candidate: str) -> Verdict:
+def judged(sandbox: Sandbox, candidate: str) -> Verdict:
     limits = Limits(cpu_s=0.5, wall_s=5)
-    (verdict,) = box.run([Program("p", candidate, CHECKS, "f", limits=limits)])
+    (verdict,) = sandbox.run([Program("p", candidate, CHECKS, "f", limits=limits)])
     return verdict
 
 
@@ -47,8 +46,9 @@ def judged(box: Sandbox, candidate: str) -> Verdict:
         ("def f(x):\n    y = 0\n    return 2 * x\n", "pass", 1.3 - 0.5 * 1 / 5),
     ],
 )
-def test_what_each_end_pays(box: Sandbox, candidate: str, outcome: str, total: float) -> None:
-    found = score(candidate, judged(box, candidate), tokens=10, table=TABLE)
+def test_what_each_end_pays(sandbox: Sandbox, candidate: str, outcome: str, total: float) -> None:
+    (findings,) = lint_counts([candidate], TABLE)
+    found = score(candidate, judged(sandbox, candidate), tokens=10, table=TABLE, findings=findings)
     assert found is not None
     assert found.outcome == outcome
     assert found.total == pytest.approx(total)
@@ -61,7 +61,7 @@ def test_what_each_end_pays(box: Sandbox, candidate: str, outcome: str, total: f
 def test_length_and_a_reward_models_opinion_are_components_like_the_others() -> None:
     verdict = Verdict("p", Outcome.PASS, checks_passed=4, checks_total=4)
     table = RewardTable(passed=1, fraction=0, length=0.01, free_tokens=10, model_weight=0.5, model=Path("rm"))
-    found = score("def f(x):\n    return 2 * x\n", verdict, tokens=30, table=table, judged=-1.2)
+    found = score("def f(x):\n    return 2 * x\n", verdict, tokens=30, table=table, model_score=-1.2)
     assert found is not None
     assert (found.components["length"], found.components["model"]) == (-20, -1.2)
     assert found.total == pytest.approx(1 - 0.2 - 0.6)
@@ -76,7 +76,7 @@ def test_a_program_that_tampers_scores_0_even_where_it_passes() -> None:
     found = score(program, Verdict("p", Outcome.PASS, checks_passed=4, checks_total=4), 1, TABLE)
     assert found is not None
     assert (found.total, found.passed) == (0.0, False)
-    assert found.why.startswith("tampering: ")
+    assert found.reason.startswith("tampering: ")
 
 
 def test_tampering_never_pays_more_than_an_honest_failure() -> None:
@@ -85,9 +85,11 @@ def test_tampering_never_pays_more_than_an_honest_failure() -> None:
         passed=1, fraction=0.2, compiles=0.1, length=0.1, lint=0.5, model_weight=1, model=Path("rm")
     )
     tampers = "import sys\nsys._getframe(1)\ndef f(x):\n    y = 0\n    return 2 * x\n"
-    honest = score("def f(x):\n    y = 0\n    return 0\n", Verdict("p", Outcome.FAIL), 20, table, judged=-1.0)
+    honest = score(
+        "def f(x):\n    y = 0\n    return 0\n", Verdict("p", Outcome.FAIL), 20, table, -1.0, findings=1
+    )
     for verdict in (Verdict("p", Outcome.PASS, checks_passed=4, checks_total=4), Verdict("p", Outcome.FAIL)):
-        found = score(tampers, verdict, 20, table, judged=-1.0)
+        found = score(tampers, verdict, 20, table, -1.0, findings=1)
         assert found is not None
         assert honest is not None
         assert found.total <= honest.total < -2
@@ -134,13 +136,13 @@ UNSEEN = {
 }  # fmt: skip
 
 
-def test_no_forgery_of_the_corpus_earns_anything(box: Sandbox) -> None:
+def test_no_forgery_of_the_corpus_earns_anything(sandbox: Sandbox) -> None:
     """Each is run for real and paid by the default table: 0 for all 67, most by their source, all by their verdict."""
     attacks = [a for a in load_corpus(ATTACKS) if a.kind == "forgery"]
     programs = {a.program.id: a for a in attacks}
     assert len(programs) == len(attacks) >= 67
     paid, unseen = {}, set()
-    for verdict in box.run(a.program for a in attacks):
+    for verdict in sandbox.run(a.program for a in attacks):
         attack = programs[verdict.id]
         found = score(attack.program.candidate, verdict, 1, RewardTable())
         assert found is not None
@@ -163,14 +165,14 @@ def test_compiles_means_parses() -> None:
     assert not compiles("\0")
 
 
-def test_halves_are_disjoint_whole_and_the_same_everywhere() -> None:
+def test_the_split_is_disjoint_complete_and_the_same_everywhere() -> None:
     problem = load_suite("pocket", split="dev").problems[0]
-    halves = split_checks(problem)
-    assert halves is not None
-    assert len(halves.reward) == len(halves.held) == 8
-    assert sorted(halves.reward + halves.held) == sorted(problem.checks)
-    assert halves.reward == tuple(c for c in problem.checks if c in halves.reward)  # in the problem's order
-    assert halves == split_checks(problem)
+    split = split_checks(problem)
+    assert split is not None
+    assert len(split.paid) == len(split.held_out) == 8
+    assert sorted(split.paid + split.held_out) == sorted(problem.checks)
+    assert split.paid == tuple(c for c in problem.checks if c in split.paid)  # in the problem's order
+    assert split == split_checks(problem)
     assert split_checks(load_suite("humaneval").problems[0]) is None  # one function holds its whole test
 
 
@@ -191,19 +193,19 @@ def test_what_is_left_of_checks_that_look_at_types_alone() -> None:
     assert types_only(("import math", "assert f(2) > 1", "assert f(1) == g(1)")) == ()
 
 
-def test_a_reward_for_types_pays_what_a_constant_earns_and_holds_the_values_out(box: Sandbox) -> None:
+def test_a_reward_for_types_pays_what_a_constant_earns_and_holds_the_values_out(sandbox: Sandbox) -> None:
     """Every pocket problem has one: of the right type, a constant passes what pays and fails what is held out."""
     problems = load_suite("pocket", split="train", limit=24).problems
     programs = []
     for problem in problems:
-        exercise = exercise_of(problem, problem.prompt, split_checks(problem), "types")
+        exercise = training_problem(problem, problem.prompt, split_checks(problem), "types")
         assert exercise.paid
-        assert not set(exercise.held) & set(exercise.paid)
+        assert not set(exercise.held_out) & set(exercise.paid)
         value = ast.literal_eval(exercise.paid[0].rpartition("type(")[2].rstrip(")"))
-        for half, checks in (("paid", exercise.paid), ("held", exercise.held)):
+        for half, checks in (("paid", exercise.paid), ("held", exercise.held_out)):
             body = f"    return {value!r}\n"
             programs.append(_program(f"{half}/{problem.id}", problem, body, checks))
-    verdicts = {v.id: v.passed for v in box.run(programs)}
+    verdicts = {v.id: v.passed for v in sandbox.run(programs)}
     paid, held = (sum(verdicts[f"{half}/{p.id}"] for p in problems) for half in ("paid", "held"))
     assert paid >= 0.8 * len(problems)  # some answer with values of two types, by their inputs
     assert held <= 0.1 * len(problems)
@@ -226,15 +228,15 @@ def test_preparation_stands_in_both_halves() -> None:
     problem = replace(
         load_suite("pocket", split="dev").problems[0], checks=("import math", "assert f(1)", "assert f(2)")
     )
-    halves = split_checks(problem)
-    assert halves is not None
-    assert "import math" in halves.reward
-    assert "import math" in halves.held
-    assert {len(halves.reward), len(halves.held)} == {2}
+    split = split_checks(problem)
+    assert split is not None
+    assert "import math" in split.paid
+    assert "import math" in split.held_out
+    assert {len(split.paid), len(split.held_out)} == {2}
 
 
 def test_the_gap_is_a_difference_of_pass_rates() -> None:
     found = hacking_gap([(True, True), (True, False), (True, False), (False, False)])
     assert found is not None
-    assert (found.paid, found.held, found.gap, found.answers) == (0.75, 0.25, 0.5, 4)
+    assert (found.paid, found.held_out, found.gap, found.answers) == (0.75, 0.25, 0.5, 4)
     assert hacking_gap([]) is None

@@ -11,9 +11,10 @@ import pytest
 
 from assay.sandbox import Outcome
 from assay.trainers.config.rl import RolloutTable
+from assay.trainers.data.problems import SampledAnswer
 from assay.trainers.errors import TrainingError
-from assay.trainers.rl.rollout import exercise_of, roll_out
-from assay.trainers.rl.sampler import SampledAnswer
+from assay.trainers.rl.check_split import training_problem
+from assay.trainers.rl.rollout import roll_out
 from tests.threads import comes_back_to
 
 
@@ -27,8 +28,8 @@ class Sparing:
 def test_a_sampler_that_answers_too_few_leaves_no_thread(world: ModuleType) -> None:
     before = threading.active_count()
     problem = world.problem()
-    exercise = exercise_of(problem, problem.prompt, None, None)
+    exercise = training_problem(problem, problem.prompt, None, None)
     table = RolloutTable(prompts=1, samples=2, style="completion", max_new_tokens=4)
     with pytest.raises(TrainingError, match="answered 1 of 2 asks"):
-        roll_out(Sparing(), world.FakeBox(lambda program: Outcome.PASS), [exercise], table, 0, 0)  # type: ignore[arg-type]
+        roll_out(Sparing(), world.FakeSandbox(lambda program: Outcome.PASS), [exercise], table, 0, 0)  # type: ignore[arg-type]
     assert comes_back_to(before)

@@ -13,17 +13,17 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
 from assay.sandbox import Isolation, Outcome, Sandbox  # noqa: E402
-from assay.trainers import TRAINERS, Artifact, ArtifactKind, DataError, TrainingError, identify  # noqa: E402
+from assay.suites import UnknownNameError  # noqa: E402
+from assay.trainers import TRAINERS, Artifact, ArtifactKind, TrainingError, identify  # noqa: E402
 from assay.trainers.config import METHODS  # noqa: E402
 from assay.trainers.data.inputs import data_table, load_data  # noqa: E402
 from assay.trainers.data.problems import ProblemsConfig, load_environment  # noqa: E402
+from assay.trainers.methods._trl import METRICS, train_into  # noqa: E402
 from assay.trainers.methods.grpo import build_trainer, execution_reward  # noqa: E402
-from assay.trainers.preference.parts import METRICS  # noqa: E402
+from assay.trainers.rl.check_split import training_problem  # noqa: E402
 from assay.trainers.rl.log import RL_LOG, ROLLOUTS, RlStep, read_rl_steps  # noqa: E402
-from assay.trainers.rl.rollout import exercise_of  # noqa: E402
 from assay.trainers.run.facts import load_facts  # noqa: E402
-from assay.trainers.run.folder import seeded, train_into  # noqa: E402
-from assay.trainers.run.isolation import record_isolation, refuse_weak  # noqa: E402
+from assay.trainers.run.folder import record_isolation, refuse_weak, seeded  # noqa: E402
 from assay.trainers.run.log import LOG, TrainingStep, append_step, read_steps  # noqa: E402
 from assay.trainers.run.runtime import quiet_libraries  # noqa: E402
 
@@ -82,6 +82,7 @@ def test_the_control_arms_by_name(world: ModuleType, base: Artifact, tmp_path: P
     assert len({r["problem_id"] for r in rows}) == 4
 
 
+@pytest.mark.bf16
 @pytest.mark.parametrize("method", ["ppo", "rloo"])
 def test_a_policy_on_a_base_in_bf16(world: ModuleType, base: Artifact, tmp_path: Path, method: str) -> None:
     from safetensors.torch import load_file
@@ -151,10 +152,8 @@ def test_the_control_arms_take_infra_for_no_reward(
 ) -> None:
     """An answer that was not measured gets no advantage, and its group's baseline is of the others."""
     config = group_config(method, beta=0.0)
-    box = world.FakeBox(
-        lambda p: (
-            Outcome.INFRA if int(p.id) % 4 == 0 else Outcome.PASS if int(p.id) % 4 == 1 else Outcome.FAIL
-        )
+    box = world.FakeSandbox(
+        lambda p: (Outcome.INFRA, Outcome.PASS, Outcome.FAIL, Outcome.FAIL)[int(p.id.rpartition("/")[2]) % 4]
     )
     with quiet_libraries(), seeded(0):
         trainer = build_trainer(base, config, world.environment(), box, tmp_path)
@@ -168,7 +167,7 @@ def test_the_control_arms_take_infra_for_no_reward(
 
 
 def test_the_reward_that_trl_calls_is_execution(world: ModuleType, tmp_path: Path) -> None:
-    exercises = [exercise_of(world.problem(i), world.problem(i).prompt, None, None) for i in range(2)]
+    exercises = [training_problem(world.problem(i), world.problem(i).prompt, None, None) for i in range(2)]
     with Sandbox(workers=1) as box:
         reward = execution_reward(exercises, group_config("rloo"), box, tmp_path)
         texts = ["    return x + 1\n", "    return x\n", "    return (\n"]
@@ -184,7 +183,7 @@ def test_the_control_arms_say_how_far_the_reward_can_be_trusted(
     """One line an update in PPO's words, and its figures are those of the answers on disk."""
     changes = {"max_steps": 2, "epochs": 2, "save_steps": 100}
     config = group_config(method, reward={"checks": "half", "compiles": 0.1}, **changes)
-    box = world.FakeBox(
+    box = world.FakeSandbox(
         lambda p: (
             Outcome.PASS if int(p.id.rpartition("/")[2]) % (4 if "held" in p.id else 2) else Outcome.FAIL
         )
@@ -225,7 +224,7 @@ def test_the_control_arms_go_on_with_their_log(world: ModuleType, base: Artifact
     (tmp_path / RL_LOG).write_text("\n".join(lines) + "\n")
     append_step(tmp_path / LOG, TrainingStep(2, 4, 0.0, 0.1, 1e-3, 0.1, 50, 1.0, 1))
     with quiet_libraries(), seeded(0):
-        box = world.FakeBox(lambda p: Outcome.PASS)
+        box = world.FakeSandbox(lambda p: Outcome.PASS)
         build_trainer(base, config, world.environment(), box, tmp_path)
     assert [s.step for s in read_rl_steps(tmp_path / RL_LOG)] == [1]
 
@@ -239,9 +238,9 @@ def _rl_step(update: int) -> dict[str, Any]:
 def test_an_update_without_a_measured_answer_ends_the_run(
     world: ModuleType, tmp_path: Path, method: str
 ) -> None:
-    exercises = [exercise_of(world.problem(0), world.problem(0).prompt, None, None)]
+    exercises = [training_problem(world.problem(0), world.problem(0).prompt, None, None)]
     reward = execution_reward(
-        exercises, group_config(method), world.FakeBox(lambda p: Outcome.INFRA), tmp_path
+        exercises, group_config(method), world.FakeSandbox(lambda p: Outcome.INFRA), tmp_path
     )
     with pytest.raises(TrainingError, match=r"step 1: none of 2 answers could be measured \(infra\)"):
         reward(completions=["a", "b"], completion_ids=[[1], [2]], place=[0, 0])
@@ -251,11 +250,11 @@ def test_an_update_without_a_measured_answer_ends_the_run(
 def test_what_a_weak_reward_leaves_out_is_held_out(world: ModuleType) -> None:
     problem = world.problem(3)
     first, second = problem.checks
-    weak, whole = exercise_of(problem, "p", None, 1), exercise_of(problem, "p", None, None)
-    assert (weak.paid, weak.held) == ((first,), (second,))
-    assert (whole.paid, whole.held) == ((first, second), ())
-    types = exercise_of(problem, "p", None, "types")
-    assert types.held == (first, second)
+    weak, whole = training_problem(problem, "p", None, 1), training_problem(problem, "p", None, None)
+    assert (weak.paid, weak.held_out) == ((first,), (second,))
+    assert (whole.paid, whole.held_out) == ((first, second), ())
+    types = training_problem(problem, "p", None, "types")
+    assert types.held_out == (first, second)
     assert types.paid[0] == "assert type(f3(1)) is type(4)"
 
 
@@ -277,7 +276,7 @@ def test_a_reward_for_types_needs_checks_that_have_them(
 def test_practising_on_what_is_measured_is_refused() -> None:
     with pytest.raises(ValueError, match="practising on 'test' would make what is measured there worthless"):
         ProblemsConfig(suite="pocket", split="test")
-    with pytest.raises(DataError, match="no problems to practise on"):
+    with pytest.raises(UnknownNameError, match="pockt"):
         load_environment(ProblemsConfig(suite="pockt"))
 
 
@@ -295,17 +294,17 @@ def test_without_a_sampler_it_says_who_has_one(world: ModuleType, base: Artifact
 
 
 @pytest.mark.parametrize("method", ["ppo", "rloo"])
-def test_rewards_behind_weak_walls_are_not_taken_for_others(
+def test_rewards_under_weak_isolation_are_not_taken_for_others(
     world: ModuleType, base: Artifact, tmp_path: Path, method: str
 ) -> None:
     """A folder that a call with --allow-weak began, or finished, is none for a call without it; and it says for good
-    what its first rewards were given behind."""
+    under which isolation its first rewards were computed."""
     config = world.ppo_config(max_steps=1) if method == "ppo" else group_config(method)
     out, environment = tmp_path / "out", world.environment()
     out.mkdir()
     record_isolation(out, Isolation("embedded", "weak", "seccomp alone", ()))
     for _ in ("begun", "finished"):
-        with pytest.raises(TrainingError, match="behind seccomp alone, weaker than this call asks for"):
+        with pytest.raises(TrainingError, match="under seccomp alone, weaker than this call asks for"):
             TRAINERS.get(method)(base, config, environment, out, None)
         made = TRAINERS.get(method)(base, config, replace(environment, allow_weak=True), out, None)
     facts = load_facts(made.path)
@@ -319,11 +318,11 @@ def test_rewards_behind_weak_walls_are_not_taken_for_others(
     assert "on all checks (seccomp alone)" in made.recipe
 
 
-def test_the_walls_of_a_folder_are_the_weakest_it_had(tmp_path: Path) -> None:
-    full, weak = (Isolation("embedded", level, f"{level} walls", ()) for level in ("full", "weak"))
+def test_the_isolation_of_a_folder_is_the_weakest_it_had(tmp_path: Path) -> None:
+    full, weak = (Isolation("embedded", level, f"{level} isolation", ()) for level in ("full", "weak"))
     assert record_isolation(tmp_path, full).level == "full"
     refuse_weak(tmp_path, allow_weak=False)
-    assert record_isolation(tmp_path, weak).label == "weak walls"
+    assert record_isolation(tmp_path, weak).label == "weak isolation"
     assert record_isolation(tmp_path, full).level == "weak"
     refuse_weak(tmp_path, allow_weak=True)
     with pytest.raises(TrainingError, match="pass --allow-weak"):

@@ -1,6 +1,6 @@
-"""A small world to learn in: a tiny random model, made-up problems, and a box that judges by a function.
+"""A small world to learn in: a tiny random model, made-up problems, and a sandbox that judges by a function.
 
-The box is a fake of the sandbox: it answers as one does, from another thread's view, without running anything.
+It is a fake: it answers as one does, from another thread's view, without running anything.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from assay.trainers.data.problems import Environment, problems_sha256
 Judged = Callable[[Program], Outcome]
 
 
-class FakeBox:
+class FakeSandbox:
     """Judges by `outcome_of`; keeps what it was given."""
 
     def __init__(self, outcome_of: Judged) -> None:
@@ -64,6 +64,6 @@ def answer_of(program: Program) -> str:
 
 
 def base_at(folder: Path, texts: list[str]) -> Artifact:
-    from assay.trainers.tiny import make_tiny_model
+    from tests.tiny import make_tiny_model
 
     return make_tiny_model(folder, texts)

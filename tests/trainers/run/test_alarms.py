@@ -68,6 +68,24 @@ def test_nothing_is_a_spike_before_there_is_a_level() -> None:
     assert first_alarm([1.0, 50.0, 60.0, 50.0]) is None
 
 
+def test_the_level_is_the_median_of_exactly_the_last_window() -> None:
+    """With a window of 3: four losses would have a median of 5.5, and two are not yet a level."""
+    found = first_alarm([10.0, 10.0, 10.0, 1.0, 1.0, 4.0], window=3, patience=1)
+    assert found is not None
+    assert found[0] == 6
+    assert "it was 1 (the median of the last 3)" in found[1]
+    assert first_alarm([10.0, 10.0, 1.0, 4.0], window=3, patience=1) is None  # the median is 10
+    assert first_alarm([1.0, 1.0, 50.0], window=3, patience=1) is None
+    assert first_alarm([1.0, 1.0, 1.0, 50.0], window=3, patience=1) is not None
+
+
+def test_a_spike_is_above_its_bounds_and_not_at_them() -> None:
+    assert first_alarm([1.0] * 5 + [3.0], patience=1) is None
+    assert first_alarm([1.0] * 5 + [3.001], patience=1) is not None
+    assert first_alarm([0.1] * 5 + [1.1], patience=1) is None  # the margin of 1 nat
+    assert first_alarm([0.1] * 5 + [1.101], patience=1) is not None
+
+
 @given(st.lists(st.floats(0, 10), max_size=60))
 def test_losses_within_the_margin_raise_no_alarm(losses: list[float]) -> None:
     assert first_alarm(losses, spike_margin=10.0) is None

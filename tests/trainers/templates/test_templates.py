@@ -251,7 +251,7 @@ def test_what_the_tokenizer_cannot_hold_is_refused() -> None:
         ("{% for m in messages %}<|im_start|>{{ m.role }}\n"
          "{% if loop.last and m.role == 'assistant' %}<think>\n{% endif %}{{ m.content }}<|im_end|>\n"
             "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
-         "cannot be told"),
+         "is undecidable"),
     ],
 )  # fmt: skip
 def test_answers_that_cannot_be_told_apart_are_refused(source: str, says: str) -> None:

@@ -180,7 +180,7 @@ def test_refusals_name_what_is_wrong(world: World) -> None:
     refused(world.assay("import", "hf://org/none", "-o", out), "no repository 'org/none'")
     refused(world.assay("import", "org/coder@v9", "-o", out), "org/coder has no revision 'v9'")
     refused(world.assay("import", "org/gated", "-o", out), "gives access on request")
-    refused(world.assay("import", "hf://only-a-name", "-o", out), "is no hub name")
+    refused(world.assay("import", "hf://only-a-name", "-o", out), "is not a hub name")
     refused(world.assay("import", "hf://org/model.apr", "-o", out), "APR format (.apr) is unsupported")
 
 

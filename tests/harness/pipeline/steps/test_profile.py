@@ -39,7 +39,7 @@ def experiment(folder: Path, **more: Any) -> Experiment:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from assay.trainers.tiny import make_tiny_model
+    from tests.tiny import make_tiny_model
 
     folder = tmp_path_factory.mktemp("tiny")
     row = {"id": "t/0", "prompt": "def f(x):\n", "entry_point": "f", "checks": ["assert f(1) == 2"]}

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from assay.harness.cli import app
 from assay.harness.errors import BadInputError, UnmeasuredError
 from assay.harness.generation import load_generator
-from assay.harness.models.endpoints import Endpoint
+from assay.harness.models.resolve import Endpoint
 from assay.harness.profiling.load import Workload, measure, summarise
 from assay.harness.profiling.load.client import Limits, ask
 from assay.harness.profiling.load.drive import read_events

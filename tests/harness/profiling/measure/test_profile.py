@@ -169,7 +169,7 @@ def test_random_weights_are_quantised_wherever_they_are_made(kind: str) -> None:
     from transformers.trainer_utils import validate_quantization_for_training
 
     from assay.trainers.config import LoraTable
-    from assay.trainers.model.adapters import attach_adapter
+    from assay.trainers.model.prepare import attach_adapter
     from assay.trainers.model.quantize import (
         dequantized,
         prepare_for_training,

@@ -197,7 +197,7 @@ def test_the_chunked_loss_takes_one_tile(chunks: int) -> None:
 
 def test_a_prefill_takes_what_is_predicted() -> None:
     """The engine that evaluation runs on, by the bytes alive while prompts are read and copied into its cache."""
-    from assay.harness.generation.counter_rng import Draws
+    from assay.harness.generation.token_choice import Draws
     from assay.harness.generation.types import Sampling
     from assay.harness.profiling.measure.random_weights import load_random
     from assay.harness.profiling.memory import make_setup

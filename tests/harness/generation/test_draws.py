@@ -9,15 +9,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from assay.harness.generation import Sampling
-from assay.harness.generation.counter_rng import (
+from assay.harness.generation.token_choice import (
     Draws,
     bits_numpy,
     bits_torch,
+    choose_numpy,
+    choose_torch,
     gumbel_numpy,
     gumbel_torch,
     mix64,
 )
-from assay.harness.generation.token_choice import choose_numpy, choose_torch
 
 SEEDS = st.integers(min_value=-(2**63), max_value=2**64 - 1)
 
@@ -34,8 +35,8 @@ def test_splitmix64_reference_vector() -> None:
 @settings(max_examples=60, deadline=None)
 def test_numpy_and_torch_draw_the_same(rows: list[tuple[int, int]], n_tokens: int) -> None:
     keys = Draws([s for s, _ in rows], [t for _, t in rows]).keys()
-    ours, theirs = bits_numpy(keys, n_tokens), bits_torch(keys, n_tokens)
-    assert (ours == theirs.numpy().view(np.uint64)).all()
+    by_numpy, by_torch = bits_numpy(keys, n_tokens), bits_torch(keys, n_tokens)
+    assert (by_numpy == by_torch.numpy().view(np.uint64)).all()
     np.testing.assert_allclose(
         gumbel_numpy(keys, n_tokens), gumbel_torch(keys, n_tokens).numpy(), rtol=1e-12, atol=1e-12
     )
@@ -60,7 +61,7 @@ def test_numpy_and_torch_choose_the_same(seed: int, temperature: float, top_k: i
 
 def test_extreme_bits_give_finite_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     extremes = np.array([[0, 2**64 - 1, 2**12 - 1, 2**63]], dtype=np.uint64)
-    monkeypatch.setattr("assay.harness.generation.counter_rng.bits_numpy", lambda keys, n: extremes)
+    monkeypatch.setattr("assay.harness.generation.token_choice.bits_numpy", lambda keys, n: extremes)
     noise = gumbel_numpy([0], 4)
     assert np.isfinite(noise).all()
     assert noise.max() > 36

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.harness.errors import BadInputError
-from assay.harness.stats.crossed import (
+from assay.harness.stats.paired import (
     compare_crossed,
     estimate_crossed,
     quantile,
