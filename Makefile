@@ -58,6 +58,7 @@ bench: install
 	$(BIN)/python -m benchmarks.generation
 	$(BIN)/python -m benchmarks.train_overhead
 	$(BIN)/python -m benchmarks.ppo_execution
+	$(BIN)/python -m benchmarks.report_size
 
 # Saved by commit under .benchmarks/; the first run has nothing to be compared with.
 hot: install

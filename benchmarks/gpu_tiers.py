@@ -32,6 +32,7 @@ from assay.harness.profiling.measure.job import Training
 from assay.harness.profiling.measure.predicted import setup_of
 from assay.harness.profiling.memory import Prediction, Tier, find_tier, predict, published_config
 from assay.harness.profiling.memory.devices import Device, find_device, nvml_device
+from assay.trainers.files import write_text
 from benchmarks.gpu_tiers_table import write_tables
 
 REFERENCE = Path("results/reference/gpu")
@@ -169,9 +170,7 @@ def read_done(path: Path) -> dict[str, Any] | None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def run(

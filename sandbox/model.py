@@ -10,7 +10,7 @@ Mode = Literal["split", "shared"]
 
 
 class Outcome(StrEnum):
-    """How a program ended. A closed set; only PASS counts as passed, and INFRA never counts at all."""
+    """The end of a program. A closed set; only PASS counts as passed, and INFRA never counts at all."""
 
     PASS = "pass"
     FAIL = "fail"  # a check's assertion did not hold
@@ -23,7 +23,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one program may use. CPU time decides; wall time is the backstop, so that load flips no verdict."""
+    """The limits of one program. CPU time decides; wall time is the backstop, so that load flips no verdict."""
 
     cpu_s: float = 5.0
     wall_s: float = 20.0

@@ -102,7 +102,7 @@ print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())), sys.getrecursionlimi
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What became of one attack."""
+    """The result of one attack."""
 
     attack: Attack
     verdict: Verdict
@@ -185,7 +185,7 @@ def run_corpus(
 ) -> list[Finding]:
     """Run `attacks` on `parallel` sandboxes of one worker each, made by `make_sandbox`; findings in their order."""
     waiting = deque(enumerate(attacks))
-    found: dict[int, Finding] = {}
+    findings: dict[int, Finding] = {}
     failures: list[BaseException] = []
 
     def work() -> None:
@@ -193,7 +193,7 @@ def run_corpus(
             with make_sandbox() as sandbox:
                 numbers: list[int] = []
                 for finding in attack_all(sandbox, _take(waiting, numbers), mode):
-                    found[numbers[-1]] = finding
+                    findings[numbers[-1]] = finding
         except BaseException as error:
             failures.append(error)
 
@@ -204,7 +204,7 @@ def run_corpus(
         thread.join()
     if failures:
         raise failures[0]
-    return [found[number] for number in sorted(found)]
+    return [findings[number] for number in sorted(findings)]
 
 
 def _take(waiting: deque[tuple[int, Attack]], numbers: list[int]) -> Iterator[Attack]:
@@ -218,10 +218,10 @@ def _take(waiting: deque[tuple[int, Attack]], numbers: list[int]) -> Iterator[At
 
 
 def summarise(backend: str, mode: Mode, findings: Iterable[Finding]) -> list[Row]:
-    found = list(findings)
+    findings = list(findings)
     rows = []
-    for kind in dict.fromkeys(finding.attack.kind for finding in found):
-        of_kind = [finding for finding in found if finding.attack.kind == kind]
+    for kind in dict.fromkeys(finding.attack.kind for finding in findings):
+        of_kind = [finding for finding in findings if finding.attack.kind == kind]
         rows.append(
             Row(
                 backend,

@@ -21,7 +21,7 @@ class LineError(ValueError):
 def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any] | LineError]]:
     """(line number from 1, object) for every non-blank line; a malformed line yields its LineError instead.
 
-    Streams: memory does not grow with the file. Gzip is told by the suffix `.gz`.
+    Streams: memory does not grow with the file. The suffix `.gz` means gzip.
     """
     for number, raw in _lines(path):
         if isinstance(raw, LineError):

@@ -3,7 +3,7 @@
 The paper's splits are by task id: 1–10 are the prompts of its few-shot setting, 11–510 the test problems, 511–600
 validation and 601–974 training. Prompt styles, chosen by the option `style`:
 
-| style | the model is told before it writes |
+| style | the model reads before it writes |
 |---|---|
 | `docstring` (default) | the text and one assert in a docstring, as EvalPlus asks base models; code follows |
 | `paper` | the paper's: "You are an expert Python programmer, and here is your task: …", all asserts, `[BEGIN]` |
@@ -54,7 +54,7 @@ class Row(BaseModel):
     test_imports: list[str] = []
 
     @property
-    def asked(self) -> str:
+    def description(self) -> str:
         return (self.text or self.prompt).strip()
 
     @property
@@ -113,7 +113,7 @@ def _rows(data: Rows) -> dict[int, Row]:
             row = Row.model_validate(values)
         except ValidationError as error:
             raise SuiteError(f"{place}: {explain(error, Row, field)}") from None
-        if not row.asked:
+        if not row.description:
             raise SuiteError(f"{place}: the fields 'text' and 'prompt' are both missing or empty")
         unique(seen, str(row.task_id), place)
         rows[row.task_id] = row
@@ -139,7 +139,9 @@ def _problem(row: Row, style: str, shots: tuple[Row, ...], challenge: bool, sour
         checks=(first, *asserts[1:]),
         canonical_solution=row.solution,
         instruction=f"{CHAT}\n{ask}",
-        statement="\n".join((row.asked, *(t.strip() for t in row.test_list if t.strip() in lead + prompt))),
+        statement="\n".join(
+            (row.description, *(t.strip() for t in row.test_list if t.strip() in lead + prompt))
+        ),
     )
 
 
@@ -156,56 +158,55 @@ def entry_point_of(row: Row) -> str | None:
     return next((name for name in reversed(defined) if name in called), None)
 
 
-# Of a style: what is read before the program, what the program starts with, what a chat model is asked.
-Told = tuple[str, str, str]
+# A style's texts: the one read before the program, the program's start, and the question to a chat model.
+Wording = tuple[str, str, str]
 
 
 class Task(NamedTuple):
-    """What a style may tell of."""
+    """The parts of a problem that a style may use."""
 
     row: Row
     entry_point: str
     shots: tuple[Row, ...] = ()
 
 
-Style = Callable[[Task], Told]
+Style = Callable[[Task], Wording]
 
 
 def _asserts(row: Row) -> str:
     return "Your code should pass these tests:\n\n" + "\n".join(test.strip() for test in row.test_list)
 
 
-def _docstring(task: Task) -> Told:
-    prompt = f'"""\n{task.row.asked}\n{task.row.test_list[0].strip()}\n"""\n'
+def _docstring(task: Task) -> Wording:
+    prompt = f'"""\n{task.row.description}\n{task.row.test_list[0].strip()}\n"""\n'
     return "", prompt, f"```python\n{prompt.strip()}\n```"
 
 
-def _paper(task: Task) -> Told:
+def _paper(task: Task) -> Wording:
     """Section 3.1 and figure 2 of the paper."""
-    told = (
-        f"You are an expert Python programmer, and here is your task: {task.row.asked} {_asserts(task.row)}"
-    )
-    return f"{told}\n[BEGIN]\n", "", told
+    work = f"{task.row.description} {_asserts(task.row)}"
+    question = f"You are an expert Python programmer, and here is your task: {work}"
+    return f"{question}\n[BEGIN]\n", "", question
 
 
-def _three_shots(task: Task) -> Told:
+def _three_shots(task: Task) -> Wording:
     examples = [f"{_paper(Task(shot, ''))[0]}{shot.solution.rstrip()}\n[DONE]\n\n" for shot in task.shots]
-    lead, _, told = _paper(task)
-    return "".join(examples) + lead, "", "".join(examples) + told
+    lead, _, question = _paper(task)
+    return "".join(examples) + lead, "", "".join(examples) + question
 
 
-def _text(task: Task) -> Told:
-    return f"{task.row.asked}\n[BEGIN]\n", "", task.row.asked
+def _text(task: Task) -> Wording:
+    return f"{task.row.description}\n[BEGIN]\n", "", task.row.description
 
 
-def _name(task: Task) -> Told:
-    told = f"{task.row.asked} The function is called `{task.entry_point}`."
-    return f"{told}\n[BEGIN]\n", "", told
+def _name(task: Task) -> Wording:
+    question = f"{task.row.description} The function is called `{task.entry_point}`."
+    return f"{question}\n[BEGIN]\n", "", question
 
 
-def _with_asserts(task: Task) -> Told:
-    told = f"{task.row.asked} {_asserts(task.row)}"
-    return f"{told}\n[BEGIN]\n", "", told
+def _with_asserts(task: Task) -> Wording:
+    question = f"{task.row.description} {_asserts(task.row)}"
+    return f"{question}\n[BEGIN]\n", "", question
 
 
 STYLES: dict[str, Style] = {

@@ -108,5 +108,5 @@ def chat_messages(problem: Problem) -> list[dict[str, str]]:
 
 
 def completion_prompt(problem: Problem) -> str:
-    """What a model that completes is given; its completion follows `problem.prompt` in the program."""
+    """Return the prompt of a model that completes; its completion follows `problem.prompt` in the program."""
     return problem.lead + problem.prompt

@@ -1,4 +1,4 @@
-"""Where a suite's data comes from: the user's path, the data folder, or the hub; and what to say where it is missing.
+"""The sources of a suite's data: the user's path, the data folder, or the hub; with advice where it is missing.
 
 The data folder is `$ASSAY_DATA`, else `~/.local/share/assay` (under `$XDG_DATA_HOME` where that is set). What is
 computed and can be computed again goes to the cache folder, `$ASSAY_CACHE`, else `~/.cache/assay`.
@@ -55,6 +55,11 @@ def cache_folder() -> Path:
     return _folder("ASSAY_CACHE", "XDG_CACHE_HOME", ".cache")
 
 
+def verdicts_path() -> Path:
+    """Return the place of the user's own verdict cache."""
+    return cache_folder() / "verdicts.sqlite"
+
+
 def _folder(own: str, base: str, default: str) -> Path:
     if os.environ.get(own):
         return Path(os.environ[own])
@@ -65,10 +70,10 @@ def read_source(origin: Origin, path: Path | None, hub_split: str = "test") -> R
     """The rows from `path` (a file, a folder that holds one of the files, or `hub:id@revision`); without a path, from
     the data folder. Nothing is fetched unless the hub is asked for by name. Raises SuiteError."""
     if path is not None and str(path).startswith(HUB):
-        wanted = str(path)[len(HUB) :] or origin.hub
-        if not wanted:
+        dataset = str(path)[len(HUB) :] or origin.hub
+        if not dataset:
             raise SuiteError(f"{origin.suite} is not on the hub in a form that can be read: {_how(origin)}")
-        return read_hub(wanted, origin.config, hub_split)
+        return read_hub(dataset, origin.config, hub_split)
     folder = path if path is not None else data_folder()
     file = folder if path is not None and folder.is_file() else _within(folder, origin)
     if file is None:
@@ -104,34 +109,34 @@ def read_rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{file}, line {number}", row
         return
     try:
-        found = json.loads(file.read_bytes())
+        rows = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise SuiteError(f"{file}: not JSON ({error})") from None
-    if not isinstance(found, list):
-        raise SuiteError(f"{file}: expected a JSON array of problems, got {type(found).__name__}")
-    for number, row in enumerate(found, 1):
+    if not isinstance(rows, list):
+        raise SuiteError(f"{file}: expected a JSON array of problems, got {type(rows).__name__}")
+    for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
             raise SuiteError(f"{file}, entry {number}: expected a JSON object, got {type(row).__name__}")
         yield f"{file}, entry {number}", row
 
 
-def unique(seen: set[str], identity: str, place: str) -> None:
-    """Note `identity`; SuiteError where it was used before."""
-    if identity in seen:
-        raise SuiteError(f"{place}: field 'task_id': {identity!r} was used before")
-    seen.add(identity)
+def unique(seen: set[str], problem_id: str, place: str) -> None:
+    """Note `problem_id`; SuiteError where it was used before."""
+    if problem_id in seen:
+        raise SuiteError(f"{place}: field 'task_id': {problem_id!r} was used before")
+    seen.add(problem_id)
 
 
 # Rows of a dataset on the Hugging Face hub, through `datasets`, with the commit they came from.
 
 
-def read_hub(wanted: str, config: str, split: str) -> Rows:
+def read_hub(dataset: str, config: str, split: str) -> Rows:
     """The rows of `org/name` or `org/name@revision`, or of a local folder laid out as a dataset is.
 
     The revision is resolved to a commit first, so that what is loaded and what is recorded are the same. Raises
     SuiteError where the `datasets` package is missing or the hub does not give the dataset.
     """
-    name, _, revision = wanted.partition("@")
+    name, _, revision = dataset.partition("@")
     if not name:
         raise SuiteError(
             "--suite-path hub:... wants a dataset's id, such as hub:org/name or hub:org/name@revision"

@@ -36,7 +36,9 @@ VERBS = {
         "run", EVALUATE, "Run an experiment: train, merge, export, generate, execute, score, report."
     ),
     "plan": Verb(
-        "plan", EVALUATE, "Show an experiment's steps before it is run, or the memory of one training."
+        "plan",
+        EVALUATE,
+        "Print the steps that `assay run` would do, which are done, and the difference that could be detected.",
     ),
     "eval": Verb("eval", EVALUATE, "Score a model on a suite."),
     "score": Verb("score", EVALUATE, "Score a file of samples from any model."),
@@ -57,8 +59,22 @@ VERBS = {
     "push": Verb("hub", ARTIFACTS, "Publish a model on the Hugging Face Hub with a card of its figures."),
     "generate": Verb("generate", SERVE, "Answer one prompt, streamed to the terminal."),
     "serve": Verb("serve", SERVE, "Serve a model with OpenAI's interface."),
+    "loadtest": Verb(
+        "loadtest",
+        SERVE,
+        "Measure a server's throughput and latency under load (was: assay profile URL, which still works).",
+    ),
     "doctor": Verb("doctor", MACHINE, "Show what this machine can do, and what to install for more."),
-    "profile": Verb("profile", MACHINE, "Measure a model's memory and speed beside the prediction."),
+    "memory": Verb(
+        "memory",
+        MACHINE,
+        "Predict the memory of one training or inference run, component by component, and whether a device has it.",
+    ),
+    "profile": Verb(
+        "profile",
+        MACHINE,
+        "Measure a model's memory and speed in a process of its own, each component next to its prediction.",
+    ),
     "sandbox": Verb("doctor", MACHINE, "Test the sandbox by itself."),
 }
 

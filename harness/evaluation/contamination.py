@@ -54,7 +54,7 @@ class Duplicate:
 
 @dataclass(frozen=True)
 class Overlap:
-    """What a training set has in common with a suite. `shares` maps a method to each problem's overlap."""
+    """The overlap of a training set with a suite. `shares` maps a method to each problem's overlap."""
 
     suite: str
     suite_revision: str
@@ -66,11 +66,11 @@ class Overlap:
 
     def flagged(self, method: str) -> list[str]:
         """Problems at or above THRESHOLD, the worst first."""
-        found = [(share, task) for task, share in self.shares[method].items() if share >= THRESHOLD]
-        return [task for share, task in sorted(found, key=lambda pair: -pair[0])]
+        flagged = [(share, task) for task, share in self.shares[method].items() if share >= THRESHOLD]
+        return [task for share, task in sorted(flagged, key=lambda pair: -pair[0])]
 
     def summary(self) -> dict[str, Any]:
-        """What a report shows."""
+        """Return the figures that a report shows."""
         return {
             "suite": self.suite,
             "suite_revision": self.suite_revision,
@@ -109,7 +109,7 @@ class Overlap:
 
 
 class _Ids(dict[str, int]):
-    """64-bit words for the suite's own tokens; any other token is only told as a word or a mark, and not kept."""
+    """64-bit words for the suite's own tokens; of any other token only its kind, word or mark, is kept."""
 
     def __missing__(self, token: str) -> int:
         return _WORD if _is_word(token) else _MARK
@@ -172,7 +172,7 @@ class _Index:
         self._tasks = [problem.id for problem in suite.problems]
         self.duplicates: list[Duplicate] = []
         self._known_duplicates: set[tuple[str, str]] = set()
-        bodies = [tokens_of(_told(p) + p.canonical_solution) for p in suite.problems]
+        bodies = [tokens_of(_wording(p) + p.canonical_solution) for p in suite.problems]
         for tokens in bodies:
             self._ids.learn(tokens)
         # Of a method and a length: that of the method, and less for the problems that are shorter.
@@ -198,16 +198,16 @@ class _Index:
     def _starts(self, problems: Iterable[Problem]) -> dict[int, list[tuple[str, str, list[str]]]]:
         """Parts that a duplicate would hold, by the hash of their first code-10 n-gram."""
         n = METHODS["code-10"]
-        found: dict[int, list[tuple[str, str, list[str]]]] = {}
+        starts: dict[int, list[tuple[str, str, list[str]]]] = {}
         for problem in problems:
-            told = _told(problem)
-            wholes = (told + problem.canonical_solution, problem.canonical_solution, told)
+            wording = _wording(problem)
+            wholes = (wording + problem.canonical_solution, problem.canonical_solution, wording)
             for part, text in zip(_PARTS, wholes, strict=True):
                 tokens = tokens_of(text)
                 if len(tokens) >= n and (part != _PARTS[0] or problem.canonical_solution):
                     start = int(_rolling(self._array(tokens[:n]), n)[0][0])
-                    found.setdefault(start, []).append((problem.id, part, tokens))
-        return found
+                    starts.setdefault(start, []).append((problem.id, part, tokens))
+        return starts
 
     def mark(self, block: list[tuple[str, list[str]]]) -> int:
         """Note which of the suite's n-grams, and which whole parts, stand in these texts. Returns their tokens."""
@@ -248,32 +248,32 @@ class _Index:
     def _compare(
         self, source: str, tokens: list[str], at: int, parts: list[tuple[str, str, list[str]]]
     ) -> None:
-        for task, part, wanted in parts:
-            if (task, part) not in self._known_duplicates and tokens[at : at + len(wanted)] == wanted:
+        for task, part, other in parts:
+            if (task, part) not in self._known_duplicates and tokens[at : at + len(other)] == other:
                 self._known_duplicates.add((task, part))
                 self.duplicates.append(Duplicate(task, part, source))
 
     def shares(self) -> dict[str, dict[str, float]]:
         import numpy as np
 
-        found: dict[str, dict[str, float]] = {}
+        shares: dict[str, dict[str, float]] = {}
         for method, own in self._of.items():
-            found[method] = {
+            shares[method] = {
                 task: float(self._seen[method, n][np.searchsorted(self._grams[method, n], grams)].mean())
                 if n
                 else 0.0
                 for task, (n, grams) in zip(self._tasks, own, strict=True)
             }
-        return found
+        return shares
 
 
-def _told(problem: Problem) -> str:
+def _wording(problem: Problem) -> str:
     """The task itself, without what a style says of every problem."""
     return f"{problem.statement}\n" if problem.statement else problem.lead + problem.prompt
 
 
 def _used(ids: Words, method: str) -> Words:
-    """What a method's n-grams are made of: `words` leave marks out."""
+    """Return the tokens that a method's n-grams are made of: `words` leave marks out."""
     import numpy as np
 
     if not method.startswith("words"):

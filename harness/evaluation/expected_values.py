@@ -2,7 +2,7 @@
 
 A problem of an EvalPlus-form suite comes with an Oracle instead of checks. `with_checks` runs each reference on its
 inputs, keeps the answers in the cache folder under a hash of reference and inputs, and returns the suite with checks
-made of them. A kept answer is used only where its own hash stands; one that does not is computed again and said to be.
+made of them. A kept answer is used only where its own hash holds; else it is computed again, with a message.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import platform
 import sys
 import zlib
@@ -19,12 +18,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from assay.harness.errors import UnmeasuredError
-from assay.harness.evaluation.judge import limits_of, open_sandbox
+from assay.harness.evaluation.judge import open_sandbox
+from assay.harness.evaluation.scores import limits_of
 from assay.harness.experiment import SandboxTable
 from assay.sandbox import Program, Sandbox
 from assay.suites import Problem, Suite
 from assay.suites.model import Oracle
 from assay.suites.sources import cache_folder
+from assay.trainers.files import write_text
 
 CPU_S = 120.0  # for one reference on all its inputs
 MOST_CPU_S = 60.0  # the most a problem gets for being slow, as in EvalPlus
@@ -48,34 +49,35 @@ def with_checks(
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     on_fault: Callable[[str], None] | None = None,
 ) -> Suite:
-    """The suite with every problem's checks made. Raises UnmeasuredError where a reference gives no answers."""
+    """Return the suite with every problem's checks made. Raises UnmeasuredError where a reference gives no answers."""
     oracles = {problem.id: problem.oracle for problem in suite.problems if problem.oracle is not None}
     if not oracles:
         return suite
     say = on_fault or (lambda message: print(f"assay: {message}", file=sys.stderr))
-    keys = {identity: key_of(oracle, table) for identity, oracle in oracles.items()}
-    known = {identity: read_kept(key, say) for identity, key in keys.items()}
-    missing = {identity: oracles[identity] for identity, answers in known.items() if answers is None}
+    keys = {problem_id: key_of(oracle, table) for problem_id, oracle in oracles.items()}
+    known = {problem_id: read_kept(key, say) for problem_id, key in keys.items()}
+    missing = {problem_id: oracles[problem_id] for problem_id, answers in known.items() if answers is None}
     if missing:
         on_progress(0, len(missing))
-        with open_sandbox(_roomy(table), suite, allow_weak=allow_weak) as box:
-            for identity, answers in ask(box, missing, table):
-                known[identity] = answers
-                keep(keys[identity], answers)
+        with open_sandbox(_roomy(table), suite, allow_weak=allow_weak) as sandbox:
+            for problem_id, answers in ask(sandbox, missing, table):
+                known[problem_id] = answers
+                keep(keys[problem_id], answers)
                 on_progress(sum(known[i] is not None for i in missing), len(missing))
-    made = replace(suite, problems=tuple(_made(p, known.get(p.id)) for p in suite.problems))
-    short = {problem.id: problem.left_out for problem in made.problems if problem.left_out}
+    checked = replace(suite, problems=tuple(_made(p, known.get(p.id)) for p in suite.problems))
+    short = {problem.id: problem.left_out for problem in checked.problems if problem.left_out}
     if short:
-        named = ", ".join(f"{identity} ({n})" for identity, n in list(short.items())[:5])
+        named = ", ".join(f"{problem_id} ({n})" for problem_id, n in list(short.items())[:5])
         say(
             f"{sum(short.values())} inputs of {len(short)} problems are not checked, since the reference itself raises "
             f"or needs more than {table.memory_mb} MiB (--memory-mb) for them: {named}{', …' if len(short) > 5 else ''}"
         )
-    return made
+    return checked
 
 
 def key_of(oracle: Oracle, table: SandboxTable) -> str:
-    """What decides a reference's answers: itself, its inputs, the interpreter, and the memory it has."""
+    """Return the hash of everything that decides a reference's answers: itself, its inputs, the interpreter, and the
+    memory it has."""
     version = f"{_FORMAT}:{platform.python_implementation()}-{platform.python_version()}:{table.memory_mb}"
     return hashlib.sha256(f"{version}:{oracle.key}".encode()).hexdigest()
 
@@ -84,13 +86,13 @@ def _made(problem: Problem, answers: Answers | None) -> Problem:
     if problem.oracle is None or answers is None:
         return problem
     slow = min(MOST_CPU_S, problem.oracle.cpu_factor * answers.cpu_s) if answers.cpu_s > SLOW_S else 0.0
-    made = problem.oracle.make_checks(answers.text)
+    checked = problem.oracle.make_checks(answers.text)
     return replace(
         problem,
-        checks=made.checks,
-        base_checks=made.base_checks,
-        mode=made.mode,
-        left_out=made.left_out,
+        checks=checked.checks,
+        base_checks=checked.base_checks,
+        mode=checked.mode,
+        left_out=checked.left_out,
         oracle=None,
         cpu_s=round(slow, 1),
     )
@@ -110,36 +112,36 @@ class _Gathering:
     cpu_s: float = 0.0
 
     @property
-    def wanted(self) -> list[int]:
+    def missing(self) -> list[int]:
         return [part for part in range(self.total) if part not in self.parts]
 
 
-def ask(box: Sandbox, oracles: dict[str, Oracle], table: SandboxTable) -> Iterable[tuple[str, Answers]]:
+def ask(sandbox: Sandbox, oracles: dict[str, Oracle], table: SandboxTable) -> Iterable[tuple[str, Answers]]:
     """(problem id, answers) as they come. Long answers take a run for each part."""
-    gathered = {identity: _Gathering() for identity in oracles}
+    gathered = {problem_id: _Gathering() for problem_id in oracles}
     limits = limits_of(_roomy(table))
-    while any(one.wanted for one in gathered.values()):
+    while any(one.missing for one in gathered.values()):
         programs = [
             Program(
-                id=f"{part}:{identity}",
+                id=f"{part}:{problem_id}",
                 candidate=f"{oracle.program}\n{_for_part(oracle.driver, part)}",
                 checks=("pass",),
                 limits=limits,
                 mode="shared",
             )
-            for identity, oracle in oracles.items()
-            for part in gathered[identity].wanted
+            for problem_id, oracle in oracles.items()
+            for part in gathered[problem_id].missing
         ]
-        for verdict in box.run(programs):
-            part, _, identity = verdict.id.partition(":")
-            one = gathered[identity]
+        for verdict in sandbox.run(programs):
+            part, _, problem_id = verdict.id.partition(":")
+            one = gathered[problem_id]
             if not verdict.passed:
                 raise UnmeasuredError(
-                    f"the reference solution of {identity} gives no answers: {verdict.outcome}, {verdict.detail}"
+                    f"the reference solution of {problem_id} gives no answers: {verdict.outcome}, {verdict.detail}"
                 )
-            _take(identity, one, int(part), verdict.output, verdict.cpu_s)
-            if not one.wanted:
-                yield identity, _whole(identity, one)
+            _take(problem_id, one, int(part), verdict.output, verdict.cpu_s)
+            if not one.missing:
+                yield problem_id, _join(problem_id, one)
 
 
 def _for_part(driver: str, part: int) -> str:
@@ -147,25 +149,25 @@ def _for_part(driver: str, part: int) -> str:
     return f"{head}, {part}, {tail}"
 
 
-def _take(identity: str, one: _Gathering, part: int, output: str, cpu_s: float) -> None:
+def _take(problem_id: str, one: _Gathering, part: int, output: str, cpu_s: float) -> None:
     try:
-        said = json.loads(output.strip().splitlines()[-1])
-        total, sha256, text = int(said["parts"]), str(said["sha256"]), str(said["part"])
+        report = json.loads(output.strip().splitlines()[-1])
+        total, sha256, text = int(report["parts"]), str(report["sha256"]), str(report["part"])
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise UnmeasuredError(
-            f"the reference solution of {identity} printed no answers ({error!r})"
+            f"the reference solution of {problem_id} printed no answers ({error!r})"
         ) from None
     if one.sha256 not in ("", sha256):
-        raise UnmeasuredError(f"the reference solution of {identity} does not answer the same twice")
+        raise UnmeasuredError(f"the reference solution of {problem_id} does not answer the same twice")
     one.total, one.sha256, one.parts[part] = max(total, 1), sha256, text
     one.cpu_s = max(one.cpu_s, cpu_s)
 
 
-def _whole(identity: str, one: _Gathering) -> Answers:
+def _join(problem_id: str, one: _Gathering) -> Answers:
     packed = "".join(one.parts[part] for part in range(one.total))
     text = zlib.decompress(base64.b64decode(packed))
     if hashlib.sha256(text).hexdigest() != one.sha256:
-        raise UnmeasuredError(f"the answers of the reference solution of {identity} arrived damaged")
+        raise UnmeasuredError(f"the answers of the reference solution of {problem_id} arrived damaged")
     return Answers(text.decode(), round(one.cpu_s, 3))
 
 
@@ -204,11 +206,9 @@ def keep(key: str, answers: Answers) -> None:
         "cpu_s": answers.cpu_s,
         "answers": answers.text,
     }
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(row), encoding="utf-8")
-        part.replace(file)
+        write_text(file, json.dumps(row))
     except OSError as error:
         print(f"assay: cannot keep a reference's answers in {file.parent} ({error})", file=sys.stderr)
 

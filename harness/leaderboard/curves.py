@@ -1,4 +1,4 @@
-"""The curves of a run's trainings: what each of them logged, step by step and seed by seed, from the logs on disk.
+"""Read the curves of a run's trainings: what each of them logged, step by step and seed by seed.
 
 A figure that a training should have and has not is named with the reason, so that a report can say it.
 """
@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from assay.harness.leaderboard.schema import CurveRun, Curves, Points
 from assay.harness.pipeline.plan import Plan
 from assay.harness.pipeline.steps.artifacts import MODEL
 from assay.harness.pipeline.store import Store
@@ -20,34 +22,15 @@ from assay.trainers.methods.ppo import UNFINISHED
 from assay.trainers.rl.log import RL_LOG, RlStep, read_rl_steps
 from assay.trainers.run.log import EVAL_LOG, LOG, read_evals, read_steps, rows_of
 
-MOST_POINTS = 300  # a curve's; neighbours are averaged beyond that
-Series = dict[str, list[float | None]]
+MOST_POINTS = 300  # of a curve; neighbours are averaged beyond that
 
-_RL = (
-    "reward",
-    "pass_rate",
-    "held_pass_rate",
-    "gap",
-    "kl",
-    "kl_coefficient",
-    "entropy",
-    "clip_fraction",
-    "length",
-    "unfinished",
-    "policy_loss",
-    "value_loss",
-    "explained_variance",
-    "grad_norm",
-    "learning_rate",
-    "generate_s",
-    "execute_s",
-    "execute_wait_s",
-    "train_s",
-    "infra",
-    "tampering",
+# Fields of an RL log's line that are no curve of their own.
+_NO_CURVE = (
+    *("step", "total_steps", "components", "answers", "tokens", "alarm", "outcomes"),
+    *("value_clip_fraction", "drift"),
 )
-_CRITIC = ("value_loss", "explained_variance")
-# What the libraries call them, by what a report calls them.
+_RL = tuple(field.name for field in fields(RlStep) if field.name not in _NO_CURVE)
+# The libraries' names of a curve, by the report's name.
 _PREFERENCE = {
     "margin": ("rewards/margins", "log_odds_ratio", "margin"),
     "accuracy": ("rewards/accuracies", "accuracy"),
@@ -57,36 +40,34 @@ _PREFERENCE = {
 }
 
 
-def learning_curves(store: Store, plan: Plan) -> dict[str, dict[str, Any]]:
-    """For each variant that was trained: its method, what one step is, and for every training seed `train` and
-    `held_out` (`steps` and `series` by name, null where a step has no figure) and `alarms` by step. `marks` are values
-    to hold curves against, `weights` those of the reward's components, `unmeasured` says why a curve is missing."""
-    found = {}
+def learning_curves(store: Store, plan: Plan) -> dict[str, Curves]:
+    """Return the curves of each variant that was trained, one run a training seed."""
+    by_variant = {}
     for name, members in (plan.members | plan.judges).items():
-        runs = []
-        for member in members:
-            step = next((s for s in plan.steps if s.kind == "train" and s.variant == member.name), None)
-            if step is None:
-                continue
-            config = plan.trainings[member.name].config
-            folder = store.path(step.name, step.id) / MODEL
-            runs.append((config, {"seed": config.seed, **_run(folder, config)}))
-        if runs:
-            config = runs[0][0]
-            found[name] = {
-                "method": config.method,
-                "step": "update" if config.method in REINFORCEMENT_METHODS else "step",
-                "marks": _marks(config),
-                "weights": weights_of(config),
-                "runs": [run for _, run in runs],
-                "unmeasured": _unmeasured(config, [run for _, run in runs]),
-            }
-    return found
+        trained = [
+            (plan.trainings[member.name].config, step)
+            for member in members
+            for step in plan.steps
+            if step.kind == "train" and step.variant == member.name
+        ]
+        if not trained:
+            continue
+        runs = tuple(_run(store.path(step.name, step.id) / MODEL, config) for config, step in trained)
+        config = trained[0][0]
+        by_variant[name] = Curves(
+            method=config.method,
+            step="update" if config.method in REINFORCEMENT_METHODS else "step",
+            marks=_marks(config),
+            weights=weights_of(config),
+            runs=runs,
+            unmeasured=_unmeasured(config, runs),
+        )
+    return by_variant
 
 
-def _run(folder: Path, config: CommonConfig) -> dict[str, Any]:
+def _run(folder: Path, config: CommonConfig) -> CurveRun:
     if config.method in REINFORCEMENT_METHODS:
-        return _rl_run(read_rl_steps(folder / RL_LOG))
+        return _rl_run(config.seed, read_rl_steps(folder / RL_LOG))
     steps = read_steps(folder / LOG)
     series: dict[str, Mapping[int, float | None]] = {
         "loss": {s.step: s.loss for s in steps},
@@ -95,29 +76,29 @@ def _run(folder: Path, config: CommonConfig) -> dict[str, Any]:
         "tok_per_s": {s.step: s.tok_per_s for s in steps},
         "rss_gib": {s.step: s.rss_bytes / 2**30 for s in steps},
     }
-    held: dict[str, Mapping[int, float | None]] = {
+    held_out: dict[str, Mapping[int, float | None]] = {
         "loss": {p.step: p.loss for p in read_evals(folder / EVAL_LOG)}
     }
     if config.method in PREFERENCE_METHODS:
         logged = rows_of(folder / METRICS)
         for name, known in _PREFERENCE.items():
             series[name] = _column([r for r in logged if not r["eval"]], known)
-            held[name] = _column([r for r in logged if r["eval"]], [f"eval_{k}" for k in known])
-    return {"train": _thinned(series), "held_out": _thinned(held), "alarms": {}}
+            held_out[name] = _column([r for r in logged if r["eval"]], [f"eval_{k}" for k in known])
+    return CurveRun(seed=config.seed, train=_thinned(series), held_out=_thinned(held_out), alarms={})
 
 
-def _rl_run(steps: Sequence[RlStep]) -> dict[str, Any]:
+def _rl_run(seed: int, steps: Sequence[RlStep]) -> CurveRun:
     series: dict[str, Mapping[int, float | None]] = {
         name: {s.step: getattr(s, name) for s in steps} for name in _RL
     }
     for name in dict.fromkeys(name for s in steps for name in s.components):
         series[f"component/{name}"] = {s.step: s.components.get(name) for s in steps}
-    alarms = {str(s.step): s.alarm for s in steps if s.alarm is not None}
-    return {"train": _thinned(series), "held_out": _thinned({}), "alarms": alarms}
+    alarms = {s.step: s.alarm for s in steps if s.alarm is not None}
+    return CurveRun(seed=seed, train=_thinned(series), held_out=_thinned({}), alarms=alarms)
 
 
 def _column(rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> dict[int, float | None]:
-    """By step the first of the names that a row has; rows without any are left out."""
+    """Return by step the first of the names that a row has; rows without any are left out."""
     return {
         int(row["step"]): float(row[name])
         for row in rows
@@ -125,18 +106,21 @@ def _column(rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> dict[int
     }
 
 
-def _thinned(series: Mapping[str, Mapping[int, float | None]]) -> dict[str, Any]:
-    """`steps` and, at each of them, every series that has a figure anywhere; means over neighbours where there are more
-    steps than a drawing can show."""
+def _thinned(series: Mapping[str, Mapping[int, float | None]]) -> Points:
+    """Put every series that has a figure anywhere on common steps.
+
+    Where there are more steps than a drawing can show, each point is the mean over neighbouring steps."""
     steps = sorted({step for points in series.values() for step in points})
     width = math.ceil(len(steps) / MOST_POINTS) or 1
     bins = [steps[i : i + width] for i in range(0, len(steps), width)]
-    found: Series = {}
-    for name, points in series.items():
-        values = [_mean([points.get(step) for step in steps_of]) for steps_of in bins]
-        if any(v is not None for v in values):
-            found[name] = values
-    return {"steps": [steps_of[-1] for steps_of in bins], "series": found, "steps_a_point": width}
+    columns = {
+        name: tuple(_mean([points.get(s) for s in one]) for one in bins) for name, points in series.items()
+    }
+    return Points(
+        steps=tuple(one[-1] for one in bins),
+        series={name: values for name, values in columns.items() if any(v is not None for v in values)},
+        steps_a_point=width,
+    )
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -150,7 +134,7 @@ def _marks(config: CommonConfig) -> dict[str, float]:
 
 
 def weights_of(config: CommonConfig) -> dict[str, float]:
-    """What each component of the reward weighs, those that weigh nothing left out; empty where nothing is paid."""
+    """Return the weight of each component of the reward that has one; empty where nothing is paid."""
     reward = getattr(config, "reward", None)
     if reward is None:
         return {}
@@ -159,15 +143,16 @@ def weights_of(config: CommonConfig) -> dict[str, float]:
     return weights | ({UNFINISHED: unfinished} if unfinished else {})
 
 
-def _unmeasured(config: CommonConfig, runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Why curves that this method could have are not there, by name; `held_out/` before those on held-out records."""
-    have = {name for run in runs for name in run["train"]["series"]}
-    held = {f"held_out/{name}" for run in runs for name in run["held_out"]["series"]}
-    return {name: why for name, why in _reasons(config, bool(have)).items() if name not in have | held}
+def _unmeasured(config: CommonConfig, runs: Sequence[CurveRun]) -> dict[str, str]:
+    """Return why curves that this method could have are not there; `held_out/` before those on held-out records."""
+    names = {name for run in runs for name in run.train.series}
+    held_out = {f"held_out/{name}" for run in runs for name in run.held_out.series}
+    reasons = _reasons(config, bool(names))
+    return {name: reason for name, reason in reasons.items() if name not in names | held_out}
 
 
 def _reasons(config: CommonConfig, logged: bool) -> dict[str, str]:
-    """For every curve that may be missing, what its absence means."""
+    """Return what the absence of each curve that may be missing means."""
     if config.method in REINFORCEMENT_METHODS:
         if not logged:
             return {
@@ -191,10 +176,12 @@ def _reasons(config: CommonConfig, logged: bool) -> dict[str, str]:
 def _rl_reasons(config: CommonConfig) -> dict[str, str]:
     reward = config.reward  # type: ignore[attr-defined]
     if reward.checks == "all" and reward.weak is None:
-        why = 'every check pays (reward.checks = "all"), so that none is held out; "half" holds one half out'
+        reason = (
+            'every check pays (reward.checks = "all"), so that none is held out; "half" holds one half out'
+        )
     else:
-        why = "no answer was measured on held-out checks"
-    reasons = dict.fromkeys(("held_pass_rate", "gap"), why)
+        reason = "no answer was measured on held-out checks"
+    reasons = dict.fromkeys(("held_pass_rate", "gap"), reason)
     free = getattr(config, "beta", None) == 0
     reasons["kl"] = "beta = 0: the reference is not asked" if free else "the log has no KL"
     return reasons

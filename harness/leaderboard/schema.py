@@ -1,4 +1,9 @@
-"""The leaderboard as a report reads it: `leaderboard.json`, checked and typed."""
+"""The leaderboard's one description: what `build` returns, what reports read, and what `leaderboard.json` holds.
+
+`Leaderboard.to_json` is the file; `read_leaderboard` checks and types a file from disk, those of earlier versions too.
+Unknown keys are let through there, against the rule for files, for one reason: a report must still be able to print a
+run whose harness has since learned to measure more. The `schema` number says when the meaning of a key has changed.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +11,29 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from assay.harness.errors import BadInputError
 from assay.sandbox.model import Outcome
 
-# What every part of a `leaderboard.json` is read as.
-#
-# Unknown keys are let through here, against the house rule, for one reason: a report must still be able to print
-# a run whose harness has since learned to measure more. The `schema` number says when the meaning has changed.
-
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Verdict = Literal["better", "worse", "equivalent", "undecided"]
+_OPPOSITE: dict[Verdict | None, Verdict | None] = {"better": "worse", "worse": "better"}
 
 
 class Record(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+    """A part of the leaderboard. Constructed with a field's name, read and written with its key in the file."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, ser_json_inf_nan="constants")
+
+    def to_json(self) -> dict[str, Any]:
+        """The part as `leaderboard.json` holds it: the keys that were given, and none that only have a default."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
-# What paid, as a report reads it: reward models as they were measured, and answers with what they were paid.
+def _key(name: str, field: str, **options: Any) -> Any:
+    """A field whose key in the file is `name`, which no identifier can be."""
+    return Field(validation_alias=AliasChoices(name, field), serialization_alias=name, **options)
 
 
 class Interval(Record):
@@ -66,8 +75,9 @@ class RewardModelRun(Record):
     margins: tuple[Bar, ...] = ()
     reliability: tuple[Bin, ...] = ()
     calibration_error: Number | None = None
-    file: str = ""
+    scores: dict[str, Number] | None = None
     unmeasured: str | None = None
+    file: str = ""
 
 
 class RewardModel(Record):
@@ -78,14 +88,14 @@ class RewardModel(Record):
 
 
 class PaidAnswer(Record):
-    """One answer of an update. `components` are unweighted; without `reward` it was not measured. `why` says what no
-    component shows; `cut` that the text is longer than shown."""
+    """One answer of an update. `components` are unweighted; without `reward` it was not measured. `reason` says what no
+    component shows, `cut` that the text is longer than shown."""
 
     problem_id: str
     outcome: str
     reward: Number | None = None
     components: dict[str, Number] | None = None
-    why: str = ""
+    reason: str = _key("why", "reason", default="")
     held_passed: bool | None = None
     text: str = ""
     cut: bool = False
@@ -111,27 +121,6 @@ class PaidAnswers(Record):
         return self
 
 
-Verdict = Literal["better", "worse", "equivalent", "undecided"]
-
-# Columns that the sample browser cannot do without, and those it shows where they are present.
-REQUIRED_COLUMNS = ("problem_id", "index", "completion", "program", "outcome")
-OPTIONAL_COLUMNS = (
-    "seed",
-    "prompt",
-    "n_tokens",
-    "finish_reason",
-    "rule",
-    "detail",
-    "output",
-    "checks_passed",
-    "checks_total",
-    "cpu_s",
-    "wall_s",
-    "peak_bytes",
-    "mode",
-)
-
-
 class Estimate(Record):
     """A figure with its interval, as fractions of 1. `value` is None when unmeasured; `reason` then says why."""
 
@@ -140,12 +129,17 @@ class Estimate(Record):
     high: Number | None = None
     n: int | None = None
     method: str = ""
+    se: Number | None = None
+    se_sampling: Number | None = None
     reason: str = ""
 
 
 class Difference(Record):
-    """A paired difference, as fractions of 1. `mde` is the smallest difference that n problems could show."""
+    """The paired difference `a` − `b`, as fractions of 1. `mde` is the smallest difference that n problems could show;
+    `reason` says why nothing was measured."""
 
+    a: str = ""
+    b: str = ""
     difference: Number | None = None
     low: Number | None = None
     high: Number | None = None
@@ -162,31 +156,47 @@ class Difference(Record):
         """The p-value a verdict rests on: the adjusted one where several claims were tested together."""
         return self.p if self.p_adjusted is None else self.p_adjusted
 
+    def turned(self) -> Difference:
+        """The same comparison as `b` − `a`."""
+        changed = {
+            "a": self.b,
+            "b": self.a,
+            "difference": None if self.difference is None else -self.difference,
+            "low": None if self.high is None else -self.high,
+            "high": None if self.low is None else -self.low,
+            "verdict": _OPPOSITE.get(self.verdict, self.verdict),
+        }
+        return self.model_copy(update=changed)
 
-class Comparison(Difference):
-    """The difference `a` − `b`."""
 
-    a: str
-    b: str
+class StepFacts(Record):
+    """The step that made an artifact, when it finished, and the machine it ran on."""
+
+    name: str
+    id: str
+    finished: str
+    machine: dict[str, Any]
 
 
 class SeedScore(Record):
     """One training seed's own figures, of a variant that was made once for each."""
 
     seed: int
-    pass_at_1: Number = Field(alias="pass@1")
     sha256: str = ""
+    path: str = ""
+    pass_at_1: Number = _key("pass@1", "pass_at_1")
+    step: StepFacts | None = None
 
 
 class ProfileFigures(Record):
     """A variant alone in its process: speeds in tokens a second, `load_average` as the profile began."""
 
     workload: dict[str, Any] = Field(default_factory=dict)
+    load_average: Number | None = None
     added_rss_bytes: int | None = None
     prefill_tok_per_s: Number | None = None
     decode_tok_per_s: Number | None = None
     generate_tok_per_s: Number | None = None
-    load_average: Number | None = None
 
 
 class Row(Record):
@@ -196,12 +206,13 @@ class Row(Record):
     kind: str
     rank: int | None = None
     parent: str | None = None
+    training_seeds: tuple[int, ...] = ()
     sha256: str = ""
     recipe: str = ""
     path: str = ""
     n_problems: int | None = None
     n_samples: int | None = None
-    pass_at_k: dict[int, Estimate] = Field(alias="pass@k")
+    pass_at_k: dict[int, Estimate] = _key("pass@k", "pass_at_k")
     vs_reference: Difference | None = None
     outcomes: dict[Outcome, int] = Field(default_factory=dict)
     modes: dict[str, int] = Field(default_factory=dict)
@@ -210,6 +221,7 @@ class Row(Record):
     tokens: int | None = None
     tok_per_s: Number | None = None
     generate_s: Number | None = None
+    backend: str = ""
     make_s: Number | None = None
     size_bytes: int | None = None
     peak_rss_bytes: int | None = None
@@ -218,7 +230,7 @@ class Row(Record):
     finish: dict[str, int] = Field(default_factory=dict)
     extraction: dict[str, int] = Field(default_factory=dict)
     unmeasured: dict[str, str] = Field(default_factory=dict)
-    training_seeds: tuple[int, ...] = ()
+    step: StepFacts | None = None
     by_seed: tuple[SeedScore, ...] = ()
 
     @property
@@ -235,21 +247,29 @@ class LinkRow(Record):
     verdict: Verdict
     reason: str = ""
     faults: tuple[str, ...] = ()
+    structure: tuple[str, ...] = ()
     tokens: dict[str, Any]
+    weights: dict[str, Any] | None = None
     distribution: dict[str, Any] | None = None
     greedy: dict[str, Any] | None = None
-    weights: dict[str, Any] | None = None
-    pass_at_1: dict[str, Any] | None = Field(default=None, alias="pass@1")
+    pass_at_1: dict[str, Any] | None = _key("pass@1", "pass_at_1", default=None)
+    unmeasured: dict[str, str] = Field(default_factory=dict)
 
 
 class SuiteFacts(Record):
+    """The suite, as it was found (`name`) and as the experiment calls it (`registered`)."""
+
     name: str
+    registered: str = ""
+    limit: int | None = None
     split: str | None = None
     revision: str = ""
     n_problems: int | None = None
 
 
 class Step(Record):
+    """A step of the run; `reused` where an earlier run had done it."""
+
     id: str
     name: str
     seconds: Number | None = None
@@ -279,6 +299,7 @@ class Points(Record):
         return self
 
     def points(self, name: str) -> list[tuple[float, float]]:
+        """Return (step, figure) where the series has one."""
         values = self.series.get(name, ())
         return [(float(x), y) for x, y in zip(self.steps, values, strict=bool(values)) if y is not None]
 
@@ -304,20 +325,27 @@ class Curves(Record):
 
 
 class TrainingRow(Record):
-    """What the trainings of one variant took, learned and cost; None is unmeasured, for the reason given."""
+    """What the trainings of one variant took, learned and cost; None is unmeasured, for the reason given. `runs` has
+    the figures of each training by itself."""
 
     variant: str
+    method: str = ""
     seeds: tuple[int | None, ...]
     trainable_parameters: int
     total_parameters: int = Field(gt=0)
-    tokens: Spread | None = None
+    effective_batch: int | None = None
+    dtype: str = ""
+    data_sha256: str = ""
+    data_counts: str = ""
+    versions: dict[str, str] = Field(default_factory=dict)
     train_s: Spread | None = None
     tok_per_s: Spread | None = None
     peak_rss_bytes: Spread | None = None
     added_rss_bytes: Spread | None = None
     peak_vram_bytes: Spread | None = None
     final_loss: Spread | None = None
-    method: str = ""
+    tokens: Spread | None = None
+    steps: Spread | None = None
     beta: Spread | None = None
     kl: Spread | None = None
     held_out_loss: Spread | None = None
@@ -333,6 +361,7 @@ class TrainingRow(Record):
     learn_s: Spread | None = None
     total_s: Spread | None = None
     unmeasured: dict[str, str] = Field(default_factory=dict)
+    runs: tuple[dict[str, Any], ...] = ()
 
 
 class OverlapMethod(Record):
@@ -347,41 +376,48 @@ class OverlapMethod(Record):
 class Contamination(Record):
     """What a training set has in common with the suite (harness/contamination)."""
 
+    suite: str = ""
+    suite_revision: str = ""
     n_problems: int
     n_texts: int
+    n_tokens: int | None = None
     threshold: Number
     methods: dict[str, OverlapMethod]
     n_duplicates: int = 0
     duplicates: tuple[dict[str, Any], ...] = ()
+    seconds: Number | None = None
+    variant: str = ""
+    records: str = ""
     file: str = ""
 
 
 class Leaderboard(Record):
     """Everything a report says, samples apart."""
 
-    schema_: Literal[1] = Field(alias="schema")
+    schema_: Literal[1] = _key("schema", "schema_")
     experiment: str
     run: str
     created: str
+    seed: int | None = None
+    training_seeds: tuple[int, ...] = ()
     reference: str
     suite: SuiteFacts
-    rows: tuple[Row, ...] = Field(min_length=1)
-    seed: int | None = None
     sampling: dict[str, Any] = Field(default_factory=dict)
     machine: dict[str, Any] = Field(default_factory=dict)
     isolation: dict[str, Any] = Field(default_factory=dict)
-    k: tuple[int, ...] = ()
     limits: dict[str, Any] = Field(default_factory=dict)
+    k: tuple[int, ...] = ()
     confidence: Number = 0.95
     margin: Number | None = None
-    comparisons: tuple[Comparison, ...] = ()
+    rows: tuple[Row, ...] = Field(min_length=1)
+    comparisons: tuple[Difference, ...] = ()
     links: tuple[LinkRow, ...] = ()
-    steps: tuple[Step, ...] = ()
+    contamination: dict[str, Contamination] = Field(default_factory=dict)
     curves: dict[str, Curves] = Field(default_factory=dict)
     trainings: tuple[TrainingRow, ...] = ()
-    contamination: dict[str, Contamination] = Field(default_factory=dict)
     reward_models: dict[str, RewardModel] = Field(default_factory=dict)
     answers: dict[str, PaidAnswers] = Field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Leaderboard:
@@ -413,11 +449,21 @@ class Leaderboard(Record):
         return self.shown_k[0] if self.shown_k else None
 
     def row(self, variant: str) -> Row:
+        """The row of a variant that is known to have one."""
         return next(row for row in self.rows if row.variant == variant)
 
     def scored(self, variant: str) -> Row | None:
-        """The row of a variant that answers were scored of; None for a reward model, which writes none."""
+        """The row of a variant whose answers were scored; None for a reward model, which writes none."""
         return next((row for row in self.rows if row.variant == variant), None)
+
+    def base_of(self, row: Row) -> Row | None:
+        """The row of the model that an adapter is loaded onto; None for what is a model by itself."""
+        base: Row | None = row
+        for _ in self.rows:  # an adapter can be trained from an adapter, which was merged first
+            if base is None or base.kind != "adapter":
+                break
+            base = None if base.parent is None else self.scored(base.parent)
+        return None if base is row else base
 
     @property
     def ranked(self) -> tuple[Row, ...]:
@@ -448,32 +494,14 @@ class Leaderboard(Record):
             if (c.a, c.b) == (a, b):
                 return c
             if (c.a, c.b) == (b, a):
-                return _turned(c)
+                return c.turned()
         row = self.row(a)
         if b == self.reference and row.vs_reference is not None:
             return row.vs_reference
         row = self.row(b)
         if a == self.reference and row.vs_reference is not None:
-            return _turned(row.vs_reference)
+            return row.vs_reference.turned()
         return None
-
-
-_OPPOSITE: dict[Verdict | None, Verdict | None] = {"better": "worse", "worse": "better"}
-
-
-def _turned(d: Difference) -> Difference:
-    return Difference(
-        difference=None if d.difference is None else -d.difference,
-        low=None if d.high is None else -d.high,
-        high=None if d.low is None else -d.low,
-        p=d.p,
-        p_adjusted=d.p_adjusted,
-        mde=d.mde,
-        n=d.n,
-        method=d.method,
-        verdict=_OPPOSITE.get(d.verdict, d.verdict),
-        reason=d.reason,
-    )
 
 
 def headline(row: Row, k: int | None) -> Estimate:
@@ -484,7 +512,7 @@ def headline(row: Row, k: int | None) -> Estimate:
 
 
 def read_leaderboard(raw: Mapping[str, Any]) -> Leaderboard:
-    """Check and type the content of a leaderboard.json. Raises BadInputError that names the field and its value."""
+    """Check and type the content of a leaderboard.json from disk. Raises BadInputError with the field and its value."""
     try:
         return Leaderboard.model_validate(raw)
     except ValidationError as error:
@@ -496,20 +524,3 @@ def read_leaderboard(raw: Mapping[str, Any]) -> Leaderboard:
             f"leaderboard: {where}: {first['msg']} (got {value}). "
             "Build the leaderboard anew with the version of assay that reads it."
         ) from error
-
-
-def check_samples(board: Leaderboard, samples: Mapping[str, pd.DataFrame]) -> None:
-    """Raise BadInputError unless every frame belongs to a row and has the columns the sample browser needs."""
-    names = [row.variant for row in board.rows]
-    known_outcomes = {outcome.value for outcome in Outcome}
-    for variant, frame in samples.items():
-        if variant not in names:
-            raise BadInputError(f"samples: variant {variant!r} has no row; rows are {', '.join(names)}")
-        missing = [column for column in REQUIRED_COLUMNS if column not in frame.columns]
-        if missing:
-            raise BadInputError(f"samples of {variant}: column {missing[0]!r} is missing")
-        unknown = sorted(set(frame["outcome"].astype(str)) - known_outcomes)
-        if unknown:
-            raise BadInputError(
-                f"samples of {variant}: outcome {unknown[0]!r} is none of {', '.join(sorted(known_outcomes))}"
-            )

@@ -1,4 +1,4 @@
-"""Variants that were made once for each training seed: their scores as a table of seeds × problems."""
+"""Score variants that were made once for each training seed: tables of seeds × problems become one figure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Runs = Sequence[Counts]  # one a training seed
 
 
 def runs_of(plan: Plan, counts: Mapping[str, Counts]) -> dict[str, Runs]:
-    """The counts of every declared variant, one for each of its training seeds."""
+    """Return the counts of every declared variant, one for each of its training seeds."""
     return {name: [counts[m.name] for m in members] for name, members in plan.members.items()}
 
 
@@ -42,7 +42,10 @@ def estimate_runs(variant: str, runs: Runs, k: int, *, confidence: float, seed: 
 def compare_runs(
     a: str, runs_a: Runs, b: str, runs_b: Runs, *, margin: float, confidence: float, seed: int
 ) -> Comparison:
-    """The paired difference a − b of pass@1 on the problems measured for both, and by seed where both have seeds."""
+    """Compare pass@1 of a and b (a − b), paired by problem where both were measured, and by seed where both have seeds.
+
+    Raises UnmeasuredError where no problem was measured for both.
+    """
     shared = [p for p in _measured(runs_a, 1) if all(p in run for run in runs_b)]
     if not shared:
         raise UnmeasuredError(f"{a} and {b} have no problem that was measured for both; run again to retry")
@@ -62,45 +65,44 @@ def compare_runs(
 
 
 def pooled(runs: Runs) -> Counts:
-    """Samples and passes of all seeds together."""
-    found: Counts = {}
+    """Add up the samples and passes of all seeds."""
+    sums: Counts = {}
     for counts in runs:
         for problem, (n, c) in counts.items():
-            before = found.get(problem, (0, 0))
-            found[problem] = (before[0] + n, before[1] + c)
-    return found
+            before = sums.get(problem, (0, 0))
+            sums[problem] = (before[0] + n, before[1] + c)
+    return sums
 
 
 def pool_tables(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """One table a declared variant: the seeds' samples under one another, numbered through, with `training_seed`."""
-    found = {}
+    """Put the seeds' samples of each declared variant under one another, numbered through, with `training_seed`."""
+    pooled_tables = {}
     for name, members in plan.members.items():
-        if len(members) == 1:
-            found[name] = tables[members[0].name]
-            continue
-        parts = []
-        for place, member in enumerate(members):
-            table = tables[member.name]
-            step = place * plan.experiment.sampling.samples
-            parts.append(table.assign(index=table["index"] + step, training_seed=member.seed))
-        found[name] = pd.concat(parts, ignore_index=True)
-    return found
+        parts = [tables[member.name] for member in members]
+        if len(parts) > 1:
+            samples = plan.experiment.sampling.samples
+            parts = [
+                table.assign(index=table["index"] + place * samples, training_seed=member.seed)
+                for place, (member, table) in enumerate(zip(members, parts, strict=True))
+            ]
+        pooled_tables[name] = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
+    return pooled_tables
 
 
 def sha256_of(parts: Sequence[str]) -> str:
-    """The hash of one artifact, or over those of all seeds in order."""
+    """Return the hash of one artifact, or the hash over those of all seeds in order."""
     return parts[0] if len(parts) == 1 else hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
 def described(recipes: Sequence[str], seeds: Sequence[int | None]) -> str:
-    """The recipe of the first training, and how often it was repeated."""
+    """Return the recipe of the first training, and the seeds that it was repeated with."""
     if len(recipes) == 1:
         return recipes[0]
     return f"{recipes[0]}; and again with training seeds {', '.join(map(str, seeds[1:]))}"
 
 
 def total(values: Sequence[Any]) -> Any:
-    """Their sum, or None where one is missing."""
+    """Return the sum of the values, or None where one is missing."""
     return None if any(v is None for v in values) else sum(values)
 
 

@@ -1,4 +1,7 @@
-"""The training part of the leaderboard: what each training took, alone in its process, and over its seeds."""
+"""Compute the training part of the leaderboard: what each training took, what it learned, and what that cost.
+
+Times and memory are of the training alone in its process; every figure is also summed up over its seeds.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from assay.harness.leaderboard.schema import Spread, TrainingRow
 from assay.harness.pipeline.plan import Plan, Step
 from assay.harness.pipeline.steps.artifacts import MODEL
 from assay.harness.pipeline.steps.kl import read_distance
@@ -17,6 +21,8 @@ from assay.trainers.preference.reward_report import load_report
 from assay.trainers.rl.log import RL_LOG, read_rl_steps
 from assay.trainers.run.log import EVAL_LOG, read_evals, rows_of
 
+# Figures of the training's own process, of which each is a field of `TrainingRow`; the other spreads there are what the
+# training learned and what that cost, from its logs.
 FIGURES = (
     "train_s",
     "tok_per_s",
@@ -27,100 +33,23 @@ FIGURES = (
     "tokens",
     "steps",
 )
-
-_UNCOUNTED = "the trainer counted no tokens"
-_OF = {"added_rss_bytes": "peak_rss_bytes"}
-
-
-def training_rows(store: Store, plan: Plan) -> list[dict[str, Any]]:
-    """One row for each declared variant that was trained: figures as mean, least and most over its seeds, and the
-    runs they are of. A figure that one run lacks is None, and `unmeasured` says why."""
-    rows = []
-    for name, members in (plan.members | plan.judges).items():
-        steps = [s for m in members for s in plan.steps if s.kind == "train" and s.variant == m.name]
-        runs = [
-            _with({"seed": m.seed, **facts, "added_rss_bytes": _added(facts)}, learned(store, plan, step))
-            for m, step in zip(members, steps, strict=False)
-            if (facts := step_record(store, step).get("training"))
-        ]
-        if runs:
-            rows.append(_row(name, runs))
-    return rows
-
-
-def _with(run: dict[str, Any], more: tuple[dict[str, Any], dict[str, str]]) -> dict[str, Any]:
-    figures, why = more
-    if not run["tokens"]:
-        run, why = (
-            run | dict.fromkeys(("tokens", "tok_per_s")),
-            why | dict.fromkeys(("tokens", "tok_per_s"), _UNCOUNTED),
-        )
-    return run | figures | {"unmeasured": run["unmeasured"] | why}
-
-
-def _added(facts: dict[str, Any]) -> int | None:
-    """The peak above what the process held before it loaded a model: the training's own part."""
-    peak, start = facts["peak_rss_bytes"], facts["start_rss_bytes"]
-    if peak is None or start is None:
-        return None
-    return int(peak - start)
-
-
-def _row(name: str, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    first = runs[0]
-    unmeasured: dict[str, str] = {}
-    figures: dict[str, dict[str, float] | None] = {}
-    for figure in (*FIGURES, *LEARNED):
-        values = [float(run[figure]) for run in runs if run.get(figure) is not None]
-        if len(values) < len(runs):
-            figures[figure] = None
-            unmeasured[figure] = next(
-                (
-                    run["unmeasured"][of]
-                    for run in runs
-                    if (of := _OF.get(figure, figure)) in run["unmeasured"]
-                ),
-                "not recorded",
-            )
-        else:
-            figures[figure] = {"mean": sum(values) / len(values), "least": min(values), "most": max(values)}
-    return {
-        "variant": name,
-        "method": first["method"],
-        "seeds": [run["seed"] for run in runs],
-        "trainable_parameters": first["trainable_parameters"],
-        "total_parameters": first["total_parameters"],
-        "effective_batch": first["effective_batch"],
-        "dtype": first["dtype"],
-        "data_sha256": first["data_sha256"],
-        "data_counts": first["data_counts"],
-        "versions": first["versions"],
-        **figures,
-        "unmeasured": unmeasured,
-        "runs": list(runs),
-    }
-
-
-# What a training learned and what that cost: its last figures, how far it moved, and the answers it had to draw.
-
-# Figures that are summed up over seeds as those of `trainings` are.
-LEARNED = (
-    "beta",
-    "kl",
-    "held_out_loss",
-    "margin",
-    "accuracy",
-    "gap",
-    "pass_rate",
-    "held_pass_rate",
-    "drawn_answers",
-    "drawn_tokens",
-    "generate_s",
-    "execute_s",
-    "learn_s",
-    "total_s",
+LEARNED = tuple(
+    name
+    for name, field in TrainingRow.model_fields.items()
+    if field.annotation == (Spread | None) and name not in FIGURES
 )
 LAST = 5  # updates that an RL run's last figures are a mean of: one batch of answers says little
+
+_COPIED = (
+    "trainable_parameters",
+    "total_parameters",
+    "effective_batch",
+    "dtype",
+    "data_sha256",
+    "data_counts",
+    "versions",
+)
+_UNCOUNTED = "the trainer counted no tokens"
 _NOT_PREFERENCE = "the method has no pairs"
 _NOT_RL = "the method is not paid by checks"
 _WRITES_NONE = "a reward model writes no answers"
@@ -128,55 +57,103 @@ _NO_DRAWS = "the method draws no answers: it learns from given ones"
 _RESUMED = "sampling was resumed after an interruption; a time of its rest is not its time"
 _DRAWN = ("drawn_answers", "drawn_tokens", "generate_s", "execute_s")
 Figures = dict[str, float | None]
+Reasons = dict[str, str]
 
 
-def learned(store: Store, plan: Plan, step: Step) -> tuple[Figures, dict[str, str]]:
-    """(figures, why some of them are None) of one training."""
+def training_rows(store: Store, plan: Plan) -> list[TrainingRow]:
+    """Return one row for each declared variant that was trained: mean, least and most over its seeds, and the runs.
+
+    A figure that one run lacks is None, and `unmeasured` gives the reason.
+    """
+    rows = []
+    for name, members in (plan.members | plan.judges).items():
+        steps = [s for m in members for s in plan.steps if s.kind == "train" and s.variant == m.name]
+        runs = [
+            _run(member.seed, facts, *learned(store, plan, step))
+            for member, step in zip(members, steps, strict=False)
+            if (facts := step_record(store, step).get("training"))
+        ]
+        if runs:
+            rows.append(_row(name, runs))
+    return rows
+
+
+def _run(seed: int | None, facts: dict[str, Any], figures: Figures, reasons: Reasons) -> dict[str, Any]:
+    """Join what the trainer recorded of one training with what it learned."""
+    peak, start = facts["peak_rss_bytes"], facts["start_rss_bytes"]
+    added = None if peak is None or start is None else int(peak - start)
+    run = {"seed": seed, **facts, "added_rss_bytes": added}
+    if not run["tokens"]:
+        run |= dict.fromkeys(("tokens", "tok_per_s"))
+        reasons = reasons | dict.fromkeys(("tokens", "tok_per_s"), _UNCOUNTED)
+    return run | figures | {"unmeasured": run["unmeasured"] | reasons}
+
+
+def _row(name: str, runs: Sequence[dict[str, Any]]) -> TrainingRow:
+    spreads: dict[str, Any] = {}
+    unmeasured: Reasons = {}
+    for figure in (*FIGURES, *LEARNED):
+        values = [float(run[figure]) for run in runs if run.get(figure) is not None]
+        spreads[figure] = None
+        if len(values) == len(runs):
+            spreads[figure] = Spread(mean=sum(values) / len(values), least=min(values), most=max(values))
+        else:
+            cause = "peak_rss_bytes" if figure == "added_rss_bytes" else figure
+            reasons = [run["unmeasured"][cause] for run in runs if cause in run["unmeasured"]]
+            unmeasured[figure] = reasons[0] if reasons else "not recorded"
+    return TrainingRow(
+        variant=name,
+        method=runs[0]["method"],
+        seeds=tuple(run["seed"] for run in runs),
+        **{key: runs[0][key] for key in _COPIED},
+        **spreads,
+        unmeasured=unmeasured,
+        runs=tuple(runs),
+    )
+
+
+def learned(store: Store, plan: Plan, step: Step) -> tuple[Figures, Reasons]:
+    """Return (figures, reasons of those that are None) of what one training learned and what that cost."""
     config = plan.trainings[step.variant].config
     folder = store.path(step.name, step.id) / MODEL
-    figures: Figures = dict.fromkeys(LEARNED)
-    why: dict[str, str] = {}
-    judge = config.method == "reward"
-    found, reason = (None, _WRITES_NONE) if judge else read_distance(store, plan, step)
-    figures["kl"] = None if found is None else found.kl
-    if found is None:
-        why["kl"] = reason
-    _add(figures, why, _preference(config, folder))
+    is_reward_model = config.method == "reward"
+    distance, reason = (None, _WRITES_NONE) if is_reward_model else read_distance(store, plan, step)
+    figures: Figures = dict.fromkeys(LEARNED) | {"kl": None if distance is None else distance.kl}
+    reasons = {"kl": reason}
     if config.method in REINFORCEMENT_METHODS:
-        _add(figures, why, _reinforcement(folder, _sampled(store, plan, step)))
+        cost = _reinforcement(folder, _sampled(store, plan, step))
     else:
-        facts = step_record(store, step).get("training") or {}
-        _add(figures, why, _given(store, plan, step, facts))
-    return figures, {name: reason for name, reason in why.items() if figures[name] is None}
+        cost = _given(store, plan, step, step_record(store, step).get("training") or {})
+    for more, absent in (_preference(config, folder), cost):
+        figures |= more
+        reasons |= absent
+    return figures, {name: reason for name, reason in reasons.items() if figures[name] is None}
 
 
-def _add(figures: Figures, why: dict[str, str], more: tuple[Figures, dict[str, str]]) -> None:
-    figures.update(more[0])
-    why.update(more[1])
-
-
-def _preference(config: CommonConfig, folder: Path) -> tuple[Figures, dict[str, str]]:
-    """β; and of the last evaluation on held-out records its loss, margin and accuracy."""
+def _preference(config: CommonConfig, folder: Path) -> tuple[Figures, Reasons]:
+    """Return β, and of the last evaluation on held-out records its loss, margin and accuracy."""
     beta = getattr(config, "beta", None)
     if beta is None and config.method == "ppo":
         beta = config.kl.coefficient  # type: ignore[attr-defined]
-    why = {"beta": "the method has none"}
+    reasons = {"beta": "the method has none"}
     if config.method in REINFORCEMENT_METHODS:
-        return {"beta": beta}, why | dict.fromkeys(("held_out_loss", "margin", "accuracy"), _NOT_PREFERENCE)
+        return {"beta": beta}, reasons | dict.fromkeys(
+            ("held_out_loss", "margin", "accuracy"), _NOT_PREFERENCE
+        )
     evals = read_evals(folder / EVAL_LOG)
     figures: Figures = {"beta": beta, "held_out_loss": evals[-1].loss if evals else None}
-    held = "nothing was held out; data.eval_fraction holds records out"
-    why["held_out_loss"] = held
+    none_held_out = "nothing was held out; data.eval_fraction holds records out"
+    reasons["held_out_loss"] = none_held_out
     if config.method not in PREFERENCE_METHODS:
-        return figures, why | dict.fromkeys(("margin", "accuracy"), _NOT_PREFERENCE)
+        return figures, reasons | dict.fromkeys(("margin", "accuracy"), _NOT_PREFERENCE)
     if config.method == "reward":
-        return figures | _judged(folder), why | dict.fromkeys(("margin", "accuracy"), held)
+        return figures | _judged(folder), reasons | dict.fromkeys(("margin", "accuracy"), none_held_out)
     rows = [row for row in rows_of(folder / METRICS) if row["eval"]]
     last = rows[-1] if rows else {}
     margin = last.get("eval_rewards/margins", last.get("eval_log_odds_ratio"))
     figures |= {"margin": margin, "accuracy": last.get("eval_rewards/accuracies")}
-    unpaired = "KTO's answers are not paired" if config.method == "kto" else held
-    return figures, why | {"margin": held, "accuracy": unpaired}
+    unpaired = "KTO's answers are not paired" if config.method == "kto" else none_held_out
+    return figures, reasons | {"margin": none_held_out, "accuracy": unpaired}
 
 
 def _judged(folder: Path) -> Figures:
@@ -187,7 +164,7 @@ def _judged(folder: Path) -> Figures:
     return {"margin": report.mean_margin, "accuracy": report.accuracy.value}
 
 
-def _reinforcement(folder: Path, sampled: Figures | None) -> tuple[Figures, dict[str, str]]:
+def _reinforcement(folder: Path, sampled: Figures | None) -> tuple[Figures, Reasons]:
     """Means over the last updates, and sums over all of them: a run that was resumed has logged every one. `sampled` is
     what choosing the problems took, which is paid for too."""
     steps = read_rl_steps(folder / RL_LOG)
@@ -196,11 +173,11 @@ def _reinforcement(folder: Path, sampled: Figures | None) -> tuple[Figures, dict
         return {}, dict.fromkeys(names, f"the training left no {RL_LOG}")
     last = steps[-LAST:]
     gaps = [s.gap for s in last if s.gap is not None]
-    held = [s.held_pass_rate for s in last if s.held_pass_rate is not None]
+    held_rates = [s.held_pass_rate for s in last if s.held_pass_rate is not None]
     figures: Figures = {
         "gap": sum(gaps) / len(gaps) if gaps else None,
         "pass_rate": sum(s.pass_rate for s in last) / len(last),
-        "held_pass_rate": sum(held) / len(held) if held else None,
+        "held_pass_rate": sum(held_rates) / len(held_rates) if held_rates else None,
         "drawn_answers": float(sum(s.answers + s.infra for s in steps)),
         "drawn_tokens": float(round(sum(s.length * (s.answers + s.infra) for s in steps))),
         "generate_s": sum(s.generate_s for s in steps),
@@ -210,30 +187,30 @@ def _reinforcement(folder: Path, sampled: Figures | None) -> tuple[Figures, dict
         figures |= {name: _sum((figures[name], sampled[name])) for name in _DRAWN}
     figures["learn_s"] = sum(s.train_s for s in steps)
     figures["total_s"] = _sum(figures[name] for name in ("generate_s", "execute_s", "learn_s"))
-    why = dict.fromkeys(("gap", "held_pass_rate"), "every check pays: none is held out")
-    return figures, why | dict.fromkeys(("generate_s", "execute_s", "total_s"), _RESUMED)
+    reasons = dict.fromkeys(("gap", "held_pass_rate"), "every check pays: none is held out")
+    return figures, reasons | dict.fromkeys(("generate_s", "execute_s", "total_s"), _RESUMED)
 
 
-def _given(store: Store, plan: Plan, step: Step, facts: dict[str, Any]) -> tuple[Figures, dict[str, str]]:
-    """What sampling and executing for its preferences took, where this run made them."""
+def _given(store: Store, plan: Plan, step: Step, facts: dict[str, Any]) -> tuple[Figures, Reasons]:
+    """Return what sampling and executing for its preferences took, where this run made them."""
     learn_s = facts.get("train_s")
-    why = dict.fromkeys(("gap", "pass_rate", "held_pass_rate"), _NOT_RL)
-    why["learn_s"] = why["total_s"] = facts.get("unmeasured", {}).get("train_s", "not recorded")
+    reasons = dict.fromkeys(("gap", "pass_rate", "held_pass_rate"), _NOT_RL)
+    reasons["learn_s"] = reasons["total_s"] = facts.get("unmeasured", {}).get("train_s", "not recorded")
     sampled = _sampled(store, plan, step)
     if sampled is None:
         if plan.trainings[step.variant].config.method not in PREFERENCE_METHODS:
-            return {"learn_s": learn_s, "total_s": learn_s}, why | dict.fromkeys(_DRAWN, _NO_DRAWS)
+            return {"learn_s": learn_s, "total_s": learn_s}, reasons | dict.fromkeys(_DRAWN, _NO_DRAWS)
         file = "its preferences come from a file; what sampling for them cost is not in this run"
-        return {"learn_s": learn_s}, why | dict.fromkeys((*_DRAWN, "total_s"), file)
+        return {"learn_s": learn_s}, reasons | dict.fromkeys((*_DRAWN, "total_s"), file)
     figures = sampled | {"learn_s": learn_s}
     figures["total_s"] = _sum(figures[name] for name in ("generate_s", "execute_s", "learn_s"))
     late = dict.fromkeys(("generate_s", "execute_s"), _RESUMED)
-    return figures, why | late | ({"total_s": _RESUMED} if learn_s is not None else {})
+    return figures, reasons | late | ({"total_s": _RESUMED} if learn_s is not None else {})
 
 
 def _sampled(store: Store, plan: Plan, step: Step) -> Figures | None:
-    """What it took to draw and execute the answers behind the pairs that a training takes: its preferences, or the
-    problems it practises on. None where it takes none that this run made."""
+    """Return what it took to draw and execute the answers behind the pairs that a training takes: its preferences, or
+    the problems it practises on. None where it takes none that this run made."""
     pairs = next((s for name in step.inputs if (s := plan.step(name)).kind == "pairs"), None)
     if pairs is None:
         return None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.harness.console import Progress
-from assay.harness.evaluation.judge import CacheUse, open_cached, open_sandbox
+from assay.harness.evaluation.judge import CacheUse, open_executor, open_sandbox
 from assay.harness.files import read_json, write_json
 from assay.harness.hardware import describe_machine
 from assay.harness.pipeline.plan import Plan, Step
@@ -206,8 +206,12 @@ class _Runner:
         execution = Execution(
             asked,
             folder,
-            lambda: open_cached(
-                asked.experiment.sandbox, asked.suite, cache=self.cache, allow_weak=self.allow_weak
+            lambda on_verdict: open_executor(
+                asked.experiment.sandbox,
+                asked.suite,
+                on_verdict,
+                cache=self.cache,
+                allow_weak=self.allow_weak,
             ),
             allow_weak=self.allow_weak,
         )

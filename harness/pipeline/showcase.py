@@ -1,18 +1,17 @@
 """The whole chain on one tier: import, infer, train, merge, GGUF, infer, profile, verify; each step with its gate.
 
 The steps from `infer` to `infer-gguf` are an experiment (`suites/labs/showcase.toml`, with settings that fit the
-device: `assay.harness.pipeline.tier_settings`) run variant by variant, so they resume, and every figure has
-its raw samples on disk. A step
-passes or fails by its gate; it is unmeasured where a step it needs did not pass, where its gate could not decide, or
-where this machine cannot do it. Whatever a step raises is its result, so that the table of steps is never lost.
+device: `assay.harness.pipeline.tier_settings`) run variant by variant, so they resume, and every figure has its raw
+samples on disk. A step passes or fails by its gate; it is unmeasured where a step it needs did not pass, where its gate
+could not decide, or where this machine cannot do it. Whatever a step raises is its result, so that the table of steps
+is never lost.
 """
 
 from __future__ import annotations
 
-import json
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,7 +32,7 @@ from assay.harness.models.resolve import POCKET, resolve_model
 from assay.harness.pipeline.plan import make_plan
 from assay.harness.pipeline.runner import run
 from assay.harness.pipeline.steps.execute import load_tables
-from assay.harness.pipeline.tier_settings import Fit, check_host, device_at_hand, find_fit
+from assay.harness.pipeline.tier_settings import TierSettings, check_host, choose_settings, device_at_hand
 from assay.harness.profiling.memory import Architecture, Tier, read_architecture
 from assay.harness.profiling.memory.devices import Device, cpu_device
 from assay.harness.report import write_report
@@ -57,15 +56,15 @@ LINKS = (("base", "adapter"), ("adapter", "merged"), ("merged", "gguf"))
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """How a step ended, in one line for people and in figures for programs."""
+    """The end of a step: one line for people, figures for programs."""
 
     step: StepName
     status: Status
-    said: str
+    message: str
     figures: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {"step": self.step, "status": self.status, "said": self.message, "figures": self.figures}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +77,10 @@ class Showcase:
 
     @property
     def exit_code(self) -> int:
-        found = {r.status for r in self.results}
-        if "fail" in found:
+        statuses = {r.status for r in self.results}
+        if "fail" in statuses:
             return CHECK_FAILED
-        return UNMEASURED if "unmeasured" in found or not found else 0
+        return UNMEASURED if "unmeasured" in statuses or not statuses else 0
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -93,7 +92,7 @@ class Showcase:
 
 
 def check_steps(names: Sequence[str]) -> tuple[StepName, ...]:
-    """The named steps and all that they need, in order. BadInputError for an unknown one and for none at all."""
+    """Return the named steps and all that they need, in order. Raises BadInputError for an unknown one and for none."""
     if not names:
         raise BadInputError(
             f"no step was chosen: give --auto-verify for all, or --steps of {', '.join(STEPS)}"
@@ -101,14 +100,14 @@ def check_steps(names: Sequence[str]) -> tuple[StepName, ...]:
     unknown = [n for n in names if n not in STEPS]
     if unknown:
         raise BadInputError(f"no step {unknown[0]!r}; there are: {', '.join(STEPS)}")
-    wanted: set[str] = set()
+    needed: set[str] = set()
     pending = [s for s in STEPS if s in names]
     while pending:
         step = pending.pop()
-        if step not in wanted:
-            wanted.add(step)
+        if step not in needed:
+            needed.add(step)
             pending += NEEDS[step]
-    return tuple(s for s in STEPS if s in wanted)
+    return tuple(s for s in STEPS if s in needed)
 
 
 def show(
@@ -129,16 +128,16 @@ def show(
     for step in steps:
         lacking = [n for n in NEEDS[step] if done[n].status != "pass"]
         if lacking:
-            said = ", ".join(f"{n}: {done[n].status}" for n in lacking)
-            done[step] = StepResult(step, "unmeasured", f"it needs {said}")
+            message = ", ".join(f"{n}: {done[n].status}" for n in lacking)
+            done[step] = StepResult(step, "unmeasured", f"it needs {message}")
         else:
             done[step] = _attempt(step, stage.does(step))
-        progress.say(f"{step}: {done[step].status}: {done[step].said}")
+        progress.say(f"{step}: {done[step].status}: {done[step].message}")
     return Showcase(tier.name, tuple(done.values()), stage.folder)
 
 
 def _attempt(step: StepName, work: Callable[[], StepResult]) -> StepResult:
-    """What the step came to, also where it raised. Only the user's own interruption ends a showcase."""
+    """Return the step's result, also where it raised. Only the user's own interruption ends a showcase."""
     try:
         return work()
     except Exception as error:
@@ -148,8 +147,8 @@ def _attempt(step: StepName, work: Callable[[], StepResult]) -> StepResult:
         if code is not None and not isinstance(error, OSError):
             return StepResult(step, "fail", redact(message_of(error)))
         # The device's memory ran out, a disk is full, or a library has a fault.
-        said = f"{type(error).__name__}: {error}".strip().rstrip(":")
-        return StepResult(step, "fail", redact(said), {"traceback": redact(traceback.format_exc())})
+        message = f"{type(error).__name__}: {error}".strip().rstrip(":")
+        return StepResult(step, "fail", redact(message), {"traceback": redact(traceback.format_exc())})
 
 
 class _Stage:
@@ -169,7 +168,7 @@ class _Stage:
         self.model = POCKET
         self.board: dict[str, Any] = {}
         self.lab = load_experiment(find_experiment("showcase"))
-        self._fit: Fit | None = None
+        self._fit: TierSettings | None = None
 
     def does(self, step: StepName) -> Callable[[], StepResult]:
         steps: dict[StepName, Callable[[], StepResult]] = {
@@ -186,41 +185,43 @@ class _Stage:
 
     @property
     def architecture(self) -> Architecture:
-        """The tier's as published, or that of the folder that is given in its place."""
+        """The tier's architecture as published, or that of the folder that is given in its place."""
         return self.tier.architecture if self.given is None else read_architecture(self.given)
 
     @property
-    def fit(self) -> Fit:
-        """Chosen once, before anything is fetched or loaded."""
+    def fit(self) -> TierSettings:
+        """The settings, chosen once, before anything is fetched or loaded."""
         if self._fit is None:
             device = self.device or device_at_hand()
-            self._fit = find_fit(self.tier, self.architecture, device, self.lab)
+            self._fit = choose_settings(self.tier, self.architecture, device, self.lab)
         return self._fit
 
     def _import(self) -> StepResult:
         fit = self.fit
         if self.given is not None:
-            self.model, said = str(self.given), f"local folder {self.given}"
+            self.model, message = str(self.given), f"local folder {self.given}"
         elif self.tier.model == POCKET:
-            said = "the pocket model, shipped with Assay"
+            message = "the pocket model, shipped with Assay"
         else:
             from assay.harness.models.hub import import_model
 
-            made = import_model(f"hf://{self.tier.model}", self.folder / "base")
-            self.model = str(made.folder)
-            said = f"{made.repository} at {made.commit[:12]}, licence {made.licence}, every file verified"
+            imported = import_model(f"hf://{self.tier.model}", self.folder / "base")
+            self.model = str(imported.folder)
+            message = f"{imported.repository} at {imported.commit[:12]}, licence {imported.licence}"
+            message += ", every file verified"
         artifact = resolve_model(self.model)
         figures = {"sha256": artifact.sha256, "kind": artifact.kind.value, "settings": fit.to_json()}
-        return StepResult("import", "pass", f"{said}; chosen: {fit}", figures)
+        return StepResult("import", "pass", f"{message}; chosen: {fit}", figures)
 
     def _run(self, variants: int) -> dict[str, Any]:
-        """The leaderboard of the experiment's first variants; what was done before is not done again."""
+        """Return the leaderboard of the experiment's first variants; what was done before is not done again."""
         experiment = self._experiment(variants)
         plan = make_plan(experiment)
         done = run(plan, self.results, self.progress, allow_weak=self.allow_weak)
         tables = load_tables(done.store, plan)
-        self.board = build_leaderboard(done, tables)
-        write_report(done.folder, self.board, tables, plan.suite.by_id())
+        leaderboard = build_leaderboard(done, tables)
+        write_report(done.folder, leaderboard, tables, plan.suite.by_id())
+        self.board = leaderboard.to_json()
         self.folder = done.folder
         return self.board
 
@@ -241,23 +242,23 @@ class _Stage:
     def _infer(self, step: StepName, variant: str, variants: int) -> StepResult:
         board = self._run(variants)
         row = self._row(variant)
-        status, said = answers_gate(row, board["suite"]["n_problems"] * board["sampling"]["samples"])
+        status, message = answers_gate(row, board["suite"]["n_problems"] * board["sampling"]["samples"])
         figures = {"pass@1": row["pass@k"]["1"], "outcomes": row["outcomes"], "n_samples": row["n_samples"]}
-        return StepResult(step, status, said, figures)
+        return StepResult(step, status, message, figures)
 
     def _train(self) -> StepResult:
-        if self.fit.way.quantised:
+        if self.fit.quantised:
             check_host(self.architecture, cpu_device())
         board = self._run(2)
         logged = board["curves"]["adapter"]["runs"][0]["train"]
         losses, steps = logged["series"]["loss"], logged["steps"][-1]
         quarter = max(1, len(losses) // 4)
         first, last = sum(losses[:quarter]) / quarter, sum(losses[-quarter:]) / quarter
-        said = (
+        message = (
             f"{steps} steps, mean loss of the first quarter {first:.4f}, of the last {last:.4f}; it must fall"
         )
         status: Status = "pass" if last < first else "fail"
-        return StepResult("train", status, said, {"first": first, "last": last, "steps": steps})
+        return StepResult("train", status, message, {"first": first, "last": last, "steps": steps})
 
     def _merge(self) -> StepResult:
         check_host(self.architecture, cpu_device())
@@ -269,19 +270,20 @@ class _Stage:
         if link is None:
             return StepResult(step, "unmeasured", f"the link {a} → {b} was not measured")
         status: dict[str, Status] = {"equivalent": "pass", "better": "pass", "worse": "fail"}
-        found = status.get(link["verdict"], "unmeasured")
+        outcome = status.get(link["verdict"], "unmeasured")
         d = link["distribution"]
         kl = (
             ""
             if d is None
             else f"; mean KL {d['kl_mean']:.2g} nats, top-1 agreement {100 * d['top1_agreement']:.1f} %"
         )
-        return StepResult(step, found, f"{a} → {b} {link['verdict']}: {link['reason']}{kl}", {"link": link})
+        return StepResult(step, outcome, f"{a} → {b} {link['verdict']}: {link['reason']}{kl}", {"link": link})
 
     def _profile(self) -> StepResult:
         from assay.harness import formatting
         from assay.harness.profiling.measure import Job, profile, summarise
         from assay.harness.profiling.measure.job import Source
+        from assay.harness.profiling.measure.summary import write_summary
 
         job = Job(
             name=self.tier.name,
@@ -292,46 +294,52 @@ class _Stage:
         )
         raw = self.folder / f"profile-{_next(self.folder)}.jsonl"
         summary = summarise(profile(job, raw))
-        raw.with_suffix(".json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        write_summary(raw.with_suffix(".json"), summary)
         if summary["status"] != "done":
             return StepResult("profile", "unmeasured", f"{summary['status']}: {summary['detail']}", summary)
         decode, rss = summary["speed"]["decode"], summary["memory"]["generate"]["rss_peak_bytes"]
         rate = decode["tok_per_s"]["median"]
-        said = (
+        message = (
             f"every phase measured, no figure is asked for; decode {formatting.rate(rate)} tokens/s at batch 1 in "
             f"{self.fit.dtype}, peak RSS {formatting.size(rss)}"
         )
-        return StepResult("profile", "pass", said, {"speed": summary["speed"], "memory": summary["memory"]})
+        return StepResult(
+            "profile", "pass", message, {"speed": summary["speed"], "memory": summary["memory"]}
+        )
 
     def _verify(self) -> StepResult:
         comparisons = self._run(4)["comparisons"]
-        status, said = gains_gate(comparisons, self.lab.score.margin)
-        return StepResult("verify", status, said, {"comparisons": comparisons})
+        status, message = gains_gate(comparisons, self.lab.score.margin)
+        return StepResult("verify", status, message, {"comparisons": comparisons})
 
 
-def answers_gate(row: Mapping[str, Any], asked: int) -> tuple[Status, str]:
-    """Of a variant's row: each of the `asked` samples has been drawn and executed. What they score decides nothing
-    here: a base may solve none of the problems, and what becomes of it is the gate of `verify`."""
+def answers_gate(row: Mapping[str, Any], requested: int) -> tuple[Status, str]:
+    """Return whether each of the `requested` samples of a variant's row has been drawn and executed.
+
+    What they score decides nothing here: a base may solve none of the problems, and what becomes of it is the gate of
+    `verify`.
+    """
     executed = row["n_samples"] - row["outcomes"]["infra"]
-    said = f"{executed} of {asked} samples executed, which is all that is asked here; pass@1 "
-    said += f"{100 * row['pass@k']['1']['value']:.1f} %" if executed else "unmeasured"
-    return ("pass" if asked and executed == asked else "unmeasured"), said
+    message = f"{executed} of {requested} samples executed, which is all that is asked here; pass@1 "
+    message += f"{100 * row['pass@k']['1']['value']:.1f} %" if executed else "unmeasured"
+    return ("pass" if requested and executed == requested else "unmeasured"), message
 
 
 def gains_gate(comparisons: Sequence[Mapping[str, Any]], margin: float) -> tuple[Status, str]:
-    """No variant is worse than what it was made from, by the paired test on pass@1; a gain is not asked for. What the
-    test cannot decide is unmeasured."""
-    found = {(a, b): _gain(comparisons, a, b) for a, b in LINKS}
-    said = ", ".join(f"{a} → {b} {_in_words(gain)}" for (a, b), gain in found.items())
-    verdicts = {gain["verdict"] for gain in found.values()}
+    """Return whether no variant is worse than what it was made from, by the paired test on pass@1; a gain is not asked
+    for. What the test cannot decide is unmeasured.
+    """
+    gains = {(a, b): _gain(comparisons, a, b) for a, b in LINKS}
+    message = ", ".join(f"{a} → {b} {_in_words(gain)}" for (a, b), gain in gains.items())
+    verdicts = {gain["verdict"] for gain in gains.values()}
     if "worse" in verdicts:
-        return "fail", said
+        return "fail", message
     if verdicts <= {"better", "equivalent"}:
-        return "pass", said
-    n = min(gain["n"] for gain in found.values())
+        return "pass", message
+    n = min(gain["n"] for gain in gains.values())
     return (
         "unmeasured",
-        f"{said}; {n} problems do not tell whether a loss is within the margin of {100 * margin:g} points",
+        f"{message}; {n} problems do not tell whether a loss is within the margin of {100 * margin:g} points",
     )
 
 
@@ -340,13 +348,13 @@ def _in_words(gain: Mapping[str, Any]) -> str:
     return f"{difference} points ({low} to {high}: {gain['verdict']})"
 
 
-def _gain(comparisons: Sequence[Mapping[str, Any]], parent: str, heir: str) -> dict[str, Any]:
-    """What pass@1 the heir has more than its parent, and the paired test's verdict on the heir."""
+def _gain(comparisons: Sequence[Mapping[str, Any]], parent: str, child: str) -> dict[str, Any]:
+    """Return the child's gain in pass@1 over its parent, and the paired test's verdict on the child."""
     turned = {"better": "worse", "worse": "better"}
     for c in comparisons:
-        if (c["a"], c["b"]) == (heir, parent):
+        if (c["a"], c["b"]) == (child, parent):
             return {k: c[k] for k in ("difference", "low", "high", "n", "verdict")}
-        if (c["a"], c["b"]) == (parent, heir):
+        if (c["a"], c["b"]) == (parent, child):
             return {
                 "difference": -c["difference"],
                 "low": -c["high"],
@@ -354,7 +362,7 @@ def _gain(comparisons: Sequence[Mapping[str, Any]], parent: str, heir: str) -> d
                 "n": c["n"],
                 "verdict": turned.get(c["verdict"], c["verdict"]),
             }
-    raise UnmeasuredError(f"{heir} was not compared with {parent}")
+    raise UnmeasuredError(f"{child} was not compared with {parent}")
 
 
 def _next(folder: Path) -> int:

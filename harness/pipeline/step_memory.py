@@ -14,8 +14,8 @@ from assay.harness.experiment import CompressVariant
 from assay.harness.experiment.training import Training, load_training_data
 from assay.harness.generation.batching import PREFILL_TOKENS
 from assay.harness.pipeline.plan import Plan, Step
-from assay.harness.profiling.memory import Architecture, Prediction, make_setup, predict, read_architecture
-from assay.harness.training.dry_run import setup_of
+from assay.harness.profiling.memory import Architecture, Prediction, Setup, predict, read_architecture
+from assay.harness.training.dry_run import lengths_of, predict_training
 from assay.suites import Suite
 from assay.suites.model import chat_messages, completion_prompt
 from assay.trainers.artifact import Artifact, ArtifactKind, model_folder
@@ -27,8 +27,10 @@ LOADING = ("train", "sample", "generate")  # kinds of steps that hold a whole mo
 
 @dataclass(frozen=True, slots=True)
 class StepMemory:
-    """`prediction` None: for the reason in `note`. Otherwise the note says what it rests on, where that is no fact
-    yet."""
+    """The predicted memory of a step.
+
+    `prediction` None: for the reason in `note`. Otherwise the note says what it rests on, where that is no fact yet.
+    """
 
     prediction: Prediction | None
     note: str = ""
@@ -39,8 +41,8 @@ class StepMemory:
 
 
 def predict_steps(plan: Plan) -> dict[str, StepMemory]:
-    """By the name of each step that holds a model; the training seeds of one variant have one figure."""
-    found: dict[str, StepMemory] = {}
+    """Return the prediction of each step that holds a model, by its name; training seeds of one variant share one."""
+    by_step: dict[str, StepMemory] = {}
     known: dict[tuple[str, str], StepMemory] = {}
     declared = {m.name: name for name in plan.declared for m in plan.experiment.members(name)}
     for step in plan.steps:
@@ -49,8 +51,8 @@ def predict_steps(plan: Plan) -> dict[str, StepMemory]:
         key = (step.kind, declared[step.variant])
         if key not in known:
             known[key] = _predicted(plan, step)
-        found[step.name] = known[key]
-    return found
+        by_step[step.name] = known[key]
+    return by_step
 
 
 def _predicted(plan: Plan, step: Step) -> StepMemory:
@@ -74,15 +76,13 @@ def _predicted(plan: Plan, step: Step) -> StepMemory:
 
 
 def _origin(plan: Plan, step: Step) -> Artifact:
-    """The model that was taken, from which all others of the step's descent are made: of one architecture with it."""
+    """Return the model that was taken, from which all others of the step's descent are made, of one architecture."""
     while step.inputs:
         step = plan.step(step.inputs[0])
     return plan.models[step.variant]
 
 
 def _training(training: Training, model: Artifact, architecture: Architecture) -> StepMemory:
-    from assay.harness.training.token_counts import lengths_of
-    from assay.trainers.model.precision import arithmetic
 
     config, records, note = training.config, training.records, ""
     if records is None and config.method in REINFORCEMENT_METHODS:
@@ -95,25 +95,22 @@ def _training(training: Training, model: Artifact, architecture: Architecture) -
         longest = lengths_of(config, records, _tokenizer(model)).longest
     if training.judge is not None:
         note += ("; " if note else "") + "without the reward model"
-    setup = setup_of(config, architecture, arithmetic(config), longest)
-    return StepMemory(predict(architecture, setup), note)
+    return StepMemory(predict_training(config, architecture, longest), note)
 
 
 def _inference(plan: Plan, step: Step, model: Artifact, architecture: Architecture) -> StepMemory:
     import torch
 
-    asked = plan.asked(step)
-    engine, sampling = asked.experiment.engine, asked.experiment.sampling
+    request = plan.asked(step)
+    engine, sampling = request.experiment.engine, request.experiment.sampling
     gpu = engine.device != "cpu" and torch.cuda.is_available()
     device = "cuda" if gpu else "cpu"
     compute, weights = _types(plan, plan.step(step.inputs[0]), engine.dtype, architecture, device)
-    longest = _longest_prompt(asked.suite, sampling.style, _tokenizer(model))
-    rows = min(engine.batch_size, sampling.samples * len(asked.suite.problems))
+    longest = _longest_prompt(request.suite, sampling.style, _tokenizer(model))
+    rows = min(engine.batch_size, sampling.samples * len(request.suite.problems))
     together = min(-(-rows // sampling.samples), max(1, PREFILL_TOKENS // longest))
-    setup = make_setup(
-        "inference",
-        architecture,
-        "inference",
+    setup = Setup(
+        objective="inference",
         weights=weights,
         compute=compute,
         batch=together,
@@ -125,8 +122,10 @@ def _inference(plan: Plan, step: Step, model: Artifact, architecture: Architectu
     return StepMemory(predict(architecture, setup))
 
 
-def _types(plan: Plan, maker: Step, wanted: str, architecture: Architecture, device: str) -> tuple[str, str]:
-    """(what is computed in, what weights are kept as) when the maker's model is loaded by `[engine]`'s dtype."""
+def _types(
+    plan: Plan, maker: Step, engine_dtype: str, architecture: Architecture, device: str
+) -> tuple[Any, Any]:
+    """Return the type computed in, and what weights are kept as, when `[engine]` loads the maker's model."""
     from assay.harness.generation.torch_engine import loading_dtype
 
     variants = {v.name: v for v in plan.experiment.variant}
@@ -140,11 +139,11 @@ def _types(plan: Plan, maker: Step, wanted: str, architecture: Architecture, dev
         variant = variants[name]
         assert isinstance(variant, CompressVariant)
         if variant.quantization in ("int8", "nf4", "fp4"):
-            return loading_dtype(wanted, architecture.dtype, device), variant.quantization
+            return loading_dtype(engine_dtype, architecture.dtype, device), variant.quantization
         stored = variant.quantization
     else:
         stored = architecture.dtype
-    compute = loading_dtype(wanted, stored, device)
+    compute = loading_dtype(engine_dtype, stored, device)
     return compute, compute
 
 

@@ -1,4 +1,4 @@
-"""A run's leaderboard and samples as pages for people: HTML, Markdown, and a table in the terminal."""
+"""Reports of a run's leaderboard and samples for people: HTML, Markdown, and a table in the terminal."""
 
 from __future__ import annotations
 

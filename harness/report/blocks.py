@@ -1,67 +1,242 @@
-"""A plain table of the report: a heading a column, a heading a row, figures on the right."""
+"""The parts that a report is made of: sections build them as data, and HTML, Markdown and terminal render them.
+
+A table is a list of columns, each a heading and a function from an item to its cell; a new column is one line. A column
+in which no row has a figure is left out and named once below the table, and a reason for a missing figure is printed
+once, as a numbered footnote: on paper and under a thumb there are no tooltips.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
 
-from assay.harness.formatting import UNMEASURED
-from assay.harness.report.wording import attribute, escape
+from markupsafe import Markup
+
+from assay.harness.formatting import DASH, UNMEASURED, Show, enumerate_names, span
+
+T = TypeVar("T")
+Drawing = Callable[[], Markup]  # an SVG, drawn when a page is rendered
+Medium = Literal["", "html", "text"]  # where a part is shown; empty: everywhere; text: Markdown and terminal
+QUIET = "quiet"
 
 
-def plain_table(
-    head: Sequence[str], align: str, rows: Iterable[Sequence[str]], *, about: str = "", css: str = "plain"
-) -> str:
-    """`head` is plain text; `rows` are cells as HTML, of which the first names its row. `align` has an l or an r for
-    each column, `about` is the id of the note that explains the table."""
-    sides = ["num" if side == "r" else "" for side in align]
-    top = "".join(f'<th scope="col" class="{c}">{escape(h)}</th>' for h, c in zip(head, sides, strict=True))
-    body = "".join(
-        f'<tr><th scope="row">{first}</th>'
-        + "".join(f'<td class="{c}">{cell}</td>' for cell, c in zip(rest, sides[1:], strict=True))
-        + "</tr>"
-        for first, *rest in rows
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell in plain text. `range` is its interval, `below` a second line of a page alone, `sort` the figure that a
+    page sorts by, `reason` why it is unmeasured, `counts` parts of a whole by name, `fold` a long text to open."""
+
+    text: str = ""
+    range: str = ""
+    below: str = ""
+    sort: float | str | None = None
+    reason: str = ""
+    css: str = ""
+    drawing: Drawing | None = None
+    counts: tuple[tuple[str, int], ...] = ()
+    fold: str = ""
+
+    @property
+    def unmeasured(self) -> bool:
+        """Whether a figure is missing here."""
+        return self.text == UNMEASURED
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether the cell has neither a figure nor a word of its own."""
+        nothing = self.text in ("", DASH, UNMEASURED) or self.css == QUIET
+        return nothing and self.drawing is None and not self.fold
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[T]):
+    """A heading, and what stands below it for each item. `first` is the order that a page sorts in at first, `axis` is
+    drawn in place of the heading, `cost` marks what a narrow terminal leaves out."""
+
+    head: str
+    cell: Callable[[T], Cell | str]
+    align: Literal["l", "r"] = "r"
+    unit: str = ""
+    css: str = ""
+    only: Medium = ""
+    names_row: bool = False
+    strong: bool = False
+    first: Literal["", "ascending", "descending"] = ""
+    axis: Drawing | None = None
+    cost: bool = False
+
+    @property
+    def heading(self) -> str:
+        """The heading with its unit, in plain text."""
+        return f"{self.head}{'' if self.unit in ('', '%') else ','} {self.unit}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Columns that are shown and the rows' cells below them. `reasons` are numbered from 1; `left_out` are sentences
+    about columns that no row has a figure in; `marked` is the row that the others are held against."""
+
+    columns: tuple[Column[Any], ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    reasons: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    name: str = ""
+    note: str = ""
+    css: str = "plain"
+    only: Medium = ""
+    marked: int | None = None
+
+    def number(self, cell: Cell) -> int | None:
+        """The number of the footnote that says why the cell is unmeasured."""
+        return self.reasons.index(cell.reason) + 1 if cell.unmeasured and cell.reason else None
+
+    def shown(self, medium: Medium) -> tuple[int, ...]:
+        """The places of the columns that are shown in a medium."""
+        return tuple(i for i, column in enumerate(self.columns) if column.only in ("", medium))
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A paragraph; `keys` are outcomes whose colours it explains."""
+
+    text: str
+    only: Medium = ""
+    css: str = "note"
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading inside a section, with a remark beside it."""
+
+    text: str
+    small: str = ""
+    level: Literal[3, 4] = 3
+    only: Medium = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A drawing under its caption. `keys` are (place among the colours, label); without colours there is one line."""
+
+    title: str
+    drawing: Drawing
+    text: str = ""
+    keys: tuple[tuple[int, str], ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Drawings side by side; Markdown has their figures in a table instead."""
+
+    figures: tuple[Figure, ...]
+    css: str = ""
+    only: Medium = "html"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Short lines below something, for example why curves are missing."""
+
+    items: tuple[str, ...]
+    label: str
+    only: Medium = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Terms with their descriptions."""
+
+    items: tuple[tuple[str, str], ...]
+    css: str
+    only: Medium = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """The sample browser, which the page's script fills; `note` says which samples the page left out."""
+
+    note: str
+    only: Medium = "html"
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Blocks that a page shows on demand, and Markdown under the summary."""
+
+    summary: str
+    blocks: tuple[Block, ...]
+    only: Medium = ""
+
+
+Block = Table | Note | Heading | Figures | Listing | Pairs | Samples | Fold
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section of the report; one without blocks is left out."""
+
+    anchor: str
+    title: str
+    blocks: Sequence[Block] = field(default=())
+
+
+def figure(
+    value: float | None,
+    show: Show,
+    reason: str = "",
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    css: str = "",
+) -> Cell:
+    """Return the cell of a figure, with its interval where both ends are known, or of one that was not measured."""
+    if value is None:
+        return Cell(UNMEASURED, reason=reason)
+    return Cell(show(value), span(low, high, show), sort=value, css=css)
+
+
+def tabulate(
+    columns: Iterable[Column[T]],
+    items: Iterable[T],
+    *,
+    name: str,
+    note: str = "",
+    css: str = "plain",
+    only: Medium = "",
+    marked: T | None = None,
+) -> Table:
+    """Build the table of the items. `name` is unique in the report: the anchors of the note and footnotes have it."""
+    columns, items = list(columns), list(items)
+    by_column = [[_cell(column.cell(item)) for item in items] for column in columns]
+    kept = [
+        c.names_row or not all(cell.says_nothing for cell in cells)
+        for c, cells in zip(columns, by_column, strict=True)
+    ]
+    rows = tuple(
+        tuple(cells[row] for cells, keep in zip(by_column, kept, strict=True) if keep)
+        for row in range(len(items))
     )
-    described = f' aria-describedby="{about}"' if about else ""
-    return (
-        f'<div class="scroll"><table class="{css}"{described}>'
-        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+    missing: dict[str, list[str]] = {}
+    for column, cells, keep in zip(columns, by_column, kept, strict=True):
+        reasons = dict.fromkeys(cell.reason for cell in cells if cell.unmeasured and cell.reason)
+        if not keep and reasons:
+            missing.setdefault("; ".join(reasons), []).append(column.head)
+    return Table(
+        columns=tuple(column for column, keep in zip(columns, kept, strict=True) if keep),
+        rows=rows,
+        reasons=tuple(dict.fromkeys(c.reason for row in rows for c in row if c.unmeasured and c.reason)),
+        left_out=tuple(
+            f"{enumerate_names(heads)} {UNMEASURED}: {reasons}" for reasons, heads in missing.items()
+        ),
+        name=name,
+        note=note,
+        css=css,
+        only=only,
+        marked=None if marked is None else items.index(marked),
     )
 
 
-# Notes below a table: why a figure in it is missing. On paper and under a thumb there are no tooltips.
-
-
-class Footnotes:
-    """Numbers reasons in the order they are first needed; the same reason keeps its number."""
-
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-        self._reasons: dict[str, int] = {}
-
-    def unmeasured(self, reason: str) -> str:
-        """What a cell without a figure says, as HTML."""
-        number = self._reasons.setdefault(reason, len(self._reasons) + 1)
-        return (
-            f'<span class="unmeasured" title="{attribute(reason)}">{UNMEASURED}'
-            f'<sup><a href="#{self._prefix}-{number}">{number}</a></sup></span>'
-        )
-
-    def cells(self, row: Sequence[str], reasons: Iterable[str]) -> list[str]:
-        """A row's cells as HTML: of those without a figure, each takes the next reason. The first names the row."""
-        why = iter(reasons)
-
-        def cell(text: str) -> str:
-            reason = next(why, None) if text == UNMEASURED else None
-            return escape(text) if reason is None else self.unmeasured(reason)
-
-        return [escape(row[0]), *map(cell, row[1:])]
-
-    def html(self) -> str:
-        """The notes themselves; empty when nothing was missing."""
-        if not self._reasons:
-            return ""
-        items = "".join(
-            f'<li id="{self._prefix}-{number}">{escape(reason)}</li>'
-            for reason, number in self._reasons.items()
-        )
-        return f'<ol class="footnotes" aria-label="Why figures are missing">{items}</ol>'
+def _cell(given: Cell | str) -> Cell:
+    return given if isinstance(given, Cell) else Cell(given)

@@ -1,52 +1,63 @@
-"""What a training would do, told before it is done: data, parameters, steps and memory; no weight is loaded."""
+"""A dry run: the data, parameters, steps and memory of a training before it begins; no weight is loaded.
+
+Each method cuts and leaves out data in its own way, TRL without a word. SFT and the DPO family cut what is too long and
+leave out what then has no answer; a reward model leaves out each pair that is too long; reinforcement methods never
+cut: `max_length` does not apply to them.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from assay.harness.errors import BadInputError, MissingToolError
-from assay.harness.profiling.memory import (
-    Adapter,
-    Architecture,
-    Prediction,
-    Setup,
-    make_setup,
-    predict,
-    read_architecture,
-)
-from assay.harness.profiling.memory.setup import Objective
+from assay.harness.profiling.memory import Architecture, Prediction, Setup, predict, read_architecture
+from assay.harness.profiling.memory.devices import unsized_device
 from assay.harness.training.file import Job
-from assay.harness.training.token_counts import Lengths, lengths_of
 from assay.trainers.artifact import model_folder
 from assay.trainers.config import NoAdapter, RewardModelConfig, SftConfig, TrainConfig
 from assay.trainers.config.rl import GroupConfig, PpoConfig
-from assay.trainers.data.preferences import Preferences
-from assay.trainers.errors import MissingExtraError, TrainersError
+from assay.trainers.data import Records
+from assay.trainers.data.inputs import TrainingData
+from assay.trainers.data.preferences import LabeledCompletion, Pair, Preferences, Text
+from assay.trainers.data.problems import Environment
+from assay.trainers.errors import TrainingError
 from assay.trainers.model.prepare import alpha_warning
 from assay.trainers.preference.build import few
 
-_KINDS = {"rslora": "lora"}  # of one size
-_EAGER_LENGTH = 1024
-# IPO is DPO with another loss of the same tensors; RLOO and GRPO differ in the advantage alone.
-_OBJECTIVES: dict[str, Objective] = {
-    "sft": "sft",
-    "dpo": "dpo",
-    "ipo": "dpo",
-    "kto": "kto",
-    "orpo": "orpo",
-    "reward": "reward",
-    "ppo": "ppo",
-    "rloo": "grpo",
-    "grpo": "grpo",
-}
+SHOWN = 2
+NO_ROOM = "no room for an answer within max_length"
+TOO_LONG = "longer than max_length"
+ALONE = "alone in its last batch"
+NOT_PAID = "no checks that could pay"
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """The data of a training in tokens, as its method reads them.
+
+    `rows` are what is learned from, in the words of `unit`: chats, pairs, answers, or problems to practise on.
+
+    `tokens` counts their sequences as they are after the cut, a pair's both; of problems the prompts. `left_out` counts
+    rows by reason, and `cut` sequences. `examples` are texts by part, as the model reads them.
+    """
+
+    unit: str
+    rows: int
+    tokens: int
+    longest: int
+    cut: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+    examples: tuple[dict[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
-class Rehearsal:
-    """`lengths` are of the data as the method reads them. Of a reinforcement method `steps` are updates, each on
+class DryRun:
+    """The data, steps, parameters and memory of a training that has not begun.
+
+    `lengths` are of the data as the method reads them. Of a reinforcement method `steps` are updates, each on
     `answers` fresh ones of `answer_tokens` in all at most. Parameters are those that `training.json` counts: a value
     head is not among them. `memory` is None where it could not be predicted, for the reason given."""
 
@@ -71,22 +82,21 @@ class Rehearsal:
         return plain | asdict(self.lengths) | {"warnings": list(self.warnings), "memory": memory}
 
 
-def rehearse(job: Job) -> Rehearsal:
-    """Tokenise the data, count the parameters, predict the memory. Raises AssayError for what could not be trained:
-    targets the model lacks, a dtype or a quantisation this machine cannot do."""
+def plan_training(job: Job) -> DryRun:
+    """Tokenise the data, count the parameters, predict the memory.
+
+    Raises TrainersError for what could not be trained: targets that the model lacks, a dtype or a quantisation that
+    this machine cannot do; MissingToolError where a library is missing.
+    """
     try:
-        return _rehearse(job)
-    except MissingExtraError as error:
-        raise MissingToolError(str(error)) from error
+        return _plan(job)
     except ImportError as error:
         raise MissingToolError(
             f"{error.name} is not installed; install it with: pip install 'assay[train]'"
         ) from error
-    except TrainersError as error:
-        raise BadInputError(str(error)) from error
 
 
-def _rehearse(job: Job) -> Rehearsal:
+def _plan(job: Job) -> DryRun:
     from assay.trainers.model.optimizers import check_optimizer
     from assay.trainers.model.precision import arithmetic, compute_dtype
     from assay.trainers.model.prepare import adapter_parameters, check_adapter_on, check_targets, empty_model
@@ -100,22 +110,22 @@ def _rehearse(job: Job) -> Rehearsal:
         check_adapter_on(config)
         if config.quantization is not None:
             check_supported(config.quantization, compute_dtype(config, dtype))
-        judges = isinstance(config, RewardModelConfig)
-        model = empty_model(str(model_folder(job.base)), classifier=judges)
+        scores = isinstance(config, RewardModelConfig)
+        model = empty_model(str(model_folder(job.base)), classifier=scores)
         total = sum(p.numel() for p in model.parameters())
         trained = total
         if not isinstance(config.adapter, NoAdapter):
             check_targets(model, config.adapter)
             trained = adapter_parameters(model, config.adapter)
             total += trained
-        if judges:  # of one score a sequence; PEFT keeps the head that it trains beside the one that it found
-            head, made = int(model.score.in_features), sum(p.numel() for p in model.score.parameters())
-            trained, total = trained + head, total - made + 2 * head
+        if scores:  # of one score a sequence; PEFT keeps the head that it trains beside the one that it found
+            head, score = int(model.score.in_features), sum(p.numel() for p in model.score.parameters())
+            trained, total = trained + head, total - score + 2 * head
         lengths = lengths_of(config, job.records, _tokenizer(job))
     steps, reason = _steps(config, lengths.rows)
-    memory, why = _memory(job, dtype, lengths.longest)
+    memory, memory_reason = _memory(job, lengths.longest)
     rollout = config.rollout if isinstance(config, PpoConfig | GroupConfig) else None
-    return Rehearsal(
+    return DryRun(
         dtype=dtype,
         records=job.records.counts(),
         lengths=lengths,
@@ -128,7 +138,7 @@ def _rehearse(job: Job) -> Rehearsal:
         total_parameters=total,
         warnings=tuple(_warnings(job)),
         memory=memory,
-        memory_reason=why,
+        memory_reason=memory_reason,
     )
 
 
@@ -148,72 +158,198 @@ def _warnings(job: Job) -> Iterator[str]:
         yield "the memory of the reward model in reward.model is not in the prediction"
 
 
-def packs(config: TrainConfig) -> bool:
-    return isinstance(config, SftConfig) and config.packing
-
-
 def _steps(config: TrainConfig, rows: int) -> tuple[int | None, str]:
     if config.max_steps is not None:
         return config.max_steps, ""
-    if packs(config):
+    if config.packs:
         return None, "packing decides how many rows there are when it is done"
     batches = math.ceil(rows / config.batch_size)
     per_epoch = max(1, math.ceil(batches / config.gradient_accumulation_steps))
     return math.ceil(per_epoch * config.epochs), ""
 
 
-def _memory(job: Job, dtype: str, longest: int) -> tuple[Prediction | None, str]:
+def _memory(job: Job, longest: int) -> tuple[Prediction | None, str]:
     try:
         architecture = read_architecture(model_folder(job.base), job.base_name)
-        return predict(architecture, setup_of(job.config, architecture, dtype, longest)), ""
-    except BadInputError as error:  # an architecture or a combination that the prediction does not know
+        return predict_training(job.config, architecture, longest), ""
+    except BadInputError as error:  # an architecture that the prediction does not know
         return None, str(error)
 
 
-def setup_of(config: TrainConfig, architecture: Architecture, dtype: str, longest: int) -> Setup:
-    """The training as the memory prediction's terms have it; `longest` is the longest sequence of a batch, for a
-    reinforcement method the longest prompt."""
+def predict_training(config: TrainConfig, architecture: Architecture, longest: int) -> Prediction:
+    """Predict the memory of a training on the device that torch finds here.
+
+    `longest` is the longest sequence of a batch in tokens; for a reinforcement method it is the longest prompt. Raises
+    TrainersError or BadInputError for what this machine cannot do.
+    """
     import torch
 
-    from assay.trainers.model.precision import base_dtype
+    from assay.trainers.model.precision import arithmetic
 
-    gpu, table = torch.cuda.is_available(), config.quantization
-    adapter = None
-    if not isinstance(config.adapter, NoAdapter):
-        kind: Any = _KINDS.get(config.adapter.type, config.adapter.type)
-        modules = config.adapter.target_modules
-        adapter = Adapter(kind, config.adapter.r, modules if modules == "all-linear" else tuple(modules))
-    # what `trainers` asks for: eager attention for short sequences on a CPU, but where policies draw or score
-    short = not gpu and config.max_length <= _EAGER_LENGTH and not packs(config)
-    scores = isinstance(config, PpoConfig | GroupConfig | RewardModelConfig)
-    changes: dict[str, Any] = {
-        "weights": base_dtype(config, dtype) if table is None else table.type,
-        "double_quant": table is not None and table.double_quant,
-        "upcast": table is not None and table.upcast_fp32,
-        "compute": dtype,
-        "adapter": adapter,
-        "optimizer": config.optimizer,
-        "batch": config.batch_size,
-        "length": config.max_length if packs(config) else longest,
-        "accumulation": config.gradient_accumulation_steps,
-        "checkpointing": config.checkpoints(gpu=gpu),
-        "attention": "eager" if short and not scores else "sdpa",
-        "gpu": gpu,
-    }
-    if getattr(config, "reference", None) == "copy":
-        changes["reference"] = "separate"
-    if isinstance(config, PpoConfig | GroupConfig):
-        written = config.rollout.max_new_tokens
-        changes |= {"length": longest + written, "new_tokens": written, "drawn": _drawn(config)}
-    if isinstance(config, GroupConfig) and not config.beta:
-        changes["reference"] = "none"
-    # the loss and the reference are otherwise the objective's own
-    return make_setup(
-        "full" if adapter is None else "lora", architecture, _OBJECTIVES[config.method], **changes
+    config = config.model_copy(update={"dtype": arithmetic(config)})
+    device = unsized_device(gpu=torch.cuda.is_available())
+    return predict(architecture, Setup.from_config(config, architecture, longest, device))
+
+
+def lengths_of(config: TrainConfig, records: TrainingData, tokenizer: Any) -> Lengths:
+    """Return what `config.method` reads of `records`. Raises TrainersError for data that cannot be trained on."""
+    if isinstance(records, Environment):
+        return _prompts(config, records, tokenizer)
+    if isinstance(records, Preferences):
+        lengths = _preferences(config, records, tokenizer)
+    else:
+        assert isinstance(records, Records)
+        lengths = _chats(config, records, tokenizer)
+    if not lengths.rows:
+        raise TrainingError(
+            f"max_length = {config.max_length} leaves none of {records.counts()} to learn from; raise it"
+        )
+    return lengths
+
+
+def _chats(config: TrainConfig, records: Records, tokenizer: Any) -> Lengths:
+    from assay.trainers.data.encode import encode
+    from assay.trainers.templates import choose_template
+
+    assert isinstance(config, SftConfig)
+    encoded = encode(records.kept, tokenizer, choose_template(tokenizer, config.template), config.loss)
+    limit = config.max_length
+    lost = 0 if config.packing else encoded.unanswered(limit)
+    lengths = [min(len(ids), limit) for ids in encoded.input_ids]
+    examples = [
+        {"chat": tokenizer.decode(ids), "learned": tokenizer.decode([t for t in labels if t >= 0])}
+        for ids, labels in zip(encoded.input_ids[:SHOWN], encoded.labels[:SHOWN], strict=True)
+    ]
+    return Lengths(
+        "chats",
+        len(lengths) - lost,
+        sum(lengths),
+        max(lengths),
+        encoded.longer_than(limit),
+        {"no answer left within max_length": lost} if lost else {},
+        tuple(examples),
     )
 
 
-def _drawn(config: PpoConfig | GroupConfig) -> int:
-    """Sequences written at once: our engine refills slots, TRL draws a whole batch."""
-    rollout = config.rollout
-    return min(rollout.batch_size, rollout.batch) if isinstance(config, PpoConfig) else rollout.batch
+def _preferences(config: TrainConfig, records: Preferences, tokenizer: Any) -> Lengths:
+    from assay.trainers.methods._trl import check_preferences
+
+    check_preferences(config, records, tokenizer)
+    if config.method == "kto":
+        return _labelled(config, records, tokenizer)
+    limit, rows, lost, cut = config.max_length, [], 0, 0
+    for pair in records.pairs():
+        both = [_ids(config, pair.prompt, answer, tokenizer) for answer in (pair.chosen, pair.rejected)]
+        shared, lengths = [_shared(*one) for one in both], [len(ids) for _, ids in both]
+        if config.method == "reward":
+            keeps = max(lengths) <= limit
+        elif config.method == "orpo":  # which finds where each answer begins for itself
+            keeps = all(s < min(limit, n) for s, n in zip(shared, lengths, strict=True))
+        else:
+            keeps = min(shared) < limit
+        lost += not keeps
+        if keeps:
+            rows.append([min(n, limit) for n in lengths])
+            cut += sum(n > limit for n in lengths)
+    reason = TOO_LONG if config.method == "reward" else NO_ROOM
+    return Lengths(
+        "pairs",
+        len(rows),
+        sum(map(sum, rows)),
+        max((max(row) for row in rows), default=0),
+        cut,
+        {reason: lost} if lost else {},
+        tuple(_shown_pair(pair, tokenizer) for pair in records.pairs()[:SHOWN]),
+    )
+
+
+def _labelled(config: TrainConfig, records: Preferences, tokenizer: Any) -> Lengths:
+    from assay.trainers.methods.kto import mixed
+
+    labelled = records.opinions()
+    learned = mixed(labelled, config.batch_size, config.seed)
+    left_out = {ALONE: len(labelled) - len(learned)}
+    lengths = []
+    for one in learned:
+        prompt, answered = _ids(config, one.prompt, one.completion, tokenizer)
+        if _shared(prompt, answered) < config.max_length:
+            lengths.append(len(answered))
+    left_out[NO_ROOM] = len(learned) - len(lengths)
+    kept = [min(n, config.max_length) for n in lengths]
+    return Lengths(
+        "answers",
+        len(kept),
+        sum(kept),
+        max(kept, default=0),
+        sum(n > config.max_length for n in lengths),
+        {reason: n for reason, n in left_out.items() if n},
+        tuple(_shown_labelled(one, tokenizer) for one in labelled[:SHOWN]),
+    )
+
+
+def _prompts(config: TrainConfig, environment: Environment, tokenizer: Any) -> Lengths:
+    from assay.trainers.rl.check_split import training_problems
+
+    assert isinstance(config, PpoConfig | GroupConfig)
+    problems, left_out = training_problems(environment, config.reward, config.rollout.style, tokenizer)
+    chat = config.rollout.style == "chat"
+    lengths = [len(tokenizer(one.prompt, add_special_tokens=not chat)["input_ids"]) for one in problems]
+    examples = [
+        {"prompt": one.prompt, "checks that pay": "\n".join(one.paid), "held out": "\n".join(one.held_out)}
+        for one in problems[:SHOWN]
+    ]
+    return Lengths(
+        "problems",
+        len(lengths),
+        sum(lengths),
+        max(lengths),
+        left_out={NOT_PAID: left_out} if left_out else {},
+        examples=tuple({name: text for name, text in one.items() if text} for one in examples),
+    )
+
+
+def _ids(config: TrainConfig, prompt: Text, answer: str, tokenizer: Any) -> tuple[list[int], list[int]]:
+    """Return the token ids of the prompt, and of the prompt with its answer."""
+    prompt_text, answered = _texts(prompt, answer, tokenizer)
+    # a chat template writes its special tokens itself, and ORPO, which is ours, adds none to a bare text
+    special = isinstance(prompt, str) and config.method != "orpo"
+    first, second = (
+        tokenizer(text, add_special_tokens=special)["input_ids"] for text in (prompt_text, answered)
+    )
+    return list(first), list(second)
+
+
+def _texts(prompt: Text, answer: str, tokenizer: Any) -> tuple[str, str]:
+    if isinstance(prompt, str):
+        end = tokenizer.eos_token or ""
+        return prompt, prompt + answer + ("" if end and answer.endswith(end) else end)
+    chat: Sequence[dict[str, str]] = [dict(m) for m in prompt]
+    prompt_text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+    answered = tokenizer.apply_chat_template(
+        [*chat, {"role": "assistant", "content": answer}], tokenize=False
+    )
+    return str(prompt_text), str(answered)
+
+
+def _shared(a: Sequence[int], b: Sequence[int]) -> int:
+    """Return how many tokens the two begin with alike."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+
+
+def _shown_pair(pair: Pair, tokenizer: Any) -> dict[str, str]:
+    prompt_text, chosen = _texts(pair.prompt, pair.chosen, tokenizer)
+    _, rejected = _texts(pair.prompt, pair.rejected, tokenizer)
+    return {
+        "prompt": prompt_text,
+        "chosen": _answer(prompt_text, chosen),
+        "rejected": _answer(prompt_text, rejected),
+    }
+
+
+def _shown_labelled(one: LabeledCompletion, tokenizer: Any) -> dict[str, str]:
+    prompt_text, answered = _texts(one.prompt, one.completion, tokenizer)
+    return {"prompt": prompt_text, "good" if one.good else "bad": _answer(prompt_text, answered)}
+
+
+def _answer(prompt_text: str, answered: str) -> str:
+    return answered[len(prompt_text) :] if answered.startswith(prompt_text) else answered

@@ -46,8 +46,8 @@ class Group:
                     break
 
 
-def none(why: str) -> Group:
-    return Group(report={"missing": why})
+def none(reason: str) -> Group:
+    return Group(report={"missing": reason})
 
 
 def create(limits: Mapping[str, Any], root: str = _ROOT, membership: str = "/proc/self/cgroup") -> Group:

@@ -3,7 +3,7 @@
 Lists, strings, booleans, None, floats (NaN, infinities and -0.0 included) and integers are written as JSON has them;
 every other type is a one-entry object `{tag: content}`, so a decoder can make nothing but the types listed here. The
 judge sends exact types only. A candidate's answers may also be subclasses of these and iterators: what they hold is
-sent, through the base class, and no method of theirs ever runs in the judge.
+sent, through the base class, and none of their methods ever runs in the judge.
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ def encode(value: Any, *, liberal: bool = False, depth: int = 0) -> Any:
             for k, v in dict.items(value)
         ]
         return {tag: pairs}
-    found = _ENCODERS.get(kind)
-    if found is not None:
-        tag, content, nested = found
+    encoder = _ENCODERS.get(kind)
+    if encoder is not None:
+        tag, content, nested = encoder
         items = content(value)
         return {tag: [encode(v, liberal=liberal, depth=depth) for v in items] if nested else items}
     if liberal:

@@ -49,7 +49,7 @@ class Usage(NamedTuple):
 
 
 class Desk:
-    """What the server keeps between samples: an output file, a report pipe, the scratch folder's empty state."""
+    """The server's belongings between samples: an output file, a report pipe, the scratch folder's empty state."""
 
     def __init__(
         self, control: int, address_space: int, events: int, *, is_init: bool, scratch: str = SCRATCH
@@ -61,7 +61,7 @@ class Desk:
         self.report_end, self.report = os.pipe()
         os.set_blocking(self.report_end, False)
         self.is_init = is_init
-        self.rehearsing = False  # another child is to outlive the sample
+        self.warming = False  # another child is to outlive the sample
         self._control = control
         self._poller = select.poll()
         self._poller.register(control, 0)  # hang-up and error only
@@ -78,8 +78,8 @@ class Desk:
         self._last_events = self._read_events()
         pthread_sigmask(signal.SIG_BLOCK, _CHILD_ENDED)  # it is waited for, see `_wait`
 
-    def dress(self, request: wire.Request, report: int, channel: int) -> None:
-        """In the forked sample: its descriptors and limits. Everything else of the server's is closed."""
+    def apply_limits(self, request: wire.Request, report: int, channel: int) -> None:
+        """Give the forked sample its descriptors and limits. Everything else of the server's is closed."""
         if self.restrict is not None:
             self.restrict()
         pthread_sigmask(signal.SIG_UNBLOCK, _CHILD_ENDED)
@@ -143,7 +143,7 @@ class Desk:
     def wait_for_reply(
         self, replies: int, pid: int, request: wire.Request, started: float, cpu_before_s: float
     ) -> int:
-        """For a process that stays: wait until `replies` can be read or a limit is reached; says which."""
+        """Wait until `replies` of a process that stays can be read or a limit is reached; return which."""
         cpu_left = request.cpu_ms / 1000
         wall_end = started + request.wall_ms / 1000
         self._poller.register(replies, select.POLLIN)
@@ -179,7 +179,7 @@ class Desk:
         cpu_s = usage.ru_utime + usage.ru_stime
         peak = usage.ru_maxrss
         how = os.WNOHANG
-        while self.is_init and not self.rehearsing:
+        while self.is_init and not self.warming:
             try:
                 other, _, usage = os.wait4(-1, how)
             except ChildProcessError:
@@ -193,7 +193,7 @@ class Desk:
         return Usage(status, round(cpu_s * 1e6), peak * 1024)
 
     def take_report(self) -> bytes:
-        """What the sample wrote to its report pipe; the pipe is left as new."""
+        """Return what the sample wrote to its report pipe; the pipe is left as new."""
         fcntl.fcntl(self.report, fcntl.F_SETFL, os.O_WRONLY)
         report = b""
         try:
@@ -207,7 +207,7 @@ class Desk:
         return os.fstat(self.output).st_size > 0
 
     def collect_output(self) -> tuple[int, bytes]:
-        """How many bytes the sample wrote and what is shown of them, leaving the file as new for the next."""
+        """Return how many bytes the sample wrote and what is shown of them, leaving the file as new for the next."""
         size = os.fstat(self.output).st_size
         shown = b""
         if size:
@@ -228,7 +228,7 @@ class Desk:
         return os.pread(self.output, half, 0) + note + os.pread(self.output, half, size - half)
 
     def ran_out_of_memory(self) -> bool:
-        """Whether the kernel killed a process of this cell for memory since this was last asked."""
+        """Return whether the kernel killed a process of this cell for memory since the last call."""
         before, self._last_events = self._last_events, self._read_events()
         return before != self._last_events and _oom_kills(before) < _oom_kills(self._last_events)
 
@@ -283,7 +283,8 @@ def _empty(folder: str) -> None:
 
 
 def address_space_bytes(statm: int) -> int:
-    """Of this process (`statm` is its open /proc/self/statm), so that a sample's limit is on what it adds.
+    """Return this process's address space in bytes (`statm` is its open /proc/self/statm), so that a sample's limit
+    is on what it adds.
 
     Rounded up, for two cells differ by a few pages and their samples must not.
     """

@@ -156,8 +156,8 @@ class Counterpart:
         except (ValueError, RecursionError) as error:
             self._is_gone(f"its answer is not valid: {type(error).__name__}")
 
-    def _is_gone(self, why: str) -> NoReturn:
-        self.gone = why or "it ended"
+    def _is_gone(self, reason: str) -> NoReturn:
+        self.gone = reason or "it ended"
         raise CandidateGoneError(self.gone)
 
 
@@ -184,7 +184,7 @@ def _exception(lineage: Sequence[Any], text: str) -> BaseException:
 
 
 def run(checks: Checks, token: bytes) -> None:
-    """In a judge forked for one sample: judge and report."""
+    """Judge and report, in a judge forked for one sample."""
     gc.enable()
     code, passed, detail = judge(checks, fork.CHANNEL_FD)
     runner.flush()

@@ -57,7 +57,7 @@ _CLONE = 56 if _X86 else 220
 
 
 def fork_into(namespaces: int) -> int:
-    """os.fork() into new `namespaces`. The C library is not told, so the child must not run what depends on its
+    """os.fork() into new `namespaces`. The C library does not know of it, so the child must not run what depends on its
     thread's number (abort and the like); its own children by os.fork() are as any."""
     python = ctypes.pythonapi
     python.PyOS_BeforeFork()

@@ -40,7 +40,7 @@ _IMPURE_ATTRIBUTES = frozenset(("setcontext", "getcontext", "localcontext", "reg
 
 
 def is_pure(sources: Sequence[bytes]) -> bool:
-    """Whether running these sources in a new namespace provably changes nothing outside of it."""
+    """Return whether running these sources in a new namespace provably changes nothing outside of it."""
     try:
         return all(map(_is_pure_source, sources))
     except (SyntaxError, ValueError, RecursionError):
@@ -70,7 +70,7 @@ def _is_pure_node(node: ast.AST) -> bool:
 
 
 class Outcome(NamedTuple):
-    """What the resident judge said of one sample, and what it used. `reason` is one of wire's; `code` NO_REPORT
+    """The resident judge's report on one sample, and what it used. `reason` is one of wire's; `code` NO_REPORT
     with a reason of ENDED means that it died."""
 
     reason: int
@@ -94,7 +94,7 @@ class Resident:
     def judge(self, request: wire.Request, channel: int) -> Outcome:
         """Have a sample judged; `channel` leads to the candidate and stays the caller's."""
         if self._judged >= _SAMPLES_PER_JUDGE:
-            self.dismiss()
+            self.stop()
         commands = self._commands or self._hire(request)
         self._judged += 1
         before = fork.cpu_s_of(self._pid)
@@ -114,10 +114,10 @@ class Resident:
         except (EOFError, OSError):
             pass
         used = fork.cpu_s_of(self._pid) - before
-        self.dismiss()
+        self.stop()
         return Outcome(reason, wire.NO_REPORT, 0, b"", round(used * 1e6))
 
-    def dismiss(self) -> None:
+    def stop(self) -> None:
         """End the resident judge, if there is one."""
         if self._commands is not None:
             self._commands.close()
@@ -125,21 +125,21 @@ class Resident:
             self._commands, self._pid, self._judged = None, 0, 0
 
     def _hire(self, request: wire.Request) -> socket.socket:
-        ours, theirs = socket.socketpair()
+        ours, other = socket.socketpair()
         pid = os.fork()
         if pid == 0:
             try:
-                self._desk.dress(request._replace(cpu_ms=_NO_LIMIT_MS), -1, theirs.fileno())
+                self._desk.apply_limits(request._replace(cpu_ms=_NO_LIMIT_MS), -1, other.fileno())
                 _stay(socket.socket(fileno=fork.CHANNEL_FD), self._checks)
             finally:
                 os._exit(1)
-        theirs.close()
+        other.close()
         self._pid, self._commands = pid, ours
         return ours
 
 
 def _stay(commands: socket.socket, cache: judge.Cache) -> NoReturn:
-    """In the resident judge: one sample after the other, until the server goes or ends it."""
+    """Judge one sample after the other, in the resident judge, until the server goes or ends it."""
     gc.enable()
     while True:
         header, descriptors, _, _ = socket.recv_fds(commands, _COMMAND.size, 1)

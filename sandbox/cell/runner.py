@@ -144,8 +144,8 @@ except AssertionError as error:
 '''
 
 
-def rehearse() -> None:
-    """What a sample does, but for its report: run in a forked child to see which pages that writes to."""
+def warm_up_sample() -> None:
+    """Do what a sample does, but for its report: run in a forked child to see which pages that writes to."""
     body = wire.join([_WARM_UP, b"assert double(2) and Thing().items", b"x = 1"])
     candidate, *checks = wire.split(body)
     namespace = new_module().__dict__

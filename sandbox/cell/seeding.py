@@ -13,7 +13,7 @@ _in_sample: list[bool] = []
 def import_random() -> None:
     """Import `random` for the first time, so that it draws a new seed after a sample's own forks only.
 
-    It asks to be told of every fork, so that a child does not repeat its parent; a sample is seeded anyhow.
+    It registers for every fork, so that a child does not repeat its parent; a sample is seeded anyhow.
     """
     register = os.register_at_fork
 
@@ -28,7 +28,7 @@ def import_random() -> None:
 
 
 def prepare() -> None:
-    """In a new process, before anything of a sample runs: a verdict is to be had again."""
+    """Prepare a new process, before anything of a sample runs, so that a verdict can be had again."""
     import random
 
     _in_sample.append(True)

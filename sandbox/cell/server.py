@@ -28,7 +28,8 @@ class PeerLostError(Exception):
 
 
 class Office(NamedTuple):
-    """What answers requests: a role and what it needs. `fresh` gives each sample namespaces of its own first."""
+    """The part that answers requests: a role and what it needs. `fresh` gives each sample namespaces of its own
+    first."""
 
     role: Role
     link: socket.socket | None  # to the other cell of a pair
@@ -47,8 +48,8 @@ class Office(NamedTuple):
 
 
 class Fresh(NamedTuple):
-    """How a sample gets namespaces of its own: `enter` gives the number of the process that is in them, there 0;
-    `desk` makes that process's desk."""
+    """The way in which a sample gets namespaces of its own: `enter` gives the number of the process that is in them,
+    there 0; `desk` makes that process's desk."""
 
     enter: Callable[[], int]
     desk: Callable[[], fork.Desk]
@@ -84,7 +85,7 @@ def _answer_afresh(office: Office, fresh: Fresh, request: wire.Request, outgoing
     return os.waitpid(pid, 0)[1] == 0
 
 
-def rehearse(desk: fork.Desk) -> None:
+def warm_up(desk: fork.Desk) -> None:
     """One sample from request to response, to see which pages the server writes to."""
     body = wire.join([b"x = 1", b"assert x"])
     request = wire.Request(0, 1000, 5000, 1 << 30, 1 << 20, 1 << 20, 0, 0, body)
@@ -96,9 +97,9 @@ def rehearse(desk: fork.Desk) -> None:
         position += size
         return bytes(packed[position - size : position])
 
-    desk.rehearsing = True
+    desk.warming = True
     _shared(desk, wire.read_request(read)).pack()
-    desk.rehearsing = False
+    desk.warming = False
 
 
 def _send(descriptor: int, data: bytes) -> None:
@@ -113,7 +114,7 @@ def _shared(desk: fork.Desk, request: wire.Request) -> wire.Response:
 
 
 class _Bench:
-    """What the judge's role keeps between samples."""
+    """The judge role's belongings between samples."""
 
     def __init__(self, desk: fork.Desk, *, may_stay: bool) -> None:
         """`may_stay` allows a judge that stays."""
@@ -134,16 +135,16 @@ class _Bench:
 
 
 def _judge(desk: fork.Desk, request: wire.Request, peer: socket.socket, bench: _Bench) -> wire.Response:
-    ours, theirs = socket.socketpair()
+    ours, other = socket.socketpair()
     try:
-        socket.send_fds(peer, [_SEQUENCE.pack(request.sequence)], [theirs.fileno()])
+        socket.send_fds(peer, [_SEQUENCE.pack(request.sequence)], [other.fileno()])
     except OSError as error:
         raise PeerLostError(str(error)) from error
     finally:
-        theirs.close()
+        other.close()
     if bench.is_pure(request.body):
         return _judge_in_resident(desk, request, ours, bench)
-    bench.resident.dismiss()
+    bench.resident.stop()
     token = os.urandom(16)
     checks = bench.checks.get(request.body)
     return _reported(desk, request, ours.detach(), token, lambda: judge.run(checks, token))
@@ -210,7 +211,7 @@ def _fork(desk: fork.Desk, request: wire.Request, report: int, channel: int, bod
     pid = os.fork()
     if pid == 0:
         try:
-            desk.dress(request, report, channel)
+            desk.apply_limits(request, report, channel)
             body()
         finally:
             os._exit(1)

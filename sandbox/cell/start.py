@@ -107,12 +107,12 @@ def _attend(outer: socket.socket, pid: int, spec: dict[str, Any], group: cgroup.
 
     Joining a cgroup takes the kernel 10 ms or more, in which the server goes on; no sample runs before it is done.
     """
-    while (asked := outer.recv(8)) == b"map":
+    while (request := outer.recv(8)) == b"map":
         base = int(spec["id_base"])
         ids = [(0, base), (_SAMPLE_ID, base + 1)]
         _write_maps(pid, ids, ids)
         outer.send(b"ok")
-    if asked != b"join":
+    if request != b"join":
         os.waitpid(pid, 0)
         return False
     group.add(pid)
@@ -212,7 +212,7 @@ def _serve(spec: dict[str, Any], control: int, kept: _Kept, memory: dict[str, st
             seccomp.install(instructions)
 
     def refresh() -> fork.Desk:
-        """In a process of new namespaces: a scratch folder and restrictions of its own."""
+        """Give a process of new namespaces a scratch folder and restrictions of its own."""
         jail.mount_scratch(jail.SCRATCH, int(spec["scratch"]))
         os.chdir(jail.SCRATCH)
         own = fork.Desk(control, address_space, kept.events, is_init=True)
@@ -230,8 +230,8 @@ def _serve(spec: dict[str, Any], control: int, kept: _Kept, memory: dict[str, st
 
 
 class _Kept(NamedTuple):
-    """What is out of reach in the new root: descriptors of this process's statm, its cgroup's events and /proc, and
-    the channel to the stub."""
+    """Things that are out of reach in the new root: descriptors of this process's statm, its cgroup's events and
+    /proc, and the channel to the stub."""
 
     statm: int
     events: int
@@ -240,9 +240,10 @@ class _Kept(NamedTuple):
 
 
 def _pin_hot_pages(desk: fork.Desk, proc: int) -> int:
-    """How many; see `hotpages`. Reading one's own page map takes being dumpable for as long as that lasts."""
+    """Pin the pages that samples write to; return how many (see `hotpages`). Reading one's own page map takes being
+    dumpable for as long as that lasts."""
     kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
-    return hotpages.pin(proc, runner.rehearse, lambda: server.rehearse(desk))
+    return hotpages.pin(proc, runner.warm_up_sample, lambda: server.warm_up(desk))
 
 
 def _preload(spec: dict[str, Any]) -> None:

@@ -46,7 +46,7 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """How one sample ended. `status` is the wait status; `code` is what the sample's own runner reported."""
+    """The end of one sample. `status` is the wait status; `code` is what the sample's own runner reported."""
 
     sequence: int
     reason: int
@@ -100,9 +100,15 @@ def read_request(read: Callable[[int], bytes]) -> Request:
     return Request._make((*fields, read_exactly(read, size)))
 
 
-def read_response(read: Callable[[int], bytes]) -> Response:
-    *fields, detail, output = RESPONSE.unpack(read_exactly(read, RESPONSE.size))
-    return Response._make((*fields, read_exactly(read, detail), read_exactly(read, output)))
+def parse_response(data: bytearray) -> tuple[Response, int] | None:
+    """The response that `data` begins with, and its length in bytes; None while a part of it is missing."""
+    if len(data) < RESPONSE.size:
+        return None
+    *fields, detail, output = RESPONSE.unpack_from(data)
+    middle, end = RESPONSE.size + detail, RESPONSE.size + detail + output
+    if len(data) < end:
+        return None
+    return Response._make((*fields, bytes(data[RESPONSE.size : middle]), bytes(data[middle:end]))), end
 
 
 def encode_text(source: str) -> bytes:

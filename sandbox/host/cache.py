@@ -1,4 +1,9 @@
-"""What decides a verdict, as one hash."""
+"""The verdict cache: verdicts on disk, each under one hash of everything that decides it.
+
+One SQLite file in write-ahead mode: commits are atomic, so a kill loses at most the last batch and never leaves half
+a verdict; readers and writers of several processes do not block each other; it is in the standard library, and one
+file is easily thrown away. (Append-only shards would need their own index, locking and repair to give as much.)
+"""
 
 from __future__ import annotations
 
@@ -19,14 +24,27 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from assay.sandbox import Isolation, Outcome, Program, Verdict
+from assay.sandbox.host.isolation import Isolation
+from assay.sandbox.model import Outcome, Program, Verdict
 
 FORMAT = 1  # raised when what is stored, or which verdicts are, changes
+WRITE_EVERY = 256
+WRITE_EVERY_S = 1.0
+MAX_BYTES = 1 << 30
+# A program that ended by itself past this share of a time limit could have met the limit on a slower hour.
+NEAR = 0.5
+BUSY_S = 30.0  # what another process may take to finish with the file
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+
+_TABLE = """CREATE TABLE IF NOT EXISTS verdict (
+    key BLOB PRIMARY KEY, outcome TEXT NOT NULL, detail TEXT NOT NULL, passed INTEGER NOT NULL,
+    total INTEGER NOT NULL, cpu_s REAL NOT NULL, wall_s REAL NOT NULL, peak INTEGER NOT NULL, mode TEXT NOT NULL,
+    output BLOB NOT NULL)"""
 
 
 @cache
 def sources_sha256(*names: str) -> str:
-    """Of the Python sources of modules, and of packages with all that is below them."""
+    """Return the hash of the Python sources of modules, and of packages with all that is below them."""
     digest = hashlib.sha256()
     for name in names:
         for place, path in _sources(name):
@@ -90,28 +108,8 @@ def _rest(parts: tuple[tuple[str, Any], ...]) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-# Verdicts on disk, by key.
-#
-# One SQLite file in write-ahead mode: commits are atomic, so a kill loses at most the last batch and never leaves half
-# a verdict; readers and writers of several processes do not block each other; it is in the standard library, and one
-# file is easily thrown away. (Append-only shards would need their own index, locking and repair to give as much.)
-
-WRITE_EVERY = 256
-WRITE_EVERY_S = 1.0
-MAX_BYTES = 1 << 30
-# A program that ended by itself past this share of a time limit could have met the limit on a slower hour.
-NEAR = 0.5
-BUSY_S = 30.0  # what another process may take to finish with the file
-_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
-
-_TABLE = """CREATE TABLE IF NOT EXISTS verdict (
-    key BLOB PRIMARY KEY, outcome TEXT NOT NULL, detail TEXT NOT NULL, passed INTEGER NOT NULL,
-    total INTEGER NOT NULL, cpu_s REAL NOT NULL, wall_s REAL NOT NULL, peak INTEGER NOT NULL, mode TEXT NOT NULL,
-    output BLOB NOT NULL)"""
-
-
 def storable(verdict: Verdict, program: Program) -> bool:
-    """Whether the verdict would be the same on another day.
+    """Return whether the verdict would be the same on another day.
 
     `infra` is no verdict. A program that ended by itself with more than half of its CPU or wall time gone is
     executed anew each time, since load could have moved it over the limit. One that the limit stopped is stored:
@@ -126,18 +124,22 @@ def storable(verdict: Verdict, program: Program) -> bool:
     return verdict.cpu_s < NEAR * limits.cpu_s and verdict.wall_s < NEAR * limits.wall_s
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(f"assay: {text}", file=sys.stderr)
 
 
-class VerdictStore:
-    """Safe to use from several threads and processes. A store that cannot be opened, read or written says so once
-    and then holds the verdicts of this process only, in a temporary file; evaluation goes on."""
+class VerdictCache:
+    """Verdicts by key; safe to use from several threads and processes.
 
-    def __init__(self, path: Path | None, *, say: Callable[[str], None] = _say) -> None:
-        self.path, self._say = path, say
+    A cache that cannot be opened, read or written reports that once and then holds the verdicts of this process only,
+    in a temporary file; evaluation goes on. `path` None is such a file from the start."""
+
+    def __init__(self, path: Path | None, *, report: Callable[[str], None] = _print) -> None:
+        self.path, self._on_fault = path, report
         self._lock = threading.Lock()
-        self._waiting: dict[bytes, Verdict] = {}
+        self._unwritten: dict[bytes, Verdict] = {}
+        # Verdicts that are not stored, for the rest of this command: few, as each took half of its time.
+        self._near: dict[bytes, Verdict] = {}
         self._last = time.monotonic()
         self._db = self._open()
 
@@ -151,21 +153,22 @@ class VerdictStore:
         return _connect("")  # SQLite's own temporary file, gone when it is closed
 
     def _report(self, error: Exception) -> None:
-        self._say(
+        self._on_fault(
             f"the verdict cache {self.path} cannot be used ({error}): verdicts are kept for this command only. "
             "Remove the file, or set ASSAY_CACHE to a folder that can be written"
         )
         self.path = None
 
-    def get(self, key: bytes, identity: str) -> Verdict | None:
-        """The stored verdict, under the id asked for; its times are those of the execution that gave it."""
+    def get(self, key: bytes, program_id: str) -> Verdict | None:
+        """Return the verdict kept under `key`, for the program with that id; its times are those of the execution that
+        gave it."""
         with self._lock:
-            found = self._waiting.get(key)
-            if found is not None:
-                return replace(found, id=identity)
+            kept = self._unwritten.get(key) or self._near.get(key)
+            if kept is not None:
+                return replace(kept, id=program_id)
             try:
                 row = self._db.execute("SELECT * FROM verdict WHERE key = ?", (key,)).fetchone()
-                return None if row is None else _verdict(row, identity)
+                return None if row is None else _verdict(row, program_id)
             except sqlite3.Error as error:
                 self._start_anew(error)
             except (zlib.error, ValueError, TypeError):  # a damaged page: executed again, and written anew
@@ -179,22 +182,31 @@ class VerdictStore:
         except sqlite3.Error as error:
             self._start_anew(error)
 
+    def keep(self, key: bytes, program: Program, verdict: Verdict) -> None:
+        """Keep the verdict on a program: on disk where it would be the same on another day, else until the cache is
+        closed; `infra` not at all."""
+        if storable(verdict, program):
+            self.put(key, verdict)
+        elif verdict.outcome is not Outcome.INFRA:
+            with self._lock:
+                self._near[key] = verdict
+
     def put(self, key: bytes, verdict: Verdict) -> None:
-        """Keep a verdict; written in batches, and at the latest a second later or on closing."""
+        """Store a verdict; written in batches, and at the latest a second later or on closing."""
         with self._lock:
-            self._waiting[key] = verdict
-            if len(self._waiting) >= WRITE_EVERY or time.monotonic() - self._last >= WRITE_EVERY_S:
+            self._unwritten[key] = verdict
+            if len(self._unwritten) >= WRITE_EVERY or time.monotonic() - self._last >= WRITE_EVERY_S:
                 self._write()
 
     def _write(self) -> None:
-        rows = [_row(key, verdict) for key, verdict in self._waiting.items()]
+        rows = [_row(key, verdict) for key, verdict in self._unwritten.items()]
         try:
             with self._db:
                 self._db.executemany("INSERT OR IGNORE INTO verdict VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
         except sqlite3.Error as error:
             self._start_anew(error)
             return  # they wait on, for the temporary file
-        self._waiting.clear()
+        self._unwritten.clear()
         self._last = time.monotonic()
 
     def _start_anew(self, error: Exception) -> None:
@@ -206,10 +218,10 @@ class VerdictStore:
 
     def close(self) -> None:
         with self._lock:
-            if self._waiting:
+            if self._unwritten:
                 self._write()
-            if self._waiting and self.path is None:
-                self._waiting.clear()
+            if self._unwritten and self.path is None:
+                self._unwritten.clear()
             self._db.close()
 
     def __enter__(self) -> Self:
@@ -273,7 +285,7 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def _verdict(row: tuple[object, ...], identity: str) -> Verdict:
+def _verdict(row: tuple[object, ...], program_id: str) -> Verdict:
     _, outcome, detail, passed, total, cpu_s, wall_s, peak, mode, output = row
     text = zlib.decompress(output).decode() if output else ""  # type: ignore[arg-type]
-    return Verdict(identity, Outcome(outcome), detail, passed, total, cpu_s, wall_s, peak, mode, text)  # type: ignore[arg-type]
+    return Verdict(program_id, Outcome(outcome), detail, passed, total, cpu_s, wall_s, peak, mode, text)  # type: ignore[arg-type]

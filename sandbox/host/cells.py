@@ -1,11 +1,13 @@
-"""A cell as the host sees it: a channel, and frames. Where it runs is the backends' affair."""
+"""A cell as the host sees it: a channel that never blocks, its frames, and the pair of cells that judges a program."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import selectors
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, Self
@@ -14,20 +16,22 @@ from assay.sandbox.cell import wire
 from assay.sandbox.errors import CellError
 from assay.sandbox.host import verdicts
 from assay.sandbox.host.layout import PRELOAD, Layout
-from assay.sandbox.host.needs import Needs
-from assay.sandbox.model import Program, Verdict
+from assay.sandbox.model import Mode, Program, Verdict
 
-_START_TIMEOUT_S = 30.0
-_SEND_TIMEOUT_S = (
-    60.0  # a cell reads at once: nothing is sent ahead that would not fit its socket (scheduler)
-)
+START_TIMEOUT_S = 30.0
+# What a cell may take beyond a program's wall limit (fork, kill, tidy) before it is given up.
+GRACE_S = 20.0
 SCRATCH_BYTES = 64 << 20
+# The judge starts before the candidate and outlasts it, so that the candidate's wall limit is the one that counts.
+_JUDGE_LAG_S = 2.0
 _RECEIVE_BYTES = 1 << 16
+_RECEIVES = 16  # at a time, so that a cell that never stops writing cannot keep the host's only thread
+_ANSWERS = 64  # more than are ever asked for: a cell that answers without being asked is broken
 
 # Everything a cell's environment holds; the hash seed is fixed so that a verdict can be had again.
 ENVIRONMENT = {
     "LANG": "C.UTF-8",
-    "LD_BIND_NOW": "1",  # symbols are found once, not by each sample
+    "LD_BIND_NOW": "1",  # symbols are resolved once, not by each sample
     "MALLOC_ARENA_MAX": "2",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -37,18 +41,18 @@ ENVIRONMENT = {
 
 
 class StepFailedError(CellError):
-    """The kernel refused an isolation step; `step` names it and `why` is the kernel's answer."""
+    """The kernel refused an isolation step; `step` names it and `reason` is the kernel's answer."""
 
-    def __init__(self, step: str, why: str) -> None:
-        super().__init__(f"the cell could not be isolated: {step}: {why}")
+    def __init__(self, step: str, reason: str) -> None:
+        super().__init__(f"the cell could not be isolated: {step}: {reason}")
         self.step = step
-        self.why = why
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
 class CellOptions:
-    """What a cell is started with. `memory_bytes` and `processes` bound the cell as a whole, where cgroups can.
-    `fresh` gives each sample a PID and a mount namespace of its own within the cell's."""
+    """The settings that a cell is started with. `memory_bytes` and `processes` bound the cell as a whole, where cgroups
+    can. `fresh` gives each sample a PID and a mount namespace of its own within the cell's."""
 
     layout: Layout
     packages: tuple[str, ...] = ()
@@ -62,8 +66,8 @@ class CellOptions:
 
 @dataclass(frozen=True, slots=True)
 class DockerOptions:
-    """`image` is used in place of one made from this machine's interpreter, with the `interpreter` that it has;
-    `runtime` is the engine's default, or one that it knows, such as "runsc"."""
+    """The settings of the Docker backend. `image` is used in place of one built from this machine's interpreter, with
+    the `interpreter` that it has; `runtime` is the engine's default, or one that it knows, such as "runsc"."""
 
     image: str | None = None
     interpreter: str | None = None
@@ -72,13 +76,13 @@ class DockerOptions:
 
 
 class Channel(Protocol):
-    """What a cell is spoken to through: a socket, or something that acts as one."""
+    """A socket that does not block, or something that acts as one: BlockingIOError where nothing can be done now."""
 
-    def sendall(self, data: bytes, /) -> None: ...
+    def fileno(self) -> int: ...
+
+    def send(self, data: bytes | bytearray, /) -> int: ...
 
     def recv(self, size: int, /) -> bytes: ...
-
-    def settimeout(self, seconds: float, /) -> None: ...
 
     def shutdown(self, how: int, /) -> None: ...
 
@@ -86,78 +90,121 @@ class Channel(Protocol):
 
 
 class Cell:
-    """One fork server. Not thread-safe but for `abort`, which ends it from any thread."""
+    """One fork server. All methods are for one thread, the scheduler's; none of them blocks but `wait_ready` and
+    `close`.
 
-    def __init__(self, channel: Channel, wait_for_end: Callable[[], None]) -> None:
-        """`wait_for_end` is called once the channel is closed, and returns when nothing of the cell is left."""
+    `report` is empty until the cell has reported what isolates it. `answers` are those that arrived and were not
+    taken yet.
+    """
+
+    def __init__(self, channel: Channel, wait_for_end: Callable[[float], bool]) -> None:
+        """`wait_for_end` is called once the channel is closed, with seconds to wait at most; it returns whether nothing
+        of the cell is left."""
         self._channel = channel
         self._wait_for_end = wait_for_end
         self._received = bytearray()
-        self._timeout_s = -1.0
+        self._unsent = bytearray()
         self.report: dict[str, Any] = {}
+        self.answers: deque[wire.Response] = deque()
+
+    def fileno(self) -> int:
+        return self._channel.fileno()
+
+    @property
+    def has_unsent(self) -> bool:
+        """Return whether a request waits for room in the channel; `flush` sends on."""
+        return bool(self._unsent)
+
+    def send(self, request: wire.Request) -> None:
+        """Send a request, or as much of it as the channel takes now. Raises EOFError when the cell is gone."""
+        self._unsent += request.pack()
+        self.flush()
+
+    def flush(self) -> None:
+        try:
+            while self._unsent:
+                del self._unsent[: self._channel.send(self._unsent)]
+        except BlockingIOError:
+            return
+        except OSError as error:
+            raise EOFError(f"the cell is gone: {error}") from error
+
+    def read(self) -> None:
+        """Take in what has arrived. Raises EOFError when the cell is gone, CellError when that is during its start, and
+        StepFailedError when it could not isolate itself."""
+        try:
+            for _ in range(_RECEIVES):
+                data = self._channel.recv(_RECEIVE_BYTES)
+                if not data:
+                    raise EOFError("the cell closed its channel")
+                self._received += data
+                self._parse()
+        except BlockingIOError:
+            return
+        except (OSError, EOFError) as error:
+            if not self.report:
+                raise CellError(
+                    f"the cell ended during its start ({type(error).__name__}: {error})"
+                ) from error
+            raise EOFError(f"no answer from the cell: {error}") from error
+
+    def _parse(self) -> None:
+        if not self.report:
+            self._parse_report()
+        while self.report and (parsed := wire.parse_response(self._received)):
+            response, size = parsed
+            del self._received[:size]
+            self.answers.append(response)
+            if len(self.answers) > _ANSWERS:
+                raise EOFError("the cell answers what nobody asked")
+
+    def _parse_report(self) -> None:
+        start = wire.LENGTH.size
+        if len(self._received) < start:
+            return
+        (size,) = wire.LENGTH.unpack_from(self._received)
+        if len(self._received) < start + size:
+            return
+        report: dict[str, Any] = json.loads(self._received[start : start + size])
+        del self._received[: start + size]
+        if "failed" in report:
+            raise StepFailedError(report["failed"], report["why"])
+        self.report = report
 
     def wait_ready(self) -> Self:
-        """Wait for the cell's report on its isolation. CellError, with the cell ended, when it has none."""
+        """Wait for the cell's report on its isolation. Raises CellError, with the cell ended, when it has none."""
+        deadline = time.monotonic() + START_TIMEOUT_S
         try:
-            self.report = self._handshake()
+            with selectors.DefaultSelector() as selector:
+                selector.register(self, selectors.EVENT_READ)
+                while not self.report:
+                    if not selector.select(max(0.0, deadline - time.monotonic())):
+                        raise CellError(f"the cell ended during its start: silent for {START_TIMEOUT_S:g} s")
+                    self.read()
         except BaseException:
             self.close()
             raise
         return self
 
-    def _handshake(self) -> dict[str, Any]:
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        try:
-            (size,) = wire.LENGTH.unpack(self._read(wire.LENGTH.size, deadline))
-            report: dict[str, Any] = json.loads(self._read(size, deadline))
-        except (EOFError, OSError, TimeoutError) as error:
-            raise CellError(f"the cell ended during its start ({type(error).__name__}: {error})") from error
-        if "failed" in report:
-            raise StepFailedError(report["failed"], report["why"])
-        return report
-
-    def send(self, request: wire.Request) -> None:
-        """EOFError when the cell is gone, or does not read."""
-        try:
-            self._channel.settimeout(_SEND_TIMEOUT_S)  # not what the last answer had left
-            self._channel.sendall(request.pack())
-        except OSError as error:
-            self.abort()  # half a request may have been sent: the next would complete it
-            raise EOFError(f"the cell is gone: {error}") from error
-
-    def receive(self, timeout_s: float) -> wire.Response:
-        """The next answer. EOFError when the cell is gone or does not answer in time."""
-        deadline = time.monotonic() + timeout_s
-        try:
-            return wire.read_response(lambda size: self._read(size, deadline))
-        except OSError as error:
-            raise EOFError(f"no answer from the cell: {error}") from error
-
-    def _read(self, size: int, deadline: float) -> bytes:
-        while len(self._received) < size:
-            self._channel.settimeout(max(0.001, deadline - time.monotonic()))
-            data = self._channel.recv(_RECEIVE_BYTES)
-            if not data:
-                raise EOFError("the cell closed its channel")
-            self._received += data
-        data = bytes(self._received[:size])
-        del self._received[:size]
-        return data
-
-    def abort(self) -> None:
-        """End the cell from any thread; a waiting `receive` raises EOFError."""
+    def hang_up(self) -> None:
+        """Close the channel, upon which the cell ends by itself."""
         with contextlib.suppress(OSError):
             self._channel.shutdown(socket.SHUT_RDWR)
+        self._channel.close()
+
+    def has_ended(self, timeout_s: float = 0.0) -> bool:
+        """Return whether nothing is left of a cell that was hung up, after at most `timeout_s`."""
+        return self._wait_for_end(timeout_s)
 
     def close(self) -> None:
         """End the cell and wait until it is gone."""
-        self.abort()
-        self._channel.close()
-        self._wait_for_end()
+        self.hang_up()
+        while not self.has_ended(1.0):
+            pass
 
 
 def spec_of(options: CellOptions) -> dict[str, Any]:
-    """The part of a cell's SPEC that is the same wherever it runs."""
+    """Return the part of a cell's specification that is the same wherever it runs."""
     return {
         "role": options.role,
         "packages": options.packages,
@@ -167,88 +214,57 @@ def spec_of(options: CellOptions) -> dict[str, Any]:
     }
 
 
-# A rig runs programs to verdicts, one after the other; a worker holds one per mode and keeps it fed.
-
-# What a cell may take beyond a sample's wall limit (fork, kill, tidy) before it is given up.
-GRACE_S = 10.0
-# The judge starts before the candidate and outlasts it, so that the candidate's wall limit is the one that counts.
-_JUDGE_LAG_S = 2.0
-
-
 class Trial(NamedTuple):
-    """One verdict, or None when the checks need shared mode after all; whether a loaded machine could have
-    decided it; and whether the rig is to be thrown away."""
+    """One verdict, or None when the checks need shared mode after all; whether a loaded machine could have decided it;
+    and whether the cells are to be replaced."""
 
     verdict: Verdict | None
     needs_quiet: bool
     retire: bool
 
 
-class Rig(Protocol):
-    """Programs are answered in the order in which they were sent. EOFError says that the rig is broken."""
+class CellPair:
+    """The cells of one mode: in shared mode one, where a candidate runs together with its checks; in split mode two
+    that share a channel, of which one judges and the other runs the candidate. Answers come in the order of the
+    programs."""
 
-    def send(self, program: Program, sequence: int) -> None: ...
+    def __init__(self, mode: Mode, cells: list[Cell], rules: verdicts.Rules) -> None:
+        """`cells` are one shared cell, or a judge's and a candidate's."""
+        self.mode = mode
+        self.cells = cells
+        self._rules = rules
 
-    def receive(self, program: Program, sequence: int) -> Trial: ...
-
-    def abort(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class SharedRig:
-    """One cell, in which a candidate runs together with its checks."""
-
-    def __init__(self, cell: Cell) -> None:
-        self._cell = cell
+    @property
+    def is_ready(self) -> bool:
+        return all(cell.report for cell in self.cells)
 
     def send(self, program: Program, sequence: int) -> None:
-        self._cell.send(verdicts.request_for(program, sequence, verdicts.shared_body(program)))
+        """Raises EOFError when a cell is gone."""
+        if self.mode == "shared":
+            self.cells[0].send(verdicts.request_for(program, sequence, verdicts.shared_body(program)))
+            return
+        judge, candidate = self.cells
+        for_judge, for_candidate = verdicts.split_bodies(program, self._rules.needs(program))
+        judge.send(verdicts.request_for(program, sequence, for_judge, extra_wall_s=_JUDGE_LAG_S))
+        candidate.send(verdicts.request_for(program, sequence, for_candidate))
 
-    def receive(self, program: Program, sequence: int) -> Trial:
-        response = _answer(self._cell, program, sequence)
-        verdict = verdicts.verdict_of(program, response, mode="shared")
-        retire = bool(response.flags & wire.RETIRE)
-        return Trial(verdict, verdicts.needs_quiet(program.limits, response), retire)
-
-    def abort(self) -> None:
-        self._cell.abort()
-
-    def close(self) -> None:
-        self._cell.close()
-
-
-class SplitRig:
-    """Two cells that share a channel: one judges, the other runs the candidate."""
-
-    def __init__(self, judge: Cell, candidate: Cell, needs_of: Callable[[Program], Needs]) -> None:
-        self._judge = judge
-        self._candidate = candidate
-        self._needs_of = needs_of
-
-    def send(self, program: Program, sequence: int) -> None:
-        for_judge, for_candidate = verdicts.split_bodies(program, self._needs_of(program))
-        self._judge.send(verdicts.request_for(program, sequence, for_judge, extra_wall_s=_JUDGE_LAG_S))
-        self._candidate.send(verdicts.request_for(program, sequence, for_candidate))
-
-    def receive(self, program: Program, sequence: int) -> Trial:
-        candidate = _answer(self._candidate, program, sequence)
-        judge = _answer(self._judge, program, sequence)
-        verdict = verdicts.split_verdict(program, judge, candidate)
-        quiet = verdicts.needs_quiet(program.limits, candidate) or verdicts.needs_quiet(program.limits, judge)
-        return Trial(verdict, quiet, bool((judge.flags | candidate.flags) & wire.RETIRE))
-
-    def abort(self) -> None:
-        self._judge.abort()
-        self._candidate.abort()
-
-    def close(self) -> None:
-        self._judge.close()
-        self._candidate.close()
+    def receive(self, program: Program, sequence: int) -> Trial | None:
+        """Return the verdict on the oldest program that was sent; None while a cell has not answered yet. Raises
+        EOFError when a cell answers another question."""
+        if not all(cell.answers for cell in self.cells):
+            return None
+        answers = [cell.answers.popleft() for cell in self.cells]
+        for answer in answers:
+            if answer.sequence != sequence:
+                raise EOFError(f"the cell answered {answer.sequence} where {sequence} was asked")
+        if self.mode == "shared":
+            verdict: Verdict | None = verdicts.verdict_of(program, answers[0], mode="shared")
+        else:
+            verdict = verdicts.split_verdict(program, *answers)
+        quiet = any(verdicts.needs_quiet(program.limits, answer) for answer in answers)
+        return Trial(verdict, quiet, any(answer.flags & wire.RETIRE for answer in answers))
 
 
-def _answer(cell: Cell, program: Program, sequence: int) -> wire.Response:
-    response = cell.receive(program.limits.wall_s + GRACE_S)
-    if response.sequence != sequence:
-        raise EOFError(f"the cell answered {response.sequence} where {sequence} was asked")
-    return response
+def patience_of(program: Program) -> float:
+    """Return the seconds after which a cell that has not answered is given up."""
+    return program.limits.wall_s + _JUDGE_LAG_S + GRACE_S

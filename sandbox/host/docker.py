@@ -2,7 +2,7 @@
 
 The host speaks to a cell through the container's stdin and stdout, with one attached connection each; when the host
 goes, stdin closes, the cell ends and the engine removes the container. The two cells of a pair find each other over
-a socket in a small volume of their own. A janitor removes what is left in the engine if the host is killed.
+a socket in a small volume of their own. A reaper removes what is left in the engine if the host is killed.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import contextlib
 import json
 import secrets
 import socket
+import ssl
 import struct
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import docker
@@ -44,6 +45,7 @@ from assay.sandbox.model import Mode
 _IDS, _MAPPED_IDS = range(1 << 30, 1 << 31), range(10_000, 65_000)
 _PEER_FOLDER = "/peer"
 _STDOUT = 1
+_HEADER = struct.Struct("!BxxxI")
 _END_TIMEOUT_S = 10.0
 _SERVER_BYTES = 96 << 20
 # What a cell's server may lock for itself (see `assay.sandbox.cell.hotpages`); samples may lock nothing.
@@ -60,41 +62,56 @@ class Attached:
     says which stream and how long."""
 
     def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
         self._connection = connection
-        self._left = 0
+        self._framed = bytearray()
+        self._left, self._stream = 0, 0  # of the frame that is being read: bytes to come, and whose they are
 
-    def sendall(self, data: bytes) -> None:
-        self._connection.sendall(data)
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    def send(self, data: bytes | bytearray) -> int:
+        with _never_blocking():
+            return self._connection.send(data)
 
     def recv(self, size: int) -> bytes:
-        while not self._left:
-            header = self._exactly(8)
-            if len(header) < 8:
-                return b""
-            stream, length = struct.unpack("!BxxxI", header)
-            if stream == _STDOUT:
-                self._left = length
-            elif len(self._exactly(length)) < length:
-                return b""
-        data = self._connection.recv(min(size, self._left))
-        self._left -= len(data)
-        return data
-
-    def _exactly(self, size: int) -> bytes:
-        """Fewer bytes only at the end of the stream: MSG_WAITALL gives fewer on a socket that has a timeout."""
-        found = b""
-        while len(found) < size and (more := self._connection.recv(size - len(found))):
-            found += more
-        return found
-
-    def settimeout(self, seconds: float) -> None:
-        self._connection.settimeout(seconds)
+        """Bytes of the container's stdout; none at its end. Raises BlockingIOError where none of them have come."""
+        with _never_blocking():
+            data = self._connection.recv(size)
+        if not data:
+            return b""
+        self._framed += data
+        output = bytearray()
+        while self._framed:
+            if self._left:
+                piece = self._framed[: self._left]
+                del self._framed[: len(piece)]
+                self._left -= len(piece)
+                if self._stream == _STDOUT:
+                    output += piece
+            elif len(self._framed) >= _HEADER.size:
+                self._stream, self._left = _HEADER.unpack_from(self._framed)
+                del self._framed[: _HEADER.size]
+            else:
+                break
+        if not output:
+            raise BlockingIOError("no output of the cell's yet")
+        return bytes(output)
 
     def shutdown(self, how: int) -> None:
         self._connection.shutdown(how)
 
     def close(self) -> None:
         self._connection.close()
+
+
+@contextlib.contextmanager
+def _never_blocking() -> Iterator[None]:
+    """An engine that is reached over TLS says in words of its own that it would have to wait."""
+    try:
+        yield
+    except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as error:
+        raise BlockingIOError(str(error)) from error
 
 
 def ensure_image(client: docker.APIClient, options: CellOptions) -> str:
@@ -122,7 +139,7 @@ def start_cells(
 ) -> tuple[list[Cell], Isolation]:
     """The cells of one mode, each in a container of its own. IsolationError or CellError where that fails."""
     with contextlib.closing(connect()) as client:
-        reaper.employ()
+        reaper.start()
         try:
             name = docker_options.image or ensure_image(client, options)
             if mode == "shared":
@@ -208,18 +225,17 @@ def _start(
         working_dir="/tmp",
         host_config=_host_config(client, options, docker_options, volume),
     )["Id"]
-    reaper.made(container)
+    reaper.opened(container)
     try:
         attached = client.attach_socket(container, params={"stdin": 1, "stdout": 1, "stream": 1})
         connection = getattr(attached, "_sock", attached)
-        connection.setblocking(True)
         client.start(container)
     except BaseException:
         with contextlib.suppress(docker.errors.APIError):  # one that ended is being removed
             client.remove_container(container, v=True, force=True)
-        reaper.removed(container)
+        reaper.closed(container)
         raise
-    return container, Cell(Attached(connection), partial(_wait_for_end, container, attached))
+    return container, Cell(Attached(connection), _End(container, attached).wait)
 
 
 def _user(client: docker.APIClient) -> str:
@@ -290,21 +306,38 @@ def _seccomp_options(info: dict[str, Any]) -> list[str]:
     return [f"seccomp={json.dumps(seccomp.container_profile())}"]
 
 
-def _wait_for_end(container: str, attached: Any) -> None:
-    """The cell ends by itself when its stdin closes; this makes sure, and waits until the engine has removed it."""
-    attached._response.close()  # the SDK keeps the HTTP response that it took the socket from
-    attached.close()
-    with contextlib.closing(connect()) as client:
-        with contextlib.suppress(docker.errors.APIError):
-            client.kill(container)
-        deadline = time.monotonic() + _END_TIMEOUT_S
-        while _exists(client, container):
-            if time.monotonic() > deadline:
-                with contextlib.suppress(docker.errors.APIError):
-                    client.remove_container(container, v=True, force=True)
-                break
-            time.sleep(0.02)
-    reaper.removed(container)
+class _End:
+    """The end of a container, in a thread of its own, for the engine takes its time. The cell ends by itself when its
+    stdin closes; this makes sure, and waits until the engine has removed it."""
+
+    def __init__(self, container: str, attached: Any) -> None:
+        self._container, self._attached = container, attached
+        self._thread = threading.Thread(target=self._remove, name="sandbox-end", daemon=True)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Return whether the container is gone, after at most `timeout_s`."""
+        if self._thread.ident is None:
+            self._thread.start()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _remove(self) -> None:
+        self._attached._response.close()  # the SDK keeps the HTTP response that it took the socket from
+        self._attached.close()
+        with (
+            contextlib.suppress(Exception),
+            contextlib.closing(connect()) as client,
+        ):  # an engine that has gone
+            with contextlib.suppress(docker.errors.APIError):
+                client.kill(self._container)
+            deadline = time.monotonic() + _END_TIMEOUT_S
+            while _exists(client, self._container):
+                if time.monotonic() > deadline:
+                    with contextlib.suppress(docker.errors.APIError):
+                        client.remove_container(self._container, v=True, force=True)
+                    break
+                time.sleep(0.02)
+        reaper.closed(self._container)
 
 
 def _exists(client: docker.APIClient, container: str) -> bool:

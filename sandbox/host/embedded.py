@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from functools import partial
+import time
 
 from assay.sandbox.errors import IsolationError
 from assay.sandbox.host.cells import ENVIRONMENT, Cell, CellOptions, StepFailedError, spec_of
@@ -25,7 +25,7 @@ _names = itertools.count()
 
 
 def start_cells(options: CellOptions, mode: Mode, *, allow_weak: bool) -> tuple[list[Cell], Isolation]:
-    """The cells of one mode (one, or judge and candidate) and what they are isolated with.
+    """Start the cells of one mode (one, or judge and candidate), and return them, ready, with what isolates them.
 
     IsolationError where that is weaker than full and not allowed.
     """
@@ -33,14 +33,14 @@ def start_cells(options: CellOptions, mode: Mode, *, allow_weak: bool) -> tuple[
         raise IsolationError(
             f"the embedded backend needs Linux, this is {sys.platform}; use the docker backend (--backend docker)"
         )
-    failure = None
+    failure: StepFailedError | None = None
     try:
         cells = _start(options, mode)
     except StepFailedError as error:
         if not allow_weak:
             raise IsolationError(_refusal(error)) from error
         failure = error
-        cells = _start(dataclasses.replace(options, namespaces=False, cgroup=False), mode)
+        cells = _start(_weaker(options), mode)
     isolation = from_report("embedded", cells[0].report, failure)
     if isolation.level != "full" and not allow_weak:
         for cell in cells:
@@ -50,40 +50,56 @@ def start_cells(options: CellOptions, mode: Mode, *, allow_weak: bool) -> tuple[
     return cells, isolation
 
 
+def settled_options(options: CellOptions, cells: list[Cell]) -> CellOptions:
+    """Return the options that those cells were started with in the end."""
+    return options if cells[0].report["namespaces"] else _weaker(options)
+
+
+def _weaker(options: CellOptions) -> CellOptions:
+    return dataclasses.replace(options, namespaces=False, cgroup=False)
+
+
 def _start(options: CellOptions, mode: Mode) -> list[Cell]:
-    """Started at the same time, for most of a start is waiting for the kernel and the disk."""
+    cells = launch_cells(options, mode)
+    try:
+        return [cell.wait_ready() for cell in cells]
+    except BaseException:
+        for cell in cells:
+            cell.close()
+        raise
+
+
+def launch_cells(options: CellOptions, mode: Mode) -> list[Cell]:
+    """Start the cells of one mode, at the same time, without waiting until they are ready: most of a start is waiting
+    for the kernel and the disk."""
     if mode == "shared":
-        return [_spawn(options, None).wait_ready()]
+        return [_spawn(options, None)]
     judges_end, candidates_end = socket.socketpair()
     with judges_end, candidates_end:
-        cells = [
-            _spawn(dataclasses.replace(options, role="judge"), judges_end),
-            _spawn(dataclasses.replace(options, role="candidate"), candidates_end),
-        ]
+        judge = _spawn(dataclasses.replace(options, role="judge"), judges_end)
         try:
-            return [cell.wait_ready() for cell in cells]
+            return [judge, _spawn(dataclasses.replace(options, role="candidate"), candidates_end)]
         except BaseException:
-            for cell in cells:
-                cell.close()
+            judge.close()
             raise
 
 
 def _refusal(error: StepFailedError) -> str:
     who = "root" if os.geteuid() == 0 else f"user {os.geteuid()}"
     return (
-        f"candidates cannot be isolated here as {who}: {error.step}: {error.why}. To change that: {NAMESPACE_REMEDY}. "
-        "Or accept weaker isolation with --allow-weak"
+        f"candidates cannot be isolated here as {who}: {error.step}: {error.reason}. To change that: "
+        f"{NAMESPACE_REMEDY}. Or accept weaker isolation with --allow-weak"
     )
 
 
 def _spawn(options: CellOptions, peer: socket.socket | None) -> Cell:
     """Start a cell's process without waiting for it. `peer` is its end of a pair's channel."""
     folder = None if options.namespaces else tempfile.mkdtemp(prefix="assay-cell-")
-    ours, theirs = socket.socketpair()
+    ours, other = socket.socketpair()
     layout = options.layout
-    passed = [theirs.fileno(), *([peer.fileno()] if peer else [])]
+    passed = [other.fileno(), *([peer.fileno()] if peer else [])]
     spec = spec_of(options) | {
-        "control": theirs.fileno(),
+        "control": other.fileno(),
         "peer": peer.fileno() if peer else -1,
         "namespaces": options.namespaces,
         "binds": layout.binds,
@@ -95,7 +111,7 @@ def _spawn(options: CellOptions, peer: socket.socket | None) -> Cell:
         "id_base": (1 << 30) + 2 * secrets.randbelow(1 << 29),
         "cgroup": _cgroup_limits(options) if options.cgroup else None,
     }
-    with theirs:
+    with other:
         process = subprocess.Popen(
             [layout.interpreter, "-S", "-s", "-P", str(BOOT), json.dumps(spec)],
             stdin=subprocess.DEVNULL,
@@ -106,7 +122,8 @@ def _spawn(options: CellOptions, peer: socket.socket | None) -> Cell:
             env=ENVIRONMENT,
             start_new_session=True,
         )
-    return Cell(ours, partial(_wait_for_end, process, folder))
+    ours.setblocking(False)
+    return Cell(ours, _End(process, folder).wait)
 
 
 def _cgroup_limits(options: CellOptions) -> dict[str, str | int]:
@@ -114,11 +131,24 @@ def _cgroup_limits(options: CellOptions) -> dict[str, str | int]:
     return {"name": name, "memory": options.memory_bytes, "pids": options.processes}
 
 
-def _wait_for_end(process: subprocess.Popen[bytes], folder: str | None) -> None:
-    try:
-        process.wait(_END_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    if folder:
-        shutil.rmtree(folder, ignore_errors=True)
+class _End:
+    """The end of a cell's process, which ends by itself once its channel is closed, and is killed if it does not."""
+
+    def __init__(self, process: subprocess.Popen[bytes], folder: str | None) -> None:
+        """`folder` is the scratch folder of a cell without namespaces, removed with it."""
+        self._process, self._folder = process, folder
+        self._deadline = 0.0
+
+    def wait(self, timeout_s: float) -> bool:
+        """Return whether the process is gone, after at most `timeout_s`."""
+        self._deadline = self._deadline or time.monotonic() + _END_TIMEOUT_S
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            if time.monotonic() < self._deadline:
+                return False
+            self._process.kill()
+            self._process.wait()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        return True

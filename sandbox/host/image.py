@@ -50,22 +50,22 @@ def build(layout: Layout) -> bytes:
     """The image's file system as a tar archive (50 to 100 MB, in memory)."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        made: set[str] = set()
+        names: set[str] = set()
         for folder in ("tmp", "proc", "dev", "sys", "etc", "peer"):
-            _add_folder(tar, made, folder, 0o1777 if folder == "tmp" else 0o755)
+            _add_folder(tar, names, folder, 0o1777 if folder == "tmp" else 0o755)
         for name, text in _ACCOUNTS.items():
             _add_bytes(tar, name, text.encode())
         copied = {target: source for target, source in layout.binds.items() if not _is_library_folder(target)}
         libraries: set[str] = set()
         for target, source in copied.items():
-            _add_folder(tar, made, os.path.dirname(target).lstrip("/"))
+            _add_folder(tar, names, os.path.dirname(target).lstrip("/"))
             tar.add(source, target.lstrip("/"), filter=_public)
             libraries |= _needed_libraries(source)
         for library in sorted(libraries):
             if not _is_within(library, [*copied, *copied.values()]):
-                _add_folder(tar, made, os.path.dirname(library).lstrip("/"))
+                _add_folder(tar, names, os.path.dirname(library).lstrip("/"))
                 tar.add(os.path.realpath(library), library.lstrip("/"), filter=_public)
-        _add_folder(tar, made, f"{CELL_FOLDER}/sandbox/cell/__pycache__".lstrip("/"))
+        _add_folder(tar, names, f"{CELL_FOLDER}/sandbox/cell/__pycache__".lstrip("/"))
         for path in sorted(_SOURCES.glob("*.py")):
             _add_source(tar, path)
     return archive.getvalue()
@@ -97,11 +97,11 @@ def _public(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return entry
 
 
-def _add_folder(tar: tarfile.TarFile, made: set[str], name: str, mode: int = 0o755) -> None:
+def _add_folder(tar: tarfile.TarFile, names: set[str], name: str, mode: int = 0o755) -> None:
     for parent in [*reversed(Path(name).parents), Path(name)]:
         path = str(parent)
-        if path not in (".", *made):
-            made.add(path)
+        if path not in (".", *names):
+            names.add(path)
             entry = tarfile.TarInfo(path)
             entry.type = tarfile.DIRTYPE
             entry.mode = mode if path == name else 0o755

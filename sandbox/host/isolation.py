@@ -1,4 +1,4 @@
-"""Which isolation this machine gives, piece by piece, and what a person can do about what is missing."""
+"""The isolation that this machine gives, piece by piece, with a remedy for each piece that is missing."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _where(report: dict[str, Any]) -> str:
 
 
 def _why(failure: StepFailedError | None) -> str:
-    return f"{failure.step}: {failure.why}" if failure else "not asked for"
+    return f"{failure.step}: {failure.reason}" if failure else "not asked for"
 
 
 def _label(backend: str, level: Level, pieces: tuple[Piece, ...], fresh: bool) -> str:
@@ -92,5 +92,7 @@ def _label(backend: str, level: Level, pieces: tuple[Piece, ...], fresh: bool) -
     return f"{backend}, {level} isolation{without}" + (", fresh for each sample" if fresh else "")
 
 
-def unavailable(backend: str, why: str, remedy: str) -> Isolation:
-    return Isolation(backend, "none", f"{backend}, not available", (Piece("namespaces", False, why, remedy),))
+def unavailable(backend: str, reason: str, remedy: str) -> Isolation:
+    return Isolation(
+        backend, "none", f"{backend}, not available", (Piece("namespaces", False, reason, remedy),)
+    )

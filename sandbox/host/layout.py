@@ -1,4 +1,5 @@
-"""What of the host a cell may read: the interpreter, its standard library, shared libraries, the packages asked for."""
+"""The files of the host that a cell may read: the interpreter, its standard library, shared libraries, the packages
+asked for."""
 
 from __future__ import annotations
 
@@ -81,12 +82,13 @@ def _outermost(folders: set[str]) -> list[str]:
 
 
 def _library_folders() -> list[str]:
-    """Where the loader finds shared libraries: Debian's multiarch folders, else lib64, else lib."""
+    """Return the folders in which the loader finds shared libraries: Debian's multiarch folders, else lib64, else
+    lib."""
     multiarch = sysconfig.get_config_var("MULTIARCH")
     candidates = [f"{lib}/{multiarch}" for lib in ("/lib", "/usr/lib")] if multiarch else []
     candidates += ["/lib64", "/usr/lib64"]
-    found = [folder for folder in candidates if os.path.isdir(folder)]
-    return found or ["/lib", "/usr/lib"]
+    folders = [folder for folder in candidates if os.path.isdir(folder)]
+    return folders or ["/lib", "/usr/lib"]
 
 
 def _shared_interpreter() -> str | None:
@@ -106,5 +108,5 @@ def _package_binds(package: str) -> dict[str, str]:
         )
     origin = Path(spec.origin)
     source = origin.parent if spec.submodule_search_locations else origin
-    beside = source.parent / f"{package}.libs"
-    return {f"{PACKAGES}/{path.name}": str(path.resolve()) for path in (source, beside) if path.exists()}
+    libraries = source.parent / f"{package}.libs"
+    return {f"{PACKAGES}/{path.name}": str(path.resolve()) for path in (source, libraries) if path.exists()}

@@ -1,6 +1,6 @@
-"""A process that outlives the holder of Docker cells and removes what a killed one leaves in the engine.
+"""A process that outlives the holder of Docker cells and removes what a killed holder leaves in the engine.
 
-Containers end with their holder by themselves. One that was made and not yet started would stay; and a request that
+Containers end with their holder by themselves. One that was created and not yet started would stay; and a request that
 was under way when the holder was killed may make another a moment later.
 """
 
@@ -27,22 +27,22 @@ _LOOKS = 4
 _PAUSE_S = 0.5
 
 _lock = threading.Lock()
-_employed: list[subprocess.Popen[bytes]] = []
+_started: list[subprocess.Popen[bytes]] = []
 _open: set[str] = set()
 
 
 def labels() -> dict[str, str]:
-    """What this process's containers are told by."""
+    """Return the label by which this process's containers are recognised."""
     return {LABEL: f"{os.getpid()}-{_HOLDER}"}
 
 
-def employ() -> None:
-    """Start the janitor of this process, if there is none; to be called before a container is made."""
+def start() -> None:
+    """Start the reaper of this process, if there is none; to be called before a container is created."""
     with _lock:
-        if any(janitor.poll() is None for janitor in _employed):
+        if any(reaper.poll() is None for reaper in _started):
             return
         path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
-        janitor = subprocess.Popen(
+        reaper = subprocess.Popen(
             [sys.executable, "-P", "-m", "assay.sandbox.host.reaper", labels()[LABEL]],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -50,21 +50,21 @@ def employ() -> None:
             start_new_session=True,
             env={**os.environ, "PYTHONPATH": path},
         )
-        _employed[:] = [janitor]
-        atexit.register(_dismiss, janitor)
+        _started[:] = [reaper]
+        atexit.register(_stop, reaper)
 
 
-def made(container: str) -> None:
+def opened(container: str) -> None:
     _open.add(container)
 
 
-def removed(container: str) -> None:
+def closed(container: str) -> None:
     _open.discard(container)
 
 
-def _dismiss(janitor: subprocess.Popen[bytes]) -> None:
+def _stop(reaper: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(OSError):
-        janitor.communicate(b"" if _open else b".")
+        reaper.communicate(b"" if _open else b".")
 
 
 def main() -> None:

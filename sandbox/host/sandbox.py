@@ -1,21 +1,23 @@
-"""The Sandbox: what a user holds. Starts cells, checks them with two controls, and gives verdicts."""
+"""The Sandbox, which a user holds: it starts cells, checks them with two controls, and gives verdicts."""
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from types import TracebackType
 from typing import Literal, Self
 
 from assay.sandbox.errors import ControlError, SandboxError
 from assay.sandbox.host import embedded
-from assay.sandbox.host.cells import Cell, CellOptions, DockerOptions, Rig, SharedRig, SplitRig
-from assay.sandbox.host.isolation import Isolation
+from assay.sandbox.host.cells import Cell, CellOptions, CellPair, DockerOptions
+from assay.sandbox.host.executor import Executor
+from assay.sandbox.host.isolation import NAMESPACE_REMEDY, Isolation, from_report, unavailable
 from assay.sandbox.host.layout import host_layout
-from assay.sandbox.host.needs import Needs, needs_of
 from assay.sandbox.host.scheduler import Scheduler
+from assay.sandbox.host.verdicts import Rules
 from assay.sandbox.model import Limits, Mode, Outcome, Program, Verdict
 
 Backend = Literal["embedded", "docker"]
@@ -23,6 +25,7 @@ Backend = Literal["embedded", "docker"]
 # How many programs are sent ahead of a worker's answers: more where an answer takes longer to travel.
 _DEPTH = {"embedded": 2, "docker": 5}
 
+_NOT_OPEN = "the sandbox is not open; use it as a context manager: with Sandbox() as sandbox"
 _CONTROL_CHECK = "assert double(21) == 42"
 _CONTROLS = (
     (
@@ -88,12 +91,17 @@ class Sandbox:
 
     @property
     def isolation(self) -> Isolation:
-        """What the cells are isolated with; known once the sandbox is entered."""
+        """The isolation of the cells; known once the sandbox is entered."""
         if self._isolation is None:
-            raise SandboxError(
-                "the sandbox is not open; use it as a context manager: with Sandbox() as sandbox"
-            )
+            raise SandboxError(_NOT_OPEN)
         return self._isolation
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """The scheduler, to which an Executor gives programs. Raises SandboxError unless the sandbox is open."""
+        if self._scheduler is None:
+            raise SandboxError(_NOT_OPEN)
+        return self._scheduler
 
     def __enter__(self) -> Self:
         options = CellOptions(
@@ -103,13 +111,18 @@ class Sandbox:
             processes=self._largest.processes + 8,
             fresh=self.fresh,
         )
-        first = self._start_rig(options, self.mode)
+        rules = Rules(self.mode, self.packages, self._largest)
+        cells, self._isolation = self._start_cells(options, self.mode)
         by_cells = self.fresh and (self.backend == "docker" or self.isolation.level != "full")
-        depth = 0 if by_cells else _DEPTH[self.backend]
         self._scheduler = Scheduler(
-            lambda mode: self._start_rig(options, mode), self._mode_of, self.workers, depth
+            self._launcher(options, cells, rules),
+            rules,
+            self.workers,
+            0 if by_cells else _DEPTH[self.backend],
+            launch_blocks=self.backend == "docker",
+            check=self._check_isolation,
         )
-        self._scheduler.workers[0].adopt(self.mode, first)
+        self._scheduler.adopt(CellPair(self.mode, cells, rules))
         self._scheduler.start()
         try:
             self._check_controls()
@@ -123,21 +136,6 @@ class Sandbox:
     ) -> None:
         self.close()
 
-    def _start_rig(self, options: CellOptions, mode: Mode) -> Rig:
-        cells, isolation = self._start_cells(options, mode)
-        if self._isolation is None:
-            self._isolation = isolation
-        elif isolation.label != self._isolation.label:
-            for cell in cells:
-                cell.close()
-            raise SandboxError(
-                f"a new cell has {isolation.label}, where the first had {self._isolation.label}"
-            )
-        if mode == "shared":
-            return SharedRig(*cells)
-        judge, candidate = cells
-        return SplitRig(judge, candidate, self._needs)
-
     def _start_cells(self, options: CellOptions, mode: Mode) -> tuple[list[Cell], Isolation]:
         if self.backend == "docker":
             from assay.sandbox.host import docker
@@ -145,42 +143,40 @@ class Sandbox:
             return docker.start_cells(options, mode, self._docker or DockerOptions())
         return embedded.start_cells(options, mode, allow_weak=self._allow_weak)
 
-    def _needs(self, program: Program) -> Needs:
-        return needs_of(program, self.packages)
+    def _launcher(self, options: CellOptions, first: list[Cell], rules: Rules) -> Callable[[Mode], CellPair]:
+        """Return the function that starts further cells as the first were started: embedded ones without waiting for
+        them."""
+        if self.backend == "docker":
+            return lambda mode: CellPair(mode, self._start_cells(options, mode)[0], rules)
+        settled = embedded.settled_options(options, first)
+        return lambda mode: CellPair(mode, embedded.launch_cells(settled, mode), rules)
 
-    def _mode_of(self, program: Program) -> Mode:
-        """Shared where it is asked for, by the sandbox or the program; else what the program's checks need."""
-        wanted, given = program.limits, self._largest
-        if wanted.memory_bytes > given.memory_bytes or wanted.processes > given.processes:
-            raise SandboxError(
-                f"program {program.id!r} may use {wanted.memory_bytes} bytes and {wanted.processes} processes, this "
-                f"sandbox was opened for {given.memory_bytes} and {given.processes}: open it with limits="
-            )
-        if self.mode == "shared" or program.mode == "shared":
-            return "shared"
-        return self._needs(program).mode if program.mode is None else "split"
+    def _check_isolation(self, pair: CellPair) -> None:
+        label, first = from_report(self.backend, pair.cells[0].report).label, self.isolation.label
+        if label != first:
+            raise SandboxError(f"a new cell has {label}, where the first had {first}")
 
     def _check_controls(self) -> None:
-        expected = {program.id: outcome for program, outcome in _CONTROLS}
-        for verdict in self.run([replace(program, limits=self._largest) for program, _ in _CONTROLS]):
-            if verdict.outcome is not expected[verdict.id]:
+        """One after the other: both run in the cells that are up."""
+        verdicts: dict[str, Verdict] = {}
+        for program, expected in _CONTROLS:
+            with Executor(self, lambda verdict: verdicts.update({verdict.id: verdict})) as executor:
+                executor.submit(replace(program, limits=self._largest))
+            verdict = verdicts[program.id]
+            if verdict.outcome is not expected:
                 raise ControlError(
-                    f"the program {verdict.id} ended as {verdict.outcome} instead of {expected[verdict.id]} "
+                    f"the program {verdict.id} ended as {verdict.outcome} instead of {expected} "
                     f"({verdict.detail or 'no detail'}): verdicts from this sandbox would be wrong. "
                     "`assay doctor` and `assay sandbox selfcheck` say more"
                 )
 
     def run(self, programs: Iterable[Program]) -> Iterator[Verdict]:
-        """Verdicts as they come, in any order, one for each program.
+        """Yield verdicts as they come, in any order, one for each program.
 
-        `programs` is consumed lazily in a thread of its own, a few ahead of the verdicts taken. An exception it
-        raises is raised here. Closing the iterator stops what is still running.
+        `programs` is read in a thread of its own, a few ahead of the verdicts taken. An exception it raises is raised
+        here. Closing the iterator has what is still running ended, within a second.
         """
-        if self._scheduler is None:
-            raise SandboxError(
-                "the sandbox is not open; use it as a context manager: with Sandbox() as sandbox"
-            )
-        return self._scheduler.run(programs)
+        return Executor(self, window=self.scheduler.window).run(programs)
 
     def close(self) -> None:
         """End all cells and wait until they are gone. A sandbox can be entered again afterwards."""
@@ -188,3 +184,20 @@ class Sandbox:
             scheduler, self._scheduler = self._scheduler, None
             if scheduler is not None:
                 scheduler.close()
+
+
+def probe(backend: Backend = "embedded") -> Isolation:
+    """Return the isolation of a backend on this machine, found by starting a cell. It never raises for what is missing,
+    which stands in the result."""
+    if backend == "docker":
+        from assay.sandbox.host import docker
+
+        return docker.probe()
+    if sys.platform != "linux":
+        return unavailable("embedded", f"this is {sys.platform}, not Linux", "use the docker backend")
+    try:
+        (cell,), isolation = embedded.start_cells(CellOptions(host_layout(())), "shared", allow_weak=True)
+    except SandboxError as error:
+        return unavailable("embedded", str(error), NAMESPACE_REMEDY)
+    cell.close()
+    return isolation

@@ -1,437 +1,504 @@
-"""Feeding programs to workers and verdicts back: bounded, unordered, from any thread, cancellable.
+"""One thread that drives all cells: it hands programs to them, takes their answers, and replaces cells that break.
 
-A feeder thread a batch consumes the iterable, so that one that blocks (a model that generates) holds no verdict
-back. Workers are threads that each own their rigs and do nothing but wait on them.
+Programs come from any thread by `submit`, and their results go to their batch's `settle`, which this thread calls.
+Whatever a cell does costs this thread no wait: channels do not block, cells start and end while others work. A cell
+is sent some programs ahead of its answers, so that it does not wait for the host. Programs that may run longest go
+first, so that no cell begins the longest one when the others are about to end.
 """
 
 from __future__ import annotations
 
 import contextlib
-import queue
+import heapq
+import itertools
+import selectors
+import socket
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from assay.sandbox.errors import SandboxError
+from assay.sandbox.errors import CellError, SandboxError
 from assay.sandbox.host import verdicts
-from assay.sandbox.host.cells import Rig, Trial
+from assay.sandbox.host.cells import START_TIMEOUT_S, Cell, CellPair, patience_of
 from assay.sandbox.model import Mode, Program, Verdict
 
 _ATTEMPTS = 3
-# Source text that is sent ahead of answers, to one rig. It has to fit the cell's socket, in any encoding: a send that
-# waits for the cell, while the cell waits for its answer to be read, would wait for ever.
-_AHEAD_CHARACTERS = 16 << 10
-_ABORT_AFTER_S = 0.25
+_ABORT_AFTER_S = 0.25  # most programs end sooner, and new cells take longer
+_ENDING_POLL_S = 0.005
+_POLL_S = 0.1  # between looks at the clock, while programs run
 
-RigFactory = Callable[[Mode], Rig]
-ModeOf = Callable[[Program], Mode]
+Launch = Callable[[Mode], CellPair]
+
+
+class Batch(Protocol):
+    """The programs of one caller."""
+
+    cancelled: bool
+
+    def settle(self, ticket: Any, program: Program, result: Verdict | SandboxError | None) -> None:
+        """Called once for each program, in the scheduler's thread, and raises nothing. A SandboxError says that
+        programs cannot be given to cells; None that the batch was cancelled or the sandbox closed."""
 
 
 @dataclass(slots=True)
 class _Job:
     program: Program
     batch: Batch
+    ticket: Any
     mode: Mode
+    order: int
     attempts: int = 0
-    quiet: bool = False
+    quiet: bool = False  # to be judged with nothing else running
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """The cells of one worker for one mode, and the jobs that were sent to them. `pair` is None while a thread starts
+    the cells, which it does where starting them blocks."""
+
+    worker: _Worker
+    mode: Mode
+    pair: CellPair | None = None
+    ready: bool = False
+    dropped: bool = False
+    writing: bool = False  # whether the selector looks for room in a channel
+    deadline: float = float("inf")
+    in_flight: deque[tuple[int, _Job]] = field(default_factory=deque)
 
     @property
-    def alone(self) -> bool:
-        """Whether it must be the only one in flight: after a cell died under it, or to be judged in quiet."""
-        return self.quiet or self.attempts > 0
+    def waits(self) -> bool:
+        """Return whether something is to come from the cells within some time."""
+        return bool(self.in_flight) or not self.ready
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    """A worker, which runs one program at a time: cells for each mode that was needed, and old cells that are
+    ending."""
+
+    lanes: dict[Mode, _Lane] = field(default_factory=dict)
+    ending: list[Cell] = field(default_factory=list)
 
     @property
-    def size(self) -> int:
-        """Characters of source."""
-        p = self.program
-        return len(p.candidate) + len(p.prelude) + sum(map(len, p.checks))
-
-
-class Gate:
-    """Many may run at once, or one alone."""
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._inside = 0
-        self._waiting = 0
+    def load(self) -> int:
+        return sum(len(lane.in_flight) for lane in self.lanes.values())
 
     @property
-    def closing(self) -> bool:
-        return self._waiting > 0
-
-    def enter(self) -> None:
-        with self._condition:
-            self._condition.wait_for(lambda: self._waiting == 0)
-            self._inside += 1
-
-    def leave(self) -> None:
-        with self._condition:
-            self._inside -= 1
-            self._condition.notify_all()
-
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        with self._condition:
-            self._waiting += 1
-            self._condition.wait_for(lambda: self._inside == 0)
-            self._inside = 1
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._inside = 0
-                self._waiting -= 1
-                self._condition.notify_all()
-
-
-class Worker:
-    """A thread that takes jobs off the common queue and runs them on its own rigs."""
-
-    def __init__(
-        self, jobs: queue.SimpleQueue[_Job | None], gate: Gate, make_rig: RigFactory, depth: int, index: int
-    ) -> None:
-        """`depth` programs are sent to a rig ahead of its answers, so that it never waits for the host; 0 gives
-        each program a rig of its own."""
-        self._depth = max(1, depth)
-        self._fresh = depth == 0
-        self._jobs = jobs
-        self._gate = gate
-        self._make_rig = make_rig
-        self._rigs: dict[Mode, Rig] = {}
-        self._lock = threading.RLock()  # as in Batch: a run may be ended by the collector, in this thread
-        self._in_flight: deque[tuple[int, _Job]] = deque()
-        self._held: _Job | None = None
-        self._sequence = 0
-        self._stopping = False
-        self.thread = threading.Thread(target=self._work, name=f"sandbox-worker-{index}", daemon=True)
-
-    def adopt(self, mode: Mode, rig: Rig) -> None:
-        """Give the worker a rig that is already started."""
-        self._rigs[mode] = rig
-
-    def abort(self, batch: Batch | None = None) -> None:
-        """Break off what is in flight (of `batch` only, when given); callable from any thread."""
-        with self._lock:
-            if batch is None:
-                self._stopping = True
-            elif not any(job.batch is batch for _, job in self._in_flight):
-                return
-            for rig in self._rigs.values():
-                rig.abort()
-
-    def _work(self) -> None:
-        while True:
-            if not self._fill():
-                self._drop_rigs()
-                return
-            if self._in_flight:
-                self._step()
-
-    def _fill(self) -> bool:
-        """Send jobs until enough are in flight; False when there will be none any more."""
-        while len(self._in_flight) < self._depth:
-            if self._in_flight and self._gate.closing:
-                return True
-            job = self._next()
-            if job is None:
-                return bool(self._in_flight)
-            if job.batch.cancelled or self._stopping:
-                job.batch.give_up()
-            elif self._in_flight and (job.alone or not self._fits(job)):
-                self._held = job
-                return True
-            elif job.alone:
-                self._run_alone(job)
-            else:
-                self._send(job)
-        return True
-
-    def _fits(self, job: _Job) -> bool:
-        return job.size + sum(ahead.size for _, ahead in self._in_flight) <= _AHEAD_CHARACTERS
-
-    def _next(self) -> _Job | None:
-        held, self._held = self._held, None
-        if held is not None:
-            return held
-        try:
-            job = self._jobs.get(block=not self._in_flight)
-        except queue.Empty:
-            return None
-        if job is None:
-            self._jobs.put(None)  # the others stop too
-        return job
-
-    def _run_alone(self, job: _Job) -> None:
-        with self._gate.alone() if job.quiet else contextlib.nullcontext():
-            self._send(job, gate=not job.quiet)
-            while self._in_flight:
-                self._step(gate=not job.quiet)
-
-    def _send(self, job: _Job, *, gate: bool = True) -> None:
-        if gate and not self._in_flight:
-            self._gate.enter()
-        self._sequence += 1
-        with self._lock:
-            self._in_flight.append((self._sequence, job))
-        try:
-            rig = self._rig(job.mode)
-            rig.send(job.program, self._sequence)
-            if (
-                self._stopping or job.batch.cancelled
-            ):  # while the rig was being made, `abort` could not see it
-                rig.abort()
-        except EOFError:
-            return  # the receiving side finds out and deals with it
-        except Exception as error:  # whatever it is, the batch ends with it and the worker lives
-            self._fail(job, error, gate=gate)
-
-    def _fail(self, job: _Job, error: Exception, *, gate: bool) -> None:
-        """A rig cannot be made, or not be asked this: the batch ends with the error, not with verdicts."""
-        if not isinstance(error, SandboxError):
-            why = f"{type(error).__name__}: {error}"
-            error = SandboxError(f"program {job.program.id!r} could not be given to a cell: {why}")
-        with self._lock:
-            self._in_flight.remove((self._sequence, job))
-        if gate and not self._in_flight:
-            self._gate.leave()
-        job.batch.cancelled = True
-        job.batch.done(error)
-
-    def _step(self, *, gate: bool = True) -> None:
-        """Wait for the answer to the oldest job in flight."""
-        sequence, job = self._in_flight[0]
-        try:
-            trial = self._rig(job.mode).receive(job.program, sequence)
-        except Exception as error:
-            self._broken(str(error))
-        else:
-            with self._lock:
-                self._in_flight.popleft()
-            self._finish(job, trial)
-        if gate and not self._in_flight:
-            self._gate.leave()
-
-    def _finish(self, job: _Job, trial: Trial) -> None:
-        if trial.retire or self._fresh:
-            self._requeue_all()
-            self._drop_rigs()
-        if trial.verdict is None:
-            job.mode = "shared"
-            self._jobs.put(job)
-        elif trial.needs_quiet and not job.quiet and not job.batch.cancelled:
-            job.quiet = True
-            self._jobs.put(job)
-        else:
-            job.batch.done(trial.verdict)
-
-    def _broken(self, why: str) -> None:
-        """The rig died. The oldest job is under suspicion and tried again by itself; the others just go back."""
-        with self._lock:
-            _, job = self._in_flight.popleft()
-        self._requeue_all()
-        self._drop_rigs()
-        if job.batch.cancelled or self._stopping:
-            job.batch.give_up()
-            return
-        job.attempts += 1
-        if job.attempts < _ATTEMPTS:
-            self._jobs.put(job)
-        else:
-            reason = f"the cell died or did not answer in {_ATTEMPTS} attempts: {why}"
-            job.batch.done(verdicts.infra(job.program, reason, job.mode))
-
-    def _requeue_all(self) -> None:
-        with self._lock:
-            jobs = [job for _, job in self._in_flight]
-            self._in_flight.clear()
-        for job in jobs:
-            self._jobs.put(job)
-
-    def _rig(self, mode: Mode) -> Rig:
-        with self._lock:
-            rig = self._rigs.get(mode)
-        if rig is None:
-            rig = self._make_rig(mode)
-            with self._lock:
-                self._rigs[mode] = rig
-        return rig
-
-    def _drop_rigs(self) -> None:
-        with self._lock:
-            rigs = list(self._rigs.values())
-            self._rigs.clear()
-        for rig in rigs:
-            with contextlib.suppress(Exception):  # a Docker engine that has gone cannot be told
-                rig.close()
+    def has_suspect(self) -> bool:
+        return any(job.attempts for lane in self.lanes.values() for _, job in lane.in_flight)
 
 
 class Scheduler:
-    """The workers and their common queue."""
+    """`launch` starts the cells of a mode without waiting until they are ready; with `launch_blocks` it takes its time,
+    and is called in a thread of its own. `check` raises SandboxError for cells that are not isolated as they should be.
+    `depth` programs are sent to a worker ahead of its answers; 0 gives each program new cells."""
 
-    def __init__(self, make_rig: RigFactory, mode_of: ModeOf, workers: int, depth: int) -> None:
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._mode_of = mode_of
-        gate = Gate()
-        self.workers = [Worker(self._jobs, gate, make_rig, depth, index) for index in range(workers)]
-        self._window = 2 * workers * (depth + 2) + 4
-        self._lock = threading.Lock()
-        self._open: set[Batch] = set()
-        self._closed = False
+    def __init__(
+        self,
+        launch: Launch,
+        rules: verdicts.Rules,
+        workers: int,
+        depth: int,
+        *,
+        launch_blocks: bool = False,
+        check: Callable[[CellPair], None] = lambda pair: None,
+    ) -> None:
+        self.window = 2 * workers * (depth + 2) + 4  # programs that keep all cells busy
+        self._launch, self._rules, self._check = launch, rules, check
+        self._launch_blocks = launch_blocks
+        self._depth, self._fresh = max(1, depth), depth == 0
+        self._workers = [_Worker() for _ in range(workers)]
+        self._lanes: list[_Lane] = []  # of all workers
+        self._jobs: list[tuple[float, int, _Job]] = []  # a heap
+        self._quiet: deque[_Job] = deque()
+        self._orders, self._sequences = itertools.count(), itertools.count(1)
+        self._aborts: list[tuple[float, Batch]] = []
+        # What other threads leave here; `_wake` tells the scheduler's own.
+        self._incoming: deque[_Job] = deque()
+        self._cancelled: deque[Batch] = deque()
+        self._launched: deque[tuple[_Lane, CellPair | Exception]] = deque()
+        self._launching: set[threading.Thread] = set()
+        self._asleep = self._closing = False
+        self._next_look = 0.0
+        self._hungry = True  # whether a worker has room for another job
+        self._lock = threading.RLock()  # the collector may end a run in a thread that has it
+        self._selector = selectors.DefaultSelector()
+        self._wakes, self._waker = socket.socketpair()
+        for end in (self._wakes, self._waker):
+            end.setblocking(False)
+        self._selector.register(self._wakes, selectors.EVENT_READ)
+        self.thread = threading.Thread(target=self._work, name="sandbox", daemon=True)
+
+    # Called from any thread.
+
+    def adopt(self, pair: CellPair) -> None:
+        """Give the first worker cells that are ready and checked; before `start`."""
+        lane = self._attach(self._workers[0], pair)
+        lane.ready, lane.deadline = True, float("inf")
 
     def start(self) -> None:
-        for worker in self.workers:
-            worker.thread.start()
+        self.thread.start()
 
-    def run(self, programs: Iterable[Program]) -> Iterator[Verdict]:
-        batch = Batch(self._window)
-        with self._lock:
-            if self._closed:
+    def submit(self, program: Program, batch: Batch, ticket: Any) -> None:
+        """Have the program judged; `ticket` comes back with the result. Raises SandboxError for limits above the
+        sandbox's, and when the sandbox is closed."""
+        job = _Job(program, batch, ticket, self._rules.mode_of(program), next(self._orders))
+        with self._lock:  # after `close` has begun, nothing comes into a queue that no one reads
+            if self._closing:
                 raise SandboxError("the sandbox is closed; open one to run programs")
-            self._open.add(batch)
-        feeder = threading.Thread(
-            target=self._feed, args=(batch, programs), name="sandbox-feeder", daemon=True
-        )
-        feeder.start()
-        # Given back several at a time: each time wakes the feeder.
-        taken = 0
-        try:
-            while (result := batch.results.get()) is not None:
-                if isinstance(result, BaseException):
-                    raise result
-                taken += 1
-                if taken >= self._window // 2:
-                    batch.give_slots(taken)
-                    taken = 0
-                yield result
-        finally:
-            self._cancel(batch)
-            self._open.discard(batch)  # no lock: the collector may end a run in a thread that holds it
+            self._incoming.append(job)
+        if self._hungry:  # else it is taken in when the next answer comes
+            self._wake()
 
-    def _feed(self, batch: Batch, programs: Iterable[Program]) -> None:
-        failure: BaseException | None = None
-        try:
-            iterator = iter(programs)
-            while True:
-                batch.take_slot()
-                if batch.cancelled:
-                    failure = was_closed()
-                    break
-                program = next(iterator, None)
-                if program is None:
-                    break
-                job = _Job(program, batch, self._mode_of(program))
-                with self._lock:  # after `close` has begun, nothing comes into a queue that no one reads
-                    if self._closed or batch.cancelled:
-                        failure = was_closed()
-                        break
-                    batch.add()
-                    self._jobs.put(job)
-        except BaseException as error:
-            failure = error
-        batch.fed(failure)
-
-    def _cancel(self, batch: Batch) -> None:
-        """Stop a batch that is not wanted any more; nothing when it has ended."""
-        batch.cancelled = True
-        batch.give_slots(1)
-        if not batch.wait_idle(_ABORT_AFTER_S):
-            for worker in self.workers:
-                worker.abort(batch)
-            batch.wait_idle(_ABORT_AFTER_S * 40)
+    def abort(self, batch: Batch) -> None:
+        """Settle a cancelled batch's programs: at once those that wait, after a moment those that run."""
+        self._cancelled.append(batch)
+        self._wake()
 
     def close(self) -> None:
+        """End all cells and the thread. Programs that were not judged are settled with None."""
         with self._lock:
-            self._closed = True
-            unfinished = list(self._open)
-        for batch in unfinished:
-            batch.cancelled = True
-        self._jobs.put(None)
-        for worker in self.workers:
-            worker.abort()
-        for worker in self.workers:
-            worker.thread.join()
-        with contextlib.suppress(queue.Empty):
-            while True:
-                left = self._jobs.get_nowait()
-                if left is not None:
-                    left.batch.give_up()
-        for batch in unfinished:
-            batch.close()
+            self._closing = True
+        self._wake()
+        if self.thread.ident is None:
+            self._end()
+        else:
+            self.thread.join()
 
+    def _wake(self) -> None:
+        if self._asleep:
+            with contextlib.suppress(OSError):
+                self._waker.send(b"\0")
 
-# One call of `run` between its three parties: the feeder, the workers and whoever takes the verdicts.
+    # Called from the scheduler's thread alone, as all that follows.
 
-_LOOK_AGAIN_S = 1.0
+    def _work(self) -> None:
+        try:
+            while not self._closing:
+                self._take_in()
+                self._hand_out()
+                self._wait()
+        finally:
+            self._end()
 
+    def _take_in(self) -> None:
+        while self._incoming:
+            self._queue(self._incoming.popleft())
+        while self._launched:
+            self._adopt_launched(*self._launched.popleft())
+        while self._cancelled:
+            batch = self._cancelled.popleft()
+            self._aborts.append((time.monotonic() + _ABORT_AFTER_S, batch))
+            jobs, self._jobs = [job for _, _, job in self._jobs], []
+            jobs += self._quiet
+            self._quiet.clear()
+            for job in jobs:
+                self._queue(job)
 
-class Batch:
-    """One call of `run`: its window of programs in flight and the verdicts that wait to be taken."""
+    def _queue(self, job: _Job) -> None:
+        if job.batch.cancelled:
+            job.batch.settle(job.ticket, job.program, None)
+        elif job.quiet:
+            self._quiet.append(job)
+        else:
+            heapq.heappush(self._jobs, (-job.program.limits.cpu_s, job.order, job))
 
-    def __init__(self, window: int) -> None:
-        self._slots = window
-        self.results: queue.SimpleQueue[Verdict | BaseException | None] = queue.SimpleQueue()
-        self.cancelled = False
-        self._jobs = 0
-        self._given_up = 0
-        self._feeding = True
-        self._idle = threading.Condition()
+    def _hand_out(self) -> None:
+        """Send jobs until every worker has enough."""
+        self._hungry = False
+        if self._quiet:
+            if not any(worker.load for worker in self._workers):
+                self._send(self._workers[0], self._quiet.popleft())
+            return
+        if any(job.quiet for lane in self._lanes for _, job in lane.in_flight):
+            return
+        self._hungry = True
+        while self._jobs:
+            job = self._jobs[0][-1]
+            worker = None if job.batch.cancelled else self._worker_for(job)
+            if worker is None and not job.batch.cancelled:
+                break
+            heapq.heappop(self._jobs)
+            if worker is None:
+                job.batch.settle(job.ticket, job.program, None)
+            else:
+                self._send(worker, job)
+        self._hungry = any(worker.load < self._depth for worker in self._workers)
 
-    def take_slot(self) -> None:
-        """Wait for room. A condition, whose lock lets its own thread in again, and looked at from time to time: the
-        garbage collector may end an abandoned run, which gives slots back, in the very thread that waits here."""
-        with self._idle:
-            while not self._idle.wait_for(lambda: self._slots > 0, _LOOK_AGAIN_S):
-                pass
-            self._slots -= 1
+    def _worker_for(self, job: _Job) -> _Worker | None:
+        """The worker with the least to do, among equals one whose cells are up; None while all have enough. A job whose
+        cell died goes to a worker that has nothing else, and is alone there."""
+        best, least = None, self._depth * 2
+        for worker in self._workers:
+            load, lane = worker.load, worker.lanes.get(job.mode)
+            if load >= self._depth or worker.has_suspect or (job.attempts and load):
+                continue
+            if lane is None and worker.ending:
+                continue  # its old cells go first
+            if lane is None or not lane.ready:
+                if lane is not None and lane.in_flight:
+                    continue
+                load += self._depth - 1
+            if load < least:
+                best, least = worker, load
+        return best
 
-    def give_slots(self, count: int) -> None:
-        with self._idle:
-            self._slots += count
-            self._idle.notify_all()
+    def _send(self, worker: _Worker, job: _Job) -> None:
+        try:
+            lane = worker.lanes.get(job.mode) or self._open(worker, job.mode)
+        except Exception as error:
+            self._refuse(job, error)
+            return
+        lane.in_flight.append((next(self._sequences), job))
+        if lane.pair is not None:
+            self._transmit(lane, *lane.in_flight[-1])
 
-    def add(self) -> None:
-        with self._idle:
-            self._jobs += 1
+    def _transmit(self, lane: _Lane, sequence: int, job: _Job) -> None:
+        assert lane.pair is not None
+        if lane.ready and len(lane.in_flight) == 1:
+            lane.deadline = time.monotonic() + patience_of(job.program)
+        try:
+            lane.pair.send(job.program, sequence)
+        except EOFError:
+            return  # reading finds that out and deals with it
+        except Exception as error:  # whatever it is, the batch ends with it and the scheduler lives
+            lane.in_flight.remove((sequence, job))
+            self._refuse(job, error)
+        self._watch(lane)
 
-    def done(self, result: Verdict | BaseException) -> None:
-        """One job has ended, with something for the consumer."""
-        with self._idle:
-            self._jobs -= 1
-            self._end(result)
+    def _refuse(self, job: _Job, error: Exception) -> None:
+        """Cells cannot be started, or not be asked this: the batch ends with the error, not with verdicts."""
+        if not isinstance(error, SandboxError):
+            reason = f"{type(error).__name__}: {error}"
+            error = SandboxError(f"program {job.program.id!r} could not be given to a cell: {reason}")
+        job.batch.settle(job.ticket, job.program, error)
 
-    def give_up(self) -> None:
-        """One job of a batch that was cancelled has ended without a verdict."""
-        with self._idle:
-            self._jobs -= 1
-            self._given_up += 1
-            self._end(None)
+    # Cells: their start, their events, and their end.
 
-    def fed(self, failure: BaseException | None) -> None:
-        """No job follows: the iterable has ended, or has raised `failure`."""
-        with self._idle:
-            self._feeding = False
-            self._end(failure)
+    def _open(self, worker: _Worker, mode: Mode) -> _Lane:
+        if not self._launch_blocks:
+            return self._attach(worker, self._launch(mode))
+        lane = worker.lanes[mode] = _Lane(worker, mode)
+        self._lanes.append(lane)
 
-    def close(self) -> None:
-        """The workers are gone: whoever waits for a verdict gets an error, whoever waits for a slot goes on."""
-        self.results.put(was_closed())
-        self.give_slots(1)
+        def launch() -> None:
+            result: CellPair | Exception
+            try:
+                result = self._launch(mode)
+            except Exception as error:
+                result = error
+            self._launched.append((lane, result))
+            self._wake()
 
-    def _end(self, result: Verdict | BaseException | None) -> None:
-        if result is not None:
-            self.results.put(result)
-        if self._jobs == 0:
-            if not self._feeding:
-                self.results.put(was_closed() if self._given_up else None)
-            self._idle.notify_all()
+        thread = threading.Thread(target=launch, name="sandbox-launch", daemon=True)
+        self._launching = {one for one in self._launching if one.is_alive()} | {thread}
+        thread.start()
+        return lane
 
-    def wait_idle(self, timeout_s: float) -> bool:
-        """True once no job of this batch is under way (the feeder may still sit in its iterable)."""
-        with self._idle:
-            return self._idle.wait_for(lambda: self._jobs == 0, timeout_s)
+    def _adopt_launched(self, lane: _Lane, result: CellPair | Exception) -> None:
+        if isinstance(result, Exception):
+            if not lane.dropped:
+                self._give_up(lane, result)
+        elif lane.dropped:
+            self._hang_up(lane.worker, result)
+        else:
+            self._attach(lane.worker, result, lane)
+            for sequence, job in list(lane.in_flight):
+                self._transmit(lane, sequence, job)
+            self._serve(
+                lane, result.cells[0], 0
+            )  # a backend that blocks may start cells that are ready by then
 
+    def _attach(self, worker: _Worker, pair: CellPair, lane: _Lane | None = None) -> _Lane:
+        lane = lane or _Lane(worker, pair.mode)
+        for cell in pair.cells:
+            self._selector.register(cell, selectors.EVENT_READ, lane)
+        lane.pair = pair
+        lane.deadline = time.monotonic() + START_TIMEOUT_S
+        if worker.lanes.setdefault(pair.mode, lane) not in self._lanes:
+            self._lanes.append(lane)
+        return lane
 
-def was_closed() -> SandboxError:
-    """What a run ends with whose sandbox went away under it."""
-    return SandboxError("the sandbox was closed while programs were still to be run")
+    def _watch(self, lane: _Lane) -> None:
+        """Wait for room in a channel exactly as long as something is to be sent."""
+        for cell in lane.pair.cells if lane.pair and not lane.dropped else ():
+            if not cell.has_unsent and not lane.writing:
+                continue
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if cell.has_unsent else 0)
+            if self._selector.get_key(cell).events != events:
+                self._selector.modify(cell, events, lane)
+        lane.writing = lane.pair is not None and any(cell.has_unsent for cell in lane.pair.cells)
+
+    def _wait(self) -> None:
+        """Wait until a cell or another thread has something that leads to further work, and deal with it."""
+        waiting = True
+        while waiting:
+            self._asleep = True  # from here on other threads wake this one
+            busy = (self._hungry and self._incoming) or self._cancelled or self._launched or self._closing
+            events = self._selector.select(0 if busy else self._patience())
+            self._asleep = False
+            waiting = False
+            for key, mask in events:
+                if key.data is None:
+                    with contextlib.suppress(BlockingIOError):
+                        self._wakes.recv(4096)
+                elif not key.data.dropped:
+                    # Half an answer of a pair leads to nothing yet.
+                    waiting = not self._serve(key.data, key.fileobj, mask) and len(events) == 1  # type: ignore[arg-type]
+            if not waiting and time.monotonic() >= self._next_look:
+                self._look_at_clock()
+
+    def _patience(self) -> float | None:
+        """Seconds until the clock is looked at; None for ever."""
+        if any(worker.ending for worker in self._workers):
+            return _ENDING_POLL_S
+        return _POLL_S if self._aborts or any(lane.waits for lane in self._lanes) else None
+
+    def _serve(self, lane: _Lane, cell: Cell, mask: int) -> bool:
+        """Take what a cell gives; return whether that was the whole of an answer, or more. What came before the end of
+        the channel counts."""
+        gone: Exception | None = None
+        try:
+            if mask & selectors.EVENT_WRITE:
+                cell.flush()
+                self._watch(lane)
+            if mask & selectors.EVENT_READ:
+                cell.read()
+        except CellError as error:
+            self._give_up(lane, error)
+            return True
+        except Exception as error:
+            gone = error
+        waiting = len(lane.in_flight)
+        try:
+            self._take_answers(lane)
+        except Exception as error:
+            gone = gone or error
+        if gone is not None and not lane.dropped:
+            self._break(lane, str(gone))
+        return lane.dropped or len(lane.in_flight) < waiting
+
+    def _take_answers(self, lane: _Lane) -> None:
+        pair = lane.pair
+        assert pair is not None
+        if not lane.ready and pair.is_ready:
+            try:
+                self._check(pair)
+            except SandboxError as error:
+                self._give_up(lane, error)
+                return
+            lane.ready = True
+            self._expect(lane)
+        while lane.in_flight:
+            sequence, job = lane.in_flight[0]
+            trial = pair.receive(job.program, sequence)
+            if trial is None:
+                return
+            lane.in_flight.popleft()
+            self._expect(lane)
+            if trial.retire or self._fresh:
+                self._drop(lane)
+            if trial.verdict is None:
+                job.mode = "shared"
+                self._queue(job)
+            elif trial.needs_quiet and not job.quiet and not job.batch.cancelled:
+                job.quiet = True
+                self._queue(job)
+            else:
+                job.batch.settle(job.ticket, job.program, trial.verdict)
+
+    def _expect(self, lane: _Lane) -> None:
+        """Set the time by which the oldest job in flight has to be answered."""
+        job = lane.in_flight[0][1] if lane.in_flight else None
+        lane.deadline = time.monotonic() + patience_of(job.program) if job else float("inf")
+
+    def _look_at_clock(self) -> None:
+        now = time.monotonic()
+        self._next_look = now + _ENDING_POLL_S
+        for worker in self._workers:
+            worker.ending = [cell for cell in worker.ending if not cell.has_ended()]
+            for lane in list(worker.lanes.values()):
+                if lane.deadline > now:
+                    continue
+                if lane.ready:
+                    self._break(lane, "no answer in time")
+                else:
+                    self._give_up(lane, CellError(f"the cell did not start within {START_TIMEOUT_S:g} s"))
+        due = [batch for at, batch in self._aborts if at <= now]
+        self._aborts = [(at, batch) for at, batch in self._aborts if at > now]
+        for lane in list(self._lanes) if due else ():
+            if any(job.batch in due for _, job in lane.in_flight):
+                self._drop(lane)
+
+    def _break(self, lane: _Lane, reason: str) -> None:
+        """The cells died. The oldest job is under suspicion and tried again by itself; the others just go back."""
+        suspect = lane.in_flight.popleft()[1] if lane.in_flight else None
+        self._drop(lane)
+        if suspect is None:
+            return
+        suspect.attempts += 1
+        if suspect.attempts < _ATTEMPTS or suspect.batch.cancelled:
+            self._queue(suspect)
+            return
+        reason = f"the cell died or did not answer in {_ATTEMPTS} attempts: {reason}"
+        verdict = verdicts.infra(suspect.program, reason, suspect.mode)
+        suspect.batch.settle(suspect.ticket, suspect.program, verdict)
+
+    def _give_up(self, lane: _Lane, error: Exception) -> None:
+        """The cells could not be started: whoever waits for them gets the error."""
+        jobs = [job for _, job in lane.in_flight]
+        lane.in_flight.clear()
+        self._drop(lane)
+        for job in jobs:
+            self._refuse(job, error)
+
+    def _drop(self, lane: _Lane) -> None:
+        """End the cells, and have what they were sent judged by others."""
+        lane.dropped = True
+        del lane.worker.lanes[lane.mode]
+        self._lanes.remove(lane)
+        if lane.pair is not None:
+            for cell in lane.pair.cells:
+                self._selector.unregister(cell)
+            self._hang_up(lane.worker, lane.pair)
+        jobs = [job for _, job in lane.in_flight]
+        lane.in_flight.clear()
+        for job in jobs:
+            self._queue(job)
+
+    def _hang_up(self, worker: _Worker, pair: CellPair) -> None:
+        for cell in pair.cells:
+            with contextlib.suppress(Exception):  # a Docker engine that has gone cannot be reached
+                cell.hang_up()
+        worker.ending += pair.cells
+
+    def _end(self) -> None:
+        """End all cells at the same time, settle all jobs, and wait until nothing of a cell is left."""
+        with self._lock:
+            self._closing = True
+        for thread in self._launching:
+            thread.join()
+        while self._launched:
+            lane, result = self._launched.popleft()
+            if isinstance(result, CellPair):
+                self._hang_up(lane.worker, result)
+        jobs = [*self._incoming, *self._quiet, *(job for _, _, job in self._jobs)]
+        for lane in list(self._lanes):
+            jobs += [job for _, job in lane.in_flight]
+            lane.in_flight.clear()
+            self._drop(lane)
+        self._incoming.clear()
+        self._quiet.clear()
+        self._jobs.clear()
+        for job in jobs:
+            job.batch.settle(job.ticket, job.program, None)
+        for cell in [cell for worker in self._workers for cell in worker.ending]:
+            with contextlib.suppress(Exception):
+                while not cell.has_ended(1.0):
+                    pass
+        self._selector.close()
+        self._wakes.close()
+        self._waker.close()

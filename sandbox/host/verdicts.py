@@ -1,15 +1,23 @@
-"""From what a cell saw to a verdict. Pure: no process, no clock."""
+"""The rules of judging: the mode that checks need, the requests that cells get, and the verdicts that answers mean.
+
+Pure: no process, no clock. The mode is decided from the checks alone, never from how a candidate behaves: one that
+could have itself judged in shared mode would only have to return an object that equals everything.
+"""
 
 from __future__ import annotations
 
+import ast
+import builtins
 import json
 import os
 import signal
+import symtable
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
 from assay.sandbox.cell import wire
-from assay.sandbox.host.needs import Needs
+from assay.sandbox.errors import SandboxError
 from assay.sandbox.model import Limits, Mode, Outcome, Program, Verdict
 
 # A sample is stopped a little past its CPU limit. One that ends by itself between these fractions of the limit is
@@ -25,6 +33,180 @@ _BY_CODE = {
     wire.ERROR: Outcome.ERROR,
     wire.OUT_OF_MEMORY: Outcome.MEMORY,
 }
+
+
+_BUILTINS = frozenset(vars(builtins))
+# They look inside a namespace or an object, where a proxy is not what it stands for.
+_INSPECTING = frozenset(
+    [
+        "isinstance",
+        "issubclass",
+        "hasattr",
+        "getattr",
+        "setattr",
+        "delattr",
+        "type",
+        "vars",
+        "dir",
+        "id",
+        "repr",
+        "str",
+    ]
+)
+_WHOLE_NAMESPACE = frozenset(("globals", "locals", "eval", "exec", "vars", "__import__"))
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """`names` are the candidate's functions that the checks call; `reason` says why split mode is not enough."""
+
+    names: tuple[str, ...]
+    reason: str = ""
+    prelude: str = ""
+
+    @property
+    def mode(self) -> Mode:
+        return "shared" if self.reason else "split"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules by which one sandbox judges: the mode it was opened in, the packages that cross as objects rather
+    than as data, and the largest limits that a program may have."""
+
+    mode: Mode
+    packages: tuple[str, ...] = ()
+    largest: Limits = field(default_factory=Limits)
+
+    def needs(self, program: Program) -> Needs:
+        """Return what the program's checks need of its candidate."""
+        return _analyse(program.checks, program.prelude, program.entry_point, self.packages)
+
+    def mode_of(self, program: Program) -> Mode:
+        """Return "shared" where the sandbox or the program asks for it, else the mode that the program's checks need.
+        Raises SandboxError where the program's limits are above the sandbox's."""
+        limits, largest = program.limits, self.largest
+        if limits.memory_bytes > largest.memory_bytes or limits.processes > largest.processes:
+            raise SandboxError(
+                f"program {program.id!r} may use {limits.memory_bytes} bytes and {limits.processes} processes, this "
+                f"sandbox was opened for {largest.memory_bytes} and {largest.processes}: open it with limits="
+            )
+        if self.mode == "shared" or program.mode == "shared":
+            return "shared"
+        return self.needs(program).mode if program.mode is None else "split"
+
+
+@lru_cache(maxsize=4096)
+def _analyse(checks: tuple[str, ...], prelude: str, entry_point: str, packages: tuple[str, ...]) -> Needs:
+    try:
+        sources = [_source(check) for check in checks]
+    except (SyntaxError, ValueError, RecursionError):
+        return Needs((entry_point,) if entry_point else ())  # the judge reports what is wrong with the check
+    used = frozenset().union(*(source.used for source in sources))
+    defined = frozenset().union(*(source.defined for source in sources))
+    helpers, source = _prelude_names(prelude)
+    foreign = used - defined - _BUILTINS - {entry_point}
+    names = (foreign - helpers) | ({entry_point} & used)
+    reason = _why_not_split(used, sources, names, packages)
+    return Needs(tuple(sorted(names)), reason, source if foreign & helpers else "")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Source:
+    """One check, looked at once: suites have checks in common, such as the rules by which answers are compared."""
+
+    tree: ast.Module
+    used: frozenset[str]
+    defined: frozenset[str]
+    imports: frozenset[str]
+    loads: frozenset[str]
+
+
+@lru_cache(maxsize=4096)
+def _source(check: str) -> _Source:
+    used, defined = _names((check,))
+    tree = ast.parse(check)
+    loads = (node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+    return _Source(tree, frozenset(used), frozenset(defined), frozenset(_imports(tree)), frozenset(loads))
+
+
+def _why_not_split(
+    used: frozenset[str], sources: list[_Source], names: frozenset[str], packages: tuple[str, ...]
+) -> str:
+    if used & _WHOLE_NAMESPACE:
+        return f"a check uses {min(used & _WHOLE_NAMESPACE)}()"
+    imported = {root for source in sources for root in source.imports} & set(packages)
+    if imported:
+        return f"a check imports {min(imported)}"
+    relevant = (source.tree for source in sources if source.loads & names)
+    return next(filter(None, (_more_than_calls(tree, names) for tree in relevant)), "")
+
+
+def _names(sources: tuple[str, ...]) -> tuple[set[str], set[str]]:
+    """The global names that the sources use, and those that they define themselves."""
+    used: set[str] = set()
+    defined: set[str] = set()
+    for source in sources:
+        tables = [symtable.symtable(source, "<check>", "exec")]
+        top = tables[0]
+        while tables:
+            table = tables.pop()
+            tables += table.get_children()
+            for symbol in table.get_symbols():
+                if table is top or symbol.is_global():
+                    if symbol.is_referenced():
+                        used.add(symbol.get_name())
+                    if symbol.is_assigned() or symbol.is_imported():
+                        defined.add(symbol.get_name())
+    return used, defined
+
+
+def _imports(tree: ast.AST) -> set[str]:
+    roots = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            roots |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            roots.add(node.module.partition(".")[0])
+    return roots
+
+
+def _prelude_names(prelude: str) -> tuple[set[str], str]:
+    """Return the names that a prelude defines, and the prelude as a whole module: a prompt may end where a body is to
+    begin."""
+    for source in (prelude, f"{prelude.rstrip()}\n    pass\n"):
+        try:
+            _, defined = _names((source,))
+            compile(source, "<prelude>", "exec")
+        except (SyntaxError, ValueError, RecursionError):
+            continue
+        return defined, source
+    return set(), ""
+
+
+def _more_than_calls(tree: ast.AST, names: frozenset[str]) -> str:
+    """Return why a proxy would not do for one of `names`, or nothing: it is called, passed to a function, or
+    renamed."""
+    for node in ast.walk(tree):
+        for child in ast.iter_child_nodes(node):
+            if not (isinstance(child, ast.Name) and isinstance(child.ctx, ast.Load) and child.id in names):
+                continue
+            if _looks_like_a_class(child.id):
+                return f"a check uses the class {child.id}"
+            if not _is_harmless(node, child):
+                return f"a check uses {child.id} other than by calling it"
+    return ""
+
+
+def _looks_like_a_class(name: str) -> bool:
+    return name[:1].isupper() and "_" not in name
+
+
+def _is_harmless(parent: ast.AST, name: ast.Name) -> bool:
+    if isinstance(parent, ast.Call):
+        function = parent.func
+        return function is name or not (isinstance(function, ast.Name) and function.id in _INSPECTING)
+    return isinstance(parent, (ast.Assign, ast.AnnAssign, ast.keyword, ast.arguments, ast.Lambda))
 
 
 def request_for(program: Program, sequence: int, body: bytes, *, extra_wall_s: float = 0) -> wire.Request:
@@ -47,7 +229,7 @@ def shared_body(program: Program) -> bytes:
 
 
 def needs_quiet(limits: Limits, response: wire.Response) -> bool:
-    """Whether load on the machine could have decided this outcome."""
+    """Return whether load on the machine could have decided this outcome."""
     cpu_s = response.cpu_us / 1e6
     if response.reason == wire.WALL_LIMIT:
         return cpu_s >= _BUSY * limits.cpu_s
@@ -55,7 +237,7 @@ def needs_quiet(limits: Limits, response: wire.Response) -> bool:
 
 
 def verdict_of(program: Program, response: wire.Response, *, mode: Mode) -> Verdict:
-    """The verdict on a sample that ran in one cell."""
+    """Return the verdict on a sample that ran in one cell."""
     outcome, detail = _outcome(program.limits, response)
     return _verdict(program, response, outcome, detail, response.passed, response.output, mode)
 
@@ -113,7 +295,7 @@ def limit_reached(limits: Limits, response: wire.Response) -> tuple[Outcome, str
 
 
 def ending(status: int) -> str:
-    """A wait status in words."""
+    """Return a wait status in words."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         try:
@@ -123,12 +305,12 @@ def ending(status: int) -> str:
     return f"exited with status {os.WEXITSTATUS(status)}"
 
 
-def infra(program: Program, why: str, mode: Mode | Literal["shared"] = "shared") -> Verdict:
-    return Verdict(program.id, Outcome.INFRA, why, 0, len(program.checks), mode=mode)
+def infra(program: Program, reason: str, mode: Mode | Literal["shared"] = "shared") -> Verdict:
+    return Verdict(program.id, Outcome.INFRA, reason, 0, len(program.checks), mode=mode)
 
 
 def split_bodies(program: Program, needs: Needs) -> tuple[bytes, bytes]:
-    """What the judge cell gets, and what the candidate cell gets."""
+    """Return the request bodies of the judge cell and of the candidate cell."""
     judge = _judge_body(needs.prelude, needs.names, program.checks)
     return judge, wire.join([wire.encode_text(program.candidate)])
 
@@ -139,8 +321,8 @@ def _judge_body(prelude: str, names: tuple[str, ...], checks: tuple[str, ...]) -
 
 
 def split_verdict(program: Program, judge: wire.Response, candidate: wire.Response) -> Verdict | None:
-    """The verdict from both cells of a pair; None when the checks turn out to need shared mode. CPU time and memory
-    are the candidate's."""
+    """Return the verdict from both cells of a pair; None when the checks turn out to need shared mode. CPU time and
+    memory are the candidate's."""
     decided = _split_outcome(program, judge, candidate)
     if decided is None:
         return None

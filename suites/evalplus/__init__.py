@@ -164,11 +164,11 @@ def _early(rows: Rows, profile: Profile) -> list[Problem]:
     original = load_suite("humaneval")
     for place, values in rows:
         row: EarlyRow = parse(EarlyRow, place, values)
-        identity = row.task_id.replace("_", "/")
-        unique(set(inputs), identity, place)
-        if identity not in original.by_id():
+        task_id = row.task_id.replace("_", "/")
+        unique(set(inputs), task_id, place)
+        if task_id not in original.by_id():
             raise SuiteError(f"{place}: field 'task_id': {row.task_id!r} is no problem of HumanEval")
-        inputs[identity] = row.inputs
+        inputs[task_id] = row.inputs
     return [_early_problem(problem, inputs.get(problem.id, []), profile) for problem in original.problems]
 
 

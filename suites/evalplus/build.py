@@ -1,4 +1,4 @@
-"""From a problem's inputs and reference solution to an Oracle, and from the reference's answers to checks."""
+"""Build an Oracle from a problem's inputs and reference solution, and checks from the reference's answers."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def make_oracle(
     `lenient` leaves out inputs that the reference itself raises for, instead of refusing the problem."""
     inputs = _to_text([*base, *plus])
     rule = profile.rule(suite, entry_point)
-    asked = f"{rule == 'not-none'}, {rule == 'equal' and atol == 0}, {LARGE_CHARS}, {lenient}"
+    options = f"{rule == 'not-none'}, {rule == 'equal' and atol == 0}, {LARGE_CHARS}, {lenient}"
     call = f"lambda *arguments: {entry_point}(*arguments)"
-    key = "\0".join((program, entry_point, inputs, asked, source("values"), source("driver")))
+    key = "\0".join((program, entry_point, inputs, options, source("values"), source("driver")))
     return Oracle(
         key=hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest(),
         program=program,
         driver=f"{source('values')}\n{source('driver')}\n"
-        f"assay_answers({inputs!r}, {call}, assay_values(), {asked}, PART, {PART_CHARS})\n",
+        f"assay_answers({inputs!r}, {call}, assay_values(), {options}, PART, {PART_CHARS})\n",
         make_checks=partial(_checks, inputs, len(base), atol, profile, rule, call, first),
         cpu_factor=profile.cpu_factor,
     )
@@ -56,10 +56,10 @@ def _checks(
     inputs: str, n_base: int, atol: float, profile: Profile, rule: str, call: str, first: str, answers: str
 ) -> Checks:
     """The machinery, then one check a case; where `first` fails, the machinery is not there and no case passes."""
-    asked, given = json.loads(inputs), json.loads(answers)
-    if len(asked) != len(given):
-        raise ValueError(f"{len(given)} answers to {len(asked)} inputs")
-    cases = [(i < n_base, case, form) for i, (case, form) in enumerate(zip(asked, given, strict=True))]
+    arguments, given = json.loads(inputs), json.loads(answers)
+    if len(arguments) != len(given):
+        raise ValueError(f"{len(given)} answers to {len(arguments)} inputs")
+    cases = [(i < n_base, case, form) for i, (case, form) in enumerate(zip(arguments, given, strict=True))]
     kept = [(is_base, case, form) for is_base, case, form in cases if not _has_tag(form, "x")]
     tolerances = [
         tolerance
@@ -82,16 +82,16 @@ def _checks(
         "expected": [form for _, _, form in kept],
     }
     text = json.dumps(data, separators=(",", ":"))
-    made = f"assay_case = assay_cases({text!r}, {call}, *assay_values()[1:], assay_compare()[0])\n"
+    first_case = f"assay_case = assay_cases({text!r}, {call}, *assay_values()[1:], assay_compare()[0])\n"
     runs = [f"assay_case({i})\n" for i in range(len(kept))]
     shared = any(_has_tag(form, "h") for _, _, form in kept)
-    checks = (*before, *machinery, made + runs[0], *runs[1:])
+    checks = (*before, *machinery, first_case + runs[0], *runs[1:])
     return Checks(checks, n_first, "shared" if shared else None, left_out)
 
 
 @lru_cache(maxsize=2)
 def _machinery(needs: str) -> str:
-    """What every problem of these suites has in common, as a check of its own: it is compiled once for all."""
+    """Return what every problem of these suites has in common, as a check of its own: it is compiled once for all."""
     return needs + "\n".join(source(name) for name in ("values", "compare", "judge"))
 
 

@@ -106,7 +106,8 @@ def assay_compare():
         return out == exp
 
     def agrees(rule, args, out, exp, atol, strict=True):
-        """Whether `out` is right for `args`, `exp` being the reference's answer. May raise, which is a failure too.
+        """Return whether `out` is right for `args`, `exp` being the reference's answer. May raise, which is a failure
+        too.
 
         `strict` is the profile's (profile.py)."""
         if rule == "root-below" and polynomial(args[0], out) > atol:

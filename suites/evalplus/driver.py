@@ -53,7 +53,7 @@ def assay_answers(text, call, values, not_none, exact, large, lenient, part, par
         return isinstance(value, real)
 
     def is_large(value):
-        """Whether a text, or a list of texts, numbers and lists, is longer than `large`, without writing it."""
+        """Return whether a text, or a list of texts, numbers and lists, is longer than `large`, without writing it."""
         if isinstance(value, str):
             return len(value) > large
         if not isinstance(value, (list, tuple)) or any(
@@ -85,8 +85,8 @@ def assay_answers(text, call, values, not_none, exact, large, lenient, part, par
 
     with contextlib.redirect_stdout(io.StringIO()):
         answers = [answer(form) for form in json.loads(text)]
-    whole = ("[" + ",".join(answers) + "]").encode()
-    packed = base64.b64encode(zlib.compress(whole, 9)).decode()
+    joined = ("[" + ",".join(answers) + "]").encode()
+    packed = base64.b64encode(zlib.compress(joined, 9)).decode()
     shown = packed[part * part_chars : (part + 1) * part_chars]
     parts = -(-len(packed) // part_chars)
-    print(json.dumps({"parts": parts, "sha256": hashlib.sha256(whole).hexdigest(), "part": shown}))
+    print(json.dumps({"parts": parts, "sha256": hashlib.sha256(joined).hexdigest(), "part": shown}))

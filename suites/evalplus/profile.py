@@ -54,12 +54,12 @@ class Profile:
 
     def tolerances(self, atol: float, expected: list[Any]) -> list[float]:
         """The tolerance of each case of one list of inputs."""
-        found = []
+        tolerances = []
         for value in expected:
             if atol == 0 and (is_floats(value) or (not self.strict and value in ([], ()))):
                 atol = self.float_atol
-            found.append(atol)
-        return found
+            tolerances.append(atol)
+        return tolerances
 
 
 def is_floats(value: Any) -> bool:

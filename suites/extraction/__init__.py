@@ -1,1 +1,1 @@
-"""From a model's reply to the program in it."""
+"""Extraction of the program from a model's reply."""

@@ -54,7 +54,8 @@ def clean(reply: str) -> str:
 
 
 def _without_thinking(text: str) -> str:
-    """What follows the thinking. A template may have opened it for the model; one that is not closed leaves nothing."""
+    """Return what follows the thinking. A template may have opened it for the model; one that is not closed leaves
+    nothing."""
     if text.lstrip().startswith("<think>") or "<think>" not in text:
         before, closed, after = text.rpartition("</think>")
         if closed:
@@ -128,7 +129,7 @@ def _until_closed(lines: list[str], i: int, fence: str, quote: str) -> tuple[lis
 
 
 def _within_string(body: list[str], rest: list[str]) -> bool:
-    """Whether a fence stands in a docstring: a triple quote is open before it and closed after it."""
+    """Return whether a fence stands in a docstring: a triple quote is open before it and closed after it."""
     text = "\n".join(body)
     for quote in ('"""', "'''"):
         if text.count(quote) % 2:
@@ -151,7 +152,7 @@ def _without_prompts(code: str) -> str:
 
 
 def tagged(text: str) -> list[Block]:
-    """What stands between tags that some models were taught to put around code."""
+    """Return the blocks between tags that some models were taught to put around code."""
     for start, end in _TAGS:
         _, opened, rest = text.partition(start)
         if opened:

@@ -1,4 +1,4 @@
-"""From what a model said to the program that is run. One extractor for every backend and suite.
+"""Extract the program that is run from a model's text. One extractor for every backend and suite.
 
 It finds code; it never mends it: no character inside the chosen code changes except whole-block indentation, and
 what is cut are whole top-level statements outside the definitions. Every program carries the name of the rule
@@ -76,13 +76,13 @@ class _Reply:
         for blocks, rule in marked:
             chosen = self._choose(blocks)
             if chosen is not None:
-                return self._whole(blocks, chosen, rule)
+                return self._joined(blocks, chosen, rule)
         if self._mentions_definition(self.text):
             return self._among_prose()
         for blocks, rule in marked:
-            found = self._body_in(blocks, f"{rule}-body")
-            if found:
-                return found
+            extraction = self._body_in(blocks, f"{rule}-body")
+            if extraction:
+                return extraction
         return self._body(self.text, "body")
 
     def _mentions_definition(self, code: str) -> bool:
@@ -90,14 +90,14 @@ class _Reply:
 
     def _choose(self, blocks: list[Block]) -> int | None:
         """The first block that defines the entry point; one that only announces it gives way to one that does it."""
-        found = [i for i, block in enumerate(blocks) if self._mentions_definition(block.code)]
-        for i in found:
+        candidates = [i for i, block in enumerate(blocks) if self._mentions_definition(block.code)]
+        for i in candidates:
             tree = self.parser.longest(blocks[i].code)[0]
             if tree is not None and defines(tree, self.name) and not is_stub(tree, self.name):
                 return i
-        return found[0] if found else None
+        return candidates[0] if candidates else None
 
-    def _whole(self, blocks: list[Block], chosen: int, rule: str) -> Extraction:
+    def _joined(self, blocks: list[Block], chosen: int, rule: str) -> Extraction:
         code, how = self._trim(blocks[chosen].code)
         others = [block.code for i, block in enumerate(blocks) if i != chosen and block.may_be_python]
         joined = self._join(code, others)
@@ -129,7 +129,7 @@ class _Reply:
         return "\n".join((*before, code))
 
     def _preamble(self) -> str:
-        """What stands in the prompt before the entry point: imports and helpers that an answer may leave out."""
+        """Return what the prompt holds before the entry point: imports and helpers that an answer may leave out."""
         match = re.search(
             rf"^(?:async[ \t]+)?def[ \t]+{re.escape(self.name)}\b", self.problem.prompt, re.MULTILINE
         )
@@ -149,10 +149,10 @@ class _Reply:
         pieces = [Block(code) for code in self._pieces(self.text)]
         chosen = self._choose(pieces)
         if chosen is not None:
-            return self._whole(pieces, chosen, "prose")
+            return self._joined(pieces, chosen, "prose")
         moved = self._indented_definition()
         if moved is not None:
-            return self._whole([Block(moved)], 0, "prose")
+            return self._joined([Block(moved)], 0, "prose")
         start = re.search(self.signature, self.text, re.MULTILINE)
         return Extraction(self._with_preamble(self.text[start.start() if start else 0 :]), "prose")
 
@@ -192,11 +192,11 @@ class _Reply:
     def _body_in(self, blocks: list[Block], rule: str) -> Extraction | None:
         """A body from the first block that is one; from the first block at all where none parses as one."""
         usable = [block for block in blocks if block.may_be_python and block.code.strip()]
-        made = [self._body(block.code, rule) for block in usable]
-        for extraction in made:
+        bodies = [self._body(block.code, rule) for block in usable]
+        for extraction in bodies:
             if self.parser.parse(extraction.program) is not None:
                 return extraction
-        return made[0] if made and rule != "inline-body" else None
+        return bodies[0] if bodies and rule != "inline-body" else None
 
     def _body(self, text: str, rule: str) -> Extraction:
         """A bare function body under the prompt's signature, as far as it is indented; the whole text where the prompt

@@ -1,4 +1,4 @@
-"""Which statements of an answer are its program: the definitions, and not the demonstration around them.
+"""Trim an answer to its program: the definitions, without the demonstration around them.
 
 Only whole statements at top level are left out, and never one that the entry point's own text is part of, so that a
 wrong answer stays as wrong as it was written.
@@ -101,7 +101,8 @@ def mentions(node: ast.AST) -> set[str]:
 
 
 def is_stub(tree: ast.Module, name: str) -> bool:
-    """Whether the entry point is only announced: its body is a docstring, `pass`, `...` or NotImplementedError."""
+    """Return whether the entry point is only announced: its body is a docstring, `pass`, `...` or
+    NotImplementedError."""
     for node in tree.body:
         if isinstance(node, _Function) and node.name == name:
             return all(_is_nothing(inner) for inner in node.body)
@@ -121,22 +122,22 @@ def needed(tree: ast.Module, name: str) -> set[str]:
         if not isinstance(node, ast.Expr):
             for target in bound(node):
                 uses.setdefault(target, set()).update(mentions(node))
-    found, waiting = {name}, [name]
+    names, waiting = {name}, [name]
     while waiting:
-        new = uses.get(waiting.pop(), set()) - found
-        found |= new
+        new = uses.get(waiting.pop(), set()) - names
+        names |= new
         waiting += new
-    return found
+    return names
 
 
 def trimmed(tree: ast.Module, code: str, name: str) -> str:
     """`code` without its demonstrations."""
-    wanted, shows = needed(tree, name), set(_showing(tree, name))
+    needed_names, shows = needed(tree, name), set(_showing(tree, name))
     lines = code.split("\n")
     drop: set[int] = set()
     keep: set[int] = set()
     for node in tree.body:
-        target = drop if is_demonstration(node, name, wanted, shows) else keep
+        target = drop if is_demonstration(node, name, needed_names, shows) else keep
         target.update(range(node.lineno - 1, node.end_lineno or node.lineno))
     drop -= keep  # a line that holds both, as `import math; print(1)` does, stays
     return "\n".join(line for i, line in enumerate(lines) if i not in drop)
@@ -144,14 +145,18 @@ def trimmed(tree: ast.Module, code: str, name: str) -> str:
 
 def _showing(tree: ast.Module, name: str) -> Iterator[str]:
     """The functions that demonstrate: they show something, or call the entry point without its calling them."""
-    wanted = needed(tree, name)
+    needed_names = needed(tree, name)
     for node in tree.body:
-        if isinstance(node, _Function) and node.name not in wanted and (mentions(node) & (_SHOWS | {name})):
+        if (
+            isinstance(node, _Function)
+            and node.name not in needed_names
+            and (mentions(node) & (_SHOWS | {name}))
+        ):
             yield node.name
 
 
-def is_demonstration(node: ast.stmt, name: str, wanted: set[str], shows: set[str]) -> bool:
-    """Whether a top-level statement only shows or tests what is defined."""
+def is_demonstration(node: ast.stmt, name: str, needed_names: set[str], shows: set[str]) -> bool:
+    """Return whether a top-level statement only shows or tests what is defined."""
     if isinstance(node, ast.Assert):
         return True
     if isinstance(node, (*_Definition, ast.Import, ast.ImportFrom)):
@@ -161,13 +166,13 @@ def is_demonstration(node: ast.stmt, name: str, wanted: set[str], shows: set[str
     used = mentions(node)
     if isinstance(node, ast.If) and "__name__" in mentions(node.test):
         return True
-    if bound(node) & wanted:
+    if bound(node) & needed_names:
         return False
     return bool(used & (_SHOWS | _TESTERS | shows | {name}))
 
 
 def part_of_entry(tail: str, name: str) -> bool:
-    """Whether text that would be cut off defines the entry point, or goes on inside a definition."""
+    """Return whether text that would be cut off defines the entry point, or goes on inside a definition."""
     first = next((line for line in tail.split("\n") if line.strip()), "")
     again = re.search(
         rf"^\s*(?:async\s+)?(?:def|class)\s+{re.escape(name)}\b|^{re.escape(name)}\s*=", tail, re.MULTILINE

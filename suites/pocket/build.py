@@ -46,18 +46,18 @@ def _quotas(split: Split) -> dict[str, int]:
 def make(split: Split) -> list[Problem]:
     """The first usable problems of each family, from a fixed seed, the same on every machine."""
     left = _quotas(split)
-    found: list[Problem] = []
+    chosen: list[Problem] = []
     stream = tasks(split, SEED)
     while any(left.values()):
         task = next(stream)
         if not left[task.family]:
             continue
         try:
-            found.append(problem(task, f"pocket-{split}/{len(found)}"))
+            chosen.append(problem(task, f"pocket-{split}/{len(chosen)}"))
             left[task.family] -= 1
         except UnusableTaskError:
             continue
-    return found
+    return chosen
 
 
 def to_jsonl(problems: list[Problem]) -> bytes:

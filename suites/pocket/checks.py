@@ -58,14 +58,14 @@ def outcomes(program: str, name: str, pool: list[tuple[Any, ...]]) -> list[str]:
         exec(compile(program, "<pocket>", "exec"), space)
     except SyntaxError:
         return [FAILED] * len(pool)
-    found = []
+    results = []
     for args in pool:
         fresh = [type(a)(a) for a in args]
         try:
-            found.append(repr(space[name](*fresh)))
+            results.append(repr(space[name](*fresh)))
         except Exception:
-            found.append(FAILED)
-    return found
+            results.append(FAILED)
+    return results
 
 
 def _assertion(name: str, args: tuple[Any, ...], expected: str) -> str:
@@ -80,18 +80,18 @@ def _assertion(name: str, args: tuple[Any, ...], expected: str) -> str:
 
 def _off_by_one(body: str) -> Iterator[str]:
     """`body` with each number moved by one, except where a loop might then never end."""
-    for found in re.finditer(r"\d+", body):
-        line = body[body.rfind("\n", 0, found.start()) + 1 : found.start()]
+    for number in re.finditer(r"\d+", body):
+        line = body[body.rfind("\n", 0, number.start()) + 1 : number.start()]
         if "while" not in line:
-            for moved in (int(found[0]) - 1, int(found[0]) + 1):
-                yield f"{body[: found.start()]}{moved}{body[found.end() :]}"
+            for moved in (int(number[0]) - 1, int(number[0]) + 1):
+                yield f"{body[: number.start()]}{moved}{body[number.end() :]}"
 
 
 def _wrong_answers(task: Task, pool: list[tuple[Any, ...]], want: list[str]) -> list[list[str]]:
-    """What plausible wrong bodies return on the pool: one slip, one number off, or the question ignored."""
+    """Return what plausible wrong bodies return on the pool: one slip, one number off, or the question ignored."""
     wrong = []
     silent = 0
-    for target in dict.fromkeys(task.part.atoms):
+    for target in dict.fromkeys(task.part.operations):
         if target.slip != target.code:
 
             def one(a: Atom, target: Atom = target) -> str:
@@ -124,8 +124,8 @@ def _pool(rng: random.Random, task: Task, numbers: tuple[int, ...], letters: str
 def build_checks(task: Task) -> tuple[str, ...]:
     """CHECKS assertions, first those that reject the most wrong bodies. Raises UnusableTaskError."""
     rng = random.Random(f"inputs-{task.prompt}")
-    numbers = tuple(n for a in task.part.atoms for n in a.numbers)
-    letters = "".join(a.letters for a in task.part.atoms)
+    numbers = tuple(n for a in task.part.operations for n in a.numbers)
+    letters = "".join(a.letters for a in task.part.operations)
     pool = _pool(rng, task, numbers, letters)
     want = outcomes(task.prompt + task.body(), task.name, pool)
     if FAILED in want:

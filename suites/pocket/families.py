@@ -31,7 +31,7 @@ class Part:
     noun: str
     args: tuple[tuple[str, Kind], ...]
     gives: Kind
-    atoms: tuple[Atom, ...]
+    operations: tuple[Atom, ...]
     lines: Callable[[Chooser], list[str]]
     stages: str = ""
 
@@ -236,8 +236,8 @@ def dict_part(rng: random.Random, v: str = "", gives: Kind = "any") -> Part:
     mapping = [atom(rng, pick(rng, ops.MAPS), "v")] if form != "keys" and chance(rng, 0.7) else []
     table: tuple[Op, ...] = OVER_KEYS
     if form == "values":
-        whole = {"int": ops.REDUCERS_TO_INT[:5], "ints": ops.REDUCERS_TO_LIST[:4]}
-        table = whole.get(str(gives), ops.REDUCERS_TO_INT[:5] + ops.REDUCERS_TO_LIST[:4])
+        by_kind = {"int": ops.REDUCERS_TO_INT[:5], "ints": ops.REDUCERS_TO_LIST[:4]}
+        table = by_kind.get(str(gives), ops.REDUCERS_TO_INT[:5] + ops.REDUCERS_TO_LIST[:4])
     ends = [] if form == "dict" else [atom(rng, pick(rng, table), "out")]
     value = mapping[0].phrase if mapping else "v"
 
@@ -363,7 +363,7 @@ def join(first: Part, second: Part) -> Part:
         second.noun,
         first.args,
         second.gives,
-        first.atoms + second.atoms,
+        first.operations + second.operations,
         lines,
         f"Let t be {first.noun}. Return {second.noun}.",
     )

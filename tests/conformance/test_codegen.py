@@ -20,8 +20,9 @@ from typing import Any
 
 import pytest
 
-from assay.harness.evaluation.judge import CacheUse, limits_of, open_sandbox, program_of
+from assay.harness.evaluation.judge import CacheUse, open_sandbox
 from assay.harness.evaluation.samples_file import Evaluation, Options, evaluate_file
+from assay.harness.evaluation.scores import limits_of, program_of
 from assay.harness.experiment import SandboxTable
 from assay.suites import load_suite
 from assay.suites.extraction.extract import extract

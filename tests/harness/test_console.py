@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from assay.harness.console import terminal
-from assay.harness.profiling.measure.table import render
+from assay.harness.profiling.measure.summary import render
 from tests.harness.evaluation.test_samples_file import assay, write
 
 

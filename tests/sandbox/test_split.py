@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from assay.sandbox import Limits, Outcome, Program, Sandbox, Verdict
 from assay.sandbox.cell import codec
-from assay.sandbox.host.needs import needs_of
+from assay.sandbox.host.verdicts import Needs, Rules
 
 
 @pytest.fixture(scope="module")
@@ -181,21 +181,19 @@ def test_a_program_may_ask_for_its_mode(sandbox: Sandbox) -> None:
 @pytest.mark.isolated
 def test_split_mode_asked_for_is_split_mode_whatever_the_checks_look_like(sandbox: Sandbox) -> None:
     program = Program("p", "def Make(): return 1", ("assert Make() == 1",), "Make", mode="split")
-    assert needs_of(program, ()).mode == "shared"
+    assert Rules("split").needs(program).mode == "shared"
     (verdict,) = sandbox.run([program])
     assert (verdict.outcome, verdict.mode) == (Outcome.PASS, "split")
 
 
 def test_needs_are_read_from_the_checks() -> None:
-    needs = needs_of(
-        Program("p", "", ("import math\nx = 1\ndef g(y): return y\nassert g(f(x)) == h(math.pi)",), "f"), ()
-    )
+    def needs_of(*checks: str, packages: tuple[str, ...] = ()) -> Needs:
+        return Rules("split", packages).needs(Program("p", "", checks, "f"))
+
+    needs = needs_of("import math\nx = 1\ndef g(y): return y\nassert g(f(x)) == h(math.pi)")
     assert (needs.names, needs.mode) == (("f", "h"), "split")
-    assert (
-        needs_of(Program("p", "", ("import numpy as np\nassert np.all(f())",), "f"), ("numpy",)).mode
-        == "shared"
-    )
-    assert needs_of(Program("p", "", ("assert f(1 == 2",), "f"), ()).mode == "split"
+    assert needs_of("import numpy as np\nassert np.all(f())", packages=("numpy",)).mode == "shared"
+    assert needs_of("assert f(1 == 2").mode == "split"
 
 
 # --- the codec ---------------------------------------------------------------------------------------------------
@@ -320,11 +318,11 @@ def test_messages_are_taken_in_order_however_they_arrive() -> None:
         struct.pack("!I", len(data)) + data for data in (codec.to_bytes(message) for message in sent)
     )
     for piece in (1, 3, 7, 50, len(stream)):
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
+        ours, other = socket.socketpair()
+        with ours, other:
             for start in range(0, len(stream), piece):
-                theirs.sendall(stream[start : start + piece])
-            theirs.shutdown(socket.SHUT_WR)
+                other.sendall(stream[start : start + piece])
+            other.shutdown(socket.SHUT_WR)
             reader = codec.Reader(ours.fileno())
             assert [reader.receive() for _ in sent] == sent
             with pytest.raises(EOFError):

@@ -45,19 +45,19 @@ nested = st.recursive(numbers, lambda inner: st.lists(inner, max_size=3), max_le
 
 @given(nested, nested, st.sampled_from([1e-6, 1e-4]))
 def test_close_is_numpys_allclose(out: Any, exp: Any, atol: float) -> None:
-    def theirs() -> bool:
+    def reference() -> bool:
         with np.errstate(all="ignore"):
             return bool(np.allclose(out, exp, rtol=1e-07, atol=atol))
 
     try:
-        wanted: bool | type = theirs()
+        expected_result: bool | type = reference()
     except (TypeError, ValueError):
-        wanted = TypeError
+        expected_result = TypeError
     try:
         found: bool | type = bool(close(out, exp, atol))
     except TypeError:
         found = TypeError
-    assert found == wanted
+    assert found == expected_result
 
 
 @given(st.floats(-1e6, 1e6), st.floats(-2e-6, 2e-6))
@@ -70,14 +70,14 @@ def test_the_older_release_compares_as_assert_allclose_does(out: Any, exp: Any) 
     try:
         with np.errstate(all="ignore"):
             np.testing.assert_allclose(out, exp, atol=1e-4)
-        wanted = True
+        expected_result = True
     except (AssertionError, TypeError, ValueError):
-        wanted = False
+        expected_result = False
     try:
         found = bool(agrees("equal", [], out, exp, 1e-4, False))
     except TypeError:
         found = False
-    assert found == wanted or out == exp  # an exact match is not looked at any further
+    assert found == expected_result or out == exp  # an exact match is not looked at any further
 
 
 @pytest.mark.parametrize(

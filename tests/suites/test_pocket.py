@@ -94,8 +94,8 @@ def test_wrong_bodies_rarely_pass() -> None:
     tried = passed = 0
     for p in load_suite("pocket", split="test").problems[::2]:
         part = by_prompt[p.prompt].part
-        numbers = tuple(n for a in part.atoms for n in a.numbers)
-        letters = "".join(a.letters for a in part.atoms)
+        numbers = tuple(n for a in part.operations for n in a.numbers)
+        letters = "".join(a.letters for a in part.operations)
         pool = [tuple(draw_input(rng, kind, numbers, letters) for _, kind in part.args) for _ in range(150)]
         want = outcomes(p.prompt + p.canonical_solution, p.entry_point, pool)
         for body in filter(_ends, mutants(p.canonical_solution, rng)):
@@ -145,7 +145,7 @@ def test_every_slip_is_a_different_program() -> None:
     alive: set[str] = set()
     seen: set[str] = set()
     for task in islice(tasks("train", 5), 2000):
-        slips = {a.key for a in task.part.atoms if a.slip != a.code}
+        slips = {a.key for a in task.part.operations if a.slip != a.code}
         seen |= slips
         if slips <= alive:
             continue
@@ -154,7 +154,7 @@ def test_every_slip_is_a_different_program() -> None:
         except UnusableTaskError:
             continue
         p = Problem("x", task.prompt, task.name, checks)
-        for target in task.part.atoms:
+        for target in task.part.operations:
             if target.slip == target.code:
                 continue
 

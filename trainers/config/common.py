@@ -98,6 +98,9 @@ Optimizer = Literal[
 ]
 
 
+EAGER_LENGTH = 1024  # tokens: up to here eager attention is faster than sdpa on a CPU
+
+
 class CommonConfig(ConfigTable):
     """The part of `[config]` that does not depend on the method."""
 
@@ -237,6 +240,20 @@ class CommonConfig(ConfigTable):
     def full(self) -> bool:
         """Return whether every weight is trained."""
         return isinstance(self.adapter, NoAdapter)
+
+    @property
+    def packs(self) -> bool:
+        """Whether each sequence is filled with several examples, up to `max_length`."""
+        return False
+
+    def attention(self, *, gpu: bool) -> Literal["eager", "sdpa"]:
+        """Return the attention that the trainers load a model with, on a machine with or without a GPU.
+
+        On a CPU, torch's fused attention (sdpa) spends more on its backward pass than plain matrices (eager) do at
+        short lengths; packed sequences need sdpa.
+        """
+        short = not gpu and self.max_length <= EAGER_LENGTH and not self.packs
+        return "eager" if short else "sdpa"
 
     def checkpoints(self, *, gpu: bool) -> bool:
         """Return whether activations are computed again in the backward pass, on a machine with or without a GPU."""

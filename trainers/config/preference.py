@@ -125,6 +125,10 @@ class RewardModelConfig(CommonConfig):
     center: Annotated[float, Field(ge=0)] = 0.0
     """Hold rewards near zero by adding center·(r_chosen + r_rejected)² to the loss."""
 
+    def attention(self, *, gpu: bool) -> Literal["eager", "sdpa"]:
+        """Return sdpa, which transformers loads a classifier with."""
+        return "sdpa"
+
     @model_validator(mode="after")
     def _has_an_adapter(self) -> RewardModelConfig:
         if isinstance(self.adapter, NoAdapter):

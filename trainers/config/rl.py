@@ -155,6 +155,10 @@ class _RlConfig(CommonConfig):
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the forward pass."""
 
+    def attention(self, *, gpu: bool) -> Literal["eager", "sdpa"]:
+        """Return sdpa: policies draw answers with it."""
+        return "sdpa"
+
     @model_validator(mode="after")
     def _whole_epochs(self) -> _RlConfig:
         if self.epochs != int(self.epochs):

@@ -27,6 +27,11 @@ class SftConfig(CommonConfig):
     """Chat template: auto and native are the tokenizer's own; the others replace it and are saved with the result."""
 
     @property
+    def packs(self) -> bool:
+        """Whether each sequence is filled with several examples, up to `max_length`."""
+        return self.packing
+
+    @property
     def loss(self) -> Literal["all", "assistant", "completion"]:
         """The tokens that the loss is taken on."""
         if self.completion_only_loss:

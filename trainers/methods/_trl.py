@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from assay.sandbox import Sandbox, VerdictCache
+from assay.suites.sources import verdicts_path
 from assay.trainers.artifact import Artifact, ArtifactKind, describe, model_folder
 from assay.trainers.config import CommonConfig
 from assay.trainers.data.inputs import TrainingData
@@ -42,7 +44,6 @@ from assay.trainers.run.log import LOG, OnStep, append_line, keep_until, read_st
 from assay.trainers.run.runtime import bound_compiled_products, quiet_libraries
 
 METRICS = "preference_log.jsonl"
-_EAGER_LENGTH = 1024
 
 
 def train_into(
@@ -103,25 +104,26 @@ def train_in_environment(
     config: Any,
     environment: Environment,
     out: Path,
-    build: Callable[[Any], Any],
+    build: Callable[[Sandbox, VerdictCache], Any],
     recipe: Callable[[Any, str], str],
     checkpoint_files: Sequence[str] | None = None,
 ) -> Artifact:
-    """Run `train_into` with a sandbox open, for `build(sandbox)`; the folder records the isolation of its rewards.
+    """Run `train_into` with a sandbox and the verdict cache open, for `build(sandbox, cache)`; the folder records the
+    isolation of its rewards.
 
     `recipe` gets the trainer and the label of that isolation. A finished folder is returned without a sandbox.
     """
     refuse_weak(out, allow_weak=environment.allow_weak)
     if (finished := claim(out, base, config, environment)) is not None:
         return finished
-    with environment.sandbox(config.rollout) as sandbox:
+    with VerdictCache(verdicts_path()) as cache, environment.sandbox(config.rollout) as sandbox:
         isolation = record_isolation(out, sandbox.isolation)
         return train_into(
             out,
             base,
             config,
             environment,
-            lambda: build(sandbox),
+            lambda: build(sandbox, cache),
             lambda trainer: recipe(trainer, isolation.label),
             isolation,
             checkpoint_files,
@@ -139,13 +141,11 @@ def trainer_arguments(
     return translate(config, str(out / CHECKPOINTS), use_cpu=use_cpu, dtype=arithmetic(config), **more)
 
 
-def attention(config: CommonConfig, *, packed: bool = False) -> str:
-    """Return the attention that suits the sequences' length: on a CPU, torch's fused attention spends more on its
-    backward pass than plain matrices do at short lengths."""
+def attention(config: CommonConfig) -> str:
+    """Return the attention that the table has on this machine."""
     import torch
 
-    short = not torch.cuda.is_available() and config.max_length <= _EAGER_LENGTH
-    return "eager" if short and not packed else "sdpa"
+    return config.attention(gpu=torch.cuda.is_available())
 
 
 def assemble(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assay.sandbox import Outcome
+from assay.sandbox import Executor, Outcome, Sandbox, VerdictCache
 from assay.suites.extraction.extract import Form, extract
 from assay.suites.model import chat_messages
 from assay.trainers import TRAINERS
@@ -27,7 +27,6 @@ from assay.trainers.methods import _trl
 from assay.trainers.model.precision import arithmetic
 from assay.trainers.model.prepare import describe_weights, prepare_model
 from assay.trainers.rl.check_split import TrainingProblem, describe_left_out, training_problems
-from assay.trainers.rl.execution import Box
 from assay.trainers.rl.log import (
     RL_LOG,
     ROLLOUTS,
@@ -61,7 +60,7 @@ def train_groups(
         config,
         environment,
         out,
-        lambda sandbox: build_trainer(base, config, environment, sandbox, out, on_step),
+        lambda sandbox, cache: build_trainer(base, config, environment, sandbox, out, on_step, cache),
         lambda trainer, isolation: _recipe(config, environment, trainer, isolation),
     )
 
@@ -70,9 +69,10 @@ def build_trainer(
     base: Artifact,
     config: GroupTable,
     environment: Environment,
-    sandbox: Box,
+    sandbox: Sandbox,
     out: Path,
     on_step: OnStep | None = None,
+    cache: VerdictCache | None = None,
 ) -> Any:
     """Return the trl.RLOOTrainer or trl.GRPOTrainer, ready to train."""
     import trl
@@ -110,7 +110,7 @@ def build_trainer(
         out,
         on_step,
         callbacks=[_trl.metrics_callback(out), log.callback()],
-        reward_funcs=execution_reward(problems, config, sandbox, out, log),
+        reward_funcs=execution_reward(problems, config, sandbox, out, log, cache),
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
     )
@@ -121,9 +121,10 @@ def build_trainer(
 def execution_reward(
     problems: Sequence[TrainingProblem],
     config: GroupTable,
-    sandbox: Box,
+    sandbox: Sandbox,
     out: Path,
     log: UpdateLog | None = None,
+    cache: VerdictCache | None = None,
 ) -> Any:
     """Return the reward as TRL calls it, once an update: a number for each answer, None where its execution was not
     measured (infra).
@@ -147,7 +148,7 @@ def execution_reward(
             for program in programs_of(key, problem, candidate, config.rollout)
         ]
         began = time.perf_counter()
-        verdicts = {v.id: v for v in sandbox.run(to_run)}
+        verdicts = {v.id: v for v in Executor(sandbox, cache=cache).run(to_run)}
         took_s = time.perf_counter() - began
         state = more.get("trainer_state")
         step = 1 + (0 if state is None else int(state.global_step))

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from assay.sandbox import Outcome, Verdict
+from assay.sandbox import Outcome, Sandbox, StandIn, Verdict, VerdictCache
 from assay.trainers import TRAINERS
 from assay.trainers.artifact import Artifact
 from assay.trainers.config.rl import PpoConfig
@@ -27,7 +27,6 @@ from assay.trainers.model.precision import arithmetic
 from assay.trainers.model.prepare import describe_weights
 from assay.trainers.rl import objective
 from assay.trainers.rl.check_split import TrainingProblem, choose, describe_left_out, training_problems
-from assay.trainers.rl.execution import Box
 from assay.trainers.rl.log import (
     RL_LOG,
     ROLLOUTS,
@@ -90,7 +89,7 @@ def train_ppo(
         config,
         environment,
         out,
-        lambda sandbox: PpoTrainer(base, config, environment, sandbox, out, on_step),
+        lambda sandbox, cache: PpoTrainer(base, config, environment, sandbox, cache, out, on_step),
         lambda trainer, isolation: _recipe(config, environment, trainer, isolation),
         CHECKPOINT_FILES,
     )
@@ -104,18 +103,21 @@ class PpoTrainer:
         base: Artifact,
         config: PpoConfig,
         environment: Environment,
-        sandbox: Box,
+        sandbox: Sandbox,
+        cache: VerdictCache,
         out: Path,
         on_step: OnStep | None = None,
     ) -> None:
         self.ppo, self.processing_class, self.left_out = build_ppo(base, config, environment, out)
         self.model = self.ppo.policy.model
         self.state = SimpleNamespace(global_step=0)
-        self._sandbox, self._out, self._on_step = sandbox, out, on_step
+        self._sandbox, self._cache, self._out, self._on_step = sandbox, cache, out, on_step
 
     def train(self, resume_from_checkpoint: str | None = None) -> None:
         """Make all updates from the newest checkpoint on, which `Ppo.run` finds itself, and save the value head."""
-        self.ppo.run(self._sandbox, lambda step: log_as_training_step(step, self._out, self._on_step))
+        self.ppo.run(
+            self._sandbox, lambda step: log_as_training_step(step, self._out, self._on_step), self._cache
+        )
         save_value_head(self.ppo.policy, self._out)
         self.state.global_step = self.ppo.config.max_steps
 
@@ -173,7 +175,12 @@ class Ppo:
         self.optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
         self.tokens = 0
 
-    def run(self, sandbox: Box, on_step: Callable[[RlStep], None]) -> None:
+    def run(
+        self,
+        sandbox: Sandbox | StandIn,
+        on_step: Callable[[RlStep], None],
+        cache: VerdictCache | None = None,
+    ) -> None:
         """Make the updates that are still to be made, from the newest checkpoint on. Raises TrainingError."""
         config, checkpoints = self.config, self.out / CHECKPOINTS
         first = load_newest(checkpoints, self.policy, self.optimizer, self.controller)
@@ -181,7 +188,7 @@ class Ppo:
             keep_until(self.out / name, first)
         self.tokens = sum(s.tokens for s in read_rl_steps(self.out / RL_LOG)[-1:])
         for step in range(first, config.max_steps):
-            done = self._step(sandbox, step)
+            done = self._step(sandbox, step, cache)
             append_rl_step(self.out / RL_LOG, done)
             if (step + 1) % config.save_steps == 0:
                 keep = config.save_total_limit
@@ -190,14 +197,14 @@ class Ppo:
             if done.alarm is not None and config.kl.on_alarm == "stop":
                 raise TrainingError(f"stopped at step {step + 1}: {done.alarm}; {_advice(config)}")
 
-    def _step(self, sandbox: Box, step: int) -> RlStep:
+    def _step(self, sandbox: Sandbox | StandIn, step: int, cache: VerdictCache | None) -> RlStep:
         import torch
 
         config = self.config
         began = time.perf_counter()
         self.policy.model.eval()  # no dropout: the policy that learns is the one that drew
         chosen = choose(self.problems, step, config.rollout.prompts, config.seed)
-        rollout = roll_out(self.sampler, sandbox, chosen, config.rollout, config.seed, step, self.stop)
+        rollout = roll_out(self.sampler, sandbox, chosen, config.rollout, config.seed, step, self.stop, cache)
         try:
             episodes = [Episode(s.drawn.prompt_ids, s.drawn.token_ids) for s in rollout.samples]
             batch = make_batch(episodes, self.pad_id, self.policy.device)
@@ -205,7 +212,7 @@ class Ppo:
             before, ref_logp = self.policy.see_all(batch, config.batch_size)
             scored, verdicts = self._score(rollout)
         except BaseException:
-            rollout.executing.abandon()
+            rollout.abandon()
             raise
         self._write_answers(step + 1, rollout.samples, scored, verdicts)
         measured = [i for i, answer in enumerate(scored) if answer is not None]
@@ -235,7 +242,7 @@ class Ppo:
         samples, config = rollout.samples, self.config
         model_scores = [None] * len(samples) if self.model_scores is None else self.model_scores(samples)
         findings = lint_counts([sample.program for sample in samples], config.reward)
-        verdicts = rollout.executing.verdicts()
+        verdicts = rollout.verdicts()
         scored: list[ScoredRollout | None] = []
         for key, (sample, model_score) in enumerate(zip(samples, model_scores, strict=True)):
             tokens = len(sample.drawn.token_ids)

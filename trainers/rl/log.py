@@ -200,7 +200,6 @@ def describe_update(
     """Return the line of one PPO update; `scored` is None for an answer that was not measured."""
     known = [answer for answer in scored if answer is not None]
     n = len(known)
-    executing = rollout.executing
     return RlStep(
         step=facts.step,
         total_steps=config.max_steps,
@@ -217,9 +216,9 @@ def describe_update(
         tampering=sum(bool(answer.reward.reason) for answer in known),
         tokens=facts.tokens,
         generate_s=rollout.generate_s,
-        execute_wait_s=executing.wait_s,
-        execute_s=executing.busy_s,
-        train_s=max(0.0, facts.took_s - rollout.generate_s - executing.wait_s),
+        execute_wait_s=rollout.wait_s,
+        execute_s=rollout.busy_s,
+        train_s=max(0.0, facts.took_s - rollout.generate_s - rollout.wait_s),
         alarm=alarm,
         outcomes=dict(Counter(str(verdicts[f"paid/{key}"].outcome) for key in range(len(scored)))),
     )

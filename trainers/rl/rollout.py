@@ -7,13 +7,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from assay.sandbox import Program
+from assay.sandbox import Executor, Program, Sandbox, StandIn, Verdict, VerdictCache
 from assay.suites.extraction.extract import Form, extract
 from assay.trainers.config.rl import RolloutTable
 from assay.trainers.data.problems import SampledAnswer, Sampler, SampleRequest, limits_of
 from assay.trainers.errors import TrainingError
 from assay.trainers.rl.check_split import TrainingProblem
-from assay.trainers.rl.execution import Box, Executing
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +27,37 @@ class RolloutSample:
 
 
 class Rollout:
-    """A batch of answers; `executing` gives their verdicts when they are needed. `generate_s` is the wall time of
-    drawing."""
+    """A batch of answers, and their verdicts, which come while the caller goes on. `generate_s` is the wall time of
+    drawing, `wait_s` that of waiting for verdicts: the part of the execution that hid behind nothing."""
 
-    def __init__(self, samples: list[RolloutSample], executing: Executing, generate_s: float) -> None:
+    def __init__(
+        self,
+        samples: list[RolloutSample],
+        executor: Executor,
+        verdicts: dict[str, Verdict],
+        generate_s: float,
+    ) -> None:
+        """`executor` fills `verdicts`, by program id."""
         self.samples = samples
-        self.executing = executing
         self.generate_s = generate_s
+        self.wait_s = 0.0
+        self._executor, self._verdicts = executor, verdicts
+
+    @property
+    def busy_s(self) -> float:
+        """The wall time during which programs were under way."""
+        return self._executor.busy_s
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """Wait for all verdicts and return them by program id. Raises SandboxError where the sandbox gave up."""
+        began = time.perf_counter()
+        self._executor.wait()
+        self.wait_s = time.perf_counter() - began
+        return self._verdicts
+
+    def abandon(self) -> None:
+        """Have what is under way ended, without waiting for it."""
+        self._executor.stop()
 
 
 def seed_of(seed: int, step: int, problem_id: str, index: int) -> int:
@@ -45,12 +68,13 @@ def seed_of(seed: int, step: int, problem_id: str, index: int) -> int:
 
 def roll_out(
     sampler: Sampler,
-    box: Box,
+    sandbox: Sandbox | StandIn,
     problems: Sequence[TrainingProblem],
     table: RolloutTable,
     seed: int,
     step: int,
     stop: tuple[str, ...] = (),
+    cache: VerdictCache | None = None,
 ) -> Rollout:
     """Draw `table.samples` answers to each problem and execute each as soon as it is written.
 
@@ -65,7 +89,8 @@ def roll_out(
             asks.append(SampleRequest(len(asks), problem.prompt, one))
             owners.append((problem, index, one))
     form: Form = "reply" if table.style == "chat" else "completion"
-    executing = Executing(box)
+    verdicts: dict[str, Verdict] = {}
+    executor = Executor(sandbox, lambda verdict: verdicts.update({verdict.id: verdict}), cache=cache)
     samples: dict[int, RolloutSample] = {}
     began = time.perf_counter()
     try:
@@ -80,13 +105,15 @@ def roll_out(
             program = extract(problem.problem, answer.text, form).program
             samples[answer.key] = RolloutSample(problem, index, one, answer, program)
             for to_run in programs_of(answer.key, problem, program, table):
-                executing.submit(to_run)
+                executor.submit(to_run)
         if len(samples) != len(asks):
             raise TrainingError(f"the sampler answered {len(samples)} of {len(asks)} asks")
     except BaseException:
-        executing.abandon()
+        executor.stop()
         raise
-    return Rollout([samples[key] for key in range(len(asks))], executing, time.perf_counter() - began)
+    return Rollout(
+        [samples[key] for key in range(len(asks))], executor, verdicts, time.perf_counter() - began
+    )
 
 
 def programs_of(key: int, problem: TrainingProblem, candidate: str, table: RolloutTable) -> list[Program]:

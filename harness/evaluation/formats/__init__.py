@@ -1,13 +1,19 @@
-"""Samples files: what other tools and our own runs wrote, read sample by sample, and written for other tools."""
+"""Samples files of other tools and of our own runs, read sample by sample, and written for other tools."""
 
-from assay.harness.evaluation.formats.model import Fault, Sample, SampleReader
-from assay.harness.evaluation.formats.read import READERS, SampleFile, open_samples
+from assay.harness.evaluation.formats.read import (
+    READERS,
+    MalformedRow,
+    Sample,
+    SampleFile,
+    SampleReader,
+    open_samples,
+)
 from assay.harness.evaluation.formats.write import WRITERS, write_samples
 
 __all__ = [
     "READERS",
     "WRITERS",
-    "Fault",
+    "MalformedRow",
     "Sample",
     "SampleFile",
     "SampleReader",

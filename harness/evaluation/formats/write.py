@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 from assay.harness.errors import BadInputError
-from assay.harness.evaluation.formats.lines import folder_of
-from assay.harness.evaluation.formats.model import Sample
+from assay.harness.evaluation.formats.read import Sample
 from assay.suites import Problem, Suite
 from assay.suites.extraction.extract import extract
 from assay.suites.registry import Registry, UnknownNameError
+from assay.trainers.files import publish
 
 SampleWriter = Callable[[Iterable[Sample], Suite, Path], int]
 WRITERS: Registry[SampleWriter] = Registry("format to write", "assay.sample_writers")
 
 
 def write_samples(samples: Iterable[Sample], suite: Suite, path: Path, form: str) -> int:
-    """Write samples in the format named `form`; returns how many. A file appears whole or not at all; gzip is told
-    by the suffix. Raises BadInputError for an unknown format or a sample that it cannot hold."""
+    """Write samples in the format named `form`; returns how many. A file appears whole or not at all; the suffix
+    `.gz` compresses it. Raises BadInputError for an unknown format or a sample that it cannot hold."""
     try:
         writer = WRITERS.get(form)
     except UnknownNameError as error:
@@ -32,19 +31,15 @@ def write_samples(samples: Iterable[Sample], suite: Suite, path: Path, form: str
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[TextIO]:
-    """A text file that gets its name when it is complete."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with (
-            gzip.open(temporary, "wt", encoding="utf-8", newline="")
-            if path.suffix == ".gz"
-            else temporary.open("w", encoding="utf-8", newline="")
-        ) as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _open(path: Path) -> Iterator[TextIO]:
+    """Open a text file that takes its name when it is complete."""
+    with publish(path) as part:
+        if path.suffix == ".gz":
+            with gzip.open(part, "wt", encoding="utf-8", newline="") as file:
+                yield cast(TextIO, file)
+        else:
+            with part.open("w", encoding="utf-8", newline="") as plain:
+                yield plain
 
 
 def _program(sample: Sample, problem: Problem) -> str:
@@ -54,7 +49,7 @@ def _program(sample: Sample, problem: Problem) -> str:
 def _rows(path: Path, rows: Iterable[dict[str, str]]) -> int:
     """JSON Lines in ASCII, so that a lone surrogate, which a model may write, is no trouble to any reader."""
     written = 0
-    with _whole(path) as file:
+    with _open(path) as file:
         for row in rows:
             file.write(json.dumps(row) + "\n")
             written += 1
@@ -94,21 +89,6 @@ def write_evalplus(samples: Iterable[Sample], suite: Suite, path: Path) -> int:
     return _rows(path, rows)
 
 
-@WRITERS.register("evalplus-folder")
-def write_folder(samples: Iterable[Sample], suite: Suite, path: Path) -> int:
-    """EvalPlus' folders; `path` must not exist or be empty, so that no older sample is taken for one of these."""
-    if path.exists() and any(path.iterdir()):
-        raise BadInputError(f"{path} is not empty: give a new folder")
-    problems, written = suite.by_id(), 0
-    for sample in samples:
-        folder = path / folder_of(sample.task_id)
-        folder.mkdir(parents=True, exist_ok=True)
-        program = _program(sample, problems[sample.task_id]).encode("utf-8", "backslashreplace")
-        (folder / f"{sample.index}.py").write_bytes(program)
-        written += 1
-    return written
-
-
 @WRITERS.register("bigcode")
 def write_bigcode(samples: Iterable[Sample], suite: Suite, path: Path) -> int:
     """bigcode-evaluation-harness: a list of programs for each problem, in the suite's order (all held in memory).
@@ -120,6 +100,6 @@ def write_bigcode(samples: Iterable[Sample], suite: Suite, path: Path) -> int:
     rows = list(programs.values())
     while rows and not rows[-1]:
         rows.pop()
-    with _whole(path) as file:
+    with _open(path) as file:
         json.dump(rows, file)
     return sum(map(len, rows))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.harness.errors import BadInputError, CheckFailedError, MissingToolError
+from assay.harness.leaderboard.schema import read_leaderboard
 from assay.harness.models.hub.card import Measured, eval_results, public_recipe, render_card
 from assay.harness.models.hub.fetch import (
     LICENCES,
@@ -65,7 +66,7 @@ class Push:
             "sha256": self.artifact.sha256,
             "kind": self.artifact.kind.value,
             "size_bytes": self.size_bytes,
-            "measured": self.measured.row["variant"] if self.measured else None,
+            "measured": self.measured.row.variant if self.measured else None,
             "files": [{"path": i.path, "size_bytes": i.size_bytes, "sha256": i.sha256} for i in self.items],
             "notes": list(self.notes),
         }
@@ -100,7 +101,7 @@ def plan_push(
             f"{model} is an adapter of a local folder: name its base on the hub with --base org/name"
         )
     created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    recipe = public_recipe(artifact.recipe or (str(measured.row["recipe"]) if measured else ""))
+    recipe = public_recipe(artifact.recipe or (measured.row.recipe if measured else ""))
     card = render_card(repository, artifact.kind.value, base_model, licence, recipe, measured)
     texts = {"README.md": card}
     if measured is None:
@@ -160,23 +161,22 @@ def send(
 def _row(run: Path, artifact: Artifact) -> Measured:
     path = run / "leaderboard.json" if run.is_dir() else run
     try:
-        leaderboard = json.loads(path.read_text(encoding="utf-8"))
-        rows = leaderboard["rows"]
-        own = next((row for row in rows if row["sha256"] == artifact.sha256), None)
+        leaderboard = read_leaderboard(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise BadInputError(
             f"no leaderboard at {path}: give a run's folder, as `assay run` prints it"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise BadInputError(
             f"{path} is not a leaderboard of Assay: {type(error).__name__}: {error}"
         ) from None
-    if own is None:
-        known = ", ".join(f"{row['variant']} {row['sha256'][:12]}" for row in rows)
+    row = next((row for row in leaderboard.rows if row.sha256 == artifact.sha256), None)
+    if row is None:
+        known = ", ".join(f"{row.variant} {row.sha256[:12]}" for row in leaderboard.rows)
         raise BadInputError(
             f"{path} has no row for {artifact.path} (sha256 {artifact.sha256[:12]}); it measured: {known}"
         )
-    return Measured(leaderboard, own)
+    return Measured(leaderboard, row)
 
 
 def _base_name(artifact: Artifact) -> str | None:
@@ -249,7 +249,7 @@ def _manifest(
     items: list[Item],
     created: str,
 ) -> str:
-    board_keys = ("suite", "sampling", "seed", "machine", "isolation")
+    leaderboard, row = (measured.leaderboard.to_json(), measured.row.to_json()) if measured else ({}, {})
     manifest = {
         "repository": repository,
         "kind": artifact.kind.value,
@@ -260,10 +260,10 @@ def _manifest(
         "files": {i.path: {"sha256": i.sha256, "size_bytes": i.size_bytes} for i in items},
         "measured": measured
         and {
-            "variant": measured.row["variant"],
-            **{key: measured.leaderboard[key] for key in board_keys},
-            "pass@k": measured.row["pass@k"],
-            "outcomes": measured.row["outcomes"],
+            "variant": measured.row.variant,
+            **{key: leaderboard[key] for key in ("suite", "sampling", "seed", "machine", "isolation")},
+            "pass@k": row["pass@k"],
+            "outcomes": row["outcomes"],
         },
     }
     return json.dumps(manifest, indent=2) + "\n"

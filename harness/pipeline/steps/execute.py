@@ -6,32 +6,48 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import pandas as pd
 
 from assay.harness.errors import UnmeasuredError
 from assay.harness.evaluation.expected_values import with_checks
-from assay.harness.evaluation.judge import Executor, limits_of, program_of
+from assay.harness.evaluation.scores import limits_of, program_of
 from assay.harness.files import append_lines, recover_lines
 from assay.harness.generation.types import Sample
-from assay.harness.leaderboard.seeds import (
-    Counts,
-)
+from assay.harness.leaderboard.seeds import Counts
 from assay.harness.pipeline.plan import Plan
 from assay.harness.pipeline.steps import generate
 from assay.harness.pipeline.steps.generate import form_of
 from assay.harness.pipeline.store import Store
-from assay.sandbox import Outcome, Verdict
-from assay.sandbox.host.executor import Box, was_cached
+from assay.sandbox import Executor, Isolation, Outcome, Verdict
 from assay.suites.extraction.extract import Extraction, extract
 
 LINES = "verdicts.jsonl"
 TABLE = "verdicts.parquet"
 FLUSH_EVERY_S = 1.0
 KEYS = ["problem_id", "index"]
+COLUMNS = (
+    "problem_id",
+    "index",
+    "program",
+    "rule",
+    "outcome",
+    "detail",
+    "output",
+    "checks_passed",
+    "checks_total",
+    "cpu_s",
+    "wall_s",
+    "peak_bytes",
+    "mode",
+    "isolation",
+    "isolation_level",
+    "cached",
+)
 
 
 class Execution:
@@ -44,73 +60,65 @@ class Execution:
         self,
         plan: Plan,
         work: Path,
-        open_box: Callable[[], AbstractContextManager[Box]],
+        open_executor: Callable[[Callable[[Verdict], None]], AbstractContextManager[Executor]],
         *,
         allow_weak: bool = False,
     ) -> None:
-        self.plan, self.path, self._open_box = plan, work / LINES, open_box
+        """`open_executor` opens a sandbox, given what takes its verdicts."""
+        self.plan, self.path, self._open_executor = plan, work / LINES, open_executor
         self._problems = plan.suite.by_id()
         self._limits = limits_of(plan.experiment.sandbox)
         standing = _standing(recover_lines(self.path), allow_weak=allow_weak)
         self._known = {(row["problem_id"], row["index"]) for row in standing}
         self._pending: dict[str, tuple[Sample, Extraction]] = {}
-        self._waiting: list[dict[str, Any]] = []
+        self._rows: list[dict[str, Any]] = []
         self._lock = threading.Lock()
         self._last = time.monotonic()
+        self._stack = ExitStack()
         self._executor: Executor | None = None
-        self._box: AbstractContextManager[Box] | None = None
-        self._opened: Box | None = None
-        self._isolation: tuple[str, str] = ("", "")
 
     def submit(self, sample: Sample) -> None:
+        """Have the sample judged, unless its verdict is on disk."""
         if (sample.problem_id, sample.index) in self._known:
             return
         executor = self._started()
         problem = self._problems[sample.problem_id]
         extraction = extract(problem, sample.completion, form_of(self.plan))
-        identity = f"{sample.problem_id}#{sample.index}"
-        with self._lock:
-            self._pending[identity] = (sample, extraction)
-        executor.submit(program_of(identity, problem, extraction, self._limits))
+        program_id = f"{sample.problem_id}#{sample.index}"
+        self._pending[program_id] = (sample, extraction)
+        executor.submit(program_of(program_id, problem, extraction, self._limits))
 
     def _started(self) -> Executor:
         if self._executor is None:  # a resumed step with every verdict on disk opens no sandbox
-            self._box = self._open_box()
-            box = self._opened = self._box.__enter__()
-            self._isolation = (box.isolation.label, box.isolation.level)
-            weak = box.isolation.level != "full"
+            self._executor = self._stack.enter_context(self._open_executor(self._on_verdict))
+            weak = self._executor.isolation.level != "full"
             suite = with_checks(self.plan.suite, self.plan.experiment.sandbox, allow_weak=weak)
             self._problems = suite.by_id()
-            self._executor = Executor(box, self._on_verdict)
-            self._executor.__enter__()
         return self._executor
 
     def __enter__(self) -> Execution:
+        self._stack.__enter__()
+        self._stack.callback(self._flush)
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        try:
-            if self._executor is not None:
-                self._executor.__exit__(*error)
-        finally:
-            try:
-                self._flush()
-            finally:
-                if self._box is not None:
-                    self._box.__exit__(*error)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
 
     def _on_verdict(self, verdict: Verdict) -> None:
+        assert self._executor is not None
+        sample, extraction = self._pending.pop(verdict.id)
+        cached = self._executor.was_cached(verdict.id)
         with self._lock:
-            sample, extraction = self._pending.pop(verdict.id)
-            cached = self._opened is not None and was_cached(self._opened, verdict.id)
-            self._waiting.append(_row(sample, extraction, verdict, self._isolation) | {"cached": cached})
+            self._rows.append(_row(sample, extraction, verdict, self._executor.isolation, cached=cached))
             due = time.monotonic() - self._last >= FLUSH_EVERY_S
         if due:
             self._flush()
 
     def _flush(self) -> None:
         with self._lock:
-            rows, self._waiting, self._last = self._waiting, [], time.monotonic()
+            rows, self._rows, self._last = self._rows, [], time.monotonic()
         if rows:
             append_lines(self.path, rows)
 
@@ -136,26 +144,6 @@ class Execution:
         }
 
 
-COLUMNS = (
-    "problem_id",
-    "index",
-    "program",
-    "rule",
-    "outcome",
-    "detail",
-    "output",
-    "checks_passed",
-    "checks_total",
-    "cpu_s",
-    "wall_s",
-    "peak_bytes",
-    "mode",
-    "isolation",
-    "isolation_level",
-    "cached",
-)
-
-
 def joined(samples_in: Path, verdicts_in: Path) -> pd.DataFrame:
     """The samples of a finished step with the verdicts of another, in the suite's order. Raises UnmeasuredError."""
     samples = pd.read_parquet(samples_in / generate.TABLE)
@@ -169,8 +157,8 @@ def joined(samples_in: Path, verdicts_in: Path) -> pd.DataFrame:
 
 
 def _standing(rows: list[dict[str, Any]], *, allow_weak: bool) -> list[dict[str, Any]]:
-    """Rows that need no second execution: `infra` is no verdict on a program, and one given behind weak walls is none
-    that a run takes which asks for more."""
+    """Drop the rows that have to be executed again: `infra`, which is no verdict on a program, and, unless
+    `allow_weak`, verdicts given under weak isolation."""
     rows = [row for row in rows if row["outcome"] != Outcome.INFRA.value]
     return [row for row in rows if allow_weak or row["isolation_level"] == "full"]
 
@@ -185,8 +173,9 @@ def keep_verdicts(finished: Path, work: Path, *, allow_weak: bool) -> None:
 
 
 def _row(
-    sample: Sample, extraction: Extraction, verdict: Verdict, isolation: tuple[str, str]
+    sample: Sample, extraction: Extraction, verdict: Verdict, isolation: Isolation, *, cached: bool
 ) -> dict[str, Any]:
+    """Return the line of one verdict, with the columns of COLUMNS."""
     return {
         "problem_id": sample.problem_id,
         "index": sample.index,
@@ -201,8 +190,9 @@ def _row(
         "wall_s": verdict.wall_s,
         "peak_bytes": verdict.peak_bytes,
         "mode": verdict.mode,
-        "isolation": isolation[0],
-        "isolation_level": isolation[1],
+        "isolation": isolation.label,
+        "isolation_level": isolation.level,
+        "cached": cached,
     }
 
 
@@ -225,10 +215,10 @@ def load_tables(store: Store, plan: Plan) -> dict[str, pd.DataFrame]:
 def count(table: pd.DataFrame) -> Counts:
     """(samples, passing samples) of each problem, in the table's order. `infra` is not measured: left out."""
     measured = table[table["outcome"] != Outcome.INFRA.value]
-    found: dict[str, tuple[int, int]] = {}
+    counts: dict[str, tuple[int, int]] = {}
     for problem, passed in zip(
         measured["problem_id"], measured["outcome"] == Outcome.PASS.value, strict=True
     ):
-        n, c = found.get(problem, (0, 0))
-        found[problem] = (n + 1, c + int(passed))
-    return found
+        n, c = counts.get(problem, (0, 0))
+        counts[problem] = (n + 1, c + int(passed))
+    return counts

@@ -19,7 +19,7 @@ from assay.harness.models.resolve import KEY_VARIABLE, Endpoint
 
 DONE = "done"
 _READ_BYTES = 1 << 16
-_TOLD = 300  # characters of a server's words that are kept
+_MESSAGE_CHARACTERS = 300  # characters of a server's words that are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What became of one request. `status` is "done" or the kind of its failure.
+    """The result of one request. `status` is "done" or the kind of its failure.
 
     `sent` is on time.perf_counter's clock, when the connection stood and the request was written. Seconds since then:
     `pieces_s` of every event that brought text, `end_s` of the last event that brought text or the finish reason.
@@ -70,7 +70,7 @@ class Events:
 
 
 class _Answer:
-    """A trace in the making."""
+    """A trace that is being followed."""
 
     def __init__(self, sent: float) -> None:
         self.sent = sent
@@ -87,11 +87,11 @@ class _Answer:
         try:
             event = json.loads(data)
         except (ValueError, RecursionError):
-            raise _Failed("no JSON in an event", data[:_TOLD]) from None
+            raise _Failed("no JSON in an event", data[:_MESSAGE_CHARACTERS]) from None
         if not isinstance(event, dict):
-            raise _Failed("no object in an event", data[:_TOLD])
+            raise _Failed("no object in an event", data[:_MESSAGE_CHARACTERS])
         if event.get("error"):
-            raise _Failed("error within the stream", json.dumps(event["error"])[:_TOLD])
+            raise _Failed("error within the stream", json.dumps(event["error"])[:_MESSAGE_CHARACTERS])
         if isinstance(event.get("usage"), dict):
             self.usage = event["usage"]
         for choice in _choices(event, data):
@@ -116,17 +116,17 @@ class _Answer:
 
 
 def _choices(event: dict[str, Any], data: str) -> list[dict[str, Any]]:
-    """An event's choices; it may have none. _Failed where they or their deltas are of another shape."""
+    """Return an event's choices; it may have none. _Failed where they or their deltas are of another shape."""
     choices = event.get("choices") or []
     if not isinstance(choices, list) or not all(
         isinstance(choice, dict) and isinstance(choice.get("delta") or {}, dict) for choice in choices
     ):
-        raise _Failed("no choices in an event", data[:_TOLD])
+        raise _Failed("no choices in an event", data[:_MESSAGE_CHARACTERS])
     return choices
 
 
 def text_of(choice: dict[str, Any]) -> str:
-    """The text that a choice of a streamed event brings, thoughts of a reasoning model included."""
+    """Return the text that a choice of a streamed event brings, thoughts of a reasoning model included."""
     delta = choice.get("delta") or {}
     return str(delta.get("content") or delta.get("reasoning_content") or choice.get("text") or "")
 
@@ -168,7 +168,7 @@ def _follow(
     connection.request("POST", target, json.dumps(body).encode(), headers)
     response = connection.getresponse()
     if response.status != 200:
-        raise _Failed(f"status {response.status}", _said(response))
+        raise _Failed(f"status {response.status}", _message_of(response))
     if "text/event-stream" not in (response.getheader("content-type") or ""):
         raise _Failed("not streamed", f"the answer is {response.getheader('content-type')!r}")
     events = Events()
@@ -192,12 +192,12 @@ def _connection(endpoint: Endpoint, limits: Limits) -> http.client.HTTPConnectio
     return kind(parts.hostname, parts.port, timeout=limits.connect_s)
 
 
-def _said(response: http.client.HTTPResponse) -> str:
+def _message_of(response: http.client.HTTPResponse) -> str:
     text = response.read(1 << 14).decode("utf-8", errors="replace")
     try:
-        return str(json.loads(text)["error"]["message"])[:_TOLD]
+        return str(json.loads(text)["error"]["message"])[:_MESSAGE_CHARACTERS]
     except (ValueError, KeyError, TypeError, RecursionError):
-        return text[:_TOLD]
+        return text[:_MESSAGE_CHARACTERS]
 
 
 def _count(value: Any) -> int | None:

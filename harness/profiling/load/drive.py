@@ -29,7 +29,7 @@ OnEvent = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """`requests` that count at each of the `levels` of concurrency, after `warmup` of each worker that do not.
+    """A load: `requests` that count at each of the `levels` of concurrency, after `warmup` of each worker that do not.
 
     Every prompt begins with a line of its own, so that no server answers out of its prefix cache. `temperature` 0
     lets a server's speculation do its best; a seed makes sampled answers the same in a second measurement.
@@ -55,7 +55,7 @@ class Workload:
             raise BadInputError("a load needs at least one prompt")
 
     def body(self, model: str, level: int, number: int) -> dict[str, Any]:
-        """Request `number` of a level."""
+        """Return the body of request `number` of a level."""
         own = hashlib.sha256(f"{self.seed}/{level}/{number}".encode()).hexdigest()[:16]
         content = f"[{own}]\n{self.prompts[number % len(self.prompts)]}"
         return {
@@ -73,7 +73,7 @@ def measure(
 ) -> None:
     """Drive every level, each request's trace a line of the new file `raw` as soon as it has ended.
 
-    BadInputError: `raw` exists, or the server refuses such requests; UnmeasuredError: it answers none.
+    Raises BadInputError where `raw` exists or the server refuses such requests, UnmeasuredError where it answers none.
     """
     extra = _extras(endpoint, workload)
     raw.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ class _Level:
         self._errors: list[BaseException] = []
 
     def run(self) -> None:
-        """Until all is sent and answered. What a worker raises ends the level, and is raised here."""
+        """Work until all is sent and answered. What a worker raises ends the level, and is raised here."""
         workers = [
             threading.Thread(target=self._work, name=f"assay-load-{i}", daemon=True)
             for i in range(self._concurrency)
@@ -152,7 +152,10 @@ class _Level:
         self._warm.abort()
 
     def _work(self) -> None:
-        """A worker that died alone would leave the others at the barrier for ever, or fewer at work than is said."""
+        """Send until the level ends, and end it where this worker fails.
+
+        A worker that died alone would leave the others at the barrier for ever, or fewer at work than is stated.
+        """
         try:
             self._send()
         except threading.BrokenBarrierError:
@@ -195,28 +198,28 @@ class _Level:
 
 
 def _extras(endpoint: Endpoint, workload: Workload) -> dict[str, Any]:
-    """What makes the server count its tokens in a stream; nothing where it refuses to."""
+    """Return what makes the server count its tokens in a stream; nothing where it refuses to."""
     extra: dict[str, Any] = {"stream_options": {"include_usage": True}}
     body = workload.body(endpoint.model, 0, 0) | {"max_tokens": 1}
-    found = ask(endpoint, body | extra, workload.limits)
-    if found.status in ("status 400", "status 422") and "stream_options" in found.detail:
-        extra, found = {}, ask(endpoint, body, workload.limits)
-    _check(endpoint, found)
+    trace = ask(endpoint, body | extra, workload.limits)
+    if trace.status in ("status 400", "status 422") and "stream_options" in trace.detail:
+        extra, trace = {}, ask(endpoint, body, workload.limits)
+    _check(endpoint, trace)
     return extra
 
 
-def _check(endpoint: Endpoint, found: Trace) -> None:
-    if found.status == DONE:
+def _check(endpoint: Endpoint, trace: Trace) -> None:
+    if trace.status == DONE:
         return
-    told = f"{endpoint.url}/chat/completions does not answer a streamed request: {found.status}"
-    told += f": {found.detail}" if found.detail else ""
-    if found.status.startswith("status 4") and found.status not in ("status 408", "status 429"):
-        raise BadInputError(told)
-    raise UnmeasuredError(told)
+    message = f"{endpoint.url}/chat/completions does not answer a streamed request: {trace.status}"
+    message += f": {trace.detail}" if trace.detail else ""
+    if trace.status.startswith("status 4") and trace.status not in ("status 408", "status 429"):
+        raise BadInputError(message)
+    raise UnmeasuredError(message)
 
 
 def read_events(raw: Path) -> list[dict[str, Any]]:
-    """The record back; a last line cut by a kill is left out. BadInputError names the file and the line."""
+    """Return the record back; a last line cut by a kill is left out. BadInputError names the file and the line."""
     lines = raw.read_text(encoding="utf-8").split("\n")
     events: list[dict[str, Any]] = []
     for number, line in enumerate(lines, 1):
@@ -228,7 +231,7 @@ def read_events(raw: Path) -> list[dict[str, Any]]:
         except (ValueError, KeyError, TypeError):
             if number == len(lines):
                 break
-            raise BadInputError(f"{raw}:{number}: no event of a load measurement") from None
+            raise BadInputError(f"{raw}:{number}: not an event of a load measurement") from None
         events.append(event)
     _check_start(raw, events)
     return events
@@ -236,4 +239,4 @@ def read_events(raw: Path) -> list[dict[str, Any]]:
 
 def _check_start(raw: Path, events: Sequence[dict[str, Any]]) -> None:
     if not events or events[0]["event"] != "start" or events[0].get("format") != FORMAT:
-        raise BadInputError(f"{raw} is no load measurement of format {FORMAT}")
+        raise BadInputError(f"{raw} is not a load measurement of format {FORMAT}")

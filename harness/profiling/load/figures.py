@@ -1,4 +1,4 @@
-"""From the record of a load to figures, in the field's definitions (vLLM `bench serve`, GenAI-Perf).
+"""The figures of a load's record, in the field's definitions (vLLM `bench serve`, GenAI-Perf), and their tables.
 
 Of an answer that ended well:
 - *TTFT*: request sent to the first event that brings text;
@@ -23,18 +23,22 @@ from typing import TYPE_CHECKING, Any
 
 from assay.harness import formatting
 from assay.harness.profiling.load.client import DONE
-from assay.harness.profiling.measure.table import duration
+from assay.harness.profiling.measure.summary import duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 PERCENTILES = (50, 90, 95, 99)
+LATENCIES = {"ttft_s": "TTFT", "tpot_s": "TPOT", "itl_s": "ITL", "e2e_s": "E2E"}
 TAIL = 5  # values that must lie beyond a percentile
 NOT_COUNTED = "the server does not tell how many tokens it wrote (its answers have no usage)"
 
 
 def summarise(events: Sequence[dict[str, Any]], raw: str) -> dict[str, Any]:
-    """Schema 1: what was asked, and figures by level. What could not be measured is named with its reason."""
+    """Return the summary of a load (schema 1): what was asked, and figures by level.
+
+    What could not be measured is named with its reason.
+    """
     start = events[0]
     workload = start["workload"]
     levels: list[dict[str, Any]] = []
@@ -42,9 +46,11 @@ def summarise(events: Sequence[dict[str, Any]], raw: str) -> dict[str, Any]:
     for concurrency in workload["levels"]:
         requests = [e for e in events if e["event"] == "request" and e["concurrency"] == concurrency]
         end = next((e for e in events if e["event"] == "level" and e["concurrency"] == concurrency), None)
-        found = of_level(concurrency, requests, end, workload["requests"])
-        levels.append(found)
-        unmeasured |= {f"{what} at {concurrency}": why for what, why in found.pop("unmeasured").items()}
+        figures = of_level(concurrency, requests, end, workload["requests"])
+        levels.append(figures)
+        unmeasured |= {
+            f"{what} at {concurrency}": reason for what, reason in figures.pop("unmeasured").items()
+        }
     return {
         "schema": 1,
         "endpoint": start["endpoint"],
@@ -59,15 +65,15 @@ def summarise(events: Sequence[dict[str, Any]], raw: str) -> dict[str, Any]:
 
 
 def of_level(
-    concurrency: int, requests: Sequence[dict[str, Any]], end: dict[str, Any] | None, wanted: int
+    concurrency: int, requests: Sequence[dict[str, Any]], end: dict[str, Any] | None, expected: int
 ) -> dict[str, Any]:
     counted = [r for r in requests if not r["warmup"]]
     done = [r for r in counted if r["status"] == DONE]
     failed = [r for r in counted if r["status"] != DONE]
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "concurrency": concurrency,
         "requests": len(counted),
-        "not_sent": wanted - len(counted),
+        "not_sent": expected - len(counted),
         "warmup_dropped": len(requests) - len(counted),
         "warmup_failed": sum(r["warmup"] and r["status"] != DONE for r in requests),
         "done": len(done),
@@ -78,24 +84,24 @@ def of_level(
         "unmeasured": {},
     }
     if end is None:
-        found["unmeasured"]["throughput"] = "the measurement was interrupted"
+        figures["unmeasured"]["throughput"] = "the measurement was interrupted"
     if not done:
-        why = f"no request was answered: {found['errors'] or 'none was sent'}"
-        found["unmeasured"] = {"latency": why, "throughput": why}
-        return found
+        reason = f"no request was answered: {figures['errors'] or 'none was sent'}"
+        figures["unmeasured"] = {"latency": reason, "throughput": reason}
+        return figures
     uncounted = sum(r["completion_tokens"] is None for r in done)
-    found |= _latency(done, uncounted == 0)
+    figures |= _latency(done, uncounted == 0)
     if uncounted:
-        found["unmeasured"]["tokens"] = f"{NOT_COUNTED}: {uncounted} of {len(done)}"
+        figures["unmeasured"]["tokens"] = f"{NOT_COUNTED}: {uncounted} of {len(done)}"
     if end is not None:
-        found |= _throughput(done, end["seconds"], uncounted == 0)
-    return found
+        figures |= _throughput(done, end["seconds"], uncounted == 0)
+    return figures
 
 
 def _latency(done: Sequence[dict[str, Any]], counted: bool) -> dict[str, Any]:
     ttft = [r["pieces_s"][0] for r in done if r["pieces_s"]]
     gaps = [b - a for r in done for a, b in zip(r["pieces_s"], r["pieces_s"][1:], strict=False)]
-    found = {
+    figures = {
         "ttft_s": spread(ttft),
         "itl_s": spread(gaps),
         "e2e_s": spread([r["end_s"] for r in done if r["end_s"] is not None]),
@@ -103,51 +109,48 @@ def _latency(done: Sequence[dict[str, Any]], counted: bool) -> dict[str, Any]:
     }
     if counted:
         pairs = [(r, r["completion_tokens"]) for r in done if r["pieces_s"] and r["completion_tokens"] > 1]
-        found["tpot_s"] = spread([(r["end_s"] - r["pieces_s"][0]) / (n - 1) for r, n in pairs])
+        figures["tpot_s"] = spread([(r["end_s"] - r["pieces_s"][0]) / (n - 1) for r, n in pairs])
         events = sum(len(r["pieces_s"]) for r in done)
-        found["tokens_per_event"] = sum(r["completion_tokens"] for r in done) / events if events else None
-    return found
+        figures["tokens_per_event"] = sum(r["completion_tokens"] for r in done) / events if events else None
+    return figures
 
 
 def _throughput(done: Sequence[dict[str, Any]], seconds: float, counted: bool) -> dict[str, Any]:
-    found: dict[str, Any] = {"requests_per_s": len(done) / seconds}
+    figures: dict[str, Any] = {"requests_per_s": len(done) / seconds}
     if counted:
         new = sum(r["completion_tokens"] for r in done)
         prompts = [r["prompt_tokens"] for r in done]
-        found |= {"output_tokens": new, "output_tok_per_s": new / seconds}
+        figures |= {"output_tokens": new, "output_tok_per_s": new / seconds}
         if None not in prompts:
-            found |= {"prompt_tokens": sum(prompts), "total_tok_per_s": (new + sum(prompts)) / seconds}
-    return found
+            figures |= {"prompt_tokens": sum(prompts), "total_tok_per_s": (new + sum(prompts)) / seconds}
+    return figures
 
 
 def spread(values: Sequence[float]) -> dict[str, Any] | None:
-    """Count, mean, standard deviation, extremes and percentiles; None of nothing."""
+    """Return count, mean, standard deviation, extremes and percentiles; None of nothing."""
     if not values:
         return None
     ordered, n = sorted(values), len(values)
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "n": n,
         "mean": statistics.fmean(ordered),
         "sd": statistics.stdev(ordered) if n > 1 else None,
         "least": ordered[0],
         "most": ordered[-1],
     }
-    return found | {f"p{q}": percentile(ordered, q) for q in PERCENTILES}
+    return figures | {f"p{q}": percentile(ordered, q) for q in PERCENTILES}
 
 
 def percentile(ordered: Sequence[float], q: int) -> float | None:
-    """The value that q % do not exceed (nearest rank); None where fewer than TAIL values lie beyond. The median is
-    always given."""
+    """Return the value that q % do not exceed (nearest rank); None where fewer than TAIL values lie beyond.
+
+    The median is always given.
+    """
     n = len(ordered)
     rank = max(1, math.ceil(q / 100 * n))
     if q > 50 and n - rank < TAIL:
         return None
     return ordered[rank - 1]
-
-
-# A load's figures for a person.
-
-LATENCIES = {"ttft_s": "TTFT", "tpot_s": "TPOT", "itl_s": "ITL", "e2e_s": "E2E"}
 
 
 def render(summary: Mapping[str, Any]) -> RenderableType:
@@ -223,5 +226,5 @@ def _remarks(summary: Mapping[str, Any]) -> Iterator[str]:
             yield f"{at}: {level['without_text']} answers ended without a text; they have no TTFT"
         if (level.get("tokens_per_event") or 1) > 1.5:
             yield f"{at}: {level['tokens_per_event']:.1f} tokens an event: ITL is of events, not of tokens"
-    for what, why in summary["unmeasured"].items():
-        yield f"{what}: unmeasured: {why}"
+    for what, reason in summary["unmeasured"].items():
+        yield f"{what}: unmeasured: {reason}"

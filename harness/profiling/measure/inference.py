@@ -74,7 +74,7 @@ def measure_inference(job: Job, recorder: Recorder) -> None:
             llama_cpp()
         else:
             import_torch(job, recorder)
-            _rehearse(job)
+            _warm_up(job)
     if not gguf:
         _warm_kernels(job, recorder)
     with recorder.phase("load"):
@@ -104,7 +104,7 @@ def _phases(
 
 
 def _warm_kernels(job: Job, recorder: Recorder) -> None:
-    """Every kernel that the model will need, used once on a model of one block of the same widths, which is then given
+    """Use every kernel that the model will need once on a model of one block of the same widths, which is then given
     back: what stays (code compiled for these shapes, workspaces, the heap of a tokenizer) is the libraries' and not the
     model's, and is recorded as a phase of its own. Left out for an architecture of which no such model can be made."""
     config = config_of(job)
@@ -140,7 +140,7 @@ def tokens_of(job: Job, row: int, vocabulary: int) -> list[int]:
 
 
 def _prefill(job: Job, engine: Engine, rows: Sequence[Sequence[int]]) -> float:
-    """Seconds from the prompts to the first token of each on the host. Making room is not counted."""
+    """Return the seconds from the prompts to the first token of each on the host. Making room is not counted."""
     engine.begin(len(rows), job.prompt_tokens + job.new_tokens, Sampling(max_new_tokens=job.new_tokens))
     began = time.perf_counter()
     engine.admit(rows, [1] * len(rows), _greedy(len(rows), 0))
@@ -148,7 +148,7 @@ def _prefill(job: Job, engine: Engine, rows: Sequence[Sequence[int]]) -> float:
 
 
 def _decode(job: Job, engine: Engine, rows: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """TTFT, then seconds of each step until `new_tokens` are written of each row."""
+    """Return TTFT, then the seconds of each step until `new_tokens` are written of each row."""
     engine.begin(len(rows), job.prompt_tokens + job.new_tokens, Sampling(max_new_tokens=job.new_tokens))
     began = time.perf_counter()
     tokens = engine.admit(rows, [1] * len(rows), _greedy(len(rows), 0))
@@ -167,7 +167,7 @@ def _greedy(rows: int, position: int) -> Draws:
 
 
 def _generate(job: Job, model: Loaded, rows: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """Seconds to draw `samples` of each prompt at temperature 1, all of them in flight together."""
+    """Return the seconds to draw `samples` of each prompt at temperature 1, all of them in flight together."""
     requests = [
         Request(str(row), index, str(row), seed=index)
         for row in range(len(rows))
@@ -185,7 +185,7 @@ def _generate(job: Job, model: Loaded, rows: Sequence[Sequence[int]]) -> dict[st
 
 
 def import_torch(job: Job, recorder: Recorder) -> None:
-    """torch and what loading needs, so that their memory is not taken for the model's."""
+    """Import torch and what loading needs, so that their memory is not taken for the model's."""
     from assay.trainers.run.runtime import let_idle_threads_sleep
 
     let_idle_threads_sleep()
@@ -212,7 +212,7 @@ def import_torch(job: Job, recorder: Recorder) -> None:
     }
 
 
-def _rehearse(job: Job) -> None:
+def _warm_up(job: Job) -> None:
     """Load and run a model of a few kilobytes by the same way: libraries import and reserve much at their first use
     (240 MB here), which would be taken for the model's memory and time."""
     from assay.harness.generation.torch_engine import load_transformers
@@ -229,8 +229,9 @@ def _rehearse(job: Job) -> None:
 
 
 def dtype_of(job: Job) -> str:
-    """fp32, bf16 or fp16: as asked for, else the type that the model's own configuration names, where the device has
-    it. Raises TrainingError for bf16 asked for where it has not."""
+    """Return fp32, bf16 or fp16: as asked for, else the type that the model's own configuration names, where the device
+    has it. Raises TrainingError for bf16 asked for where it has not.
+    """
     import torch
 
     config = config_of(job)
@@ -240,13 +241,13 @@ def dtype_of(job: Job) -> str:
 
 
 def config_of(job: Job) -> dict[str, Any]:
-    """The content of the model's config.json."""
+    """Return the content of the model's config.json."""
     if job.random_config is not None:
         return job.random_config
     assert job.source is not None
     folder = model_folder(job.source.artifact())
-    found: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return found
+    content: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return content
 
 
 def give_back() -> None:

@@ -1,4 +1,10 @@
-"""What is to be measured, as it is handed to the measured process."""
+"""A profile's job, as it is handed to the measured process, and the raw record that its events make.
+
+The record has one JSON object a line, written as things happen and read back to compute from: `start` (the job, the
+machine), then from the measured process `begin`/`end` of each phase, `time` (one repeat), `fact` and `stop`, and
+between them `memory` samples of the watcher. Times are seconds of the system's monotonic clock, which all processes
+share. A job's `memory_limit_bytes` caps torch's CUDA allocator, and is refused where nothing would keep it.
+"""
 
 from __future__ import annotations
 
@@ -9,27 +15,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from assay.harness.errors import BadInputError
 from assay.harness.profiling.measure.process_memory import host_memory, reset_peak
+from assay.harness.profiling.memory.setup import checked_config, method_settings
 from assay.trainers.artifact import Artifact, ArtifactKind
-from assay.trainers.config import QuantizationTable
+from assay.trainers.config import QuantizationTable, TrainConfig
 from assay.trainers.config.common import Optimizer
 
-if TYPE_CHECKING:
-    pass
-
 Phase = Literal["load", "prefill", "decode", "generate", "train"]
+FORMAT = 1  # of the record
+OUT_OF_MEMORY, KILLED = "out of memory", "killed"  # how a measured process may end
 PHASES: tuple[Phase, ...] = ("load", "prefill", "decode", "generate")
-QUANTISED: dict[str, Literal["nf4", "int8"]] = {"qlora": "nf4", "int8": "int8"}
+_NEVER = 10**9  # a step that no profile comes to
 Positive = Annotated[int, Field(ge=1)]
 
 
 class Source(BaseModel):
-    """An artifact by where it lies; hashing it again in the measured process would be measured with it."""
+    """An artifact by its place; hashing it again in the measured process would be measured with it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -49,12 +55,11 @@ class Source(BaseModel):
 
 
 class Training(BaseModel):
-    """How the train phase trains: by the trainer of `objective`, as `assay train` runs it, `method` as in `assay plan`.
+    """A preset of a training table for the train phase: `objective` by its trainer, `method` as in `assay memory`.
 
-    `rank` is the adapter's, but for full fine-tuning, which has none. `attention` auto is the trainer's own choice.
-    `checkpointing` None is the training table's own choice too.
-    `base` is the type of a frozen base that is not quantised, auto being the arithmetic's. `upcast` is what PEFT does
-    to the unquantised rest of a quantised base.
+    `Job.config` writes the table out, and the table says what cannot be. `rank` is the adapter's; full fine-tuning has
+    none. `checkpointing` None and `attention` auto are the trainer's own choice. `base` is the table's `base_dtype`,
+    `upcast` its `quantization.upcast_fp32`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -70,20 +75,9 @@ class Training(BaseModel):
 
     @model_validator(mode="after")
     def _possible(self) -> Training:
-        if self.method != "lora" and self.base != "auto":
-            raise ValueError(f"base: only lora has an unquantised frozen base; {self.method} has none")
-        if self.objective == "ppo" and self.optimizer != "adamw_torch":
-            raise ValueError(f"optimizer: ppo uses adamw_torch; {self.optimizer!r} is not supported")
         if self.objective == "ppo" and self.attention != "auto":
             raise ValueError("attention: ppo draws and learns with sdpa")
         return self
-
-    @property
-    def quantization(self) -> QuantizationTable | None:
-        """What the method does to the base's linear layers."""
-        if self.method not in QUANTISED:
-            return None
-        return QuantizationTable(type=QUANTISED[self.method], upcast_fp32=self.upcast)
 
 
 class Job(BaseModel):
@@ -145,20 +139,52 @@ class Job(BaseModel):
             raise ValueError(refusal(self.memory_limit_bytes, "device = 'cpu' does not use it"))
         return self
 
+    def config(self, steps: int = 1) -> TrainConfig:
+        """Return the training's table of so many steps, as a user would write it.
+
+        Nothing is saved, and the rate is so low that the loss moves little. Raises BadInputError for a table that
+        cannot be.
+        """
+        training = self.training
+        assert training is not None
+        table: dict[str, Any] = method_settings(training.method, training.objective) | {
+            "learning_rate": 1e-6,
+            "scheduler": "constant",
+            "batch_size": self.batch_size,
+            "max_steps": steps,
+            "dtype": self.dtype,
+            "base_dtype": training.base,
+            "optimizer": training.optimizer,
+            "gradient_checkpointing": training.checkpointing,
+            "save_steps": _NEVER,
+            "seed": self.seed,
+        }
+        if training.method != "full":
+            table["adapter"] = {"type": "lora", "r": training.rank, "alpha": 2 * training.rank}
+        if "quantization" in table:
+            table["quantization"] |= {"upcast_fp32": training.upcast}
+        if training.objective != "ppo":
+            return checked_config(table | {"max_length": self.prompt_tokens})
+        rollout = {
+            "prompts": self.batch_size,
+            "samples": self.samples,
+            "max_new_tokens": self.new_tokens,
+            "style": "completion",
+            "batch_size": self.batch_size * self.samples,
+        }
+        return checked_config(table | {"epochs": 1, "rollout": rollout})
+
     @property
     def quantization(self) -> QuantizationTable | None:
-        """Of inference; the unquantised rest stays in the compute type."""
+        """How inference keeps the linear layers; the unquantised rest stays in the compute type."""
         if self.weights == "stored":
             return None
         return QuantizationTable(type=self.weights, upcast_fp32=False)
 
 
-# A job's `memory_limit_bytes`: the cap of torch's CUDA allocator. Where nothing would keep it, it is refused.
-
-
-def refusal(limit_bytes: int, why: str) -> str:
+def refusal(limit_bytes: int, reason: str) -> str:
     return (
-        f"a memory limit of {limit_bytes / 2**30:g} GiB cannot be kept: it caps torch's CUDA allocator, and {why}; "
+        f"a memory limit of {limit_bytes / 2**30:g} GiB cannot be kept: it caps torch's CUDA allocator, and {reason}; "
         "leave --memory-limit out, or limit the whole process from outside, by a control group"
     )
 
@@ -172,7 +198,7 @@ def check_limit(job: Job) -> None:
 
 
 def cap_allocator(job: Job) -> int | None:
-    """Cap this process's allocator; the bytes that it may take, at most all the device has, or None without a limit.
+    """Cap this process's allocator and return the bytes that it may take, or None where the job has no limit.
 
     Raises BadInputError as `check_limit`.
     """
@@ -185,16 +211,6 @@ def cap_allocator(job: Job) -> int | None:
     cap = min(job.memory_limit_bytes, total)
     torch.cuda.set_per_process_memory_fraction(cap / total)
     return cap
-
-
-# The raw record of a profile: one JSON object a line, written as things happen, read back to compute from.
-#
-# `start` (the job, the machine), then from the measured process `begin`/`end` of each phase, `time` (one repeat),
-# `fact` and `stop`, and between them `memory` samples of the watcher. Times are seconds of the system's
-# monotonic clock,
-# which all processes share.
-
-FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +234,7 @@ class Record:
 
 
 def read_record(path: Path) -> Record:
-    """Read a record back. BadInputError names the file and the line; a last line cut by a kill is left out."""
+    """Read a record back; a last line cut by a kill is left out. Raises BadInputError that names file and line."""
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except OSError as error:
@@ -233,21 +249,18 @@ def read_record(path: Path) -> Record:
         except (ValueError, KeyError, TypeError):
             if number == len(lines):
                 break
-            raise BadInputError(f"{path}:{number}: no event of a profile") from None
+            raise BadInputError(f"{path}:{number}: not an event of a profile") from None
         events.append(event)
     if not events or events[0]["event"] != "start" or events[0].get("format") != FORMAT:
-        raise BadInputError(f"{path} is no profile of format {FORMAT}")
+        raise BadInputError(f"{path} is not a profile of format {FORMAT}")
     return Record(path, tuple(events))
 
 
-OUT_OF_MEMORY = "out of memory"
-
-
-KILLED = "killed"
-
-
 class Recorder:
-    """Writes events; knows which phase is on. `device_memory` gives the allocator's own figures, where it has any."""
+    """The measured process's writer of events, which knows the phase that is on.
+
+    `device_memory` gives the CUDA allocator's own figures, where there is one.
+    """
 
     def __init__(self, fd: int) -> None:
         self._out = os.fdopen(fd, "w", encoding="utf-8", buffering=1)
@@ -261,7 +274,7 @@ class Recorder:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """A phase, with the most host memory that it held and what it left."""
+        """Record a phase: the most host memory that it held, and what it left."""
         self.phase_on = name
         counted = reset_peak()
         self.reset_device_peak()
@@ -274,7 +287,7 @@ class Recorder:
         self.write("end", phase=name, **memory, **self.device_memory())
 
     def time(self, repeat: int, warm: bool, **seconds: Any) -> None:
-        """One repeat's raw seconds."""
+        """Record one repeat's raw seconds."""
         self.write("time", phase=self.phase_on, repeat=repeat, warmup=not warm, **seconds)
 
     def fact(self, **facts: Any) -> None:

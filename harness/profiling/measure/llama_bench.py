@@ -46,7 +46,7 @@ def llama_bench(job: Job, raw: Path) -> dict[str, Any]:
     Of each test `n`, `mean` and `sd` in tokens/s under `tests`; what failed says why under `unmeasured`.
     """
     assert job.source is not None
-    asked = {
+    request = {
         "path": str(job.source.path),
         "device": job.device,
         "threads": job.threads or len(os.sched_getaffinity(0)),
@@ -55,17 +55,17 @@ def llama_bench(job: Job, raw: Path) -> dict[str, Any]:
         "repeats": job.repeats,
         "seed": job.seed,
     }
-    code, told, said = _in_its_own_process(json.dumps(asked))
+    code, output, errors = _in_its_own_process(json.dumps(request))
     if code:
         ended = f"signal {-code}" if code < 0 else f"status {code}"
-        last = said.strip().splitlines()
-        return {"unmeasured": f"{ended}: {last[-1] if last else 'it said nothing'}"}
-    seconds: dict[str, list[float]] = json.loads(told)
+        last = errors.strip().splitlines()
+        return {"unmeasured": f"{ended}: {last[-1] if last else 'it wrote nothing'}"}
+    seconds: dict[str, list[float]] = json.loads(output)
     with raw.open("a", encoding="utf-8") as out:
-        out.write(json.dumps({"event": "llama_bench", "asked": asked, "seconds": seconds}) + "\n")
+        out.write(json.dumps({"event": "llama_bench", "asked": request, "seconds": seconds}) + "\n")
     sizes = {f"pp{job.prompt_tokens}": job.prompt_tokens, f"tg{job.new_tokens}": job.new_tokens}
     return {
-        "threads": asked["threads"],
+        "threads": request["threads"],
         "flash_attention": True,
         "warmup_dropped": 1,
         "tests": {name: _rates(n, seconds[name[:2]]) for name, n in sizes.items()},
@@ -73,18 +73,21 @@ def llama_bench(job: Job, raw: Path) -> dict[str, Any]:
 
 
 def _in_its_own_process(request: str) -> tuple[int, str, str]:
-    """Its exit status, stdout and stderr. Files, not pipes: those would be read until also what it started ends."""
-    with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as said:
+    """Return the exit status, stdout and stderr of a process of its own.
+
+    Files, not pipes: those would be read until also what it started ends.
+    """
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "assay.harness.profiling.measure.llama_bench"],
             input=request.encode(),
-            stdout=told,
-            stderr=said,
+            stdout=output,
+            stderr=errors,
             check=False,
         )
-        for file in (told, said):
+        for file in (output, errors):
             file.seek(0)
-        return done.returncode, told.read().decode(), said.read().decode(errors="replace")
+        return done.returncode, output.read().decode(), errors.read().decode(errors="replace")
 
 
 def _rates(tokens: int, seconds: list[float]) -> dict[str, Any]:
@@ -96,49 +99,51 @@ def _rates(tokens: int, seconds: list[float]) -> dict[str, Any]:
     }
 
 
-def render(found: Mapping[str, Any]) -> RenderableType:
+def render(result: Mapping[str, Any]) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    if "unmeasured" in found:
-        return Text(f"llama-bench: {formatting.UNMEASURED}: {found['unmeasured']}")
-    title = f"By llama-bench's definitions: {found['threads']} threads, flash attention, nothing sampled"
+    if "unmeasured" in result:
+        return Text(f"llama-bench: {formatting.UNMEASURED}: {result['unmeasured']}")
+    title = f"By llama-bench's definitions: {result['threads']} threads, flash attention, nothing sampled"
     table = Table(title=title, title_justify="left")
     for column in ("test", "tokens/s", "n (dropped)"):
         table.add_column(column, justify="left" if column == "test" else "right")
-    for name, s in found["tests"].items():
+    for name, s in result["tests"].items():
         spread = "" if s["sd"] is None else f" ± {s['sd']:,.2f}"
-        table.add_row(name, f"{s['mean']:,.2f}{spread}", f"{s['n']} ({found['warmup_dropped']})")
+        table.add_row(name, f"{s['mean']:,.2f}{spread}", f"{s['n']} ({result['warmup_dropped']})")
     return table
 
 
-def measure(asked: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Seconds of each repeat of "pp" and "tg"."""
+def measure(request: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Return the seconds of each repeat of "pp" and "tg"."""
     from assay.harness.generation.llama_engine import offloads
     from assay.trainers.gguf.native import NativeModel
 
-    with NativeModel(Path(asked["path"]), gpu_layers=-1 if offloads(asked["device"]) else 0) as model:
+    with NativeModel(Path(request["path"]), gpu_layers=-1 if offloads(request["device"]) else 0) as model:
         return {
-            "pp": _repeats(model, asked, asked["prompt"], min(asked["prompt"], MICRO_BATCH)),
-            "tg": _repeats(model, asked, asked["new"], 1),
+            "pp": _repeats(model, request, request["prompt"], min(request["prompt"], MICRO_BATCH)),
+            "tg": _repeats(model, request, request["new"], 1),
         }
 
 
-def _repeats(model: NativeModel, asked: Mapping[str, Any], n: int, at_once: int) -> list[float]:
-    """Warmed up as llama-bench does: with a prompt (its first micro-batch), and with one token of an answer."""
+def _repeats(model: NativeModel, request: Mapping[str, Any], n: int, at_once: int) -> list[float]:
+    """Return the seconds of each repeat, warmed up as llama-bench does: with a prompt (its first micro-batch), and with
+    one token of an answer.
+    """
     from assay.trainers.gguf.native import NativeContext
 
-    tokens, found = _tokens(model, n, asked["seed"]), []
-    context = NativeContext(model, rows=1, tokens_per_row=n, batch_tokens=at_once, threads=asked["threads"])
+    tokens, seconds = _tokens(model, n, request["seed"]), []
+    context = NativeContext(model, rows=1, tokens_per_row=n, batch_tokens=at_once, threads=request["threads"])
     try:
         _read(context, tokens[:at_once], at_once)
-        for _ in range(asked["repeats"]):
+        for _ in range(request["repeats"]):
             began = time.perf_counter()
             _read(context, tokens, at_once)
-            found.append(time.perf_counter() - began)
+            seconds.append(time.perf_counter() - began)
     finally:
         context.close()
-    return found
+    return seconds
 
 
 def _tokens(model: NativeModel, n: int, seed: int) -> list[int]:
@@ -151,8 +156,8 @@ def _read(context: NativeContext, tokens: list[int], at_once: int) -> None:
     context.forget(0)
     for begin in range(0, len(tokens), at_once):
         part = tokens[begin : begin + at_once]
-        wanted = [False] * (len(part) - 1) + [True]
-        context.decode(part, range(begin, begin + len(part)), [0] * len(part), wanted)
+        with_logits = [False] * (len(part) - 1) + [True]
+        context.decode(part, range(begin, begin + len(part)), [0] * len(part), with_logits)
 
 
 def main() -> None:

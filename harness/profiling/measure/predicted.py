@@ -1,9 +1,10 @@
-"""What the prediction says of a profiled workload, and what was measured beside it, component by component.
+"""The predicted memory of a profiled workload next to the measured one, component by component.
 
-A component is measured where its tensors can be counted (`assay.harness.profiling.measure.predicted`); scratch
-inside kernels shows
-in the peak alone. What the prediction leaves out on purpose is measured in rows of its own: the libraries' kernels, the
-allocator's fragmentation, the device's context.
+A component is measured where its tensors can be counted: bytes are those of the tensors themselves, under the
+prediction's names, so they are exact whatever allocator holds them, on the CPU as on a GPU. What lives only inside a
+kernel (scratch of a product, tiles of a loss) is in no tensor and shows in the peak alone. What the prediction leaves
+out on purpose is measured in rows of its own: the libraries' kernels, the allocator's fragmentation, the device's
+context.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ from typing import Any, Literal
 from assay.harness.errors import BadInputError
 from assay.harness.generation.torch_engine import TorchEngine
 from assay.harness.profiling.measure.job import Job
-from assay.harness.profiling.memory import Adapter, Architecture, Prediction, Setup, make_setup, predict
+from assay.harness.profiling.memory import Architecture, Prediction, Setup, predict
+from assay.harness.profiling.memory.architecture import Attention, Dtype
+from assay.harness.profiling.memory.devices import unsized_device
+from assay.trainers.errors import TrainersError
 from assay.trainers.model.quantize import quantized_layers, weight_bytes
 
+WEIGHTS = ("linear weights", "embedding", "output head", "norms and biases", "adapter")
 # Components of the prediction that one measured figure stands against.
 TOGETHER: dict[str, tuple[str, ...]] = {
     "gradients": ("gradients", "first block's gradients"),
@@ -42,8 +47,11 @@ HELD = 0.2  # of the prediction: how far from it the measured peak may be, unles
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`predicted` None: not predicted, by intent. `measured` None: for the reason in `note`. `error` is predicted over
-    measured, less one."""
+    """One component's two figures.
+
+    `predicted` None: not predicted, by intent. `measured` None: for the reason in `note`. `error` is predicted over
+    measured, less one.
+    """
 
     name: str
     kind: Kind
@@ -69,38 +77,31 @@ class Row:
 
 
 def setup_of(
-    job: Job, architecture: Architecture, *, gpu: bool, compute: str, attention: str = "sdpa"
+    job: Job, architecture: Architecture, *, gpu: bool, compute: Dtype, attention: Attention = "sdpa"
 ) -> Setup:
-    """The job in the prediction's terms. `compute` (fp32, bf16, fp16) and `attention` are what the run came to."""
-    changes: dict[str, Any] = {"batch": job.batch_size, "length": job.prompt_tokens, "gpu": gpu}
-    changes |= {"compute": compute, "attention": attention}
-    training = job.training
-    if training is None:
-        rows = job.batch_size * (job.samples if "generate" in job.phases else 1)
-        changes |= {"drawn": rows, "refilled": False}
-        weights = compute if job.weights == "stored" else job.weights
-        changes |= {"new_tokens": job.new_tokens, "weights": weights}
-        return make_setup("inference", architecture, "inference", **changes)
-    changes |= {
-        "optimizer": training.optimizer,
-        "upcast": training.upcast,
-    }
-    if training.checkpointing is not None:
-        changes["checkpointing"] = training.checkpointing
-    if training.objective == "ppo":
-        changes["length"] = job.prompt_tokens + job.new_tokens
-        changes |= {"new_tokens": job.new_tokens, "drawn": job.batch_size * job.samples}
-    if training.method != "full":
-        changes["adapter"] = Adapter(rank=training.rank)
-    if training.method == "lora":
-        changes["weights"] = compute if training.base == "auto" else training.base
-    return make_setup(training.method, architecture, training.objective, **changes)
+    """Return the job in the prediction's terms. `compute` and `attention` are what the run came to."""
+    if job.training is not None:
+        config = job.config().model_copy(update={"dtype": compute})
+        device = unsized_device(gpu=gpu)
+        return Setup.from_config(config, architecture, job.prompt_tokens, device, attention)
+    return Setup(
+        objective="inference",
+        weights=compute if job.weights == "stored" else job.weights,
+        compute=compute,
+        attention=attention,
+        batch=job.batch_size,
+        drawn=job.batch_size * (job.samples if "generate" in job.phases else 1),
+        length=job.prompt_tokens,
+        new_tokens=job.new_tokens,
+        refilled=False,
+        gpu=gpu,
+    )
 
 
 def predicted(
     job: Job, architecture: Architecture | None, summary: Mapping[str, Any], *, gpu: bool
 ) -> tuple[Prediction | None, str]:
-    """The prediction of a profiled job, or the reason why there is none."""
+    """Return the prediction of a profiled job, or the reason why there is none."""
     if architecture is None:
         return None, "the prediction does not know this format or architecture"
     compute = summary.get("compute") or (architecture.dtype if job.dtype == "auto" else job.dtype)
@@ -109,18 +110,20 @@ def predicted(
             job, architecture, gpu=gpu, compute=compute, attention=summary.get("attention", "sdpa")
         )
         return predict(architecture, setup), ""
-    except BadInputError as error:  # a combination that the prediction does not know
+    except (BadInputError, TrainersError) as error:  # a combination that the prediction does not know
         return None, str(error)
 
 
 def compare(
     prediction: Prediction, summary: Mapping[str, Any], unseen: Mapping[str, str] | None = None
 ) -> list[Row]:
-    """The components, what is left out of them, and the peak. `unseen` says of components why their count would miss
-    a part."""
-    found: Mapping[str, int] = summary.get("components") or {}
-    reason = TRANSIENT if found else f"unmeasured: {summary['status']}"
-    rows = list(_components(prediction, found, reason))
+    """Return rows of the components, of what is left out of them, and of the peak.
+
+    `unseen` gives, for components whose count would miss a part, the reason.
+    """
+    counted: Mapping[str, int] = summary.get("components") or {}
+    reason = TRANSIENT if counted else f"unmeasured: {summary['status']}"
+    rows = list(_components(prediction, counted, reason))
     rows = [
         replace(r, measured=None, note=unseen[r.name]) if unseen and r.name in unseen else r for r in rows
     ]
@@ -135,8 +138,11 @@ def compare(
 def with_prediction(
     summary: Mapping[str, Any], job: Job, architecture: Architecture | None, within: float = HELD
 ) -> dict[str, Any]:
-    """The summary with what was predicted of it (`predicted`, None with `unpredicted` saying why), each component's two
-    figures (`comparison`), and whether the peak came within that share of its prediction (`prediction`)."""
+    """Return the summary with its prediction.
+
+    `predicted` is None where there is none, for the reason in `unpredicted`; `comparison` has each component's two
+    figures; `prediction` says whether the peak came within the share `within` of its prediction.
+    """
     gpu = bool(summary["machine"]["gpu"]) and job.device != "cpu"
     prediction, reason = predicted(job, architecture, summary, gpu=gpu)
     if prediction is None:
@@ -147,20 +153,23 @@ def with_prediction(
             "comparison": [],
             "prediction": judged(None, within),
         }
-    said = prediction.to_json()
+    predicted_json = prediction.to_json()
     keys = ("components", "phases", "peak_phase", "peak_bytes", "unmeasured")
     unseen = {"activations": UNSEEN} if job.training is not None and job.training.method == "int8" else {}
     rows = compare(prediction, summary, unseen)
     return {
         **summary,
-        "predicted": {key: said[key] for key in keys},
+        "predicted": {key: predicted_json[key] for key in keys},
         "comparison": [row.to_json() for row in rows],
         "prediction": judged(rows[-1], within),
     }
 
 
 def judged(peak: Row | None, within: float) -> dict[str, Any]:
-    """The verdict on a predicted peak: held, missed, or unmeasured. `beyond` is measured over predicted, less one."""
+    """Return the verdict on a predicted peak: held, missed, or unmeasured.
+
+    `beyond` is measured over predicted, less one.
+    """
     beyond = None
     if peak is not None and peak.predicted and peak.measured:
         beyond = peak.measured / peak.predicted - 1
@@ -168,25 +177,25 @@ def judged(peak: Row | None, within: float) -> dict[str, Any]:
     return {"beyond": beyond, "within": within, "verdict": verdict}
 
 
-def _components(prediction: Prediction, found: Mapping[str, int], reason: str) -> Iterator[Row]:
-    group_of = {name: key for key, names in TOGETHER.items() if key in found for name in names}
-    told: set[str] = set()
+def _components(prediction: Prediction, counted: Mapping[str, int], reason: str) -> Iterator[Row]:
+    group_of = {name: key for key, names in TOGETHER.items() if key in counted for name in names}
+    seen: set[str] = set()
     for component in prediction.components:
         key = group_of.get(component.name, component.name)
-        if key in told:
+        if key in seen:
             continue
-        told.add(key)
+        seen.add(key)
         predicted = (
             sum(prediction.bytes_of(name) for name in TOGETHER[key])
             if key in group_of.values()
             else component.bytes
         )
-        measured = found.get(key)
+        measured = counted.get(key)
         yield Row(key, "component", predicted, measured, reason if measured is None else component.note)
 
 
 def _left_out(memory: Mapping[str, Mapping[str, int]], before: int | None) -> Iterator[Row]:
-    """What no prediction claims, each by its own measurement."""
+    """Yield what no prediction claims, each by its own measurement."""
     kernels = memory.get("kernels", {})
     for key, what in (
         ("allocated_left_bytes", "workspaces of the libraries, in the CUDA allocator"),
@@ -205,25 +214,27 @@ def _left_out(memory: Mapping[str, Mapping[str, int]], before: int | None) -> It
             at_peak["reserved_peak_bytes"] - at_peak["allocated_peak_bytes"],
             "reserved by the CUDA allocator and not in use at its peak",
         )
-        held, told = process_bytes(at_peak, before)
-        context = None if held is None else held - at_peak["reserved_peak_bytes"]
-        yield Row("device context", "left out", None, context, told)
+        process, source = process_bytes(at_peak, before)
+        context = None if process is None else process - at_peak["reserved_peak_bytes"]
+        yield Row("device context", "left out", None, context, source)
 
 
 def process_bytes(at_peak: Mapping[str, int], before: int | None) -> tuple[int | None, str]:
-    """Device memory of the measured process, context and all, and how that is known."""
+    """Return the device memory of the measured process, context and all, and how that is known."""
     if "process_peak_bytes" in at_peak:
         return at_peak["process_peak_bytes"], "of the process by NVML, beyond the allocator"
     if "device_peak_bytes" in at_peak and before is not None:
-        told = (
+        source = (
             "of the device by NVML, beyond the allocator and what was in use before (NVML tells no process)"
         )
-        return at_peak["device_peak_bytes"] - before, told
+        return at_peak["device_peak_bytes"] - before, source
     return None, "unmeasured: NVML tells no process"
 
 
 def measured_peak(summary: Mapping[str, Any]) -> tuple[int | None, str]:
-    """The most that any phase held beyond what the libraries hold, by the counter that a prediction is about."""
+    """Return the most bytes that any phase held beyond what the libraries hold, by the counter that a prediction is
+    about.
+    """
     for key, counter in (
         ("allocated_peak_increase_bytes", "allocated, over the libraries' kernels"),
         ("rss_peak_increase_bytes", "increase of RSS, over the libraries' kernels"),
@@ -243,25 +254,16 @@ def largest_phase(memory: Mapping[str, Mapping[str, int]], key: str) -> str | No
     return max(phases, key=lambda name: phases[name], default=None)
 
 
-# What a live model really holds, component by component, under the names that the prediction uses.
-#
-# Bytes are counted on the tensors themselves, so they are exact whatever allocator holds them, on the CPU as on a GPU.
-# What lives only inside a kernel (scratch of a product, tiles of a loss) is in no tensor to be counted: it shows in the
-# peak alone.
-
-WEIGHTS = ("linear weights", "embedding", "output head", "norms and biases", "adapter")
-
-
 def weights_of(model: Any) -> dict[str, int]:
-    """Bytes of the parameters by component, a tied one once; a quantised matrix with its scales."""
+    """Return the bytes of the parameters by component, a tied one once; a quantised matrix with its scales."""
     import torch
 
-    found = dict.fromkeys(WEIGHTS, 0)
+    sizes = dict.fromkeys(WEIGHTS, 0)
     rounded = {id(m.weight): weight_bytes(m) for m in quantized_layers(model).values()}
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)}
     for name, parameter in model.named_parameters():  # each tensor once, the embedding before the head
-        found[_part(name, parameter, embeddings)] += rounded.get(id(parameter), parameter.nbytes)
-    return {name: n for name, n in found.items() if n}
+        sizes[_part(name, parameter, embeddings)] += rounded.get(id(parameter), parameter.nbytes)
+    return {name: n for name, n in sizes.items() if n}
 
 
 def _part(name: str, parameter: Any, embeddings: set[int]) -> str:
@@ -275,12 +277,12 @@ def _part(name: str, parameter: Any, embeddings: set[int]) -> str:
 
 
 def cache_of(engine: TorchEngine) -> dict[str, int]:
-    """The cache that the engine's last rows had room in."""
+    """Return the bytes of the cache that the engine's last rows had room in."""
     return {"KV cache": engine.cache_bytes} if engine.cache_bytes else {}
 
 
 def state_of(optimizer: Any) -> int:
-    """Bytes of an optimiser's state; its counters of steps left out."""
+    """Return the bytes of an optimiser's state; its counters of steps left out."""
     import torch
 
     states: Iterable[dict[str, Any]] = optimizer.state.values()
@@ -304,13 +306,15 @@ class Gradients:
         self._handle.remove()
 
     def _before_step(self, optimizer: Any, *_: Any) -> None:
-        held = [p.grad for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
-        self.most = max(self.most, sum(g.nbytes for g in held))
+        gradients = [p.grad for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
+        self.most = max(self.most, sum(g.nbytes for g in gradients))
 
 
 class Kept:
-    """Within the block: bytes of the storages that autograd keeps for the backward pass, each once, those of `known`
-    tensors left out. Checkpointed blocks keep theirs where no hook sees them."""
+    """A context that counts the bytes of the storages that autograd keeps for the backward pass, each once.
+
+    Those of `known` tensors are left out. Checkpointed blocks keep what no hook sees.
+    """
 
     def __init__(self, known: Iterable[Any]) -> None:
         import torch

@@ -1,4 +1,7 @@
-"""Reading a process's memory from outside it: the kernel's figures for the host, NVML's for the device."""
+"""A process's memory, read from outside it: the kernel's figures for the host, NVML's for the device.
+
+`snapshot` keeps what was held when memory ran out, in enough detail to see what filled it.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,13 @@ from typing import Any
 
 from assay.harness.hardware import open_nvml, visible_devices
 
+LARGEST = 12  # sizes of blocks that a snapshot names
 _FIELDS = {"VmRSS": "rss_bytes", "RssAnon": "anon_bytes", "RssFile": "file_bytes", "VmHWM": "rss_peak_bytes"}
 
 
 def host_memory(pid: int) -> dict[str, int]:
-    """Resident bytes of a process: all, anonymous, mapped files, and the most it ever had. {} where it is gone.
+    """Return the resident bytes of a process: all, anonymous, mapped files, and the most it ever had. {} where it is
+    gone.
 
     Where the kernel tells only the first (outside Linux), only the first is given.
     """
@@ -24,16 +29,16 @@ def host_memory(pid: int) -> dict[str, int]:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (OSError, ProcessLookupError):
         return {}
-    found = {}
+    figures = {}
     for line in lines:
         name, _, value = line.partition(":")
         if name in _FIELDS:
-            found[_FIELDS[name]] = int(value.split()[0]) * 1024
-    return found
+            figures[_FIELDS[name]] = int(value.split()[0]) * 1024
+    return figures
 
 
 def available_bytes() -> int | None:
-    """Memory of the host that can be had without swapping; None where the kernel does not tell."""
+    """Return the bytes of the host's memory that can be had without swapping; None where the kernel does not tell."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
@@ -68,8 +73,11 @@ class Device:
     alias: int | None = None
 
     def sample(self) -> dict[str, Any]:
-        """Bytes of the device in use, bytes of our process (None where NVML cannot tell), millijoules since the driver
-        was loaded (None where the device does not count), and other processes' ids."""
+        """Return the device's figures now.
+
+        They are the bytes of the device in use, those of our process (None where NVML cannot tell), millijoules since
+        the driver was loaded (None where the device does not count), and other processes' ids.
+        """
         nvml = self.nvml
         used = self._ask(nvml.nvmlDeviceGetMemoryInfo)
         running = {p.pid: p.usedGpuMemory for p in self._ask(nvml.nvmlDeviceGetComputeRunningProcesses) or []}
@@ -100,7 +108,7 @@ class Device:
 
 
 def open_device(pid: int) -> Device | None:
-    """The CUDA device that a process with our environment takes first, or None where there is no NVML, driver or
+    """Return the CUDA device that a process with our environment takes first, or None where there is no NVML, driver or
     device. To be asked before the process `pid` comes to use it."""
     nvml = open_nvml()
     if nvml is None:
@@ -116,19 +124,17 @@ def open_device(pid: int) -> Device | None:
     return Device(handle, nvml, pid, frozenset(p.pid for p in running))
 
 
-# What was held when memory ran out: enough to see what filled it.
-
-LARGEST = 12  # sizes of blocks that are told
-
-
 def snapshot() -> dict[str, Any]:
-    """The host's figures, and the CUDA allocator's where this process uses it. To be taken before anything is freed."""
-    found: dict[str, Any] = {"host": host_memory(os.getpid()), "host_available_bytes": available_bytes()}
+    """Return the host's figures, and the CUDA allocator's where this process uses it.
+
+    To be taken before anything is freed.
+    """
+    figures: dict[str, Any] = {"host": host_memory(os.getpid()), "host_available_bytes": available_bytes()}
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
-        return found
+        return figures
     free, total = torch.cuda.mem_get_info()
-    return found | {
+    return figures | {
         "device_free_bytes": free,
         "device_total_bytes": total,
         **digest(torch.cuda.memory_snapshot()),
@@ -136,8 +142,9 @@ def snapshot() -> dict[str, Any]:
 
 
 def digest(segments: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """torch.cuda.memory_snapshot in few figures: what is reserved, allocated, reserved and free in the largest piece,
-    and the sizes of allocated blocks that hold most: bytes, how many, together."""
+    """Return torch.cuda.memory_snapshot in few figures: what is reserved, allocated, reserved and free in the largest
+    piece, and the sizes of allocated blocks that hold most: bytes, how many, together.
+    """
     reserved = allocated = largest_free = 0
     sizes: Counter[int] = Counter()
     for segment in segments:

@@ -1,7 +1,8 @@
-"""A model at its published architecture, filled with random values: memory and speed do not depend on them.
+"""A model at its published architecture with random weights, and the data that a profiled training learns from.
 
-Every tensor has the dtype it would be loaded with; values are small and finite, so that no arithmetic is slowed by
-denormals or cut short by infinities. Nothing is fetched and nothing is written.
+Memory and speed depend on neither. Every tensor has the dtype it would be loaded with; values are small and finite, so
+that no arithmetic is slowed by denormals or cut short by infinities. Nothing is fetched and nothing is written. Every
+sequence is longer than it may be and is cut at its limit by the trainer itself, so that all are of one length.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from assay.harness.errors import BadInputError, MissingToolError
 from assay.harness.generation.batching import GenerationStats, run_batches
 from assay.harness.generation.torch_engine import TorchEngine
 from assay.harness.generation.types import Request, Sampling
-from assay.sandbox import Outcome, Program, Verdict
+from assay.sandbox import Outcome, StandIn, Verdict
 from assay.suites import load_suite
 from assay.trainers import Artifact, ArtifactKind, Records, TrainingRecord
 from assay.trainers.config import QuantizationTable
@@ -31,6 +32,9 @@ from assay.trainers.run.runtime import quiet_libraries
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 _STD = 0.02
+ORIGIN = "synthetic text of a stated length"
+_SHA256 = hashlib.sha256(ORIGIN.encode()).hexdigest()
+_VOCABULARY = 300  # of the stand-in tokenizer: bytes, special tokens and few merges
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ def load_random(
     quantization: QuantizationTable | None = None,
     layers: int | None = None,
 ) -> EngineOf:
-    """An engine over `random_model`; `dtype` auto is the configuration's own."""
+    """Return an engine over `random_model`; `dtype` auto is the configuration's own."""
     model = random_model(
         config, device=device, dtype=dtype, seed=seed, quantization=quantization, layers=layers
     )
@@ -59,7 +63,10 @@ def load_random(
 
 
 def load_rounded(folder: str, *, device: str, dtype: str, quantization: QuantizationTable) -> EngineOf:
-    """An engine over a model's folder, its linear layers quantised as it is loaded. `dtype` is the compute type."""
+    """Return an engine over a model's folder, its linear layers quantised as it is loaded.
+
+    `dtype` is the compute type.
+    """
     from assay.trainers.model.quantize import check_supported, load_quantized
 
     check_supported(quantization, dtype)
@@ -70,7 +77,7 @@ def load_rounded(folder: str, *, device: str, dtype: str, quantization: Quantiza
 
 
 def _check_place(model: Any, device: str) -> None:
-    """bitsandbytes loads onto the GPU where there is one; a quantised model is measured where it lies."""
+    """Raise BadInputError where bitsandbytes, which loads onto a GPU where there is one, put the model elsewhere."""
     if device not in ("auto", model.device.type):
         raise BadInputError(
             f"device {device!r} was asked for, and bitsandbytes put the quantised model on {model.device.type!r}; "
@@ -100,7 +107,7 @@ def random_model(
     attention: str = "sdpa",
     layers: int | None = None,
 ) -> Any:
-    """The transformers model that `config` (a config.json's content) describes, with random weights.
+    """Return the transformers model that `config` (a config.json's content) describes, with random weights.
 
     It is laid out without memory first, then every tensor is given its memory once, in its own dtype; quantised
     layers one after another, so that no unquantised copy of the model ever exists. `dtype` auto is the configuration's
@@ -133,10 +140,10 @@ def random_model(
         if quantization is not None:
             _make_quantised(model, quantization, compute)
     generator = torch.Generator(device=device).manual_seed(seed)
-    made: dict[int, Any] = {}
+    filled: dict[int, Any] = {}
     with torch.no_grad():
         for path, module in list(model.named_modules()):
-            _fill(module, path, device, generator, rest, made)
+            _fill(module, path, device, generator, rest, filled)
     model.tie_weights()
     _refill_buffers(model, parsed, device)
     if quantization is not None:
@@ -145,7 +152,7 @@ def random_model(
 
 
 def _make_quantised(model: Any, table: QuantizationTable, compute: Any) -> None:
-    """bitsandbytes' layers in place of all linear layers but the head, as loading with that table does it."""
+    """Put bitsandbytes' layers in the place of all linear layers but the head, as loading with that table does it."""
     from transformers.integrations.bitsandbytes import replace_with_bnb_linear
     from transformers.quantizers import AutoHfQuantizer
 
@@ -158,13 +165,13 @@ def _make_quantised(model: Any, table: QuantizationTable, compute: Any) -> None:
     model.quantization_method, model.is_quantized = settings.quant_method, True
 
 
-def _fill(module: Any, path: str, device: str, generator: Any, rest: Any, made: dict[int, Any]) -> None:
-    """Memory and values for the parameters that the module itself owns; `made` keeps those that are tied together."""
+def _fill(module: Any, path: str, device: str, generator: Any, rest: Any, filled: dict[int, Any]) -> None:
+    """Give the parameters that the module owns memory and values; `filled` keeps those that are tied together."""
     import torch
 
     for name, parameter in list(module.named_parameters(recurse=False)):
-        if id(parameter) in made:
-            setattr(module, name, made[id(parameter)][1])
+        if id(parameter) in filled:
+            setattr(module, name, filled[id(parameter)][1])
             continue
         value = torch.empty(parameter.shape, dtype=rest, device=device)
         if path.endswith("norm"):
@@ -178,13 +185,15 @@ def _fill(module: Any, path: str, device: str, generator: Any, rest: Any, made: 
         else:  # Params4bit quantises when it is put on its device
             fields = {k: v for k, v in parameter.__dict__.items() if k != "quant_state"}
             new = type(parameter)(value, requires_grad=False, **fields).to(device)
-        made[id(parameter)] = (parameter, new)  # the old one too, so that its id is not used again
+        filled[id(parameter)] = (parameter, new)  # the old one too, so that its id is not used again
         setattr(module, name, new)
 
 
 def _int8(kind: Any, value: Any) -> Any:
-    """Int8Params of a matrix. They quantise by themselves only what comes from the host; a matrix that was made on the
-    device would stay as it is."""
+    """Return Int8Params of a matrix.
+
+    They quantise by themselves only what comes from the host; a matrix that was made on the device would stay as it is.
+    """
     import torch
     from bitsandbytes.functional import int8_vectorwise_quant
 
@@ -193,24 +202,15 @@ def _int8(kind: Any, value: Any) -> Any:
 
 
 def _refill_buffers(model: Any, config: Any, device: str) -> None:
-    """Buffers that are computed, not loaded (rotary frequencies), were laid out without content: compute them."""
+    """Compute the buffers that no weights file has (rotary frequencies), which were laid out without content."""
     rotary = model.base_model.rotary_emb
     fresh = type(rotary)(config=config).to(device)
     for name, value in fresh.named_buffers():
         rotary.register_buffer(name, value, persistent=False)
 
 
-# What a profiled training learns from: data of a stated length; and stand-ins for what a profile leaves out.
-#
-# Every sequence is longer than it may be and is cut at its limit by the trainer itself, so that all are of one length.
-
-ORIGIN = "synthetic text of a stated length"
-_SHA256 = hashlib.sha256(ORIGIN.encode()).hexdigest()
-_VOCABULARY = 300  # of the stand-in tokenizer: bytes, special tokens and few merges
-
-
 def stand_in(config: dict[str, Any], folder: Path) -> Artifact:
-    """A base without weights: the configuration, and a small tokenizer whose ids lie within its vocabulary."""
+    """Write a base without weights: the configuration, and a small tokenizer whose ids lie within its vocabulary."""
     from assay.trainers.pocket.pretrain import train_tokenizer
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -220,7 +220,7 @@ def stand_in(config: dict[str, Any], folder: Path) -> Artifact:
 
 
 def chats(rows: int, tokens: int) -> Records:
-    """Chats of at least `tokens` tokens each, nearly all of them the assistant's."""
+    """Return chats of at least `tokens` tokens each, nearly all of them the assistant's."""
     kept = tuple(
         TrainingRecord(
             (Message("user", "count"), Message("assistant", _text(row, tokens))), f"synthetic:{row}"
@@ -231,7 +231,7 @@ def chats(rows: int, tokens: int) -> Records:
 
 
 def pairs(rows: int, tokens: int) -> Preferences:
-    """Pairs whose two sequences have at least `tokens` tokens each."""
+    """Return pairs whose two sequences have at least `tokens` tokens each."""
     kept = tuple(
         Pair(str(row), "given", "count ", _text(row, tokens), _text(row + rows, tokens))
         for row in range(rows)
@@ -240,13 +240,13 @@ def pairs(rows: int, tokens: int) -> Preferences:
 
 
 def exercises(count: int) -> list[TrainingProblem]:
-    """Problems to ask about; a row of random tokens is asked in place of each one's prompt, by its number."""
+    """Return problems to ask about; a row of random tokens is asked in place of each one's prompt, by its number."""
     problems = load_suite("pocket", split="train", limit=count).problems
     return [TrainingProblem(problem, str(row), problem.checks) for row, problem in enumerate(problems)]
 
 
 def _text(row: int, tokens: int) -> str:
-    """At least one token a word, in any tokenizer."""
+    """Return a text that has at least one token a word in any tokenizer."""
     return " ".join(str(row + n) for n in range(tokens))
 
 
@@ -292,10 +292,9 @@ class EndlessSampler:
             yield SampledAnswer(sample.index, prompt, sample.token_ids, sample.completion, ended=False)
 
 
-class Unjudged:
-    """In the sandbox's place: every answer fails. Programs run in processes of their own, which a profile of the
-    training's memory does not hold, and which a machine that cannot isolate could not run."""
-
-    def run(self, programs: Iterable[Program]) -> Iterator[Verdict]:
-        for program in programs:
-            yield Verdict(program.id, Outcome.FAIL, "not executed: a profile", 0, len(program.checks))
+def unjudged() -> StandIn:
+    """Return what takes the sandbox's place: every answer fails. Programs run in processes of their own, which a
+    profile of the training's memory does not cover, and which a machine that cannot isolate could not run."""
+    return StandIn(
+        lambda program: Verdict(program.id, Outcome.FAIL, "not executed: a profile", 0, len(program.checks))
+    )

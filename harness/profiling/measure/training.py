@@ -15,25 +15,22 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
-from pydantic import ValidationError
-
 from assay.harness.errors import BadInputError
-from assay.harness.experiment.validation import explain
 from assay.harness.profiling.measure.inference import config_of, give_back, import_torch, tokens_of
 from assay.harness.profiling.measure.job import Job, Recorder, Training
 from assay.harness.profiling.measure.predicted import Gradients, Kept, state_of, weights_of
 from assay.harness.profiling.measure.random_weights import (
     EndlessSampler,
-    Unjudged,
     chats,
     exercises,
     pairs,
     random_model,
     stand_in,
+    unjudged,
 )
 from assay.harness.profiling.memory.architecture import FAMILIES
 from assay.trainers.artifact import Artifact
-from assay.trainers.config import METHODS, CommonConfig, PpoConfig, SftConfig
+from assay.trainers.config import CommonConfig, PpoConfig, SftConfig
 from assay.trainers.model.precision import arithmetic, base_dtype, compute_dtype
 from assay.trainers.model.prepare import Prepare, make_trainable, prepare_model
 from assay.trainers.run.runtime import let_idle_threads_sleep, quiet_libraries
@@ -47,7 +44,7 @@ _BUILDERS = {
 _NEVER = 10**9  # a step that no profile comes to
 _RATE = 1e-6  # so low that a loss moves little, however many steps
 # Wide enough that every library is imported and every path taken, small enough to weigh nothing.
-_REHEARSAL = {
+_WARM_UP_MODEL = {
     "model_type": "qwen2",
     "vocab_size": 512,
     "hidden_size": 64,
@@ -62,14 +59,14 @@ OnStep = Callable[[dict[str, Any]], None]
 
 
 class Session(Protocol):
-    """A training, built and not begun. `run` makes all its steps and tells the seconds of each."""
+    """A training, built and not begun. `run` makes all its steps and reports the seconds of each."""
 
     model: Any
 
     def run(self, on_step: OnStep) -> None: ...
 
     def components(self) -> dict[str, int]:
-        """Bytes by component of what the training held, to be asked after `run`."""
+        """Return the bytes by component of what the training held, after `run`."""
         ...
 
 
@@ -84,12 +81,12 @@ def _measure(job: Job, recorder: Recorder, folder: Path) -> None:
     assert job.training is not None
     with recorder.phase("import"):
         import_torch(job, recorder)
-        nobody = job.model_copy(update={"source": None, "random_config": _REHEARSAL})
-        _rehearse(nobody, _REHEARSAL, folder / "import")
+        nobody = job.model_copy(update={"source": None, "random_config": _WARM_UP_MODEL})
+        _warm_up(nobody, _WARM_UP_MODEL, folder / "import")
     config = config_of(job)
     if config.get("model_type") in FAMILIES:
         with recorder.phase("kernels"):  # as of inference: what the libraries keep for these shapes
-            _rehearse(job, config, folder / "kernels")
+            _warm_up(job, config, folder / "kernels")
     steps = job.warmup + job.repeats
     with recorder.phase("load"):
         began = time.perf_counter()
@@ -109,9 +106,10 @@ def _measure(job: Job, recorder: Recorder, folder: Path) -> None:
     recorder.fact(components=session.components())
 
 
-def _rehearse(job: Job, config: dict[str, Any], folder: Path) -> None:
-    """Two steps on one block of random weights, given back: the first step makes the optimiser's state, the second
-    meets it."""
+def _warm_up(job: Job, config: dict[str, Any], folder: Path) -> None:
+    """Make two steps on one block of random weights, which are given back: the first step makes the optimiser's state,
+    the second meets it.
+    """
     session = _build(job, config, 2, folder, layers=1)
     session.run(lambda seconds: None)
     session.components()
@@ -122,7 +120,7 @@ def _rehearse(job: Job, config: dict[str, Any], folder: Path) -> None:
 def _facts(job: Job, session: Session) -> dict[str, Any]:
     assert job.training is not None
     model, training = session.model, job.training
-    dtype = arithmetic(training_config(job, 1))
+    dtype = arithmetic(job.config())
     attention = str(model.config._attn_implementation)
     return {
         "backend": f"transformers, {attention} attention, {training.objective} by {training.method} in {dtype} on "
@@ -134,57 +132,14 @@ def _facts(job: Job, session: Session) -> dict[str, Any]:
     }
 
 
-def training_config(job: Job, steps: int) -> CommonConfig:
-    """The training table of this job, as a user would write it. Raises BadInputError for one that cannot be."""
-    training = job.training
-    assert training is not None
-    table: dict[str, Any] = {
-        "method": training.objective,
-        "learning_rate": _RATE,
-        "scheduler": "constant",
-        "batch_size": job.batch_size,
-        "max_steps": steps,
-        "dtype": job.dtype,
-        "optimizer": training.optimizer,
-        "gradient_checkpointing": training.checkpointing,
-        "save_steps": _NEVER,
-        "seed": job.seed,
-        "adapter": {"type": "none"}
-        if training.method == "full"
-        else {"type": "lora", "r": training.rank, "alpha": 2 * training.rank},
-    }
-    if training.quantization is not None:
-        table["quantization"] = training.quantization.model_dump()
-    if training.method == "lora":
-        table["base_dtype"] = training.base
-    if training.objective != "ppo":
-        return _checked(METHODS[training.objective], table | {"max_length": job.prompt_tokens})
-    if training.method == "full":
-        table["reference"] = "copy"
-    table["epochs"] = 1
-    table["rollout"] = {
-        "prompts": job.batch_size,
-        "samples": job.samples,
-        "max_new_tokens": job.new_tokens,
-        "style": "completion",
-        "batch_size": job.batch_size * job.samples,
-    }
-    return _checked(PpoConfig, table)
-
-
-def _checked(kind: type[CommonConfig], table: dict[str, Any]) -> CommonConfig:
-    try:
-        return kind.model_validate(table)
-    except ValidationError as error:
-        raise BadInputError(explain(error, kind)) from None
-
-
 def _build(job: Job, config: dict[str, Any], steps: int, folder: Path, layers: int | None = None) -> Session:
-    """The session of a job whose model has this config.json; `layers` of it, of random weights, where that is given."""
+    """Return the session of a job whose model has this config.json; `layers` of it, of random weights, where that is
+    given.
+    """
     folder.mkdir(parents=True)
     training = job.training
     assert training is not None
-    wanted = training_config(job, steps)
+    table = job.config(steps)
     if job.source is None and training.objective in ("dpo", "kto") and training.method == "full":
         raise BadInputError(
             f"{training.objective} on all weights holds a second copy of the base, which is read from its folder: give "
@@ -193,29 +148,29 @@ def _build(job: Job, config: dict[str, Any], steps: int, folder: Path, layers: i
     base = stand_in(config, folder / "base") if job.source is None else job.source.artifact()
     unfilled = job.source is None or layers is not None
     prepare = _random(job, config, layers) if unfilled else _stored(job)
-    if isinstance(wanted, PpoConfig):
-        return _Ppo(job, base, wanted, folder / "out", prepare)
-    return _Trl(job, base, wanted, folder / "out", prepare)
+    if isinstance(table, PpoConfig):
+        return _Ppo(job, base, table, folder / "out", prepare)
+    return _Trl(job, base, table, folder / "out", prepare)
 
 
-def _random(job: Job, config: dict[str, Any], layers: int | None) -> Prepare:
-    """Random weights where a training would load its base's, prepared as the trainers prepare them."""
+def _random(job: Job, model_config: dict[str, Any], layers: int | None) -> Prepare:
+    """Return the maker of random weights where a training loads its base's, prepared as the trainers prepare them."""
     assert job.training is not None
     training = job.training
 
-    def prepare(_base: Artifact, wanted: CommonConfig, dtype: str, attention: str) -> Any:
-        table = wanted.quantization
-        stored = compute_dtype(wanted, dtype) if table is not None else base_dtype(wanted, dtype)
+    def prepare(_base: Artifact, table: CommonConfig, dtype: str, attention: str) -> Any:
+        quantization = table.quantization
+        stored = compute_dtype(table, dtype) if quantization is not None else base_dtype(table, dtype)
         model = random_model(
-            config,
+            model_config,
             device=job.device,
             dtype=stored,
             seed=job.seed,
-            quantization=table,
+            quantization=quantization,
             attention=_attention(training, attention),
             layers=layers,
         )
-        return make_trainable(model, wanted)
+        return make_trainable(model, table)
 
     return prepare
 
@@ -224,8 +179,8 @@ def _stored(job: Job) -> Prepare:
     assert job.training is not None
     training = job.training
 
-    def prepare(base: Artifact, wanted: CommonConfig, dtype: str, attention: str) -> Any:
-        return prepare_model(base, wanted, dtype, _attention(training, attention))
+    def prepare(base: Artifact, config: CommonConfig, dtype: str, attention: str) -> Any:
+        return prepare_model(base, config, dtype, _attention(training, attention))
 
     return prepare
 
@@ -235,7 +190,7 @@ def _attention(training: Training, chosen: str) -> str:
 
 
 class _Trl:
-    """What transformers' loop trains, and TRL's: sft, dpo, kto and orpo."""
+    """A training by the loops of transformers and TRL: sft, dpo, kto or orpo."""
 
     def __init__(self, job: Job, base: Artifact, config: CommonConfig, out: Path, prepare: Prepare) -> None:
         from assay.trainers.run.folder import seeded
@@ -258,19 +213,19 @@ class _Trl:
         self._gradients = Gradients(optimizer)
 
     def components(self) -> dict[str, int]:
-        found = weights_of(self.model) | {"optimizer state": state_of(_bare(self.trainer.optimizer))}
+        sizes = weights_of(self.model) | {"optimizer state": state_of(_bare(self.trainer.optimizer))}
         if self._gradients is not None:
-            found["gradients"] = self._gradients.most
+            sizes["gradients"] = self._gradients.most
             self._gradients.close()
         reference = getattr(self.trainer, "ref_model", None)
         if reference is not None:
-            found["reference model"] = sum(weights_of(reference).values())
+            sizes["reference model"] = sum(weights_of(reference).values())
         if not self.trainer.args.gradient_checkpointing:
-            found["activations"] = self._kept()
-        return found
+            sizes["activations"] = self._kept()
+        return sizes
 
     def _kept(self) -> int:
-        """Of one more forward pass."""
+        """Return the bytes that one more forward pass keeps."""
         trainer, model = self.trainer, self.trainer.model
         model.train()
         inputs = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
@@ -282,20 +237,20 @@ class _Trl:
 
 
 def _bare(optimizer: Any) -> Any:
-    """Accelerate wraps the optimiser."""
+    """Return the optimiser that Accelerate wraps."""
     return getattr(optimizer, "optimizer", optimizer)
 
 
 def _fixed(model: Any) -> list[Any]:
-    """The model's tensors; of quantised layers also those that are neither parameters nor buffers: their scales."""
-    found = [*model.parameters(), *model.buffers()]
+    """Return the tensors of a model; of quantised layers also their scales, which are no parameters or buffers."""
+    tensors = [*model.parameters(), *model.buffers()]
     for parameter in model.parameters():
         state = getattr(parameter, "quant_state", None)
         if state is not None:
-            found += [state.absmax, state.code]
+            tensors += [state.absmax, state.code]
             if state.nested:
-                found += [state.state2.absmax, state.state2.code, state.offset]
-    return found
+                tensors += [state.state2.absmax, state.state2.code, state.offset]
+    return tensors
 
 
 def _step_timer(session: _Trl, on_step: OnStep) -> Any:
@@ -322,7 +277,7 @@ def _step_timer(session: _Trl, on_step: OnStep) -> Any:
 
 
 class _Ppo:
-    """Our own PPO, whose steps draw what they learn from."""
+    """A training by our own PPO, whose steps draw what they learn from."""
 
     def __init__(self, job: Job, base: Artifact, config: PpoConfig, out: Path, prepare: Prepare) -> None:
         from assay.trainers.methods.ppo import Ppo
@@ -337,8 +292,8 @@ class _Ppo:
         rows = [tokens_of(job, row, vocabulary) for row in range(job.batch_size)]
         self._episodes = [Episode(row, row[:1] * job.new_tokens) for row in rows]
         self.sampler = EndlessSampler(policy.model, rows)
-        asked = exercises(job.batch_size)
-        self.ppo = Ppo(policy, self.sampler, asked, config, out, pad_id=0, decode=lambda ids: "")
+        problems = exercises(job.batch_size)
+        self.ppo = Ppo(policy, self.sampler, problems, config, out, pad_id=0, decode=lambda ids: "")
         self._gradients = Gradients(self.ppo.optimizer)
 
     def run(self, on_step: OnStep) -> None:
@@ -347,18 +302,18 @@ class _Ppo:
         wait = torch.cuda.synchronize if torch.cuda.is_available() else (lambda: None)
         began = time.perf_counter()
 
-        def told(step: Any) -> None:
+        def on_update(step: Any) -> None:
             nonlocal began
             wait()
             now = time.perf_counter()
             on_step({"seconds": now - began, "generate_s": step.generate_s, "train_s": step.train_s})
             began = now
 
-        self.ppo.run(Unjudged(), told)
+        self.ppo.run(unjudged(), on_update)
 
     def components(self) -> dict[str, int]:
         policy = self.ppo.policy
-        found = weights_of(policy.model) | {
+        sizes = weights_of(policy.model) | {
             "value head": sum(p.nbytes for p in policy.value_head.parameters()),
             "optimizer state": state_of(self.ppo.optimizer),
             "gradients": self._gradients.most,
@@ -366,13 +321,13 @@ class _Ppo:
         }
         self._gradients.close()
         if policy.copy is not None:
-            found["reference model"] = sum(weights_of(policy.copy).values())
+            sizes["reference model"] = sum(weights_of(policy.copy).values())
         if not self._config.checkpoints(gpu=policy.device.type == "cuda"):
-            found["activations"] = self._kept()
-        return found
+            sizes["activations"] = self._kept()
+        return sizes
 
     def _kept(self) -> int:
-        """Of one more minibatch; log-probabilities of the answers among it."""
+        """Return the bytes that one more minibatch keeps, log-probabilities of the answers among them."""
         from assay.trainers.rl.policy import make_batch
 
         policy = self.ppo.policy

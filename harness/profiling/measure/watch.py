@@ -62,7 +62,10 @@ def profile(job: Job, raw: Path, on_event: OnEvent = lambda event: None) -> Reco
 
 
 def environment(job: Job, ours: Mapping[str, str]) -> dict[str, str]:
-    """The measured process's. The trainers take every GPU that they see: it sees the one that is watched, or none."""
+    """Return the measured process's environment.
+
+    The trainers take every GPU that they see: it sees the one that is watched, or none.
+    """
     first = ours.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     seen = {"CUDA_VISIBLE_DEVICES": "" if job.device == "cpu" else first}
     return {**ORDER, **ours, **(_EXACT if job.exact_memory else {}), **seen}
@@ -70,7 +73,7 @@ def environment(job: Job, ours: Mapping[str, str]) -> dict[str, str]:
 
 def _host_in_words() -> str:
     free = available_bytes()
-    return "free memory is not told" if free is None else f"{free / 2**30:.1f} GiB were available just after"
+    return "free memory is unknown" if free is None else f"{free / 2**30:.1f} GiB were available just after"
 
 
 def _writer(out: TextIO, on_event: OnEvent) -> OnEvent:
@@ -117,12 +120,12 @@ def _watch(job: Job, write: OnEvent) -> None:
 def _follow(
     child: subprocess.Popen[bytes], inlet: int, device: Device | None, write: OnEvent
 ) -> dict[str, Any]:
-    """Events and samples until the process ends; how it ended.
+    """Write events and samples until the process ends, and return its end.
 
     Its end is asked for, not read off its pipes: what it started may hold them open for longer than it lives.
     """
     assert child.stderr is not None
-    said, buffer = bytearray(), b""
+    stderr_tail, buffer = bytearray(), b""
     stop: dict[str, Any] | None = None
     with selectors.DefaultSelector() as ready:
         ready.register(inlet, selectors.EVENT_READ)
@@ -143,18 +146,18 @@ def _follow(
                         else:
                             write(event)
                 else:
-                    said = (said + chunk)[-4000:]
+                    stderr_tail = (stderr_tail + chunk)[-4000:]
             if not ended and time.monotonic() >= due:
                 due = time.monotonic() + PERIOD_S
                 sample = host_memory(child.pid) | (device.sample() if device else {})
                 if sample:
                     write({"event": "memory", "t": time.monotonic(), **sample})
     code = child.wait()
-    return stop or _unsaid(code, bytes(said))
+    return stop or _unsaid(code, bytes(stderr_tail))
 
 
-def _unsaid(code: int, said: bytes) -> dict[str, Any]:
-    """The stop of a process that ended without one of its own."""
+def _unsaid(code: int, stderr_tail: bytes) -> dict[str, Any]:
+    """Return the stop of a process that ended without one of its own."""
     if code == -signal.SIGKILL:
         return {
             "event": "stop",
@@ -162,10 +165,10 @@ def _unsaid(code: int, said: bytes) -> dict[str, Any]:
             "detail": "by SIGKILL, from outside; the kernel does that to the largest process when memory runs out "
             f"({_host_in_words()})",
         }
-    last = said.decode(errors="replace").strip().splitlines()
+    last = stderr_tail.decode(errors="replace").strip().splitlines()
     ended = f"signal {-code}" if code < 0 else f"status {code}"
     return {
         "event": "stop",
         "status": "failed",
-        "detail": f"{ended}: {last[-1] if last else 'it said nothing'}",
+        "detail": f"{ended}: {last[-1] if last else 'it wrote nothing'}",
     }

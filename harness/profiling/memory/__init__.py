@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from assay.harness.profiling.memory.architecture import Architecture, parse_architecture, read_architecture
-from assay.harness.profiling.memory.optimizers import ATTENTION, Adapter, adapter_parameters
+from assay.harness.profiling.memory.architecture import (
+    DEFAULT_TIER,
+    Architecture,
+    Tier,
+    find_tier,
+    parse_architecture,
+    published_config,
+    read_architecture,
+    tier_names,
+)
+from assay.harness.profiling.memory.optimizers import ATTENTION, adapter_parameters
 from assay.harness.profiling.memory.predict import Component, Prediction, predict, trained_tensors
-from assay.harness.profiling.memory.setup import METHODS, OBJECTIVES, Setup, make_setup
-from assay.harness.profiling.memory.tiers import DEFAULT_TIER, Tier, find_tier, published_config, tier_names
+from assay.harness.profiling.memory.setup import METHODS, OBJECTIVES, Setup, checked_config, method_settings
 
 __all__ = [
     "ATTENTION",
     "DEFAULT_TIER",
     "METHODS",
     "OBJECTIVES",
-    "Adapter",
     "Architecture",
     "Component",
     "Prediction",
     "Setup",
     "Tier",
     "adapter_parameters",
+    "checked_config",
     "find_tier",
-    "make_setup",
+    "method_settings",
     "parse_architecture",
     "predict",
     "published_config",

@@ -1,4 +1,4 @@
-"""What autograd keeps from the forward pass of a Llama-type block, and what passes need beside it.
+"""The bytes that autograd keeps from the forward pass of a Llama-type block, and those that passes need beside it.
 
 Derived from transformers' modelling code (5.x, Qwen2), PEFT's LoRA layers (0.21) and bitsandbytes' autograd functions
 (0.50), and held against saved-tensor hooks by a test. T = sequences·L tokens; h, f, V: hidden, intermediate and
@@ -29,15 +29,14 @@ from assay.harness.profiling.memory.architecture import WIDTH, Architecture, Lin
 from assay.harness.profiling.memory.optimizers import adapted, adapter_shapes
 from assay.harness.profiling.memory.setup import Setup
 
-# Of TRL's fused head (trl.kernels.chunked_logprob): tokens and vocabulary entries that it looks at together.
+# Tokens and vocabulary entries that TRL's fused head (trl.kernels.chunked_logprob) looks at together.
 CHUNK_TOKENS = 4096
 CHUNK_VOCABULARY = 32768
 FP32 = 4
 # Where there is no Triton the fold makes seven fp32 tensors and a mask of a tile's size (measured, torch 2.13).
 FOLD_ON_CPU = 7 * FP32 + 1
-# Of assay.trainers.rl.policy, fp32 tensors of answer tokens x vocabulary (counted by the bytes alive, torch
-# 2.13): kept for
-# the backward pass (log-softmax, its exponential), at that pass's peak, and at the peak where nothing is kept.
+# fp32 tensors of answer tokens x vocabulary in assay.trainers.rl.policy (counted by the bytes alive, torch 2.13): kept
+# for the backward pass (log-softmax, its exponential), at that pass's peak, and at the peak where nothing is kept.
 ANSWERS_KEPT, ANSWERS_PEAK, ANSWERS_READ = 2, 5, 4
 
 
@@ -87,7 +86,7 @@ class _Block:
         return () if adapter is None else adapted(self.architecture, adapter)
 
     def inputs(self, names: tuple[str, ...], width: int, own: int) -> int:
-        """Bytes kept of one input [T, width] of `own` bytes that the layers `names` share."""
+        """Return the bytes kept of one input [T, width] of `own` bytes that the layers `names` share."""
         here, one = [t for t in self.targets if t.name in names], self.tokens * width
         if self.full:
             return one * own if own == self.c else one * self.c * len(names)
@@ -124,17 +123,17 @@ class _Block:
         return kept + self.inputs(("down_proj",), self.architecture.intermediate, self.o)
 
     def mlp_part(self) -> int:
-        """What the second half of a block keeps."""
+        """Return the bytes that the second half of a block keeps."""
         return (
             self.norm() + self.inputs(("gate_proj", "up_proj"), self.architecture.hidden, self.e) + self.mlp()
         )
 
     def ranks(self) -> int:
         adapter = self.setup.adapter
-        if adapter is None or adapter.kind not in ("lora", "dora"):
+        if adapter is None or adapter.type in ("loha", "lokr"):
             return 0
-        kept = self.tokens * adapter.rank * len(self.targets) * self.c
-        if adapter.kind == "dora":  # the base's and the adapter's output, each to be scaled by the magnitude
+        kept = self.tokens * adapter.r * len(self.targets) * self.c
+        if adapter.type == "dora":  # the base's and the adapter's output, each to be scaled by the magnitude
             kept += 2 * self.tokens * sum(t.outputs for t in self.targets) * self.c
         return kept
 
@@ -144,7 +143,7 @@ class _Block:
 
 
 def kept_by_block(architecture: Architecture, setup: Setup) -> Kept:
-    """Of one block that gradients run through."""
+    """Return the bytes that one block keeps where gradients run through it."""
     block = _Block(architecture, setup)
     activations = (
         block.norm()
@@ -161,30 +160,34 @@ def kept_by_block(architecture: Architecture, setup: Setup) -> Kept:
 
 
 def _weight_copies(architecture: Architecture, setup: Setup) -> int:
-    """Autocast's copies of one block's matrices; bitsandbytes' layers make none that last."""
+    """Return the bytes of autocast's copies of one block's matrices; bitsandbytes' layers make none that last."""
     if not setup.autocast:
         return 0
     c = WIDTH[setup.compute]
     copies = 0
     if is_float(setup.weights) and setup.weights != setup.compute:
         copies += c * sum(linear.weights for linear in architecture.block)
-    if setup.adapter is not None and setup.adapter.kind in ("lora", "dora"):
+    if setup.adapter is not None and setup.adapter.type not in ("loha", "lokr"):
         shapes = [s for t in adapted(architecture, setup.adapter) for s in adapter_shapes(t, setup.adapter)]
         copies += c * sum(rows * columns for rows, columns in shapes)
     return copies
 
 
 def _deltas(block: _Block) -> int:
-    """LoHa and LoKr multiply by their whole delta [outputs, inputs], which is kept; LoRA never makes it."""
+    """Return the bytes of the deltas [outputs, inputs] by which LoHa and LoKr multiply, and which are kept; LoRA makes
+    none.
+    """
     adapter = block.setup.adapter
-    if adapter is None or adapter.kind in ("lora", "dora"):
+    if adapter is None or adapter.type not in ("loha", "lokr"):
         return 0
     return block.c * sum(t.weights for t in block.targets)
 
 
 def outside_the_graph(architecture: Architecture, setup: Setup) -> int:
-    """What the first block does not keep where nothing before it trains: its first norm, and the copies of q, k and v
-    that only a gradient of their input would need. Checkpointing makes the embedding's output require a gradient."""
+    """Return the bytes that the first block does not keep where nothing before it trains: its first norm, and the
+    copies of q, k and v that only a gradient of their input would need. Checkpointing makes the embedding's output
+    require a gradient.
+    """
     if setup.adapter is None or setup.checkpointing:
         return 0
     block = _Block(architecture, setup)
@@ -198,21 +201,26 @@ def outside_the_graph(architecture: Architecture, setup: Setup) -> int:
 
 
 def block_input_bytes(architecture: Architecture, setup: Setup) -> int:
-    """One block's input, which checkpointing keeps: [T, h] in the residual stream's type."""
+    """Return the bytes of one block's input, which checkpointing keeps: [T, h] in the residual stream's type."""
     block = _Block(architecture, setup)
     return block.tokens * architecture.hidden * block.e
 
 
 def recomputed_bytes(architecture: Architecture, setup: Setup) -> int:
-    """One block's activations, made again under checkpointing. An fp32 input is the one that was kept, and so are the
-    inputs of int8 layers."""
+    """Return the bytes of one block's activations, made again under checkpointing.
+
+    An fp32 input is the one that was kept, and so are the inputs of int8 layers.
+    """
     block = _Block(architecture, setup)
     again = block_input_bytes(architecture, setup) if block.e == FP32 else 0
     return kept_by_block(architecture, setup).activations - again - int8_inputs_bytes(architecture, setup)
 
 
 def int8_inputs_bytes(architecture: Architecture, setup: Setup) -> int:
-    """The inputs of one block's int8 layers. MatMul8bitLt keeps them where checkpointing's hooks do not see them."""
+    """Return the bytes of the inputs of one block's int8 layers.
+
+    MatMul8bitLt keeps them where checkpointing's hooks do not see them.
+    """
     if setup.weights != "int8" or not setup.checkpointing:
         return 0
     block, a = _Block(architecture, setup), architecture
@@ -221,14 +229,16 @@ def int8_inputs_bytes(architecture: Architecture, setup: Setup) -> int:
 
 
 def mask_bytes(architecture: Architecture, setup: Setup) -> int:
-    """Eager attention's additive mask [sequences, 1, L, L], which checkpointing keeps for all blocks."""
+    """Return the bytes of eager attention's additive mask [sequences, 1, L, L], which checkpointing keeps for all
+    blocks.
+    """
     if setup.attention != "eager" or not setup.checkpointing:
         return 0
     return setup.sequences * setup.length**2 * _Block(architecture, setup).e
 
 
 def kept_after_blocks(architecture: Architecture, setup: Setup) -> int:
-    """The last norm, the rotary tables, and what the head keeps of its input."""
+    """Return the bytes of the last norm, the rotary tables, and what the head keeps of its input."""
     block = _Block(architecture, setup)
     kept = block.norm() + 2 * setup.length * architecture.head_dim * block.e
     if setup.objective == "reward":
@@ -240,7 +250,7 @@ def kept_after_blocks(architecture: Architecture, setup: Setup) -> int:
 
 
 def head_copy_bytes(architecture: Architecture, setup: Setup) -> int:
-    """Autocast's copy of the whole output head; the fused loss casts a slice at a time."""
+    """Return the bytes of autocast's copy of the whole output head; the fused loss casts a slice at a time."""
     if setup.objective == "reward" or not setup.autocast or setup.loss == "chunked":
         return 0
     if setup.rest() == setup.compute:
@@ -249,7 +259,7 @@ def head_copy_bytes(architecture: Architecture, setup: Setup) -> int:
 
 
 def backward_scratch_bytes(architecture: Architecture, setup: Setup) -> int:
-    """What a block's backward pass needs at its peak beyond what the block kept.
+    """Return the bytes that a block's backward pass needs at its peak beyond what the block kept.
 
     Either in the MLP, where all is still kept: gradients of the product, of silu(gate) and of up, [T, f] in c (one less
     where the product is kept and goes first; one more where autocast takes PEFT's gradient to fp32 and back), of the
@@ -275,7 +285,7 @@ def backward_scratch_bytes(architecture: Architecture, setup: Setup) -> int:
 
 
 def loss_bytes(architecture: Architecture, setup: Setup) -> int:
-    """What the loss holds at its peak.
+    """Return the bytes that the loss holds at its peak.
 
     answers: five tensors [answer tokens, V] in fp32, two of them kept since the forward pass. full: three [T, V] in
     fp32, when log-softmax's result, the gradient of it and the gradient of the logits are there at once. chunked: one
@@ -291,23 +301,31 @@ def loss_bytes(architecture: Architecture, setup: Setup) -> int:
         return 3 * FP32 * block.tokens * v
     tile = min(block.tokens, CHUNK_TOKENS) * min(v, CHUNK_VOCABULARY)
     cast = setup.autocast and setup.rest() != setup.compute
-    held = min(v, CHUNK_VOCABULARY) * architecture.hidden * WIDTH[setup.compute] if cast else 0
-    held += tile * (block.c + (0 if setup.gpu else FOLD_ON_CPU)) + FP32 * block.tokens * architecture.hidden
-    return held + (FP32 * architecture.embedding_parameters if block.full else 0)
+    slice_bytes = min(v, CHUNK_VOCABULARY) * architecture.hidden * WIDTH[setup.compute] if cast else 0
+    tile_bytes = tile * (block.c + (0 if setup.gpu else FOLD_ON_CPU))
+    hidden_bytes = FP32 * block.tokens * architecture.hidden
+    return (
+        slice_bytes
+        + tile_bytes
+        + hidden_bytes
+        + (FP32 * architecture.embedding_parameters if block.full else 0)
+    )
 
 
 def dequantised_bytes(architecture: Architecture, setup: Setup) -> int:
-    """The largest matrix, made whole in the compute type to multiply by it, one at a time. int8 multiplies by its
-    codes, and makes the matrix whole for the gradient of its input only."""
+    """Return the bytes of the largest matrix, made whole in the compute type to multiply by it, one at a time. int8
+    multiplies by its codes, and makes the matrix whole for the gradient of its input only.
+    """
     if is_float(setup.weights) or (setup.weights == "int8" and not setup.trains):
         return 0
     return max(linear.weights for linear in architecture.block) * WIDTH[setup.compute]
 
 
 def int8_product_bytes(architecture: Architecture, setup: Setup, tokens: int) -> int:
-    """What LLM.int8 makes beside a product's result where nothing is kept: the input in fp16 and in int8, the product
-    in int32 and in fp16. Without a kernel of its own, as on a CPU, bitsandbytes quantises in fp32 (two tensors beside
-    the fp16 input) and scales in fp32 (two more [tokens, outputs] beside the int32 product)."""
+    """Return the bytes that LLM.int8 makes beside a product's result where nothing is kept: the input in fp16 and in
+    int8, the product in int32 and in fp16. Without a kernel of its own, as on a CPU, bitsandbytes quantises in fp32
+    (two tensors beside the fp16 input) and scales in fp32 (two more [tokens, outputs] beside the int32 product).
+    """
     if setup.weights != "int8" or setup.trains:
         return 0
     if setup.gpu:
@@ -318,9 +336,10 @@ def int8_product_bytes(architecture: Architecture, setup: Setup, tokens: int) ->
 
 
 def forward_scratch_bytes(architecture: Architecture, setup: Setup, tokens: int, length: int) -> int:
-    """The live set where nothing is kept: of one block three tensors [T, f] of the MLP, or q, k, v and the output of
-    attention (and its scores, where it is eager); four of the residual stream [T, h] (the embeddings and the block's
-    input, which the model's frames hold, the stream and its normalised copy); and the rotary tables."""
+    """Return the bytes of the live set where nothing is kept: of one block three tensors [T, f] of the MLP, or q, k, v
+    and the output of attention (and its scores, where it is eager); four of the residual stream [T, h] (the embeddings
+    and the block's input, which the model's frames hold, the stream and its normalised copy); and the rotary tables.
+    """
     a = architecture
     c, e = WIDTH[setup.compute], WIDTH[setup.rest()]
     attention = tokens * (2 * a.heads + 2 * a.kv_heads) * a.head_dim * c

@@ -1,26 +1,43 @@
-"""What a model is made of, from its Hugging Face config.json alone: every weight's shape, without torch.
+"""The architecture of a model from its Hugging Face config.json alone: every weight's shape and bytes, without torch.
 
 Only architectures whose weights are known here, and held against transformers' own by a test, are taken; another is
-refused by name, because a count that is nearly right is worse than none.
+refused by name, because a count that is nearly right is worse than none. The course's tiers are data here: each tier's
+model, its published architecture, and the memory that the course says it needs.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
 from assay.harness.errors import BadInputError
+from assay.harness.models.resolve import POCKET, POCKET_FOLDER
+
+Dtype = Literal["fp32", "bf16", "fp16"]
+WeightFormat = Literal["fp32", "bf16", "fp16", "int8", "nf4", "fp4"]
+Attention = Literal["eager", "sdpa", "flash"]
 
 CONFIG = "config.json"
+DEFAULT_TIER = "small"
+WIDTH: dict[Dtype, int] = {"fp32": 4, "bf16": 2, "fp16": 2}  # bytes of a number
+QUANTISED: tuple[WeightFormat, ...] = ("int8", "nf4", "fp4")
+# bitsandbytes' defaults (Dettmers et al. 2023, arXiv 2305.14314): one scale for 64 weights; with double quantisation
+# the scales are 8-bit numbers themselves, with one fp32 scale for 256 of them.
+BLOCK = 64
+SCALES_PER_BLOCK = 256
 _DTYPES: dict[str, Dtype] = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Where an architecture's weights differ from Llama's. `biases` and `head_norms` None: the config says."""
+    """The weights in which an architecture differs from Llama's. `biases` and `head_norms` None: the config says."""
 
     qkv_bias: bool | None = None
     o_bias: bool | None = None
@@ -137,7 +154,10 @@ class Architecture:
 
 
 def read_architecture(path: Path, name: str = "") -> Architecture:
-    """The architecture of a model folder or of a config.json. BadInputError names the file and what is wrong."""
+    """Return the architecture of a model folder or of a config.json.
+
+    Raises BadInputError that names the file and what is wrong.
+    """
     file = path / CONFIG if path.is_dir() else path
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
@@ -153,7 +173,10 @@ def read_architecture(path: Path, name: str = "") -> Architecture:
 def parse_architecture(
     config: Mapping[str, Any], *, name: str, tokenizer_size: int | None = None
 ) -> Architecture:
-    """The architecture that a config.json's content describes."""
+    """Return the architecture that a config.json's content describes.
+
+    Raises BadInputError for an unknown model_type.
+    """
     kind = config.get("model_type")
     family = FAMILIES.get(kind) if isinstance(kind, str) else None
     if family is None:
@@ -223,14 +246,14 @@ def _dtype(config: Mapping[str, Any], assumed: list[str]) -> Dtype:
     if named is None:
         assumed.append("the config names no dtype: bf16 taken")
         return "bf16"
-    found = _DTYPES.get(str(named))
-    if found is None:
+    dtype = _DTYPES.get(str(named))
+    if dtype is None:
         raise BadInputError(f"dtype {named!r} is not known here; known: {', '.join(_DTYPES)}")
-    return found
+    return dtype
 
 
 def _tokenizer_size(folder: Path) -> int | None:
-    """One more than the highest id of the tokenizer beside the config; None where there is none to read."""
+    """Return one more than the highest id of the tokenizer beside the config; None where there is none to read."""
     file = folder / "tokenizer.json"
     if not file.is_file():
         return None
@@ -243,18 +266,63 @@ def _tokenizer_size(folder: Path) -> int | None:
         raise BadInputError(f"{file} is not a tokenizer of the tokenizers library: {error!r}") from None
 
 
-# Bytes that numbers take, by type; and the bytes of a weight matrix, quantised or not.
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """`claim_bytes` is the course's figure for the memory that the tier needs; None where it names none."""
 
-Dtype = Literal["fp32", "bf16", "fp16"]
-WeightFormat = Literal["fp32", "bf16", "fp16", "int8", "nf4", "fp4"]
+    name: str
+    model: str
+    architecture: Architecture
+    claim_bytes: int | None
 
-WIDTH: dict[Dtype, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
-QUANTISED: tuple[WeightFormat, ...] = ("int8", "nf4", "fp4")
 
-# bitsandbytes' defaults (Dettmers et al. 2023, arXiv 2305.14314): one scale for 64 weights; with double quantisation
-# the scales are 8-bit numbers themselves, with one fp32 scale for 256 of them.
-BLOCK = 64
-SCALES_PER_BLOCK = 256
+def published_config(tier: str) -> dict[str, Any]:
+    """Return the tier's published config.json, from which transformers can build the model without its weights."""
+    row = _row(tier)
+    if "config" not in row:
+        config: dict[str, Any] = json.loads((POCKET_FOLDER / "config.json").read_text(encoding="utf-8"))
+        return config
+    text = (files(__package__) / "tier_configs" / row["config"]).read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def find_tier(name: str) -> Tier:
+    """Return the tier called `name`. Raises BadInputError that lists the known ones."""
+    row = _row(name)
+    model = row["model"]
+    if model == POCKET:
+        architecture = read_architecture(POCKET_FOLDER, name=POCKET)
+    else:
+        architecture = parse_architecture(
+            published_config(name), name=model, tokenizer_size=row["tokenizer_size"]
+        )
+    claim = row.get("claim_gb")
+    return Tier(name, model, architecture, None if claim is None else round(claim * 1e9))
+
+
+def tier_names() -> list[str]:
+    """Return all tiers, the smallest first."""
+    return list(_table())
+
+
+def _row(name: str) -> dict[str, Any]:
+    rows = _table()
+    if name not in rows:
+        near = difflib.get_close_matches(name, rows, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise BadInputError(f"no tier {name!r}{hint} Known: {', '.join(rows)}")
+    return rows[name]
+
+
+@lru_cache
+def _table() -> dict[str, dict[str, Any]]:
+    return tomllib.loads((files(__package__) / "tier_configs" / "tiers.toml").read_text(encoding="utf-8"))
+
+
+def gib(n: int) -> str:
+    """Return bytes as people read them: GiB, small ones in MiB."""
+    return f"{n / 2**30:.2f} GiB" if n >= 2**30 // 10 else f"{n / 2**20:.1f} MiB"
 
 
 def is_float(weights: WeightFormat) -> bool:
@@ -262,7 +330,7 @@ def is_float(weights: WeightFormat) -> bool:
 
 
 def float_width(weights: WeightFormat) -> int:
-    """Bytes of one weight of an unquantised format."""
+    """Return the bytes of one weight of an unquantised format."""
     match weights:
         case "fp32" | "bf16" | "fp16":
             return WIDTH[weights]
@@ -271,7 +339,7 @@ def float_width(weights: WeightFormat) -> int:
 
 
 def matrix_bytes(rows: int, columns: int, weights: WeightFormat, *, double_quant: bool) -> int:
-    """Bytes of a weight matrix [rows, columns] with the scales that belong to it.
+    """Return the bytes of a weight matrix [rows, columns] with the scales that belong to it.
 
     nf4 and fp4: 4 bits a weight and a scale for each 64, fp32 (4.5 bits in all) or, with `double_quant`, 8-bit with
     an fp32 scale for each 256 (4.126953 bits). Their code books, 64 B a matrix and 1 KiB a model, are left out. int8

@@ -1,4 +1,4 @@
-"""What a run has to fit into: this machine's GPU, its RAM, a known card, or so many GiB."""
+"""The devices that a run is held against: this machine's GPU, its RAM, a known card, or a size in GiB."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from typing import Any
 
 from assay.harness.errors import BadInputError, MissingToolError
 from assay.harness.hardware import ask_nvml, visible_devices
-from assay.harness.profiling.memory.architecture import Dtype
-from assay.harness.profiling.memory.setup import Attention
+from assay.harness.profiling.memory.architecture import Attention, Dtype
+from assay.harness.profiling.memory.optimizers import PAGED
+from assay.trainers.config import TrainConfig
+from assay.trainers.config.common import Optimizer
 
 BF16_SINCE = (8, 0)  # NVIDIA's Ampere; FlashAttention 2 needs it as well
 _SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*(GiB|GB|MiB|MB)?$", re.IGNORECASE)
@@ -47,8 +49,24 @@ class Device:
             return "fp32"
         return "bf16" if self.bf16 else "fp16"
 
-    def check(self, compute: Dtype, attention: Attention) -> None:
-        """Refuse a type or a kernel that this device does not have."""
+    def arithmetic(self, config: TrainConfig) -> Dtype:
+        """Return the type that a training computes in here: its own `dtype`, or what this device has for auto."""
+        if config.dtype != "auto":
+            return config.dtype
+        compute = self.default_compute
+        return "fp32" if compute == "fp16" and not config.has_loss_scaler else compute
+
+    def check(self, compute: Dtype, attention: Attention, optimizer: Optimizer | None = None) -> None:
+        """Raise BadInputError for a type, a kernel or a training's optimizer that this device does not have."""
+        if not self.gpu and optimizer is not None:
+            if optimizer in PAGED:
+                raise BadInputError(
+                    f"optimizer {optimizer} pages between a GPU's memory and the host's: use adamw_8bit on a CPU"
+                )
+            if compute == "fp16":
+                raise BadInputError(
+                    "training in fp16 needs a GPU, where its loss scaler is: use bf16 or fp32 on a CPU"
+                )
         if not self.gpu and attention == "flash":
             raise BadInputError("flash attention runs on a GPU only; on the CPU use sdpa or eager")
         if self.capability is None or self.capability >= BF16_SINCE:
@@ -74,44 +92,50 @@ class Device:
         }
 
 
-def find_device(wanted: str | None) -> Device:
-    """`auto` or None (the GPU, without one the CPU), `gpu`, `cpu`, a known card such as t4, or a size such as 8GiB."""
-    if wanted is None or wanted == "auto":
+def unsized_device(*, gpu: bool) -> Device:
+    """Return a device whose memory is not looked at: what a training's table comes to on a GPU or a CPU."""
+    return Device("a GPU" if gpu else "CPU", 0, 0, gpu, None, "not looked at")
+
+
+def find_device(name: str | None) -> Device:
+    """Return the device called `name`: `auto` or None (the GPU, without one the CPU), `gpu`, `cpu`, a known card such
+    as t4, or a size such as 8GiB. Raises BadInputError that lists the known ones."""
+    if name is None or name == "auto":
         return nvml_device() or cpu_device()
-    if wanted == "gpu":
+    if name == "gpu":
         device = nvml_device()
         if device is None:
             raise MissingToolError(
                 "no GPU: NVML finds no device here; name a card or a size instead, such as --device t4"
             )
         return device
-    if wanted == "cpu":
+    if name == "cpu":
         return cpu_device()
     rows = _cards()
-    if wanted.lower() in rows:
-        row = rows[wanted.lower()]
+    if name.lower() in rows:
+        row = rows[name.lower()]
         room = int(row["memory_mib"]) << 20
         major, minor = row["capability"]
         return Device(
             row["name"], room, room, True, (major, minor), "the card's published memory, all of it free"
         )
-    match = _SIZE.match(wanted)
+    match = _SIZE.match(name)
     if match is None:
         raise BadInputError(
-            f"unknown device {wanted!r}; give auto, gpu, cpu, a size such as 8GiB, or one of: {', '.join(rows)}"
+            f"unknown device {name!r}; give auto, gpu, cpu, a size such as 8GiB, or one of: {', '.join(rows)}"
         )
     room = round(float(match[1]) * _UNITS[(match[2] or "GiB").lower()])
     if room <= 0:
-        raise BadInputError(f"a device needs memory, got {wanted!r}")
-    return Device(f"a GPU of {wanted}", room, room, True, None, "as given; taken to compute in bf16")
+        raise BadInputError(f"a device needs memory, got {name!r}")
+    return Device(f"a GPU of {name}", room, room, True, None, "as given; taken to compute in bf16")
 
 
 def nvml_device() -> Device | None:
-    """Of the GPUs that CUDA sees, by NVML, the one with the most free memory; None where there is none."""
+    """Return the GPU with the most free memory (NVML) among those that CUDA sees; None where there is none."""
 
     def emptiest(nvml: Any) -> Device | None:
-        found = [_nvml(nvml, handle) for handle in visible_devices(nvml)]
-        return max(found, key=lambda device: device.room_bytes, default=None)
+        devices = (_nvml(nvml, handle) for handle in visible_devices(nvml))
+        return max(devices, key=lambda device: device.room_bytes, default=None)
 
     return ask_nvml(emptiest)
 
@@ -125,7 +149,7 @@ def _nvml(nvml: Any, handle: Any) -> Device:
 
 
 def cpu_device() -> Device:
-    """This machine's memory: what is available, within the control group's limit where one is set."""
+    """Return this machine's memory: what is available, within the control group's limit where one is set."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     room, source = total, "all memory"
     meminfo = Path("/proc/meminfo")
@@ -140,7 +164,7 @@ def cpu_device() -> Device:
 
 
 def _left_in_cgroup() -> int | None:
-    """Bytes below the control group's limit, version 2 or 1; None where there is none."""
+    """Return the bytes left below the control group's limit, version 2 or 1; None where there is no limit."""
     for limit, used in (
         ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
         ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),

@@ -55,7 +55,7 @@ _ROLLOUT_NUMBERS = 5  # a token's old and reference log-probabilities, value, re
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """`phases` are the parts of a step in which these bytes are held; `note` says what they are."""
+    """One part of the memory: `phases` are the parts of a step that hold its bytes, `note` says what they are."""
 
     name: str
     bytes: int
@@ -85,12 +85,12 @@ class Prediction:
         return max(self.phases.values())
 
     def bytes_of(self, name: str) -> int:
-        """Bytes of the component called `name`; 0 where this run has none of it."""
+        """Return the bytes of the component called `name`; 0 where this run has none of it."""
         return sum(c.bytes for c in self.components if c.name == name)
 
     @property
     def static_bytes(self) -> int:
-        """What every phase holds: weights, adapter, optimiser state, further models."""
+        """The bytes that every phase holds: weights, adapter, optimiser state, further models."""
         phases = set(self.phases)
         return sum(c.bytes for c in self.components if set(c.phases) == phases)
 
@@ -120,28 +120,33 @@ class Prediction:
 
 
 def predict(architecture: Architecture, setup: Setup) -> Prediction:
-    """The memory that `setup` needs on one device. Raises BadInputError for settings that cannot run together."""
+    """Return the memory that `setup` needs on one device, in bytes.
+
+    Raises BadInputError for settings that cannot run together.
+    """
     check(setup, architecture)
     parts = _training(architecture, setup) if setup.trains else _inference(architecture, setup)
     return Prediction(architecture, setup, tuple(c for c in parts if c.bytes > 0))
 
 
 def trained_tensors(architecture: Architecture, setup: Setup) -> list[Trained]:
-    """The tensors that a step changes: an adapter's, always fp32, or all of the model's, and a value or reward head."""
-    found: list[Trained] = []
+    """Return the tensors that a step changes: an adapter's, always fp32, or all of the model's, and a value or reward
+    head.
+    """
+    tensors: list[Trained] = []
     if setup.trains:
-        found = _adapter_tensors(architecture, setup) if setup.adapter else _base_tensors(architecture, setup)
-    if setup.value == "model":
-        found += found
-    if setup.value != "none" or setup.objective == "reward":
-        found.append(Trained(1, architecture.hidden + (setup.value != "none"), 1, 4))
-    return found
+        tensors = (
+            _adapter_tensors(architecture, setup) if setup.adapter else _base_tensors(architecture, setup)
+        )
+    if setup.value_head or setup.objective == "reward":
+        tensors.append(Trained(1, architecture.hidden + setup.value_head, 1, 4))
+    return tensors
 
 
 def weight_components(
     architecture: Architecture, setup: Setup, phases: tuple[str, ...]
 ) -> Iterator[Component]:
-    """The base model as it is loaded: linear layers in their format, everything else in floating point."""
+    """Yield the base model as it is loaded: linear layers in their format, everything else in floating point."""
     a, rest = architecture, setup.rest()
     width = WIDTH[rest]
     linears = a.layers * sum(
@@ -149,10 +154,10 @@ def weight_components(
     )
     kind = setup.weights
     if kind in ("nf4", "fp4"):
-        kind_told = f"{kind} with double quantisation" if setup.double_quant else f"{kind}, fp32 scales"
+        kind_note = f"{kind} with double quantisation" if setup.double_quant else f"{kind}, fp32 scales"
     else:
-        kind_told = f"{kind} with a scale for each row" if kind == "int8" else kind
-    yield Component("linear weights", linears, phases, kind_told)
+        kind_note = f"{kind} with a scale for each row" if kind == "int8" else kind
+    yield Component("linear weights", linears, phases, kind_note)
     tied = ", also the output head" if a.tied else ""
     yield Component("embedding", a.embedding_parameters * width, phases, rest + tied)
     yield Component("output head", a.head_parameters * width, phases, rest)
@@ -171,7 +176,7 @@ def _training(a: Architecture, s: Setup) -> Iterator[Component]:
     yield from _further_models(a, s, phases)
     if s.adapter is not None:
         size = adapter_parameters(a, s.adapter)
-        yield Component("adapter", 4 * size, phases, f"{s.adapter.kind}, rank {s.adapter.rank}, fp32")
+        yield Component("adapter", 4 * size, phases, f"{s.adapter.type}, rank {s.adapter.r}, fp32")
     where = "paged: moves to host memory when the device is full" if s.gpu and s.optimizer in PAGED else ""
     yield Component("optimizer state", state_bytes(s.optimizer, trained), phases, where or s.optimizer)
     gradients = sum(t.numbers * t.width for t in trained)
@@ -197,7 +202,7 @@ def _training(a: Architecture, s: Setup) -> Iterator[Component]:
 
 
 def _before_learning(s: Setup) -> tuple[str, ...]:
-    """Drawing answers; and, of our PPO, what policy and reference say of them."""
+    """Return the phases before the loss: drawing answers, and our PPO's passes of policy and reference over them."""
     if s.objective not in SAMPLES_ITSELF:
         return ()
     return ("rollout", "weigh") if s.objective == "ppo" else ("rollout",)
@@ -212,14 +217,14 @@ def _activations(a: Architecture, s: Setup) -> Iterator[Component]:
         "last norm", kept_after_blocks(a, s), ("loss",), "and the rotary tables, the head's input"
     )
     yield Component("head copy", head_copy_bytes(a, s), ("loss",), "the output head cast by autocast")
-    told = {
+    notes = {
         "full": "three fp32 tensors [tokens, vocabulary]",
         "chunked": "one tile at a time",
         "answers": "three more of them at the beginning of the backward pass",
     }
     kept = ANSWERS_KEPT * 4 * s.answers * a.vocab if s.loss == "answers" else 0
     yield Component("answers' log-softmax", kept, ("loss",), "two fp32 tensors [answer tokens, vocabulary]")
-    yield Component("logits", loss_bytes(a, s) - kept, ("loss",), told[s.loss])
+    yield Component("logits", loss_bytes(a, s) - kept, ("loss",), notes[s.loss])
     scratch = backward_scratch_bytes(a, s)
     yield Component("backward scratch", scratch, ("backward", "backward end"), "gradients within one block")
     multiplied = (*_before_learning(s), "backward", "backward end")
@@ -227,17 +232,19 @@ def _activations(a: Architecture, s: Setup) -> Iterator[Component]:
 
 
 def _all_kept(a: Architecture, s: Setup) -> Iterator[Component]:
-    """Every block's activations, up to the backward pass of the last block; at its end the first block's are left."""
-    block, whole, last = kept_by_block(a, s), ("loss", "backward"), ("backward end",)
+    """Yield every block's activations, up to the backward pass of the last block; at its end the first block's are
+    left.
+    """
+    block, phases, last = kept_by_block(a, s), ("loss", "backward"), ("backward end",)
     spared = _spared_norm(a, s)
     copies = a.layers * block.weight_copies - (outside_the_graph(a, s) - spared)
-    yield Component("activations", a.layers * block.activations - spared, whole, "of all blocks")
+    yield Component("activations", a.layers * block.activations - spared, phases, "of all blocks")
     yield Component(
-        "attention scores", a.layers * block.scores, whole, "eager attention keeps [L, L] matrices"
+        "attention scores", a.layers * block.scores, phases, "eager attention keeps [L, L] matrices"
     )
-    yield Component("autocast copies", copies, whole, "weights cast, kept for the backward pass")
+    yield Component("autocast copies", copies, phases, "weights cast, kept for the backward pass")
     yield Component(
-        "adapter deltas", a.layers * block.deltas, whole, "the adapter's products as whole matrices"
+        "adapter deltas", a.layers * block.deltas, phases, "the adapter's products as whole matrices"
     )
     yield Component("first block", block.total, last, "what the first block kept")
 
@@ -274,25 +281,22 @@ def _further_models(a: Architecture, s: Setup, phases: tuple[str, ...]) -> Itera
     if s.reference == "separate":
         total = sum(c.bytes for c in weight_components(a, s, phases))
         yield Component("reference model", total, phases, "a second copy of the weights")
-    if s.value == "model":
-        total = sum(c.bytes for c in weight_components(a, s, phases))
-        total += 4 * adapter_parameters(a, s.adapter) if s.adapter else 0
-        yield Component("value model", total, phases, "a second model, trained")
-    if s.value != "none":
+    if s.value_head:
         yield Component("value head", 4 * (a.hidden + 1), phases, "one number a token, fp32")
     if s.objective == "reward":
         yield Component("reward head", 4 * a.hidden, phases, "one number a sequence, fp32")
 
 
 def _rollout(a: Architecture, s: Setup) -> Iterator[Component]:
-    """Sampling before the update: a cache for all sequences at their full length, which PPO's sampler keeps to its next
-    update. PPO draws without autocast, in the type of what is not quantised."""
+    """Yield the memory of sampling before the update: a cache for all sequences at their full length, which PPO's
+    sampler keeps to its next update. PPO draws without autocast, in the type of what is not quantised.
+    """
     ppo = s.objective == "ppo"
     rows = s.drawn or s.sequences
     width = WIDTH[s.rest() if ppo else s.compute]
-    held = ("rollout", "weigh", *ALWAYS) if ppo else ("rollout",)
+    cached = ("rollout", "weigh", *ALWAYS) if ppo else ("rollout",)
     cache = a.kv_values_per_token * width * rows * s.length
-    yield Component("KV cache", cache, held, f"{rows} sequences of {s.length} tokens")
+    yield Component("KV cache", cache, cached, f"{rows} sequences of {s.length} tokens")
     drawing = rows * a.vocab * (width + 4) + _draw_bytes(a, s, rows, ours=ppo)
     yield Component("decode logits", drawing, ("rollout",), "of one step, and the noise of the draw")
     if ppo:
@@ -309,11 +313,11 @@ def _inference(a: Architecture, s: Setup) -> Iterator[Component]:
     yield from weight_components(a, s, INFERENCE)
     if s.adapter is not None:
         yield Component(
-            "adapter", 4 * adapter_parameters(a, s.adapter), INFERENCE, f"rank {s.adapter.rank}, fp32"
+            "adapter", 4 * adapter_parameters(a, s.adapter), INFERENCE, f"rank {s.adapter.r}, fp32"
         )
     rows, capacity = s.drawn or s.batch, s.length + s.new_tokens
-    cache, held = a.kv_values_per_token * width, INFERENCE if s.refilled else INFERENCE[1:]
-    yield Component("KV cache", cache * rows * capacity, held, f"{rows} x {capacity} tokens, {s.compute}")
+    cache, phases = a.kv_values_per_token * width, INFERENCE if s.refilled else INFERENCE[1:]
+    yield Component("KV cache", cache * rows * capacity, phases, f"{rows} x {capacity} tokens, {s.compute}")
     prompt = cache * s.batch * s.length
     yield Component("prompt's cache", prompt, INFERENCE[:2], "its keys and values before they are copied in")
     scratch = forward_scratch_bytes(a, s, s.batch * s.length, s.length)
@@ -321,8 +325,8 @@ def _inference(a: Architecture, s: Setup) -> Iterator[Component]:
     decode = forward_scratch_bytes(a, s, rows, 1)
     yield Component("decode scratch", decode, ("decode",), "the live tensors of one block")
     drawing = rows * a.vocab * (width + 4) + _draw_bytes(a, s, rows, ours=True)
-    told = "of the last position, in fp32, and the noise of a sampled token"
-    yield Component("logits", drawing, INFERENCE[1:], told)
+    note = "of the last position, in fp32, and the noise of a sampled token"
+    yield Component("logits", drawing, INFERENCE[1:], note)
     for phase, tokens in (("prefill", s.batch * s.length), ("decode", rows)):
         products = int8_product_bytes(a, s, tokens)
         yield Component(f"int8 {phase}", products, (phase,), "inputs and products of one layer")
@@ -330,7 +334,9 @@ def _inference(a: Architecture, s: Setup) -> Iterator[Component]:
 
 
 def _draw_bytes(a: Architecture, s: Setup, rows: int, ours: bool) -> int:
-    """Noise of a draw: our generator's on a CPU is made by the row, a device's and TRL's for all rows at once."""
+    """Return the bytes of a draw's noise: our generator's on a CPU is made by the row, a device's and TRL's for all
+    rows at once.
+    """
     return scratch_bytes(rows, a.vocab) if ours and not s.gpu else DRAW_BY_TORCH * rows * a.vocab
 
 
@@ -344,14 +350,14 @@ def _adapter_tensors(a: Architecture, s: Setup) -> list[Trained]:
 
 def _base_tensors(a: Architecture, s: Setup) -> list[Trained]:
     width = float_width(s.weights)
-    found = [Trained(x.outputs, x.inputs, a.layers, width) for x in a.block]
-    found += [Trained(1, x.outputs, a.layers, width) for x in a.block if x.bias]
-    found += [
+    tensors = [Trained(x.outputs, x.inputs, a.layers, width) for x in a.block]
+    tensors += [Trained(1, x.outputs, a.layers, width) for x in a.block if x.bias]
+    tensors += [
         Trained(1, a.hidden, 2 * a.layers + 1, width),
         Trained(a.vocab, a.hidden, 1, width, embedding=True),
     ]
     if a.head_norms:
-        found.append(Trained(1, a.head_dim, 2 * a.layers, width))
+        tensors.append(Trained(1, a.head_dim, 2 * a.layers, width))
     if not a.tied:
-        found.append(Trained(a.vocab, a.hidden, 1, width))
-    return found
+        tensors.append(Trained(a.vocab, a.hidden, 1, width))
+    return tensors

@@ -1,22 +1,24 @@
-"""Does a run fit a device, and if it does not, which single changes would help and by how much."""
+"""Whether a run fits a device, the single changes that would help it to fit, and the largest tier that does."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from assay.harness.errors import BadInputError
-from assay.harness.profiling.memory.architecture import Architecture, WeightFormat
+from assay.harness.profiling.memory.architecture import Architecture, Tier, find_tier, tier_names
 from assay.harness.profiling.memory.devices import Device
-from assay.harness.profiling.memory.optimizers import Adapter, state_bytes
+from assay.harness.profiling.memory.optimizers import state_bytes
 from assay.harness.profiling.memory.predict import Prediction, predict, trained_tensors
 from assay.harness.profiling.memory.setup import SAMPLES_ITSELF, Setup
+from assay.trainers.errors import TrainersError
 
 State = Literal["fits", "tight", "does not fit"]
 # The device's context, the allocator's rounding and fragmentation are not predicted: what they usually take stays free.
 COMFORTABLE = 0.85
-_WORTH_TELLING = 0.005  # of the peak
+CPU_TIERS = ("pocket", "tiny")  # larger ones fit many machines' RAM, but not a user's patience
+_WORTH_NAMING = 0.005  # of the peak
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Verdict:
 
 
 def judge(prediction: Prediction, device: Device) -> Verdict:
+    """Return whether the prediction fits the device, with the changes that would help where it does not."""
     state = state_of(prediction.peak_bytes, device)
     if state == "fits":
         return Verdict(state, device, (), None)
@@ -70,29 +73,33 @@ def judge(prediction: Prediction, device: Device) -> Verdict:
 
 
 def state_of(peak_bytes: int, device: Device) -> State:
+    """Return whether a peak fits the device's room."""
     if peak_bytes <= COMFORTABLE * device.room_bytes:
         return "fits"
     return "tight" if peak_bytes <= device.room_bytes else "does not fit"
 
 
 def find_options(prediction: Prediction, device: Device) -> tuple[Option, ...]:
-    """Single changes that lower the peak, the greatest saving first."""
-    found = []
-    for change, setup in _changes(prediction.architecture, prediction.setup):
+    """Return the single changes that lower the peak, the greatest saving first."""
+    options = []
+    for change, make_setup in _changes(prediction.architecture, prediction.setup):
         try:
+            setup = make_setup()
             peak = predict(prediction.architecture, setup).peak_bytes
-        except BadInputError:  # a change that the other settings do not allow is no option
+        except (BadInputError, TrainersError):  # what the training table does not allow is no option
             continue
         saved = prediction.peak_bytes - peak
-        if saved > _WORTH_TELLING * prediction.peak_bytes:
-            found.append(Option(change, setup, peak, saved, state_of(peak, device)))
-    return tuple(sorted(found, key=lambda option: -option.saves_bytes))
+        if saved > _WORTH_NAMING * prediction.peak_bytes:
+            options.append(Option(change, setup, peak, saved, state_of(peak, device)))
+    return tuple(sorted(options, key=lambda option: -option.saves_bytes))
 
 
 def _together(prediction: Prediction, device: Device) -> Option | None:
-    """Changes piled up, the greatest saving of each round first, until it fits; sequences are halved once at most.
-    None where fewer than two changes are there to be piled up."""
-    current, told = prediction, list[str]()
+    """Return the changes piled up, the greatest saving of each round first, until the run fits.
+
+    Sequences are halved once at most. None where fewer than two changes can be piled up.
+    """
+    current, changes = prediction, list[str]()
     while state_of(current.peak_bytes, device) != "fits":
         shortened = current.setup.length < prediction.setup.length
         options = [
@@ -102,62 +109,114 @@ def _together(prediction: Prediction, device: Device) -> Option | None:
         ]
         if not options:
             break
-        told.append(options[0].change)
+        changes.append(options[0].change)
         current = predict(prediction.architecture, options[0].setup)
-    if len(told) < 2:
+    if len(changes) < 2:
         return None
     peak = current.peak_bytes
     saved = prediction.peak_bytes - peak
-    return Option("; ".join(told), current.setup, peak, saved, state_of(peak, device))
+    return Option("; ".join(changes), current.setup, peak, saved, state_of(peak, device))
 
 
-def _changes(a: Architecture, s: Setup) -> Iterator[tuple[str, Setup]]:
-    if s.trains:
-        yield from _training_changes(a, s)
+Change = tuple[str, Callable[[], Setup]]
+
+
+def _changes(a: Architecture, s: Setup) -> Iterator[Change]:
+    yield from _training_changes(a, s) if s.trains else _inference_changes(s)
     if s.attention == "eager":
-        yield "attention sdpa: no stored score matrices", replace(s, attention="sdpa")
-    if not s.quantised and not s.trains:
-        yield "weights nf4 with double quantisation", replace(s, weights="nf4", double_quant=True)
-    if not s.quantised and s.trains and s.adapter is not None:
-        quantised = replace(s, weights="nf4", double_quant=True, checkpointing=s.checkpointing or s.gpu)
-        again = ", checkpointing" if quantised.checkpointing and not s.checkpointing else ""
-        yield f"QLoRA: weights nf4 with double quantisation{again}", quantised
-    if s.weights == "int8":
-        yield (
-            "weights nf4 with double quantisation instead of int8",
-            replace(s, weights="nf4", double_quant=True),
-        )
-    if s.weights in ("nf4", "fp4") and not s.double_quant:
-        yield "double quantisation of the scales", replace(s, double_quant=True)
-    if s.batch > 1:
-        told, accumulation = f"batch 1 instead of {s.batch}", 1
-        if s.trains and s.objective not in SAMPLES_ITSELF:
-            accumulation = s.accumulation * s.batch
-            told += f", {accumulation} accumulation steps"
-        yield told, replace(s, batch=1, accumulation=accumulation)
+        yield "attention sdpa: no stored score matrices", lambda: replace(s, attention="sdpa")
     if s.length >= 512:
-        yield f"sequences of {s.length // 2} tokens instead of {s.length}", replace(s, length=s.length // 2)
+        shorter = s.length // 2
+        yield f"sequences of {shorter} tokens instead of {s.length}", lambda: replace(s, length=shorter)
 
 
-def _training_changes(a: Architecture, s: Setup) -> Iterator[tuple[str, Setup]]:
+def _inference_changes(s: Setup) -> Iterator[Change]:
+    nf4 = "weights nf4 with double quantisation"
+    if s.weights not in ("nf4", "fp4"):
+        instead = " instead of int8" if s.weights == "int8" else ""
+        yield nf4 + instead, lambda: replace(s, weights="nf4", double_quant=True)
+    elif not s.double_quant:
+        yield "double quantisation of the scales", lambda: replace(s, double_quant=True)
+    if s.batch > 1:
+        yield f"batch 1 instead of {s.batch}", lambda: replace(s, batch=1)
+
+
+def _training_changes(a: Architecture, s: Setup) -> Iterator[Change]:
+    """Yield changes of the training's table, which says whether they can be made."""
+
+    def change(text: str, **settings: Any) -> Change:
+        return text, lambda: s.amended(a, **settings)
+
+    shared = (
+        {"reference": "adapter_off"} if s.reference == "separate" and hasattr(s.config, "reference") else {}
+    )
+    nf4 = {"type": "nf4", "double_quant": True, "upcast_fp32": s.upcast}
     if s.adapter is None:
-        shared = "shared" if s.reference == "separate" else s.reference
-        stored: WeightFormat = "bf16" if s.compute == "bf16" else "fp32"
-        lora = replace(s, adapter=Adapter(), weights=stored, reference=shared)
-        yield "LoRA of rank 16 instead of all weights", lora
+        yield change("LoRA of rank 16 instead of all weights", adapter={"type": "lora"}, **shared)
     if not s.checkpointing:
-        yield (
-            "gradient checkpointing: recompute activations, about a third slower",
-            replace(s, checkpointing=True),
-        )
+        text = "gradient checkpointing: recompute activations, about a third slower"
+        yield change(text, gradient_checkpointing=True)
     if s.loss == "full":
-        yield "chunked loss: never all logits at once", replace(s, loss="chunked")
+        yield "chunked loss: never all logits at once", lambda: replace(s, loss="chunked")
     if s.quantised and s.upcast:
-        yield f"leave the unquantised rest in {s.compute} (no fp32 upcast)", replace(s, upcast=False)
-    if s.reference == "separate" and s.adapter is not None:
-        yield "reference shared: the policy with its adapter off", replace(s, reference="shared")
-    if s.value == "model":
-        yield "a value head instead of a value model", replace(s, value="head")
-    trained = trained_tensors(a, s)
-    if s.gpu and state_bytes("paged_adamw_8bit", trained) < state_bytes(s.optimizer, trained):
-        yield "optimizer paged_adamw_8bit", replace(s, optimizer="paged_adamw_8bit")
+        table = {"type": s.weights, "double_quant": s.double_quant, "upcast_fp32": False}
+        yield change(f"leave the unquantised rest in {s.compute} (no fp32 upcast)", quantization=table)
+    if shared and s.adapter is not None:
+        yield change("reference shared: the policy with its adapter off", **shared)
+    if s.gpu and state_bytes("paged_adamw_8bit", trained := trained_tensors(a, s)) < state_bytes(
+        s.optimizer, trained
+    ):
+        yield change("optimizer paged_adamw_8bit", optimizer="paged_adamw_8bit")
+    if not s.quantised and s.adapter is not None:
+        again = s.checkpointing or s.gpu
+        text = "QLoRA: weights nf4 with double quantisation" + (
+            ", checkpointing" if again and not s.checkpointing else ""
+        )
+        yield change(text, quantization=nf4, gradient_checkpointing=again, base_dtype="auto")
+    if s.weights == "int8":
+        yield change("weights nf4 with double quantisation instead of int8", quantization=nf4)
+    if s.weights in ("nf4", "fp4") and not s.double_quant:
+        table = {"type": s.weights, "double_quant": True, "upcast_fp32": s.upcast}
+        yield change("double quantisation of the scales", quantization=table)
+    if s.batch > 1:
+        steps = 1 if s.objective in SAMPLES_ITSELF else s.accumulation * s.batch
+        text = f"batch 1 instead of {s.batch}"
+        text += "" if s.objective in SAMPLES_ITSELF else f", {steps} accumulation steps"
+        yield change(text, batch_size=1, gradient_accumulation_steps=steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A tier with its prediction on the device; `reason` where it could not be predicted."""
+
+    tier: Tier
+    prediction: Prediction | None
+    state: State
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The tier that was chosen for a device, and all that were looked at."""
+
+    chosen: Candidate
+    candidates: tuple[Candidate, ...]
+
+
+def choose_tier(device: Device, setup_for: Callable[[Architecture], Setup]) -> Choice:
+    """Return the largest tier that fits comfortably; without a GPU only pocket and tiny are looked at.
+
+    Where none fits, the smallest is named with its verdict.
+    """
+    names = [name for name in tier_names() if device.gpu or name in CPU_TIERS]
+    candidates = [_candidate(find_tier(name), device, setup_for) for name in names]
+    fitting = [c for c in candidates if c.state == "fits"]
+    return Choice(fitting[-1] if fitting else candidates[0], tuple(candidates))
+
+
+def _candidate(tier: Tier, device: Device, setup_for: Callable[[Architecture], Setup]) -> Candidate:
+    try:
+        prediction = predict(tier.architecture, setup_for(tier.architecture))
+    except (BadInputError, TrainersError) as error:
+        return Candidate(tier, None, "does not fit", str(error))
+    return Candidate(tier, prediction, state_of(prediction.peak_bytes, device))

@@ -1,392 +1,269 @@
-"""The leaderboard table as HTML: figures in aligned columns, their intervals drawn on a shared axis beside them."""
+"""Build the tables with a row a variant: the leaderboard, its families, what each needs by itself, and the pairs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 from assay.harness import formatting
-from assay.harness.leaderboard.schema import Comparison, Difference, Estimate, Leaderboard, Row, headline
+from assay.harness.leaderboard.schema import Difference, Estimate, Leaderboard, Row, headline
 from assay.harness.report import charts, wording
-from assay.harness.report.blocks import Footnotes
-from assay.harness.report.sections import definitions as meaning
-from assay.harness.report.wording import attribute, escape
+from assay.harness.report.blocks import QUIET, Block, Cell, Column, Note, Table, figure, tabulate
 from assay.sandbox.model import Outcome
 
-ORDER = tuple(Outcome)
-_LINE = "20"  # px from a row's top to the middle of its first line of text, where dots sit
+NONE_RECORDED = "no reason was recorded"
 
 
-@dataclass(frozen=True, slots=True)
-class _Axes:
-    score: charts.Scale
-    difference: charts.Scale
-    reference: float | None
-
-
-def _axes(board: Leaderboard) -> _Axes:
-    k = board.headline_k
-    estimates = [headline(row, k) for row in board.rows]
-    differences = [row.vs_reference for row in board.rows if row.vs_reference]
-    return _Axes(
-        score=charts.scale_for(
-            [v for e in estimates for v in (e.low, e.value, e.high) if v is not None], max_ticks=5
-        ),
-        difference=charts.scale_for(
-            [v for d in differences for v in (d.low, d.difference, d.high) if v is not None],
-            include=(0.0,),
-            max_ticks=4,
-        ),
-        reference=headline(board.row(board.reference), k).value,
-    )
-
-
-def section(board: Leaderboard) -> str:
-    """The whole section: table, legend of outcomes, notes."""
-    axes, notes = _axes(board), Footnotes("why-board")
-    others = [k for k in board.shown_k if k != board.headline_k]
-    body = "".join(_row(board, row, axes, others, notes) for row in board.ranked)
-    return (
-        '<p class="note" id="about-board">Best first; variants that share a rank stand in the order they were made. '
-        f"Intervals are {escape(wording.confidence(board))}; the dashed line is {escape(board.reference)}.</p>"
-        '<div class="scroll"><table class="board sortable" aria-describedby="about-board">'
-        f"{_head(board, axes, others)}<tbody>{body}</tbody></table></div>"
-        f"{_legend(board)}{notes.html()}"
-    )
-
-
-def _head(board: Leaderboard, axes: _Axes, others: list[int]) -> str:
-    def sortable(label: str, css: str = "num", order: str = "descending") -> str:
-        now = ' aria-sort="ascending"' if css == "rank" else ""
-        return f'<th scope="col" class="{css}"{now}><button type="button" data-first="{order}">{label}</button></th>'
-
-    def drawn(scale: charts.Scale, signed: bool) -> str:
-        labels = {t: formatting.tick(t, signed=signed) for t in scale.ticks}
-        return f'<td class="drawn">{charts.axis(scale, labels)}</td>'
-
-    k = board.headline_k
-    reference = escape(board.reference)
-    return "".join(
-        [
-            "<thead><tr>",
-            sortable("rank", "rank", "ascending"),
-            sortable("variant", "name", "ascending"),
-            sortable(f"pass@{k} <small>%</small>"),
-            drawn(axes.score, signed=False),
-            *(sortable(f"pass@{other} <small>%</small>") for other in others),
-            sortable(f"vs {reference} <small>points</small>"),
-            drawn(axes.difference, signed=True),
-            sortable("p", order="ascending"),
-            sortable("outcomes", "outcomes"),
-            sortable("size", order="ascending"),
-            sortable("tok/s"),
-            sortable("made in", order="ascending"),
-            "</tr></thead>",
-        ]
-    )
-
-
-def _row(board: Leaderboard, row: Row, axes: _Axes, others: list[int], notes: Footnotes) -> str:
-    is_reference = row.variant == board.reference
-    k = board.headline_k
-    cells = [
-        _cell("rank", wording.rank(board, row), label="rank", sort=row.rank),
-        _name_cell(row),
-        _score_cell(row, headline(row, k), f"pass@{k}", notes, "num score"),
-        _score_plot(row, headline(row, k), axes, is_reference),
-        *(_score_cell(row, headline(row, other), f"pass@{other}", notes, "num other") for other in others),
-        *_difference_cells(board, row, axes, notes),
-        _outcomes_cell(row),
-        _plain_cell(row, "size_bytes", "size", row.size_bytes, formatting.size, notes),
-        _plain_cell(row, "tok_per_s", "tok/s", row.tok_per_s, formatting.rate, notes),
-        _cell("num quiet", formatting.GIVEN, label="made in")
-        if row.given
-        else _plain_cell(row, "make_s", "made in", row.make_s, formatting.seconds, notes),
-    ]
-    return f"<tr{' class=reference' if is_reference else ''}>{''.join(cells)}</tr>"
-
-
-def _cell(css: str, html: str, *, label: str, sort: object = None) -> str:
-    key = "" if sort is None else f' data-sort="{attribute(sort)}"'
-    return f'<td class="{css}" data-label="{attribute(label)}"{key}>{html}</td>'
-
-
-def _name_cell(row: Row) -> str:
-    recipe = row.recipe or row.kind
-    return (
-        f'<th scope="row" class="name" data-sort="{attribute(row.variant)}"><b>{escape(row.variant)}</b>'
-        f'<small class="recipe" title="{attribute(recipe)}">{escape(recipe)}</small></th>'
-    )
-
-
-def _range(low: float | None, high: float | None, *, signed: bool) -> str:
-    if low is None or high is None:
-        return ""
-    show = formatting.points if signed else formatting.percent
-    middle = " to " if signed else formatting.DASH
-    return f'<small class="range">{show(low)}{middle}{show(high)}</small>'
-
-
-def _score_cell(row: Row, e: Estimate, label: str, notes: Footnotes, css: str) -> str:
-    if e.value is None:
-        return _cell(css, notes.unmeasured(wording.why_unmeasured(row, label, e.reason)), label=label)
-    html = f"<b>{formatting.percent(e.value)}</b>{_range(e.low, e.high, signed=False)}"
-    return _cell(css, html, label=label, sort=e.value)
-
-
-def _mobile_axis(scale: charts.Scale, *, signed: bool) -> str:
-    """The axis again, for narrow screens, where a row is a card and the table has no head."""
-    labels = {t: formatting.tick(t, signed=signed) for t in scale.ticks}
-    return f'<div class="own-axis">{charts.axis(scale, labels)}</div>'
-
-
-def _score_plot(row: Row, e: Estimate, axes: _Axes, is_reference: bool) -> str:
-    if e.value is None:
-        return '<td class="drawn empty"></td>'
-    between = (
-        ""
-        if e.low is None or e.high is None
-        else f", {formatting.percent(e.low)} to {formatting.percent(e.high)}"
-    )
-    label = f"{row.variant}: {formatting.percent(e.value)} %{between}"
-    plot = charts.interval(
-        axes.score, e.value, e.low, e.high, label=label, mark=axes.reference, reference=is_reference, y=_LINE
-    )
-    return f'<td class="drawn of-score">{plot}{_mobile_axis(axes.score, signed=False)}</td>'
-
-
-def _difference_cells(board: Leaderboard, row: Row, axes: _Axes, notes: Footnotes) -> list[str]:
-    label = f"vs {board.reference}"
-    if row.variant == board.reference:
-        return [
-            '<td class="num delta quiet">reference</td>',
-            '<td class="drawn empty"></td>',
-            '<td class="num quiet"></td>',
-        ]
-    d = row.vs_reference or Difference()
-    if d.difference is None:
-        why = notes.unmeasured(wording.why_unmeasured(row, "vs_reference", d.reason))
-        return [
-            _cell("num delta", why, label=label),
-            '<td class="drawn empty"></td>',
-            '<td class="num quiet"></td>',
-        ]
-    value = f"<b>{formatting.points(d.difference)}</b>{_range(d.low, d.high, signed=True)}"
-    plot = charts.interval(
-        axes.difference,
-        d.difference,
-        d.low,
-        d.high,
-        label=wording.in_words(board, row.variant, d),
-        mark=0.0,
-        y=_LINE,
-    )
-    p = d.shown_p
-    p_html = formatting.UNMEASURED if p is None else escape(formatting.p_value(p))
-    if d.verdict:
-        p_html += f'<small class="range">{escape(d.verdict)}</small>'
-    return [
-        _cell("num delta", value, label=label, sort=d.difference),
-        f'<td class="drawn of-delta">{plot}{_mobile_axis(axes.difference, signed=True)}</td>',
-        _cell("num p", p_html, label="p", sort=p),
-    ]
-
-
-def _outcomes_cell(row: Row) -> str:
-    parts = [(o.value, row.outcomes.get(o, 0)) for o in ORDER]
-    counts = " ".join(
-        f'<span class="t-{name}"><span class="sr">{name} </span>{formatting.count(n)}</span>'
-        for name, n in parts
-        if n
-    )
-    label = ", ".join(f"{n} {name}" for name, n in parts if n) or "no samples"
-    share = row.outcomes.get(Outcome.PASS, 0) / max(1, sum(n for _, n in parts))
-    n = "" if row.n_samples is None else f"<span>n {formatting.count(row.n_samples)}:</span> "
-    html = f'{charts.stacked_bar(parts, label=label)}<small class="counts">{n}{counts}</small>'
-    return _cell("outcomes", html, label="outcomes", sort=share)
-
-
-def _plain_cell(
-    row: Row, field: str, label: str, value: float | None, show: formatting.Show, notes: Footnotes
-) -> str:
-    if value is None:
-        return _cell("num", notes.unmeasured(wording.why_unmeasured(row, field)), label=label)
-    return _cell("num", escape(show(value)), label=label, sort=value)
-
-
-def _legend(board: Leaderboard) -> str:
-    used = [o.value for o in ORDER if any(row.outcomes.get(o) for row in board.rows)]
-    keys = " ".join(f'<span class="key"><i class="b-{name}"></i>{name}</span>' for name in used)
+def leaderboard(board: Leaderboard) -> list[Block]:
+    """Return the table of variants, best first, with the legend of its outcomes."""
+    used = tuple(o.value for o in Outcome if any(row.outcomes.get(o) for row in board.rows))
     many = {row.n_samples for row in board.rows if row.n_samples is not None}
     each = f" of {formatting.count(many.pop())} samples a variant" if len(many) == 1 else ""
-    return f'<p class="legend">Outcomes{each}: {keys}</p>'
+    table = leaderboard_table(board, board.shown_k)
+    return [table, Note(f"Outcomes{each}:", "html", "legend", keys=used)]
 
 
-# The page's other tables: families, paired comparisons, provenance.
+def leaderboard_table(board: Leaderboard, shown_k: Sequence[int]) -> Table:
+    """Return the leaderboard with pass@k for each of `shown_k`, the first of which is drawn and compared."""
+    k, others = board.headline_k, [k for k in shown_k if k != board.headline_k]
+    differences = [row.vs_reference for row in board.rows if row.vs_reference]
+    estimates = [headline(row, k) for row in board.rows]
+    scores = charts.scale_for([v for e in estimates for v in (e.low, e.value, e.high)])
+    points = charts.scale_for(
+        [v for d in differences for v in (d.low, d.difference, d.high)], include=(0.0,), max_ticks=4
+    )
+    columns: list[Column[Row]] = [
+        Column("rank", lambda r: Cell(wording.rank(board, r), sort=r.rank), css="rank", first="ascending"),
+        Column("variant", _name, "l", css="name", names_row=True, strong=True, first="ascending"),
+        _score_column(k, "score", strong=True),
+        Column("", partial(_score_plot, board, scores), css="drawn of-score", only="html",
+               axis=partial(charts.axis, scores, signed=False)),
+        *(_score_column(other, "other", strong=True) for other in others),
+        Column(f"vs {board.reference}", partial(_difference, board), unit="points", css="delta", strong=True,
+               first="descending"),
+        Column("", partial(_difference_plot, board, points), css="drawn of-delta", only="html",
+               axis=partial(charts.axis, points, signed=True)),
+        Column("p", partial(_p, board), css="p", first="ascending"),
+        Column("n", lambda r: figure(r.n_samples, formatting.count), only="text", cost=True),
+        Column("outcomes", _outcomes, "l", css="outcomes", first="descending", cost=True),
+        Column("size", partial(_size, board), first="ascending", cost=True),
+        Column("tok/s", partial(_own, "tok_per_s", formatting.rate), first="descending", cost=True),
+        Column("made in", _made_in, first="ascending", cost=True),
+    ]  # fmt: skip
+    note = (
+        "Best first; variants that share a rank (=) stand in the order they were made. Intervals are "
+        f"{wording.confidence(board)}; the dashed line is {board.reference}."
+    )
+    if any(board.base_of(row) for row in board.rows):
+        note += " The size of an adapter stands with that of the base it is loaded onto."
+    reference = board.row(board.reference)
+    return tabulate(columns, board.ranked, name="board", note=note, css="board sortable", marked=reference)
 
 
-def families(board: Leaderboard) -> str:
-    """Small multiples: a row a family, a column a variant, one axis for all; empty where no family was scored."""
+def _own(field: str, show: formatting.Show, row: Row) -> Cell:
+    """Return a figure of the row itself, or why it is unmeasured."""
+    return figure(getattr(row, field), show, wording.why_unmeasured(row, field))
+
+
+def _name(row: Row) -> Cell:
+    return Cell(row.variant, below=row.recipe or row.kind, sort=row.variant)
+
+
+def _score_column(k: int | None, css: str = "", *, strong: bool = False) -> Column[Row]:
+    def cell(row: Row) -> Cell:
+        return _estimate(row, f"pass@{k}", headline(row, k))
+
+    return Column(f"pass@{k}", cell, unit="%", css=css, strong=strong, first="descending")
+
+
+def _estimate(row: Row, field: str, e: Estimate | None) -> Cell:
+    e = e or Estimate()
+    reason = wording.why_unmeasured(row, field, e.reason)
+    return figure(e.value, formatting.percent, reason, low=e.low, high=e.high)
+
+
+def _score_plot(board: Leaderboard, scale: charts.Scale, row: Row) -> Cell:
+    e = headline(row, board.headline_k)
+    return _plot(
+        scale, e, f"{row.variant}: ", headline(board.row(board.reference), board.headline_k).value,
+        reference=row.variant == board.reference, y=charts.FIRST_LINE,
+    )  # fmt: skip
+
+
+def _plot(
+    scale: charts.Scale, e: Estimate | None, name: str, mark: float | None, *, reference: bool, y: str = "50%"
+) -> Cell:
+    if e is None or e.value is None:
+        return Cell()
+    span = formatting.span(e.low, e.high, formatting.percent).replace(formatting.DASH, " to ")
+    label = f"{name}{formatting.percent(e.value)} %{f', {span}' if span else ''}"
+    draw = partial(
+        charts.interval, scale, e.value, e.low, e.high, label=label, mark=mark, reference=reference, y=y
+    )
+    return Cell(drawing=draw)
+
+
+def _difference(board: Leaderboard, row: Row) -> Cell:
+    if row.variant == board.reference:
+        return Cell("reference", css=QUIET)
+    d = row.vs_reference or Difference()
+    css = f"v-{d.verdict}" if d.verdict else ""
+    reason = wording.why_unmeasured(row, "vs_reference", d.reason)
+    return figure(d.difference, formatting.points, reason, low=d.low, high=d.high, css=css)
+
+
+def _difference_plot(board: Leaderboard, scale: charts.Scale, row: Row) -> Cell:
+    d = row.vs_reference
+    if d is None or d.difference is None or row.variant == board.reference:
+        return Cell()
+    label = wording.in_words(board, row.variant, d)
+    draw = partial(
+        charts.interval, scale, d.difference, d.low, d.high, label=label, mark=0.0, y=charts.FIRST_LINE
+    )
+    return Cell(drawing=draw)
+
+
+def _p(board: Leaderboard, row: Row) -> Cell:
+    d = row.vs_reference
+    if d is None or d.difference is None or row.variant == board.reference:
+        return Cell(css=QUIET)
+    p = d.shown_p
+    return Cell(formatting.UNMEASURED if p is None else formatting.p_value(p), below=d.verdict or "", sort=p)
+
+
+def _outcomes(row: Row) -> Cell:
+    """Return the counts of the outcomes; a page sorts by the share that passed."""
+    counts = tuple((o.value, n) for o in Outcome if (n := row.outcomes.get(o)))
+    passed = row.outcomes.get(Outcome.PASS, 0) / max(1, sum(n for _, n in counts))
+    text = ", ".join(f"{formatting.count(n)} {name}" for name, n in counts)
+    return Cell(text, sort=passed if counts else None, counts=counts)
+
+
+def _size(board: Leaderboard, row: Row) -> Cell:
+    """Return the bytes of the artifact's own files, and those of the base that an adapter cannot run without."""
+    own, base = _own("size_bytes", formatting.size, row), board.base_of(row)
+    if row.size_bytes is None or base is None or base.size_bytes is None:
+        return own
+    both = row.size_bytes + base.size_bytes
+    return Cell(own.text, f"+ {formatting.size(base.size_bytes)}", sort=both)
+
+
+def _made_in(row: Row) -> Cell:
+    return Cell(formatting.GIVEN, css=QUIET) if row.given else _own("make_s", formatting.seconds, row)
+
+
+def families(board: Leaderboard) -> list[Block]:
+    """Return small multiples: a row a family, a column a variant, one axis for all; nothing without families."""
     names = list(dict.fromkeys(name for row in board.rows for name in row.families))
-    if not names:
-        return ""
-    reference = board.row(board.reference).families
-    names.sort(key=lambda name: -(_value(reference.get(name)) or 0.0))
-    found = [e for row in board.rows for e in row.families.values()]
-    scale = charts.scale_for(
-        [v for e in found for v in (e.low, e.value, e.high) if v is not None], max_ticks=5
-    )
-    rows = [board.row(board.reference), *(r for r in board.ranked if r.variant != board.reference)]
-    labels = {t: formatting.tick(t, signed=False) for t in scale.ticks}
-    head = "".join(f'<th scope="col" colspan="2">{escape(row.variant)}</th>' for row in rows)
-    axes = f'<td class="num"><small>%</small></td><td class="drawn">{charts.axis(scale, labels)}</td>' * len(
-        rows
-    )
-    body = "".join(_family_row(name, rows, reference, scale) for name in names)
-    return (
-        f'<p class="note" id="about-families">pass@{board.headline_k} in percent, with '
-        f"{escape(wording.confidence(board))} intervals; "
-        f"the dashed line is {escape(board.reference)} in that family.</p>"
-        '<div class="scroll"><table class="families" aria-describedby="about-families">'
-        f'<thead><tr><th scope="col">family</th><th scope="col" class="num">problems</th>{head}</tr>'
-        f'<tr class="axes"><td></td><td></td>{axes}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    reference = board.row(board.reference)
+    names.sort(key=lambda name: -((reference.families.get(name) or Estimate()).value or 0.0))
+    estimates = [e for row in board.rows for e in row.families.values()]
+    scale = charts.scale_for([v for e in estimates for v in (e.low, e.value, e.high)])
 
+    def problems(name: str) -> str:
+        n = max((e.n or 0 for row in board.rows if (e := row.families.get(name))), default=0)
+        return formatting.count(n) if n else formatting.DASH
 
-def _value(e: Estimate | None) -> float | None:
-    return None if e is None else e.value
-
-
-def _family_row(name: str, rows: list[Row], reference: Mapping[str, Estimate], scale: charts.Scale) -> str:
-    count = max((e.n or 0 for row in rows if (e := row.families.get(name))), default=0)
-    cells = [
-        f'<th scope="row">{escape(name or "(none)")}</th>',
-        f'<td class="num quiet">{formatting.count(count) if count else formatting.DASH}</td>',
+    columns: list[Column[str]] = [
+        Column("family", lambda name: name or "(none)", "l", names_row=True),
+        Column("problems", problems, css=QUIET),
     ]
-    first = rows[0].variant
-    for row in rows:
-        e = row.families.get(name)
-        if e is None or e.value is None:
-            why = wording.why_unmeasured(row, f"families.{name}", e.reason if e else "")
-            cells.append(
-                f'<td class="num quiet" colspan="2" title="{attribute(why)}">{formatting.UNMEASURED}</td>'
-            )
-            continue
-        label = f"{row.variant}, {name}: {formatting.percent(e.value)} %"
-        plot = charts.interval(
-            scale,
-            e.value,
-            e.low,
-            e.high,
-            label=label,
-            mark=_value(reference.get(name)),
-            reference=row.variant == first,
+    for row in [reference, *(r for r in board.ranked if r is not reference)]:
+        columns += _family_columns(row, reference, scale)
+    note = (
+        f"pass@{board.headline_k} in percent, with {wording.confidence(board)} intervals; the dashed line is "
+        f"{board.reference} in that family."
+    )
+    return [tabulate(columns, names, name="families", note=note, css="families")] if names else []
+
+
+def _family_columns(row: Row, reference: Row, scale: charts.Scale) -> list[Column[str]]:
+    def value(name: str) -> Cell:
+        return _estimate(row, f"families.{name}", row.families.get(name))
+
+    def drawn(name: str) -> Cell:
+        mark = (reference.families.get(name) or Estimate()).value
+        label = f"{row.variant}, {name}: "
+        return _plot(scale, row.families.get(name), label, mark, reference=row is reference)
+
+    return [
+        Column(row.variant, value, unit="%"),
+        Column("", drawn, css="drawn", only="html", axis=partial(charts.axis, scale, signed=False)),
+    ]
+
+
+def comparisons(board: Leaderboard) -> list[Block]:
+    """Return all pairs that were tested, each with what it showed and what it could have shown."""
+    values = [v for c in board.comparisons for v in (c.low, c.difference, c.high)]
+    scale = charts.scale_for(values, include=(0.0,))
+
+    def plot(c: Difference) -> Cell:
+        if c.difference is None:
+            return Cell()
+        label = wording.in_words(board, c.a, c, other=c.b)
+        return Cell(
+            drawing=partial(charts.interval, scale, c.difference, c.low, c.high, label=label, mark=0.0)
         )
-        cells += [f'<td class="num">{formatting.percent(e.value)}</td>', f'<td class="drawn">{plot}</td>']
-    return f"<tr>{''.join(cells)}</tr>"
 
+    def of(field: str, show: Callable[[Any], str]) -> Callable[[Difference], str]:
+        return lambda c: formatting.DASH if getattr(c, field) is None else show(getattr(c, field))
 
-def comparisons(board: Leaderboard) -> str:
-    """All pairs that were tested, each with what it found and what it could have found."""
-    if not board.comparisons:
-        return ""
-    notes = Footnotes("why-pairs")
-    scale = charts.scale_for(
-        [v for c in board.comparisons for v in (c.low, c.difference, c.high) if v is not None],
-        include=(0.0,),
-        max_ticks=5,
-    )
-    labels = {t: formatting.tick(t, signed=True) for t in scale.ticks}
-    body = "".join(_comparison_row(board, c, scale, notes) for c in board.comparisons)
+    def verdict(c: Difference) -> Cell:
+        word = c.verdict or formatting.UNMEASURED
+        return Cell(word, css=f"v-{word}")
+
+    def difference(c: Difference) -> Cell:
+        reason = c.reason or NONE_RECORDED
+        return figure(c.difference, formatting.points, reason, low=c.low, high=c.high)
+
+    columns: list[Column[Difference]] = [
+        Column("first", lambda c: c.a, "l", names_row=True),
+        Column("second", lambda c: c.b, "l"),
+        Column("verdict on the first", verdict, "l"),
+        Column("difference", difference, unit="points", strong=True),
+        Column("", plot, css="drawn", only="html", axis=partial(charts.axis, scale, signed=True)),
+        Column("p", of("p", formatting.p_value)),
+        Column("p adjusted", of("p_adjusted", formatting.p_value)),
+        Column("smallest detectable", of("mde", formatting.percent)),
+        Column("problems", of("n", formatting.count)),
+    ]
+    note = f"First minus second, in percentage points of pass@{board.headline_k}, on the same problems."
     return (
-        '<p class="note" id="about-pairs">First minus second, in percentage points of '
-        f"pass@{board.headline_k}, on the same problems.</p>"
-        '<div class="scroll"><table class="pairs" aria-describedby="about-pairs">'
-        '<thead><tr><th scope="col">first</th><th scope="col">second</th><th scope="col">verdict on the first</th>'
-        '<th scope="col" class="num">difference</th>'
-        f'<td class="drawn">{charts.axis(scale, labels)}</td>'
-        '<th scope="col" class="num">p</th><th scope="col" class="num">p adjusted</th>'
-        '<th scope="col" class="num">smallest detectable</th><th scope="col" class="num">problems</th></tr></thead>'
-        f"<tbody>{body}</tbody></table></div>{notes.html()}"
+        [tabulate(columns, board.comparisons, name="pairs", note=note, css="pairs")]
+        if board.comparisons
+        else []
     )
 
 
-def _comparison_row(board: Leaderboard, c: Comparison, scale: charts.Scale, notes: Footnotes) -> str:
-    verdict = c.verdict or formatting.UNMEASURED
-    start = f'<th scope="row">{escape(c.a)}</th><td>{escape(c.b)}</td><td class="v-{verdict}">{escape(verdict)}</td>'
-    if c.difference is None:
-        why = notes.unmeasured(c.reason or "no reason was recorded")
-        return f'<tr>{start}<td class="num">{why}</td><td class="drawn"></td>{"<td></td>" * 4}</tr>'
-    between = (
-        ""
-        if c.low is None or c.high is None
-        else f"{formatting.points(c.low)} to {formatting.points(c.high)}"
-    )
-    plot = charts.interval(
-        scale, c.difference, c.low, c.high, label=wording.in_words(board, c.a, c, other=c.b), mark=0.0
-    )
-
-    def shown(value: float | None, show: formatting.Show) -> str:
-        return f'<td class="num">{formatting.DASH if value is None else escape(show(value))}</td>'
-
-    return (
-        f'<tr>{start}<td class="num"><b>{formatting.points(c.difference)}</b>'
-        f'<small class="range">{between}</small></td>'
-        f'<td class="drawn">{plot}</td>{shown(c.p, formatting.p_value)}{shown(c.p_adjusted, formatting.p_value)}'
-        f"{shown(c.mde, formatting.percent)}{shown(c.n, lambda n: formatting.count(int(n)))}</tr>"
+def profiles(board: Leaderboard) -> list[Block]:
+    """Return what each variant needs by itself: memory and speed of its profile; nothing where none was profiled."""
+    profile = next((row.profile for row in board.rows if row.profile is not None), None)
+    if profile is None:
+        return []
+    work = profile.workload
+    note = (
+        "Each variant alone in a process of its own: peak memory is the largest resident set of that process, its "
+        "libraries included, and the model's part is what came on top of them. Prompts of "
+        f"{work.get('prompt_tokens')} random tokens are read and {work.get('new_tokens')} written to each, "
+        f"{work.get('batch_size')} at a time; medians of {work.get('repeats')}. The load average is the machine's when "
+        "the profile began: where it is not far below the number of cores, the speeds are too low."
     )
 
+    def of(field: str, show: formatting.Show) -> Callable[[Row], Cell]:
+        def cell(row: Row) -> Cell:
+            holder = row if field in Row.model_fields else row.profile
+            return figure(getattr(holder, field, None), show, wording.why_unmeasured(row, "peak_rss_bytes"))
 
-def definitions(board: Leaderboard) -> str:
-    items = "".join(
-        f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in meaning.definitions(board)
-    )
-    return f'<dl class="definitions">{items}</dl>'
+        return cell
 
-
-def provenance(board: Leaderboard) -> str:
-    """What made these figures: enough to repeat them, and to prove that two runs answered the same problems."""
-    facts = "".join(
-        f"<div><dt>{escape(key)}</dt><dd>{escape(value)}</dd></div>" for key, value in meaning.facts(board)
-    )
-    return f'<dl class="facts">{facts}</dl>{_lineage(board)}{_steps(board)}'
-
-
-def _lineage(board: Leaderboard) -> str:
-    rows = "".join(
-        f'<tr><th scope="row">{escape(r.variant)}</th><td>{escape(r.kind)}</td>'
-        f"<td>{escape(r.parent or formatting.DASH)}</td><td>{escape(r.recipe or formatting.DASH)}</td>"
-        f'<td class="mono hash">{escape(r.sha256 or formatting.UNMEASURED)}</td><td>{escape(_judged(r))}</td></tr>'
-        for r in board.rows
-    )
-    return (
-        '<h3>Lineage</h3><div class="scroll"><table class="plain"><thead><tr><th scope="col">variant</th>'
-        '<th scope="col">kind</th><th scope="col">made from</th><th scope="col">recipe</th>'
-        '<th scope="col">sha256</th><th scope="col">judged, ended, extracted</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
-    )
-
-
-def _judged(row: Row) -> str:
-    """Counts of judging modes, finish reasons and extraction rules, in one line."""
-    groups = (row.modes, {"from the cache": row.cached} if row.cached else {}, row.finish, row.extraction)
-    return "; ".join(", ".join(f"{formatting.count(n)} {name}" for name, n in g.items()) for g in groups if g)
-
-
-def _steps(board: Leaderboard) -> str:
-    if not board.steps:
-        return ""
-
-    def took(seconds: float | None) -> str:
-        return formatting.UNMEASURED if seconds is None else formatting.seconds(seconds)
-
-    rows = "".join(
-        f'<tr><th scope="row">{escape(s.name)}</th><td class="num">{took(s.seconds)}</td>'
-        f'<td>{"reused" if s.reused else "done"}</td><td class="mono">{escape(s.id)}</td></tr>'
-        for s in board.steps
-    )
-    return (
-        '<h3>Steps</h3><div class="scroll"><table class="plain"><thead><tr><th scope="col">step</th>'
-        '<th scope="col" class="num">took</th><th scope="col">in this run</th><th scope="col">hash of its inputs</th>'
-        f"</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    columns: list[Column[Row]] = [
+        Column("variant", lambda row: row.variant, "l", names_row=True),
+        Column("peak memory", of("peak_rss_bytes", formatting.size)),
+        Column("the model's part", of("added_rss_bytes", formatting.size)),
+        Column("on the device", partial(_own, "vram_bytes", formatting.size)),
+        Column("reading", of("prefill_tok_per_s", formatting.rate), unit="tok/s"),
+        Column("writing", of("decode_tok_per_s", formatting.rate), unit="tok/s"),
+        Column("load average", of("load_average", lambda load: f"{load:.1f}")),
+    ]
+    return [tabulate(columns, board.ranked, name="profiles", note=note)]

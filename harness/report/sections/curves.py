@@ -1,15 +1,26 @@
-"""How each training went: its curves as small drawings, and as a table of where they began and ended."""
+"""Build the drawings of each training's curves, and for text a table of where the curves began and ended."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from assay.harness import formatting
 from assay.harness.leaderboard.schema import CurveRun, Curves, Leaderboard
 from assay.harness.report import charts
-from assay.harness.report.sections.learned import REINFORCEMENT
-from assay.harness.report.wording import escape
+from assay.harness.report.blocks import (
+    Block,
+    Column,
+    Figure,
+    Figures,
+    Fold,
+    Heading,
+    Listing,
+    Note,
+    tabulate,
+)
+from assay.harness.report.sections.trainings import REINFORCEMENT
 
 _PREFERENCES = ("dpo", "ipo", "kto", "orpo", "reward")
 _MOST_TOGETHER = charts.COLOURS
@@ -17,9 +28,9 @@ _MOST_TOGETHER = charts.COLOURS
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One drawing: a heading, the unit on its y-axis, and what is drawn: (name in words, name in the log).
+    """The plan of one drawing: a heading, the unit on its y-axis, and the curves: (name in words, name in the log).
 
-    `held_out/` before a name is of held-out records. `factor` makes the log's unit the drawing's. Charts that are not
+    `held_out/` before a name means held-out records. `factor` makes the log's unit the drawing's. Charts that are not
     `first` stand behind a fold.
     """
 
@@ -63,7 +74,7 @@ _RL = (
         "share of the returns'",
         (("explained", "explained_variance"),),
         include=(0.0,),
-        note="1: it foretells every return; 0 or less: it adds nothing to the baseline",
+        note="1: it predicts every return; 0 or less: it adds nothing to the baseline",
     ),
     Chart("Length", "tokens an answer", (("length", "length"),)),
     Chart(
@@ -132,209 +143,192 @@ _TOGETHER = {
 
 
 def charts_of(curves: Curves) -> tuple[Chart, ...]:
-    """The drawings of a method, the reward's parts among them."""
+    """Return the drawings of a method, the reward's parts among them."""
     if curves.method in REINFORCEMENT:
         parts = tuple(
             (f"{name} × {weight:g}", f"component/{name}") for name, weight in curves.weights.items()
         )
-        found = Chart("Reward by component", "weighted mean", parts, include=(0.0,))
-        return (_RL[0], found, *_RL[1:]) if len(parts) > 1 else _RL
+        components = Chart("Reward by component", "weighted mean", parts, include=(0.0,))
+        return (_RL[0], components, *_RL[1:]) if len(parts) > 1 else _RL
     return _PREFERENCE if curves.method in _PREFERENCES else (_LOSS, *_MACHINE)
 
 
-def points(run: CurveRun, name: str) -> list[tuple[float, float]]:
-    held = name.removeprefix("held_out/")
-    return run.train.points(name) if held == name else run.held_out.points(held)
-
-
-def section(board: Leaderboard) -> str:
-    """Every training's drawings; empty where nothing was trained."""
-    blocks = [_together(board, methods) for methods in _TOGETHER]
-    blocks += [_variant(name, curves) for name, curves in board.curves.items()]
-    if not any(blocks):
-        return ""
+def curves(board: Leaderboard) -> list[Block]:
+    """Return every training's drawings and the table that stands for them in text; nothing without trainings."""
     about = (
         "Thin lines are the training seeds, the strong line is their mean. Where a curve has more than 300 steps, each "
         "point is the mean over neighbouring ones."
     )
-    return f'<h3>Curves</h3><p class="note">{escape(about)}</p>{"".join(blocks)}'
+    if not board.curves:
+        return []
+    blocks: list[Block] = [Heading("Curves"), Note(about, "html"), _table(board)]
+    for methods in _TOGETHER:
+        blocks += _together(board, methods)
+    for name, variant in board.curves.items():
+        blocks += _variant(name, variant)
+    return blocks
 
 
-def _variant(name: str, curves: Curves) -> str:
-    shown = [(chart, figure) for chart in charts_of(curves) if (figure := _figure(name, curves, chart))]
-    first = "".join(figure for chart, figure in shown if chart.first)
-    more = "".join(figure for chart, figure in shown if not chart.first)
-    seeds = len(curves.runs)
-    of = f", {seeds} training seeds" if seeds > 1 else ""
-    fold = f"<details><summary>More curves of {escape(name)}</summary>" if more else ""
-    return (
-        f'<h4>{escape(name)} <small>{escape(curves.method)}{of}</small></h4><div class="curves">{first}</div>'
-        + (f'{fold}<div class="curves">{more}</div></details>' if more else "")
-        + _missing(name, curves)
-    )
-
-
-def _missing(name: str, curves: Curves) -> str:
-    items = "".join(f"<li>{escape(line)}</li>" for line in missing(name, curves))
-    return f'<ul class="footnotes" aria-label="Why curves are missing">{items}</ul>' if items else ""
+def _variant(name: str, curves: Curves) -> list[Block]:
+    drawn = [(chart, figure) for chart in charts_of(curves) if (figure := _figure(name, curves, chart))]
+    first = tuple(figure for chart, figure in drawn if chart.first)
+    more = tuple(figure for chart, figure in drawn if not chart.first)
+    seeds = f", {len(curves.runs)} training seeds" if len(curves.runs) > 1 else ""
+    blocks: list[Block] = [Heading(name, f"{curves.method}{seeds}", 4, "html"), Figures(first)]
+    if more:
+        blocks.append(Fold(f"More curves of {name}", (Figures(more),), "html"))
+    return [*blocks, Listing(tuple(missing(name, curves)), "Why curves are missing")]
 
 
 def missing(name: str, curves: Curves) -> list[str]:
-    """What is not drawn, and why: one line a reason."""
+    """Say what is not drawn and why, one line a reason."""
     reasons: dict[str, list[str]] = {}
-    for figure, why in curves.unmeasured.items():
-        reasons.setdefault(why, []).append(_in_words(curves, figure))
+    for figure, reason in curves.unmeasured.items():
+        reasons.setdefault(reason, []).append(_in_words(curves, figure))
     return [
-        f"{name}: {formatting.enumerate_names(figures)} {formatting.UNMEASURED}: {why}."
-        for why, figures in reasons.items()
+        f"{name}: {formatting.enumerate_names(figures)} {formatting.UNMEASURED}: {reason}."
+        for reason, figures in reasons.items()
     ]
 
 
 def _in_words(curves: Curves, figure: str) -> str:
     for chart in charts_of(curves):
-        for said, name in chart.series:
+        for label, name in chart.series:
             if name == figure:
-                short = chart.title[:2].isupper()  # KL
-                title = chart.title if short else chart.title[0].lower() + chart.title[1:]
-                return title if len(chart.series) == 1 else f"{title} ({said})"
+                is_abbreviation = chart.title[:2].isupper()  # KL
+                title = chart.title if is_abbreviation else chart.title[0].lower() + chart.title[1:]
+                return title if len(chart.series) == 1 else f"{title} ({label})"
     return figure
 
 
-def _figure(variant: str, curves: Curves, chart: Chart) -> str:
-    lines, factors = [], _factors(curves, chart)
-    for place, (said, name) in enumerate(chart.series):
-        seeds = [[(x, y * factors[name]) for x, y in points(run, name)] for run in curves.runs]
-        if any(seeds):
-            lines.append(charts.Line(said, [s for s in seeds if s], place))
+def _line(curves: Curves, label: str, name: str, factor: float, colour: int = 0) -> charts.Line | None:
+    """Return a curve over all seeds that have it; the reward's parts are as they are paid: times their weights."""
+    if name.startswith("component/"):
+        factor = curves.weights.get(name.removeprefix("component/"), 1.0)
+    seeds = [[(x, y * factor) for x, y in points] for run in curves.runs if (points := _points(run, name))]
+    return charts.Line(label, seeds, colour) if seeds else None
+
+
+def _points(run: CurveRun, name: str) -> list[tuple[float, float]]:
+    short = name.removeprefix("held_out/")
+    return (run.train if short == name else run.held_out).points(short)
+
+
+def _figure(variant: str, curves: Curves, chart: Chart) -> Figure | None:
+    given = [
+        _line(curves, label, name, chart.factor, place) for place, (label, name) in enumerate(chart.series)
+    ]
+    lines = [line for line in given if line]
     if not lines or (not chart.first and all(y == 0 for line in lines for _, y in line.drawn)):
-        return ""
+        return None
     marks = [
-        (curves.marks[key], f"{said} {curves.marks[key]:g}")
-        for key, said in chart.marks
+        (curves.marks[key], f"{label} {curves.marks[key]:g}")
+        for key, label in chart.marks
         if key in curves.marks
     ]
-    drawing = charts.Plot(
-        lines,
-        curves.step,
-        chart.unit,
-        _spoken(variant, chart, lines),
-        marks,
-        _alarms(curves) if chart.marks else (),
-        chart.include,
+    alarms = _alarms(curves) if chart.marks else []
+    label = _spoken(variant, chart.title, chart.unit, lines)
+    plot = charts.Plot(lines, curves.step, chart.unit, label, marks, alarms, chart.include)
+    drawn = charts.near(plot)
+    beyond = [text for value, text in marks if (value, text) not in drawn]
+    count = sum(len(run.alarms) for run in curves.runs) if chart.marks else 0
+    notes = (
+        chart.note,
+        f"{' and '.join(beyond)} above the drawing" if beyond else "",
+        f"{count} alarm{'' if count == 1 else 's'}, the filled dots" if count else "",
     )
-    beyond = [said for value, said in marks if (value, said) not in charts.near(drawing)]
-    notes = [n for n in (chart.note, f"{' and '.join(beyond)} above the drawing" if beyond else "") if n]
-    alarms = sum(len(run.alarms) for run in curves.runs) if chart.marks else 0
-    if alarms:
-        notes.append(f"{alarms} alarm{'' if alarms == 1 else 's'}, the filled dots")
-    said = f"<small>{escape('; '.join(notes))}</small>" if notes else ""
-    caption = f"<figcaption><b>{escape(chart.title)}</b>{_legend(lines)}{said}</figcaption>"
-    return f"<figure>{caption}{charts.draw(drawing)}</figure>"
+    return _captioned(chart.title, plot, "; ".join(note for note in notes if note))
 
 
-def _factors(curves: Curves, chart: Chart) -> dict[str, float]:
-    """The reward's parts are drawn as they are paid: times their weights."""
-    return {
-        name: curves.weights.get(name.removeprefix("component/"), 1.0)
-        if "/" in name and "component" in name
-        else chart.factor
-        for _, name in chart.series
-    }
-
-
-def _alarms(curves: Curves) -> list[tuple[float, float, str]]:
-    found = []
-    for run in curves.runs:
-        kl = dict(run.train.points("kl"))
-        steps = sorted(kl)
-        for step, said in run.alarms.items():
-            at = next(
-                (s for s in steps if s >= step), None
-            )  # of a thinned curve, the point that holds the step
-            if at is not None:
-                found.append((at, kl[at], f"{said} (step {step})"))
-    return found
-
-
-def _legend(lines: Sequence[charts.Line]) -> str:
+def _captioned(title: str, plot: charts.Plot, note: str = "") -> Figure:
+    """Return the figure with its lines' last values, named by colour where there are several."""
+    lines = plot.lines
+    keys = tuple((line.colour % charts.COLOURS, f"{line.label} {_last(line)}") for line in lines)
+    draw = partial(charts.draw, plot)
     if len(lines) == 1:
-        return f' <span class="last">last {_last(lines[0])}</span>'
-    return "".join(
-        f' <span class="key"><i class="k{line.colour % charts.COLOURS}"></i>{escape(line.label)} {_last(line)}</span>'
-        for line in lines
-    )
+        return Figure(title, draw, f"last {_last(lines[0])}", note=note)
+    return Figure(title, draw, keys=keys, note=note)
 
 
 def _last(line: charts.Line) -> str:
     mean = line.mean()
-    return f"{mean[-1][1]:.3g}" if mean else formatting.DASH
+    return formatting.general(mean[-1][1], 3) if mean else formatting.DASH
 
 
-def _spoken(variant: str, chart: Chart, lines: Sequence[charts.Line]) -> str:
+def _alarms(curves: Curves) -> list[tuple[float, float, str]]:
+    """Return where alarms are drawn: of a thinned curve, at the point that holds the step."""
+    dots = []
+    for run in curves.runs:
+        kl = run.train.points("kl")
+        for step, text in run.alarms.items():
+            at = next(((x, y) for x, y in kl if x >= step), None)
+            if at is not None:
+                dots.append((*at, f"{text} (step {step})"))
+    return dots
+
+
+def _spoken(variant: str, title: str, unit: str, lines: Sequence[charts.Line]) -> str:
     parts = []
     for line in lines:
-        mean = line.mean()
-        if mean:
-            parts.append(
-                f"{line.label} from {mean[0][1]:.3g} at {mean[0][0]:g} to {mean[-1][1]:.3g} at {mean[-1][0]:g}"
-            )
-    return f"{variant}: {chart.title}, {chart.unit}: {'; '.join(parts)}"
+        if mean := line.mean():
+            (first_x, first), (last_x, last) = mean[0], mean[-1]
+            parts.append(f"{line.label} from {first:.3g} at {first_x:g} to {last:.3g} at {last_x:g}")
+    return f"{variant}: {title}, {unit}: {'; '.join(parts)}"
 
 
-def _together(board: Leaderboard, methods: tuple[str, ...]) -> str:
-    """The same figure of several variants in one drawing, where there are several."""
-    chosen = {n: c for n, c in board.curves.items() if c.method in methods}
+def _together(board: Leaderboard, methods: tuple[str, ...]) -> list[Block]:
+    """Return the same figure of several variants in one drawing, where there are several."""
+    chosen = {name: curves for name, curves in board.curves.items() if curves.method in methods}
     shown = dict(list(chosen.items())[:_MOST_TOGETHER])
-    if len(shown) < 2:
-        return ""
     figures = []
     for title, unit, name, factor, include in _TOGETHER[methods]:
-        lines = []
-        for place, (variant, curves) in enumerate(shown.items()):
-            seeds = [
-                [(x, y * factor) for x, y in found] for run in curves.runs if (found := points(run, name))
-            ]
-            if seeds:
-                lines.append(charts.Line(variant, seeds, place))
-        if len(lines) < 2:
-            continue
-        chart = Chart(title, unit, ())
-        step = next(iter(shown.values())).step
-        drawing = charts.Plot(lines, step, unit, _spoken("together", chart, lines), include=include)
-        figures.append(
-            f"<figure><figcaption><b>{escape(title)}</b>{_legend(lines)}</figcaption>{charts.draw(drawing)}</figure>"
-        )
+        given = [
+            _line(curves, variant, name, factor, place)
+            for place, (variant, curves) in enumerate(shown.items())
+        ]
+        lines = [line for line in given if line]
+        if len(lines) > 1:
+            step = next(iter(shown.values())).step
+            label = _spoken("together", title, unit, lines)
+            figures.append(_captioned(title, charts.Plot(lines, step, unit, label, include=include)))
+    if not figures:
+        return []
     left = len(chosen) - len(shown)
-    more = f'<p class="note">{left} more variants are below only.</p>' if left else ""
-    return f'<h4>Side by side</h4><div class="curves wide">{"".join(figures)}</div>{more}' if figures else ""
+    more = [Note(f"{left} more variants are below only.", "html")] if left else []
+    return [Heading("Side by side", level=4, only="html"), Figures(tuple(figures), "wide"), *more]
 
 
-HEAD = ["variant", "figure", "unit", "first", "last", "lowest", "highest", "steps", "seeds"]
-ALIGN = "lllrrrrrr"
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """A curve as text tells it: the mean over seeds at each step."""
+
+    variant: str
+    title: str
+    unit: str
+    mean: Sequence[charts.Point]
+    seeds: int
 
 
-def rows(board: Leaderboard) -> Iterator[list[str]]:
-    """Where each curve began and ended, means over seeds: what a drawing says, for a medium that has none."""
+def _table(board: Leaderboard) -> Block:
+    """Return where each curve began and ended: what a drawing says, for a medium that has none."""
+    courses = []
     for name, curves in board.curves.items():
         for chart in charts_of(curves):
-            factors = _factors(curves, chart)
-            for said, series in chart.series:
-                seeds = [
-                    [(x, y * factors[series]) for x, y in found]
-                    for run in curves.runs
-                    if (found := points(run, series))
-                ]
-                mean = charts.Line(said, seeds).mean() if seeds else []
-                if not mean:
-                    continue
-                title = chart.title if len(chart.series) == 1 else f"{chart.title}: {said}"
-                ys = [y for _, y in mean]
-                figures = (ys[0], ys[-1], min(ys), max(ys))
-                yield [
-                    name,
-                    title,
-                    chart.unit,
-                    *(f"{y:.4g}".replace("-", formatting.MINUS) for y in figures),
-                    formatting.count(int(mean[-1][0])),
-                    formatting.count(len(seeds)),
-                ]
+            for label, series in chart.series:
+                line = _line(curves, label, series, chart.factor)
+                if line and (mean := line.mean()):
+                    title = chart.title if len(chart.series) == 1 else f"{chart.title}: {label}"
+                    courses.append(_Course(name, title, chart.unit, mean, len(line.seeds)))
+    columns: list[Column[_Course]] = [
+        Column("variant", lambda c: c.variant, "l", names_row=True),
+        Column("figure", lambda c: c.title, "l"),
+        Column("unit", lambda c: c.unit, "l"),
+        Column("first", lambda c: formatting.general(c.mean[0][1])),
+        Column("last", lambda c: formatting.general(c.mean[-1][1])),
+        Column("lowest", lambda c: formatting.general(min(y for _, y in c.mean))),
+        Column("highest", lambda c: formatting.general(max(y for _, y in c.mean))),
+        Column("steps", lambda c: formatting.count(c.mean[-1][0])),
+        Column("seeds", lambda c: formatting.count(c.seeds)),
+    ]
+    note = "Means over the training seeds; every point of every seed is in leaderboard.json."
+    return tabulate(columns, courses, name="curves", note=note, only="text")

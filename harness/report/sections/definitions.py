@@ -1,4 +1,7 @@
-"""What every printed figure means, and what made it. A figure without its definition is decoration."""
+"""Build the sections on what every printed figure means and on what made it.
+
+A figure without its definition is decoration.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,60 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from assay.harness import formatting
-from assay.harness.leaderboard.schema import Difference, Leaderboard
+from assay.harness.leaderboard.schema import Difference, Leaderboard, Row, Step
 from assay.harness.report import wording
-from assay.harness.report.sections.learned import REINFORCEMENT
+from assay.harness.report.blocks import Block, Cell, Column, Heading, Pairs, figure, tabulate
+from assay.harness.report.sections.trainings import REINFORCEMENT
 
 
-def _methods(found: Iterable[str]) -> str:
-    return "; ".join(dict.fromkeys(m for m in found if m)) or "the method was not recorded"
+def definitions(board: Leaderboard) -> list[Block]:
+    """Return what each printed figure means. The methods are those recorded with the figures themselves."""
+    return [Pairs(tuple(_definitions(board)), "definitions")]
 
 
-def definitions(board: Leaderboard) -> list[tuple[str, str]]:
-    """What each printed figure means, in words. The methods are those recorded with the figures themselves."""
+def provenance(board: Leaderboard) -> list[Block]:
+    """Return what made these figures: enough to repeat them, and to prove that two runs answered the same problems."""
+    return [Pairs(tuple(_facts(board)), "facts"), *_lineage(board), *_steps(board)]
+
+
+def _lineage(board: Leaderboard) -> list[Block]:
+    def judged(row: Row) -> str:
+        """Return counts of judging modes, finish reasons and extraction rules."""
+        cached = {"from the cache": row.cached} if row.cached else {}
+        groups = (row.modes, cached, row.finish, row.extraction)
+        return "; ".join(
+            ", ".join(f"{formatting.count(n)} {name}" for name, n in group.items())
+            for group in groups
+            if group
+        )
+
+    columns: list[Column[Row]] = [
+        Column("variant", lambda row: row.variant, "l", names_row=True),
+        Column("kind", lambda row: row.kind, "l"),
+        Column("made from", lambda row: row.parent or formatting.DASH, "l"),
+        Column("recipe", lambda row: row.recipe or formatting.DASH, "l"),
+        Column("sha256", lambda row: Cell(row.sha256 or formatting.UNMEASURED), "l", css="mono hash"),
+        Column("judged, ended, extracted", judged, "l", only="html"),
+    ]
+    return [Heading("Lineage"), tabulate(columns, board.rows, name="lineage")]
+
+
+def _steps(board: Leaderboard) -> list[Block]:
+    columns: list[Column[Step]] = [
+        Column("step", lambda step: step.name, "l", names_row=True),
+        Column("took", lambda step: figure(step.seconds, formatting.seconds)),
+        Column("in this run", lambda step: "reused" if step.reused else "done", "l"),
+        Column("hash of its inputs", lambda step: step.id, "l", css="mono"),
+    ]
+    table = tabulate(columns, board.steps, name="steps", only="html")
+    return [Heading("Steps", only="html"), table] if board.steps else []
+
+
+def _methods(names: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(name for name in names if name)) or "the method was not recorded"
+
+
+def _definitions(board: Leaderboard) -> list[tuple[str, str]]:
     level = wording.confidence(board)
     k = board.headline_k or 1
     margin = "" if board.margin is None else f" of ±{board.margin * 100:g} points"
@@ -63,7 +109,8 @@ def definitions(board: Leaderboard) -> list[tuple[str, str]]:
         *_trained(board),
         (
             "size",
-            "Bytes of the artifact's own files, in binary units; what it needs besides (its base) is not in it.",
+            "Bytes of the artifact's own files, in binary units. An adapter cannot run without the base that it was "
+            "trained on, whose bytes stand beside its own.",
         ),
         (
             "tok/s",
@@ -100,9 +147,9 @@ def _overlap(board: Leaderboard) -> list[tuple[str, str]]:
 
 def _trained(board: Leaderboard) -> list[tuple[str, str]]:
     methods = {curves.method for curves in board.curves.values()}
-    found = []
+    terms = []
     if methods & set(REINFORCEMENT):
-        found.append(
+        terms.append(
             (
                 "hacking gap",
                 "The share of an update's answers that pass the checks which pay the reward, less the share that pass "
@@ -110,7 +157,7 @@ def _trained(board: Leaderboard) -> list[tuple[str, str]]:
                 "rather than about the problem. On the problems it practises on.",
             )
         )
-        found.append(
+        terms.append(
             (
                 "KL of an update",
                 "Nats an answer from the reference, estimated on the answers drawn: by PPO's estimator (k1 unless said "
@@ -119,7 +166,7 @@ def _trained(board: Leaderboard) -> list[tuple[str, str]]:
             )
         )
     if board.trainings and methods - {"sft"}:
-        found.append(
+        terms.append(
             (
                 "KL from its start",
                 "Of the trained model from the model it was trained from, on the trained model's own answers in this "
@@ -128,17 +175,16 @@ def _trained(board: Leaderboard) -> list[tuple[str, str]]:
                 "[compare] table.",
             )
         )
-    return found
+    return terms
 
 
-def facts(board: Leaderboard) -> list[tuple[str, str]]:
-    """Provenance as pairs of words."""
+def _facts(board: Leaderboard) -> list[tuple[str, str]]:
     suite, machine = board.suite, dict(board.machine)
     packages = machine.pop("packages", None) or {}
     ram = machine.pop("ram_bytes", None)
     if isinstance(ram, int | float):
         machine["memory"] = formatting.size(ram)
-    found = [
+    pairs = [
         ("experiment", f"{board.experiment}, run {board.run}"),
         ("created", board.created),
         ("suite", f"{suite.name}{f', split {suite.split}' if suite.split else ''}"),
@@ -150,24 +196,18 @@ def facts(board: Leaderboard) -> list[tuple[str, str]]:
         ("isolation", flat(board.isolation) or formatting.UNMEASURED),
         ("limits of a program", flat(board.limits) or formatting.UNMEASURED),
     ]
-    missing = {
-        (field, reason): [r.variant for r in board.rows if r.unmeasured.get(field) == reason]
-        for row in board.rows
-        for field, reason in row.unmeasured.items()
-    }
-    everywhere = len(board.rows)
-    found += [
-        (
-            f"{field} {formatting.UNMEASURED}",
-            reason if len(names) == everywhere else f"{reason} ({formatting.enumerate_names(names)})",
-        )
-        for (field, reason), names in missing.items()
-    ]
-    return found
+    missing: dict[tuple[str, str], list[str]] = {}
+    for row in board.rows:
+        for item in row.unmeasured.items():
+            missing.setdefault(item, []).append(row.variant)
+    for (name, reason), variants in missing.items():
+        of = "" if len(variants) == len(board.rows) else f" ({formatting.enumerate_names(variants)})"
+        pairs.append((f"{name} {formatting.UNMEASURED}", f"{reason}{of}"))
+    return pairs
 
 
 def flat(value: Any) -> str:
-    """A nested fact in one line."""
+    """Return a nested fact in one line."""
     if isinstance(value, Mapping):
         return ", ".join(f"{str(k).replace('_', ' ')} {flat(v)}" for k, v in value.items())
     if isinstance(value, list | tuple):

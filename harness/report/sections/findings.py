@@ -1,4 +1,4 @@
-"""What a run found, in sentences made from its paired tests alone."""
+"""Say what a run showed, in sentences made from its paired tests alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from collections.abc import Sequence
 from assay.harness import formatting
 from assay.harness.leaderboard.schema import Difference, Leaderboard, Row, headline
 from assay.harness.report import wording
+
+_STANDS = {
+    "undecided": ("cannot be told apart from", "cannot be told apart from"),
+    "equivalent": ("is equivalent to", "are equivalent to"),
+    "worse": ("solves fewer than", "solve fewer than"),
+    "better": ("solves more than", "solve more than"),
+}
 
 
 def _evidence(board: Leaderboard, d: Difference) -> str:
@@ -36,7 +43,7 @@ def _against_reference(board: Leaderboard, row: Row) -> str:
 
 
 def _each_or_all(board: Leaderboard, rows: Sequence[Row], direction: str) -> list[str]:
-    """Up to two variants each with its figures; more of them by name alone, lest the sentence drown."""
+    """Name up to two variants each with its figures, and more of them by name alone."""
     if len(rows) <= 2:
         return [_against_reference(board, row) for row in rows]
     names = formatting.enumerate_names([row.variant for row in rows])
@@ -44,7 +51,7 @@ def _each_or_all(board: Leaderboard, rows: Sequence[Row], direction: str) -> lis
 
 
 def _leader_clauses(board: Leaderboard, leader: Row, others: Sequence[Row]) -> list[str]:
-    """How the other variants stand to the leader, one clause for each kind of finding."""
+    """Say how the other variants stand to the leader, one clause for each kind of finding."""
     groups: dict[str, list[str]] = {"undecided": [], "equivalent": [], "worse": [], "better": []}
     apart: list[Row] = []
     for row in others:
@@ -54,22 +61,21 @@ def _leader_clauses(board: Leaderboard, leader: Row, others: Sequence[Row]) -> l
         elif row.vs_reference is not None and row.vs_reference.verdict == "better":
             apart.append(row)
     clauses = _each_or_all(board, apart, "more")
-    if names := groups["undecided"]:
-        clauses.append(f"{formatting.enumerate_names(names)} cannot be told apart from {leader.variant}")
-    if names := groups["equivalent"]:
-        verb = "is" if len(names) == 1 else "are"
-        clauses.append(f"{formatting.enumerate_names(names)} {verb} equivalent to {leader.variant}")
-    if names := groups["worse"]:
-        verb = "solves" if len(names) == 1 else "solve"
-        clauses.append(f"{formatting.enumerate_names(names)} {verb} fewer than {leader.variant}")
-    if names := groups["better"]:
-        verb = "solves" if len(names) == 1 else "solve"
-        clauses.append(f"{formatting.enumerate_names(names)} {verb} more than {leader.variant}")
-    return clauses
+    return clauses + [c for verdict, names in groups.items() for c in _clause(verdict, names, leader.variant)]
+
+
+def _clause(verdict: str, names: Sequence[str], other: str) -> list[str]:
+    """Say how variants with one verdict stand to another variant; nothing where there are none."""
+    one, several = _STANDS[verdict]
+    return (
+        [f"{formatting.enumerate_names(names)} {one if len(names) == 1 else several} {other}"]
+        if names
+        else []
+    )
 
 
 def verdict(board: Leaderboard) -> str:
-    """What the run found, in one sentence made from its paired tests alone.
+    """Say what the run showed, in one sentence made from its paired tests alone.
 
     A variant is said to differ only where its comparison's verdict says so; a higher figure by itself earns
     no mention. Among variants that share the best rank the one made first leads the sentence, since no test
@@ -79,21 +85,25 @@ def verdict(board: Leaderboard) -> str:
     others = [row for row in board.ranked if row.variant != board.reference]
     if not others:
         return _alone(board, reference)
-    found = {v: _found(others, v) for v in ("better", "worse", "equivalent", "undecided")}
-    if found["better"]:
-        leader = found["better"][0]
-        rest = [row for row in others if row is not leader and row not in found["worse"]]
+    by_verdict = {v: _with_verdict(others, v) for v in ("better", "worse", "equivalent", "undecided")}
+    if by_verdict["better"]:
+        leader = by_verdict["better"][0]
+        rest = [row for row in others if row is not leader and row not in by_verdict["worse"]]
         clauses = [_against_reference(board, leader), *_leader_clauses(board, leader, rest)]
     else:
-        clauses = _even_clauses(board, found["undecided"], found["equivalent"])
-    clauses += _each_or_all(board, found["worse"], "fewer")
+        clauses = [
+            clause
+            for v in ("undecided", "equivalent")
+            for clause in _clause(v, [row.variant for row in by_verdict[v]], board.reference)
+        ]
+    clauses += _each_or_all(board, by_verdict["worse"], "fewer")
     if not clauses:
         return f"No variant was compared with {board.reference}; the differences are {formatting.UNMEASURED}."
     return "; ".join(clauses) + "."
 
 
-def _found(rows: Sequence[Row], verdict: str) -> list[Row]:
-    """Rows whose measured difference from the reference has this verdict."""
+def _with_verdict(rows: Sequence[Row], verdict: str) -> list[Row]:
+    """Return the rows whose measured difference from the reference has this verdict."""
     return [
         row
         for row in rows
@@ -101,34 +111,22 @@ def _found(rows: Sequence[Row], verdict: str) -> list[Row]:
     ]
 
 
-def _even_clauses(board: Leaderboard, undecided: Sequence[Row], equivalent: Sequence[Row]) -> list[str]:
-    """Variants of which none is better than the reference."""
-    clauses = []
-    if names := [row.variant for row in undecided]:
-        clauses.append(f"{formatting.enumerate_names(names)} cannot be told apart from {board.reference}")
-    if names := [row.variant for row in equivalent]:
-        verb = "is" if len(names) == 1 else "are"
-        clauses.append(f"{formatting.enumerate_names(names)} {verb} equivalent to {board.reference}")
-    return clauses
-
-
 def _alone(board: Leaderboard, row: Row) -> str:
     k = board.headline_k
     estimate = headline(row, k)
     if estimate.value is None:
-        why = wording.why_unmeasured(row, f"pass@{k}", estimate.reason)
-        return f"pass@{k or 'k'} of {row.variant} is {formatting.UNMEASURED}: {why}."
+        reason = wording.why_unmeasured(row, f"pass@{k}", estimate.reason)
+        return f"pass@{k or 'k'} of {row.variant} is {formatting.UNMEASURED}: {reason}."
     interval = ""
-    if estimate.low is not None and estimate.high is not None:
-        span = f"{formatting.percent(estimate.low)} to {formatting.percent(estimate.high)}"
-        interval = f" ({wording.confidence(board)} interval {span})"
+    if span := formatting.span(estimate.low, estimate.high, formatting.percent):
+        interval = f" ({wording.confidence(board)} interval {span.replace(formatting.DASH, ' to ')})"
     tries = "at the first try" if k == 1 else f"within {k} tries"
     solves = f"{row.variant} solves {formatting.percent(estimate.value)} % of the problems {tries}{interval}"
     return f"{solves}; nothing to compare it with."
 
 
 def setting(board: Leaderboard) -> str:
-    """The run in one line: problems, samples, decoding, sandbox."""
+    """Describe the run in one line: problems, samples, decoding, variants."""
     parts = []
     suite = board.suite
     if suite.n_problems is not None:

@@ -1,145 +1,204 @@
-"""Reward models: what each is worth on pairs it has not seen, in a line, as table rows, and as drawings."""
+"""Build the parts about rewards: what a reward model is worth on held-out pairs, and what answers were paid."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import repeat
+from collections.abc import Callable
+from functools import partial
 
 from assay.harness import formatting
-from assay.harness.leaderboard.schema import Interval, Leaderboard, RewardModelRun
+from assay.harness.leaderboard.schema import (
+    Bin,
+    Interval,
+    Leaderboard,
+    PaidAnswer,
+    PaidAnswers,
+    RewardModel,
+    RewardModelRun,
+)
 from assay.harness.report import charts
-from assay.harness.report.blocks import Footnotes, plain_table
-from assay.harness.report.wording import escape
+from assay.harness.report.blocks import (
+    Block,
+    Cell,
+    Column,
+    Figure,
+    Figures,
+    Fold,
+    Heading,
+    Note,
+    figure,
+    tabulate,
+)
 
 CHANCE = 0.5
-HEAD = [
-    "reward model",
-    "seed",
-    "held-out accuracy %",
-    "against a coin",
-    "pairs",
-    "problems",
-    "mean margin",
-    "calibration error, points",
-    "pays",
-]
-ALIGN = "lrrlrrrrl"
-BINS_HEAD = ["how sure, %", "pairs", "sure on average, %", "right, %"]
-NOTE = (
+Item = tuple[str, RewardModel, RewardModelRun]
+_MODELS_NOTE = (
     "A reward model scores answers and writes none, so it has no pass@1. Accuracy is the share of held-out pairs whose "
     "preferred answer it scores higher (a tie counts half), with a 95 % interval over problems (Korn and Graubard "
     "1998); a coin has 50 %. A margin is the preferred answer's score less the other's. How sure it is of a preference "
     "is the logistic function of the margin's size; the calibration error is how far that lies from how often it is "
     "right, averaged over pairs in ten bins."
 )
+_ANSWERS_NOTE = (
+    "Of each rewarded training's last update some answers, evenly spaced from the best paid to the worst. A component "
+    "is shown as it was paid, times its weight, so that a row adds up to its reward (before KL is charged); of an "
+    "answer that reached for what judges it, only the penalties count."
+)
+_HELD_OUT = {True: "passed", False: "failed", None: formatting.DASH}
 
 
 def in_words(run: RewardModelRun) -> str:
-    """Accuracy, margin and calibration in one line, or why there are none."""
-    if run.accuracy is None:
-        return f"held-out accuracy {formatting.UNMEASURED}: {_why(run)}"
-    found = run.accuracy
+    """Return accuracy, margin and calibration in one line, or why there are none."""
+    accuracy = run.accuracy
+    if accuracy is None:
+        return f"held-out accuracy {formatting.UNMEASURED}: {_reason(run)}"
+    margin, error = (
+        formatting.UNMEASURED if value is None else show(value)
+        for value, show in ((run.mean_margin, _margin), (run.calibration_error, formatting.percent))
+    )
     return (
-        f"held-out accuracy {formatting.percent(found.value)} % ({formatting.percent(found.low)}{formatting.DASH}"
-        f"{formatting.percent(found.high)}) on {run.pairs} pairs of {run.problems} problems, {against_a_coin(found)}; "
-        f"mean margin {_number(run.mean_margin)}; calibration error {_points(run.calibration_error)} points"
+        f"held-out accuracy {formatting.percent(accuracy.value)} % "
+        f"({formatting.span(accuracy.low, accuracy.high, formatting.percent)}) on {run.pairs} pairs of {run.problems} "
+        f"problems, {against_a_coin(accuracy)}; mean margin {margin}; calibration error {error} points"
     )
 
 
-def against_a_coin(found: Interval) -> str:
-    """Whether the interval leaves 50 % out."""
-    if found.low > CHANCE:
+def against_a_coin(accuracy: Interval) -> str:
+    """Say whether the interval leaves 50 % out."""
+    if accuracy.low > CHANCE:
         return "better than a coin"
-    return "worse than a coin" if found.high < CHANCE else "not told from a coin"
+    return "worse than a coin" if accuracy.high < CHANCE else "not told from a coin"
 
 
-def rows(board: Leaderboard) -> Iterator[tuple[list[str], str]]:
-    """For each reward model's training its cells, unescaped, and why some are unmeasured."""
-    for name, model in board.reward_models.items():
-        pays = formatting.enumerate_names(model.pays) or formatting.DASH
-        for run in model.runs:
-            a = run.accuracy
-            figures = [formatting.UNMEASURED] * 2
-            if a is not None:
-                between = f"({formatting.percent(a.low)}{formatting.DASH}{formatting.percent(a.high)})"
-                figures = [f"{formatting.percent(a.value)} {between}", against_a_coin(a)]
-            seed = formatting.DASH if run.seed is None else str(run.seed)
-            yield (
-                [
-                    name,
-                    seed,
-                    *figures,
-                    formatting.count(run.pairs),
-                    formatting.count(run.problems),
-                    _number(run.mean_margin),
-                    _points(run.calibration_error),
-                    pays,
-                ],
-                "" if a is not None else f"{name}, seed {seed}: {_why(run)}",
-            )
-
-
-def section(board: Leaderboard) -> str:
-    """Table and drawings; empty where the experiment has no reward model."""
-    if not board.reward_models:
-        return ""
-    notes = Footnotes("why-reward-models")
-    cells = (notes.cells(row, repeat(why)) for row, why in rows(board))
-    table = plain_table(HEAD, ALIGN, cells, about="about-reward-models")
-    drawn = "".join(
-        _drawings(name if len(model.runs) == 1 else f"{name}, seed {run.seed}", run)
-        for name, model in board.reward_models.items()
-        for run in model.runs
-        if run.accuracy is not None
-    )
-    return (
-        f'<h3>Reward models</h3><p class="note" id="about-reward-models">{escape(NOTE)}</p>'
-        f"{table}{notes.html()}{drawn}"
-    )
-
-
-def _drawings(name: str, run: RewardModelRun) -> str:
-    margins = charts.histogram(run.margins, f"{name}: held-out pairs by margin; {in_words(run)}")
-    sure = charts.reliability(
-        run.reliability, f"{name}: how often it is right against how sure it is; {in_words(run)}"
-    )
-    head = "".join(f'<th scope="col" class="num">{escape(h)}</th>' for h in BINS_HEAD)
-    body = "".join(
-        "<tr>" + "".join(f'<td class="num">{escape(cell)}</td>' for cell in cells) + "</tr>"
-        for cells in bins(run)
-    )
-    table = f'<table class="plain bins"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-    return (
-        f"<h4>{escape(name)} <small>reward model</small></h4>"
-        '<div class="curves"><figure><figcaption><b>Margins</b>of held-out pairs; left of 0 the order is wrong'
-        f"</figcaption>{margins}</figure><figure><figcaption><b>Calibration</b>a dot is a bin, its area the pairs; "
-        f"on the line, 80 % sure is 80 % right</figcaption>{sure}</figure></div>"
-        f"<details><summary>Calibration of {escape(name)}, bin by bin</summary>"
-        f'<div class="scroll">{table}</div>'
-        f'<p class="note">Every held-out pair&#39;s scores lie beside <code>{escape(run.file)}</code>.</p></details>'
-    )
-
-
-def bins(run: RewardModelRun) -> list[list[str]]:
-    """The calibration table's cells, unescaped; a bin without pairs says so."""
-    return [
-        [
-            f"{b.low * 100:g}{formatting.DASH}{b.high * 100:g}",
-            formatting.count(b.pairs),
-            formatting.DASH if b.confidence is None else formatting.percent(b.confidence),
-            formatting.DASH if b.accuracy is None else formatting.percent(b.accuracy),
-        ]
-        for b in run.reliability
-    ]
-
-
-def _why(run: RewardModelRun) -> str:
+def _reason(run: RewardModelRun) -> str:
     return run.unmeasured or "no reason was recorded"
 
 
-def _number(value: float | None) -> str:
-    return formatting.UNMEASURED if value is None else f"{value:.3g}".replace("-", formatting.MINUS)
+def _margin(value: float) -> str:
+    return formatting.general(value, 3)
 
 
-def _points(value: float | None) -> str:
-    return formatting.UNMEASURED if value is None else formatting.percent(value)
+def reward_models(board: Leaderboard) -> list[Block]:
+    """Return table and drawings of reward models; nothing where the experiment has none."""
+    runs = [(name, model, run) for name, model in board.reward_models.items() for run in model.runs]
+    if not runs:
+        return []
+    blocks: list[Block] = [Heading("Reward models"), _table(runs)]
+    for number, (name, model, run) in enumerate(runs):
+        if run.accuracy is not None:
+            blocks += _drawings(name if len(model.runs) == 1 else f"{name}, seed {run.seed}", run, number)
+    return blocks
+
+
+def _table(runs: list[Item]) -> Block:
+    def accuracy(item: Item) -> Cell:
+        a = item[2].accuracy
+        if a is None:
+            return Cell(formatting.UNMEASURED, reason=_reason(item[2]))
+        return figure(a.value, formatting.percent, low=a.low, high=a.high)
+
+    def of(field: str, show: formatting.Show) -> Callable[[Item], Cell]:
+        return lambda item: figure(getattr(item[2], field), show, _reason(item[2]))
+
+    columns: list[Column[Item]] = [
+        Column("reward model", lambda item: item[0], "l", names_row=True),
+        Column("seed", lambda item: formatting.DASH if item[2].seed is None else str(item[2].seed)),
+        Column("held-out accuracy", accuracy, unit="%"),
+        Column("against a coin", lambda item: against_a_coin(a) if (a := item[2].accuracy) else "", "l"),
+        Column("pairs", lambda item: formatting.count(item[2].pairs)),
+        Column("problems", lambda item: formatting.count(item[2].problems)),
+        Column("mean margin", of("mean_margin", _margin)),
+        Column("calibration error", of("calibration_error", formatting.percent), unit="points"),
+        Column("pays", lambda item: formatting.enumerate_names(item[1].pays) or formatting.DASH, "l"),
+    ]
+    return tabulate(columns, runs, name="reward-models", note=_MODELS_NOTE)
+
+
+def _drawings(name: str, run: RewardModelRun, number: int) -> list[Block]:
+    margins = partial(charts.histogram, run.margins, f"{name}: held-out pairs by margin; {in_words(run)}")
+    label = f"{name}: how often it is right against how sure it is; {in_words(run)}"
+    sure = partial(charts.reliability, run.reliability, label)
+
+    def share(field: str) -> Callable[[Bin], str]:
+        return lambda b: formatting.DASH if (v := getattr(b, field)) is None else formatting.percent(v)
+
+    columns: list[Column[Bin]] = [
+        Column(
+            "how sure",
+            lambda b: f"{b.low * 100:g}{formatting.DASH}{b.high * 100:g}",
+            unit="%",
+            names_row=True,
+        ),
+        Column("pairs", lambda b: formatting.count(b.pairs)),
+        Column("sure on average", share("confidence"), unit="%"),
+        Column("right", share("accuracy"), unit="%"),
+    ]
+    return [
+        Heading(name, "reward model", 4, "html"),
+        Figures(
+            (
+                Figure("Margins", margins, "of held-out pairs; left of 0 the order is wrong"),
+                Figure(
+                    "Calibration",
+                    sure,
+                    "a dot is a bin, its area the pairs; on the line, 80 % sure is 80 % right",
+                ),
+            )
+        ),
+        Fold(
+            f"Calibration of {name}, bin by bin",
+            (
+                tabulate(columns, run.reliability, name=f"bins-{number}", css="plain bins"),
+                Note(f"Every held-out pair's scores lie beside {run.file}."),
+            ),
+        ),
+    ]
+
+
+def answers(board: Leaderboard) -> list[Block]:
+    """Return some answers of each rewarded training with what they were paid; nothing where nothing was rewarded."""
+    blocks: list[Block] = []
+    if board.answers:
+        blocks = [Heading("Answers and what they were paid"), Note(_ANSWERS_NOTE)]
+    for number, (name, paid) in enumerate(board.answers.items()):
+        about = Note(_about(name, paid))
+        table = tabulate(_answer_columns(paid), paid.shown, name=f"answers-{number}")
+        summary = f"The last update of {name}, answer by answer"
+        blocks.append(Fold(summary, (about, table)) if paid.shown else about)
+    return blocks
+
+
+def _about(name: str, paid: PaidAnswers) -> str:
+    if not paid.shown:
+        return f"{name}: answers {formatting.UNMEASURED}: {paid.unmeasured or 'no reason was recorded'}."
+    seed = "" if paid.seed is None else f", training seed {paid.seed}"
+    return (
+        f"{name}{seed}: {len(paid.shown)} of the {formatting.count(paid.answers)} answers of update {paid.update}; all "
+        f"answers of all updates are in {paid.file}."
+    )
+
+
+def _answer_columns(paid: PaidAnswers) -> list[Column[PaidAnswer]]:
+    def component(name: str, weight: float) -> Column[PaidAnswer]:
+        def cell(answer: PaidAnswer) -> str:
+            parts = answer.components
+            return formatting.UNMEASURED if parts is None else _signed(weight * parts[name])
+
+        return Column(f"{name} × {weight:g}", cell)
+
+    def text(answer: PaidAnswer) -> Cell:
+        return Cell(fold=answer.text + ("\n… cut here; the file has it whole" if answer.cut else ""))
+
+    return [
+        Column("problem", lambda answer: answer.problem_id, "l", names_row=True),
+        Column("verdict", lambda answer: answer.outcome, "l"),
+        Column("held-out checks", lambda answer: _HELD_OUT[answer.held_passed], "l"),
+        *(component(name, weight) for name, weight in paid.weights.items()),
+        Column("reward", lambda a: formatting.UNMEASURED if a.reward is None else _signed(a.reward)),
+        Column("remark", lambda answer: answer.reason or formatting.DASH, "l"),
+        Column("answer", text, "l", only="html"),
+    ]
+
+
+def _signed(value: float) -> str:
+    text = f"{value:+.3f}".replace("-", formatting.MINUS)
+    return text if float(f"{value:.3f}") else "0"

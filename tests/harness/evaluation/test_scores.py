@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import queue
 import random
-import threading
 
 import pytest
 
 from assay.harness.errors import BadInputError, UnmeasuredError
-from assay.harness.evaluation.formats import Sample
-from assay.harness.evaluation.samples_file import Judged, ReorderBuffer
 from assay.harness.evaluation.scores import Tally, base_scores, family_scores, scores
 from assay.harness.stats.pass_at_k import estimate_pass_at_k, pass_at_k, sampling_se
-from assay.sandbox import Outcome, Verdict
+from assay.sandbox import Outcome
 from assay.suites import Problem, Suite
 
 PROBLEMS = tuple(
@@ -108,44 +104,3 @@ def test_a_large_bootstrap_agrees_with_a_small_one(monkeypatch: pytest.MonkeyPat
     large = estimate_pass_at_k(counts, 2)
     width = small.high - small.low
     assert (large.low, large.high) == pytest.approx((small.low, small.high), abs=0.05 * width)
-
-
-def test_verdicts_are_handed_on_in_order_without_their_output() -> None:
-    seen: list[Judged] = []
-    order = ReorderBuffer(seen.append)
-    for i in range(50):
-        assert order.expect(Sample(i + 1, f"p/{i}", 0, "text", "completion")) == str(i)
-    names = [str(i) for i in range(50)]
-    random.Random(0).shuffle(names)
-    for name in names:
-        order.add(Verdict(name, Outcome.PASS, output="x" * 1000), cached=int(name) % 2 == 0)
-    assert [j.sample.task_id for j in seen] == [f"p/{i}" for i in range(50)]
-    assert all(j.verdict.output == "" and j.sample.text == "" for j in seen)
-    assert [j.cached for j in seen] == [i % 2 == 0 for i in range(50)]
-
-
-def test_reading_waits_for_the_oldest_verdict_and_ends_when_nothing_is_wanted(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("assay.harness.evaluation.samples_file.AHEAD", 20)
-    seen: list[Judged] = []
-    order = ReorderBuffer(seen.append)
-    read: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-
-    def reader() -> None:
-        for i in range(30):
-            read.put(order.expect(Sample(i, "p/0", i, "", "completion")))
-
-    thread = threading.Thread(target=reader)
-    thread.start()
-    assert read.get() == "0"
-    for i in range(1, 20):  # all but the oldest
-        assert read.get() == str(i)
-        order.add(Verdict(str(i), Outcome.PASS), cached=False)
-    assert (read.empty(), seen) == (True, [])
-    order.add(Verdict("0", Outcome.PASS), cached=False)
-    assert len(seen) == 20
-    thread.join()
-    assert read.qsize() == 10
-    order.close()
-    assert order.expect(Sample(0, "p/0", 0, "", "completion")) is None

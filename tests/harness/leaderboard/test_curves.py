@@ -78,10 +78,10 @@ class World:
         return self.add("train", name, inputs, training=FACTS | {"method": table.method})
 
     def curves(self, variant: str) -> dict[str, Any]:
-        return learning_curves(self.store, self.plan)[variant]
+        return learning_curves(self.store, self.plan)[variant].to_json()
 
     def row(self, variant: str) -> dict[str, Any]:
-        return next(r for r in training_rows(self.store, self.plan) if r["variant"] == variant)
+        return next(r.to_json() for r in training_rows(self.store, self.plan) if r.variant == variant)
 
 
 @pytest.fixture

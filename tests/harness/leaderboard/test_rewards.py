@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.harness.leaderboard.rewards import MOST_TEXT, choose, last_rows, paid_answers, reward_models
-from assay.harness.leaderboard.trainings import training_rows
 from assay.trainers.preference.reward_report import Scored, describe, save
 from assay.trainers.rl.log import ROLLOUTS, append_rows
 from tests.harness.leaderboard.test_curves import World
@@ -47,7 +46,7 @@ def test_a_reward_model_is_what_its_trainer_measured_and_says_whom_it_pays(world
     world.plan.trainings["ppo.s0"].judge = "train-judge.s0"
     world.train("grpo", 0, method="grpo")
     world.plan.trainings["grpo.s0"].judge = None
-    found = reward_models(world.store, world.plan)["judge"]
+    found = reward_models(world.store, world.plan)["judge"].to_json()
     assert found["pays"] == ["ppo"]
     (run,) = found["runs"]
     assert run["accuracy"]["value"] == (1 + 0 + 0.5 + 1) / 4
@@ -63,14 +62,14 @@ def test_a_reward_model_that_was_not_measured_says_why(
     world: World, scored: list[Scored] | None, why: str
 ) -> None:
     judge(world, 0, scored)
-    (run,) = reward_models(world.store, world.plan)["judge"]["runs"]
+    (run,) = reward_models(world.store, world.plan)["judge"].to_json()["runs"]
     assert run.get("accuracy") is None
     assert why in run["unmeasured"]
 
 
 def test_what_a_reward_model_took_stands_beside_the_other_trainings(world: World) -> None:
     judge(world, 0, SCORED)
-    row = next(r for r in training_rows(world.store, world.plan) if r["variant"] == "judge")
+    row = world.row("judge")
     assert (row["accuracy"]["mean"], row["margin"]["mean"]) == (0.625, 0.5)
     assert row["train_s"]["mean"] == 30.0
     assert row["unmeasured"]["kl"] == "a reward model writes no answers"
@@ -82,7 +81,7 @@ def test_answers_are_of_the_last_update_from_the_best_paid_to_the_worst(world: W
     append_rows(folder / ROLLOUTS, [answer(2, 0.1 * n) for n in range(11)] + [answer(2, None, why="infra")])
     with (folder / ROLLOUTS).open("a") as file:
         file.write('{"step": 3, "rew')  # as a kill leaves it
-    found = paid_answers(world.store, world.plan)["ppo"]
+    found = paid_answers(world.store, world.plan)["ppo"].to_json()
     assert (found["seed"], found["update"], found["answers"]) == (0, 2, 12)
     assert found["weights"] == {"passed": 1.0}  # what weighs nothing is not shown
     rewards = [row["reward"] for row in found["shown"]]
@@ -96,20 +95,20 @@ def test_an_update_of_trls_is_counted_in_updates_and_not_in_its_steps(world: Wor
     batch = {"rollout": {"prompts": 4, "samples": 2}, "batch_size": 2, "epochs": 2}
     folder = world.train("grpo", 0, method="grpo", **batch)
     append_rows(folder / ROLLOUTS, [answer(1, 0.0), answer(9, 1.0), answer(9, 0.5)])  # 8 steps an update
-    found = paid_answers(world.store, world.plan)["grpo"]
+    found = paid_answers(world.store, world.plan)["grpo"].to_json()
     assert (found["update"], found["answers"]) == (2, 2)
 
 
 def test_a_long_answer_is_cut_and_says_so(world: World) -> None:
     folder = world.train("ppo", 0, method="ppo")
     append_rows(folder / ROLLOUTS, [answer(1, 1.0, text="x" * (MOST_TEXT + 1)), answer(1, 0.0)])
-    first, second = paid_answers(world.store, world.plan)["ppo"]["shown"]
+    first, second = paid_answers(world.store, world.plan)["ppo"].to_json()["shown"]
     assert (len(first["text"]), first["cut"], second["cut"]) == (MOST_TEXT, True, False)
 
 
 def test_no_answers_on_disk_is_unmeasured(world: World) -> None:
     world.train("ppo", 0, method="ppo")
-    found = paid_answers(world.store, world.plan)["ppo"]
+    found = paid_answers(world.store, world.plan)["ppo"].to_json()
     assert (found["shown"], found["update"], found["unmeasured"]) == (
         [],
         None,

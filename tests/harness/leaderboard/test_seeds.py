@@ -141,3 +141,14 @@ def test_pooled_tables_number_the_samples_through(tmp_path: Path) -> None:
     assert found["lora"]["index"].tolist() == [0, 0, 1, 1]
     assert found["lora"]["training_seed"].tolist() == [3, 3, 5, 5]
     assert "training_seed" not in found["base"]
+
+
+def test_pooled_samples_of_a_problem_are_numbered_through_over_seeds(tmp_path: Path) -> None:
+    """With two samples a problem the second seed's are 2 and 3: no index is there twice."""
+    plan = make_plan(load(tmp_path, FILE + "[sampling]\nsamples = 2\ntemperature = 0.8\n"))
+    table = pd.DataFrame({"problem_id": ["p", "p", "q", "q"], "index": [0, 1, 0, 1]})
+    names = [m.name for members in plan.members.values() for m in members]
+    found = pool_tables(plan, dict.fromkeys(names, table))["lora"]
+    assert found["index"].tolist() == [0, 1, 0, 1, 2, 3, 2, 3]
+    assert not found.duplicated(["problem_id", "index"]).any()
+    assert table["index"].tolist() == [0, 1, 0, 1]

@@ -107,7 +107,7 @@ def done(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Run:
         def broken(*_: Any, **__: Any) -> Any:
             raise UnmeasuredError("the sandbox is away")
 
-        patch.setattr("assay.harness.pipeline.runner.open_cached", broken)
+        patch.setattr("assay.harness.pipeline.runner.open_executor", broken)
         with pytest.raises(UnmeasuredError, match="the sandbox is away"):
             run(plan, results, Progress(enabled=False))
     kept = list((results / "toy" / "steps").glob("sample-own.s0-*/samples.*")) + list(
@@ -163,7 +163,7 @@ def test_trainings_start_from_the_merged_adapter_and_learn_from_the_pairs(done: 
 def test_a_dry_run_tells_what_the_training_then_was(done: Run, name: str) -> None:
     from assay.harness.pipeline.steps.artifacts import load_artifact
     from assay.harness.pipeline.steps.pairs import records_of
-    from assay.harness.training.dry_run import rehearse
+    from assay.harness.training.dry_run import plan_training
     from assay.harness.training.file import Job
 
     start = load_artifact(done.store, done.plan, done.plan.step("merge-sft.s0+merged"))
@@ -173,7 +173,7 @@ def test_a_dry_run_tells_what_the_training_then_was(done: Run, name: str) -> Non
     if name == "ppo.s0":
         judge = load_artifact(done.store, done.plan, done.plan.step("train-judge.s0")).path
         config = config.model_copy(update={"reward": config.reward.model_copy(update={"model": judge})})
-    told = rehearse(Job(start, "sft", config, training.data, records, None, {}, {}))
+    told = plan_training(Job(start, "sft", config, training.data, records, None, {}, {}))
     facts = record(done, f"train-{name}")["training"]
     assert told.trainable_parameters == facts["trainable_parameters"]
     assert told.total_parameters == facts["total_parameters"]
@@ -187,7 +187,7 @@ def test_the_leaderboard_has_who_answers_and_the_overlap_of_what_was_learned(don
     from assay.harness.leaderboard.build import build_leaderboard
     from assay.harness.pipeline.steps.execute import load_tables
 
-    board = build_leaderboard(done, load_tables(done.store, done.plan))
+    board = build_leaderboard(done, load_tables(done.store, done.plan)).to_json()
     assert {row["variant"] for row in board["rows"]} == {"base", "sft", "dpo", "ppo"}
     parents = {row["variant"]: row["parent"] for row in board["rows"]}
     assert parents["dpo"] == parents["ppo"] == "sft"
@@ -201,7 +201,8 @@ def test_the_report_says_what_the_reward_model_is_worth_and_what_answers_were_pa
     from assay.harness.pipeline.steps.execute import load_tables
     from assay.harness.report import render_markdown, reward_model_lines
 
-    board = build_leaderboard(done, load_tables(done.store, done.plan))
+    leaderboard = build_leaderboard(done, load_tables(done.store, done.plan))
+    board = leaderboard.to_json()
     step = done.plan.step("train-judge.s0")
     folder = done.store.path(step.name, step.id) / "model"
     measured = json.loads((folder / "reward_model.json").read_text())
@@ -213,7 +214,7 @@ def test_the_report_says_what_the_reward_model_is_worth_and_what_answers_were_pa
     held = [json.loads(line) for line in (folder / "held_out.jsonl").read_text().splitlines()]
     right = sum(0.5 if r["chosen"] == r["rejected"] else r["chosen"] > r["rejected"] for r in held)
     assert run["accuracy"]["value"] == pytest.approx(right / len(held))
-    assert f"{100 * right / len(held):.1f} %" in reward_model_lines(board)[0].plain
+    assert f"{100 * right / len(held):.1f} %" in reward_model_lines(leaderboard)[0].plain
     assert board["curves"]["judge"]["runs"][0]["train"]["series"]["accuracy"]
     paid = board["answers"]["ppo"]
     assert (paid["update"], paid["answers"], len(paid["shown"])) == (2, 4, 4)
@@ -221,7 +222,7 @@ def test_the_report_says_what_the_reward_model_is_worth_and_what_answers_were_pa
     for answer in paid["shown"]:
         parts = [weight * answer["components"][name] for name, weight in paid["weights"].items()]
         assert answer["reward"] == pytest.approx(sum(parts))  # what the report's rows add up to
-    text = render_markdown(board)
+    text = render_markdown(leaderboard)
     assert "### Reward models" in text
     assert f"answers of all updates are in {paid['file']}" in text.replace("\\_", "_")
 

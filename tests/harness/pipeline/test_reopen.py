@@ -84,8 +84,7 @@ def test_infra_left_over_is_left_out_of_each_k_and_counted(plan: Plan, tmp_path:
         table.loc[3, "outcome"] = "infra"
 
     rewrite(tmp_path, spoil)
-    board = build_leaderboard(done, load_tables(done.store, plan))
-    (row,) = board["rows"]
+    (row,) = build_leaderboard(done, load_tables(done.store, plan)).to_json()["rows"]
     assert (row["pass@k"]["1"]["n"], row["pass@k"]["2"]["n"]) == (4, 3)
     assert row["outcomes"]["infra"] == 1
 
@@ -107,10 +106,10 @@ def test_weak_verdicts_are_used_only_by_a_run_that_allows_them(plan: Plan, tmp_p
     rewrite(tmp_path, weaken, isolation=weak)
     allowed = run(plan, tmp_path, Progress(enabled=False), allow_weak=True)
     assert allowed.did == ()
-    assert build_leaderboard(allowed, load_tables(allowed.store, plan))["isolation"]["levels"] == ["weak"]
+    assert build_leaderboard(allowed, load_tables(allowed.store, plan)).isolation["levels"] == ["weak"]
     strict = run(plan, tmp_path, Progress(enabled=False))
     assert strict.did == ("execute-v1.0",)
-    assert build_leaderboard(strict, load_tables(strict.store, plan))["isolation"]["levels"] == ["full"]
+    assert build_leaderboard(strict, load_tables(strict.store, plan)).isolation["levels"] == ["full"]
 
 
 def test_a_strict_run_takes_no_weak_verdicts_from_a_run_that_was_killed(plan: Plan, tmp_path: Path) -> None:

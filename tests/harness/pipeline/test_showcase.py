@@ -24,7 +24,7 @@ from assay.harness.pipeline.showcase import (
     gains_gate,
     show,
 )
-from assay.harness.pipeline.tier_settings import TierSettings
+from assay.harness.pipeline.tier_settings import PRESETS
 from assay.harness.profiling.memory import find_tier
 from assay.harness.profiling.memory.devices import Device, find_device
 
@@ -57,8 +57,8 @@ def test_what_follows_a_failure_is_unmeasured_and_says_why(tmp_path: Path, card:
         ("train", "unmeasured"),
         ("merge", "unmeasured"),
     ]
-    assert "no such folder" in done.results[0].said
-    assert done.results[2].said == "it needs train: unmeasured"
+    assert "no such folder" in done.results[0].message
+    assert done.results[2].message == "it needs train: unmeasured"
     assert done.exit_code == 1
 
 
@@ -92,9 +92,9 @@ def test_whatever_a_step_raises_is_its_failure_and_the_others_are_still_told(
         ("train", "fail"),
         ("merge", "unmeasured"),
     ]
-    assert done.results[1].said.startswith(said)
+    assert done.results[1].message.startswith(said)
     assert "raise error" in done.results[1].figures["traceback"]
-    assert done.results[2].said == "it needs train: fail"
+    assert done.results[2].message == "it needs train: fail"
     assert done.exit_code == 1
     json.dumps(done.to_json())
 
@@ -114,14 +114,14 @@ def test_the_command_prints_every_step_where_one_broke(
 
 
 @pytest.mark.parametrize(
-    "error", [UnmeasuredError("no walls"), MissingToolError("pip install 'assay[gguf]'")]
+    "error", [UnmeasuredError("no isolation"), MissingToolError("pip install 'assay[gguf]'")]
 )
 def test_what_this_machine_cannot_do_is_unmeasured(
     tmp_path: Path, card: Device, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     raising(monkeypatch, error)
     done = show(find_tier("pocket"), check_steps(["infer"]), tmp_path, QUIET, device=card)
-    assert (done.results[1].status, done.results[1].said) == ("unmeasured", str(error))
+    assert (done.results[1].status, done.results[1].message) == ("unmeasured", str(error))
     assert done.exit_code == 2
 
 
@@ -139,7 +139,7 @@ def test_a_model_that_cannot_be_fetched_is_unmeasured(
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     done = show(find_tier("small"), STEPS, tmp_path / "runs", QUIET, device=card)
     assert {r.status for r in done.results} == {"unmeasured"}
-    assert "not whole in the local hub cache and HF_HUB_OFFLINE is set" in done.results[0].said
+    assert "not whole in the local hub cache and HF_HUB_OFFLINE is set" in done.results[0].message
     assert done.exit_code == 2
 
 
@@ -150,7 +150,7 @@ def test_a_tier_that_fits_no_way_is_told_before_it_is_fetched(
     monkeypatch.setattr("assay.harness.models.hub.import_model", lambda name, _: fetched.append(name))
     done = show(find_tier("large"), STEPS, tmp_path, QUIET, device=find_device("t4"))
     assert {r.status for r in done.results} == {"unmeasured"}
-    assert done.results[0].said.startswith("large does not fit the 15.00 GiB of NVIDIA T4")
+    assert done.results[0].message.startswith("large does not fit the 15.00 GiB of NVIDIA T4")
     assert fetched == []
     assert done.exit_code == 2
 
@@ -167,8 +167,8 @@ def test_a_model_too_large_for_the_hosts_memory_is_not_merged(
     raising(monkeypatch, AssertionError("it was merged"))
     done = show(find_tier("pocket"), check_steps(["gguf"]), tmp_path, QUIET, device=card)
     assert [r.status for r in done.results] == ["pass", "pass", "unmeasured", "unmeasured"]
-    assert "2 copies of the model in fp32 in host memory" in done.results[2].said
-    assert "this machine has 1.0 MiB (a little)" in done.results[2].said
+    assert "2 copies of the model in fp32 in host memory" in done.results[2].message
+    assert "this machine has 1.0 MiB (a little)" in done.results[2].message
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_answers_pass_by_having_been_executed_and_that_is_said() -> None:
     assert answers_gate(row(0, 0, 0.0), 0)[0] == "unmeasured"
 
 
-def test_a_gain_is_the_heirs_whichever_way_the_pair_was_compared() -> None:
+def test_a_gain_is_the_childs_whichever_way_the_pair_was_compared() -> None:
     more = {"low": -0.3, "high": -0.1, "n": 50}
     pair = {"a": "base", "b": "adapter", "difference": -0.2, "verdict": "worse"} | more
     turned = {
@@ -297,12 +297,10 @@ def test_an_adapter_of_a_quantised_base_is_merged_into_what_it_was_trained_on(
 ) -> None:
     """QLoRA, as large tiers are trained: into the base as it is stored the merge would be another model."""
     pytest.importorskip("bitsandbytes", reason="needs the train extra: pip install 'assay[train]'")
-    monkeypatch.setattr(
-        "assay.harness.pipeline.tier_settings.WAYS", (TierSettings(1, 16, True, quantised=True),)
-    )
+    monkeypatch.setattr("assay.harness.pipeline.tier_settings.PRESETS", PRESETS[-1:])
     done = show(
         find_tier("tiny"), check_steps(["merge"]), tmp_path / "runs", QUIET, model=toy, limit=2, device=card
     )
     assert [r.status for r in done.results] == ["pass"] * 3, done.to_json()
-    assert "chosen: QLoRA on nf4, 1 x 16 sequences a step, checkpointing" in done.results[0].said
+    assert "chosen: QLoRA on nf4, 1 x 16 sequences a step, checkpointing" in done.results[0].message
     assert done.results[2].figures["link"]["verdict"] == "equivalent"

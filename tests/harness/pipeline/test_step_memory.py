@@ -13,7 +13,7 @@ from assay.harness.cli import app
 from assay.harness.experiment import load_experiment
 from assay.harness.pipeline.plan import Plan, make_plan
 from assay.harness.pipeline.step_memory import StepMemory, predict_steps
-from assay.harness.training.dry_run import rehearse
+from assay.harness.training.dry_run import plan_training
 from assay.harness.training.file import Job
 
 pytestmark = pytest.mark.train
@@ -106,7 +106,7 @@ def test_a_training_needs_what_its_dry_run_says(plan: Plan, found: dict[str, Ste
     assert training.records is not None
     base = plan.models["base"]
     job = Job(base, "pocket", training.config, training.data, training.records, None, {}, {})
-    told = rehearse(job).memory
+    told = plan_training(job).memory
     assert told is not None
     assert peak(found["train-sft.s0"]) == told.peak_bytes
     assert found["train-sft.s0"].note == ""

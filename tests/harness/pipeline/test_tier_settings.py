@@ -8,26 +8,27 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from assay.harness.cli import app
 from assay.harness.errors import UnmeasuredError
 from assay.harness.experiment import Experiment, MergeVariant, TrainVariant, find_experiment, load_experiment
-from assay.harness.pipeline.tier_settings import Fit, check_host, find_fit
+from assay.harness.pipeline.tier_settings import TierSettings, check_host, choose_settings
 from assay.harness.profiling.memory import find_tier, tier_names
 from assay.harness.profiling.memory.devices import Device, cpu_device, find_device
 from assay.harness.profiling.memory.verdict import COMFORTABLE
 from assay.trainers.config import SftConfig
 
 GIB = 1 << 30
+ANY_SPEED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LAB = load_experiment(find_experiment("showcase"))
 
 
-def fit(tier: str, device: Device | str) -> Fit:
+def fit(tier: str, device: Device | str) -> TierSettings:
     found = find_tier(tier)
-    return find_fit(
+    return choose_settings(
         found, found.architecture, find_device(device) if isinstance(device, str) else device, LAB
     )
 
@@ -76,6 +77,7 @@ def plan(options: str) -> dict[str, Any]:
     return found
 
 
+@ANY_SPEED
 @given(
     st.sampled_from(tier_names()),
     st.floats(0.05, 200),
@@ -101,11 +103,11 @@ def test_nothing_is_chosen_that_does_not_fit(
     assert made.state == ("fits" if peak <= COMFORTABLE * room else "tight")
     config = config_of(made.apply(LAB))
     assert config.batch_size * config.gradient_accumulation_steps == 16
-    assert (config.quantization is not None) == made.way.quantised
-    assert device.gpu or not made.way.quantised
+    assert (config.quantization is not None) == made.quantised
+    assert device.gpu or not made.quantised
     (merge,) = (v for v in made.apply(LAB).variant if isinstance(v, MergeVariant))
-    assert merge.recipe.onto == ("trained" if made.way.quantised else "full")
-    if made.way.quantised:
+    assert merge.recipe.onto == ("trained" if made.quantised else "full")
+    if made.quantised:
         assert config.adapter.alpha == config.adapter.r  # type: ignore[union-attr]
 
 
@@ -121,7 +123,7 @@ def needed(tier: str, device: Device, said: str) -> float:
 
 
 def test_the_rate_is_the_papers_for_the_size() -> None:
-    rates = {tier: fit(tier, "h200").rate for tier in tier_names()}
+    rates = {tier: fit(tier, "h200").config.learning_rate for tier in tier_names()}
     assert rates == {"pocket": 1e-3, "tiny": 2e-4, "small": 2e-4, "medium": 2e-4, "large": 1e-4}
 
 

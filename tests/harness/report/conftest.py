@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from assay.harness.leaderboard.schema import Leaderboard, read_leaderboard
 from assay.suites import Problem
 from tests.harness.report.synthetic_run import make_leaderboard, make_problems, make_samples
 
@@ -16,6 +17,10 @@ class SyntheticRun:
     leaderboard: dict[str, Any]
     samples: dict[str, pd.DataFrame]
     problems: dict[str, Problem]
+
+    @property
+    def board(self) -> Leaderboard:
+        return read_leaderboard(self.leaderboard)
 
 
 @pytest.fixture(scope="session")

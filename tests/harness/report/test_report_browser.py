@@ -46,6 +46,8 @@ const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const names = () => $$(".board tbody th b").map((b) => b.textContent);
 const found = () => $("#found").textContent;
 addEventListener("load", async () => {
+  $("#samples").scrollIntoView(); // which has them unpacked
+  for (let i = 0; !$("#samples").dataset.state && i < 400; i++) await wait(5);
   try { await drive(); } catch (e) { seen.errors.push(String(e)); }
   const out = document.createElement("pre");
   out.id = "seen"; out.textContent = JSON.stringify(seen);
@@ -57,7 +59,7 @@ addEventListener("load", async () => {
 def drive(run: SyntheticRun, folder: Path, steps: str, fragment: str = "") -> dict[str, Any]:
     """What the driver saw."""
     assert BROWSER is not None
-    write_report(folder, run.leaderboard, run.samples, run.problems)
+    write_report(folder, run.board, run.samples, run.problems)
     page = (folder / "report.html").read_text(encoding="utf-8")
     script = f"{PRELUDE}\nasync function drive() {{\n{steps}\n}}"
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -159,6 +161,9 @@ def test_sorting_filtering_and_opening(run: SyntheticRun, tmp_path: Path) -> Non
 
 def test_a_linked_sample_shows_what_the_data_says(run: SyntheticRun, tmp_path: Path) -> None:
     frame = run.samples["gguf-q8_0"]
+    frame["completion"] = (
+        "🙂 Here it is:\n" + frame["completion"]
+    )  # the program is cut out of it and put back
     row = frame[frame.outcome == "fail"].iloc[3]
     problem = run.problems[row.problem_id]
     wrapped = next(iter(run.problems.values()))

@@ -10,9 +10,11 @@ import pytest
 from assay.harness.errors import BadInputError
 from assay.harness.leaderboard.schema import read_leaderboard
 from assay.harness.report import charts, render_markdown
+from assay.harness.report.blocks import Table
 from assay.harness.report.html import render_page
 from assay.harness.report.sample_browser import page_data
-from assay.harness.report.sections import curves, learned
+from assay.harness.report.sections.curves import missing
+from assay.harness.report.sections.trainings import learned
 from tests.harness.report.conftest import SyntheticRun
 from tests.harness.report.synthetic_run import ppo_curves, training_row
 
@@ -123,18 +125,18 @@ def test_a_missing_curve_says_why(run: SyntheticRun, board: dict[str, Any]) -> N
     for one in board["curves"]["merged"]["runs"]:
         del one["train"]["series"]["gap"], one["train"]["series"]["held_pass_rate"]
     board["curves"]["merged"]["unmeasured"] = {"held_pass_rate": why, "gap": why, "kl": "beta = 0"}
-    said = curves.missing("merged", read_leaderboard(board).curves["merged"])
+    said = missing("merged", read_leaderboard(board).curves["merged"])
     assert said == [
         f"merged: checks passed (checks held out) and hacking gap unmeasured: {why}.",
         "merged: KL from the reference unmeasured: beta = 0.",
     ]
     assert "every check pays" in page(run, board)
-    assert "every check pays" in render_markdown(board)
+    assert "every check pays" in render_markdown(read_leaderboard(board))
     assert "loss (held out) unmeasured: nothing was held out" in page(run, board)
 
 
 def test_markdown_says_where_each_curve_began_and_ended(board: dict[str, Any]) -> None:
-    text = render_markdown(board)
+    text = render_markdown(read_leaderboard(board))
     line = next(x for x in text.split("\n") if x.startswith("| gguf-f16 | Hacking gap |"))
     cells = [c.strip() for c in line.strip("|").split("|")]
     assert cells[2] == "points"
@@ -144,35 +146,41 @@ def test_markdown_says_where_each_curve_began_and_ended(board: dict[str, Any]) -
 
 
 def test_method_stands_beside_method_with_its_cost(run: SyntheticRun, board: dict[str, Any]) -> None:
-    what, cost = learned.tables(read_leaderboard(board))
-    assert "gap, points" in what.head
-    assert "β or price of KL" not in what.head or all(row[0][2] for row in what.rows)
-    by_name = {cells[0]: dict(zip(cost.head, cells, strict=True)) for cells, _ in cost.rows}
-    assert by_name["merged"]["generating"].startswith("84 s")
-    assert by_name["merged"]["waiting for execution"].startswith("1.2 s")
-    assert by_name["merged"]["together"].startswith("4 min 13 s")
-    assert by_name["adapter"]["generating"] == "–"
-    assert [cells[what.head.index("last loss")] for cells, _ in what.rows[1:]] == [
-        "–"
-    ] * 2  # a policy's says nothing
-    assert what.rows[0][0][what.head.index("last loss")].startswith("0.35")
-    assert what.rows[0][0][what.head.index("KL from its start")] == "unmeasured"
+    tables = [block for block in learned(read_leaderboard(board)) if isinstance(block, Table)]
+    what, cost = (
+        {
+            row[0].text: {c.heading: cell for c, cell in zip(table.columns, row, strict=True)}
+            for row in table.rows
+        }
+        for table in tables
+    )
+    assert "gap, points" in what["merged"]
+    assert "β or price of KL" not in what["merged"]
+    assert cost["merged"]["generating"].text == "84 s"
+    assert cost["merged"]["generating"].range == "76 s–92 s"
+    assert cost["merged"]["waiting for execution"].text == "1.2 s"
+    assert cost["merged"]["together"].text == "4 min 13 s"
+    assert cost["adapter"]["generating"].text == "–"
+    for name in ("merged", "gguf-f16"):  # a policy's loss says nothing
+        assert what[name]["last loss"].text == "–"
+    assert what["adapter"]["last loss"].text == "0.35"
+    assert what["adapter"]["KL from its start"].text == "unmeasured"
     html = page(run, board)
     assert "no [compare] table" in html
-    assert "### What it cost" in render_markdown(board)
+    assert "### What it cost" in render_markdown(read_leaderboard(board))
 
 
 def test_a_figure_of_training_is_defined_where_it_is_shown(run: SyntheticRun, board: dict[str, Any]) -> None:
     assert "<dt>hacking gap</dt>" in page(run, board)
-    assert "**KL from its start**" in render_markdown(board)
+    assert "**KL from its start**" in render_markdown(read_leaderboard(board))
     board["curves"] = {"adapter": board["curves"]["adapter"]}
     assert "hacking gap" not in page(run, board)
-    assert "**KL from its start**" not in render_markdown(board)
+    assert "**KL from its start**" not in render_markdown(read_leaderboard(board))
 
 
 def test_plain_fine_tuning_alone_needs_no_comparison_of_methods(board: dict[str, Any]) -> None:
     board["trainings"] = board["trainings"][:1]
-    assert learned.tables(read_leaderboard(board)) == []
+    assert learned(read_leaderboard(board)) == []
 
 
 def test_a_curve_as_long_as_its_steps_or_refused(board: dict[str, Any]) -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import base64
 import json
+import zlib
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -9,33 +12,46 @@ import pytest
 
 from assay.harness.errors import BadInputError
 from assay.harness.leaderboard.schema import (
-    OPTIONAL_COLUMNS,
-    REQUIRED_COLUMNS,
-    check_samples,
     read_leaderboard,
 )
 from assay.harness.report import sample_browser
-from assay.harness.report.wording import script_json
+from assay.harness.report.sample_browser import check_samples, packed
 from tests.harness.report.conftest import SyntheticRun
 
 
 def embedded(run: SyntheticRun) -> dict[str, Any]:
-    made = sample_browser.page_data(read_leaderboard(run.leaderboard), run.samples, run.problems)
-    return json.loads(script_json(made))
+    """What script.js unpacks."""
+    data = packed(sample_browser.page_data(run.board, run.samples, run.problems))
+    return json.loads(zlib.decompress(base64.b64decode(data, validate=True)))
 
 
 def restored(page: dict[str, Any], variant: str) -> pd.DataFrame:
     """The frame again, from what the page holds."""
     columns = dict(page["samples"][variant])
+    at = columns.pop("program_at")
     columns["problem_id"] = [page["problems"][place][0] for place in columns.pop("problem")]
-    texts = [c for c in columns if c in sample_browser._TEXT_COLUMNS]
-    return pd.DataFrame(columns | {c: [page["strings"][i] for i in columns[c]] for c in texts})
+    texts = [c for c in columns if c in sample_browser.TEXT_COLUMNS]
+    columns |= {c: [page["strings"][i] for i in accumulate(columns[c])] for c in texts}
+    joined = zip(columns["completion"], columns["program"], at, strict=True)
+    columns["completion"] = [text if i < 0 else _put_back(text, program, i) for text, program, i in joined]
+    return pd.DataFrame(columns)
+
+
+def _put_back(around: str, program: str, at: int) -> str:
+    units = around.encode("utf-16-le", "surrogatepass")
+    both = units[: 2 * at] + program.encode("utf-16-le", "surrogatepass") + units[2 * at :]
+    return both.decode("utf-16-le", "surrogatepass")
 
 
 def test_every_sample_comes_back_from_the_page_as_it_was(run: SyntheticRun) -> None:
+    base = run.samples["base"]
+    base.loc[0, "completion"] = "🙂 漢\n" + base.loc[0, "program"] + " 🙂"  # beyond 16 bits before and after
+    base.loc[1, ["completion", "program"]] = ["no program in it", ""]
+    base.loc[2, "completion"] = base.loc[2, "program"]
     page = embedded(run)
+    assert page["samples"]["base"]["program_at"][:3] == [5, -1, 0]
     for variant, frame in run.samples.items():
-        columns = [*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS]
+        columns = [*frame.columns]
         expected = frame.assign(seed=frame["seed"].astype(str))  # exact to the last of 64 bits
         pd.testing.assert_frame_equal(restored(page, variant)[columns], expected[columns], check_dtype=False)
     assert len(page["strings"]) == len(set(page["strings"]))

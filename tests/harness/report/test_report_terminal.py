@@ -8,6 +8,7 @@ import io
 import pytest
 from rich.console import Console
 
+from assay.harness.leaderboard.schema import read_leaderboard
 from assay.harness.report import render_terminal
 from tests.harness.report.conftest import SyntheticRun
 
@@ -16,7 +17,7 @@ from tests.harness.report.conftest import SyntheticRun
 def test_every_variant_stands_whole_with_its_figures(run: SyntheticRun, width: int) -> None:
     out = io.StringIO()
     console = Console(width=width, file=out)
-    console.print(render_terminal(run.leaderboard, console.width))
+    console.print(render_terminal(run.board, console.width))
     text = out.getvalue()
     assert "…" not in text
     for row in run.leaderboard["rows"]:
@@ -33,7 +34,7 @@ def test_many_k_leave_room_for_the_names(run: SyntheticRun, width: int) -> None:
         row["pass@k"] |= {str(k): row["pass@k"]["1"] for k in board["k"]}
     out = io.StringIO()
     console = Console(width=width, file=out)
-    console.print(render_terminal(board, console.width))
+    console.print(render_terminal(read_leaderboard(board), console.width))
     text = out.getvalue()
     assert "…" not in text
     assert "pass@1 %" in text

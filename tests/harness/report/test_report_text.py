@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import base64
 import json
+import re
+import zlib
 from html.parser import HTMLParser
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assay.harness.report import wording
+from assay.harness.report.html import _templates
+from assay.harness.report.sample_browser import packed
 
 # Every code point, lone surrogates included: a decoder can produce them, and no file can encode them.
 anything = st.text(st.characters(), max_size=60)
@@ -31,7 +36,7 @@ class _Reader(HTMLParser):
 @given(anything)
 def test_escaped_text_reads_back_as_text_and_opens_nothing(hostile: str) -> None:
     reader = _Reader()
-    reader.feed(f'<p title="{wording.attribute(hostile)}">{wording.escape(hostile)}</p>')
+    reader.feed(f'<p title="{wording.escape(hostile)}">{wording.escape(hostile)}</p>')
     reader.close()
     assert reader.tags == ["p"]
     assert reader.text == wording.visible(hostile)
@@ -40,13 +45,30 @@ def test_escaped_text_reads_back_as_text_and_opens_nothing(hostile: str) -> None
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    st.recursive(anything | st.none() | st.integers(), lambda s: st.lists(s) | st.dictionaries(anything, s))
+    st.dictionaries(
+        anything,
+        st.recursive(
+            anything | st.none() | st.integers(), lambda s: st.lists(s) | st.dictionaries(anything, s)
+        ),
+    )
 )
-def test_script_json_holds_the_value_and_no_markup(value: object) -> None:
-    encoded = wording.script_json(value)
-    assert not set("<>&") & set(encoded)
-    assert encoded.isascii()
-    assert json.loads(encoded) == value
+def test_packed_data_holds_the_value_and_nothing_that_could_end_its_element(value: dict[str, object]) -> None:
+    encoded = packed(value)
+    assert re.fullmatch(r"[A-Za-z0-9+/]+=*", encoded)
+    assert json.loads(zlib.decompress(base64.b64decode(encoded))) == value
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(anything)
+def test_a_template_escapes_what_it_is_given(hostile: str) -> None:
+    """Every value is escaped without the template asking for it, and what cannot be seen is spelled out."""
+    template = _templates().from_string('<p title="{{ value|one_line }}">{{ value }}</p>')
+    reader = _Reader()
+    reader.feed(template.render(value=hostile))
+    reader.close()
+    assert reader.tags == ["p"]
+    assert reader.text == wording.visible(hostile)
+    assert reader.title == wording.visible(" ".join(hostile.split()))
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

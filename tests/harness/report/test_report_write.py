@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from assay.harness.errors import BadInputError
+from assay.harness.leaderboard.schema import read_leaderboard
 from assay.harness.report import render_markdown, render_terminal, write_report
 from tests.harness.report.conftest import SyntheticRun
 from tests.harness.report.hostile import HOSTILE, make_hostile
@@ -50,7 +52,7 @@ class Outline(HTMLParser):
 
 
 def written(run: SyntheticRun, folder: Path) -> str:
-    write_report(folder, run.leaderboard, run.samples, run.problems)
+    write_report(folder, run.board, run.samples, run.problems)
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -58,7 +60,7 @@ def test_three_files_and_nothing_else(run: SyntheticRun, tmp_path: Path) -> None
     written(run, tmp_path / "new")
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == NAMES
     assert json.loads((tmp_path / "new/leaderboard.json").read_text()) == run.leaderboard
-    assert (tmp_path / "new/leaderboard.md").read_text() == render_markdown(run.leaderboard)
+    assert (tmp_path / "new/leaderboard.md").read_text() == render_markdown(run.board)
 
 
 def test_the_page_is_well_formed_and_fetches_nothing(run: SyntheticRun, tmp_path: Path) -> None:
@@ -90,7 +92,8 @@ def test_the_policy_admits_this_style_and_script_alone(run: SyntheticRun, tmp_pa
 def test_hostile_text_everywhere_adds_no_element(run: SyntheticRun, tmp_path: Path) -> None:
     """Every string that a model or a user can choose is an attack; the page has the same tags as without."""
     hostile = make_hostile(run)
-    outline = Outline(written(hostile, tmp_path))
+    page = written(hostile, tmp_path)
+    outline = Outline(page)
     assert outline.open == []
     harmless = {"script", "style", "title", "html", "head", "body", "meta"}
     counts = {tag: outline.tags.count(tag) for tag in harmless}
@@ -100,13 +103,13 @@ def test_hostile_text_everywhere_adds_no_element(run: SyntheticRun, tmp_path: Pa
     assert counts["title"] <= 1 + svg_titles
     assert not {"img", "iframe", "svg:script", "object", "b64"} & set(outline.tags)
     assert not [a for a in outline.attributes if a[1].startswith("on")]
-    (data,) = [t for t in outline.texts if t.startswith('{"reference"')]
-    strings = json.loads(data)["strings"]
+    (data,) = re.findall(r'<script type="text/plain" id="data">([\w+/=]+)</script>', page)
+    strings = json.loads(zlib.decompress(base64.b64decode(data)))["strings"]
     assert HOSTILE + "program" in strings
 
 
 def test_hostile_text_leaves_markdown_tables_whole(run: SyntheticRun) -> None:
-    text = render_markdown(make_hostile(run).leaderboard)
+    text = render_markdown(make_hostile(run).board)
     tables = [block for block in text.split("\n\n") if block.startswith("| ")]
     # board, families, pairs, lineage; trainings, learned, cost, curves; reward models, calibration, answers
     assert len(tables) == 11
@@ -120,7 +123,7 @@ def test_bad_input_leaves_a_former_report_alone(run: SyntheticRun, tmp_path: Pat
     before = written(run, tmp_path)
     run.leaderboard["machine"]["load"] = float("nan")
     with pytest.raises(BadInputError, match="never NaN"):
-        write_report(tmp_path, run.leaderboard, run.samples, run.problems)
+        write_report(tmp_path, run.board, run.samples, run.problems)
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == before
     assert sorted(p.name for p in tmp_path.iterdir()) == NAMES
 
@@ -128,7 +131,7 @@ def test_bad_input_leaves_a_former_report_alone(run: SyntheticRun, tmp_path: Pat
 def test_a_write_that_fails_raises_and_leaves_no_litter(run: SyntheticRun, tmp_path: Path) -> None:
     (tmp_path / "report.html").mkdir()
     with pytest.raises(OSError, match=r"report\.html"):
-        write_report(tmp_path, run.leaderboard, run.samples, run.problems)
+        write_report(tmp_path, run.board, run.samples, run.problems)
     assert sorted(p.name for p in tmp_path.iterdir()) == NAMES
 
 
@@ -167,7 +170,7 @@ def test_a_leaderboard_with_the_bare_minimum(tmp_path: Path) -> None:
         "suite": {"name": "jsonl"},
         "rows": [{"variant": "m", "kind": "base", "pass@k": {"1": {"value": 0.5}}}],
     }
-    write_report(tmp_path, bare, {}, {})
+    write_report(tmp_path, read_leaderboard(bare), {}, {})
     outline = Outline((tmp_path / "report.html").read_text(encoding="utf-8"))
     sections = [value for tag, name, value in outline.attributes if (tag, name) == ("section", "id")]
     assert sections == ["leaderboard", "definitions", "provenance"]
@@ -176,9 +179,7 @@ def test_a_leaderboard_with_the_bare_minimum(tmp_path: Path) -> None:
 def test_a_shared_rank_is_marked_and_ties_stand_as_made(run: SyntheticRun) -> None:
     for row in run.leaderboard["rows"]:
         row["rank"] = 5 if row["variant"] == "base" else 1
-    first = [line.split("|")[1:3] for line in render_markdown(run.leaderboard).splitlines() if "**" in line][
-        1:6
-    ]
+    first = [line.split("|")[1:3] for line in render_markdown(run.board).splitlines() if "**" in line][1:6]
     assert [(rank.strip(), name.strip(" *")) for rank, name in first] == [
         ("1=", "adapter"),
         ("1=", "merged"),
@@ -192,7 +193,7 @@ def test_the_terminal_prints_figures_and_reads_no_markup(run: SyntheticRun) -> N
     run.leaderboard["rows"][1]["variant"] = "[red]ad[/red]\x1b[2J"
     run.leaderboard.update(comparisons=[], curves={})
     console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(render_terminal(run.leaderboard))
+    console.print(render_terminal(run.board))
     console.file.close()
     text = console.export_text()
     assert "[red]ad[/red]⟨U+001B⟩[2J" in text

@@ -115,12 +115,12 @@ def kill_holder(delay_s: float, *, when_open: bool) -> None:
 
 def left_behind(timeout_s: float) -> list[str]:
     deadline = time.monotonic() + timeout_s
-    while (left := containers() + janitors()) and time.monotonic() < deadline:
+    while (left := containers() + reapers()) and time.monotonic() < deadline:
         time.sleep(0.2)
     return left
 
 
-def janitors() -> list[str]:
+def reapers() -> list[str]:
     found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):

@@ -1,358 +1,343 @@
-"""The verdict cache: nothing is executed twice, nothing doubtful is kept, and no accident to it ends an evaluation."""
+"""The judge loop: nothing lost, nothing handed over twice or after the end, nothing left running, errors raised."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
+import queue
+import random
 import signal
-import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from assay.harness.evaluation.judge import CacheUse, open_cached
-from assay.harness.experiment import SandboxTable
-from assay.sandbox import Isolation, Limits, Outcome, Program, Verdict
-from assay.sandbox.host.cache import storable
-from assay.sandbox.host.executor import CachedBox, Keys, VerdictStore
-from assay.suites import load_suite
+from assay.sandbox import Executor, Limits, Outcome, Program, Sandbox, SandboxError, Verdict, VerdictCache
+from tests.fake_sandbox import FakeSandbox
 from tests.threads import comes_back_to
 
-ISOLATION = Isolation("fake", "full", "fake, full isolation", (), "3.11", (("numpy", "2.0"),))
+RIGHT = "def f(x):\n    return x + 1\n"
+LONG_S = 120.0
 
 
-def program(identity: str, candidate: str = "def f(x): return x", **more: object) -> Program:
-    return Program(identity, candidate, ("assert f(1) == 1",), "f", **more)  # type: ignore[arg-type]
+def program(name: str, candidate: str = RIGHT, limits: Limits | None = None) -> Program:
+    return Program(name, candidate, ("assert f(1) == 2",), "f", limits or Limits())
 
 
-class FakeBox:
-    """Executes nothing; says how often each candidate was run."""
-
-    isolation = ISOLATION
-
-    def __init__(self, verdict: Verdict | None = None) -> None:
-        self.verdict = verdict or Verdict(
-            "", Outcome.PASS, "fine", 1, 1, 0.01, 0.02, 9, "split", "printed\ud800"
-        )
-        self.ran: list[str] = []
-
-    def run(self, programs: Iterable[Program]) -> Iterator[Verdict]:
-        for one in programs:
-            self.ran.append(one.candidate)
-            yield replace(self.verdict, id=one.id)
+def endless(name: str) -> Program:
+    return program(name, "while True: pass", Limits(cpu_s=LONG_S, wall_s=LONG_S))
 
 
-def run(box: FakeBox, path: Path | None, programs: list[Program], mode: str = "split") -> dict[str, Verdict]:
-    with VerdictStore(path) as store:
-        cached = CachedBox(box, store, mode)
-        found = {v.id: v for v in cached.run(iter(programs))}
-        cached.join()
-    assert sorted(found) == sorted(p.id for p in programs)
-    return found
+def unfinished(one: Program) -> Verdict | None:
+    """Programs that are called `slow…` run on."""
+    return None if one.id.startswith("slow") else Verdict(one.id, Outcome.PASS)
 
 
-def test_equal_programs_are_executed_once_here_and_never_again_later(tmp_path: Path) -> None:
-    box = FakeBox()
-    programs = [program(str(i), f"x = {i % 3}") for i in range(30)]
-    first = run(box, tmp_path / "v.sqlite", programs)
-    assert sorted(box.ran) == ["x = 0", "x = 1", "x = 2"]
-    again = run(box, tmp_path / "v.sqlite", programs)
-    assert len(box.ran) == 3
-    expected = replace(box.verdict, output="printed\\ud800")
-    assert all(replace(v, output="") == replace(expected, id=v.id, output="") for v in first.values())
-    assert all(v == replace(expected, id=v.id) for v in again.values())
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        program("a", "def f(x): return 2"),
-        replace(program("a"), checks=("assert f(1) == 2",)),
-        replace(program("a"), checks=("assert f(1) == 1", "assert f(2) == 2")),
-        replace(program("a"), entry_point="g"),
-        replace(program("a"), prelude="import math"),
-        replace(program("a"), limits=Limits(cpu_s=4)),
-        replace(program("a"), limits=Limits(memory_bytes=1 << 28)),
-        replace(program("a"), mode="shared"),
-    ],
-)
-def test_whatever_can_decide_a_verdict_is_in_the_key(other: Program) -> None:
-    keys = Keys.of(ISOLATION, "split")
-    assert keys.key(program("a")) == keys.key(program("b"))
-    assert keys.key(program("a")) != keys.key(other)
-
-
-def test_whatever_the_sandbox_is_made_of_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings_ = [
-        (ISOLATION, "split"),
-        (ISOLATION, "shared"),
-        (replace(ISOLATION, python="3.12"), "split"),
-        (replace(ISOLATION, packages=(("numpy", "2.1"),)), "split"),
-        (replace(ISOLATION, level="weak"), "split"),
-        (replace(ISOLATION, backend="docker"), "split"),
-    ]
-    keys = {Keys.of(*setting).key(program("a")) for setting in settings_}
-    monkeypatch.setattr("assay.sandbox.host.cache.sandbox_version", lambda: "another")
-    keys.add(Keys.of(ISOLATION, "split").key(program("a")))
-    assert len(keys) == len(settings_) + 1
-
-
-@settings(max_examples=200)
-@given(parts=st.lists(st.text(max_size=5), min_size=2, max_size=5), cut=st.integers(0, 25))
-def test_a_candidate_cannot_be_moved_into_another_part_of_the_key(parts: list[str], cut: int) -> None:
-    keys = Keys.of(ISOLATION, "split")
-    whole = "".join(parts)
-    a = Program("a", whole[:cut], (whole[cut:],), "f")
-    b = Program("a", whole, ("",), "f")
-    assert (keys.key(a) == keys.key(b)) == (a == b)
-
-
-@pytest.mark.parametrize(
-    ("verdict", "kept"),
-    [
-        (Verdict("a", Outcome.PASS, cpu_s=0.1, wall_s=0.1), True),
-        (Verdict("a", Outcome.FAIL, cpu_s=0.1, wall_s=0.1), True),
-        (Verdict("a", Outcome.PASS, cpu_s=3.0, wall_s=3.1), False),
-        (Verdict("a", Outcome.ERROR, cpu_s=0.1, wall_s=12.0), False),
-        (Verdict("a", Outcome.TIMEOUT, cpu_s=5.3, wall_s=5.4), True),
-        (Verdict("a", Outcome.INFRA), False),
-    ],
-)
-def test_only_what_holds_on_another_day_is_kept(tmp_path: Path, verdict: Verdict, kept: bool) -> None:
-    assert storable(verdict, program("a")) is kept
-    box = FakeBox(verdict)
-    for _ in range(2):
-        run(box, tmp_path / "v.sqlite", [program("a")])
-    assert len(box.ran) == (1 if kept else 2)
-
-
-def test_a_verdict_near_its_limit_still_serves_its_duplicates_in_this_run(tmp_path: Path) -> None:
-    box = FakeBox(Verdict("", Outcome.PASS, cpu_s=4.0, wall_s=4.0))
-    run(box, tmp_path / "v.sqlite", [program(str(i)) for i in range(5)])
-    assert len(box.ran) == 1
-
-
-def test_one_object_says_what_was_cached(tmp_path: Path) -> None:
-    with VerdictStore(tmp_path / "v.sqlite") as store:
-        box = CachedBox(FakeBox(), store, "split")
-        names = [v.id for v in box.run([program("a"), program("b"), program("c", "other")])]
-        assert {name: box.was_cached(name) for name in names} == {"a": False, "b": True, "c": False}
-
-
-def write_for_ever(path: Path, offset: int) -> None:
-    keys = Keys.of(ISOLATION, "split")
-    with VerdictStore(path) as store:
-        for i in range(10**9):
-            store.put(
-                keys.key(program("a", f"x = {offset + i}")), Verdict("a", Outcome.PASS, f"{offset + i}")
-            )
-
-
-def test_two_processes_write_and_are_killed_and_what_is_there_is_whole(tmp_path: Path) -> None:
-    path = tmp_path / "v.sqlite"
-    context = multiprocessing.get_context("spawn")  # this process may hold threads, of torch or a server
-    writers = [context.Process(target=write_for_ever, args=(path, start)) for start in (0, 10**7)]
-    for writer in writers:
-        writer.start()
-    until = time.monotonic() + 60
-    while time.monotonic() < until and count(path) < 2000:
-        time.sleep(0.05)
-    for writer in writers:
-        assert writer.pid
-        os.kill(writer.pid, signal.SIGKILL)
-        writer.join()
-    keys = Keys.of(ISOLATION, "split")
-    kept = count(path)
-    assert kept >= 2000
-    with VerdictStore(path) as store:
-        for start in (0, 10**7):
-            found = store.get(keys.key(program("a", f"x = {start}")), "a")
-            assert found is None or found == Verdict("a", Outcome.PASS, f"{start}")
-        store.put(b"k" * 32, Verdict("a", Outcome.FAIL))
-    assert count(path) == kept + 1
-    with sqlite3.connect(path) as db:
-        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    db.close()
-
-
-@pytest.mark.parametrize(
-    "damage", ["output = x'00'", "outcome = 'later'", "output = 'text'", "output = x'789c'"]
-)
-def test_a_row_that_cannot_be_read_is_executed_again_and_written_anew(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
-) -> None:
-    path = tmp_path / "v.sqlite"
-    first = FakeBox()
-    run(first, path, [program("a"), program("b", "other")])
-    db = sqlite3.connect(path)
-    with db:
-        changed = db.execute(
-            f"UPDATE verdict SET {damage} WHERE key = ?", (Keys.of(ISOLATION, "split").key(program("a")),)
-        )
-        assert changed.rowcount == 1
-    db.close()
-    second, third = FakeBox(), FakeBox()
-    found = run(second, path, [program("a"), program("b", "other")])
-    assert {v.outcome for v in found.values()} == {Outcome.PASS}
-    assert second.ran == [program("a").candidate]
-    run(third, path, [program("a"), program("b", "other")])
-    assert third.ran == []
-    assert capsys.readouterr().err == ""
-
-
-def test_a_new_file_that_another_process_is_writing_to_is_waited_for(tmp_path: Path) -> None:
-    path = tmp_path / "v.sqlite"
-    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    other.execute("BEGIN IMMEDIATE")  # as one does that switches the file to write-ahead mode
-    release = threading.Timer(0.3, other.rollback)
-    release.start()
-    said: list[str] = []
-    with VerdictStore(path, say=said.append) as store:
-        store.put(b"k" * 32, Verdict("a", Outcome.FAIL))
-    release.join()
-    other.close()
-    assert said == []
-    assert count(path) == 1
-
-
-def count(path: Path) -> int:
-    try:
-        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
-    except sqlite3.OperationalError:
-        return 0
-    try:
-        return int(db.execute("SELECT COUNT(*) FROM verdict").fetchone()[0])
-    except sqlite3.OperationalError:
-        return 0
-    finally:
-        db.close()
-
-
-@pytest.mark.parametrize("content", [b"not a database at all, but a text of some length" * 100, None])
-def test_a_cache_that_cannot_be_used_is_named_and_the_rest_goes_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None
-) -> None:
-    path = tmp_path / "v.sqlite"
-    if content is None:
-        path.mkdir()
-    else:
-        path.write_bytes(content)
-    box = FakeBox()
-    run(box, path, [program(str(i), f"x = {i % 2}") for i in range(6)])
-    assert sorted(box.ran) == ["x = 0", "x = 1"]
-    said = capsys.readouterr().err
-    assert f"the verdict cache {path} cannot be used" in said
-    assert said.count("\n") == 1
-
-
-def test_a_cache_that_breaks_in_the_middle_costs_no_verdict(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "v.sqlite"
-    keys = Keys.of(ISOLATION, "split")
-    with VerdictStore(path) as store:
-        store._db.execute("DROP TABLE verdict")
-        assert store.get(keys.key(program("a")), "a") is None
-        store.put(keys.key(program("a")), Verdict("a", Outcome.FAIL))
-        store._write()
-        assert store.get(keys.key(program("a")), "b") == Verdict("b", Outcome.FAIL)
-    assert "cannot be used" in capsys.readouterr().err
-
-
-def test_it_drops_the_oldest_half_when_it_has_grown_too_large(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "v.sqlite"
-    with VerdictStore(path) as store:
-        for i in range(1000):
-            store.put(i.to_bytes(32), Verdict("a", Outcome.FAIL, "d" * 200))
-    monkeypatch.setattr("assay.sandbox.host.cache.MAX_BYTES", 100_000)
-    with VerdictStore(path) as store:
-        assert store.get((10).to_bytes(32), "a") is None
-        assert store.get((990).to_bytes(32), "a") is not None
+@pytest.fixture
+def fake() -> Iterator[FakeSandbox]:
+    sandbox = FakeSandbox(unfinished)
+    yield sandbox
+    sandbox.close()
 
 
 @pytest.mark.isolated
-def test_hits_come_while_a_program_is_still_running(tmp_path: Path) -> None:
-    suite, use = load_suite("humaneval", limit=1), CacheUse(path=tmp_path / "v.sqlite")
-    table = SandboxTable(workers=1, cpu_s=1, wall_s=5)
-    with open_cached(table, suite, cache=use) as box:
-        assert [v.outcome for v in box.run([program("known")])] == [Outcome.PASS]
-    endless = program("endless", "while True: pass", limits=Limits(cpu_s=1, wall_s=5))
-    with open_cached(table, suite, cache=use) as box:
-        found = [v.id for v in box.run([endless, *(program(str(i)) for i in range(1000))])]
-    assert len(found) == 1001
-    assert found[-1] == "endless"
+def test_every_program_gets_its_verdict_while_the_caller_goes_on() -> None:
+    verdicts: list[Verdict] = []
+    with Sandbox(workers=2) as sandbox, Executor(sandbox, verdicts.append) as executor:
+        for i in range(200):
+            executor.submit(program(str(i), RIGHT if i % 2 else "def f(x):\n    return x\n"))
+    assert sorted(int(v.id) for v in verdicts) == list(range(200))
+    assert all((v.outcome is Outcome.PASS) == bool(int(v.id) % 2) for v in verdicts)
+
+
+@pytest.mark.isolated
+def test_in_order_is_the_order_of_submission_though_the_longest_run_first() -> None:
+    verdicts: list[str] = []
+    programs = [program(str(i), limits=Limits(cpu_s=2 + i % 7)) for i in range(60)]
+    with (
+        Sandbox(workers=2, limits=Limits(cpu_s=10)) as sandbox,
+        Executor(sandbox, lambda v: verdicts.append(v.id), ordered=True) as executor,
+    ):
+        for one in programs:
+            executor.submit(one)
+    assert verdicts == [one.id for one in programs]
+
+
+def test_in_order_without_their_output_whatever_order_they_come_in(fake: FakeSandbox) -> None:
+    seen: list[Verdict] = []
+    names = [f"slow{i}" for i in range(50)]
+    with Executor(fake, seen.append, ordered=True, keep_output=False) as executor:  # type: ignore[arg-type]
+        for name in names:
+            executor.submit(program(name))
+        for name in random.Random(0).sample(names, len(names)):
+            fake.let_end(name, output="x" * 1000)
+    assert [v.id for v in seen] == names
+    assert {v.output for v in seen} == {""}
+
+
+@pytest.mark.isolated
+def test_an_interrupted_caller_waits_for_nothing() -> None:
+    before = threading.active_count()
+    verdicts: queue.Queue[Verdict] = queue.Queue()
+    began = 0.0
+    with (
+        pytest.raises(KeyboardInterrupt),
+        Sandbox(workers=1) as sandbox,
+        Executor(sandbox, verdicts.put) as executor,
+    ):
+        executor.submit(program("first"))
+        assert verdicts.get(timeout=60).outcome is Outcome.PASS
+        for i in range(50):
+            executor.submit(endless(str(i)))
+        time.sleep(1)  # so that one is under way
+        began = time.monotonic()
+        raise KeyboardInterrupt
+    assert time.monotonic() - began < LONG_S / 2
+    assert verdicts.empty()
+    assert comes_back_to(before)
+
+
+@pytest.mark.isolated
+def test_a_sandbox_goes_on_after_an_executor_was_abandoned() -> None:
+    with Sandbox(workers=2) as sandbox:
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt), Executor(sandbox, lambda v: None) as executor:
+                for i in range(5):
+                    executor.submit(endless(str(i)))
+                raise KeyboardInterrupt
+            assert [v.outcome for v in sandbox.run([program("next")])] == [Outcome.PASS]
 
 
 @pytest.mark.isolated
 def test_who_stops_taking_verdicts_leaves_no_thread_behind(tmp_path: Path) -> None:
-    suite = load_suite("humaneval", limit=1)
     before = threading.active_count()
     with (
         pytest.raises(KeyboardInterrupt),
-        open_cached(SandboxTable(workers=1), suite, cache=CacheUse(path=tmp_path / "v.sqlite")) as box,
+        VerdictCache(tmp_path / "v.sqlite") as cache,
+        Sandbox(workers=1) as sandbox,
     ):
-        verdicts = box.run([program("a"), *(program(str(i), f"while {i + 1}: pass") for i in range(50))])
+        programs = [program("a"), *(program(str(i), f"while {i + 1}: pass") for i in range(50))]
+        verdicts = Executor(sandbox, cache=cache).run(programs)
         assert next(verdicts).id == "a"
         raise KeyboardInterrupt
     verdicts.close()
     assert comes_back_to(before)
 
 
-@pytest.mark.isolated
-def test_who_fails_with_thousands_of_verdicts_waiting_ends_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_after_an_interrupt_no_verdict_is_handed_over(fake: FakeSandbox) -> None:
+    seen = queue.Queue[str]()
+    with (
+        pytest.raises(KeyboardInterrupt),
+        Executor(fake, lambda verdict: seen.put(verdict.id)) as executor,  # type: ignore[arg-type]
+    ):
+        executor.submit(program("a"))
+        executor.submit(program("slow"))
+        assert seen.get(timeout=30) == "a"
+        raise KeyboardInterrupt
+    assert fake.aborted == 1
+    fake.let_end("slow")
+    fake.close()
+    assert seen.empty()
+
+
+def test_a_verdict_that_is_being_handed_over_is_not_lost_by_an_interrupt(fake: FakeSandbox) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    seen: list[str] = []
+
+    def slowly(verdict: Verdict) -> None:
+        begun.set()
+        assert go_on.wait(30)
+        seen.append(verdict.id)
+
+    with (
+        pytest.raises(KeyboardInterrupt),
+        Executor(fake, slowly) as executor,  # type: ignore[arg-type]
+    ):
+        executor.submit(program("a"))
+        assert begun.wait(30)
+        threading.Timer(0.2, go_on.set).start()
+        raise KeyboardInterrupt
+    assert seen == ["a"]
+
+
+def test_an_interrupt_while_the_last_verdicts_are_waited_for_stops_as_well(fake: FakeSandbox) -> None:
+    seen: list[str] = []
+    with (
+        pytest.raises(KeyboardInterrupt),
+        Executor(fake, lambda verdict: seen.append(verdict.id)) as executor,  # type: ignore[arg-type]
+    ):
+        executor.submit(program("slow"))
+        main = threading.main_thread().ident
+        assert main is not None
+        # The block's end waits for a verdict that never comes.
+        threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT)).start()
+    fake.let_end("slow")
+    fake.close()
+    assert seen == []
+
+
+def test_an_interrupt_while_there_is_no_room_stops_as_well(fake: FakeSandbox) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+    with (
+        pytest.raises(KeyboardInterrupt),
+        Executor(fake, lambda v: None, window=2) as executor,  # type: ignore[arg-type]
+    ):
+        threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT)).start()
+        for i in range(10):
+            executor.submit(program(f"slow{i}"))
+    assert len(fake.programs) == 2
+
+
+def test_who_cannot_take_a_verdict_gets_no_further_one_and_the_caller_the_error(fake: FakeSandbox) -> None:
+    seen: list[str] = []
+
+    def full(verdict: Verdict) -> None:
+        seen.append(verdict.id)
+        raise OSError("disk full")
+
+    with (
+        pytest.raises(OSError, match="disk full"),
+        Executor(fake, full, window=4) as executor,  # type: ignore[arg-type]
+    ):
+        for i in range(10_000):
+            executor.submit(program(str(i)))
+    assert len(seen) == 1
+
+
+def test_who_cannot_take_a_verdict_from_the_cache_ends_all_the_same(
+    fake: FakeSandbox, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("assay.sandbox.host.executor._AHEAD", 50)
-    suite, before = load_suite("humaneval", limit=1), threading.active_count()
-    table, use = SandboxTable(workers=1), CacheUse(path=tmp_path / "v.sqlite")
-    programs = [
-        program("known"),
-        program("endless", "while True: pass"),
-        *(program(str(i)) for i in range(500)),
+    def full(verdict: Verdict) -> None:
+        if verdict.id == "5":
+            raise OSError("disk full")
+
+    with VerdictCache(tmp_path / "v.sqlite") as cache:
+        list(Executor(fake, cache=cache).run([program("known")]))  # type: ignore[arg-type]
+        with (
+            pytest.raises(OSError, match="disk full"),
+            Executor(fake, full, cache=cache) as executor,  # type: ignore[arg-type]
+        ):
+            executor.submit(program("slow", "another"))
+            for i in range(500):
+                executor.submit(program(str(i)))
+
+
+def test_a_broken_sandbox_stops_the_caller_with_its_error() -> None:
+    broken = FakeSandbox(
+        lambda p: Verdict(p.id, Outcome.PASS) if p.id == "0" else OSError("no more processes")
+    )
+    seen: list[Verdict] = []
+    with (
+        pytest.raises(SandboxError, match="no more processes"),
+        Executor(broken, seen.append, window=2) as executor,  # type: ignore[arg-type]
+    ):
+        for i in range(10_000):
+            executor.submit(program(str(i)))
+    assert len(seen) == 1
+    broken.close()
+
+
+def test_who_waits_learns_that_the_sandbox_was_closed() -> None:
+    sandbox = FakeSandbox(unfinished)
+    threading.Timer(0.2, sandbox.close).start()
+    with (
+        pytest.raises(SandboxError, match="closed while programs"),
+        Executor(sandbox, lambda v: None) as executor,  # type: ignore[arg-type]
+    ):
+        executor.submit(program("slow"))
+
+
+def test_one_slow_program_holds_back_a_bounded_number_of_verdicts(
+    fake: FakeSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.sandbox.host.executor.AHEAD", 50)
+    seen: list[str] = []
+    with (
+        VerdictCache(tmp_path / "v.sqlite") as cache,
+        Executor(fake, lambda v: seen.append(v.id), cache=cache, ordered=True) as executor,  # type: ignore[arg-type]
+    ):
+        list(Executor(fake, cache=cache).run([program("known")]))  # type: ignore[arg-type]
+        executor.submit(program("slow", "another"))
+        submitter = threading.Thread(target=lambda: [executor.submit(program(str(i))) for i in range(500)])
+        submitter.start()
+        submitter.join(0.5)
+        assert submitter.is_alive(), "it read on"
+        assert seen == []
+        assert len(executor._early) == 49
+        fake.let_end("slow")
+        submitter.join(30)
+        assert not submitter.is_alive()
+    assert seen == ["slow", *map(str, range(500))]
+
+
+def test_many_large_programs_are_not_held_in_memory(fake: FakeSandbox) -> None:
+    with pytest.raises(KeyboardInterrupt), Executor(fake, lambda v: None) as executor:  # type: ignore[arg-type]
+        submitter = threading.Thread(
+            target=lambda: [executor.submit(program(f"slow{i}", "#" * (8 << 20))) for i in range(5)],
+            daemon=True,
+        )
+        submitter.start()
+        submitter.join(1)
+        assert submitter.is_alive()
+        assert len(fake.programs) == 2
+        with pytest.MonkeyPatch.context() as patch:  # the submitter's error is its own
+            patch.setattr(threading, "excepthook", lambda _: None)
+            executor.stop()
+            submitter.join(30)
+        raise KeyboardInterrupt
+
+
+def test_equal_programs_wait_for_the_one_that_is_under_way(fake: FakeSandbox, tmp_path: Path) -> None:
+    seen: list[str] = []
+    with (
+        VerdictCache(tmp_path / "v.sqlite") as cache,
+        Executor(fake, lambda v: seen.append(v.id), cache=cache) as executor,  # type: ignore[arg-type]
+    ):
+        for name in ("slow", "same", "too"):
+            executor.submit(program(name))
+        executor.submit(program("other", "x = 1"))
+        fake.let_end("slow")
+    assert sorted(seen) == ["other", "same", "slow", "too"]
+    assert [p.id for p in fake.programs] == ["slow", "other"]
+    assert [executor.was_cached(name) for name in ("slow", "same", "too", "other")] == [
+        False,
+        True,
+        True,
+        False,
     ]
-    with pytest.raises(OSError, match="disk full"), open_cached(table, suite, cache=use) as box:
-        for number, _ in enumerate(box.run(programs)):
-            if number == 5:  # the rest waits: the queue is full, and the generator stays open
-                raise OSError("disk full")
-    assert comes_back_to(before)
 
 
-def test_errors_of_the_programs_and_of_the_sandbox_reach_the_caller(tmp_path: Path) -> None:
+def test_run_gives_a_verdict_before_it_has_read_many_programs(fake: FakeSandbox) -> None:
+    read: list[int] = []
+
+    def slowly() -> Iterator[Program]:
+        for i in range(20):
+            time.sleep(0.05)  # in which the verdict on the last one comes
+            read.append(i)
+            yield program(str(i))
+
+    verdicts = Executor(fake).run(slowly())  # type: ignore[arg-type]
+    next(verdicts)
+    assert len(read) < 20
+    assert len(list(verdicts)) == 19
+
+
+def test_errors_of_the_programs_reach_the_caller(fake: FakeSandbox) -> None:
     def broken() -> Iterator[Program]:
         yield program("a")
         raise KeyError("the caller's own")
 
-    with VerdictStore(tmp_path / "v.sqlite") as store:
-        box = CachedBox(FakeBox(), store, "split")
-        with pytest.raises(KeyError, match="the caller's own"):
-            list(box.run(broken()))
-        box.join()
+    with pytest.raises(KeyError, match="the caller's own"):
+        list(Executor(fake).run(broken()))  # type: ignore[arg-type]
 
 
-@pytest.mark.isolated
-def test_behind_a_real_sandbox_the_second_run_executes_nothing(tmp_path: Path) -> None:
-    suite = load_suite("humaneval", limit=20)
-    programs = [
-        Program(f"{p.id}#{i}", p.prompt + p.canonical_solution, p.checks, p.entry_point, prelude=p.prompt)
-        for p in suite.problems
-        for i in range(3)
-    ]
-    use = CacheUse(path=tmp_path / "v.sqlite")
-    outcomes = []
-    for expected in (40, 60):
-        with open_cached(SandboxTable(workers=2), suite, cache=use) as box:
-            assert isinstance(box, CachedBox)
-            found = {v.id: v.outcome for v in box.run(programs)}
-            assert sum(box.was_cached(identity) for identity in found) == expected
-        outcomes.append(found)
-    assert outcomes[0] == outcomes[1] == {p.id: Outcome.PASS for p in programs}
-    with open_cached(SandboxTable(), suite, cache=CacheUse(enabled=False)) as box:
-        assert not isinstance(box, CachedBox)
+def test_the_time_with_programs_under_way_is_counted(fake: FakeSandbox) -> None:
+    with Executor(fake, lambda v: None) as executor:  # type: ignore[arg-type]
+        executor.submit(program("slow"))
+        time.sleep(0.2)
+        fake.let_end("slow")
+        executor.wait()
+        busy_s = executor.busy_s
+        time.sleep(0.2)
+        assert executor.busy_s == busy_s >= 0.2

@@ -2,38 +2,84 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import select
+import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import pytest
 
-from assay.sandbox import Program, SandboxError, Verdict
-from assay.sandbox.host import verdicts
-from assay.sandbox.host.cells import Trial
+from assay.sandbox import Executor, Limits, Outcome, Program, SandboxError, Verdict
+from assay.sandbox.cell import wire
+from assay.sandbox.host.cells import Cell, CellPair
 from assay.sandbox.host.scheduler import Scheduler
+from assay.sandbox.host.verdicts import Rules
+from tests.fake_sandbox import ISOLATION
 
 LONG_S = 20.0
+RULES = Rules("shared", largest=Limits(memory_bytes=1 << 40))
+PASSED = wire.Response(0, wire.ENDED, wire.PASSED, 0, 1000, 1000, 9, 0, 1, 0, b"", b"")
 
 
-class EndlessRig:
-    """A rig whose programs never end until it is aborted."""
+class FakeCell:
+    """The other end of a cell's channel, in a thread: it is ready at once, and answers each request with `answer`."""
 
-    def __init__(self) -> None:
-        self._aborted = threading.Event()
+    def __init__(self, answer: Callable[[wire.Request], wire.Response | None], *, read: bool = True) -> None:
+        ours, self._channel = socket.socketpair()
+        ours.setblocking(False)
+        self._answer, self._read = answer, read
+        self.requests: list[wire.Request] = []
+        self.cell = Cell(ours, self._wait_for_end)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
-    def send(self, program: Program, sequence: int) -> None:
-        pass
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError, EOFError), self._channel:
+            self._channel.sendall(wire.LENGTH.pack(7) + b'{"a":1}')
+            while self._read:
+                request = wire.read_request(self._channel.recv)
+                self.requests.append(request)
+                response = self._answer(request)
+                if response is not None:
+                    self._channel.sendall(response._replace(sequence=request.sequence).pack())
+            hung_up = select.poll()
+            hung_up.register(self._channel, 0)
+            hung_up.poll()
 
-    def receive(self, program: Program, sequence: int) -> Trial:
-        assert self._aborted.wait(LONG_S)
-        raise EOFError
+    def _wait_for_end(self, timeout_s: float) -> bool:
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
-    def abort(self) -> None:
-        self._aborted.set()
 
-    def close(self) -> None:
-        pass
+def passing(_request: wire.Request) -> wire.Response:
+    return PASSED
+
+
+def never(_request: wire.Request) -> None:
+    return None
+
+
+def cells(answer: Callable[[wire.Request], wire.Response | None], _mode: str = "shared") -> CellPair:
+    return CellPair("shared", [FakeCell(answer).cell], RULES)
+
+
+class Opened:
+    """A sandbox as an Executor sees it, over a scheduler with fake cells."""
+
+    isolation = ISOLATION
+    mode = "shared"
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+
+
+def run(scheduler: Scheduler, programs: Any) -> Iterator[Verdict]:
+    return Executor(Opened(scheduler), window=scheduler.window).run(programs)  # type: ignore[arg-type]
 
 
 def program(number: int) -> Program:
@@ -61,7 +107,7 @@ class Consumer(threading.Thread):
 def test_who_waits_for_a_verdict_learns_that_the_sandbox_was_closed(
     workers: int, depth: int, programs: int
 ) -> None:
-    scheduler = Scheduler(lambda mode: EndlessRig(), lambda p: "shared", workers, depth)
+    scheduler = Scheduler(partial(cells, never), RULES, workers, depth)
     scheduler.start()
     fed = threading.Event()
 
@@ -70,7 +116,7 @@ def test_who_waits_for_a_verdict_learns_that_the_sandbox_was_closed(
         fed.set()
         yield from map(program, range(1, programs))
 
-    consumer = Consumer(scheduler.run(feed()))
+    consumer = Consumer(run(scheduler, feed()))
     consumer.start()
     assert fed.wait(LONG_S)
     scheduler.close()
@@ -80,7 +126,7 @@ def test_who_waits_for_a_verdict_learns_that_the_sandbox_was_closed(
 
 
 def test_a_program_that_comes_after_the_end_is_not_put_where_no_one_looks() -> None:
-    scheduler = Scheduler(lambda mode: EndlessRig(), lambda p: "shared", 1, 1)
+    scheduler = Scheduler(partial(cells, never), RULES, 1, 1)
     scheduler.start()
     asked, go_on = threading.Event(), threading.Event()
 
@@ -89,7 +135,7 @@ def test_a_program_that_comes_after_the_end_is_not_put_where_no_one_looks() -> N
         assert go_on.wait(LONG_S)
         yield program(0)
 
-    consumer = Consumer(scheduler.run(feed()))
+    consumer = Consumer(run(scheduler, feed()))
     consumer.start()
     assert asked.wait(LONG_S)
     scheduler.close()
@@ -98,84 +144,136 @@ def test_a_program_that_comes_after_the_end_is_not_put_where_no_one_looks() -> N
     assert not consumer.is_alive()
     assert "closed" in str(consumer.error)
     with pytest.raises(SandboxError, match="is closed"):
-        next(scheduler.run([program(1)]))
-
-
-class QuickRig(EndlessRig):
-    """Answers at once, and keeps what was sent before the answer to what."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ahead: dict[str, list[str]] = {}
-        self._sent: list[str] = []
-
-    def send(self, program: Program, sequence: int) -> None:
-        self._sent.append(program.id)
-
-    def receive(self, program: Program, sequence: int) -> Trial:
-        self.ahead[program.id] = list(self._sent)
-        self._sent.remove(program.id)
-        return Trial(verdicts.infra(program, "toy", "shared"), needs_quiet=False, retire=False)
+        next(run(scheduler, [program(1)]))
 
 
 def of_size(name: str, characters: int) -> Program:
     return Program(name, "#" * characters, (), "f")
 
 
-def test_nothing_is_sent_ahead_that_would_not_fit_the_cells_socket() -> None:
-    """A send that has to wait for the cell would wait while the cell waits for its answer to be read."""
-    rig = QuickRig()
-    scheduler = Scheduler(lambda mode: rig, lambda p: "shared", 1, 4)
-    programs = [of_size("a", 10), of_size("big", 1 << 20), of_size("b", 10), of_size("c", 10)]
-    batch = scheduler.run(programs)
-    threading.Timer(0.2, scheduler.start).start()  # all of them wait by then
-    found = [v.id for v in batch]
+def test_large_programs_and_large_answers_cross_without_waiting_for_each_other() -> None:
+    """The cell writes an answer of a megabyte while the host still sends: a host that waited for the one to be read
+    before it read the other would wait for ever."""
+    large = PASSED._replace(output=b"o" * (1 << 20))
+    scheduler = Scheduler(partial(cells, lambda _: large), RULES, 1, 4)
+    scheduler.start()
+    programs = [of_size(str(i), 1 << 20 if i % 2 else 10) for i in range(12)]
+    verdicts = list(run(scheduler, programs))
     scheduler.close()
-    assert sorted(found) == ["a", "b", "big", "c"]
-    assert rig.ahead["a"] == ["a"]
-    assert rig.ahead["big"] == ["big"]
-    assert rig.ahead["b"] == ["b", "c"]
+    assert sorted(v.id for v in verdicts) == sorted(p.id for p in programs)
+    assert all(len(v.output) == 1 << 20 for v in verdicts)
 
 
-class FailingRig(QuickRig):
-    def __init__(self, where: str) -> None:
-        super().__init__()
-        self._where = where
+def test_a_cell_that_does_not_read_holds_no_other_worker_back() -> None:
+    made: list[FakeCell] = []
 
-    def send(self, program: Program, sequence: int) -> None:
-        if self._where == "send" and program.id == "bad":
-            raise ValueError("a number that no frame holds")
-        super().send(program, sequence)
+    def launch(_mode: str) -> CellPair:
+        made.append(FakeCell(passing, read=bool(made)))
+        return CellPair("shared", [made[-1].cell], RULES)
 
-    def receive(self, program: Program, sequence: int) -> Trial:
-        if self._where == "receive" and program.id == "bad":
-            raise ValueError("an answer that says nothing")
-        return super().receive(program, sequence)
-
-    def close(self) -> None:
-        if self._where == "close":
-            raise OSError("the engine has gone")
+    scheduler = Scheduler(launch, RULES, 2, 1)
+    scheduler.start()
+    names: list[str] = []
+    with pytest.raises(SandboxError):  # at the end, for the one that no one reads
+        for verdict in run(scheduler, [of_size(str(i), 1 << 22) for i in range(8)]):
+            names.append(verdict.id)
+            if len(names) == 7:
+                scheduler.close()
+    assert len(names) == 7
 
 
-@pytest.mark.parametrize("where", ["make", "send", "receive", "close"])
-def test_a_worker_outlives_what_it_did_not_expect(where: str) -> None:
+def test_the_longest_programs_go_first_and_equal_ones_as_they_came() -> None:
+    fake = FakeCell(passing)
+    scheduler = Scheduler(lambda mode: CellPair("shared", [fake.cell], RULES), RULES, 1, 1)
+    limits = [1, 5, 1, 7, 5]
+    programs = [Program(str(i), "", (), "f", Limits(cpu_s=cpu_s)) for i, cpu_s in enumerate(limits)]
+    verdicts: list[str] = []
+    with Executor(Opened(scheduler), lambda v: verdicts.append(v.id)) as executor:  # type: ignore[arg-type]
+        for one in programs:
+            executor.submit(one)
+        scheduler.start()
+    scheduler.close()
+    assert verdicts == ["3", "1", "4", "0", "2"]
+
+
+@pytest.mark.parametrize("where", ["make", "start", "send", "receive", "end"])
+def test_the_scheduler_outlives_what_it_did_not_expect(where: str) -> None:
     failing = True
 
-    def make(_mode: str) -> FailingRig:
+    def fail_to_end(_timeout_s: float) -> bool:
+        raise OSError("the engine has gone")
+
+    def answer(_request: wire.Request) -> wire.Response:
+        if where == "receive" and failing:
+            raise OSError("the cell dies")
+        return PASSED
+
+    def make(_mode: str) -> CellPair:
         if where == "make" and failing:
             raise BlockingIOError(11, "Resource temporarily unavailable")
-        return FailingRig(where)
+        pair = cells(answer)
+        if where == "start" and failing:
+            pair.cells[0]._channel.shutdown(socket.SHUT_RD)
+        if where == "end":
+            pair.cells[0]._wait_for_end = fail_to_end
+        return pair
 
-    scheduler = Scheduler(make, lambda p: "shared", 1, 1)
+    scheduler = Scheduler(make, RULES, 1, 1)
     scheduler.start()
-    consumer = Consumer(scheduler.run([of_size("bad", 10)]))
+    limits = Limits(memory_bytes=1 << 80) if where == "send" else Limits()
+    rules = Rules("shared", largest=limits)
+    scheduler._rules = rules
+    consumer = Consumer(run(scheduler, [Program("bad", "", (), "f", limits)]))
     consumer.start()
     consumer.join(LONG_S)
     assert not consumer.is_alive()
-    assert ("could not be given to a cell" in str(consumer.error)) == (where in ("make", "send"))
+    assert (consumer.error is not None) == (where in ("make", "start", "send"))
+    if where in ("make", "send"):
+        assert "could not be given to a cell" in str(consumer.error)
     failing = False
-    assert [v.id for v in scheduler.run([of_size("good", 10)])] == ["good"]
+    assert [v.outcome for v in run(scheduler, [of_size("good", 10)])] == [Outcome.PASS]
     scheduler.close()
+
+
+def test_a_cell_that_dies_thrice_under_a_program_leaves_it_unmeasured_and_the_others_judged() -> None:
+    def answer(request: wire.Request) -> wire.Response:
+        if b"dies" in request.body:
+            raise OSError("the cell dies")
+        return PASSED
+
+    scheduler = Scheduler(partial(cells, answer), RULES, 1, 3)
+    scheduler.start()
+    programs = [Program(name, name, (), "f") for name in ("a", "dies", "b", "c")]
+    outcomes = {v.id: v.outcome for v in run(scheduler, programs)}
+    scheduler.close()
+    assert outcomes == {"a": Outcome.PASS, "dies": Outcome.INFRA, "b": Outcome.PASS, "c": Outcome.PASS}
+
+
+def test_what_load_could_have_decided_is_judged_again_with_nothing_else_running() -> None:
+    running, beside, seen = 0, [], set[bytes]()
+    lock = threading.Lock()
+
+    def answer(request: wire.Request) -> wire.Response:
+        nonlocal running
+        with lock:
+            running += 1
+        time.sleep(0.01)
+        with lock:
+            now, running = running, running - 1
+            again = request.body in seen
+            seen.add(request.body)
+        if b"near" in request.body:
+            if again:
+                beside.append(now)
+            return PASSED._replace(cpu_us=4_900_000)
+        return PASSED
+
+    scheduler = Scheduler(partial(cells, answer), RULES, 2, 2)
+    scheduler.start()
+    programs = [Program(str(i), f"near {i}" if i % 4 == 0 else str(i), (), "f") for i in range(16)]
+    assert len(list(run(scheduler, programs))) == 16
+    scheduler.close()
+    assert beside == [1, 1, 1, 1]
 
 
 def test_abandoned_runs_that_the_collector_ends_block_nobody() -> None:
@@ -185,16 +283,16 @@ def test_abandoned_runs_that_the_collector_ends_block_nobody() -> None:
         run: object = None
         itself: object = None
 
-    scheduler = Scheduler(lambda mode: QuickRig(), lambda p: "shared", 2, 2)
+    scheduler = Scheduler(partial(cells, passing), RULES, 2, 2)
     scheduler.start()
 
     def abandon() -> None:
-        for _ in range(300):
+        for _ in range(100):
             cycle = Cycle()
-            cycle.itself, cycle.run = cycle, scheduler.run(map(program, range(40)))
+            cycle.itself, cycle.run = cycle, run(scheduler, map(program, range(40)))
             next(cycle.run)  # type: ignore[call-overload]
             del cycle
-            assert len(list(scheduler.run(map(program, range(20))))) == 20
+            assert len(list(run(scheduler, map(program, range(20))))) == 20
         done.set()
 
     done, thread = threading.Event(), threading.Thread(target=abandon, daemon=True)
@@ -202,7 +300,7 @@ def test_abandoned_runs_that_the_collector_ends_block_nobody() -> None:
     gc.set_threshold(100, 5, 5)
     try:
         thread.start()
-        assert done.wait(3 * LONG_S)
+        assert done.wait(6 * LONG_S)
     finally:
         gc.set_threshold(*before)
     scheduler.close()

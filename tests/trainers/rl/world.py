@@ -1,16 +1,13 @@
-"""A small world to learn in: a tiny random model, made-up problems, and a sandbox that judges by a function.
-
-It is a fake: it answers as one does, from another thread's view, without running anything.
-"""
+"""A small world to learn in: a tiny random model, made-up problems, and a sandbox that judges by a function."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from assay.harness.generation.load import open_policy_sampler
-from assay.sandbox import Outcome, Program, Verdict
+from assay.sandbox import Outcome, Program, StandIn, Verdict
 from assay.suites import Problem
 from assay.trainers import Artifact
 from assay.trainers.config import PpoConfig
@@ -19,19 +16,19 @@ from assay.trainers.data.problems import Environment, problems_sha256
 Judged = Callable[[Program], Outcome]
 
 
-class FakeSandbox:
-    """Judges by `outcome_of`; keeps what it was given."""
+class FakeSandbox(StandIn):
+    """A sandbox that judges by `outcome_of` as soon as a program is submitted, and keeps what came."""
 
     def __init__(self, outcome_of: Judged) -> None:
-        self.outcome_of = outcome_of
         self.programs: list[Program] = []
 
-    def run(self, programs: Iterable[Program]) -> Iterator[Verdict]:
-        for program in programs:
+        def judge(program: Program) -> Verdict:
             self.programs.append(program)
-            outcome = self.outcome_of(program)
+            outcome = outcome_of(program)
             n = len(program.checks)
-            yield Verdict(program.id, outcome, checks_passed=n * (outcome is Outcome.PASS), checks_total=n)
+            return Verdict(program.id, outcome, checks_passed=n * (outcome is Outcome.PASS), checks_total=n)
+
+        super().__init__(judge)
 
 
 def problem(i: int = 0) -> Problem:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assay.harness.errors import BadInputError
-from assay.harness.evaluation.formats import WRITERS, Fault, Sample, open_samples, write_samples
+from assay.harness.evaluation.formats import WRITERS, MalformedRow, Sample, open_samples, write_samples
 from assay.suites import Problem, Suite
 from assay.suites.extraction.extract import FORMS, extract
 
@@ -38,7 +38,7 @@ def made(rows: list[tuple[int, str, str]]) -> list[Sample]:
 
 def read(path: Path, form: str | None = None) -> tuple[list[Sample], list[str]]:
     found = list(open_samples(path, SUITE, form).read())
-    faults = [str(f) for f in found if isinstance(f, Fault)]
+    faults = [str(f) for f in found if isinstance(f, MalformedRow)]
     return [s for s in found if isinstance(s, Sample)], faults
 
 
@@ -72,17 +72,25 @@ def test_whole_programs_come_back_as_the_programs_they_were(
     assert sorted(map(program, found)) == sorted(map(program, samples))
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=GIVEN)
-def test_folders_come_back_as_the_programs_they_were(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[int, str, str]]
-) -> None:
-    folder = tmp_path_factory.mktemp("folder")
-    samples = made(rows)
-    write_samples(samples, SUITE, folder, "evalplus-folder")
-    found, faults = read(folder, "evalplus-folder")
-    assert not faults
-    assert sorted(map(program, found)) == sorted(map(program, samples))
+def test_evalplus_folders_are_read_by_problem_and_number(tmp_path: Path) -> None:
+    for place, text in (
+        ("Mbpp_2/10.py", "ten"),
+        ("Mbpp_2/2.py", "two"),
+        ("Mbpp_0/0.py", "zero"),
+        ("Mbpp_2/a.txt", "-"),
+    ):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_text(text)
+    (tmp_path / "Mbpp_0" / "1.py").write_bytes(b"\xff")
+    file = open_samples(tmp_path, SUITE)
+    assert (file.format, file.detected) == ("evalplus-folder", True)
+    samples, faults = read(tmp_path, "evalplus-folder")
+    assert [(s.line, s.task_id, s.index, s.text, s.form) for s in samples] == [
+        (1, "Mbpp/0", 0, "zero", "solution"),
+        (3, "Mbpp/2", 0, "two", "solution"),
+        (4, "Mbpp/2", 1, "ten", "solution"),
+    ]
+    assert ["1.py: cannot be read" in fault for fault in faults] == [True]
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -100,12 +108,6 @@ def test_what_is_no_completion_is_not_written_as_one(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="write --to evalplus"):
         write_samples(made([(0, "solution", "def f0(x): pass")]), SUITE, file, "human-eval")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_with_older_samples_is_not_written_into(tmp_path: Path) -> None:
-    (tmp_path / "old").touch()
-    with pytest.raises(BadInputError, match="not empty"):
-        write_samples([], SUITE, tmp_path, "evalplus-folder")
 
 
 def test_every_writer_has_a_reader_that_detects_it(tmp_path: Path) -> None:
@@ -238,39 +240,32 @@ def test_rows_of_a_table_are_checked_like_lines(tmp_path: Path) -> None:
         ('[["a", 7, null], "c", ["d"]]', 2, "row 1, sample 1: field 'program' is not a string: 7"),
         ('[["a"], 5, {"x": [1]}, ["d"]]', 2, "row 2: expected a list of programs, got int"),
         ('[["a"], ["b"], [], [], ["e"], ["f"]]', 2, "row 5: the suite 'four' has only 4 problems"),
-        ('[["a", "b', 1, "row 1: cannot be read from here on"),
-        ('[["a" "b"]]', 1, "expected ','"),
+        ('{"a": 1}', 0, "expected a list of lists of programs, got dict"),
+        ('[["a", "b', 0, "not JSON"),
+        ('[["a" "b"]]', 0, "Expecting ',' delimiter"),
         ('[["a\x01b"]]', 0, "Invalid control character"),
-        ("[" * 200_000, 0, "cannot be read from here on"),
-        ("[" + "1" * 5000, 0, "cannot be read from here on"),
-        ("[", 0, "cannot be read from here on"),
+        ("[" * 200_000, 0, "not JSON"),
+        ("[" + "1" * 5000, 0, "not JSON"),
+        ("[", 0, "not JSON"),
     ],
 )
-def test_bigcodes_generations_are_read_as_far_as_they_go(
+def test_bigcodes_generations_are_read_row_by_row(
     tmp_path: Path, text: str, samples: int, said: str | None
 ) -> None:
     file = tmp_path / "generations.json"
     file.write_text(text)
-    assert open_samples(file, SUITE).format == "bigcode"
-    found, faults = read(file)
+    assert open_samples(file, SUITE).format == ("jsonl" if text.startswith("{") else "bigcode")
+    found, faults = read(file, "bigcode")
     assert len(found) == samples
     assert (not faults) if said is None else said in " | ".join(faults)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    rows=st.lists(st.lists(TEXT, max_size=3), max_size=4),
-    indent=st.sampled_from([None, 1]),
-    size=st.integers(1, 40),
-)
-def test_bigcodes_generations_do_not_depend_on_where_the_text_is_cut(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[list[str]], indent: int | None, size: int
-) -> None:
-    monkeypatch.setattr("assay.harness.evaluation.formats.bigcode._CHUNK", size)
-    (tmp_path / "g.json").write_text(json.dumps(rows, indent=indent))
-    found, faults = read(tmp_path / "g.json", "bigcode")
-    assert not faults
-    assert [s.text for s in found] == [text for row in rows for text in row]
+def test_bigcodes_generations_may_be_compressed(tmp_path: Path) -> None:
+    file = tmp_path / "generations.json.gz"
+    file.write_bytes(gzip.compress(b'[["a"], ["b", "c"]]'))
+    assert [(s.task_id, s.text) for s in read(file)[0]] == [("Mbpp/0", "a"), ("Mbpp/1", "b"), ("Mbpp/1", "c")]
+    file.write_bytes(gzip.compress(b"[[]]")[:-6])
+    assert "not JSON" in read(file, "bigcode")[1][0]
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from assay.harness.leaderboard.schema import read_leaderboard
 from assay.harness.models.hub.card import Measured, eval_results, render_card
 from assay.harness.models.resolve import POCKET_FOLDER
 from assay.trainers.artifact import identify
@@ -210,11 +211,15 @@ def a_run(folder: Path, suite: str, sha256: str) -> Path:
 )
 def test_only_the_whole_benchmark_is_filed_as_one(tmp_path: Path, other: dict[str, Any]) -> None:
     board = json.loads((a_run(tmp_path, "humaneval", "0" * 64) / "leaderboard.json").read_text())
-    whole = Measured(board, board["rows"][0])
-    assert list(eval_results(whole, "2026-01-01T00:00:00Z")) != []
+
+    def measured() -> Measured:
+        leaderboard = read_leaderboard(board)
+        return Measured(leaderboard, leaderboard.rows[0])
+
+    assert list(eval_results(measured(), "2026-01-01T00:00:00Z")) != []
     board["suite"] |= other
-    assert eval_results(whole, "2026-01-01T00:00:00Z") == {}
-    assert all(str(v) in whole.notes() for k, v in other.items() if k != "registered")
+    assert eval_results(measured(), "2026-01-01T00:00:00Z") == {}
+    assert all(str(v) in measured().notes() for k, v in other.items() if k != "registered")
 
 
 def test_a_card_names_no_local_file_and_no_address(tmp_path: Path) -> None:
@@ -228,7 +233,8 @@ def test_a_card_names_no_local_file_and_no_address(tmp_path: Path) -> None:
     )
     for row, name in zip(board["rows"], taken, strict=False):
         row["recipe"] = f"{name}, taken as it is"
-    card = render_card("me/x", "base", None, None, "", Measured(board, board["rows"][0]))
+    leaderboard = read_leaderboard(board)
+    card = render_card("me/x", "base", None, None, "", Measured(leaderboard, leaderboard.rows[0]))
     assert "secret" not in card
     assert "org/coder@v1, taken as it is" in card
     assert "pocket, taken as it is" in card

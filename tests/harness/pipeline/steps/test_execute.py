@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,18 +13,8 @@ import pytest
 from assay.harness.experiment import SandboxTable
 from assay.harness.generation.types import Sample
 from assay.harness.pipeline.steps.execute import Execution
-from assay.sandbox import Isolation, Outcome, Program, Verdict
+from assay.sandbox import Executor, Outcome, StandIn, Verdict
 from assay.suites import load_suite
-
-
-class Judge:
-    """A sandbox in which every program passes."""
-
-    isolation = Isolation("fake", "full", "fake, full isolation", (), "3.11", ())
-
-    def run(self, programs: Iterable[Program]) -> Iterator[Verdict]:
-        for one in programs:
-            yield Verdict(one.id, Outcome.PASS)
 
 
 def test_where_the_last_lines_cannot_be_written_the_sandbox_is_closed(
@@ -38,9 +28,10 @@ def test_where_the_last_lines_cannot_be_written_the_sandbox_is_closed(
     closed: list[bool] = []
 
     @contextmanager
-    def opened() -> Iterator[Judge]:
+    def opened(on_verdict: Callable[[Verdict], None]) -> Iterator[Executor]:
         try:
-            yield Judge()
+            with Executor(StandIn(lambda p: Verdict(p.id, Outcome.PASS)), on_verdict) as executor:
+                yield executor
         finally:
             closed.append(True)
 

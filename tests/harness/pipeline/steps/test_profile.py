@@ -11,13 +11,12 @@ import pytest
 from assay.harness.console import Progress
 from assay.harness.experiment import Experiment
 from assay.harness.leaderboard.build import build_leaderboard
-from assay.harness.leaderboard.schema import read_leaderboard
 from assay.harness.pipeline.plan import Plan, make_plan
 from assay.harness.pipeline.runner import Run, run
 from assay.harness.pipeline.steps.execute import load_tables
 from assay.harness.pipeline.steps.profile import NOT_ASKED, figures, unsettled
 from assay.harness.report.markdown import render_markdown
-from assay.harness.report.sections.profiles import section
+from assay.harness.report.sections.board import profiles
 
 pytest.importorskip("torch", reason="needs the train extra: pip install 'assay[train]'")
 pytestmark = [pytest.mark.train]
@@ -63,14 +62,14 @@ def done(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_a_profile_fills_the_row_and_is_done_once(done: Run, plan: Plan) -> None:
     assert done.did[-1] == "profile-base"
     board = build_leaderboard(done, load_tables(done.store, plan))
-    (row,) = board["rows"]
+    (row,) = board.to_json()["rows"]
     assert row["peak_rss_bytes"] > row["profile"]["added_rss_bytes"] > 0
     assert row["profile"]["decode_tok_per_s"] > 0
     assert row["profile"]["workload"]["prompt_tokens"] == 8
     assert "peak_rss_bytes" not in row["unmeasured"]
     assert row["unmeasured"]["vram_bytes"]  # the plan asks for the CPU
     assert "## Memory and speed alone" in render_markdown(board)
-    assert 'id="about-profiles"' in section(read_leaderboard(board))
+    assert profiles(board)
     assert run(plan, done.store.root.parent, Progress(enabled=False)).did == ()
     (raw,) = done.store.root.glob("steps/profile-base-*/profile.jsonl")
     assert raw.stat().st_size > 0
@@ -90,9 +89,9 @@ def test_without_the_table_nothing_is_profiled_and_the_row_says_why(folder: Path
     assert "profile" not in {s.kind for s in plain.steps}
     without = run(plain, done.store.root.parent, Progress(enabled=False))
     board = build_leaderboard(without, load_tables(without.store, plain))
-    assert board["rows"][0]["unmeasured"]["peak_rss_bytes"] == NOT_ASKED
-    assert board["rows"][0]["profile"] is None
-    assert section(read_leaderboard(board)) == ""
+    assert board.rows[0].unmeasured["peak_rss_bytes"] == NOT_ASKED
+    assert board.rows[0].profile is None
+    assert profiles(board) == []
 
 
 def test_one_training_seed_is_profiled(folder: Path) -> None:

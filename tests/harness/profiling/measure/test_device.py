@@ -148,7 +148,7 @@ def test_the_device_that_cuda_takes_first_is_watched(nvml: FakeNvml, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("device", "ours", "theirs"),
+    ("device", "ours", "child"),
     [
         ("auto", {}, "0"),
         ("cuda", {"CUDA_VISIBLE_DEVICES": "3,1"}, "3"),
@@ -157,11 +157,11 @@ def test_the_device_that_cuda_takes_first_is_watched(nvml: FakeNvml, monkeypatch
     ],
 )
 def test_a_measured_process_sees_the_one_gpu_that_is_watched(
-    device: Any, ours: dict[str, str], theirs: str
+    device: Any, ours: dict[str, str], child: str
 ) -> None:
     """transformers' Trainer spreads a batch over all GPUs that it sees."""
     given = environment(Job(name="x", random_config={}, device=device), ours)
-    assert given["CUDA_VISIBLE_DEVICES"] == theirs
+    assert given["CUDA_VISIBLE_DEVICES"] == child
     assert given.keys() == ours.keys() | {"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"}
     exact = environment(Job(name="x", random_config={}, exact_memory=True), {})
     assert "MALLOC_MMAP_THRESHOLD_" in exact

@@ -19,7 +19,7 @@ from assay.harness.models.resolve import POCKET_FOLDER
 from assay.harness.profiling.measure import Job, profile, read_record, summarise, with_prediction
 from assay.harness.profiling.measure.inference import measure_inference
 from assay.harness.profiling.measure.job import Recorder, Source, Training
-from assay.harness.profiling.measure.table import render
+from assay.harness.profiling.measure.summary import render
 from assay.harness.profiling.measure.training import measure_training
 from assay.trainers.artifact import ArtifactKind, identify
 
@@ -104,8 +104,8 @@ def test_on_a_gpu_it_is_kept_and_told(
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 0))
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=total))
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", shares.append)
-    monkeypatch.setattr("assay.harness.profiling.measure.inference._rehearse", lambda _: stop())
-    monkeypatch.setattr("assay.harness.profiling.measure.training._rehearse", lambda *_: stop())
+    monkeypatch.setattr("assay.harness.profiling.measure.inference._warm_up", lambda _: stop())
+    monkeypatch.setattr("assay.harness.profiling.measure.training._warm_up", lambda *_: stop())
     raw, job = tmp_path / "raw.jsonl", job_of(workload)
     start = profile_start(job, tmp_path / "start.jsonl", monkeypatch)
     with pytest.raises(InterruptedError):

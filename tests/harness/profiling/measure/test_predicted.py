@@ -125,7 +125,7 @@ def test_a_job_in_the_predictions_terms() -> None:
         gpu=True,
         compute="bf16",
     )
-    assert (ppo.objective, ppo.weights, ppo.loss, ppo.value) == ("ppo", "nf4", "answers", "head")
+    assert (ppo.objective, ppo.weights, ppo.loss, ppo.value_head) == ("ppo", "nf4", "answers", True)
     assert (ppo.length, ppo.answers, ppo.drawn, ppo.tokens) == (128, 56, 6, 256)
     dpo = setup_of(trained("dpo", batch_size=2, prompt_tokens=64), TINY, gpu=True, compute="bf16")
     assert (dpo.tokens, dpo.weights, dpo.reference, dpo.loss) == (256, "bf16", "shared", "chunked")

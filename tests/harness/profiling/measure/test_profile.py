@@ -18,10 +18,10 @@ from assay.harness.models.resolve import POCKET_FOLDER
 from assay.harness.profiling.measure import Job, profile, summarise, with_prediction
 from assay.harness.profiling.measure.job import Source, Training
 from assay.harness.profiling.measure.random_weights import random_model
-from assay.harness.profiling.measure.training import training_config
 from assay.harness.profiling.memory import parse_architecture
 from assay.trainers.artifact import Artifact, ArtifactKind, identify
 from assay.trainers.config import QuantizationTable
+from tests.cpu import fast_dtype
 
 pytestmark = pytest.mark.train
 SMALL = {
@@ -101,7 +101,7 @@ def test_training_holds_what_is_predicted(tmp_path: Path, objective: str, method
         phases=("load", "train"),
         training=training,
         exact_memory=True,
-        dtype="bf16",
+        dtype=fast_dtype(),
         **QUICK | {"prompt_tokens": 256, "batch_size": 2, "new_tokens": 32},
     )
     summary = summarise(profile(job, tmp_path / "raw.jsonl"))
@@ -131,7 +131,7 @@ def test_inference_holds_what_is_predicted(tmp_path: Path, weights: str) -> None
         random_config=WIDE,
         weights=weights,  # type: ignore[arg-type]
         exact_memory=True,
-        dtype="bf16",
+        dtype=fast_dtype(),
         **QUICK | {"prompt_tokens": 256, "batch_size": 4},
     )
     summary = summarise(profile(job, tmp_path / "raw.jsonl"))
@@ -193,10 +193,12 @@ def test_random_weights_are_quantised_wherever_they_are_made(kind: str) -> None:
 
 def test_what_cannot_be_trained_is_said_before_a_process_is_started() -> None:
     def config(**workload: Any) -> None:
-        training_config(Job(name="x", random_config=SMALL, phases=("load", "train"), **workload), 1)
+        Job(name="x", random_config=SMALL, phases=("load", "train"), **workload).config()
 
-    with pytest.raises(ValueError, match="only lora has an unquantised frozen base"):
-        Training(method="qlora", base="bf16")
+    with pytest.raises(BadInputError, match="base_dtype = 'bf16': the base is quantised"):
+        config(training=Training(method="qlora", base="bf16"))
+    with pytest.raises(BadInputError, match="ppo uses adamw_torch"):
+        config(training=Training(method="lora", objective="ppo", optimizer="sgd"))
     with pytest.raises(BadInputError, match="fp16"):
         config(training=Training(method="lora", objective="ppo"), dtype="fp16")
     with pytest.raises(ValueError, match="by its method"):

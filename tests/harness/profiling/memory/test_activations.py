@@ -10,13 +10,14 @@ import pytest
 
 from assay.harness.profiling.memory import (
     ATTENTION,
-    Adapter,
     Architecture,
     Prediction,
     Setup,
     parse_architecture,
     predict,
 )
+from assay.trainers.config import LowRankTable
+from tests.harness.profiling.memory.setups import adapter_table, make_setup
 
 pytestmark = pytest.mark.train
 
@@ -33,7 +34,7 @@ CONFIG = {
     "tie_word_embeddings": True,
 }
 WEIGHTS = ("linear weights", "embedding", "output head", "norms and biases")
-ALL, QKVO = Adapter(rank=8), Adapter(rank=8, targets=ATTENTION)
+ALL, QKVO = adapter_table(rank=8), adapter_table(rank=8, targets=ATTENTION)
 SAVED_ERROR = 0.005
 PEAK_ERROR = 0.05
 CHECKPOINTED_ERROR = 0.07
@@ -49,7 +50,11 @@ class Measured:
 
 
 def case(
-    weights: Any, compute: Any, adapter: Adapter | None, attention: Any = "sdpa", checkpointing: bool = False
+    weights: Any,
+    compute: Any,
+    adapter: LowRankTable | None,
+    attention: Any = "sdpa",
+    checkpointing: bool = False,
 ) -> Setup:
     return Setup(
         weights=weights,
@@ -94,10 +99,10 @@ def build(setup: Setup, config: dict[str, Any] = CONFIG) -> Any:
         AutoConfig.for_model(**config), dtype=dtype, attn_implementation=setup.attention
     )
     if setup.adapter is not None:
-        targets = setup.adapter.targets
+        targets = setup.adapter.target_modules
         names = targets if isinstance(targets, str) else list(targets)
         model = get_peft_model(
-            model, LoraConfig(r=setup.adapter.rank, target_modules=names, task_type="CAUSAL_LM")
+            model, LoraConfig(r=setup.adapter.r, target_modules=names, task_type="CAUSAL_LM")
         )
     return prepare(model, setup)
 
@@ -200,7 +205,6 @@ def test_a_prefill_takes_what_is_predicted() -> None:
     from assay.harness.generation.token_choice import Draws
     from assay.harness.generation.types import Sampling
     from assay.harness.profiling.measure.random_weights import load_random
-    from assay.harness.profiling.memory import make_setup
     from tests.harness.profiling.memory.live import LiveBytes
 
     rows, length, new = 3, 200, 40
@@ -220,7 +224,6 @@ def test_ppo_learns_within_what_is_predicted() -> None:
     """Its own policy, a minibatch whose logits outweigh its activations."""
     import torch
 
-    from assay.harness.profiling.memory import make_setup
     from assay.trainers.rl.objective import policy_loss
     from assay.trainers.rl.policy import Episode, Policy, make_batch
     from tests.harness.profiling.memory.live import LiveBytes
@@ -254,7 +257,7 @@ def test_ppo_learns_within_what_is_predicted() -> None:
 @pytest.mark.parametrize("upcast", [True, False])
 @pytest.mark.parametrize("adapter", [ALL, QKVO], ids=["all-linear", "attention"])
 def test_peak_on_quantised_bases(
-    weights: Any, upcast: bool, adapter: Adapter, monkeypatch: pytest.MonkeyPatch
+    weights: Any, upcast: bool, adapter: LowRankTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With PEFT's path of a GPU, where autocast is on as far as its bitsandbytes layers ask."""
     import torch
@@ -284,7 +287,7 @@ def quantised(setup: Setup) -> Any:
             if parameter.dtype == torch.bfloat16:
                 parameter.data = parameter.data.float()
     assert setup.adapter is not None
-    targets = setup.adapter.targets
+    targets = setup.adapter.target_modules
     names = targets if isinstance(targets, str) else list(targets)
     adapted = get_peft_model(model, LoraConfig(r=8, target_modules=names, task_type="CAUSAL_LM"))
     return prepare(adapted, setup)

@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assay.harness.errors import BadInputError
 from assay.harness.profiling.memory import (
     ATTENTION,
-    Adapter,
     Architecture,
     adapter_parameters,
     find_tier,
-    make_setup,
     parse_architecture,
     predict,
     read_architecture,
@@ -25,7 +23,9 @@ from assay.harness.profiling.memory import (
 )
 from assay.harness.profiling.memory.architecture import matrix_bytes
 from assay.harness.profiling.memory.optimizers import OPTIMIZERS, Trained, state_bytes
+from tests.harness.profiling.memory.setups import adapter_table, make_setup
 
+ANY_SPEED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # The Qwen2.5-Coder table: parameters, in quantised linears, LoRA per rank on q/k/v/o and on all seven linears, KV bytes
 # a token in 16 bits, padded vocabulary rows.
 TIERS = {
@@ -61,8 +61,8 @@ def test_counts_of_the_published_configs(tier: str) -> None:
     found = (
         a.parameters,
         a.linear_parameters,
-        adapter_parameters(a, Adapter(rank=1, targets=ATTENTION)),
-        adapter_parameters(a, Adapter(rank=1)),
+        adapter_parameters(a, adapter_table(rank=1, targets=ATTENTION)),
+        adapter_parameters(a, adapter_table(rank=1)),
         2 * a.kv_values_per_token,
         a.padded_rows,
     )
@@ -86,8 +86,8 @@ def test_gigabytes_of_the_published_table(tier: str) -> None:
 
 def test_trainable_parameters_of_the_course() -> None:
     a = find_tier("small").architecture
-    assert adapter_parameters(a, Adapter(rank=16)) == 18_464_768
-    assert adapter_parameters(a, Adapter(rank=8, targets=ATTENTION)) == 2_179_072
+    assert adapter_parameters(a, adapter_table(rank=16)) == 18_464_768
+    assert adapter_parameters(a, adapter_table(rank=8, targets=ATTENTION)) == 2_179_072
 
 
 @pytest.mark.parametrize(("double", "bits"), [(True, 4.126953), (False, 4.5)])
@@ -178,8 +178,8 @@ def test_adapters_count_as_peft_counts(kind: Any, rank: int) -> None:
     }
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config), dtype=torch.float32)
     adapted = get_peft_model(model, made[kind]())
-    theirs = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
-    assert adapter_parameters(parse_architecture(config, name="small"), Adapter(kind, rank)) == theirs
+    by_peft = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+    assert adapter_parameters(parse_architecture(config, name="small"), adapter_table(kind, rank)) == by_peft
 
 
 @pytest.mark.train
@@ -234,6 +234,7 @@ def test_optimiser_state_equals_the_libraries_own(name: Any) -> None:
     assert state_bytes(name, [Trained(r, c, 1, 4) for r, c in shapes]) == stored
 
 
+@ANY_SPEED
 @given(st.integers(1, 300), st.integers(1, 300))
 def test_quantising_never_needs_more_than_the_next_wider_format(rows: int, columns: int) -> None:
     double, single = (matrix_bytes(rows, columns, "nf4", double_quant=d) for d in (True, False))
@@ -243,6 +244,7 @@ def test_quantising_never_needs_more_than_the_next_wider_format(rows: int, colum
     )
 
 
+@ANY_SPEED
 @given(st.sampled_from(OPTIMIZERS), st.integers(1, 9), st.integers(1, 9))
 def test_state_is_counted_tensor_by_tensor(name: Any, rows: int, count: int) -> None:
     one = state_bytes(name, [Trained(rows, 1024, 1, 4)])
@@ -283,4 +285,4 @@ def test_what_the_config_does_not_say_is_stated() -> None:
 def test_a_target_that_the_model_lacks_is_refused() -> None:
     a = find_tier("tiny").architecture
     with pytest.raises(BadInputError, match="no linear layer 'query'; it has: q_proj, k_proj"):
-        adapter_parameters(a, Adapter(targets=("query",)))
+        adapter_parameters(a, adapter_table(targets=("query",)))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from assay.harness.models.resolve import POCKET_FOLDER
-from assay.harness.training.token_counts import ALONE, NO_ROOM, TOO_LONG, Lengths, lengths_of
+from assay.harness.training.dry_run import ALONE, NO_ROOM, TOO_LONG, Lengths, lengths_of
 from assay.suites import load_suite
 from assay.suites.model import chat_messages
 from assay.trainers.artifact import identify
