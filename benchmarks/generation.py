@@ -243,13 +243,13 @@ def report(subject: str, n: int, rounds: Sequence[Sequence[Run]]) -> None:
         runs = [r[i] for r in rounds]
         against = at.get(BASELINE[arm])
         loop = runs if against is None else [r[against] for r in rounds]
-        walls = [r.wall_rate / b.wall_rate for r, b in zip(runs, loop, strict=True)]
+        wall_ratios = [r.wall_rate / b.wall_rate for r, b in zip(runs, loop, strict=True)]
         cpus = [r.cpu_rate / b.cpu_rate for r, b in zip(runs, loop, strict=True)]
         print(
             f"{arm:<18} {runs[0].answers:>7} {statistics.median(r.tokens for r in runs):>7,.0f} "
             f"{statistics.median(r.wall_rate for r in runs):>11,.0f} "
             f"{statistics.median(r.cpu_rate for r in runs):>10,.0f}  "
-            + ("" if against is None else f"wall {_spread(walls)}, CPU {_spread(cpus)}"),
+            + ("" if against is None else f"wall {_spread(wall_ratios)}, CPU {_spread(cpus)}"),
             flush=True,
         )
 

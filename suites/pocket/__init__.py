@@ -15,6 +15,8 @@ from assay.suites.model import Problem, Suite
 from assay.suites.pocket.build import file_of
 from assay.suites.pocket.problems import SPLITS, Split, Task, tasks
 
+__all__ = ["ChatRecord", "Message", "chat", "pocket_sft_records"]
+
 # Training problems as chat messages, every answer correct: the data of supervised fine-tuning.
 
 

@@ -86,6 +86,7 @@ def _ends(body: str) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_wrong_bodies_rarely_pass() -> None:
     """Fewer than 2 % of single-edit wrong bodies pass; one that 150 fresh inputs cannot tell is not wrong."""
     rng = random.Random(7)
@@ -167,6 +168,7 @@ def test_every_slip_is_a_different_program() -> None:
     assert seen - alive == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", SPLITS)
 def test_frozen_data_is_what_the_generators_make(split: Split) -> None:
     content = gzip.decompress(file_of(split).read_bytes())

@@ -94,6 +94,7 @@ def test_malformed_lines_are_left_out_and_said(tmp_path: Path) -> None:
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_runs_samples_are_read_with_its_suites_options(tmp_path: Path) -> None:
     row = {
         "task_id": 2,

@@ -38,6 +38,7 @@ EXPERIMENT: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 def test_a_run_measures_its_links_once_and_reports_them(tmp_path: Path) -> None:
     plan = make_plan(Experiment.model_validate(EXPERIMENT))
     assert [(a.variant, b.variant) for a, b in linked_steps(plan)] == [("base", "f16"), ("base", "nf4")]
@@ -87,6 +88,7 @@ def test_merges_of_several_adapters_are_no_links() -> None:
     assert [(a.variant, b.variant) for a, b in linked_steps(plan)] == [("a", "one")]
 
 
+@pytest.mark.slow
 def test_exit_codes_say_the_verdict(tmp_path: Path) -> None:
     """0 equivalent, 1 worse, 2 undecided, in a chain the worst of its links."""
     pocket = resolve_model("pocket")

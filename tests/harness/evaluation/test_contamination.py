@@ -159,6 +159,7 @@ def test_pockets_own_training_set_shares_templates_and_no_problem() -> None:
     assert max(found.shares["code-10"].values()) < 1
 
 
+@pytest.mark.slow
 def test_the_command_names_what_it_found(tmp_path: Path) -> None:
     problem = HUMANEVAL.problems[5]
     rows = [

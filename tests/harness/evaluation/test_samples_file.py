@@ -154,6 +154,7 @@ def test_malformed_lines_are_named_and_the_rest_is_evaluated(tmp_path: Path, sui
         assert said in done.stderr
 
 
+@pytest.mark.slow
 def test_a_file_that_breaks_off_is_evaluated_up_to_there(tmp_path: Path, suite: Path) -> None:
     rows: list[dict[str, object]] = [
         {"task_id": f"t/{i % 3}", "completion": f"    return x + 1  # {i}\n"} for i in range(3000)
@@ -225,6 +226,7 @@ def test_an_empty_file_is_an_error_not_a_zero(tmp_path: Path, suite: Path) -> No
     assert not (tmp_path / "s.jsonl_results.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_the_second_evaluation_looks_its_verdicts_up(tmp_path: Path, suite: Path) -> None:
     # Bodies that no other test has: the cache is one for the whole session.
     bodies = [
@@ -307,6 +309,7 @@ def test_scores_stand_by_problem_and_by_family_with_their_outcomes(tmp_path: Pat
         assert said in done.stdout
 
 
+@pytest.mark.slow
 def test_repeat_finds_the_verdicts_that_do_not_hold(tmp_path: Path, suite: Path) -> None:
     flaky = "    import os\n    return x + (os.urandom(1)[0] < 128)\n"
     rows: list[dict[str, object]] = [{"task_id": "t/0", "completion": "    return x + 1\n"}]
@@ -326,6 +329,7 @@ def test_repeat_finds_the_verdicts_that_do_not_hold(tmp_path: Path, suite: Path)
     assert (tmp_path / "steady.jsonl_flaky.jsonl").read_text() == ""
 
 
+@pytest.mark.slow
 def test_verdicts_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
     problems = load_suite("humaneval").problems[:40]
     bodies = ["    return None\n", "    raise ValueError(0)\n", "    print('x' * 10)\n    return 1 +\n"]

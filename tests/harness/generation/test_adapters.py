@@ -54,6 +54,7 @@ def asked(adapter: str) -> list[Request]:
     ]
 
 
+@pytest.mark.slow
 def test_a_mixed_batch_answers_as_each_alone(adapters: dict[str, Artifact], alone: Answers) -> None:
     """Requests of three adapters and the base in turn, in batches of eight, rows coming and going."""
     names = [*adapters, "__base__"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from assay.harness.pipeline.plan import Plan, make_plan
 from assay.harness.pipeline.runner import Run, run
 from assay.trainers.artifact import ArtifactKind
 
-pytestmark = [pytest.mark.train, pytest.mark.isolated]
+pytestmark = [pytest.mark.train, pytest.mark.isolated, pytest.mark.slow]
 pytest.importorskip("torch", reason="needs the train extra: pip install 'assay[train]'")
 pytest.importorskip("trl", reason="needs the train extra: pip install 'assay[train]'")
 
@@ -244,9 +243,7 @@ def test_pairs_made_again_alike_are_not_learned_from_again(done: Run, plan: Plan
             ("dpo", "ipo", "kto", "orpo"),
             ("ppo", "rloo", "grpo"),
             [0, 1, 2],
-            marks=pytest.mark.skipif(
-                not os.environ.get("ASSAY_FULL"), reason="24 trainings take minutes: set ASSAY_FULL=1"
-            ),
+            marks=pytest.mark.conformance,  # 24 trainings
         ),
     ],
 )

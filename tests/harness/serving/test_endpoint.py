@@ -71,6 +71,7 @@ def test_our_server_gives_the_samples_of_the_file(
     remote.close()
 
 
+@pytest.mark.slow
 @pytest.mark.train
 @pytest.mark.gguf
 def test_eval_scores_the_server_as_it_scores_the_file(kinds: dict[str, Artifact], tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def test_ten_problems_of_noise_are_undecided() -> None:
     assert difference_of(rng.random(10) < 0.5, rng.random(10) < 0.5, binary=True).verdict == "undecided"
 
 
+@pytest.mark.slow
 def test_false_alarms_stay_at_their_level() -> None:
     rng = np.random.default_rng(5)
     rounds, alarms = 300, 0
@@ -81,6 +82,7 @@ def test_false_alarms_stay_at_their_level() -> None:
     assert alarms / rounds < 0.09  # 5 % nominal; above 9 % in 300 rounds less than once in a thousand
 
 
+@pytest.mark.slow
 def test_the_detectable_effect_is_detected_about_as_often_as_it_says() -> None:
     rng = np.random.default_rng(6)
     found, rounds = 0, 120

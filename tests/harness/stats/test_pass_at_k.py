@@ -85,6 +85,7 @@ def test_the_interval_contains_the_value_and_stays_in_range(passes: list[int], k
     assert estimate.value - 1e-12 <= estimate.high <= 1
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     rng = np.random.default_rng(7)
     problems, samples, rounds = 150, 4, 300

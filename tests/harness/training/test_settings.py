@@ -236,6 +236,7 @@ def command(*arguments: str, folder: Path, **environment: str) -> subprocess.Com
     )
 
 
+@pytest.mark.slow
 @pytest.mark.train
 def test_the_command_from_dry_run_to_adapter_without_a_token_in_sight(tmp_path: Path) -> None:
     """Without a file: variables alone. The dry run predicts what the run then does; neither shows the token."""

@@ -33,6 +33,7 @@ def f(): return os.getppid()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.isolated
 def test_fresh_namespaces_for_every_program() -> None:
     attacks = [
@@ -67,6 +68,7 @@ def f(): pass
     assert verdict.output == "-1 -1 -1\n" * 3, verdict
 
 
+@pytest.mark.slow
 @pytest.mark.isolated
 def test_limits_hold_in_fresh_namespaces() -> None:
     bomb = "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"
@@ -116,6 +118,7 @@ def system_python() -> str | None:
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="every other test already runs unprivileged when this one does")
 def test_an_unprivileged_user() -> None:
     python = system_python()
@@ -254,6 +257,7 @@ def test_a_missing_cgroup_is_explained(tmp_path: Path, controllers: str | None, 
     assert why in cgroup.create(LIMITS, str(tmp_path), str(membership)).report["missing"]
 
 
+@pytest.mark.slow
 @pytest.mark.isolated
 def test_memory_of_all_processes_together_is_bounded_where_a_cgroup_is() -> None:
     hungry = Program(

@@ -96,6 +96,7 @@ def kill_at_random(times: int, choice: random.Random) -> None:
     assert mounts_where_cells_build() == mounts
 
 
+@pytest.mark.slow
 def test_a_killed_holder_leaves_nothing() -> None:
     kill_at_random(6, random.Random(1))
 

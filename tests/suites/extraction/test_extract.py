@@ -97,6 +97,7 @@ def test_a_condition_of_any_depth_does_not_make_it_raise(depth: int) -> None:
     assert "def add" in extract(ADD, reply, "reply").program
 
 
+@pytest.mark.slow
 def test_a_large_reply_takes_bounded_work() -> None:
     """A megabyte of anything: what is parsed is bounded, so none of these comes near the test's own time-out."""
     for piece in (

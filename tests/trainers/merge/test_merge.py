@@ -45,6 +45,7 @@ def test_the_record_tells_the_whole_descent(adapter: Artifact, merged: Artifact)
     assert identify(merged.path) == merged
 
 
+@pytest.mark.slow
 def test_the_folder_loads_without_peft(merged: Artifact) -> None:
     """In an interpreter where importing peft fails."""
     code = f"""

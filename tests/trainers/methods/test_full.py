@@ -166,6 +166,7 @@ def test_the_rates_reach_the_optimiser_and_follow_the_schedule(
     assert all(g["lr"] == pytest.approx(0) for g in trainer.optimizer.param_groups), "2 of 2 linear steps"
 
 
+@pytest.mark.slow
 def test_every_parameter_moves_and_one_batch_is_learnt_by_heart(
     tiny: Artifact, chats: Records, small_config: Make, tmp_path: Path
 ) -> None:
@@ -185,6 +186,7 @@ def test_every_parameter_moves_and_one_batch_is_learnt_by_heart(
     assert facts.trainable_parameters == facts.total_parameters == sum(p.numel() for p in before.values())
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on(tiny: Artifact, chats: Records, small_config: Make, tmp_path: Path) -> None:
     config = small_config(**FULL, layerwise={"decay": 0.8}, save_steps=2)
     whole = train_sft(tiny, config, chats, tmp_path / "whole")

@@ -43,7 +43,12 @@ GOLDEN: dict[str, tuple[dict[str, Any], list[float]]] = {
 }
 
 
-@pytest.mark.parametrize("name", GOLDEN)
+QUICK = ("lora", "full")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in GOLDEN]
+)
 def test_the_losses_are_these(
     name: str, tiny: Artifact, chats: Records, small_config: Callable[..., SftConfig], tmp_path: Path
 ) -> None:

@@ -132,6 +132,7 @@ class KilledError(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_adapter(
     adapter: Artifact, tiny: Artifact, chats: Records, small_config: Make, tmp_path: Path
 ) -> None:
@@ -160,6 +161,7 @@ def test_a_killed_run_goes_on_to_the_same_adapter(
     assert train_sft(tiny, config, chats, tmp_path / "out", kill) == resumed, "what is done is not done again"
 
 
+@pytest.mark.slow
 def test_the_seed_decides(
     adapter: Artifact, tiny: Artifact, chats: Records, small_config: Make, tmp_path: Path
 ) -> None:

@@ -168,6 +168,7 @@ def test_a_fresh_adapter_changes_nothing(tiny: Artifact, kind: str, logits_of: C
         assert fresh.equal(base)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_trained_is_saved_and_merged_as_it_was(
     tiny: Artifact,
@@ -191,6 +192,7 @@ def test_what_is_trained_is_saved_and_merged_as_it_was(
     torch.testing.assert_close(logits_of(load(merged)), adapted, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_classifier_is_adapted_saved_and_merged(
     tiny: Artifact, tmp_path: Path, kind: str, logits_of: Callable[[Any], Any]

@@ -57,6 +57,7 @@ def test_auto_arithmetic_that_came_to_something_else_is_said() -> None:
 
 
 @pytest.mark.bf16
+@pytest.mark.slow
 @pytest.mark.train
 @pytest.mark.parametrize("kind", ["lora", "rslora", "dora", "loha", "lokr"])
 def test_every_adapter_is_trained_in_fp32_on_a_base_in_bf16(

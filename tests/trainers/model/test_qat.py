@@ -81,6 +81,7 @@ def test_head_and_embedding_are_not_rounded(tiny: Artifact, tied: Artifact) -> N
         assert not torch.nn.utils.parametrize.is_parametrized(model.lm_head)
 
 
+@pytest.mark.slow
 def test_a_run_saves_the_weights_it_trained(
     tiny: Artifact,
     chats: Records,

@@ -126,6 +126,7 @@ def test_the_choices_reach_bitsandbytes() -> None:
     assert bitsandbytes_config(table("int8"), "fp32").load_in_8bit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["nf4", "fp4", "int8"])
 def test_an_adapter_learns_on_a_quantised_base(
     tiny: Artifact, chats: Records, small_config: Make, tmp_path: Path, kind: str

@@ -69,6 +69,7 @@ def test_script_writes_a_loadable_model_with_its_provenance(toy: Path) -> None:
         assert hashlib.sha256((toy / name).read_bytes()).hexdigest() == digest
 
 
+@pytest.mark.slow
 def test_same_seed_same_weights_other_seed_others(toy: Path, tmp_path: Path) -> None:
     for name, seed in (("again", 0), ("other", 1)):
         recipe = toy_recipe(tmp_path / f"{name}.toml", seed=seed)

@@ -134,6 +134,7 @@ def test_an_answer_alone_in_its_batch_is_counted(
     assert made.recipe.endswith("; 1 of 6 answers left out: alone in the last batch")
 
 
+@pytest.mark.slow
 def test_a_dpo_run_that_was_stopped_comes_to_the_same_curve(
     base: Artifact, preferences: Preferences, tmp_path: Path
 ) -> None:

@@ -134,6 +134,7 @@ def test_a_reward_that_can_be_hacked_opens_a_gap_and_an_honest_one_does_not(
     assert honest[-1].held_pass_rate == honest[-1].pass_rate
 
 
+@pytest.mark.slow
 def test_the_kl_penalty_holds_the_policy_back(world: ModuleType, base: Artifact, tmp_path: Path) -> None:
     reward = passing(when=lambda p: "e" in world.answer_of(p))
     ends = {}

@@ -86,6 +86,24 @@ def test_a_spike_is_above_its_bounds_and_not_at_them() -> None:
     assert first_alarm([0.1] * 5 + [1.101], patience=1) is not None
 
 
+def test_the_level_is_of_the_last_losses_that_the_window_holds() -> None:
+    """Three of 9.0 lie in a window of five, so their median is 9.0; a fourth good one pushes one of them out."""
+    table = {"window": 5, "patience": 1, "spike_factor": 3.0, "spike_margin": 1.0}
+    assert first_alarm([9.0, 9.0, 9.0, 1.0, 1.0, 8.0], **table) is None
+    found = first_alarm([9.0, 9.0, 9.0, 1.0, 1.0, 1.0, 8.0], **table)
+    assert found is not None
+    assert (found[0], found[2]) == (7, 6)
+    assert "it was 1 (the median of the last 5)" in found[1]
+
+
+@pytest.mark.parametrize(("window", "first"), [(2, 3), (4, 5), (5, 6), (20, 6)])
+def test_a_level_takes_five_losses_or_a_shorter_windows(window: int, first: int) -> None:
+    found = first_alarm([1.0] * (first - 1) + [50.0], window=window, patience=1)
+    assert found is not None
+    assert found[0] == first
+    assert first_alarm([1.0] * (first - 2) + [50.0], window=window, patience=1) is None
+
+
 @given(st.lists(st.floats(0, 10), max_size=60))
 def test_losses_within_the_margin_raise_no_alarm(losses: list[float]) -> None:
     assert first_alarm(losses, spike_margin=10.0) is None

@@ -57,6 +57,7 @@ def test_the_rate_follows_its_closed_form(
         assert trainer.lr_scheduler.lr_lambdas[0](s) == pytest.approx(SCHEDULES[name](s)), s
 
 
+@pytest.mark.slow
 def test_the_logged_rates_are_those_of_the_steps(
     tiny: Artifact, chats: Records, small_config: Make, tmp_path: Path
 ) -> None:
@@ -66,6 +67,7 @@ def test_the_logged_rates_are_those_of_the_steps(
     assert rates == pytest.approx([0.0, 0.5, 1.0, 0.75, 0.5, 0.25])
 
 
+@pytest.mark.slow
 def test_accumulated_gradients_weigh_every_token_alike(
     tiny: Artifact, uneven: Records, small_config: Make, tmp_path: Path
 ) -> None:
@@ -163,6 +165,7 @@ def _kill_after(process: Any, log: Path, steps: int, wait_s: float) -> int:
     return int(process.exitcode)
 
 
+@pytest.mark.slow
 def test_the_last_checkpoints_are_kept_and_the_log_has_its_cadence(
     tiny: Artifact, chats: Records, small_config: Make, tmp_path: Path
 ) -> None:
@@ -176,6 +179,7 @@ def test_the_last_checkpoints_are_kept_and_the_log_has_its_cadence(
     assert found[-1] == {"checkpoint-6", "checkpoint-8", "checkpoint-10"}, "step 12's is not saved yet"
 
 
+@pytest.mark.slow
 def test_the_best_on_held_out_records_is_what_the_run_gives(
     tiny: Artifact, small_config: Make, tmp_path: Path
 ) -> None:
@@ -206,6 +210,7 @@ def _answers(text: str) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
+@pytest.mark.slow
 def test_a_spike_stops_the_run_and_names_the_last_good_checkpoint(
     tiny: Artifact, chats: Records, small_config: Make, tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ def test_a_models_own_template_is_saved_unchanged(adapter: Artifact, tiny: Artif
     assert (adapter.path / name).read_bytes() == (tiny.path / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_another_template_is_what_the_adapter_and_its_merge_are_asked_with(
     plain: Artifact, chats: Records, small_config: Make, tmp_path: Path
 ) -> None:

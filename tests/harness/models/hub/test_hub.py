@@ -91,6 +91,7 @@ def test_an_import_records_commit_hashes_and_licence_and_is_a_model(world: World
     assert str(world.folder) not in json.dumps(record)
 
 
+@pytest.mark.slow
 def test_the_cache_is_used_offline_and_an_incomplete_one_is_not(world: World) -> None:
     world.hub.repository("org/coder").commit(MODEL)
     world.json("import", "org/coder", "-o", str(world.folder / "a"))
@@ -106,6 +107,7 @@ def test_the_cache_is_used_offline_and_an_incomplete_one_is_not(world: World) ->
     assert not (world.folder / "c").exists()
 
 
+@pytest.mark.slow
 def test_a_hub_that_does_not_answer_leaves_the_cache(world: World, closed_port: int) -> None:
     world.hub.repository("org/coder").commit(MODEL)
     world.json("import", "org/coder", "-o", str(world.folder / "a"))
@@ -115,6 +117,7 @@ def test_a_hub_that_does_not_answer_leaves_the_cache(world: World, closed_port: 
     refused(done, "org/other", "the hub does not answer")
 
 
+@pytest.mark.slow
 def test_a_showcase_of_what_cannot_be_fetched_is_unmeasured(world: World, closed_port: int) -> None:
     given = (
         "showcase",
@@ -133,6 +136,7 @@ def test_a_showcase_of_what_cannot_be_fetched_is_unmeasured(world: World, closed
     assert "is not whole in the local hub cache and the hub does not answer" in first["said"]
 
 
+@pytest.mark.slow
 def test_a_second_import_does_nothing_and_never_overwrites(world: World) -> None:
     repository = world.hub.repository("org/coder")
     first = repository.commit(MODEL)
@@ -162,6 +166,7 @@ def test_what_cannot_be_imported_is_named(world: World, files: dict[str, bytes],
     assert not (world.folder / "odd").exists()
 
 
+@pytest.mark.slow
 def test_one_gguf_file_is_imported_by_name(world: World) -> None:
     world.hub.repository("org/ggufs").commit(
         {"a[1].gguf": b"GGUF one", "b.gguf": b"GGUF two", "README.md": CARD}
@@ -174,6 +179,7 @@ def test_one_gguf_file_is_imported_by_name(world: World) -> None:
     )
 
 
+@pytest.mark.slow
 def test_refusals_name_what_is_wrong(world: World) -> None:
     world.hub.repository("org/coder").commit(MODEL)
     world.hub.repository("org/gated").gated = True
@@ -255,6 +261,7 @@ def test_a_push_is_a_dry_run_until_told_to_send(world: World) -> None:
     assert "artifact.json" not in {f["path"] for f in planned["files"]}
 
 
+@pytest.mark.slow
 def test_what_is_sent_carries_the_measured_figures_and_is_verified(world: World) -> None:
     run = a_run(world.folder, "humaneval", identify(POCKET_FOLDER).sha256)
     row = json.loads((run / "leaderboard.json").read_text())["rows"][0]
@@ -301,6 +308,7 @@ def test_an_unmeasured_model_says_so(world: World) -> None:
     assert "model-index" not in done.stdout
 
 
+@pytest.mark.slow
 def test_the_token_comes_from_the_environment_and_goes_nowhere(world: World) -> None:
     model = world.folder / "model"
     shutil.copytree(POCKET_FOLDER, model, ignore=shutil.ignore_patterns("artifact.json"))
@@ -314,6 +322,7 @@ def test_the_token_comes_from_the_environment_and_goes_nowhere(world: World) -> 
     assert "me/tuned" not in world.hub.repositories
 
 
+@pytest.mark.slow
 def test_local_paths_stay_here(world: World) -> None:
     adapter = world.folder / "adapter"
     adapter.mkdir()
@@ -329,6 +338,7 @@ def test_local_paths_stay_here(world: World) -> None:
     assert all(str(POCKET_FOLDER).encode() not in content for content in files.values())
 
 
+@pytest.mark.slow
 def test_a_run_that_did_not_measure_this_model_is_refused(world: World) -> None:
     run = a_run(world.folder, "humaneval", "0" * 64)
     done = world.assay("push", "me/tuned", "--file", str(POCKET_FOLDER), "--run", str(run))

@@ -19,7 +19,7 @@ from assay.harness.report.markdown import render_markdown
 from assay.harness.report.sections.board import profiles
 
 pytest.importorskip("torch", reason="needs the train extra: pip install 'assay[train]'")
-pytestmark = [pytest.mark.train]
+pytestmark = [pytest.mark.train, pytest.mark.slow]
 
 
 def experiment(folder: Path, **more: Any) -> Experiment:

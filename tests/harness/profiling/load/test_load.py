@@ -320,6 +320,7 @@ def test_a_load_that_is_none_is_refused(changes: dict[str, Any]) -> None:
         workload(**changes)
 
 
+@pytest.mark.slow
 @pytest.mark.train
 def test_our_own_server_under_load(tmp_path: Path) -> None:
     pocket = identify(POCKET_FOLDER)

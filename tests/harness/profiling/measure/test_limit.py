@@ -69,6 +69,7 @@ def test_a_measured_process_without_cuda_refuses(workload: str, tmp_path: Path) 
         measured(job_of(workload), tmp_path / "raw.jsonl")
 
 
+@pytest.mark.slow
 def test_a_profile_without_cuda_fails_and_says_why(tmp_path: Path) -> None:
     no_cuda()
     made = summarise(profile(job_of("inference"), tmp_path / "raw.jsonl"))

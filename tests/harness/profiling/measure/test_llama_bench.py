@@ -27,6 +27,7 @@ def gguf(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return export_gguf(identify(POCKET_FOLDER), tmp_path_factory.mktemp("gguf") / "pocket.gguf", "f16")
 
 
+@pytest.mark.slow
 def test_the_command_gives_both_beside_its_own_phases(gguf: Artifact, tmp_path: Path) -> None:
     workload = ["--prompt-tokens", "600", "--new-tokens", "8", "--repeats", "3", "--threads", "1"]
     asked = ["profile", str(gguf.path), *workload, "--phases", "load", "--device", "cpu", "-o", str(tmp_path)]

@@ -60,6 +60,7 @@ def test_a_model_is_measured_whole(tmp_path: Path) -> None:
         profile(job, tmp_path / "raw.jsonl")
 
 
+@pytest.mark.slow
 def test_the_memory_of_random_weights_is_the_models_size(tmp_path: Path) -> None:
     size = 4 * parse_architecture(SMALL, name="small").parameters
     made = summarise(
@@ -70,11 +71,10 @@ def test_the_memory_of_random_weights_is_the_models_size(tmp_path: Path) -> None
 
 
 WIDE = SMALL | {"hidden_size": 1024, "intermediate_size": 2816}
-FULL = pytest.mark.skipif(
-    not os.environ.get("ASSAY_FULL"), reason="another half minute of training a wide model: set ASSAY_FULL=1"
-)
+FULL = pytest.mark.conformance  # each another half minute of training a wide model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("objective", "method"),
     [
@@ -83,12 +83,12 @@ FULL = pytest.mark.skipif(
         ("orpo", "lora"),
         pytest.param("kto", "lora", marks=FULL),
         pytest.param("sft", "full", marks=FULL),
-        pytest.param("sft", "qlora", marks=pytest.mark.slow),
+        ("sft", "qlora"),
         pytest.param("sft", "int8", marks=FULL),
         pytest.param("dpo", "lora", marks=FULL),
         pytest.param("dpo", "qlora", marks=FULL),
         pytest.param("ppo", "qlora", marks=FULL),
-        pytest.param("ppo", "full", marks=pytest.mark.slow),
+        ("ppo", "full"),
     ],
 )
 def test_training_holds_what_is_predicted(tmp_path: Path, objective: str, method: str) -> None:
@@ -122,6 +122,7 @@ def test_training_holds_what_is_predicted(tmp_path: Path, objective: str, method
     assert rows["kernels"]["measured_bytes"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "weights", ["nf4", pytest.param("int8", marks=FULL), pytest.param("stored", marks=FULL)]
 )
@@ -143,6 +144,7 @@ def test_inference_holds_what_is_predicted(tmp_path: Path, weights: str) -> None
     assert rows["peak"]["error"] == pytest.approx(0, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_says_so_and_is_not_a_zero(tmp_path: Path) -> None:
     """As the kernel kills it: SIGKILL, from outside, in the middle of a phase."""
     job = Job(name="small", random_config=SMALL, **QUICK | {"repeats": 1000})
@@ -208,6 +210,7 @@ def test_what_cannot_be_trained_is_said_before_a_process_is_started() -> None:
         _training("lora", "qlora")
 
 
+@pytest.mark.slow
 def test_a_failure_names_its_reason(tmp_path: Path) -> None:
     gone = Source.of(Artifact(ArtifactKind.BASE, tmp_path / "gone", "0" * 64))
     (tmp_path / "gone").mkdir()
@@ -229,6 +232,7 @@ def test_random_values_are_finite_and_of_the_right_type() -> None:
     assert torch.equal(logits, again(torch.arange(8)[None]).logits)
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_keeps_the_raw_record(tmp_path: Path) -> None:
     done = subprocess.run(
         [
