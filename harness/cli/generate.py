@@ -1,4 +1,4 @@
-"""`assay generate`"""
+"""`assay generate`: one prompt, one answer, shown as it is written."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import queue
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.harness.cli.app import Json, Quiet, app, print_json
+from assay.harness.cli import options
+from assay.harness.cli.app import app, print_json
 from assay.harness.errors import UnmeasuredError
 
 if TYPE_CHECKING:
@@ -23,34 +24,37 @@ if TYPE_CHECKING:
 
 @app.command()
 def generate(
-    model: Annotated[str, typer.Argument(help="pocket, a folder, a .gguf file or a hub id.")],
+    model: options.Model,
     prompt: Annotated[
-        str | None, typer.Option("--prompt", "-p", help="What to answer; - reads stdin.")
+        str | None, typer.Option("--prompt", "-p", help="The prompt; - reads it from stdin.")
     ] = None,
     prompt_file: Annotated[
-        Path | None, typer.Option("--prompt-file", help="Or a file that holds it.")
+        Path | None, typer.Option("--prompt-file", help="A file that holds the prompt.")
     ] = None,
-    style: Annotated[
-        str, typer.Option("--style", help="chat: by the model's template; completion: continues the prompt.")
-    ] = "chat",
-    system: Annotated[str | None, typer.Option("--system", help="Chat: the system turn.")] = None,
-    max_new_tokens: Annotated[
-        int, typer.Option("--max-new-tokens", help="Length of the answer, at most.")
-    ] = 512,
-    temperature: Annotated[float, typer.Option("--temperature", help="0 is greedy.")] = 0.0,
-    top_p: Annotated[float, typer.Option("--top-p", help="Nucleus; 1 is off.")] = 1.0,
-    top_k: Annotated[int, typer.Option("--top-k", help="Likeliest tokens; 0 is off.")] = 0,
+    style: options.Style = "chat",
+    system: Annotated[str | None, typer.Option("--system", help="The system turn of a chat.")] = None,
+    max_new_tokens: options.MaxNewTokens = 512,
+    temperature: options.Temperature = 0.0,
+    top_p: Annotated[
+        float,
+        typer.Option(
+            "--top-p", help="Nucleus sampling: the share of probability that is kept; 1 turns it off."
+        ),
+    ] = 1.0,
+    top_k: Annotated[
+        int, typer.Option("--top-k", help="Sample from this many likeliest tokens; 0 turns it off.")
+    ] = 0,
     stop: Annotated[
-        list[str] | None, typer.Option("--stop", help="Ends the answer; may be repeated.")
+        list[str] | None, typer.Option("--stop", help="A text that ends the answer; may be repeated.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the draws, where temperature is above 0.")] = 0,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    dtype: Annotated[str, typer.Option("--dtype", help="auto (as stored), fp32, bf16 or fp16.")] = "auto",
-    threads: Annotated[int, typer.Option("--threads", help="CPU threads; 0 is one per core.")] = 0,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    seed: options.Seed = 0,
+    device: options.EngineDevice = "auto",
+    dtype: options.EngineDtype = "auto",
+    threads: options.EngineThreads = 0,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Answer one prompt with a base, adapter, merged or GGUF model, streamed to the terminal."""
+    """Answer one prompt, streamed to the terminal."""
     import os
 
     from assay.harness.errors import BadInputError
@@ -58,10 +62,11 @@ def generate(
     from assay.harness.models.resolve import resolve_model
 
     text = read_prompt(prompt, prompt_file)
-    if style not in ("chat", "completion"):
-        raise BadInputError(f"--style must be chat or completion, got {style!r}")
+    options.one_of("--style", style, ("chat", "completion"))
     if system is not None and style != "chat":
-        raise BadInputError("--system belongs to a chat; a completion has no turns")
+        raise BadInputError(
+            f"--system {system!r} belongs to a chat; --style completion has no turns: leave it out"
+        )
     artifact = resolve_model(model)
     started = time.perf_counter()
     generator = load_generator(
@@ -77,20 +82,20 @@ def generate(
         if style == "chat":
             turns = [{"role": "system", "content": system}] if system is not None else []
             text = generator.render_chat([*turns, {"role": "user", "content": text}])
-        found = answer(generator, text, sampling, seed, (lambda piece: None) if as_json else show)
+        written = answer(generator, text, sampling, seed, (lambda piece: None) if as_json else show)
         backend = generator.backend
     finally:
         generator.close()
     if as_json:
         about = {"model": model, "kind": artifact.kind.value, "sha256": artifact.sha256, "backend": backend}
-        print_json(about | {"style": style, "prompt": text, "load_s": load_s} | found.to_json())
+        print_json(about | {"style": style, "prompt": text, "load_s": load_s} | written.to_json())
         return
     sys.stdout.write("\n")
     if not quiet:
-        told = [f"{len(found.token_ids)} tokens", found.finish_reason, f"seed {found.seed}"]
-        told += [] if found.ttft_s is None else [f"first after {found.ttft_s * 1000:.0f} ms"]
-        told += [] if found.tok_per_s is None else [f"{found.tok_per_s:,.0f} tokens/s"]
-        print(f"[{', '.join(told)}; {backend}; loaded in {load_s:.1f} s]", file=sys.stderr)
+        facts = [f"{len(written.token_ids)} tokens", written.finish_reason, f"seed {written.seed}"]
+        facts += [] if written.ttft_s is None else [f"first after {written.ttft_s * 1000:.0f} ms"]
+        facts += [] if written.tok_per_s is None else [f"{written.tok_per_s:,.0f} tokens/s"]
+        print(f"[{', '.join(facts)}; {backend}; loaded in {load_s:.1f} s]", file=sys.stderr)
 
 
 def read_prompt(prompt: str | None, file: Path | None) -> str:
@@ -111,13 +116,13 @@ def show(piece: str) -> None:
     sys.stdout.flush()
 
 
-# One prompt, one answer, shown as it is written: what `assay generate` does.
-
-
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`ttft_s`: asked to first token; `tpot_s`: (last − first token)/(tokens − 1), None with fewer than two tokens;
-    `tok_per_s`: tokens over the time from asked to the last one, None with no token."""
+    """An answer with its timings.
+
+    `ttft_s` is the time from request to first token; `tpot_s` is (last − first token)/(tokens − 1), None with fewer
+    than two tokens; `tok_per_s` is tokens over the time from request to last token, None without tokens.
+    """
 
     text: str
     token_ids: tuple[int, ...]
@@ -129,24 +134,16 @@ class Answer:
     tok_per_s: float | None
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "text": self.text,
-            "token_ids": list(self.token_ids),
-            "tokens": len(self.token_ids),
-            "prompt_tokens": self.prompt_tokens,
-            "finish_reason": self.finish_reason,
-            "seed": self.seed,
-            "ttft_s": self.ttft_s,
-            "tpot_s": self.tpot_s,
-            "tok_per_s": self.tok_per_s,
-        }
+        return asdict(self) | {"token_ids": list(self.token_ids), "tokens": len(self.token_ids)}
 
 
 def answer(
     generator: MeasuredGenerator, prompt: str, sampling: Sampling, seed: int, on_text: Callable[[str], None]
 ) -> Answer:
-    """`on_text` is called with each piece as soon as it can no longer change. Raises BadInputError (prompt too long,
-    bad sampling) and UnmeasuredError (the engine failed)."""
+    """Generate one answer; `on_text` is called with each piece as soon as it can no longer change.
+
+    Raises BadInputError (prompt too long, bad sampling) and UnmeasuredError (the engine failed).
+    """
     from assay.harness.serving.scheduler import Failure, SampleRequest, Scheduler
 
     engine = generator.engine

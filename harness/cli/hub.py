@@ -1,4 +1,4 @@
-"""`assay import` and `assay push`"""
+"""`assay import` and `assay push`: models of the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -7,37 +7,42 @@ from typing import Annotated
 
 import typer
 
-from assay.harness.cli.app import Json, Quiet, app, print_json
+from assay.harness.cli.app import app, print_json
+from assay.harness.cli.options import Json, Quiet
 
 
 @app.command(name="import")
 def import_(
     name: Annotated[
-        str, typer.Argument(help="hf://org/name or hf://org/name@revision; the scheme may be left out.")
+        str, typer.Argument(help="The model: hf://org/name or hf://org/name@revision; hf:// may be left out.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to make.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
     file: Annotated[
-        str | None, typer.Option("--file", help="One GGUF file of the repository, in place of safetensors.")
+        str | None,
+        typer.Option("--file", help="Fetch this GGUF file of the repository, in place of its safetensors."),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fetch a model from the Hugging Face Hub: its commit, every file's hash and its licence are recorded."""
+    """Fetch a model from the Hugging Face Hub.
+
+    Its commit, every file's hash and its licence are recorded.
+    """
     from assay.harness.console import Progress
     from assay.harness.models.hub import import_model
 
     with Progress(enabled=not quiet).task(f"import {name}"):
-        made = import_model(name, out, file=file)
+        imported = import_model(name, out, file=file)
     if as_json:
-        print_json(made.to_json())
+        print_json(imported.to_json())
         return
     from assay.harness.formatting import size
 
-    print(f"{made.repository} at {made.commit} → {made.folder}")
+    print(f"{imported.repository} at {imported.commit} → {imported.folder}")
     print(
-        f"licence: {made.licence}; from the {'hub' if made.source == 'hub' else 'local hub cache, offline'}"
+        f"licence: {imported.licence}; from the {'hub' if imported.source == 'hub' else 'local hub cache, offline'}"
     )
-    for item in made.files:
+    for item in imported.files:
         print(
             f"  {item.path:32} {size(item.size_bytes):>10}  sha256 {item.sha256[:16]}…  {item.verified} verified"
         )
@@ -45,25 +50,31 @@ def import_(
 
 @app.command()
 def push(
-    repository: Annotated[str, typer.Argument(help="org/name on the hub.")],
+    repository: Annotated[str, typer.Argument(help="The repository on the hub: org/name.")],
     model: Annotated[Path, typer.Option("--file", help="The model: a folder or a .gguf file.")],
     run: Annotated[
         Path | None,
-        typer.Option("--run", help="A run's folder: its figures for this model go into the card."),
+        typer.Option("--run", help="A run's folder, whose figures for this model go into the card."),
     ] = None,
     base: Annotated[str | None, typer.Option("--base", help="The base model's name on the hub.")] = None,
     licence: Annotated[
-        str | None, typer.Option("--license", help="Licence of the model; the base's, where recorded.")
+        str | None,
+        typer.Option("--license", help="The model's licence; left out, the base's, if it is recorded."),
     ] = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run/--send", help="Show what would be sent, or send it. HF_TOKEN is the token."),
+        typer.Option(
+            "--dry-run/--send", help="Print what would be sent, or send it with the token in HF_TOKEN."
+        ),
     ] = True,
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Publish a model with a card that holds what was measured. Sends nothing without --send."""
+    """Publish a model on the Hugging Face Hub with a card of its figures.
+
+    Nothing is sent without --send.
+    """
     from assay.harness.console import Progress
     from assay.harness.models.hub import plan_push, send
 

@@ -1,4 +1,4 @@
-"""`assay merge`"""
+"""`assay merge`: adapters folded into their base."""
 
 from __future__ import annotations
 
@@ -7,52 +7,60 @@ from typing import Annotated
 
 import typer
 
-from assay.harness.cli.app import Json, Quiet, app, print_json
+from assay.harness.cli.app import app, print_json
+from assay.harness.cli.options import Json, Quiet, parse_numbers, table
 
 
 @app.command()
 def merge(
     base: Annotated[str, typer.Argument(help="The base model: pocket, a folder or a hub id.")],
     adapters: Annotated[list[Path], typer.Argument(help="Adapter folders, one or more.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to make.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
     strategy: Annotated[
         str,
         typer.Option(
             "--strategy",
-            help="lora for one adapter; linear, cat, svd, ties, dare_linear, dare_ties, magnitude_prune, slerp, …_svd.",
+            help="The way to combine the adapters: lora for one; linear, cat, svd, ties, dare_linear, dare_ties, "
+            "magnitude_prune, slerp, …_svd for several.",
         ),
     ] = "lora",
-    weights: Annotated[str, typer.Option("--weights", help="One per adapter, such as 0.7,0.3.")] = "",
+    weights: Annotated[
+        str,
+        typer.Option(
+            "--weights",
+            help="The weight of each adapter, separated by commas, such as 0.7,0.3; left out, 1/n each.",
+        ),
+    ] = "",
     density: Annotated[
-        float | None, typer.Option("--density", help="Share of entries that pruning strategies keep.")
+        float | None, typer.Option("--density", help="The share of entries that the pruning strategies keep.")
     ] = None,
     svd_rank: Annotated[
-        int | None, typer.Option("--svd-rank", help="Rank that svd strategies cut to.")
+        int | None, typer.Option("--svd-rank", help="The rank that strategies ending in svd cut to.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of what DARE drops.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="The seed of the entries that DARE drops.")] = 0,
     onto: Annotated[
         str,
         typer.Option(
-            "--onto", help="full; trained: the base as the adapter saw it; nf4, fp4, int8: so quantised."
+            "--onto",
+            help="The base: full as stored, trained as the adapter saw it, or quantised to nf4, fp4, int8.",
         ),
     ] = "full",
     dtype: Annotated[
-        str, typer.Option("--dtype", help="How the sum is stored: fp32, bf16 or fp16.")
+        str, typer.Option("--dtype", help="The type that the sum is stored in: fp32, bf16 or fp16.")
     ] = "fp32",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Fold adapters into their base: one model folder that loads without PEFT."""
-    from assay.harness.cli.options import table
     from assay.harness.console import Progress
-    from assay.harness.models.resolve import adapter_of, describe_json, in_house_errors, resolve_model
+    from assay.harness.models.resolve import adapter_of, describe_json, resolve_model
     from assay.trainers.merge.recipe import MergeRecipe
     from assay.trainers.merge.write import load_change
 
     recipe = table(
         MergeRecipe,
         strategy=strategy,
-        weights=parse_weights(weights),
+        weights=parse_numbers("--weights", weights, float, "0.7,0.3"),
         density=density,
         svd_rank=svd_rank,
         seed=seed,
@@ -60,34 +68,20 @@ def merge(
         dtype=dtype,
     )
     model = resolve_model(base)
-    found = [adapter_of(path, model) for path in adapters]
+    sources = [adapter_of(path, model) for path in adapters]
     stages = ["loading the base", "merging", "saving", "measuring the change"]
-    with (
-        Progress(enabled=not quiet).task("merge", total=len(stages), unit="stages") as task,
-        in_house_errors(),
-    ):
+    with Progress(enabled=not quiet).task("merge", total=len(stages), unit="stages") as task:
         from assay.trainers.merge import merge as do
 
-        made = do(found, out, recipe, lambda stage: task.update(stages.index(stage), stage))
+        merged = do(sources, out, recipe, lambda stage: task.update(stages.index(stage), stage))
     change = load_change(out) or {}
     if as_json:
-        print_json(describe_json(made) | {"change": change})
+        print_json(describe_json(merged) | {"change": change})
         return
-    print(f"{out}: {made.recipe}")
+    print(f"{out}: {merged.recipe}")
     if change:
         print(
             f"  {change['tensors_changed']} of {change['tensors']} tensors changed, "
             f"by {change['relative_change']:.2%} of their norm"
         )
-    print(f"  sha256 {made.sha256}")
-
-
-def parse_weights(text: str) -> tuple[float, ...]:
-    from assay.harness.errors import BadInputError
-
-    try:
-        return tuple(float(part) for part in text.split(",")) if text else ()
-    except ValueError:
-        raise BadInputError(
-            f"--weights takes numbers separated by commas, such as 0.7,0.3; got {text!r}"
-        ) from None
+    print(f"  sha256 {merged.sha256}")

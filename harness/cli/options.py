@@ -1,77 +1,113 @@
+"""The options that several verbs share, each with one wording, and the checks of values given on the command line.
+
+A sentence that describes a field of a file is the field's own; a test compares them.
+"""
+
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperCommand
 
-_UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # click's own, which typer may hold a copy of
+T = TypeVar("T")
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # click's own, which typer may hold a copy of
 
+# The problems.
+_suite = typer.Option(
+    "--suite",
+    help="The suite: humaneval, humaneval+, mbpp, mbpp-sanitized, mbpp+, pocket, jsonl, or a plugin's.",
+)
+Suite = Annotated[str, _suite]
+OptionalSuite = Annotated[str | None, _suite]
+SuitePath = Annotated[
+    Path | None,
+    typer.Option(
+        "--suite-path", help="The suite's file or folder, or hub:ID@REVISION to load it from the hub."
+    ),
+]
+SuiteOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--suite-option",
+        help="KEY=VALUE, one of the suite's own options, such as style of mbpp and compat of humaneval+ and mbpp+.",
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option("--split", help="The split, such as train, dev or test, for a suite that has splits."),
+]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, help="Take only this many problems, the first ones.")
+]
 
-def refuse(flags: dict[str, Any], why: str) -> None:
-    """BadInputError that names the flags that were given and have nothing to act on."""
-    from assay.harness.errors import BadInputError
+# The settings of sampling. A verb that must know whether an option was given takes the optional type.
+_n = typer.Option("--n", help="Samples drawn for each problem.")
+_temperature = typer.Option("--temperature", help="Sampling temperature; 0 is greedy decoding.")
+_max_new_tokens = typer.Option("--max-new-tokens", help="Tokens that a completion may have at most.")
+_style = typer.Option(
+    "--style",
+    help="The form of a prompt: chat uses the model's chat template, completion continues the problem's code.",
+)
+_seed = typer.Option("--seed", help="The seed of everything that is drawn at random.")
+N = Annotated[int, _n]
+OptionalN = Annotated[int | None, _n]
+Temperature = Annotated[float, _temperature]
+OptionalTemperature = Annotated[float | None, _temperature]
+MaxNewTokens = Annotated[int, _max_new_tokens]
+OptionalMaxNewTokens = Annotated[int | None, _max_new_tokens]
+Style = Annotated[str, _style]
+OptionalStyle = Annotated[str | None, _style]
+Seed = Annotated[int, _seed]
+OptionalSeed = Annotated[int | None, _seed]
 
-    idle = [flag for flag, value in flags.items() if value is not None]
-    if idle:
-        raise BadInputError(f"{', '.join(idle)}: {why}")
+# The engine and the sandbox.
+EngineDevice = Annotated[str, typer.Option("--device", help="The device: auto, cpu or cuda.")]
+EngineDtype = Annotated[
+    str, typer.Option("--dtype", help="The type to compute in: auto (as stored), fp32, bf16 or fp16.")
+]
+EngineThreads = Annotated[
+    int, typer.Option("--threads", min=0, help="CPU threads of generation; 0 is one per core.")
+]
+Workers = Annotated[
+    int,
+    typer.Option("--workers", min=0, help="Programs that run at the same time; 0 is one per core."),
+]
+Backend = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        help="The place that programs run in: embedded is this machine, docker a hardened container.",
+    ),
+]
+Isolation = Annotated[
+    str,
+    typer.Option(
+        "--isolation",
+        help="cell isolates once for many programs; fresh gives each program a PID and a mount namespace, at a lower "
+        "rate.",
+    ),
+]
 
-
-def table(model: Any, **values: Any) -> Any:
-    """A checked configuration table from command line values."""
-    from pydantic import ValidationError
-
-    from assay.harness.errors import BadInputError
-    from assay.harness.experiment.validation import explain
-
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise BadInputError(explain(error, model)) from None
-
-
-def slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-")[-64:].lstrip("-._")
-
-
-def parse_options(given: list[str] | None) -> dict[str, str]:
-    from assay.harness.errors import BadInputError
-
-    pairs = [text.partition("=") for text in given or []]
-    bad = next((key + sign + value for key, sign, value in pairs if not key or not value), None)
-    if bad is not None:
-        raise BadInputError(f"--suite-option takes KEY=VALUE, such as style=paper; got {bad!r}")
-    return {key: value for key, _, value in pairs}
-
-
-def parse_k(text: str) -> tuple[int, ...] | None:
-    from assay.harness.errors import BadInputError
-
-    if not text:
-        return None
-    try:
-        found = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise BadInputError(f"--k takes numbers separated by commas, such as 1,10; got {text!r}") from None
-    if min(found) < 1:
-        raise BadInputError(f"--k: k must be at least 1, got {min(found)}")
-    return found
-
-
-def fresh_path(folder: Path, name: str) -> Path:
-    """Return the path of a record in `folder` that does not exist yet, with the time in its name."""
-    from datetime import UTC, datetime
-
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    path, n = folder / f"{name}-{stamp}.jsonl", 1
-    while path.exists():
-        n += 1
-        path = folder / f"{name}-{stamp}-{n}.jsonl"
-    return path
-
+# What is read, written and printed.
+Model = Annotated[str, typer.Argument(help="A model: pocket, a folder, a .gguf file or a hub id.")]
+Results = Annotated[Path, typer.Option("--results", help="The folder that runs are kept in.")]
+RESULTS = Path("results/runs")
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress on stderr.")]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Execute every sample again, without the cache of verdicts.")
+]
+AllowWeak = Annotated[
+    bool,
+    typer.Option(
+        "--allow-weak", help="Accept weaker isolation than this machine should give; every report says so."
+    ),
+]
 
 # Options of a run and of the device that it is held against: `memory`, `profile`, `loadtest`.
 
@@ -150,6 +186,117 @@ Within = Annotated[
         "--within", help="Exit with 1 where the peak misses its prediction by more than so many per cent."
     ),
 ]
+
+
+# Keys of tables whose option does not have the key's own name; keys of whole tables have none.
+_OPTIONS = {
+    "sampling.samples": "--n",
+    "suite.name": "--suite",
+    "suite.path": "--suite-path",
+    "suite.options": "--suite-option",
+    **dict.fromkeys(("suite", "sampling", "engine", "sandbox", "score", "variant"), ""),
+}
+
+
+def table(model: type[T], options: Mapping[str, str] | None = None, /, **values: Any) -> T:
+    """Return a checked table made from option values. Raises BadInputError that names options, not keys.
+
+    `options` names the option of a key where `--key` is not it.
+    """
+    from assay.harness.experiment.validation import checked
+
+    known = _OPTIONS | dict(options or {})
+
+    def label(key: str) -> str:
+        return known.get(key, "--" + key.rpartition(".")[2].replace("_", "-"))
+
+    return checked(model, values, label=label)  # type: ignore[type-var]
+
+
+def one_of(option: str, value: str, allowed: Sequence[str]) -> str:
+    """Return `value`. Raises BadInputError that names the option and the nearest allowed value if it is not allowed."""
+    from assay.harness.errors import BadInputError
+
+    if value in allowed:
+        return value
+    near = difflib.get_close_matches(value, allowed, n=1)
+    advice = f"; did you mean {near[0]!r}?" if near else ""
+    raise BadInputError(
+        f"{option} {value!r} is not allowed: it must be {' or '.join(map(repr, allowed))}{advice}"
+    )
+
+
+def check_sampling(n: int, temperature: float) -> None:
+    """Raise BadInputError for several greedy samples, which would all be the same."""
+    from assay.harness.errors import BadInputError
+
+    if temperature == 0 and n > 1:
+        raise BadInputError(
+            f"--n {n} at temperature 0 gives the same sample {n} times: give --n 1, or a --temperature above 0"
+        )
+
+
+def refuse(flags: Mapping[str, Any], reason: str) -> None:
+    """Raise BadInputError that names the options that were given and have nothing to act on."""
+    from assay.harness.errors import BadInputError
+
+    idle = [
+        f"{flag} {value}" if value is not True else flag for flag, value in flags.items() if value is not None
+    ]
+    if idle:
+        raise BadInputError(f"{', '.join(idle)}: {reason}")
+
+
+def slug(text: str) -> str:
+    """Return `text` as a name that an experiment or a file may have."""
+    return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-")[-64:].lstrip("-._")
+
+
+def parse_options(pairs: list[str] | None) -> dict[str, str]:
+    """Return the values of `--suite-option KEY=VALUE`."""
+    from assay.harness.errors import BadInputError
+
+    parts = [text.partition("=") for text in pairs or []]
+    bad = next((key + sign + value for key, sign, value in parts if not key or not value), None)
+    if bad is not None:
+        raise BadInputError(
+            f"--suite-option {bad!r} is not allowed: it must be KEY=VALUE, such as style=paper"
+        )
+    return {key: value for key, _, value in parts}
+
+
+def parse_numbers(option: str, text: str, kind: type[T], example: str) -> tuple[T, ...]:
+    """Return the numbers of a comma-separated list. Raises BadInputError that names the option."""
+    from assay.harness.errors import BadInputError
+
+    try:
+        return tuple(kind(part) for part in text.split(",")) if text else ()  # type: ignore[call-arg]
+    except ValueError:
+        raise BadInputError(
+            f"{option} {text!r} is not allowed: it must be numbers separated by commas, such as {example}"
+        ) from None
+
+
+def parse_k(text: str) -> tuple[int, ...] | None:
+    """Return the k of `--k 1,10`, or None where the option was not given."""
+    from assay.harness.errors import BadInputError
+
+    numbers = parse_numbers("--k", text, int, "1,10")
+    if numbers and min(numbers) < 1:
+        raise BadInputError(f"--k {text!r} is not allowed: each k must be at least 1")
+    return numbers or None
+
+
+def fresh_path(folder: Path, name: str) -> Path:
+    """Return the path of a record in `folder` that does not exist yet, with the time in its name."""
+    from datetime import UTC, datetime
+
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    path, n = folder / f"{name}-{stamp}.jsonl", 1
+    while path.exists():
+        n += 1
+        path = folder / f"{name}-{stamp}-{n}.jsonl"
+    return path
 
 
 def check_choice(flag: str, value: str | None, known: Sequence[str]) -> None:

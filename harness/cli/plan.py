@@ -9,7 +9,7 @@ import typer
 
 from assay.harness.cli import options
 from assay.harness.cli.app import Json, app, print_json
-from assay.harness.cli.run import Results
+from assay.harness.cli.options import Results
 from assay.harness.errors import BadInputError
 
 if TYPE_CHECKING:

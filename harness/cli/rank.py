@@ -1,4 +1,4 @@
-"""`assay rank`"""
+"""`assay rank`: Bradley–Terry strengths from pairwise comparisons."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.harness.cli.app import Json, Quiet, app, print_json
-
-if TYPE_CHECKING:
-    from assay.harness.stats.ranking import Ranking
+from assay.harness.cli.app import app, print_json
+from assay.harness.cli.options import Json, Quiet, Seed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from assay.harness.stats.ranking import Ranking
+
+UNMEASURED = "unmeasured"
+MOST_COLUMNS = 8  # of the table of chances; --json has all
 
 
 @app.command()
@@ -26,25 +29,31 @@ def rank(
         ),
     ],
     anchor: Annotated[
-        str | None, typer.Option("--anchor", help="Whose strength is 0; the mean of all.")
+        str | None,
+        typer.Option("--anchor", help="The name whose strength is 0; left out, the mean of all is."),
     ] = None,
     elo: Annotated[float, typer.Option("--elo", help="The Elo figure of the anchor.")] = 1000.0,
-    confidence: Annotated[float, typer.Option("--confidence", help="Of intervals and tests.")] = 0.95,
+    confidence: Annotated[
+        float, typer.Option("--confidence", help="The confidence level of intervals and tests.")
+    ] = 0.95,
     bootstrap: Annotated[
         int,
-        typer.Option("--bootstrap", min=0, help="Intervals from so many resamples of problems (or rows)."),
+        typer.Option(
+            "--bootstrap", min=0, help="Compute intervals from this many resamples of problems (or rows)."
+        ),
     ] = 0,
-    seed: Annotated[int, typer.Option("--seed", help="Of the resamples.")] = 0,
+    seed: Seed = 0,
     independent: Annotated[
         bool,
-        typer.Option("--independent", help="Take comparisons as independent, also where they name problems."),
+        typer.Option("--independent", help="Treat comparisons as independent even if they name problems."),
     ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Bradley–Terry strengths and Elo from pairwise comparisons, with intervals; what is not proven shares a rank.
+    """Fit Bradley–Terry strengths and Elo to pairwise comparisons.
 
-    Exit code 2: no finite strengths fit (somebody never won or never lost), or intervals are unmeasured.
+    Players whose difference is not significant share a rank. Exit code 2: no finite strengths fit (somebody never won
+    or never lost), or intervals are unmeasured.
     """
     from dataclasses import replace
 
@@ -56,7 +65,7 @@ def rank(
     if independent:
         matches = replace(matches, problem=None)
     with Progress(enabled=not quiet).task("bootstrap", total=bootstrap or None, unit="resamples") as task:
-        found = rank_players(
+        ranking = rank_players(
             matches,
             anchor=anchor,
             elo_anchor=elo,
@@ -66,23 +75,17 @@ def rank(
             on_resample=task.update,
         )
     if as_json:
-        print_json({"file": str(file)} | found.to_json())
+        print_json({"file": str(file)} | ranking.to_json())
     else:
         from assay.harness.console import PLAIN_WIDTH, terminal
 
-        terminal(plain_width=PLAIN_WIDTH).print(render_ranking(found))
-    if found.unmeasured:
+        terminal(plain_width=PLAIN_WIDTH).print(render_ranking(ranking))
+    if ranking.unmeasured:
         raise typer.Exit(2)
 
 
-# A ranking as tables for a terminal.
-
-UNMEASURED = "unmeasured"
-MOST_COLUMNS = 8  # of the table of chances; --json has all
-
-
 def render_ranking(ranking: Ranking) -> RenderableType:
-    """Standings, what is expected of each against each where they are few, and what the figures mean."""
+    """Return the standings, the expected scores of each pair if the names are few, and what the figures mean."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -146,5 +149,5 @@ def _notes(ranking: Ranking) -> list[str]:
     ]
     if "observed information" in ranking.interval and any(s.ties != 0 for s in ranking.standings):
         lines.append("With ties, intervals from the observed information are on the wide side.")
-    lines += [f"{part} {UNMEASURED}: {why}" for part, why in ranking.unmeasured.items()]
+    lines += [f"{part} {UNMEASURED}: {reason}" for part, reason in ranking.unmeasured.items()]
     return lines

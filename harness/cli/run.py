@@ -1,34 +1,45 @@
-"""`assay run`"""
+"""`assay run` and `assay showcase`: experiments, from a file or made for a tier."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.harness.cli.app import AllowWeak, Json, NoCache, Quiet, app, print_json
+from assay.harness.cli.app import app, new_table, print_json
+from assay.harness.cli.options import RESULTS, AllowWeak, Json, Limit, NoCache, Quiet, Results
 
 if TYPE_CHECKING:
     from assay.harness.experiment import Experiment
-
-Results = Annotated[Path, typer.Option("--results", help="Where runs are kept.")]
 
 
 @app.command()
 def run(
     experiment: Annotated[str, typer.Argument(help="An experiment file (TOML), or the name of a lab.")],
-    results: Results = Path("results/runs"),
+    results: Results = RESULTS,
     no_cache: NoCache = False,
     as_json: Json = False,
     quiet: Quiet = False,
     allow_weak: AllowWeak = False,
 ) -> None:
-    """Do an experiment: train, merge, export, generate, execute, score, report. Resumes after a kill."""
+    """Run an experiment: train, merge, export, generate, execute, score, report.
+
+    A step that is done is not done again, so a run that was killed goes on where it was.
+    """
     from assay.harness.experiment import find_experiment, load_experiment
 
-    checked = load_experiment(find_experiment(experiment))
-    conduct(checked, results, as_json=as_json, quiet=quiet, allow_weak=allow_weak, no_cache=no_cache)
+    leaderboard, folder = conduct(
+        load_experiment(find_experiment(experiment)),
+        results,
+        as_json=as_json,
+        quiet=quiet,
+        allow_weak=allow_weak,
+        no_cache=no_cache,
+    )
+    if as_json:
+        print_json({key: leaderboard[key] for key in ("rows", "reward_models")} | {"run": str(folder)})
+    finish(leaderboard, quiet=quiet)
 
 
 def conduct(
@@ -39,8 +50,11 @@ def conduct(
     quiet: bool,
     allow_weak: bool,
     no_cache: bool = False,
-) -> None:
-    """Plan, run, score and report, and print what came out."""
+) -> tuple[dict[str, Any], Path]:
+    """Plan, run, score and report an experiment, and print its leaderboard unless `as_json`.
+
+    Returns the leaderboard and the run's folder.
+    """
     from assay.harness.console import PLAIN_WIDTH, Progress, terminal
     from assay.harness.evaluation.judge import CacheUse
     from assay.harness.leaderboard.build import build_leaderboard
@@ -49,7 +63,6 @@ def conduct(
     from assay.harness.pipeline.runner import run as do
     from assay.harness.pipeline.steps.execute import load_tables
     from assay.harness.report import render_terminal, reward_model_lines, write_report
-    from assay.sandbox import Outcome
 
     progress = Progress(enabled=not quiet)
     plan = make_plan(experiment)
@@ -60,18 +73,23 @@ def conduct(
     tables = load_tables(done.store, plan)
     leaderboard = build_leaderboard(done, tables)
     write_report(done.folder, leaderboard, pool_tables(plan, tables), plan.suite.by_id())
-    if as_json:
-        as_dict = leaderboard.to_json()
-        print_json({key: as_dict[key] for key in ("rows", "reward_models")} | {"run": str(done.folder)})
-    else:
+    if not as_json:
         console = terminal(plain_width=PLAIN_WIDTH)
         console.print(render_terminal(leaderboard, console.width))
         for line in reward_model_lines(leaderboard):
             console.print(line, soft_wrap=True)
         console.print(f"report: {done.folder / 'report.html'}", soft_wrap=True)
-    unmeasured = sum(row.outcomes[Outcome.INFRA] for row in leaderboard.rows)
-    if unmeasured:
-        progress.say(f"{unmeasured} samples could not be measured (infra); they are left out of every figure")
+    return leaderboard.to_json(), done.folder
+
+
+def finish(leaderboard: dict[str, Any], *, quiet: bool) -> None:
+    """End with exit code 2 where samples could not be measured."""
+    from assay.harness.console import Progress
+
+    if unmeasured := sum(row["outcomes"]["infra"] for row in leaderboard["rows"]):
+        Progress(enabled=not quiet).say(
+            f"{unmeasured} samples could not be measured (infra); they are left out of every figure"
+        )
         raise typer.Exit(2)
 
 
@@ -80,29 +98,33 @@ def conduct(
 
 @app.command()
 def showcase(
-    tier: Annotated[str, typer.Option("--tier", help="pocket, tiny, small, medium or large.")] = "small",
+    tier: Annotated[
+        str, typer.Option("--tier", help="The tier: pocket, tiny, small, medium or large.")
+    ] = "small",
     auto_verify: Annotated[
-        bool, typer.Option("--auto-verify", help="All steps, each with its gate.")
+        bool, typer.Option("--auto-verify", help="Run every step, each with its check.")
     ] = False,
     steps: Annotated[
         str,
         typer.Option(
             "--steps",
-            help="Or some, with what they need: import,infer,train,merge,gguf,infer-gguf,profile,verify.",
+            help="Run these steps and those they need: import,infer,train,merge,gguf,infer-gguf,profile,verify.",
         ),
     ] = "",
     model: Annotated[
-        Path | None, typer.Option("--model", help="A local folder of the tier's model; nothing is fetched.")
+        Path | None,
+        typer.Option("--model", help="A local folder with the tier's model, in place of fetching it."),
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Only the suite's first problems.")
-    ] = None,
-    results: Results = Path("results/runs"),
+    limit: Limit = None,
+    results: Results = RESULTS,
     as_json: Json = False,
     quiet: Quiet = False,
     allow_weak: AllowWeak = False,
 ) -> None:
-    """Import, infer, train, merge, GGUF, infer, profile, verify: each step passes, fails, or is unmeasured and why.
+    """Run every stage of a tier's model, each with its own check.
+
+    The steps are import, infer, train, merge, gguf, infer-gguf, profile and verify; each passes, fails, or is
+    unmeasured with a reason.
 
     Exit code 0: every step passed; 1: one failed; 2: one is unmeasured; 3: no step was chosen.
     """
@@ -110,10 +132,10 @@ def showcase(
     from assay.harness.pipeline.showcase import STEPS, check_steps, show
     from assay.harness.profiling.memory import find_tier
 
-    wanted = check_steps(STEPS if auto_verify else [s.strip() for s in steps.split(",") if s.strip()])
+    chosen = check_steps(STEPS if auto_verify else [s.strip() for s in steps.split(",") if s.strip()])
     done = show(
         find_tier(tier),
-        wanted,
+        chosen,
         results,
         Progress(enabled=not quiet),
         model=model,
@@ -123,14 +145,11 @@ def showcase(
     if as_json:
         print_json(done.to_json())
     else:
-        from rich.table import Table
         from rich.text import Text
 
         from assay.harness.console import PLAIN_WIDTH, terminal
 
-        table = Table(title=f"showcase of {done.tier}", title_justify="left", box=None)
-        for column in ("step", "status", ""):
-            table.add_column(column)
+        table = new_table(f"showcase of {done.tier}", "step", "status", "", box=None)
         colour = {"pass": "green", "fail": "red", "unmeasured": "yellow"}
         for result in done.results:
             table.add_row(result.step, Text(result.status, style=colour[result.status]), result.message)

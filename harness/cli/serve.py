@@ -1,4 +1,4 @@
-"""`assay serve`"""
+"""`assay serve`: a model behind OpenAI's interface."""
 
 from __future__ import annotations
 
@@ -8,35 +8,45 @@ from typing import Annotated
 
 import typer
 
-from assay.harness.cli.app import Quiet, app
+from assay.harness.cli.app import app
+from assay.harness.cli.options import EngineDevice, EngineDtype, EngineThreads, Model, Quiet
 
 KEY = "ASSAY_API_KEY"
 
 
 @app.command()
 def serve(
-    model: Annotated[str, typer.Argument(help="pocket, a folder, a .gguf file or a hub id.")],
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8000,
+    model: Model,
+    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="The port to listen on; 0 takes a free one.")
+    ] = 8000,
     name: Annotated[
-        str | None, typer.Option("--name", help="The model's name in requests; MODEL itself.")
+        str | None, typer.Option("--name", help="The model's name in requests; left out, MODEL itself.")
     ] = None,
-    parallel: Annotated[int, typer.Option("--parallel", min=1, help="Answers at a time.")] = 8,
+    parallel: Annotated[
+        int, typer.Option("--parallel", min=1, help="Answers that are generated at the same time.")
+    ] = 8,
     context: Annotated[
         int,
         typer.Option(
-            "--context", min=0, help="Tokens of a prompt and its answer; the model's, 4096 at most."
+            "--context",
+            min=0,
+            help="Tokens of a prompt with its answer; 0 is the model's limit, 4096 at most.",
         ),
     ] = 0,
-    queue: Annotated[int, typer.Option("--queue", min=1, help="Requests that may wait; more get 429.")] = 256,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    dtype: Annotated[str, typer.Option("--dtype", help="auto (as stored), fp32, bf16 or fp16.")] = "auto",
-    threads: Annotated[int, typer.Option("--threads", help="CPU threads; 0 is one per core.")] = 0,
+    queue: Annotated[
+        int, typer.Option("--queue", min=1, help="Requests that may wait; further ones get status 429.")
+    ] = 256,
+    device: EngineDevice = "auto",
+    dtype: EngineDtype = "auto",
+    threads: EngineThreads = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Serve a model with OpenAI's interface: /v1/models, /v1/completions, /v1/chat/completions, /health, /metrics.
+    """Serve a model with OpenAI's interface.
 
-    Requests must carry the key in the environment's ASSAY_API_KEY, where it is set.
+    The paths are /v1/models, /v1/completions, /v1/chat/completions, /health and /metrics. Requests must carry the key
+    of the environment variable ASSAY_API_KEY, if it is set.
     """
     import importlib.util
 
@@ -50,7 +60,7 @@ def serve(
             raise MissingToolError(f"{package} is not installed; install it with: pip install 'assay[serve]'")
     key = os.environ.get(KEY)
     if key is not None and not key.strip():
-        raise BadInputError(f"{KEY} is set but empty: unset it to serve without a key")
+        raise BadInputError(f"{KEY} = {key!r} is empty: give it a key, or unset it to serve without one")
     options = Options(host, port, parallel, context, queue, key)
     artifact = resolve_model(model)
     listening = bind(host, port)  # before the model is loaded, which may take long
@@ -68,10 +78,12 @@ def serve(
 
                 def ready() -> None:
                     if not quiet:
-                        told = f"{name or model} ({artifact.kind.value}; {generator.backend})"
-                        room = f"{parallel} answers of {api.scheduler.capacity} tokens at a time"
+                        served = f"{name or model} ({artifact.kind.value}; {generator.backend})"
+                        places = f"{parallel} answers of {api.scheduler.capacity} tokens at a time"
                         print(
-                            f"serving {told} at {url_of(address)}, {room}{keyed}", file=sys.stderr, flush=True
+                            f"serving {served} at {url_of(address)}, {places}{keyed}",
+                            file=sys.stderr,
+                            flush=True,
                         )
 
                 run(api, listening, ready)

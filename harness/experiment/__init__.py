@@ -1,4 +1,4 @@
-"""The experiment file: what a user writes in TOML, checked at the door."""
+"""The experiment file: its tables, and the checks that a file passes before anything runs."""
 
 from assay.harness.experiment.experiment import Experiment, Member
 from assay.harness.experiment.load import (
@@ -6,7 +6,7 @@ from assay.harness.experiment.load import (
     find_experiment,
     load_experiment,
     read_toml,
-    reward_model_beside,
+    reward_model_from,
 )
 from assay.harness.experiment.tables import SamplingTable, SandboxTable, SuiteTable, Table
 from assay.harness.experiment.variants import (
@@ -41,7 +41,7 @@ __all__ = [
     "load_experiment",
     "maker_of",
     "read_toml",
-    "reward_model_beside",
+    "reward_model_from",
     "source_of",
     "sources_of",
 ]

@@ -1,4 +1,4 @@
-"""One experiment, its tables held against each other."""
+"""An experiment: all its tables, and the checks of one table against another."""
 
 from __future__ import annotations
 
@@ -23,31 +23,39 @@ TrainingSeed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Member(NamedTuple):
-    """A variant as it is made: by one training seed, or (None) without one."""
+    """One realisation of a variant: trained with one seed, or without a seed of its own (None)."""
 
     name: str
     seed: int | None
 
 
 class Experiment(Table):
-    """One experiment: a suite, the way samples are drawn, and the variants compared.
-
-    With `seeds`, every training is done once for each of them, and so is what is made from it; such a variant is one
-    row of the leaderboard, a mean over its seeds. Samples are drawn with `seed` throughout.
-    """
+    """One experiment: a suite, how samples are drawn, and the variants compared."""
 
     name: Name
+    """The experiment's name, and the folder of its runs under results/runs."""
     seed: int = Field(default=0, ge=0)
+    """The seed of samples, and of trainings that set none."""
     seeds: tuple[TrainingSeed, ...] = ()
+    """Training seeds: each training, and what is made from it, is done once for each; the leaderboard has the mean."""
     suite: SuiteTable
+    """The problems that every variant answers."""
     sampling: SamplingTable = SamplingTable()
+    """The settings of sampling."""
     engine: EngineTable = EngineTable()
+    """The settings of generation."""
     sandbox: SandboxTable = SandboxTable()
+    """The settings of execution."""
     score: ScoreTable = ScoreTable()
+    """The settings of scores and comparisons."""
     compare: CompareTable | None = None
+    """Compare each merge, export and compression with the model it was made from; off without the table."""
     profile: ProfileTable | None = None
+    """Measure each variant's memory and speed; off without the table."""
     pairs: tuple[PairsTable, ...] = ()
+    """Preference data made from variants' own samples."""
     variant: tuple[Variant, ...] = Field(min_length=1)
+    """The models that are compared, each after those it is made from."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
@@ -73,7 +81,7 @@ class Experiment(Table):
         return self
 
     def _check_order(self) -> list[str]:
-        """The variants' names, each made from names before it."""
+        """Return the variants' names. Raises ValueError for a variant made from a name that is not before it."""
         seen: list[str] = []
         tables = {table.name: table for table in self.pairs}
         for variant in self.variant:
@@ -118,7 +126,7 @@ class Experiment(Table):
             seen.add(table.name)
 
     def members(self, name: str) -> tuple[Member, ...]:
-        """What a declared variant, or its preferences, is made as: itself, or one for each training seed."""
+        """Return the realisations of a declared variant, or of its preferences: itself, or one for each seed."""
         if not self.seeds or not self._is_trained(name):
             return (Member(name, None),)
         return tuple(Member(f"{name}.s{seed}", seed) for seed in self.seeds)

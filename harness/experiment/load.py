@@ -1,4 +1,4 @@
-"""Reading an experiment file: found by path or by a lab's name, checked, its file names taken from its own folder."""
+"""Read an experiment file, by path or by a lab's name, with its file names taken from its own folder."""
 
 from __future__ import annotations
 
@@ -8,28 +8,22 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from assay.harness.errors import BadInputError
 from assay.harness.experiment.experiment import Experiment
 from assay.harness.experiment.tables import SuiteTable
-from assay.harness.experiment.validation import explain
+from assay.harness.experiment.validation import checked
 from assay.harness.experiment.variants import AnyVariant, ModelVariant, TrainVariant
 
-DATA_FILES = ("file", "eval_file", "only")  # keys of `[data]` that hold a file's name
+DATA_FILES = ("file", "eval_file", "only")  # keys of `[data]` that hold file names
 
 
 def load_experiment(path: Path) -> Experiment:
     """Read and check an experiment file. Raises BadInputError that names the file, the key and its value."""
-    try:
-        experiment = Experiment.model_validate(read_toml(path))
-    except ValidationError as error:
-        raise BadInputError(f"{path}: {explain(error, Experiment)}") from None
-    return _beside(experiment, path.parent)
+    return _relative_to(checked(Experiment, read_toml(path), str(path)), path.parent)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Its tables. Raises BadInputError that names the file."""
+    """Return the tables of a TOML file. Raises BadInputError that names the file."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -40,40 +34,38 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise BadInputError(f"{path}: not TOML: {error}") from None
 
 
-def _beside(experiment: Experiment, folder: Path) -> Experiment:
-    """The same experiment with its relative file names taken from the experiment file's folder."""
+def _relative_to(experiment: Experiment, folder: Path) -> Experiment:
+    """Return the experiment with its relative file names taken from the experiment file's folder."""
     names = {one.name for one in (*experiment.variant, *experiment.pairs)}
-    variants = [_variant_beside(v, folder, names) for v in experiment.variant]
+    variants = [_variant_from(v, folder, names) for v in experiment.variant]
     pairs = [
-        table.model_copy(
-            update={"suite": None if table.suite is None else _suite_beside(table.suite, folder)}
-        )
+        table.model_copy(update={"suite": None if table.suite is None else _suite_from(table.suite, folder)})
         for table in experiment.pairs
     ]
     return experiment.model_copy(
         update={
-            "suite": _suite_beside(experiment.suite, folder),
+            "suite": _suite_from(experiment.suite, folder),
             "variant": tuple(variants),
             "pairs": tuple(pairs),
         }
     )
 
 
-def _suite_beside(suite: SuiteTable, folder: Path) -> SuiteTable:
+def _suite_from(suite: SuiteTable, folder: Path) -> SuiteTable:
     if suite.path is None or str(suite.path).startswith("hub:"):
         return suite
     return suite.model_copy(update={"path": folder / suite.path})
 
 
-def _variant_beside(variant: AnyVariant, folder: Path, names: set[str]) -> AnyVariant:
+def _variant_from(variant: AnyVariant, folder: Path, names: set[str]) -> AnyVariant:
     if isinstance(variant, TrainVariant):
         named = {key: variant.data.get(key) for key in DATA_FILES}
         named = {key: name for key, name in named.items() if key != "only" or name not in names}
-        beside = {key: str(folder / name) for key, name in named.items() if isinstance(name, str)}
+        paths = {key: str(folder / name) for key, name in named.items() if isinstance(name, str)}
         config = variant.config
         if variant.reward_model not in names:
-            config = reward_model_beside(config, folder)
-        return variant.model_copy(update={"config": config, "data": variant.data | beside})
+            config = reward_model_from(config, folder)
+        return variant.model_copy(update={"config": config, "data": variant.data | paths})
     if isinstance(variant, ModelVariant) and (
         variant.model.startswith(".") or variant.model.endswith(".gguf")
     ):
@@ -81,8 +73,8 @@ def _variant_beside(variant: AnyVariant, folder: Path, names: set[str]) -> AnyVa
     return variant
 
 
-def reward_model_beside(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The same `[config]` with a relative `reward.model` taken from `folder`."""
+def reward_model_from(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return `[config]` with a relative `reward.model` taken from `folder`."""
     reward = config.get("reward")
     if not isinstance(reward, dict) or not isinstance(reward.get("model"), str):
         return config
@@ -90,7 +82,7 @@ def reward_model_beside(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def find_experiment(name: str) -> Path:
-    """The file that `name` means: a path, or the name of one of the labs that come with Assay."""
+    """Return the file of an experiment given as a path or as the name of a lab that comes with Assay."""
     path = Path(name)
     if path.suffix or path.exists():
         return path

@@ -1,46 +1,49 @@
-"""A training file: the model, the trainer's table and the data's, as `assay train` reads them.
+"""The training file of `assay train`: the model, the method's settings and the data.
 
 `[config]` and `[data]` are those of a `train` variant in an experiment: a table can be moved from one to the other.
 """
 
 from __future__ import annotations
 
-import os
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from assay.harness.errors import BadInputError
-from assay.harness.experiment import DATA_FILES, Table, read_toml, reward_model_beside
+from assay.harness.experiment import DATA_FILES, Table, read_toml, reward_model_from
 from assay.harness.experiment.training import load_training_data
-from assay.harness.experiment.validation import explain, models_in
+from assay.harness.experiment.validation import checked, models_in
 from assay.harness.models.resolve import resolve_model
 from assay.harness.training.settings import Overlay, overlay, read_dotenv, use_hub_settings
 from assay.trainers.artifact import Artifact
 from assay.trainers.config import METHODS, TrainConfig, config_class
 from assay.trainers.config.rl import instead
 from assay.trainers.data.inputs import TrainingData, data_table
-from assay.trainers.errors import TrainersError
 
-T = TypeVar("T", bound=BaseModel)
 DEFAULT = "default"
 FILE = "file"
 
 
 class TrainFile(Table):
-    """What a training file may hold at its top. `out` is the folder that the result goes to."""
+    """The top level of a training file."""
 
     base: str
+    """The model to train: pocket, a folder, or a hub id."""
     out: Path | None = None
+    """The folder of the result."""
     config: dict[str, Any] = Field(default_factory=dict)
+    """The method and its settings; without `method`, sft."""
     data: dict[str, Any]
+    """The data that the method learns from."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training, checked: what goes in, where it goes, and where each setting came from.
+    """One training, checked: its model, settings and data, its folder, and the source of each setting.
 
     `sources` maps dotted keys to "environment NAME", ".env NAME", "file" or "default".
     """
@@ -55,7 +58,7 @@ class Job:
     unused: dict[str, str]
 
     def settings(self) -> dict[str, Any]:
-        """Every resolved value by dotted key."""
+        """Return every resolved value by dotted key."""
         tables = {
             "base": self.base_name,
             "out": None if self.out is None else str(self.out),
@@ -66,40 +69,37 @@ class Job:
 
 
 def load_job(path: Path | None, out: Path | None = None, *, allow_weak: bool = False) -> Job:
-    """The training that a file and the environment describe together; without a file, the environment alone.
+    """Return the training that a file and the environment describe together; without a file, the environment alone.
 
     `allow_weak` is for methods that execute. Raises BadInputError that names the file or the variable, the key and its
-    value.
+    value, and TrainersError for data.
     """
     dotenv = read_dotenv(Path.cwd())
     use_hub_settings(dotenv)
     raw = {} if path is None else read_toml(path)
-    overlaid = overlay(_from_folder_of(raw, path), os.environ, dotenv, _accepts)
+    read = overlay(_relative_to(raw, path), dotenv, _unusable)
     where = str(path) if path is not None else "settings"
-    file = _checked(TrainFile, overlaid.tables, where)
+    file = checked(TrainFile, read.tables, where)
     tables = {"method": "sft"} | file.config
     try:
         kind = config_class(tables)
     except ValueError as error:
         raise BadInputError(f"{where}: config: {error}") from None
-    config = _checked(kind, tables, f"{where}: config")
-    data = _checked(data_table(config.method), file.data, f"{where}: data")
-    try:
-        base, records = (
-            resolve_model(file.base),
-            load_training_data(config.method, data, allow_weak=allow_weak),
-        )
-    except TrainersError as error:
-        raise BadInputError(str(error)) from error
-    target = out or file.out
-    job = Job(base, file.base, config, data, records, target, {}, overlaid.unused)
-    return Job(
-        base, file.base, config, data, records, target, _sources(job, raw, overlaid, out), overlaid.unused
-    )
+    config = checked(kind, tables, f"{where}: config", _label(read, "config"))
+    data = checked(data_table(config.method), file.data, f"{where}: data", _label(read, "data"))
+    base = resolve_model(file.base)
+    records = load_training_data(config.method, data, allow_weak=allow_weak)
+    job = Job(base, file.base, config, data, records, out or file.out, {}, read.unused)
+    return dataclasses.replace(job, sources=_sources(job, raw, read, out))
 
 
-def _from_folder_of(raw: dict[str, Any], path: Path | None) -> dict[str, Any]:
-    """The same tables with the file's relative paths taken from its own folder."""
+def _label(read: Overlay, table: str) -> Callable[[str], str]:
+    """Return a function that names a key of a table by the variable that set it, if one did."""
+    return lambda key: read.sources.get(f"{table}.{key}", key)
+
+
+def _relative_to(raw: dict[str, Any], path: Path | None) -> dict[str, Any]:
+    """Return the tables with the file's relative paths taken from its own folder."""
     if path is None:
         return raw
     changed = dict(raw)
@@ -112,19 +112,12 @@ def _from_folder_of(raw: dict[str, Any], path: Path | None) -> dict[str, Any]:
         named = {k: str(path.parent / data[k]) for k in DATA_FILES if isinstance(data.get(k), str)}
         changed["data"] = data | named
     if isinstance(raw.get("config"), dict):
-        changed["config"] = reward_model_beside(raw["config"], path.parent)
+        changed["config"] = reward_model_from(raw["config"], path.parent)
     return changed
 
 
-def _checked(model: type[T], raw: dict[str, Any], where: str) -> T:
-    try:
-        return model.model_validate(raw)
-    except ValidationError as error:
-        raise BadInputError(f"{where}: {explain(error, model)}") from None
-
-
-def _accepts(tables: dict[str, Any], key: str) -> str:
-    """ "" where the method's tables have the key; else why a variable for it changes nothing."""
+def _unusable(tables: dict[str, Any], key: str) -> str:
+    """Return why a variable for `key` changes nothing; empty for a key that the method's tables have."""
     top, *rest = key.split(".")
     if top != "config":
         return ""
@@ -146,13 +139,14 @@ def _accepts(tables: dict[str, Any], key: str) -> str:
     return ""
 
 
-def _sources(job: Job, raw: dict[str, Any], overlaid: Overlay, out: Path | None) -> dict[str, str]:
+def _sources(job: Job, raw: dict[str, Any], read: Overlay, out: Path | None) -> dict[str, str]:
+    """Return the source of each setting by dotted key."""
     written = {key for key, _ in _flat(raw)}
 
     def source(key: str) -> str:
-        for name, origin in overlaid.sources.items():
+        for name, variable in read.sources.items():
             if key == name or (key.startswith(f"{name}.") and key not in written):
-                return origin
+                return variable
         return FILE if key in written else DEFAULT
 
     sources = {key: source(key) for key in job.settings()}
@@ -162,11 +156,12 @@ def _sources(job: Job, raw: dict[str, Any], overlaid: Overlay, out: Path | None)
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    flat: list[tuple[str, Any]] = []
+    """Return the values of nested tables by dotted key."""
+    values: list[tuple[str, Any]] = []
     for key, value in table.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict) and value:
-            flat += _flat(value, f"{name}.")
+            values += _flat(value, f"{name}.")
         else:
-            flat.append((name, value))
-    return flat
+            values.append((name, value))
+    return values

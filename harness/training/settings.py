@@ -1,47 +1,45 @@
 """Settings from the environment and from `.env`: the variables that fine-tuning scripts are commonly driven by.
 
-They apply to `assay train`. Precedence: environment, then `.env` of the current folder, then the file, then the
-default. Each is written into the same tables that the file fills, so that one check covers all of them and a printed
-configuration says where every value came from.
+They apply to `assay train`. Precedence: environment, then `.env` of the current folder, then the training file, then
+the default. Each is written into the same tables that the file fills, so that one check covers all of them and a
+printed configuration shows where every value came from.
 """
 
 from __future__ import annotations
 
 import copy
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from dotenv.parser import parse_stream
+from pydantic import BeforeValidator, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from assay.harness.errors import BadInputError
+from assay.suites.validation import Words, explain
 
 TOKEN = "HF_TOKEN"
 REDACTED = "hf_***"
 _DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "no": "fp32"}
-_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
-_LINE = re.compile(r"^(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)$")
 
 
-def _text(value: str) -> str:
-    return value.strip()
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The setting that a variable fills: a dotted key of the training file; empty for the hub client's own."""
 
-
-def _whole(value: str) -> int:
-    return int(value.replace("_", ""))
-
-
-def _switch(value: str) -> bool:
-    low = value.strip().lower()
-    if low not in (*_TRUE, *_FALSE):
-        raise ValueError(f"expected one of {', '.join((*_TRUE, *_FALSE))}")
-    return low in _TRUE
+    name: str
 
 
 def _dtype(value: str) -> str:
-    low = value.strip().lower()
-    return _DTYPES.get(low, low)
+    return _DTYPES.get(value.strip().lower(), value.strip().lower())
 
 
 def _modules(value: str) -> str | list[str]:
@@ -49,81 +47,126 @@ def _modules(value: str) -> str | list[str]:
     return "all-linear" if names == ["all-linear"] else names
 
 
+Text = str | None
+Count = int | None
+Number = float | None
+Switch = Annotated[bool | None, Words("one of 1, true, yes, on, 0, false, no, off")]
+Dtype = Annotated[str | None, BeforeValidator(_dtype)]
+Modules = Annotated[Any, BeforeValidator(_modules)]
+Folder = Annotated[str | None, BeforeValidator(lambda value: str(Path(value.strip()) / "final"))]
+
+
+class _Environment(EnvSettingsSource):
+    """The process's environment, in which a blank variable counts as not set."""
+
+    def __call__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__call__().items() if str(value).strip()}
+
+
+class Environment(BaseSettings):
+    """The variables; each name is the variable's own, and the text under it is its meaning."""
+
+    model_config = SettingsConfigDict(
+        case_sensitive=True,
+        extra="ignore",
+        str_strip_whitespace=True,
+        use_attribute_docstrings=True,
+        validate_default=False,
+    )
+
+    BASE_MODEL_NAME: Annotated[Text, Key("base")] = None
+    """The model to train: pocket, a folder, or a hub id."""
+    HF_TOKEN: Annotated[Text, Key("")] = None
+    """Access token of the hub; it is given to the hub's client, and never printed or written."""
+    HF_CACHE_DIR: Annotated[Text, Key("")] = None
+    """Folder in which models and datasets of the hub are kept."""
+    OUTPUT_DIR: Annotated[Folder, Key("out")] = None
+    """The result goes to OUTPUT_DIR/final."""
+    LOAD_IN_4BIT: Annotated[Switch, Key("config.quantization")] = None
+    """true: the base in 4 bits (QLoRA); false: as it is (LoRA)."""
+    LORA_R: Annotated[Count, Key("config.adapter.r")] = None
+    """Rank of the adapter."""
+    LORA_ALPHA: Annotated[Number, Key("config.adapter.alpha")] = None
+    """The adapter's scale is alpha/r."""
+    LORA_DROPOUT: Annotated[Number, Key("config.adapter.dropout")] = None
+    """Dropout in front of the adapter, in training only."""
+    LORA_BIAS: Annotated[Text, Key("config.adapter.bias")] = None
+    """Biases that are trained: none, all, lora_only."""
+    LORA_TARGET_MODULES: Annotated[Modules, Key("config.adapter.target_modules")] = None
+    """Layers that get an adapter, separated by commas, or all-linear."""
+    BNB_4BIT_QUANT_TYPE: Annotated[Text, Key("config.quantization.type")] = None
+    """Type of the base's weights: nf4 or fp4."""
+    BNB_4BIT_COMPUTE_DTYPE: Annotated[Dtype, Key("config.quantization.compute_dtype")] = None
+    """Type of products: bfloat16, float16, float32 or auto."""
+    BNB_4BIT_USE_DOUBLE_QUANT: Annotated[Switch, Key("config.quantization.double_quant")] = None
+    """Quantise the scales too: true or false."""
+    MAX_SEQ_LENGTH: Annotated[Count, Key("config.max_length")] = None
+    """Tokens of a sequence; longer ones are cut and counted."""
+    MIXED_PRECISION: Annotated[Dtype, Key("config.dtype")] = None
+    """Arithmetic: bf16, fp16, no (fp32) or auto."""
+    EPOCHS: Annotated[Number, Key("config.epochs")] = None
+    """Passes over the data."""
+    BATCH_SIZE: Annotated[Count, Key("config.batch_size")] = None
+    """Sequences in a forward pass."""
+    GRADIENT_ACCUMULATION_STEPS: Annotated[Count, Key("config.gradient_accumulation_steps")] = None
+    """Forward passes in an optimiser step."""
+    LEARNING_RATE: Annotated[Number, Key("config.learning_rate")] = None
+    """Highest learning rate."""
+    WEIGHT_DECAY: Annotated[Number, Key("config.weight_decay")] = None
+    """Weight decay of matrices; biases and norms have none."""
+    WARMUP_RATIO: Annotated[Number, Key("config.warmup_ratio")] = None
+    """Share of the steps in which the learning rate rises."""
+    GRADIENT_CLIPPING: Annotated[Number, Key("config.max_grad_norm")] = None
+    """Norm that the gradient is clipped to."""
+    SEED: Annotated[Count, Key("config.seed")] = None
+    """Seed of initialisation, order of the data and dropout."""
+    SAVE_STEPS: Annotated[Count, Key("config.save_steps")] = None
+    """Steps between checkpoints."""
+    EVAL_STEPS: Annotated[Count, Key("config.eval_steps")] = None
+    """Steps between measurements of the loss on held-out records."""
+    LOGGING_STEPS: Annotated[Count, Key("config.logging_steps")] = None
+    """Steps between lines of the log."""
+    SAVE_TOTAL_LIMIT: Annotated[Count, Key("config.save_total_limit")] = None
+    """Checkpoints that are kept."""
+    DATASET_NAME: Annotated[Text, Key("data")] = None
+    """The data: a file, a suite that makes records, or a dataset of the hub."""
+    DATASET_SPLIT: Annotated[Text, Key("data.split")] = None
+    """The dataset's split."""
+    MAX_SAMPLES: Annotated[Count, Key("data.n")] = None
+    """Rows that are taken."""
+    INSTRUCTION_COLUMN: Annotated[Text, Key("data.columns.instruction")] = None
+    """The column that holds the instruction."""
+    INPUT_COLUMN: Annotated[Text, Key("data.columns.input")] = None
+    """The column that holds the instruction's input."""
+    OUTPUT_COLUMN: Annotated[Text, Key("data.columns.output")] = None
+    """The column that holds the answer."""
+    MESSAGES_COLUMN: Annotated[Text, Key("data.columns.messages")] = None
+    """The column that holds a chat."""
+    TEXT_COLUMN: Annotated[Text, Key("data.columns.text")] = None
+    """The column that holds ChatML text."""
+    DPO_BETA: Annotated[Number, Key("config.beta")] = None
+    """β of DPO, and of other methods that have one."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the environment before the given values, which are those of `.env`."""
+        return _Environment(settings_cls), init_settings
+
+
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One variable: the setting it fills (a dotted key of the training file), how it is read, what it means."""
+    """One variable: its name, the setting it fills (a dotted key of the training file) and its meaning."""
 
     name: str
     key: str
-    read: Callable[[str], Any]
     meaning: str
 
 
-VARIABLES: tuple[Variable, ...] = (
-    Variable("BASE_MODEL_NAME", "base", _text, "the model to train: pocket, a folder, or a hub id"),
-    Variable(TOKEN, "", _text, "access token of the hub; handed to its client, never printed or written"),
-    Variable("HF_CACHE_DIR", "", _text, "where models and datasets of the hub are kept"),
-    Variable(
-        "OUTPUT_DIR", "out", lambda v: str(Path(v.strip()) / "final"), "the result goes to OUTPUT_DIR/final"
-    ),
-    Variable(
-        "LOAD_IN_4BIT",
-        "config.quantization",
-        _switch,
-        "true: the base in 4 bits (QLoRA); false: as it is (LoRA)",
-    ),
-    Variable("LORA_R", "config.adapter.r", _whole, "rank of the adapter"),
-    Variable("LORA_ALPHA", "config.adapter.alpha", float, "its scale is alpha/r"),
-    Variable("LORA_DROPOUT", "config.adapter.dropout", float, "dropout before the adapter, in training only"),
-    Variable("LORA_BIAS", "config.adapter.bias", _text, "which biases are trained: none, all, lora_only"),
-    Variable(
-        "LORA_TARGET_MODULES",
-        "config.adapter.target_modules",
-        _modules,
-        "layers, separated by commas, or all-linear",
-    ),
-    Variable("BNB_4BIT_QUANT_TYPE", "config.quantization.type", _text, "nf4 or fp4"),
-    Variable(
-        "BNB_4BIT_COMPUTE_DTYPE",
-        "config.quantization.compute_dtype",
-        _dtype,
-        "bfloat16, float16, float32 or auto",
-    ),
-    Variable(
-        "BNB_4BIT_USE_DOUBLE_QUANT",
-        "config.quantization.double_quant",
-        _switch,
-        "whether the scales are quantised too",
-    ),
-    Variable(
-        "MAX_SEQ_LENGTH", "config.max_length", _whole, "tokens a sequence; longer ones are cut and counted"
-    ),
-    Variable("MIXED_PRECISION", "config.dtype", _dtype, "bf16, fp16, no (fp32) or auto"),
-    Variable("EPOCHS", "config.epochs", float, "passes over the data"),
-    Variable("BATCH_SIZE", "config.batch_size", _whole, "sequences a forward pass"),
-    Variable(
-        "GRADIENT_ACCUMULATION_STEPS", "config.gradient_accumulation_steps", _whole, "forward passes a step"
-    ),
-    Variable("LEARNING_RATE", "config.learning_rate", float, "the highest learning rate"),
-    Variable("WEIGHT_DECAY", "config.weight_decay", float, "of weights; biases and norms have none"),
-    Variable("WARMUP_RATIO", "config.warmup_ratio", float, "share of the steps in which the rate rises"),
-    Variable("GRADIENT_CLIPPING", "config.max_grad_norm", float, "the gradient's norm is cut to this"),
-    Variable("SEED", "config.seed", _whole, "of initialisation, order and dropout"),
-    Variable("SAVE_STEPS", "config.save_steps", _whole, "steps between checkpoints"),
-    Variable("EVAL_STEPS", "config.eval_steps", _whole, "steps between evaluations on held-out records"),
-    Variable("LOGGING_STEPS", "config.logging_steps", _whole, "steps between lines of the log"),
-    Variable("SAVE_TOTAL_LIMIT", "config.save_total_limit", _whole, "checkpoints kept"),
-    Variable("DATASET_NAME", "data", _text, "a file, a suite that makes records, or a dataset of the hub"),
-    Variable("DATASET_SPLIT", "data.split", _text, "its split"),
-    Variable("MAX_SAMPLES", "data.n", _whole, "how many rows are taken"),
-    Variable(
-        "INSTRUCTION_COLUMN", "data.columns.instruction", _text, "the column that holds the instruction"
-    ),
-    Variable("INPUT_COLUMN", "data.columns.input", _text, "the column that holds its input"),
-    Variable("OUTPUT_COLUMN", "data.columns.output", _text, "the column that holds the answer"),
-    Variable("MESSAGES_COLUMN", "data.columns.messages", _text, "the column that holds a chat"),
-    Variable("TEXT_COLUMN", "data.columns.text", _text, "the column that holds ChatML text"),
-    Variable("DPO_BETA", "config.beta", float, "DPO's beta; used where the method has one"),
+VARIABLES: tuple[Variable, ...] = tuple(
+    Variable(name, next(m.name for m in info.metadata if isinstance(m, Key)), str(info.description))
+    for name, info in Environment.model_fields.items()
 )
 
 
@@ -131,8 +174,8 @@ VARIABLES: tuple[Variable, ...] = (
 class Overlay:
     """The file's tables with the variables written over them.
 
-    `sources` says for each dotted key that a variable set which one it was; `unused` says why a variable that is set
-    changed nothing.
+    `sources` names for each dotted key the variable that set it; `unused` holds the variables that are set and changed
+    nothing, each with its reason.
     """
 
     tables: dict[str, Any]
@@ -141,58 +184,41 @@ class Overlay:
 
 
 def read_dotenv(folder: Path) -> dict[str, str]:
-    """`.env` in `folder`: NAME=VALUE lines, `export` allowed, quotes taken off, # begins a comment. BadInputError
-    names the line that is none of that."""
+    """Return the variables of `.env` in `folder`. Raises BadInputError that names a line it cannot read, which may
+    hold a secret and is not shown."""
     path = folder / ".env"
     if not path.is_file():
         return {}
-    found = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
-        match = _LINE.match(text)
-        if match is None:
-            raise BadInputError(
-                f"{path}:{number}: expected NAME=VALUE"
-            )  # the line may hold a secret: not shown
-        found[match[1]] = _unquoted(match[2])
-    return found
-
-
-def _unquoted(value: str) -> str:
-    if value[:1] in ("'", '"'):
-        end = value.find(value[0], 1)
-        if end > 0:
-            return value[1:end]
-    return re.split(r"\s+#", value, maxsplit=1)[0].strip()
+    variables = {}
+    with path.open(encoding="utf-8") as file:
+        for line in parse_stream(file):
+            if line.error or (line.key is not None and line.value is None):
+                raise BadInputError(f"{path}:{line.original.line}: expected NAME=VALUE")
+            if line.key is not None:
+                variables[line.key] = str(line.value)
+    return variables
 
 
 def overlay(
-    tables: Mapping[str, Any],
-    environment: Mapping[str, str],
-    dotenv: Mapping[str, str],
-    accepts: Callable[[dict[str, Any], str], str],
+    tables: Mapping[str, Any], dotenv: Mapping[str, str], unusable: Callable[[dict[str, Any], str], str]
 ) -> Overlay:
-    """`tables` (base, out, config, data of a training file) with every set variable written over them.
+    """Return `tables` (base, out, config, data of a training file) with every set variable written over them.
 
-    `accepts(tables, key)` is "" where the tables can hold the key, else why not: a rank means nothing to a full
+    `unusable(tables, key)` is "" for a key that the tables can hold, else the reason: a rank means nothing to a full
     fine-tune. Raises BadInputError for a value that cannot be read.
     """
     result = Overlay(copy.deepcopy(dict(tables)))
-    given = {v.name: _given(v.name, environment, dotenv) for v in VARIABLES}
-    _choose_quantization(given, result)
+    values = _read(dotenv)
+    _choose_quantization(values, result)
     for variable in VARIABLES:
-        found = given[variable.name]
-        if found is None or not variable.key or variable.key == "config.quantization":
+        if variable.name not in values or variable.key in ("", "config.quantization"):
             continue
-        text, source = found
-        value = _read(variable, text, source)
+        value, source = values[variable.name], _source(variable.name)
         if variable.key == "data":
             _choose_data(result, value, source)
             continue
-        if why := accepts(result.tables, variable.key):
-            result.unused[variable.name] = why
+        if reason := unusable(result.tables, variable.key):
+            result.unused[variable.name] = reason
             continue
         if variable.name == "WARMUP_RATIO":
             result.tables.setdefault("config", {}).pop("warmup_steps", None)
@@ -205,39 +231,36 @@ def overlay(
     return result
 
 
-def _given(name: str, environment: Mapping[str, str], dotenv: Mapping[str, str]) -> tuple[str, str] | None:
-    """(value, where it is from); an empty value counts as not set."""
-    if environment.get(name, "").strip():
-        return environment[name], f"environment {name}"
-    if dotenv.get(name, "").strip():
-        return dotenv[name], f".env {name}"
-    return None
-
-
-def _read(variable: Variable, text: str, source: str) -> Any:
+def _read(dotenv: Mapping[str, str]) -> dict[str, Any]:
+    """Return the value of each variable that is set, the environment's before that of `.env`."""
+    stated = {name: value for name, value in dotenv.items() if value.strip()}
     try:
-        return variable.read(text)
-    except ValueError as error:
-        raise BadInputError(f"{source} = {text!r}: {error}; it is {variable.meaning}") from None
+        values = Environment(**stated)  # type: ignore[arg-type]
+    except ValidationError as error:
+        message = explain(error, Environment, _source)
+        meaning = Environment.model_fields[str(error.errors()[0]["loc"][0])].description
+        raise BadInputError(f"{message}. It is: {meaning}") from None
+    return values.model_dump(exclude_none=True)
 
 
-def _choose_quantization(given: Mapping[str, tuple[str, str] | None], result: Overlay) -> None:
-    """LOAD_IN_4BIT comes first: it decides whether there is a table for the other variables to fill."""
-    found = given["LOAD_IN_4BIT"]
-    if found is None:
+def _source(name: str) -> str:
+    return f"environment {name}" if os.environ.get(name, "").strip() else f".env {name}"
+
+
+def _choose_quantization(values: Mapping[str, Any], result: Overlay) -> None:
+    """Apply LOAD_IN_4BIT, before the variables of the table that it makes or removes."""
+    if "LOAD_IN_4BIT" not in values:
         return
-    variable = next(v for v in VARIABLES if v.name == "LOAD_IN_4BIT")
     config = result.tables.setdefault("config", {})
-    if _read(variable, *found):
-        if not config.get("quantization") or config["quantization"].get("type") == "int8":
-            config["quantization"] = {"type": "nf4"}
-    else:
+    if not values["LOAD_IN_4BIT"]:
         config.pop("quantization", None)
-    result.sources["config.quantization"] = found[1]
+    elif not config.get("quantization") or config["quantization"].get("type") == "int8":
+        config["quantization"] = {"type": "nf4"}
+    result.sources["config.quantization"] = _source("LOAD_IN_4BIT")
 
 
 def _choose_data(result: Overlay, name: str, source: str) -> None:
-    """DATASET_NAME replaces the file's own source: a path that exists, a suite's name, else a hub id."""
+    """Replace the file's own source by DATASET_NAME: a path that exists, a suite's name, else a hub id."""
     from assay.trainers.data import RECORDS
 
     data = result.tables.setdefault("data", {})
@@ -257,7 +280,7 @@ def _put(tables: dict[str, Any], key: str, value: Any) -> None:
 
 
 def use_hub_settings(dotenv: Mapping[str, str]) -> None:
-    """Give the hub's client its token and cache folder. To be called before its library is imported."""
+    """Give the hub's client its token and cache folder; it must be called before the client's library is imported."""
     if token := os.environ.get(TOKEN) or dotenv.get(TOKEN):
         os.environ[TOKEN] = token
     if cache := os.environ.get("HF_CACHE_DIR") or dotenv.get("HF_CACHE_DIR"):
@@ -267,13 +290,13 @@ def use_hub_settings(dotenv: Mapping[str, str]) -> None:
 
 
 def redact(text: str) -> str:
-    """`text` without the hub token, wherever it stands in it."""
+    """Return `text` without the hub's token."""
     token = os.environ.get(TOKEN, "").strip()
     return text.replace(token, REDACTED) if len(token) >= 4 else text
 
 
 def table_of_variables() -> str:
-    """The reference table, as docs/settings.md holds it."""
+    """Return the table of variables in Markdown, as docs/settings.md holds it."""
     lines = ["| variable | setting | meaning |", "|---|---|---|"]
     lines += [
         f"| `{v.name}` | {f'`{v.key}`' if v.key else 'the hub client'} | {v.meaning} |" for v in VARIABLES

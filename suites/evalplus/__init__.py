@@ -13,9 +13,9 @@ from assay.suites.evalplus.build import make_oracle
 from assay.suites.evalplus.inputs import mbpp_arguments
 from assay.suites.evalplus.profile import DEFAULT, PROFILES, Profile
 from assay.suites.humaneval import CHAT
-from assay.suites.jsonl import describe
 from assay.suites.model import Problem, Suite, SuiteError
 from assay.suites.sources import Origin, Rows, read_source, unique
+from assay.suites.validation import explain, field
 
 # HumanEval+ and MBPP+ (Liu et al. 2023, arXiv 2305.01210) from EvalPlus' release files.
 #
@@ -89,7 +89,7 @@ def parse(model: type[BaseModel], place: str, row: dict[str, Any]) -> Any:
     try:
         return model.model_validate(row)
     except ValidationError as error:
-        raise SuiteError(f"{place}: {describe(error)}") from None
+        raise SuiteError(f"{place}: {explain(error, model, field)}") from None
 
 
 @SUITES.register("mbpp+")

@@ -1,10 +1,11 @@
-"""What a training run is told: one table per method, told apart by `method`. Torch-free.
+"""The `[config]` of a training run: one table per method, chosen by the key `method`. Torch-free.
 
 A new method adds its table to METHODS and its trainer to `trainers.TRAINERS` under the same name.
 """
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 from assay.trainers.config.adapter import (
@@ -76,9 +77,11 @@ METHODS: dict[str, type[TrainConfig]] = {
 
 
 def config_class(raw: dict[str, Any]) -> type[TrainConfig]:
-    """The table that `raw["method"]` names. Raises ValueError that lists the methods."""
+    """Return the table of `raw["method"]`. Raises ValueError that lists the methods and names the nearest."""
     method = raw.get("method")
     if method not in METHODS:
-        found = "is missing" if method is None else f"{method!r} is unknown"
-        raise ValueError(f"method {found}; known: {', '.join(sorted(METHODS))}")
+        near = difflib.get_close_matches(str(method), METHODS, n=1)
+        fault = "is missing" if method is None else f"= {method!r} is unknown"
+        advice = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"method {fault}; known: {', '.join(sorted(METHODS))}{advice}")
     return METHODS[method]

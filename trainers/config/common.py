@@ -1,6 +1,6 @@
-"""What every training method is told: the model's weights, the optimiser, how much, how often to save.
+"""The settings that every training method shares: weights, optimiser, amount, machine, checkpoints. Torch-free.
 
-A method's own table adds to it (`SftConfig`); the names are the field's own words, and `common_arguments` is the one
+A method's own table adds to `CommonConfig`; the names are the field's own terms, and `common_arguments` is the one
 place where they become transformers'.
 """
 
@@ -12,78 +12,79 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from assay.trainers.config.adapter import AdapterTable, LoraTable, NoAdapter, Positive
 
-# `[config.alarm]`: when a run that has gone wrong is stopped. Torch-free.
-
-
-class AlarmTable(BaseModel):
-    """A loss that is no number always stops the run. `spikes = false` lets it jump.
-
-    A spike is a logged loss above `spike_factor` times the median of the last `window` good ones, and at least
-    `spike_margin` nats above it; `patience` of them in a row stop the run.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    spikes: bool = True
-    spike_factor: Annotated[float, Field(gt=1)] = 3.0
-    spike_margin: Annotated[float, Field(ge=0)] = 1.0
-    window: Annotated[int, Field(ge=1)] = 20
-    patience: Annotated[int, Field(ge=1)] = 2
-
-
-# `[config.quantization]`, `qat`, `layerwise` and `groups`: how the weights are kept, and how fast they move.
-
 Rate = Annotated[float, Field(gt=0)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+class ConfigTable(BaseModel):
+    """The base of the tables under `[config]`: unknown keys are refused, the text under a field is its description."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
-class QuantizationTable(_Table):
+class AlarmTable(ConfigTable):
+    """The alarm that stops a run that has gone wrong. A loss that is not a finite number always stops it.
+
+    A spike is a logged loss above `spike_factor` times the median of the last `window` good ones, and at least
+    `spike_margin` nats above it.
+    """
+
+    spikes: bool = True
+    """Stop the run after spikes of the loss."""
+    spike_factor: Annotated[float, Field(gt=1)] = 3.0
+    """Factor of the median that a loss must exceed to be a spike."""
+    spike_margin: Annotated[float, Field(ge=0)] = 1.0
+    """Nats above the median that a loss must exceed to be a spike."""
+    window: Annotated[int, Field(ge=1)] = 20
+    """Logged losses that the median is taken over."""
+    patience: Annotated[int, Field(ge=1)] = 2
+    """Spikes in a row that stop the run."""
+
+
+class QuantizationTable(ConfigTable):
     """The frozen base's linear layers as bitsandbytes keeps them; an adapter is trained on top (QLoRA, Dettmers et
     al. 2023, arXiv 2305.14314).
 
     `nf4` and `fp4` are 4 bits in blocks of 64 with an fp32 scale each: 4.5 bits a parameter, or 4.127 with
-    `double_quant`, which stores the scales in 8 bits. `int8` is LLM.int8 (Dettmers et al. 2022). `compute_dtype` is
-    what weights are expanded to for a product; auto is the run's own arithmetic. `upcast_fp32` keeps what is not
-    quantised (embedding, head, norms) in fp32 instead of the compute type: steadier, at twice the bytes.
+    `double_quant`. `int8` is LLM.int8 (Dettmers et al. 2022).
     """
 
     type: Literal["nf4", "fp4", "int8"] = "nf4"
+    """Type of the base's weights: nf4 and fp4 have 4 bits, int8 has 8."""
     double_quant: bool = True
+    """Store the scales of nf4 and fp4 in 8 bits too."""
     compute_dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Type that weights are expanded to for a product; auto is the run's own arithmetic."""
     upcast_fp32: bool = True
+    """Keep what is not quantised (embedding, head, norms) in fp32: steadier, at twice the bytes."""
 
 
-class QatTable(_Table):
-    """Quantisation-aware training: products see the weight rounded to `type`, the gradient passes as if it were not
+class QatTable(ConfigTable):
+    """Quantisation-aware training: products see the rounded weight, the gradient passes as if it were not rounded
     (straight-through estimator, Bengio et al. 2013, arXiv 1308.3432; Jacob et al. 2018, arXiv 1712.05877).
 
-    `q4_0` and `q8_0` are GGUF's types in blocks of 32, bit for bit as the export writes a layer's matrix; `nf4` is
-    bitsandbytes' in blocks of 64. Output head and embedding are not rounded.
+    Output head and embedding are not rounded.
     """
 
     type: Literal["q4_0", "q8_0", "nf4"] = "q4_0"
+    """Type to round to: q4_0 and q8_0 as GGUF has them (blocks of 32), nf4 as bitsandbytes (blocks of 64)."""
 
 
-class LayerwiseTable(_Table):
-    """Learning rate × decay^(distance from the top): the head has the whole rate, the embedding the least (Howard and
-    Ruder 2018, arXiv 1801.06146)."""
+class LayerwiseTable(ConfigTable):
+    """Learning rates that fall with depth (Howard and Ruder 2018, arXiv 1801.06146)."""
 
     decay: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Learning rate × decay^(distance from the top): the head has the full rate, the embedding the least."""
 
 
-class GroupsTable(_Table):
-    """Learning rates of parts of the model; a part that is not named has `learning_rate`.
-
-    `head` is the output projection or classifier with the final norm, `embedding` the embedding of tokens (and of
-    positions, where it is learnt), `backbone` the layers between. Tied weights count as embedding.
-    """
+class GroupsTable(ConfigTable):
+    """Learning rates of parts of the model; a part without one has `learning_rate`. Tied weights count as embedding."""
 
     embedding: Rate | None = None
+    """Learning rate of the embedding of tokens, and of positions where they are learnt."""
     backbone: Rate | None = None
+    """Learning rate of the layers between embedding and head."""
     head: Rate | None = None
+    """Learning rate of the output projection or classifier with the final norm."""
 
 
 Optimizer = Literal[
@@ -100,58 +101,79 @@ Optimizer = Literal[
 EAGER_LENGTH = 1024  # tokens: up to here eager attention is faster than sdpa on a CPU
 
 
-class CommonConfig(BaseModel):
-    """The part of a training table that does not depend on the method.
+class CommonConfig(ConfigTable):
+    """The part of `[config]` that does not depend on the method."""
 
-    `dtype` is the arithmetic of the forward pass: bf16 and fp16 mean autocast (fp16 with a loss scaler), auto is bf16
-    where the device has it in hardware, else fp16 on CUDA and fp32 on a CPU; what is trained and its optimiser state
-    are always fp32. `base_dtype` is what a frozen base is kept in that is not quantised: auto is bf16 where the
-    arithmetic is, which takes half the memory of fp32 and keeps the residual stream in it too; fp32 has autocast do the
-    rounding, product by product. `gradient_checkpointing`, if absent, is on where a base is quantised and there is a
-    GPU: who quantises is short of memory. One step takes `batch_size` × `gradient_accumulation_steps` sequences.
-    `warmup_ratio` is of all steps, and replaces `warmup_steps`. Of the checkpoints the last `save_total_limit` are
-    kept. Where `[data]` holds records out, the loss on them is measured every `eval_steps` (as often as checkpoints are
-    saved, if absent) and at the end; `keep_best` then keeps the checkpoint where it was lowest, and that is what the
-    run gives.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    has_loss_scaler: ClassVar[bool] = True  # without one, arithmetic in fp16 is not to be had
+    has_loss_scaler: ClassVar[bool] = True  # a method without one cannot compute in fp16
 
     method: str
+    """Training method: sft, dpo, ipo, kto, orpo, reward, ppo, rloo or grpo."""
     # weights
     adapter: Annotated[AdapterTable, Field(discriminator="type")] = LoraTable()
+    """The adapter that is trained; left out, LoRA with its defaults, and `type = "none"` trains every weight."""
     quantization: QuantizationTable | None = None
+    """Quantise the frozen base (QLoRA); off without the table."""
     qat: QatTable | None = None
+    """Train every weight as if it were rounded to a type; off without the table."""
     layerwise: LayerwiseTable | None = None
+    """Learning rates that fall with depth, for full fine-tuning; off without the table."""
     groups: GroupsTable | None = None
+    """Learning rates of embedding, backbone and head, for full fine-tuning; off without the table."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of initialisation, order of the data and dropout."""
     # optimiser
     optimizer: Optimizer = "adamw_torch"
+    """Optimiser; adamw_8bit and the paged ones are bitsandbytes'."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    """Highest learning rate."""
     scheduler: Literal["constant", "constant_with_warmup", "linear", "cosine"] = "cosine"
+    """Course of the learning rate over the steps."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps in which the learning rate rises from 0."""
     warmup_ratio: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of all steps in which the learning rate rises, in place of `warmup_steps`."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Weight decay of matrices; biases and norms have none."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Norm that the gradient is clipped to."""
     # how much
     batch_size: Positive = 16
+    """Sequences in a forward pass."""
     gradient_accumulation_steps: Positive = 1
+    """Forward passes in an optimiser step, which takes batch_size × gradient_accumulation_steps sequences."""
     epochs: Annotated[float, Field(gt=0)] = 1.0
+    """Passes over the data."""
     max_steps: Positive | None = None
+    """Optimiser steps, in place of `epochs`."""
     max_length: Positive = 1024
+    """Tokens of a sequence; longer ones are cut and counted."""
     # machine
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Arithmetic of the forward pass; auto is bf16 where the device has it, else fp16 on CUDA and fp32 on a CPU.
+
+    bf16 and fp16 mean autocast (fp16 with a loss scaler). Trained weights and optimiser state are always fp32.
+    """
     base_dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Type that a frozen base without quantisation is kept in; auto is bf16 where the arithmetic is, else fp32.
+
+    bf16 takes half the memory of fp32 and keeps the residual stream in bf16 too; fp32 has autocast do the rounding,
+    product by product.
+    """
     gradient_checkpointing: bool | None = None
+    """Recompute activations in the backward pass; left out, on for a quantised base on a GPU."""
     # checkpoints and log, in steps
     save_steps: Positive = 50
+    """Steps between checkpoints."""
     save_total_limit: Positive = 3
+    """Checkpoints that are kept, the last ones."""
     logging_steps: Positive = 1
+    """Steps between lines of the log."""
     eval_steps: Positive | None = None
+    """Steps between measurements of the loss on held-out records; left out, as often as checkpoints are saved."""
     keep_best: bool = False
+    """Give the checkpoint with the lowest loss on held-out records as the result, in place of the last one."""
     alarm: AlarmTable = AlarmTable()
+    """The alarm that stops a run that has gone wrong."""
 
     @model_validator(mode="before")
     @classmethod
@@ -201,7 +223,7 @@ class CommonConfig(BaseModel):
             )
         if self.quantization is not None:
             raise ValueError(
-                f"{kept}: the base is quantised; quantization.upcast_fp32 says what the rest is kept in"
+                f"{kept}: the base is quantised; quantization.upcast_fp32 is the type of the rest"
             )
         if self.dtype not in ("auto", self.base_dtype):
             raise ValueError(
@@ -216,7 +238,7 @@ class CommonConfig(BaseModel):
 
     @property
     def full(self) -> bool:
-        """Whether every weight is trained."""
+        """Return whether every weight is trained."""
         return isinstance(self.adapter, NoAdapter)
 
     @property
@@ -234,7 +256,7 @@ class CommonConfig(BaseModel):
         return "eager" if short else "sdpa"
 
     def checkpoints(self, *, gpu: bool) -> bool:
-        """Whether activations are computed again in the backward pass, on a machine with or without a GPU."""
+        """Return whether activations are computed again in the backward pass, on a machine with or without a GPU."""
         if self.gradient_checkpointing is None:
             return gpu and self.quantization is not None
         return self.gradient_checkpointing
@@ -243,8 +265,11 @@ class CommonConfig(BaseModel):
 def common_arguments(
     config: CommonConfig, output_dir: str, *, use_cpu: bool, dtype: str, evaluate: bool = False
 ) -> dict[str, Any]:
-    """Keyword arguments of transformers.TrainingArguments and its heirs in TRL; `evaluate` says that there
-    are held-out records. What is no choice of the user's is fixed here, with its reason."""
+    """Return the keyword arguments of transformers.TrainingArguments and of its subclasses in TRL.
+
+    `evaluate` means that there are held-out records. Arguments that are not the user's choice are fixed here, with
+    their reasons.
+    """
     return {
         "output_dir": output_dir,
         "seed": config.seed,

@@ -1,6 +1,6 @@
 """`[config]` of the methods that learn from preferences: dpo, ipo, kto, orpo, and reward models. Torch-free.
 
-Where a field becomes TRL's stands in the `*_arguments` functions; a test holds every field against what TRL received.
+The `*_arguments` functions turn the fields into TRL's; a test compares every field with the value that TRL received.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ Reference = Literal["adapter_off", "copy"]
 
 
 class _WithReference(CommonConfig):
-    """`reference` is where the frozen model comes from that the policy is held to: the policy itself with its adapter
-    switched off, which costs no memory, or a second copy. Without an adapter only a copy can be."""
+    """The settings of methods that hold the policy to a frozen reference model."""
 
     reference: Reference = "adapter_off"
+    """Reference model: the policy with its adapter switched off, which costs no memory, or a copy.
+
+    Without an adapter only a copy is possible.
+    """
 
     @model_validator(mode="before")
     @classmethod
@@ -52,27 +55,34 @@ class DpoConfig(_WithReference):
 
     `label_smoothing` ε is the chance that a pair is the wrong way round: `conservative` (Mitchell 2023) learns from
     −(1−ε)·log σ(βh) − ε·log σ(−βh), `robust` (Chowdhury et al. 2024, arXiv 2403.00409) from its unbiased form.
-    `sft_weight` α adds α times the preferred answer's mean NLL a token (RPO: Pang et al. 2024, arXiv 2404.19733): DPO
-    alone is content when both answers become unlikely, and then breaks what the model could write.
+    `sft_weight` is RPO (Pang et al. 2024, arXiv 2404.19733): DPO alone also falls when both answers become unlikely,
+    and then breaks what the model could write.
     """
 
     method: Literal["dpo"]
+    """Training method."""
     beta: Beta = 0.1
+    """β: how strongly the policy is held to the reference."""
     sft_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Add this many times the preferred answer's mean negative log-likelihood of a token to the loss."""
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    """ε: the probability that a pair is the wrong way round."""
     smoothing: Literal["conservative", "robust"] = "conservative"
+    """Form of the smoothed loss: conservative, or robust, which is unbiased."""
 
 
 class IpoConfig(_WithReference):
     """Identity preference optimisation (Azar et al. 2023, arXiv 2310.12036): (h − 1/(2β))², β being the paper's τ.
 
     h is taken of log-probabilities *averaged* over each answer's tokens, as TRL does (its authors confirmed it).
-    `sft_weight` is DPO's.
     """
 
     method: Literal["ipo"]
+    """Training method."""
     beta: Beta = 0.1
+    """β: how strongly the policy is held to the reference, the paper's τ."""
     sft_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Add this many times the preferred answer's mean negative log-likelihood of a token to the loss."""
 
 
 class KtoConfig(_WithReference):
@@ -81,9 +91,13 @@ class KtoConfig(_WithReference):
     `batch_size` is at least 2."""
 
     method: Literal["kto"]
+    """Training method."""
     beta: Beta = 0.1
+    """β: how strongly the policy is held to the reference."""
     desirable_weight: Weight = 1.0
+    """Weight of the loss on good answers."""
     undesirable_weight: Weight = 1.0
+    """Weight of the loss on bad answers."""
 
     @model_validator(mode="after")
     def _batch_of_two(self) -> KtoConfig:
@@ -97,18 +111,19 @@ class OrpoConfig(CommonConfig):
     (the paper's λ) times −log σ(log odds ratio), log-probabilities averaged. It has no reference model."""
 
     method: Literal["orpo"]
+    """Training method."""
     beta: Beta = 0.1
+    """β: the weight of the odds-ratio term, the paper's λ."""
 
 
 class RewardModelConfig(CommonConfig):
-    """A Bradley–Terry reward model: −log σ(r(chosen) − r(rejected)).
-
-    `center` holds rewards near zero by adding center·(r_chosen + r_rejected)² (Eisenstein et al. 2023, arXiv
-    2312.09244).
-    """
+    """A Bradley–Terry reward model: −log σ(r(chosen) − r(rejected)); `center` is Eisenstein et al. 2023, arXiv
+    2312.09244."""
 
     method: Literal["reward"]
+    """Training method."""
     center: Annotated[float, Field(ge=0)] = 0.0
+    """Hold rewards near zero by adding center·(r_chosen + r_rejected)² to the loss."""
 
     def attention(self, *, gpu: bool) -> Literal["eager", "sdpa"]:
         """Return sdpa, which transformers loads a classifier with."""
@@ -131,7 +146,7 @@ PreferenceConfig = DpoConfig | IpoConfig | KtoConfig | OrpoConfig
 def dpo_arguments(
     config: DpoConfig | IpoConfig, output_dir: str, *, use_cpu: bool, dtype: str, evaluate: bool = False
 ) -> dict[str, Any]:
-    """Keyword arguments of trl.DPOConfig."""
+    """Return the keyword arguments of trl.DPOConfig."""
     losses, weights = dpo_losses(config)
     return common_arguments(config, output_dir, use_cpu=use_cpu, dtype=dtype, evaluate=evaluate) | {
         "beta": config.beta,
@@ -145,13 +160,15 @@ def dpo_arguments(
 
 
 def dpo_losses(config: DpoConfig | IpoConfig) -> tuple[list[str], list[float]]:
-    """TRL's losses and their weights: the preference's own, and the preferred answer's NLL where it is asked for."""
+    """Return TRL's losses and their weights: the preference's own, and the preferred answer's NLL with `sft_weight`."""
     losses, weights = _preference_losses(config)
     return ([*losses, "sft"], [*weights, config.sft_weight]) if config.sft_weight else (losses, weights)
 
 
 def _preference_losses(config: DpoConfig | IpoConfig) -> tuple[list[str], list[float]]:
-    """TRL's sigmoid loss takes no label smoothing. The conservative one is a sum of two that it has: with
+    """Return TRL's losses and weights without `sft_weight`.
+
+    TRL's sigmoid loss takes no label smoothing. The conservative one is a sum of two that it has: with
     A = −log σ(βh) and B = −log σ(−βh), robust = ((1−ε)A − εB)/(1−2ε), so (1−ε)A + εB = 2(1−ε)·A − (1−2ε)·robust.
     """
     if isinstance(config, IpoConfig):
@@ -167,8 +184,11 @@ def _preference_losses(config: DpoConfig | IpoConfig) -> tuple[list[str], list[f
 def kto_arguments(
     config: KtoConfig, output_dir: str, *, use_cpu: bool, dtype: str, evaluate: bool = False
 ) -> dict[str, Any]:
-    """Keyword arguments of trl.KTOConfig. Its KL term wants batches in the order they were made in, so the examples
-    are shuffled beforehand (`assay.trainers.methods.kto`)."""
+    """Return the keyword arguments of trl.KTOConfig.
+
+    Its KL term needs batches in their first order, so the examples are shuffled beforehand
+    (`assay.trainers.methods.kto`).
+    """
     return common_arguments(config, output_dir, use_cpu=use_cpu, dtype=dtype, evaluate=evaluate) | {
         "beta": config.beta,
         "desirable_weight": config.desirable_weight,
@@ -184,7 +204,7 @@ def kto_arguments(
 def reward_arguments(
     config: RewardModelConfig, output_dir: str, *, use_cpu: bool, dtype: str, evaluate: bool = False
 ) -> dict[str, Any]:
-    """Keyword arguments of trl.RewardConfig."""
+    """Return the keyword arguments of trl.RewardConfig."""
     return common_arguments(config, output_dir, use_cpu=use_cpu, dtype=dtype, evaluate=evaluate) | {
         "max_length": config.max_length,
         "center_rewards_coefficient": config.center or None,

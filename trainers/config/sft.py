@@ -1,4 +1,4 @@
-"""`[config]` with `method = "sft"`, and where its fields become TRL's. A test holds every field against TRL's."""
+"""`[config]` with `method = "sft"`, and TRL's arguments made from it; a test compares every field with TRL's."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from assay.trainers.config.common import CommonConfig, common_arguments
 class SftConfig(CommonConfig):
     """Supervised fine-tuning of an adapter, or of every weight with `adapter.type = "none"`.
 
-    `template` renders the chats: `auto` and `native` are the tokenizer's own, the others are for a tokenizer without
-    one or to be trained in place of it, and are saved with what is trained. The loss is taken on every assistant turn
-    with the token that ends it; with `completion_only_loss` on the last turn only, with `assistant_only_loss = false`
-    (and no other) on every token. `group_by_length` puts sequences of like length in one batch, which saves padding
-    and shuffles less well. `packing` fills each sequence with several chats that do not see each other.
+    The loss is taken on the tokens of every assistant turn, with the token that ends it; the two switches change that.
     """
 
     method: Literal["sft"]
+    """Training method."""
     packing: bool = False
+    """Fill each sequence with several chats that do not see each other."""
     group_by_length: bool = False
+    """Put sequences of like length into one batch, which saves padding and shuffles less well."""
     assistant_only_loss: bool = True
+    """Take the loss on the assistant's turns; false, without `completion_only_loss`, takes it on every token."""
     completion_only_loss: bool = False
+    """Take the loss on the last assistant turn only."""
     template: Literal["auto", "native", "alpaca", "chatml", "phi3", "llama3"] = "auto"
+    """Chat template: auto and native are the tokenizer's own; the others replace it and are saved with the result."""
 
     @property
     def packs(self) -> bool:
@@ -31,7 +33,7 @@ class SftConfig(CommonConfig):
 
     @property
     def loss(self) -> Literal["all", "assistant", "completion"]:
-        """Which tokens are trained on."""
+        """The tokens that the loss is taken on."""
         if self.completion_only_loss:
             return "completion"
         return "assistant" if self.assistant_only_loss else "all"
@@ -40,9 +42,10 @@ class SftConfig(CommonConfig):
 def sft_arguments(
     config: SftConfig, output_dir: str, *, use_cpu: bool, dtype: str, evaluate: bool = False
 ) -> dict[str, Any]:
-    """Keyword arguments of trl.SFTConfig; `dtype` (fp32, bf16, fp16) is what config.dtype came to on this machine.
+    """Return the keyword arguments of trl.SFTConfig.
 
-    `template` and the loss flags are not among them: TRL gets labels that are ready (`assay.trainers.data.encode`).
+    `dtype` (fp32, bf16, fp16) is config.dtype resolved on this machine. `template` and the loss flags are not among
+    them: TRL gets ready-made labels (`assay.trainers.data.encode`).
     """
     return common_arguments(config, output_dir, use_cpu=use_cpu, dtype=dtype, evaluate=evaluate) | {
         "max_length": config.max_length,

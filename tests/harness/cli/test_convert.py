@@ -72,8 +72,8 @@ def test_every_form_holds_the_same_programs(run: Path, tmp_path: Path, form: str
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "say whose samples with --variant; there are: base"),
-        (("--variant", "merged"), "no variant 'merged'; there are: base"),
+        ((), "give --variant; variants: base"),
+        (("--variant", "merged"), "--variant 'merged' is not in the run; variants: base"),
         (("--variant", "base", "--to", "humaneval"), "did you mean 'human-eval'"),
     ],
 )

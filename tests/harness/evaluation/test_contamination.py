@@ -180,4 +180,4 @@ def test_the_command_names_what_it_found(tmp_path: Path) -> None:
     done = subprocess.run(
         [*command[:3], "contamination", "pocket"], capture_output=True, text=True, cwd=ROOT, check=False
     )
-    assert (done.returncode, "say how many with --n" in done.stderr) == (3, True)
+    assert (done.returncode, "give their number with --n" in done.stderr) == (3, True)

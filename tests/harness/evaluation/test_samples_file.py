@@ -200,8 +200,14 @@ def test_k_above_the_samples_is_refused_with_the_verdicts_kept(tmp_path: Path, s
     [
         (("--samples", "none.jsonl"), "no such file: none.jsonl"),
         (("--samples", "x", "--suite", "humanevl"), "did you mean 'humaneval'"),
-        (("--samples", "x", "--mode", "spilt"), "mode: Input should be 'split' or 'shared' (got 'spilt')"),
-        (("--samples", "x", "--k", "one"), "--k takes numbers"),
+        (
+            ("--samples", "x", "--mode", "spilt"),
+            "--mode 'spilt' is not allowed: it must be 'split' or 'shared'",
+        ),
+        (
+            ("--samples", "x", "--k", "one"),
+            "--k 'one' is not allowed: it must be numbers separated by commas",
+        ),
     ],
 )
 def test_bad_input_ends_with_3_and_one_line(arguments: tuple[str, ...], said: str) -> None:
@@ -366,9 +372,12 @@ def test_results_go_where_they_are_wanted_and_a_place_that_cannot_be_written_is_
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--samples", "SUITE", "--repeat", "1"), "--repeat 1: at least 2"),
+        (
+            ("--samples", "SUITE", "--repeat", "1"),
+            "--repeat 1 is not allowed: it must be a number, at least 2",
+        ),
         (("--samples", "SUITE", "--format", "lm-evla"), "did you mean 'lm-eval'"),
-        (("pocket", "--repeat", "2", "--output", "x"), "--output, --repeat: these are for --samples"),
+        (("pocket", "--repeat", "2", "--output", "x"), "--output x, --repeat 2: these are for --samples"),
     ],
 )
 def test_flags_that_cannot_be_followed_are_refused(

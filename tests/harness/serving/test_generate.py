@@ -98,8 +98,11 @@ def test_the_terminal_gets_the_text_and_the_figures_apart(tmp_path: Path) -> Non
     ("arguments", "message"),
     [
         (["pocket"], "give --prompt TEXT"),
-        (["pocket", "-p", "a", "--style", "poem"], "--style must be chat or completion, got 'poem'"),
-        (["pocket", "-p", "a", "--style", "completion", "--system", "b"], "--system belongs to a chat"),
+        (
+            ["pocket", "-p", "a", "--style", "poem"],
+            "--style 'poem' is not allowed: it must be 'chat' or 'completion'",
+        ),
+        (["pocket", "-p", "a", "--style", "completion", "--system", "b"], "--system 'b' belongs to a chat"),
         (["pocket", "-p", "", "--style", "completion"], "the prompt is empty"),
         (["pocket", "-p", "a", "--temperature", "-1"], "temperature must be 0"),
         (["nowhere/", "-p", "a"], "no model 'nowhere/'"),

@@ -152,12 +152,22 @@ def test_many_at_once_answer_as_one_at_a_time(client: Any, questions: list[list[
         (
             {"temperature": 3},
             "BadRequestError",
-            "temperature: Input should be less than or equal to 2",
+            "temperature = 3 is not allowed: it must be a number, at least 0 and at most 2",
             "temperature",
         ),
-        ({"messages": []}, "BadRequestError", "messages: List should have at least 1 item", "messages"),
+        (
+            {"messages": []},
+            "BadRequestError",
+            "messages = [] is not allowed: it must be a list of at least 1",
+            "messages",
+        ),
         ({"messages": [{"role": "tool", "content": "x"}]}, "BadRequestError", "messages.0.role", "messages"),
-        ({"tools": [{"type": "function"}]}, "BadRequestError", "tools: List should have at most 0", "tools"),
+        (
+            {"tools": [{"type": "function"}]},
+            "BadRequestError",
+            "is not allowed: it must be a list of at most 0",
+            "tools",
+        ),
         ({"logprobs": True}, "BadRequestError", "logprobs", "logprobs"),
         ({"presence_penalty": 0.5}, "BadRequestError", "presence_penalty", "presence_penalty"),
         (

@@ -172,9 +172,12 @@ def test_a_warm_up_ratio_replaces_the_files_steps(job: Any) -> None:
     ("environment", "said"),
     [
         ({"BATCH_SIZE": "four"}, r"environment BATCH_SIZE = 'four'"),
-        ({"LOAD_IN_4BIT": "maybe"}, "expected one of 1, true"),
-        ({"LORA_DROPOUT": "1.5"}, r"config: adapter\.lora\.dropout: .*less than 1"),
-        ({"MIXED_PRECISION": "fp8"}, r"config\.?:? ?dtype"),
+        ({"LOAD_IN_4BIT": "maybe"}, "must be one of 1, true"),
+        ({"LORA_DROPOUT": "1.5"}, r"environment LORA_DROPOUT = 1\.5 is not allowed: it must be .*below 1"),
+        (
+            {"MIXED_PRECISION": "fp8"},
+            "environment MIXED_PRECISION = 'fp8' is not allowed: it must be 'auto', 'fp32', 'bf16' or 'fp16'",
+        ),
         ({"BASE_MODEL_NAME": "no such model"}, "no model 'no such model'"),
     ],
 )

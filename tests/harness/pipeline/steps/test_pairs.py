@@ -76,15 +76,19 @@ def test_quality_prefers_among_passes_and_is_held_against_execution(folder: Path
     agreement = said["quality_agreement"]
     assert (agreement is None) == (said["quality_compared"] == 0)
     assert agreement is None or 0 <= agreement <= 1
-    with pytest.raises(BadInputError, match="--kind takes execution, quality"):
+    with pytest.raises(
+        BadInputError, match="--kind 'beauty' is not allowed: it must be 'execution' or 'quality'"
+    ):
         CliRunner().invoke(app, ["pairs", "pocket", "-o", "x", "--kind", "beauty"], catch_exceptions=False)
 
 
 def test_what_cannot_give_a_preference_is_refused(folder: Path) -> None:
     runner = CliRunner()
-    with pytest.raises(BadInputError, match="--match takes nearest or random; got 'best'"):
+    with pytest.raises(
+        BadInputError, match="--match 'best' is not allowed: it must be 'nearest' or 'random'"
+    ):
         runner.invoke(app, ["pairs", "pocket", "-o", "x", "--match", "best"], catch_exceptions=False)
-    with pytest.raises(BadInputError, match="--n at least 2"):
+    with pytest.raises(BadInputError, match="--n 1 gives nothing to prefer: give at least 2"):
         runner.invoke(app, ["pairs", "pocket", "-o", "x", "--n", "1"], catch_exceptions=False)
     with pytest.raises(BadInputError, match="--split test: learning from it would make"):
         runner.invoke(app, ["pairs", "pocket", "-o", "x", "--split", "test"], catch_exceptions=False)
