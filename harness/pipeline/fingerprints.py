@@ -48,6 +48,7 @@ JUDGES = (
     "assay.suites.extraction.extract",
     "assay.suites.extraction.trim",
     "assay.harness.evaluation.judge",
+    "assay.harness.evaluation.scores",
     "assay.harness.evaluation.expected_values",
 )
 

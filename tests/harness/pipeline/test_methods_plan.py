@@ -159,7 +159,7 @@ def test_the_lab_rlhf_differs_in_the_reward_alone() -> None:
     assert executed == rlhf
 
 
-def test_what_pairs_are_made_of_decides_the_step_and_its_heirs(tmp_path: Path) -> None:
+def test_what_pairs_are_made_of_decides_the_step_and_its_descendants(tmp_path: Path) -> None:
     before = {s.name: s.id for s in plan_of(tmp_path).steps}
     for old, new, kept in (
         ("samples = 4, temperature = 1.0 }\n[[pairs]]", "samples = 6, temperature = 1.0 }\n[[pairs]]", ()),

@@ -350,14 +350,14 @@ def test_each_method_over_seeds_is_held_against_sft(
 
 
 def rewrite(done: Run, name: str, **training: Any) -> None:
-    """Change what a finished training's record says of its walls, as another machine might have left it."""
+    """Change what a finished training's record says of its isolation, as another machine might have left it."""
     step = done.plan.step(name)
     file = done.store.path(step.name, step.id) / "step.json"
     found = json.loads(file.read_text())
     file.write_text(json.dumps(found | {"training": found["training"] | training}))
 
 
-def test_rewards_given_behind_weak_walls_are_learned_from_again(
+def test_rewards_given_under_weak_isolation_are_learned_from_again(
     done: Run, plan: Plan, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results, ppo = done.store.root.parent, record(done, "train-ppo.s0")
