@@ -37,22 +37,18 @@ def read_toml(path: Path) -> dict[str, Any]:
 def _relative_to(experiment: Experiment, folder: Path) -> Experiment:
     """Return the experiment with its relative file names taken from the experiment file's folder."""
     names = {one.name for one in (*experiment.variant, *experiment.pairs)}
-    variants = [_variant_from(v, folder, names) for v in experiment.variant]
-    pairs = [
-        table.model_copy(update={"suite": None if table.suite is None else _suite_from(table.suite, folder)})
-        for table in experiment.pairs
-    ]
-    return experiment.model_copy(
-        update={
-            "suite": _suite_from(experiment.suite, folder),
-            "variant": tuple(variants),
-            "pairs": tuple(pairs),
-        }
-    )
+    changes = {
+        "suite": _suite_from(experiment.suite, folder),
+        "variant": tuple(_variant_from(v, folder, names) for v in experiment.variant),
+        "pairs": tuple(
+            t.model_copy(update={"suite": _suite_from(t.suite, folder)}) for t in experiment.pairs
+        ),
+    }
+    return experiment.model_copy(update=changes)
 
 
-def _suite_from(suite: SuiteTable, folder: Path) -> SuiteTable:
-    if suite.path is None or str(suite.path).startswith("hub:"):
+def _suite_from(suite: SuiteTable | None, folder: Path) -> SuiteTable | None:
+    if suite is None or suite.path is None or str(suite.path).startswith("hub:"):
         return suite
     return suite.model_copy(update={"path": folder / suite.path})
 

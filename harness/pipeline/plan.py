@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from assay.harness.errors import BadInputError
@@ -37,7 +36,7 @@ from assay.trainers.artifact import Artifact, ArtifactKind
 from assay.trainers.config import RewardModelConfig
 from assay.trainers.merge.recipe import MergeRecipe
 
-__all__ = ["KINDS", "Plan", "Step", "make_plan", "plan_json", "relative_to"]
+__all__ = ["KINDS", "Plan", "Step", "make_plan", "plan_json"]
 
 _KINDS = (*artifacts.KINDS, PAIRS, GENERATE, EXECUTE, PROFILE, CONTAMINATION, COMPARE, KL)
 KINDS: dict[str, StepKind] = {kind.name: kind for kind in _KINDS}
@@ -81,11 +80,6 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     }
 
 
-def relative_to(path: Path, root: Path) -> str:
-    """Return `path` as seen from `root` where it lies below it, so that results can be moved."""
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
-
-
 def _kind_of(variant: AnyVariant) -> StepKind:
     """Return the kind of step that makes a variant; a model that exists is taken."""
     maker = str(maker_of(variant))
@@ -93,9 +87,7 @@ def _kind_of(variant: AnyVariant) -> StepKind:
 
 
 def _load_suite(table: SuiteTable) -> Suite:
-    return load_suite(
-        table.name, path=table.path, split=table.split, limit=table.limit, options=table.options
-    )
+    return load_suite(**table.model_dump())
 
 
 class _Planner:
@@ -156,22 +148,13 @@ class _Planner:
     ) -> str:
         label, inputs = label or kind.name, tuple(inputs)
         config = kind.config(spec)
-        ids = [self.steps[name].id for name in inputs]
-        step = Step(
-            f"{label}-{variant}",
-            kind.name,
-            variant,
-            step_id(label, kind.version, config, ids),
-            config,
-            inputs,
-            spec,
-        )
-        self.steps[step.name] = step
+        ids = [self.steps[source].id for source in inputs]
+        name, identity = f"{label}-{variant}", step_id(label, kind.version, config, ids)
+        self.steps[name] = Step(name, kind.name, variant, identity, config, inputs, spec)
         if kind.makes is not None:
-            self.kinds[step.name] = kind.makes(
-                spec, [self.kinds.get(name, ArtifactKind.BASE) for name in inputs]
-            )
-        return step.name
+            sources = [self.kinds.get(source, ArtifactKind.BASE) for source in inputs]
+            self.kinds[name] = kind.makes(spec, sources)
+        return name
 
     def _shared(self, kind: StepKind, variant: str, spec: Any, inputs: Sequence[str], label: str) -> str:
         """Add a step, or return one with the same id that another table has already: it is done once."""

@@ -17,9 +17,8 @@ from assay.harness.hardware import describe_machine
 from assay.harness.pipeline.plan import KINDS, Plan, Step, plan_json
 from assay.harness.pipeline.steps import Artifacts, Context, StepKind
 from assay.harness.pipeline.steps.generate import ModelPool
-from assay.harness.pipeline.store import Record, Store, tokens_of
+from assay.harness.pipeline.store import Record, Store
 
-DEFAULT_RESULTS = Path("results/runs")
 INPUTS = "made_from.json"
 WEAK = "weak isolation"
 
@@ -178,8 +177,9 @@ class _Runner:
         return record
 
     def _made_from(self, step: Step) -> dict[str, str]:
-        """Return the token of each input: when and as what it was made."""
-        return tokens_of(self.store, (self.plan.step(name) for name in step.inputs))
+        """Return the token of each input: an artifact's or a file's sha256, else when it was made."""
+        records = {name: self.store.record(name, self.plan.step(name).id) for name in step.inputs}
+        return {name: record["token"] if record else "missing" for name, record in records.items()}
 
     def _work(self, step: Step) -> Path:
         """Return the step's unfinished folder.

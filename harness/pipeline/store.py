@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,12 +143,6 @@ def step_record(store: Store, step: Step) -> Record:
     if record is None:
         raise AssayError(f"step {step.name} is not done")
     return record
-
-
-def tokens_of(store: Store, steps: Iterable[Step]) -> dict[str, str]:
-    """Return for each step the token of its result: an artifact's or a file's sha256, else when it was made."""
-    records = ((step.name, store.record(step.name, step.id)) for step in steps)
-    return {name: record["token"] if record else "missing" for name, record in records}
 
 
 def _remove(folder: Path) -> None:

@@ -108,24 +108,19 @@ def provenance(spec: GenerateSpec, model: str, model_sha256: str) -> dict[str, A
     }
 
 
-def pairs_file(folder: Path) -> Path:
-    """Return where a pairs step leaves its result in its folder."""
-    return folder / FILE
-
-
 def _pair(context: Context, step: Step, work: Path) -> Record:
     """Pair the samples of the step's first input with the verdicts of its second. Raises UnmeasuredError."""
     options: PairingOptions = step.spec
     sampled, verified = step.inputs
-    spec: GenerateSpec = context.step(sampled).spec
-    maker = context.step(sampled).inputs[0]
+    spec: GenerateSpec = context.plan.step(sampled).spec
+    maker = context.plan.step(sampled).inputs[0]
     answers = answers_of(
         joined(context.folder(sampled), context.folder(verified)).to_dict("records"),
         spec.suite.by_id(),
         chat=spec.sampling.style == "chat",
     )
     model_sha256 = context.record(maker)["artifact"]["sha256"]
-    source = provenance(spec, context.step(maker).variant, model_sha256)
+    source = provenance(spec, context.plan.step(maker).variant, model_sha256)
     built, written = write_pairs(answers, options, source, work / FILE)
     record: Record = {
         "pairs": {
