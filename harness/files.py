@@ -36,12 +36,11 @@ def recover_lines(path: Path) -> list[dict[str, Any]]:
     rows, good = [], 0
     with path.open("rb") as file:
         for raw in file:
+            if not raw.endswith(b"\n"):
+                break
             try:
                 rows.append(json.loads(raw))
             except (json.JSONDecodeError, UnicodeDecodeError):
-                break
-            if not raw.endswith(b"\n"):
-                rows.pop()
                 break
             good += len(raw)
     if good != path.stat().st_size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -100,43 +101,36 @@ class _Planner:
         self.makers: dict[str, str] = {}  # the step that makes each member, or its preferences
         self.trainings: dict[str, Training] = {}
         self.models: dict[str, Artifact] = {}
+        self.reward_models: set[str] = set()
 
     def plan(self) -> Plan:
         members = {v.name: self.experiment.members(v.name) for v in self.experiment.variant}
-        reward_models: set[str] = set()
         for variant in self.experiment.variant:
-            self._check_sources(variant, sources_of(variant), reward_models)
+            self._check_sources(variant, sources_of(variant))
             training = check_training(variant, self.experiment) if isinstance(variant, TrainVariant) else None
             if training is not None and isinstance(training.config, RewardModelConfig):
-                reward_models.add(variant.name)
+                self.reward_models.add(variant.name)
             for member in members[variant.name]:
                 self._make(variant, member, training)
             for table in self.experiment.pairs:
                 if table.model == variant.name:
-                    self._check_sources(table, (table.model,), reward_models)
+                    self._check_sources(table, (table.model,))
                     self._prefer(table, members[variant.name])
         reference = self.experiment.score.reference
-        if reference in reward_models:
+        if reference in self.reward_models:
             raise BadInputError(f"score.reference {reference!r}: {_REWARD_MODEL}")
-        evaluated = {name: forms for name, forms in members.items() if name not in reward_models}
+        evaluated = {name: forms for name, forms in members.items() if name not in self.reward_models}
         self._contamination(evaluated)
         self._evaluate(evaluated)
         self._profile(evaluated)
         self._compare()
         steps = self._in_order()
+        # The same steps scored in the same way are the same run.
         score = self.experiment.score.model_dump(mode="json")
-        return Plan(
-            self.experiment,
-            self.suite,
-            steps,
-            self.models,
-            self.trainings,
-            evaluated,
-            {name: forms for name, forms in members.items() if name in reward_models},
-            self.makers,
-            # The same steps scored in the same way are the same run.
-            digest({"steps": [(s.name, s.id) for s in steps], "score": score}),
-        )
+        run_id = digest({"steps": [(s.name, s.id) for s in steps], "score": score})
+        reward_models = {name: members[name] for name in members if name in self.reward_models}
+        made = (self.models, self.trainings, evaluated, reward_models, self.makers)
+        return Plan(self.experiment, self.suite, steps, *made, run_id)
 
     def _in_order(self) -> tuple[Step, ...]:
         """Return the steps; overlaps with data that exists come first, before anything is paid for."""
@@ -166,12 +160,10 @@ class _Planner:
             del self.steps[name]
         return twin
 
-    def _check_sources(
-        self, table: AnyVariant | PairsTable, sources: Sequence[str], reward_models: set[str]
-    ) -> None:
+    def _check_sources(self, table: AnyVariant | PairsTable, sources: Sequence[str]) -> None:
         """Refuse what a variant, or preferences, cannot be made from. Raises BadInputError."""
         for name in sources:
-            if name in reward_models:
+            if name in self.reward_models:
                 use = "sampled" if isinstance(table, PairsTable) else "the start of a variant"
                 raise BadInputError(f"{table.name!r}: {name!r} cannot be {use}: {_REWARD_MODEL}")
             if isinstance(table, PairsTable):
@@ -217,10 +209,8 @@ class _Planner:
         """Return the step whose model can be trained: `maker`, or where it makes an adapter the merge of that."""
         if self.kinds[maker] is not ArtifactKind.ADAPTER:
             return maker
-        merges = (s.name for s in self.steps.values() if s.kind == "merge")
-        plain = (
-            name for name in merges if self.steps[name].inputs == (maker,) and not self.steps[name].config
-        )
+        steps = self.steps.values()
+        plain = (s.name for s in steps if (s.kind, s.inputs, s.config) == ("merge", (maker,), {}))
         variant = f"{self.steps[maker].variant}{MERGED}"
         return next(plain, None) or self._add(KINDS["merge"], variant, MergeRecipe(), [maker])
 
@@ -263,7 +253,7 @@ class _Planner:
 
     def _profile(self, evaluated: dict[str, tuple[Member, ...]]) -> None:
         table, engine = self.experiment.profile, self.experiment.engine
-        for forms in evaluated.values() if table is not None else ():
+        for forms in evaluated.values():
             maker = self.makers[forms[0].name]
             if table is not None and self.kinds[maker] is not ArtifactKind.ENDPOINT:
                 spec = ProfileSpec(table, engine, gguf=self.kinds[maker] is ArtifactKind.GGUF)
@@ -271,7 +261,8 @@ class _Planner:
 
     def _compare(self) -> None:
         """Add, where there is a `[compare]` table, the links of the chain and the distances of the trainings."""
-        table, threads = self.experiment.compare, self.experiment.engine.threads
+        table = self.experiment.compare
+        threads = self.experiment.engine.threads or len(os.sched_getaffinity(0))
         if table is None:
             return
         for source, result in linked_steps(self.steps.values()):

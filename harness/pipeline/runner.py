@@ -121,8 +121,7 @@ class _Runner:
             return equal[1]
         if kind.recover is None:
             return None
-        work = self._work(step)
-        recovered = kind.recover(self.context, step, work)
+        recovered = kind.recover(self.context, step, self._work(step))
         return None if recovered is None else self._commit(step, recovered)
 
     def _follower(self, step: Step, waiting: list[Step]) -> Step | None:

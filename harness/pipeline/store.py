@@ -65,10 +65,7 @@ class Store:
     def record(self, name: str, step_id: str) -> Record | None:
         """Return what the finished step recorded about itself, or None when it is not done."""
         file = self.path(name, step_id) / STEP_FILE
-        if not file.exists():
-            return None
-        record: Record = read_json(file)
-        return record
+        return read_json(file) if file.exists() else None
 
     def equal_record(
         self, step: Step, version: int, made_from: Mapping[str, str]

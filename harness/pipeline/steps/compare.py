@@ -10,9 +10,10 @@ charge for and what DPO's β holds down. In nats an answer, at temperature 1.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def _compare(context: Context, step: Step, work: Path) -> Record:
         (link,) = compare_links(
             {context.plan.step(name).variant: context.artifact(name) for name in step.inputs},
             passages,
-            threads=spec.threads or len(os.sched_getaffinity(0)),
+            threads=spec.threads,
             greedy_tokens=spec.table.greedy_tokens,
             on_stage=lambda stage: task.update(0, stage),
         )
@@ -185,33 +186,19 @@ def _answers(folder: Path, spec: KlSpec) -> list[tuple[str, list[int]]]:
     samples = pd.read_parquet(folder / TABLE)
     first = samples[samples["index"] == 0]
     rows = first[first["problem_id"].isin({p.id for p in spec.suite.problems[: spec.texts]})]
-    return [
-        (str(row["prompt"]), [int(t) for t in row["token_ids"]])
-        for row in rows.to_dict("records")
-        if len(row["token_ids"])
-    ]
+    answers = zip(rows["prompt"], rows["token_ids"], strict=True)
+    return [(str(prompt), [int(t) for t in tokens]) for prompt, tokens in answers if len(tokens)]
 
 
 def _measure(
     start: Artifact, trained: Artifact, answers: Sequence[tuple[str, list[int]]], spec: KlSpec
 ) -> Distance | None:
-    reference, policy = (_load(model, spec.threads) for model in (start, trained))
-    try:
+    load = partial(load_generator, batch_size=32, threads=spec.threads, device="cpu", dtype="fp32")
+    with closing(load(start)) as reference, closing(load(trained)) as policy:
         room = min(reference.engine.context, policy.engine.context)
-        measured = []
-        for prompt, tokens in answers:
-            ids = [*policy.encode(prompt), *tokens]
-            if len(ids) <= room:
-                measured.append(_of_answer(policy, reference, ids, len(tokens)))
+        encoded = [([*policy.encode(prompt), *tokens], len(tokens)) for prompt, tokens in answers]
+        measured = [_of_answer(policy, reference, ids, n) for ids, n in encoded if len(ids) <= room]
         return summarise(measured, spec.seed) if measured else None
-    finally:
-        policy.close()
-        reference.close()
-
-
-def _load(artifact: Artifact, threads: int) -> MeasuredGenerator:
-    threads = threads or len(os.sched_getaffinity(0))
-    return load_generator(artifact, batch_size=32, threads=threads, device="cpu", dtype="fp32")
 
 
 def _of_answer(policy: MeasuredGenerator, reference: MeasuredGenerator, ids: list[int], n: int) -> Any:
