@@ -1,4 +1,4 @@
-"""Progress for a person on stderr: a live bar on a terminal, a plain line now and then elsewhere."""
+"""Output for a person: progress on stderr (a live bar on a terminal, else a plain line now and then), and tables."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PLAIN_EVERY_S = 5.0
+PLAIN_WIDTH = 140  # columns of a table that goes to a file or a pipe
 
 
 class Task(Protocol):
+    """Work whose progress is shown: `done` counts up to the total, `note` stands behind it."""
+
     def update(self, done: float, note: str = "") -> None: ...
 
 
 class Progress:
-    """`with progress.task("generate base", total=400) as task: task.update(12)`."""
+    """Show progress: `with progress.task("generate base", total=400) as task: task.update(12)`."""
 
     def __init__(self, *, enabled: bool = True) -> None:
         self.enabled = enabled
@@ -72,28 +75,21 @@ def _live(title: str, total: float | None, unit: str) -> Iterator[Task]:
         TextColumn("{task.fields[note]}", style="dim", markup=False),
     )
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        identity = bars.add_task(title, total=total, note="")
+        number = bars.add_task(title, total=total, note="")
 
         class Live:
             def update(self, done: float, note: str = "") -> None:
-                bars.update(identity, completed=done, note=note)
+                bars.update(number, completed=done, note=note)
 
         yield Live()
 
 
-# The terminal that verbs print to.
-
-PLAIN_WIDTH = 140  # columns of a table that goes to a file or a pipe
-
-
 def terminal(*, plain_width: int | None = None) -> Console:
-    """A console that prints strings as they are: a file may be named `samples[temp=0.8].jsonl` or `[/data]:ok:`, a
-    family or a task id likewise. What is to be coloured comes as rich's Text or with a style.
+    """Return a console that prints strings as they are, without reading markup in them.
 
-    `plain_width` is the width where stdout is no terminal; without it rich's own.
+    A file may be named `samples[temp=0.8].jsonl` or `[/data]:ok:`, a family or a task id likewise. Colour comes as
+    rich's Text or with a style. `plain_width` is the width where stdout is no terminal; without it rich's own.
     """
-    import sys
-
     from rich.console import Console
 
     return Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else plain_width)

@@ -1,4 +1,4 @@
-"""What this machine can do, what it cannot, and what to install for more."""
+"""Report what this machine can do, what it cannot, and what to install for more."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from typing import Any
 from assay.harness.hardware import describe_machine, package_version
 from assay.sandbox import Isolation, probe
 
+_NO_ENGINE = "start an engine to use --backend docker; embedded needs none"
+FLAGS = 'CMAKE_ARGS="-DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF"'
+PORTABLE = f"{FLAGS} pip install --no-cache-dir --force-reinstall llama-cpp-python"
+
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """Something a user may want to do here, whether it works, and what to do when it does not."""
+    """Something a user may want to do here, whether it works, and the remedy when it does not."""
 
     name: str
     works: bool
@@ -22,13 +26,15 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class Report:
+    """The machine, the isolation of programs that it gives, and what else works."""
+
     machine: dict[str, Any]
     isolation: Isolation
     capabilities: tuple[Capability, ...]
 
     @property
     def can_execute(self) -> bool:
-        """Whether programs can be run with full isolation."""
+        """Return whether programs can be run with full isolation."""
         return self.isolation.level == "full"
 
     def to_json(self) -> dict[str, Any]:
@@ -56,22 +62,23 @@ class Report:
             (f"Isolation of candidate programs: {self.isolation.level}", rows),
             ("What else works", [(c.name, c.works, c.detail, c.remedy) for c in self.capabilities]),
         )
-        for title, found in parts:
+        for title, entries in parts:
             table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
-            for name, works, detail, remedy in found:
+            for name, works, detail, remedy in entries:
                 state = "[green]yes[/]" if works else "[yellow]no[/]"
-                told = detail if works or not remedy else f"{detail}. {remedy}"
-                table.add_row(f"  {name}", state, escape(told))
+                text = detail if works or not remedy else f"{detail}. {remedy}"
+                table.add_row(f"  {name}", state, escape(text))
             console.print()
             console.print(table)
 
 
 def examine() -> Report:
-    """Look at this machine. Starts one sandbox cell; imports none of the heavy packages."""
+    """Examine this machine. Starts one sandbox cell; imports none of the heavy packages."""
     return Report(describe_machine(), probe(), (train(), gguf(), gpu(), docker()))
 
 
 def train() -> Capability:
+    """Return whether the packages that trainings need are installed."""
     needed = ("torch", "transformers", "peft", "trl", "datasets", "accelerate")
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
@@ -81,11 +88,8 @@ def train() -> Capability:
     return Capability("train", True, f"torch {package_version('torch')}, trl {package_version('trl')}")
 
 
-FLAGS = 'CMAKE_ARGS="-DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF"'
-PORTABLE = f"{FLAGS} pip install --no-cache-dir --force-reinstall llama-cpp-python"
-
-
 def gguf() -> Capability:
+    """Return whether GGUF models can be made and run, and without crashing llama.cpp on this CPU."""
     if importlib.util.find_spec("llama_cpp") is None or importlib.util.find_spec("gguf") is None:
         return Capability(
             "GGUF", False, "llama-cpp-python or gguf is not installed", f"{FLAGS} pip install 'assay[gguf]'"
@@ -100,6 +104,7 @@ def gguf() -> Capability:
 
 
 def gpu() -> Capability:
+    """Return whether NVML finds a device."""
     name = describe_machine()["gpu"]
     if name:
         return Capability("GPU", True, name)
@@ -111,6 +116,7 @@ def gpu() -> Capability:
 
 
 def docker() -> Capability:
+    """Return whether a Docker engine answers."""
     import docker as sdk
     from docker.errors import DockerException
 
@@ -118,14 +124,10 @@ def docker() -> Capability:
         client = sdk.from_env(timeout=5)
     except DockerException as error:
         reason = str(error).split("(")[0].strip() or type(error).__name__
-        return Capability(
-            "Docker", False, reason, "start an engine to use --backend docker; embedded needs none"
-        )
+        return Capability("Docker", False, reason, _NO_ENGINE)
     try:
         return Capability("Docker", True, f"engine {client.version()['Version']}")
     except DockerException as error:
-        return Capability(
-            "Docker", False, str(error), "start an engine to use --backend docker; embedded needs none"
-        )
+        return Capability("Docker", False, str(error), _NO_ENGINE)
     finally:
         client.close()

@@ -73,11 +73,15 @@ def exit_code_of(error: BaseException) -> int | None:
 
 
 def message_of(error: BaseException) -> str:
-    """Return the line that a person reads about `error`, which `exit_code_of` knows."""
+    """Return the line that a person reads about `error`, which `exit_code_of` knows.
+
+    Notes (PEP 678) say where it happened, the innermost first, and stand in front.
+    """
     from assay.sandbox.errors import IsolationError, SandboxError
 
+    text = str(error)
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    if isinstance(error, SandboxError) and not isinstance(error, IsolationError):
-        return f"the sandbox could not give verdicts: {error}"
-    return str(error)
+        text = f"{error.filename}: {error.strerror}"
+    elif isinstance(error, SandboxError) and not isinstance(error, IsolationError):
+        text = f"the sandbox could not give verdicts: {error}"
+    return ": ".join((*reversed(getattr(error, "__notes__", ())), text))

@@ -1,3 +1,5 @@
+"""JSON files and JSON Lines of the harness; what is written whole goes through `assay.trainers.files`."""
+
 from __future__ import annotations
 
 import json
@@ -5,21 +7,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from assay.trainers.files import write_text
 
-def write_text(path: Path, text: str) -> None:
-    """Write so that a reader, or a kill, sees the old file or the new one and never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+__all__ = ["append_lines", "read_json", "recover_lines", "write_json", "write_text"]
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, whole or not at all; a number that is not finite raises ValueError."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -36,7 +30,7 @@ def append_lines(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def recover_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a file that a killed process was appending to; a torn last line is cut from the file."""
+    """Return the complete lines of a file that a killed process was appending to, and cut a torn one off the file."""
     if not path.exists():
         return []
     rows, good = [], 0

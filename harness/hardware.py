@@ -1,4 +1,4 @@
-"""What machine a figure was taken on."""
+"""Describe the machine that a figure was taken on, and ask NVIDIA's management library (NVML) about its devices."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ import platform
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
+T = TypeVar("T")
+
+# CUDA by itself numbers the fastest device 0; NVML, and whoever reads nvidia-smi, counts by bus.
+ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 PACKAGES = (
     "assay",
     "torch",
@@ -25,7 +30,7 @@ PACKAGES = (
 
 @lru_cache
 def describe_machine() -> dict[str, Any]:
-    """CPU, memory, GPU, operating system and package versions, without importing any of the packages."""
+    """Return CPU, memory, GPU, operating system and package versions, without importing any of the packages."""
     gpu = gpu_name()
     return {
         "device": gpu or "cpu",
@@ -35,7 +40,7 @@ def describe_machine() -> dict[str, Any]:
         "gpu": gpu,
         "os": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "packages": {name: found for name in PACKAGES if (found := package_version(name))},
+        "packages": {name: installed for name in PACKAGES if (installed := package_version(name))},
     }
 
 
@@ -56,7 +61,7 @@ def cpu_name() -> str:
 
 
 def gpu_name() -> str | None:
-    """The first device that CUDA sees, with its driver; None where there is no NVML, no driver or no such device."""
+    """Return the first device that CUDA sees, with its driver; None without NVML, driver or device."""
 
     def first(nvml: Any) -> str | None:
         devices = visible_devices(nvml)
@@ -68,16 +73,8 @@ def gpu_name() -> str | None:
     return ask_nvml(first)
 
 
-# NVIDIA's management library, where there is one: opened in one way for all that ask it.
-
-T = TypeVar("T")
-
-# CUDA by itself numbers the fastest device 0; NVML, and whoever reads nvidia-smi, counts by bus.
-ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-
-
 def open_nvml() -> Any | None:
-    """pynvml, initialised; whoever opened it shuts it down. None where it is not installed or finds no driver."""
+    """Return pynvml, initialised, for the caller to shut down; None where it is not installed or finds no driver."""
     try:
         import pynvml
     except ImportError:
@@ -90,7 +87,7 @@ def open_nvml() -> Any | None:
 
 
 def ask_nvml(question: Callable[[Any], T]) -> T | None:
-    """The answer to one question; None also where a device fails while asked (one that fell off the bus)."""
+    """Return the answer to one question; None also where a device fails meanwhile (one that fell off the bus)."""
     nvml = open_nvml()
     if nvml is None:
         return None
@@ -103,27 +100,26 @@ def ask_nvml(question: Callable[[Any], T]) -> T | None:
 
 
 def visible_devices(nvml: Any) -> list[Any]:
-    """Handles of the devices that a CUDA process with our environment sees, its first one first. CUDA counts what
-    CUDA_VISIBLE_DEVICES names, by number or the beginning of a UUID, up to the first name that is none's; NVML counts
-    all, by bus. Who sets CUDA_DEVICE_ORDER=FASTEST_FIRST on a machine of different cards has to name them by UUID."""
+    """Return handles of the devices that a CUDA process with this environment sees, its first one first.
+
+    CUDA counts what CUDA_VISIBLE_DEVICES names, by number or the beginning of a UUID, up to the first name that is no
+    device's; NVML counts all, by bus. With CUDA_DEVICE_ORDER=FASTEST_FIRST on a machine of different cards they must be
+    named by UUID.
+    """
     every = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is None:
         return every
-    found = []
-    for name in map(str.strip, named.split(",")):
-        if (device := _named(nvml, every, name)) is None:
-            break
-        found.append(device)
-    return found
+    devices = (_named(nvml, every, name.strip()) for name in named.split(","))
+    return list(takewhile(lambda device: device is not None, devices))
 
 
 def _named(nvml: Any, every: list[Any], name: str) -> Any | None:
     if name.isdigit():
         return every[int(name)] if int(name) < len(every) else None
     if name.startswith("GPU-"):
-        found = [d for d in every if nvml.nvmlDeviceGetUUID(d).startswith(name)]
-        return found[0] if len(found) == 1 else None
+        matching = [d for d in every if nvml.nvmlDeviceGetUUID(d).startswith(name)]
+        return matching[0] if len(matching) == 1 else None
     if not name.startswith("MIG-"):
         return None
     try:

@@ -57,7 +57,7 @@ def test_no_retired_name_comes_back(package: str) -> None:
 
 
 def test_the_table_is_read() -> None:
-    assert {"walls", "box"} <= retired("word")
+    assert {"rig", "box"} <= retired("word")
     assert "Exercise" in retired("exact")
-    tree = ast.parse("class Exercise:\n    def f(self, box_of): self.walls = 1")
-    assert [name for _, name in identifiers(tree)] == ["Exercise", "f", "self", "box_of", "walls"]
+    tree = ast.parse("class Exercise:\n    def f(self, box_of): self.rig = 1")
+    assert [name for _, name in identifiers(tree)] == ["Exercise", "f", "self", "box_of", "rig"]

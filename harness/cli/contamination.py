@@ -11,7 +11,7 @@ from assay.harness.cli.app import app, new_table, print_json
 from assay.harness.cli.options import Json, Quiet, Split, Suite, SuitePath
 
 if TYPE_CHECKING:
-    from assay.harness.pipeline.steps.contamination import Overlap
+    from assay.harness.evaluation.contamination import Overlap
     from assay.trainers.data import Records
 
 HUB = "hub:"
@@ -43,8 +43,9 @@ def contamination(
     Reported are n-gram overlap and complete duplicates, by problem.
     """
     from assay.harness.console import Progress
+    from assay.harness.evaluation.contamination import overlap
     from assay.harness.files import write_json
-    from assay.harness.pipeline.steps.contamination import overlap, training_texts
+    from assay.harness.pipeline.steps.contamination import training_texts
     from assay.suites import load_suite
 
     problems = load_suite(suite, path=suite_path, split=split)
@@ -73,7 +74,7 @@ def _records(training: str, n: int | None) -> Records:
 
 def _show(measured: Overlap) -> None:
     from assay.harness.console import PLAIN_WIDTH, terminal
-    from assay.harness.pipeline.steps.contamination import METHODS, THRESHOLD
+    from assay.harness.evaluation.contamination import METHODS, THRESHOLD
 
     console = terminal(plain_width=PLAIN_WIDTH)
     total = len(next(iter(measured.shares.values())))

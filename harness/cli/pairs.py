@@ -115,7 +115,7 @@ def pairs(
         "quality_agreement": built.agreement,
         "quality_compared": built.compared,
         "model_sha256": done.plan.models[VARIANT].sha256,
-        "warnings": few(written, "answers" if single else "pairs"),
+        "warnings": few(written, "answers" if single else "pairs") + built.notes(),
     }
     for warning in summary["warnings"]:
         progress.say(f"warning: {warning}")
@@ -148,6 +148,6 @@ def make_pairs(done: Run, pairing: PairingOptions, out: Path) -> tuple[Built, in
     return write_pairs(
         answers_of(rows, plan.suite.by_id(), chat=chat),
         pairing,
-        provenance(plan, model, plan.models[VARIANT].sha256),
+        provenance(plan.step(f"generate-{VARIANT}").spec, model, plan.models[VARIANT].sha256),
         out,
     )

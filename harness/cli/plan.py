@@ -50,8 +50,7 @@ def plan_experiment(experiment: str, results: Path, *, memory: bool, as_json: bo
 
     from assay.harness.console import PLAIN_WIDTH, terminal
     from assay.harness.experiment import find_experiment, load_experiment
-    from assay.harness.pipeline.plan import make_plan
-    from assay.harness.pipeline.runner import plan_json
+    from assay.harness.pipeline.plan import make_plan, plan_json
     from assay.harness.pipeline.step_memory import predict_steps
     from assay.harness.pipeline.store import Store
     from assay.harness.stats.paired import detectable
@@ -82,10 +81,11 @@ def plan_experiment(experiment: str, results: Path, *, memory: bool, as_json: bo
     for note, steps in _notes(planned, predicted).items():
         console.print(f"* {', '.join(steps)}: {note}")
     for pairs in planned.experiment.pairs:
-        source = planned.preferences[planned.experiment.members(pairs.name)[0].name]
+        member = planned.experiment.members(pairs.name)[0].name
+        sampled = planned.step(planned.maker(member).inputs[0]).spec
         console.print(
-            f"{pairs.name}: preferences of {pairs.model}'s answers to {len(source.suite.problems)} problems of "
-            f"{source.suite.name} ({source.experiment.suite.split or 'all'}) x {pairs.sampling.samples} samples"
+            f"{pairs.name}: preferences of {pairs.model}'s answers to {len(sampled.suite.problems)} problems of "
+            f"{sampled.suite.name} ({sampled.table.split or 'all'}) x {pairs.sampling.samples} samples"
         )
     problems, samples = len(planned.suite.problems), planned.experiment.sampling.samples
     console.print(
@@ -109,7 +109,7 @@ def _notes(planned: Plan, predicted: dict[str, StepMemory]) -> dict[str, list[st
     notes: dict[str, list[str]] = {}
     for name, one in predicted.items():
         step = planned.step(name)
-        called = f"{step.kind}-{declared[step.variant]}"
+        called = f"{step.label}-{declared[step.variant]}"
         if one.note and called not in notes.setdefault(one.note, []):
             notes[one.note].append(called)
     return notes

@@ -17,6 +17,7 @@ from assay.harness.experiment.variants import (
     ModelVariant,
     PairsTable,
     TrainVariant,
+    maker_of,
     source_of,
     sources_of,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "TrainVariant",
     "find_experiment",
     "load_experiment",
+    "maker_of",
     "read_toml",
     "reward_model_from",
     "source_of",

@@ -1,4 +1,4 @@
-"""A `train` variant of an experiment, checked: the trainer's configuration and what it learns from."""
+"""Check a `train` variant of an experiment: the trainer's configuration, and the data that it learns from."""
 
 from __future__ import annotations
 
@@ -29,38 +29,44 @@ LATER = "made-by-the-experiment"  # stands for a file or a folder that a step ma
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """`records` is None where they need preferences that the experiment makes: `data` then says how they are read.
+    """The checked settings and data of one training.
 
-    `told` is what of the data decides the training, beside those preferences. `pairs` and `judge` name the `[[pairs]]`
-    table and the variant whose reward model pays; in a plan they name the steps that make these.
+    `records` is None where they need preferences that the experiment makes: `data` then says how they are read.
+    `described` is the part of the data that decides the training, apart from those preferences. `pairs` names the
+    `[[pairs]]` table that is learned from, and `reward_model` the variant that is the reward model, where there are
+    any.
     """
 
     config: TrainConfig
     data: BaseModel
     records: TrainingData | None
-    told: dict[str, Any]
+    described: dict[str, Any]
     pairs: str | None = None
-    judge: str | None = None
+    reward_model: str | None = None
 
 
 def check_training(variant: TrainVariant, experiment: Experiment) -> Training:
-    """Raises BadInputError that names the variant, the key and its value, and TrainersError for data."""
+    """Return the variant's training.
+
+    Raises BadInputError that names the variant, the key and its value, and TrainersError for data.
+    """
     where, raw = f"variant {variant.name!r}, config", variant.config
     try:
         kind = config_class(raw)
     except ValueError as error:
         raise BadInputError(f"{where}: {error}") from None
-    judge = variant.reward_model if variant.reward_model in {v.name for v in experiment.variant} else None
-    if judge is not None:
-        _check_judge(variant, judge, experiment)
+    named = variant.reward_model
+    reward_model = named if named in {v.name for v in experiment.variant} else None
+    if reward_model is not None:
+        _check_reward_model(variant, reward_model, experiment)
         raw = raw | {"reward": raw["reward"] | {"model": LATER}}
-    elif variant.reward_model is not None:
-        _check_folder(variant, Path(variant.reward_model), experiment)
+    elif named is not None:
+        _check_folder(variant, Path(named), experiment)
     config = _table(kind, {"seed": experiment.seed} | raw, where)
     where = f"variant {variant.name!r}, data"
     pairs = variant.pairs_of({table.name for table in experiment.pairs})
     if pairs is not None:
-        return _on_pairs(variant, pairs, config, judge, experiment)
+        return _on_pairs(variant, pairs, config, reward_model, experiment)
     if config.method in PREFERENCE_METHODS and "file" not in variant.data:
         raise BadInputError(
             f"{where}: method {config.method!r} learns from preferences: give `pairs`, the name of a [[pairs]] "
@@ -68,20 +74,20 @@ def check_training(variant: TrainVariant, experiment: Experiment) -> Training:
         )
     data = _table(data_table(config.method), variant.data, where)
     records = load_training_data(config.method, data)
-    return Training(config, data, records, {"records": records.sha256}, judge=judge)
+    return Training(config, data, records, {"records": records.sha256}, reward_model=reward_model)
 
 
 def _on_pairs(
-    variant: TrainVariant, pairs: str, config: TrainConfig, judge: str | None, experiment: Experiment
+    variant: TrainVariant, pairs: str, config: TrainConfig, reward_model: str | None, experiment: Experiment
 ) -> Training:
-    """A training on preferences that the experiment makes, or on the problems that they are of."""
+    """Return a training on preferences that the experiment makes, or on the problems that they are of."""
     where, method = f"variant {variant.name!r}, data", config.method
     table = next(t for t in experiment.pairs if t.name == pairs)
     if method in REINFORCEMENT_METHODS and "pairs" not in variant.data:
         data = _table(data_table(method), variant.data | {"only": LATER}, where)
         offered = load_training_data(method, data.model_copy(update={"only": None}))
-        told = {"records": offered.sha256, "only": "pairs"}
-        return Training(config, data, None, told, pairs, judge)
+        described: dict[str, Any] = {"records": offered.sha256, "only": "pairs"}
+        return Training(config, data, None, described, pairs, reward_model)
     if method not in PREFERENCE_METHODS:
         hint = f"; to practise on their problems alone, give only = {pairs!r}"
         raise BadInputError(
@@ -96,27 +102,26 @@ def _on_pairs(
     if "file" in given:
         raise BadInputError(f"{where}: `pairs` and `file` both say what to learn from: keep one")
     data = _table(data_table(method), given | {"file": LATER}, where)
-    return Training(
-        config, data, None, {"data": data.model_dump(mode="json", exclude={"file"})}, pairs, judge
-    )
+    described = {"data": data.model_dump(mode="json", exclude={"file"})}
+    return Training(config, data, None, described, pairs, reward_model)
 
 
-def _check_judge(variant: TrainVariant, judge: str, experiment: Experiment) -> None:
+def _check_reward_model(variant: TrainVariant, name: str, experiment: Experiment) -> None:
     names = [v.name for v in experiment.variant]
-    found = next(v for v in experiment.variant if v.name == judge)
-    if names.index(judge) >= names.index(variant.name):
+    other = experiment.variant[names.index(name)]
+    if names.index(name) >= names.index(variant.name):
         raise BadInputError(
-            f"variant {variant.name!r}: config.reward.model = {judge!r} must be a variant before it"
+            f"variant {variant.name!r}: config.reward.model = {name!r} must be a variant before it"
         )
-    if not isinstance(found, TrainVariant) or found.config.get("method") != "reward":
+    if not isinstance(other, TrainVariant) or other.config.get("method") != "reward":
         raise BadInputError(
-            f"variant {variant.name!r}: config.reward.model = {judge!r} is no reward model; make it one with "
+            f"variant {variant.name!r}: config.reward.model = {name!r} is no reward model; make it one with "
             'method = "reward", or name a folder'
         )
 
 
 def _check_folder(variant: TrainVariant, folder: Path, experiment: Experiment) -> None:
-    """What is no variant's name is a folder's; where there is none, a variant was meant."""
+    """Refuse a name that is neither a variant's nor a folder's: a variant was meant."""
     if folder.exists():
         return
     known = [
@@ -139,11 +144,11 @@ def _table(model: type[T], raw: dict[str, Any], where: str) -> T:
         raise BadInputError(f"{where}: {explain(error, model)}") from None
 
 
-# What a training learns from, with what only the harness can give: the sampler that a policy draws with.
-
-
 def load_training_data(method: str, table: Any, *, allow_weak: bool = False) -> TrainingData:
-    """The data that a method's `[data]` table names. Raises TrainersError."""
+    """Return the data that a method's `[data]` table names, with the harness's sampler for methods that draw answers.
+
+    Raises TrainersError.
+    """
     if method not in REINFORCEMENT_METHODS:
         return load_data(method, table)
     from assay.harness.generation.load import open_policy_sampler
@@ -152,15 +157,16 @@ def load_training_data(method: str, table: Any, *, allow_weak: bool = False) -> 
 
 
 def load_made_pairs(method: str, table: BaseModel, file: Path, name: str) -> TrainingData:
-    """What `table` makes of the preferences that an experiment wrote to `file`: the preferences, or for a method that
-    is rewarded their problems. They are called by their name and not by their path, so that a recipe reads the same
-    wherever results lie. Raises TrainersError.
+    """Return what `table` makes of the preferences that an experiment wrote to `file`.
+
+    That is the preferences, or for a method that is rewarded their problems. They are called by their name and not by
+    their path, so that a recipe reads the same wherever results lie. Raises TrainersError.
     """
     if method in REINFORCEMENT_METHODS:
         return load_training_data(method, table.model_copy(update={"only": file}))
-    found = load_data(method, table.model_copy(update={"file": file}))
-    assert isinstance(found, Preferences), method
-    held = found.evaluation
-    if held is not None:
-        held = dataclasses.replace(held, origin=f"held out of {name}")
-    return dataclasses.replace(found, origin=name, evaluation=held)
+    preferences = load_data(method, table.model_copy(update={"file": file}))
+    assert isinstance(preferences, Preferences), method
+    held_out = preferences.evaluation
+    if held_out is not None:
+        held_out = dataclasses.replace(held_out, origin=f"held out of {name}")
+    return dataclasses.replace(preferences, origin=name, evaluation=held_out)

@@ -144,7 +144,7 @@ class CompressVariant(Table):
 AnyVariant = ModelVariant | TrainVariant | MergeVariant | ExportVariant | CompressVariant
 
 
-def _maker(value: Any) -> str | None:
+def maker_of(value: Any) -> str | None:
     """Return the kind of variant a table, or an already checked variant, is: the one maker it names."""
     given = value if isinstance(value, dict) else dict(value) if isinstance(value, BaseModel) else {}
     present = [key for key in MAKERS if key in given]
@@ -158,7 +158,9 @@ Variant = Annotated[
     | Annotated[ExportVariant, Tag("export")]
     | Annotated[CompressVariant, Tag("compress")],
     Discriminator(
-        _maker, custom_error_type="variant", custom_error_message="needs exactly one of: " + ", ".join(MAKERS)
+        maker_of,
+        custom_error_type="variant",
+        custom_error_message="needs exactly one of: " + ", ".join(MAKERS),
     ),
 ]
 
@@ -170,14 +172,6 @@ def source_of(variant: AnyVariant) -> str | None:
 
 def sources_of(variant: AnyVariant) -> tuple[str, ...]:
     """Return the variants that this one is made from, in order."""
-    match variant:
-        case TrainVariant():
-            return (variant.train,)
-        case MergeVariant():
-            return (variant.merge,) if isinstance(variant.merge, str) else variant.merge
-        case ExportVariant():
-            return (variant.export,)
-        case CompressVariant():
-            return (variant.compress,)
-        case ModelVariant():
-            return ()
+    maker = maker_of(variant)
+    names: str | tuple[str, ...] = () if maker in (None, "model") else getattr(variant, str(maker))
+    return (names,) if isinstance(names, str) else names

@@ -44,14 +44,14 @@ from assay.harness.pipeline.runner import Run
 from assay.harness.pipeline.steps.compare import read_links
 from assay.harness.pipeline.steps.contamination import read_overlap
 from assay.harness.pipeline.steps.execute import count
-from assay.harness.pipeline.steps.profile import NOT_ASKED, ON_A_SERVER, figures
+from assay.harness.pipeline.steps.profile import NOT_REQUESTED, ON_A_SERVER, figures
 from assay.harness.pipeline.store import step_record
 from assay.harness.stats.paired import Comparison, adjust, ranks
 from assay.harness.stats.pass_at_k import estimate_pass_at_k, per_problem
 from assay.sandbox import Outcome
 
 SCHEMA: Literal[1] = 1
-_TENSORS = 5  # of a link, those that differ most; all of them are in the run's `links` folder
+_TENSORS = 5  # of a link, those that differ most; all of them are in the compare step's folder
 
 
 def build_leaderboard(run: Run, tables: Mapping[str, pd.DataFrame]) -> Leaderboard:
@@ -70,7 +70,8 @@ def build_leaderboard(run: Run, tables: Mapping[str, pd.DataFrame]) -> Leaderboa
     against = {claim.a: claim for claim in claims}
     pairs = _adjusted(plan, runs, list(combinations(names, 2)))
     rank = ranks(names, pairs)
-    machine = step_record(store, next(s for s in plan.steps if s.kind == "generate"))["machine"]
+    first = next(iter(plan.members.values()))[0].name
+    machine = step_record(store, plan.step(f"generate-{first}"))["machine"]
     rows = [
         _row(run, machine, name, samples[name], runs[name], rank[name], against.get(name)) for name in names
     ]
@@ -147,7 +148,7 @@ def _contamination(run: Run) -> dict[str, Contamination]:
     """The overlap of each trained variant's records with the suite; its seeds learn from the same records."""
     plan = run.plan
     overlaps = {
-        variant: read_overlap(run.store, plan, members[0].name)
+        variant: read_overlap(run.store, plan, variant)
         for variant, members in plan.members.items()
         if members[0].name in plan.trainings
     }
@@ -165,7 +166,7 @@ def _row(
 ) -> Row:
     plan, score = run.plan, run.plan.experiment.score
     members = plan.members[variant]
-    makers = [next(s for s in plan.steps if s.variant == m.name) for m in members]
+    makers = [plan.maker(m.name) for m in members]
     records = [step_record(run.store, step) for step in makers]
     artifacts = [record["artifact"] for record in records]
     generated = [step_record(run.store, plan.step(f"generate-{m.name}")) for m in members]
@@ -236,7 +237,7 @@ def _profiled(run: Run, variant: str, machine: dict[str, Any]) -> dict[str, Any]
     step = next((s for s in run.plan.steps if s.kind == "profile" and s.variant == variant), None)
     if step is not None:
         return figures(step_record(run.store, step), machine, "")
-    return figures(None, machine, NOT_ASKED if run.plan.experiment.profile is None else ON_A_SERVER)
+    return figures(None, machine, NOT_REQUESTED if run.plan.experiment.profile is None else ON_A_SERVER)
 
 
 def _step_facts(maker: Step, record: dict[str, Any]) -> StepFacts:
@@ -296,7 +297,7 @@ def _isolation(run: Run) -> dict[str, Any]:
     """The isolation that answers were judged behind, preference data's too; `rewards` is that of the trainings that
     executed answers, where there are any."""
     records = [(s.kind, step_record(run.store, s)) for s in run.plan.steps]
-    judged = [record["isolation"] for kind, record in records if kind in ("execute", "verify")]
+    judged = [record["isolation"] for kind, record in records if kind == "execute"]
     rewards = {record["training"]["isolation"] for _, record in records if record.get("training")} - {None}
     return {
         "label": "; ".join(sorted({i["label"] for i in judged})),

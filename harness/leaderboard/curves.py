@@ -43,7 +43,7 @@ _PREFERENCE = {
 def learning_curves(store: Store, plan: Plan) -> dict[str, Curves]:
     """Return the curves of each variant that was trained, one run a training seed."""
     by_variant = {}
-    for name, members in (plan.members | plan.judges).items():
+    for name, members in (plan.members | plan.reward_models).items():
         trained = [
             (plan.trainings[member.name].config, step)
             for member in members

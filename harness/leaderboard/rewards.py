@@ -27,10 +27,12 @@ Row = Mapping[str, Any]
 def reward_models(store: Store, plan: Plan) -> dict[str, RewardModel]:
     """Return each variant that is a reward model: whom it pays, and its trainer's report for every seed."""
     models = {}
-    for name, members in plan.judges.items():
+    for name, members in plan.reward_models.items():
         steps = {f"train-{member.name}" for member in members}
         models[name] = RewardModel(
-            pays=tuple(v for v, trained in plan.members.items() if _judge(plan, trained[0].name) in steps),
+            pays=tuple(
+                v for v, trained in plan.members.items() if _rewarded_by(plan, trained[0].name) & steps
+            ),
             runs=tuple(_reward_model(store, plan, member.name) for member in members),
         )
     return models
@@ -112,9 +114,9 @@ def _folder(store: Store, plan: Plan, variant: str) -> Path:
     return store.path(step.name, step.id) / MODEL
 
 
-def _judge(plan: Plan, variant: str) -> str | None:
-    """Return the step of the reward model that pays `variant`, where this run made it."""
-    return plan.trainings[variant].judge if variant in plan.trainings else None
+def _rewarded_by(plan: Plan, variant: str) -> set[str]:
+    """Return the steps that the training of `variant` takes something from; a reward model among them pays it."""
+    return set(plan.step(f"train-{variant}").inputs) if variant in plan.trainings else set()
 
 
 def _below(store: Store, path: Path) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from assay.harness.errors import UnmeasuredError
-from assay.harness.pipeline.plan import Plan
+from assay.harness.pipeline.steps import Plan
 from assay.harness.stats.paired import Comparison, compare, compare_crossed, estimate_crossed
 from assay.harness.stats.pass_at_k import Estimate, Floats, estimate_pass_at_k, per_problem
 

@@ -12,7 +12,7 @@ from typing import Any
 from assay.harness.leaderboard.schema import Spread, TrainingRow
 from assay.harness.pipeline.plan import Plan, Step
 from assay.harness.pipeline.steps.artifacts import MODEL
-from assay.harness.pipeline.steps.kl import read_distance
+from assay.harness.pipeline.steps.compare import read_distance
 from assay.harness.pipeline.store import Store, step_record
 from assay.trainers.config import CommonConfig
 from assay.trainers.data.inputs import PREFERENCE_METHODS, REINFORCEMENT_METHODS
@@ -66,7 +66,7 @@ def training_rows(store: Store, plan: Plan) -> list[TrainingRow]:
     A figure that one run lacks is None, and `unmeasured` gives the reason.
     """
     rows = []
-    for name, members in (plan.members | plan.judges).items():
+    for name, members in (plan.members | plan.reward_models).items():
         steps = [s for m in members for s in plan.steps if s.kind == "train" and s.variant == m.name]
         runs = [
             _run(member.seed, facts, *learned(store, plan, step))

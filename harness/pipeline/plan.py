@@ -1,142 +1,95 @@
-"""A Plan: the steps of an experiment, each named by the hash of everything that decides its result."""
+"""Plan an experiment: the list of its steps, each named by the hash of everything that decides its result."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from assay.harness.errors import BadInputError
 from assay.harness.experiment import (
     AnyVariant,
-    CompressVariant,
     Experiment,
-    ExportVariant,
     Member,
     MergeVariant,
     ModelVariant,
     PairsTable,
     SuiteTable,
     TrainVariant,
+    maker_of,
     sources_of,
 )
-from assay.harness.experiment.lineage import check_chains
 from assay.harness.experiment.training import Training, check_training
 from assay.harness.models.resolve import resolve_model
-from assay.harness.pipeline.fingerprints import _device, _hash, _questions
-from assay.suites import Suite, SuiteError, UnknownNameError, load_suite
+from assay.harness.pipeline.fingerprints import digest, step_id
+from assay.harness.pipeline.steps import Plan, StepKind, artifacts
+from assay.harness.pipeline.steps.artifacts import TakeSpec, TrainSpec
+from assay.harness.pipeline.steps.compare import COMPARE, KL, CompareSpec, KlSpec, linked_steps
+from assay.harness.pipeline.steps.contamination import CONTAMINATION, ContaminationSpec
+from assay.harness.pipeline.steps.execute import EXECUTE, ExecuteSpec
+from assay.harness.pipeline.steps.generate import GENERATE, GenerateSpec
+from assay.harness.pipeline.steps.pairs import PAIRS, PairingOptions
+from assay.harness.pipeline.steps.profile import PROFILE, ProfileSpec
+from assay.harness.pipeline.store import Step
+from assay.suites import Suite, load_suite
 from assay.trainers.artifact import Artifact, ArtifactKind
 from assay.trainers.config import RewardModelConfig
-from assay.trainers.errors import TrainersError
-from assay.trainers.run.folder import by_content
+from assay.trainers.merge.recipe import MergeRecipe
 
-Kind = Literal[
-    "take",
-    "train",
-    "merge",
-    "export",
-    "compress",
-    "sample",
-    "verify",
-    "pairs",
-    "generate",
-    "execute",
-    "profile",
-]
-WHOLE = "+merged"  # ends the name of an adapter merged so that it can be trained on: no variant's name holds a plus
-# Raised when the meaning of a step's output changes, so that older results are not taken for today's.
-FORMAT: dict[Kind, int] = {
-    "take": 1,
-    "train": 1,
-    "merge": 1,
-    "export": 1,
-    "compress": 1,
-    "sample": 1,
-    "verify": 1,
-    "pairs": 1,
-    "generate": 1,
-    "execute": 1,
-    "profile": 1,
+__all__ = ["KINDS", "Plan", "Step", "make_plan", "plan_json", "relative_to"]
+
+_KINDS = (*artifacts.KINDS, PAIRS, GENERATE, EXECUTE, PROFILE, CONTAMINATION, COMPARE, KL)
+KINDS: dict[str, StepKind] = {kind.name: kind for kind in _KINDS}
+MERGED = "+merged"  # ends the name of an adapter merged so that it can be trained on: no variant's name holds a plus
+_REWARD_MODEL = (
+    "it is a reward model, which scores answers and writes none; "
+    "name it in a ppo variant's config.reward.model"
+)
+_ADVICE = {
+    ArtifactKind.ADAPTER: "merge it first",
+    ArtifactKind.TUNED: "it has no adapter to fold in: use it as it is",
+    ArtifactKind.BASE: "it has no adapter to fold in: use it as it is",
+    ArtifactKind.MERGED: "it is merged already: use it as it is",
+    ArtifactKind.GGUF: "name the model that it was exported from",
+    ArtifactKind.ENDPOINT: "its weights are not here",
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One piece of work. `id` is the hash of kind, `config` and the ids of `inputs` (names of earlier steps)."""
-
-    name: str
-    kind: Kind
-    variant: str
-    id: str
-    config: dict[str, Any]
-    inputs: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PairsPlan:
-    """Preferences to be made: their table, and the experiment as sampling and executing for them see it."""
-
-    table: PairsTable
-    experiment: Experiment
-    suite: Suite
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All that `assay run` will do, decided before anything is done.
-
-    `members` says for each variant that is evaluated as what it is made: steps, models and trainings go by those
-    names, and so do `preferences`. `judges` are the reward models: made like them, and not evaluated.
-    """
-
-    experiment: Experiment
-    suite: Suite
-    steps: tuple[Step, ...]
-    models: dict[str, Artifact]
-    trainings: dict[str, Training]
-    members: dict[str, tuple[Member, ...]]
-    preferences: dict[str, PairsPlan] = dataclasses.field(default_factory=dict)
-    judges: dict[str, tuple[Member, ...]] = dataclasses.field(default_factory=dict)
-
-    @property
-    def run_id(self) -> str:
-        """Names the run: the same steps scored in the same way give the same one."""
-        return _hash(
-            {
-                "steps": [(s.name, s.id) for s in self.steps],
-                "score": self.experiment.score.model_dump(mode="json"),
-            }
-        )
-
-    @property
-    def declared(self) -> list[str]:
-        """The names of the experiment's variants and preferences."""
-        return [one.name for one in (*self.experiment.variant, *self.experiment.pairs)]
-
-    def step(self, name: str) -> Step:
-        return next(s for s in self.steps if s.name == name)
-
-    def models_of(self, step: Step) -> list[Step]:
-        """The steps that made the models which this step's model is made from; what it learns from is none."""
-        names = step.inputs[:1] if step.kind == "train" else step.inputs
-        return [self.step(name) for name in names]
-
-    def asked(self, step: Step) -> Plan:
-        """The plan as a step that samples or executes sees it: with the problems and the sampling that are its own."""
-        if step.kind not in ("sample", "verify", "pairs"):
-            return self
-        found = self.preferences[step.variant]
-        return dataclasses.replace(self, experiment=found.experiment, suite=found.suite)
-
-
 def make_plan(experiment: Experiment) -> Plan:
-    """Resolve suites, models, trainer tables and training data; raise BadInputError for what is wrong in them."""
-    try:
-        return _Planner(experiment, _load_suite(experiment.suite)).plan()
-    except (SuiteError, UnknownNameError, TrainersError) as error:
-        raise BadInputError(str(error)) from error
+    """Plan an experiment: resolve its suites and models, load its training data and check what is made of what.
+
+    Raises BadInputError, SuiteError, UnknownNameError or TrainersError for what is wrong in them.
+    """
+    return _Planner(experiment, _load_suite(experiment.suite)).plan()
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """Return a plan as `plan.json` and `assay plan --json` hold it."""
+    return {
+        "experiment": plan.experiment.model_dump(mode="json"),
+        "run": plan.run_id,
+        "suite": {
+            "name": plan.suite.name,
+            "revision": plan.suite.revision,
+            "n_problems": len(plan.suite.problems),
+        },
+        "steps": [
+            {"name": s.name, "kind": s.label, "id": s.id, "inputs": list(s.inputs), "config": s.config}
+            for s in plan.steps
+        ],
+    }
+
+
+def relative_to(path: Path, root: Path) -> str:
+    """Return `path` as seen from `root` where it lies below it, so that results can be moved."""
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def _kind_of(variant: AnyVariant) -> StepKind:
+    """Return the kind of step that makes a variant; a model that exists is taken."""
+    maker = str(maker_of(variant))
+    return KINDS["take" if maker == "model" else maker]
 
 
 def _load_suite(table: SuiteTable) -> Suite:
@@ -146,154 +99,203 @@ def _load_suite(table: SuiteTable) -> Suite:
 
 
 class _Planner:
+    """Adds steps one after another; the plan's list is in the order in which they are added."""
+
     def __init__(self, experiment: Experiment, suite: Suite) -> None:
         self.experiment, self.suite = experiment, suite
         self.steps: dict[str, Step] = {}
-        self.models: dict[str, Artifact] = {}
+        self.kinds: dict[str, ArtifactKind] = {}  # of what each making step makes
+        self.makers: dict[str, str] = {}  # the step that makes each member, or its preferences
         self.trainings: dict[str, Training] = {}
-        self.preferences: dict[str, PairsPlan] = {}
+        self.models: dict[str, Artifact] = {}
 
     def plan(self) -> Plan:
         members = {v.name: self.experiment.members(v.name) for v in self.experiment.variant}
-        makers: dict[str, str] = {}
+        reward_models: set[str] = set()
         for variant in self.experiment.variant:
+            self._check_sources(variant, sources_of(variant), reward_models)
             training = check_training(variant, self.experiment) if isinstance(variant, TrainVariant) else None
+            if training is not None and isinstance(training.config, RewardModelConfig):
+                reward_models.add(variant.name)
             for member in members[variant.name]:
-                makers[member.name] = self._make(variant, member, training)
+                self._make(variant, member, training)
             for table in self.experiment.pairs:
                 if table.model == variant.name:
-                    self._prefer(table, members[variant.name], makers)
-        first = {name: made[0].name for name, made in members.items()}  # the seeds of one are of one kind
-        configs = {n: self.trainings[m].config for n, m in first.items() if m in self.trainings}
-        check_chains(
-            self.experiment, {n: self.models[m] for n, m in first.items() if m in self.models}, configs
-        )
-        judges = {name for name, config in configs.items() if isinstance(config, RewardModelConfig)}
-        evaluated = {name: made for name, made in members.items() if name not in judges}
-        for made in evaluated.values():
-            for member in made:
-                self._evaluate(member.name, makers[member.name])
-        for made in evaluated.values():
-            self._profile(made[0].name, makers[made[0].name])
+                    self._check_sources(table, (table.model,), reward_models)
+                    self._prefer(table, members[variant.name])
+        reference = self.experiment.score.reference
+        if reference in reward_models:
+            raise BadInputError(f"score.reference {reference!r}: {_REWARD_MODEL}")
+        evaluated = {name: forms for name, forms in members.items() if name not in reward_models}
+        self._contamination(evaluated)
+        self._evaluate(evaluated)
+        self._profile(evaluated)
+        self._compare()
+        steps = self._in_order()
+        score = self.experiment.score.model_dump(mode="json")
         return Plan(
             self.experiment,
             self.suite,
-            tuple(self.steps.values()),
+            steps,
             self.models,
             self.trainings,
             evaluated,
-            self.preferences,
-            {name: made for name, made in members.items() if name in judges},
+            {name: forms for name, forms in members.items() if name in reward_models},
+            self.makers,
+            # The same steps scored in the same way are the same run.
+            digest({"steps": [(s.name, s.id) for s in steps], "score": score}),
         )
 
-    def _add(self, kind: Kind, variant: str, config: dict[str, Any], inputs: Iterable[str]) -> str:
-        inputs = tuple(inputs)
-        identity = {
-            "kind": kind,
-            "format": FORMAT[kind],
-            "config": config,
-            "inputs": [self.steps[name].id for name in inputs],
-        }
-        name = f"{kind}-{variant}"
-        self.steps[name] = Step(name, kind, variant, _hash(identity), config, inputs)
-        return name
+    def _in_order(self) -> tuple[Step, ...]:
+        """Return the steps; overlaps with data that exists come first, before anything is paid for."""
+        first = [s for s in self.steps.values() if s.kind == CONTAMINATION.name and not s.inputs]
+        return (*first, *(s for s in self.steps.values() if s not in first))
 
-    def _make(self, variant: AnyVariant, member: Member, training: Training | None) -> str:
-        name = member.name
-        match variant:
-            case ModelVariant():
-                model = self.models[name] = resolve_model(variant.model)
-                return self._add("take", name, {"model": variant.model, "sha256": model.sha256}, ())
-            case TrainVariant():
-                assert training is not None
-                return self._train(variant, member, training)
-            case MergeVariant():
-                merging = variant.recipe.model_dump(mode="json", exclude_defaults=True)
-                makers = [self._maker_of(source, member.seed) for source in sources_of(variant)]
-                return self._add("merge", name, {"merging": merging} if merging else {}, makers)
-            case ExportVariant():
-                source = self._maker_of(variant.export, member.seed)
-                return self._add("export", name, {"quantize": variant.quantize}, [source])
-            case CompressVariant():
-                bits = {"quantization": variant.quantization, "double_quant": variant.double_quant}
-                return self._add("compress", name, bits, [self._maker_of(variant.compress, member.seed)])
-
-    def _train(self, variant: TrainVariant, member: Member, training: Training) -> str:
-        name, config = member.name, training.config
-        if member.seed is not None:
-            config = config.model_copy(update={"seed": member.seed})
-        pairs, judge = (
-            None if source is None else self._maker_of(source, member.seed)
-            for source in (training.pairs, training.judge)
+    def _add(
+        self, kind: StepKind, variant: str, spec: Any, inputs: Iterable[str] = (), label: str = ""
+    ) -> str:
+        label, inputs = label or kind.name, tuple(inputs)
+        config = kind.config(spec)
+        ids = [self.steps[name].id for name in inputs]
+        step = Step(
+            f"{label}-{variant}",
+            kind.name,
+            variant,
+            step_id(label, kind.version, config, ids),
+            config,
+            inputs,
+            spec,
         )
-        self.trainings[name] = dataclasses.replace(training, config=config, pairs=pairs, judge=judge)
-        told = training.told | {
-            "config": (by_content(config) if judge is None else config).model_dump(mode="json")
-        }
-        start = self._whole(self._maker_of(variant.train, member.seed))
-        return self._add("train", name, told, [start, *(s for s in (pairs, judge) if s is not None)])
+        self.steps[step.name] = step
+        if kind.makes is not None:
+            self.kinds[step.name] = kind.makes(
+                spec, [self.kinds.get(name, ArtifactKind.BASE) for name in inputs]
+            )
+        return step.name
 
-    def _whole(self, maker: str) -> str:
-        """The step whose model can be trained: `maker`, or where it makes an adapter the merge of that."""
-        step = self.steps[maker]
-        if step.kind == "train":
-            adapter = not self.trainings[step.variant].config.full
-        else:
-            adapter = step.kind == "take" and self.models[step.variant].kind is ArtifactKind.ADAPTER
-        if not adapter:
-            return maker
-        planned = (s for s in self.steps.values() if s.kind == "merge")
-        known = next((s.name for s in planned if s.inputs == (maker,) and not s.config), None)
-        return known or self._add("merge", f"{step.variant}{WHOLE}", {}, [maker])
-
-    def _maker_of(self, variant: str, seed: int | None) -> str:
-        """The step that made the variant, or the preferences: with that training seed, where it has seeds."""
-        members = self.experiment.members(variant)
-        member = next((m for m in members if m.seed == seed), members[0])
-        return next(
-            s.name
-            for s in self.steps.values()
-            if s.variant == member.name and s.kind not in ("sample", "verify")
+    def _shared(self, kind: StepKind, variant: str, spec: Any, inputs: Sequence[str], label: str) -> str:
+        """Add a step, or return one with the same id that another table has already: it is done once."""
+        name = self._add(kind, variant, spec, inputs, label)
+        twin = next(
+            s.name for s in self.steps.values() if s.kind == kind.name and s.id == self.steps[name].id
         )
-
-    def _prefer(self, table: PairsTable, models: tuple[Member, ...], makers: Mapping[str, str]) -> None:
-        """Sample, verify and pair, for each of the model's training seeds."""
-        problems = table.problems(self.experiment.suite)
-        seed = self.experiment.seed if table.seed is None else table.seed
-        own = {"suite": problems, "sampling": table.sampling, "seed": seed}
-        asked = PairsPlan(table, self.experiment.model_copy(update=own), _load_suite(problems))
-        for member, model in zip(self.experiment.members(table.name), models, strict=True):
-            self.preferences[member.name] = asked
-            sampling, verifying = _questions(asked.experiment, asked.suite)
-            sampled = self._shared("sample", member.name, sampling, [makers[model.name]])
-            verified = self._shared("verify", member.name, verifying, [sampled])
-            told = table.model_dump(mode="json", include={"kinds", "per_problem", "match", "single"})
-            self._add("pairs", member.name, told | {"seed": seed}, [sampled, verified])
-
-    def _shared(self, kind: Kind, variant: str, config: dict[str, Any], inputs: Iterable[str]) -> str:
-        """The step, or the one of the same identity that another table has already: it is done once."""
-        name = self._add(kind, variant, config, inputs)
-        twin = next(s.name for s in self.steps.values() if s.kind == kind and s.id == self.steps[name].id)
         if twin != name:
             del self.steps[name]
         return twin
 
-    def _evaluate(self, variant: str, maker: str) -> None:
-        generating, executing = _questions(self.experiment, self.suite)
-        source = self._add("generate", variant, generating, [maker])
-        self._add("execute", variant, executing, [source])
+    def _check_sources(
+        self, table: AnyVariant | PairsTable, sources: Sequence[str], reward_models: set[str]
+    ) -> None:
+        """Refuse what a variant, or preferences, cannot be made from. Raises BadInputError."""
+        for name in sources:
+            if name in reward_models:
+                use = "sampled" if isinstance(table, PairsTable) else "the start of a variant"
+                raise BadInputError(f"{table.name!r}: {name!r} cannot be {use}: {_REWARD_MODEL}")
+            if isinstance(table, PairsTable):
+                continue
+            kind, making = self.kinds[self._maker_of(name, None)], _kind_of(table)
+            if kind not in making.accepts:
+                raise BadInputError(
+                    f"variant {table.name!r} cannot {making.name} {name!r}, which is of kind {kind} "
+                    f"(possible: {', '.join(making.accepts)}): {_ADVICE[kind]}"
+                )
 
-    def _profile(self, variant: str, maker: str) -> None:
+    def _make(self, variant: AnyVariant, member: Member, training: Training | None) -> None:
+        """Add the step that makes one form of a variant."""
+        sources = [self._maker_of(name, member.seed) for name in sources_of(variant)]
+        spec: Any
+        match variant:
+            case ModelVariant():
+                self.models[member.name] = resolve_model(variant.model)
+                spec = TakeSpec(variant.model, self.models[member.name])
+            case TrainVariant():
+                assert training is not None, variant
+                spec, sources = self._training(member, training, sources[0])
+            case MergeVariant():
+                spec = variant.recipe
+            case _:
+                spec = variant
+        self.makers[member.name] = self._add(_kind_of(variant), member.name, spec, sources)
+
+    def _training(self, member: Member, training: Training, start: str) -> tuple[TrainSpec, list[str]]:
+        """Return the spec of one training, and its inputs: the start, and the pairs and reward model made here."""
+        if member.seed is not None:
+            config = training.config.model_copy(update={"seed": member.seed})
+            training = dataclasses.replace(training, config=config)
+        self.trainings[member.name] = training
+        pairs, reward_model = (
+            None if name is None else self._maker_of(name, member.seed)
+            for name in (training.pairs, training.reward_model)
+        )
+        inputs = [self._trainable(start), *(name for name in (pairs, reward_model) if name is not None)]
+        return TrainSpec(training, pairs, reward_model), inputs
+
+    def _trainable(self, maker: str) -> str:
+        """Return the step whose model can be trained: `maker`, or where it makes an adapter the merge of that."""
+        if self.kinds[maker] is not ArtifactKind.ADAPTER:
+            return maker
+        merges = (s.name for s in self.steps.values() if s.kind == "merge")
+        plain = (
+            name for name in merges if self.steps[name].inputs == (maker,) and not self.steps[name].config
+        )
+        variant = f"{self.steps[maker].variant}{MERGED}"
+        return next(plain, None) or self._add(KINDS["merge"], variant, MergeRecipe(), [maker])
+
+    def _maker_of(self, name: str, seed: int | None) -> str:
+        """Return the step that makes a variant or preferences: with that training seed, where it has seeds."""
+        members = self.experiment.members(name)
+        return self.makers[next((m for m in members if m.seed == seed), members[0]).name]
+
+    def _prefer(self, table: PairsTable, models: Sequence[Member]) -> None:
+        """Add sampling, verifying and pairing, for each form of the model."""
+        problems = table.problems(self.experiment.suite)
+        suite = _load_suite(problems)
+        seed = self.experiment.seed if table.seed is None else table.seed
+        engine = self.experiment.engine
+        sampling = GenerateSpec(suite, problems, table.sampling, seed, engine, shares_base=False)
+        judging = ExecuteSpec(suite, self.experiment.sandbox, table.sampling.style)
+        pairing = PairingOptions(table.kinds, table.per_problem, table.match, table.single, seed)
+        for member, model in zip(self.experiment.members(table.name), models, strict=True):
+            maker = self.makers[model.name]
+            sampled = self._shared(GENERATE, member.name, sampling, [maker], "sample")
+            verified = self._shared(EXECUTE, member.name, judging, [sampled], "verify")
+            self.makers[member.name] = self._add(PAIRS, member.name, pairing, [sampled, verified])
+
+    def _contamination(self, evaluated: dict[str, tuple[Member, ...]]) -> None:
+        for name, forms in evaluated.items():
+            specs = {m.name: self.steps[self.makers[m.name]].spec for m in forms if m.name in self.trainings}
+            if specs:
+                pairs = dict.fromkeys(spec.pairs for spec in specs.values() if spec.pairs is not None)
+                self._add(CONTAMINATION, name, ContaminationSpec(self.suite, specs), pairs)
+
+    def _evaluate(self, evaluated: dict[str, tuple[Member, ...]]) -> None:
+        experiment = self.experiment
+        sampling = GenerateSpec(
+            self.suite, experiment.suite, experiment.sampling, experiment.seed, experiment.engine
+        )
+        judging = ExecuteSpec(self.suite, experiment.sandbox, experiment.sampling.style)
+        for member in (member for forms in evaluated.values() for member in forms):
+            generated = self._add(GENERATE, member.name, sampling, [self.makers[member.name]])
+            self._add(EXECUTE, member.name, judging, [generated])
+
+    def _profile(self, evaluated: dict[str, tuple[Member, ...]]) -> None:
         table, engine = self.experiment.profile, self.experiment.engine
-        model = self.models.get(variant)
-        if table is None or (model is not None and model.kind is ArtifactKind.ENDPOINT):
+        for forms in evaluated.values() if table is not None else ():
+            maker = self.makers[forms[0].name]
+            if table is not None and self.kinds[maker] is not ArtifactKind.ENDPOINT:
+                spec = ProfileSpec(table, engine, gguf=self.kinds[maker] is ArtifactKind.GGUF)
+                self._add(PROFILE, forms[0].name, spec, [maker])
+
+    def _compare(self) -> None:
+        """Add, where there is a `[compare]` table, the links of the chain and the distances of the trainings."""
+        table, threads = self.experiment.compare, self.experiment.engine.threads
+        if table is None:
             return
-        job = table.model_dump(mode="json") | {"device": _device(engine.device), "threads": engine.threads}
-        gguf = self.steps[maker].kind == "export" or (model is not None and model.kind is ArtifactKind.GGUF)
-        job["dtype"] = "auto" if gguf else engine.dtype  # a GGUF file has its own
-        self._add("profile", variant, {"job": job}, [maker])
-
-
-def relative_to(path: Path, root: Path) -> str:
-    """`path` as seen from `root` where it lies below it, so that results can be moved."""
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+        for source, result in linked_steps(self.steps.values()):
+            spec = CompareSpec(self.suite, table, threads)
+            self._add(COMPARE, result.variant, spec, [source.name, result.name])
+        for step in [s for s in self.steps.values() if s.kind == "train"]:
+            generated = f"{GENERATE.name}-{step.variant}"
+            if generated in self.steps:  # a reward model writes no answers
+                distance = KlSpec(self.suite, table.texts, self.experiment.seed, threads)
+                self._add(KL, step.variant, distance, [step.inputs[0], step.name, generated])

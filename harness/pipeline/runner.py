@@ -1,37 +1,30 @@
-"""Doing a plan: the missing steps, each once, and then the leaderboard."""
+"""Running a plan: its missing steps in topological order, each done once and published whole."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from assay.harness.console import Progress
-from assay.harness.evaluation.judge import CacheUse, open_executor, open_sandbox
+from assay.harness.evaluation.judge import CacheUse
 from assay.harness.files import read_json, write_json
 from assay.harness.hardware import describe_machine
-from assay.harness.pipeline.plan import Plan, Step
-from assay.harness.pipeline.steps.artifacts import load_artifact, make_artifact
-from assay.harness.pipeline.steps.compare import write_links
-from assay.harness.pipeline.steps.contamination import write_overlaps
-from assay.harness.pipeline.steps.execute import Execution, keep_verdicts
-from assay.harness.pipeline.steps.generate import ModelPool, generate, load, load_samples, sharing_key
-from assay.harness.pipeline.steps.kl import write_distances
-from assay.harness.pipeline.steps.pairs import in_words, make_pairs_step, pairs_file
-from assay.harness.pipeline.steps.profile import measure, unsettled
-from assay.harness.pipeline.store import Store, step_record
-from assay.trainers.artifact import Artifact
-from assay.trainers.data.inputs import REINFORCEMENT_METHODS
+from assay.harness.pipeline.plan import KINDS, Plan, Step, plan_json
+from assay.harness.pipeline.steps import Artifacts, Context, StepKind
+from assay.harness.pipeline.steps.generate import ModelPool
+from assay.harness.pipeline.store import Record, Store, tokens_of
 
 DEFAULT_RESULTS = Path("results/runs")
 INPUTS = "made_from.json"
 WEAK = "weak isolation"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Run:
     """A finished run: its folder, and which steps this call did (the others were done before)."""
 
@@ -51,100 +44,126 @@ def run(
 ) -> Run:
     """Do what is missing of `plan` under `results/<experiment>/`; a killed run is simply run again."""
     store = Store(results / plan.experiment.name)
+    engines = ModelPool(plan.experiment.engine)
+    models = Artifacts(store, plan.steps)
+    context = Context(plan, store, progress, models, engines, allow_weak, cache or CacheUse())
     with store.lock():
-        return _Runner(plan, store, progress, allow_weak, cache or CacheUse()).run()
+        return _Runner(context, engines).run()
 
 
 class _Runner:
-    def __init__(
-        self, plan: Plan, store: Store, progress: Progress, allow_weak: bool, cache: CacheUse
-    ) -> None:
-        self.plan, self.store, self.progress, self.allow_weak = plan, store, progress, allow_weak
-        self.cache = cache
-        self.loads = ModelPool(plan)
+    def __init__(self, context: Context, engines: ModelPool) -> None:
+        self.context, self.engines = context, engines
+        self.plan, self.store, self.progress = context.plan, context.store, context.progress
         self.did: list[str] = []
-        self._artifacts: dict[str, Artifact] = {}
 
     def run(self) -> Run:
-        self._check_walls()
-        write_overlaps(self.store, self.plan, self.progress)  # before anything is paid for
-        for step in self.plan.steps:
-            if step.kind == "verify":
-                self._evaluate(self.plan.step(step.inputs[0]), step)
-            elif step.kind not in ("sample", "generate", "execute", "profile") and not self._is_done(step):
-                self._do(step, self._pair if step.kind == "pairs" else self._make)
-        write_overlaps(self.store, self.plan, self.progress)  # of pairs that were made meanwhile
+        self._check_machine()
+        waiting = list(self.plan.steps)
         try:
-            for step in self._in_order([s for s in self.plan.steps if s.kind == "execute"]):
-                self._evaluate(self.plan.step(step.inputs[0]), step)
+            while waiting:
+                if not any(step.kind == "generate" for step in waiting):
+                    self.engines.close()  # before a model is loaded for anything else
+                step = self._next(waiting)
+                waiting.remove(step)
+                if self._is_done(step):
+                    continue
+                follower = self._follower(step, waiting)
+                if follower is None:
+                    self._do(step)
+                else:
+                    self._do_together(step, follower)
+                    waiting.remove(follower)
         finally:
-            self.loads.close()
-        for step in self.plan.steps:
-            if step.kind == "profile" and not self._is_done(step):
-                self._do(step, self._profile)
-        write_links(self.store, self.plan, self._artifact, self.progress)
-        write_distances(self.store, self.plan, self._artifact, self.progress)
+            self.engines.close()
         folder = self.store.root / self.plan.run_id
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "plan.json", plan_json(self.plan))
         return Run(folder, self.store, self.plan, tuple(self.did))
 
-    def _check_walls(self) -> None:
-        """A machine that cannot isolate says so now, and not after an hour of training."""
-        missing = {
-            id(asked.suite): asked
-            for step in self.plan.steps
-            if step.kind in ("execute", "verify") and self.store.record(step.name, step.id) is None
-            for asked in [self.plan.asked(step)]
-        }
-        for asked in missing.values():
-            table = asked.experiment.sandbox.model_copy(update={"workers": 1})
-            with open_sandbox(table, asked.suite, allow_weak=self.allow_weak):
-                pass
+    def _check_machine(self) -> None:
+        """Let each kind check, before anything is done, that this machine can do its missing steps."""
+        missing = [s for s in self.plan.steps if self.store.record(s.name, s.id) is None]
+        for kind in KINDS.values():
+            steps = [s for s in missing if s.kind == kind.name]
+            if kind.before is not None and steps:
+                kind.before(self.context, steps)
+
+    def _next(self, waiting: list[Step]) -> Step:
+        """Return the step to do next: one whose adapter is on the base that is loaded, else the first in order."""
+        loaded = (s for s in waiting if s.kind == "generate" and self.engines.serves(s.variant))
+        return next(loaded, waiting[0])
 
     def _is_done(self, step: Step) -> bool:
-        """Done, and made from the very inputs that lie there now: a remade input makes its heirs stale."""
-        record = self.store.record(step.name, step.id)
+        """Return whether a step is done, and from the very inputs that are there now; what is not is cleared away."""
+        kind = KINDS[step.kind]
+        made_from = self._made_from(step)
+        record = self.store.record(step.name, step.id) or self._recognised(step, kind, made_from)
         if record is None:
             return False
-        why = ""
-        if record["made_from"] != self._made_from(step):
-            why = "its input was made again since"
-        elif step.kind == "profile":
-            why = unsettled(record)
-        elif not self.allow_weak and self._is_rewarded(step):
-            why = _weakly_rewarded(record)
-        if why:
-            self.progress.say(f"{step.name}: {why}, so it is done again")
+        stale = record["made_from"] != made_from
+        reason = "its input was made again since" if stale else kind.unsettled(self.context, step, record)
+        if not reason:
+            return True
+        if kind.reopen is not None and not stale:
+            self.progress.say(f"{step.name}: {reason}; those are executed again")
+            kind.reopen(self.context, step, self.store.path(step.name, step.id), self._work(step))
+            self.store.reopen(step.name, step.id)
+        else:
+            self.progress.say(f"{step.name}: {reason}, so it is done again")
             self.store.discard(step.name, step.id)
-        return not why
+        return False
 
-    def _is_rewarded(self, step: Step) -> bool:
-        """Whether it is a training that executes answers, and so is as good as its walls."""
-        return step.kind == "train" and (
-            self.plan.trainings[step.variant].config.method in REINFORCEMENT_METHODS
-        )
+    def _recognised(self, step: Step, kind: StepKind, made_from: dict[str, str]) -> Record | None:
+        """Return the record of a result that stands under another id, or in another form of results folder."""
+        equal = self.store.equal_record(step, kind.version, made_from)
+        if equal is not None and not kind.unsettled(self.context, step, equal[1]):
+            self.store.link(step, equal[0])
+            return equal[1]
+        if kind.recover is None:
+            return None
+        work = self._work(step)
+        recovered = kind.recover(self.context, step, work)
+        return None if recovered is None else self._commit(step, recovered)
 
-    def _made_from(self, step: Step) -> dict[str, str]:
-        """When and as what each input was made."""
-        found = {}
-        for name in step.inputs:
-            source = self.plan.step(name)
-            record = self.store.record(source.name, source.id)
-            found[name] = record["token"] if record else "missing"
-        return found
+    def _follower(self, step: Step, waiting: list[Step]) -> Step | None:
+        """Return the step that takes the result of `step` while it is being made, where there is one."""
+        followers = (s for s in waiting if s.inputs == (step.name,) and KINDS[s.kind].stream is not None)
+        return next(followers, None)
 
-    def _do(self, step: Step, work: Callable[[Step, Path], dict[str, Any]]) -> None:
-        started = time.perf_counter()
-        result = work(step, self._work(step, self._made_from(step)))
-        self._commit(step, result)
-        self.progress.say(f"{step.name}: {time.perf_counter() - started:.1f} s")
+    def _do(self, step: Step) -> None:
+        kind, started = KINDS[step.kind], time.perf_counter()
+        with _named(step.name):
+            result = kind.run(self.context, step, self._work(step))
+        self._finish(step, result, started)
 
-    def _commit(self, step: Step, result: dict[str, Any]) -> None:
+    def _do_together(self, step: Step, follower: Step) -> None:
+        """Do a step and the one that takes its result meanwhile: verdicts come while samples are being made."""
+        kind, taking, started = KINDS[step.kind], KINDS[follower.kind], time.perf_counter()
+        assert taking.stream is not None, follower
+        self.store.reopen(follower.name, follower.id)  # verdicts of samples that are gone
+        with (
+            _named(taking.title(follower)),
+            taking.stream(self.context, follower, self._work(follower)) as stream,
+        ):
+            context = dataclasses.replace(self.context, on_sample=stream.submit)
+            self._finish(step, kind.run(context, step, self._work(step)), started)
+        self._finish(follower, stream.finish(), started)
+
+    def _finish(self, step: Step, result: Record, started: float) -> None:
+        seconds = time.perf_counter() - started
+        self._commit(step, {"seconds": seconds, **result})
+        self.did.append(step.name)
+        if title := KINDS[step.kind].title(step):
+            self.progress.say(f"{title}: {seconds:.1f} s")
+
+    def _commit(self, step: Step, result: Record) -> Record:
+        kind = KINDS[step.kind]
         finished = datetime.now(UTC).isoformat(timespec="microseconds")
-        record = {
+        record: Record = {
             "name": step.name,
-            "kind": step.kind,
+            "kind": step.label,
+            "format": kind.version,
             "id": step.id,
             "config": step.config,
             "made_from": self._made_from(step),
@@ -154,179 +173,41 @@ class _Runner:
             **result,
         }
         self.store.commit(step.name, step.id, record)
-        if step.kind in ("sample", "verify", "generate", "execute"):  # the table holds the same rows
-            for lines in self.store.path(step.name, step.id).glob("*.jsonl"):
-                lines.unlink()
-        self.did.append(step.name)
-
-    def _make(self, step: Step, folder: Path) -> dict[str, Any]:
-        inputs = [self.plan.step(name) for name in step.inputs]
-        pairs = next((pairs_file(self.store, s) for s in inputs if s.kind == "pairs"), None)
-        return make_artifact(
-            self.plan,
-            step,
-            [self._artifact(s) for s in inputs if s.kind != "pairs"],
-            folder,
-            self.progress,
-            allow_weak=self.allow_weak,
-            pairs=pairs,
-        )
-
-    def _profile(self, step: Step, folder: Path) -> dict[str, Any]:
-        record = measure(step, self._artifact(self.plan.step(step.inputs[0])), folder, self.progress)
-        found = record["profile"]
-        if found["status"] != "done":
-            self.progress.say(f"{step.name}: unmeasured, {found['status']}: {found['detail']}")
+        for name in kind.scratch:  # the table holds the same rows
+            (self.store.path(step.name, step.id) / name).unlink(missing_ok=True)
         return record
 
-    def _pair(self, step: Step, folder: Path) -> dict[str, Any]:
-        record = make_pairs_step(self.store, self.plan, step, folder)
-        self.progress.say(f"{step.name}: {in_words(record)}")
-        for warning in record["pairs"]["warnings"]:
-            self.progress.say(f"warning: {step.name}: {warning}")
-        return record
+    def _made_from(self, step: Step) -> dict[str, str]:
+        """Return the token of each input: when and as what it was made."""
+        return tokens_of(self.store, (self.plan.step(name) for name in step.inputs))
 
-    def _artifact(self, step: Step) -> Artifact:
-        if step.name not in self._artifacts:
-            self._artifacts[step.name] = load_artifact(self.store, self.plan, step)
-        return self._artifacts[step.name]
+    def _work(self, step: Step) -> Path:
+        """Return the step's unfinished folder.
 
-    def _evaluate(self, generating: Step, executing: Step) -> None:
-        """Generation and execution of one variant, side by side: verdicts come while samples are being made."""
-        generated = self._is_done(generating)
-        if generated and self._is_done(executing):
-            if self._stands(executing):
-                return
-            self._reopen(executing, self._made_from(generating))
-        elif self.store.record(executing.name, executing.id) is not None:
-            self.store.discard(executing.name, executing.id)  # verdicts of samples that are gone
-        started = time.perf_counter()
-        folder = self._work(executing, self._made_from(generating))
-        asked = self.plan.asked(executing)
-        execution = Execution(
-            asked,
-            folder,
-            lambda on_verdict: open_executor(
-                asked.experiment.sandbox,
-                asked.suite,
-                on_verdict,
-                cache=self.cache,
-                allow_weak=self.allow_weak,
-            ),
-            allow_weak=self.allow_weak,
-        )
-        with execution:
-            if generated:
-                title = f"execute {executing.variant}"
-                with self.progress.task(title, unit="samples") as task:
-                    samples = load_samples(self.store.path(generating.name, generating.id))
-                    for number, sample in enumerate(samples, start=1):
-                        execution.submit(sample)
-                        task.update(number)
-            else:
-                self._generate(generating, execution)
-        self._commit(executing, execution.finish() | {"seconds": time.perf_counter() - started})
-        self.progress.say(f"{_doing(executing)} {executing.variant}: {time.perf_counter() - started:.1f} s")
-
-    def _pending(self) -> dict[str, Artifact]:
-        """The models of the variants that are still to be generated from."""
-        waiting = [
-            s for s in self.plan.steps if s.kind == "generate" and self.store.record(s.name, s.id) is None
-        ]
-        return {s.variant: self._artifact(self.plan.step(s.inputs[0])) for s in waiting}
-
-    def _in_order(self, steps: list[Step]) -> list[Step]:
-        """The steps as declared, but the adapters of one base one after another, so that it is loaded once."""
-        places: dict[str, int] = {}
-        order = {}
-        pending = self._pending()
-        for number, step in enumerate(steps):
-            key = sharing_key(pending[step.variant]) if step.variant in pending else None
-            order[step.name] = places.setdefault(key, number) if key else number
-        return sorted(steps, key=lambda step: order[step.name])
-
-    def _stands(self, step: Step) -> bool:
-        """Whether every sample was measured, and behind walls as strong as this run asks for."""
-        record = step_record(self.store, step)
-        return not record["outcomes"].get("infra") and (
-            self.allow_weak or record["isolation"]["levels"] == ["full"]
-        )
-
-    def _reopen(self, step: Step, made_from: dict[str, str]) -> None:
-        """Make a finished execute step unfinished again, keeping the verdicts that stand."""
-        record = step_record(self.store, step)
-        weak = not self.allow_weak and record["isolation"]["levels"] != ["full"]
-        why = (
-            "its isolation was weaker than this run asks for"
-            if weak
-            else "some samples were not measured (infra)"
-        )
-        self.progress.say(f"{step.name}: {why}; those are executed again")
-        keep_verdicts(
-            self.store.path(step.name, step.id), self._work(step, made_from), allow_weak=self.allow_weak
-        )
-        self.store.reopen(step.name, step.id)
-
-    def _generate(self, step: Step, execution: Execution) -> None:
-        started = time.perf_counter()
-        artifact = self._artifact(self.plan.step(step.inputs[0]))
-        folder = self._work(step, self._made_from(step))
-        title = f"{_doing(step)} {step.variant}"
-        record = generate(
-            self.plan.asked(step),
-            lambda: (
-                load(self.plan, artifact)
-                if step.kind == "sample"
-                else self.loads.open(step.variant, artifact, self._pending())
-            ),
-            folder,
-            execution.submit,
-            self.progress,
-            title,
-        )
-        self._commit(step, record | {"seconds": time.perf_counter() - started})
-
-    def _work(self, step: Step, made_from: dict[str, str]) -> Path:
-        """The step's unfinished folder, emptied first when a killed run filled it from other inputs, or with rewards
-        that may have been given behind weaker walls than this run asks for."""
+        It is emptied first when a killed run filled it from other inputs, or with rewards that may have been given
+        behind weaker isolation than this run requires. Verdicts that were taken from a generation at work stand as
+        long as the model is the same.
+        """
+        kind = KINDS[step.kind]
+        source = step if kind.stream is None else self.plan.step(step.inputs[0])
+        inputs = self._made_from(source) | {"step": step.id}
+        weak = {WEAK: "allowed"} if kind.executes(step) and self.context.allow_weak else {}
         folder = self.store.work(step.name, step.id)
         marker = folder / INPUTS
         begun = read_json(marker) if marker.exists() else None
-        weak = {WEAK: "allowed"} if self._is_rewarded(step) and self.allow_weak else {}
-        inputs = made_from | {"step": step.id}
         if any(folder.iterdir()) and begun not in (inputs, inputs | weak):
-            self.store.discard(step.name, step.id)
+            self.store.restart(step.name, step.id)
             folder = self.store.work(step.name, step.id)
         if not marker.exists() or weak:
             write_json(marker, inputs | weak)
         return folder
 
 
-def _weakly_rewarded(record: dict[str, Any]) -> str:
-    """Why a finished training's rewards are not good enough for a run that asks for full isolation; empty if not."""
-    level = record.get("training", {}).get("isolation_level")
-    if level == "full":
-        return ""
-    if level is None:
-        return "it does not say behind which isolation its rewards were given"
-    return f"its rewards were given behind {record['training']['isolation']}, weaker than this run asks for"
-
-
-def _doing(step: Step) -> str:
-    return "sample" if step.kind in ("sample", "verify") else "evaluate"
-
-
-def plan_json(plan: Plan) -> dict[str, Any]:
-    return {
-        "experiment": plan.experiment.model_dump(mode="json"),
-        "run": plan.run_id,
-        "suite": {
-            "name": plan.suite.name,
-            "revision": plan.suite.revision,
-            "n_problems": len(plan.suite.problems),
-        },
-        "steps": [
-            {"name": s.name, "kind": s.kind, "id": s.id, "inputs": list(s.inputs), "config": s.config}
-            for s in plan.steps
-        ],
-    }
+@contextmanager
+def _named(title: str) -> Iterator[None]:
+    """Put the step's title in front of the message of an error."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(title)
+        raise

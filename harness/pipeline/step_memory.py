@@ -14,6 +14,7 @@ from assay.harness.experiment import CompressVariant
 from assay.harness.experiment.training import Training, load_training_data
 from assay.harness.generation.batching import PREFILL_TOKENS
 from assay.harness.pipeline.plan import Plan, Step
+from assay.harness.pipeline.steps.generate import GenerateSpec
 from assay.harness.profiling.memory import Architecture, Prediction, Setup, predict, read_architecture
 from assay.harness.training.dry_run import lengths_of, predict_training
 from assay.suites import Suite
@@ -22,7 +23,7 @@ from assay.trainers.artifact import Artifact, ArtifactKind, model_folder
 from assay.trainers.data.inputs import REINFORCEMENT_METHODS
 from assay.trainers.errors import TrainersError
 
-LOADING = ("train", "sample", "generate")  # kinds of steps that hold a whole model and are predicted
+LOADING = ("train", "generate")  # kinds of steps that hold a whole model and are predicted
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def predict_steps(plan: Plan) -> dict[str, StepMemory]:
     for step in plan.steps:
         if step.kind not in LOADING:
             continue
-        key = (step.kind, declared[step.variant])
+        key = (step.label, declared[step.variant])
         if key not in known:
             known[key] = _predicted(plan, step)
         by_step[step.name] = known[key]
@@ -93,7 +94,7 @@ def _training(training: Training, model: Artifact, architecture: Architecture) -
         note, longest = "at most: pairs as long as max_length; they are not made yet", config.max_length
     else:
         longest = lengths_of(config, records, _tokenizer(model)).longest
-    if training.judge is not None:
+    if training.reward_model is not None:
         note += ("; " if note else "") + "without the reward model"
     return StepMemory(predict_training(config, architecture, longest), note)
 
@@ -101,13 +102,13 @@ def _training(training: Training, model: Artifact, architecture: Architecture) -
 def _inference(plan: Plan, step: Step, model: Artifact, architecture: Architecture) -> StepMemory:
     import torch
 
-    request = plan.asked(step)
-    engine, sampling = request.experiment.engine, request.experiment.sampling
+    spec: GenerateSpec = step.spec
+    engine, sampling = spec.engine, spec.sampling
     gpu = engine.device != "cpu" and torch.cuda.is_available()
     device = "cuda" if gpu else "cpu"
     compute, weights = _types(plan, plan.step(step.inputs[0]), engine.dtype, architecture, device)
-    longest = _longest_prompt(request.suite, sampling.style, _tokenizer(model))
-    rows = min(engine.batch_size, sampling.samples * len(request.suite.problems))
+    longest = _longest_prompt(spec.suite, sampling.style, _tokenizer(model))
+    rows = min(engine.batch_size, sampling.samples * len(spec.suite.problems))
     together = min(-(-rows // sampling.samples), max(1, PREFILL_TOKENS // longest))
     setup = Setup(
         objective="inference",

@@ -1,38 +1,46 @@
-"""Files that are whole or absent: atomic writes, and step directories that appear by rename."""
+"""The steps of an experiment on disk: a folder per step, which appears by one rename when the step is done."""
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from assay.harness.errors import AssayError, BadInputError, CheckFailedError
 from assay.harness.files import read_json, write_json
-from assay.harness.pipeline.plan import Step
 
 STEP_FILE = "step.json"
 TRASH = ".trash-"
+Record = dict[str, Any]
 
 
-def _remove(folder: Path) -> None:
-    """Remove a folder; renamed first, so that a kill half-way leaves no folder that looks like a step."""
-    if folder.exists():
-        trash = folder.with_name(f"{TRASH}{os.getpid()}-{folder.name}")
-        folder.rename(trash)
-        shutil.rmtree(trash)
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One piece of work.
 
+    `name` is LABEL-VARIANT, `kind` a key of `assay.harness.pipeline.plan.KINDS`, and `inputs` are names of earlier
+    steps. `id` is the hash of the label, the kind's version, `config` and the ids of the inputs; `spec` is the typed
+    form of `config`, which the kind works from.
+    """
 
-def _sync(path: Path) -> None:
-    """Force a file or folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    name: str
+    kind: str
+    variant: str
+    id: str
+    config: dict[str, Any]
+    inputs: tuple[str, ...]
+    spec: Any = None
+
+    @property
+    def label(self) -> str:
+        """What `name` begins with: the kind, but "sample" and "verify" where answers are drawn for preferences."""
+        return self.name.removesuffix(f"-{self.variant}")
 
 
 class Store:
@@ -45,7 +53,7 @@ class Store:
         return self.root / "steps" / f"{name}-{step_id}"
 
     def work(self, name: str, step_id: str) -> Path:
-        """The unfinished step's folder; it outlives a kill, so that the step can go on where it was."""
+        """Return the unfinished step's folder; it outlives a kill, so that the step can go on where it was."""
         folder = self._unfinished(name, step_id)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -54,15 +62,41 @@ class Store:
         final = self.path(name, step_id)
         return final.with_name(f"{final.name}.part")  # not with_suffix: a variant's name may hold a dot
 
-    def record(self, name: str, step_id: str) -> dict[str, Any] | None:
-        """What the finished step wrote about itself, or None when it is not done."""
+    def record(self, name: str, step_id: str) -> Record | None:
+        """Return what the finished step recorded about itself, or None when it is not done."""
         file = self.path(name, step_id) / STEP_FILE
         if not file.exists():
             return None
-        record: dict[str, Any] = read_json(file)
+        record: Record = read_json(file)
         return record
 
-    def commit(self, name: str, step_id: str, record: dict[str, Any]) -> None:
+    def equal_record(
+        self, step: Step, version: int, made_from: Mapping[str, str]
+    ) -> tuple[Path, Record] | None:
+        """Return folder and record of a finished step with another id and the same name, configuration and inputs.
+
+        It is the newest of several. The inputs are compared by content (`made_from` holds their tokens). An id also
+        changes when something changes that an input depends on and that left the input as it was: preferences that
+        were judged by newer code and came out alike are learned from once.
+        """
+        config = json.loads(json.dumps(step.config, default=str))
+        equal = [
+            (file.parent, record)
+            for file in self.root.glob(f"steps/{step.name}-*/{STEP_FILE}")
+            if not file.parent.name.endswith(".part")
+            and (record := read_json(file))["name"] == step.name
+            and record.get("format", 1) == version
+            and (record["config"], record["made_from"]) == (config, dict(made_from))
+        ]
+        return max(equal, key=lambda pair: str(pair[1]["finished"]), default=None)
+
+    def link(self, step: Step, folder: Path) -> None:
+        """Let `step` be the finished step in `folder`, by a link to that."""
+        path = self.path(step.name, step.id)
+        _remove(path)
+        path.symlink_to(folder.resolve().name, target_is_directory=True)
+
+    def commit(self, name: str, step_id: str, record: Record) -> None:
         """Make the work folder the step: its record is written first, then one rename."""
         work, final = self.work(name, step_id), self.path(name, step_id)
         write_json(work / STEP_FILE, record)
@@ -77,6 +111,10 @@ class Store:
     def discard(self, name: str, step_id: str) -> None:
         """Remove the step, finished and unfinished."""
         _remove(self.path(name, step_id))
+        self.restart(name, step_id)
+
+    def restart(self, name: str, step_id: str) -> None:
+        """Remove the step's unfinished folder."""
         _remove(self._unfinished(name, step_id))
 
     def reopen(self, name: str, step_id: str) -> None:
@@ -85,7 +123,7 @@ class Store:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """One run at a time per experiment; the lock goes with the process that held it."""
+        """Admit one run at a time per experiment; the lock ends with the process that has it."""
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / ".lock").open("w") as file:
             try:
@@ -99,8 +137,34 @@ class Store:
             yield
 
 
-def step_record(store: Store, step: Step) -> dict[str, Any]:
+def step_record(store: Store, step: Step) -> Record:
+    """Return the record of a finished step. Raises AssayError where it is not done."""
     record = store.record(step.name, step.id)
     if record is None:
         raise AssayError(f"step {step.name} is not done")
     return record
+
+
+def tokens_of(store: Store, steps: Iterable[Step]) -> dict[str, str]:
+    """Return for each step the token of its result: an artifact's or a file's sha256, else when it was made."""
+    records = ((step.name, store.record(step.name, step.id)) for step in steps)
+    return {name: record["token"] if record else "missing" for name, record in records}
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder; renamed first, so that a kill half-way leaves no folder that looks like a step."""
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
+        trash = folder.with_name(f"{TRASH}{os.getpid()}-{folder.name}")
+        folder.rename(trash)
+        shutil.rmtree(trash)
+
+
+def _sync(path: Path) -> None:
+    """Force a file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -74,7 +74,8 @@ class Column(Generic[T]):
 @dataclass(frozen=True, slots=True)
 class Table:
     """Columns that are shown and the rows' cells below them. `reasons` are numbered from 1; `left_out` are sentences
-    about columns that no row has a figure in; `marked` is the row that the others are held against."""
+    about columns that no row has a figure in; `marked` is the row that the others are held against; `drawn` explains
+    the drawings, which a page alone has."""
 
     columns: tuple[Column[Any], ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -82,6 +83,7 @@ class Table:
     left_out: tuple[str, ...] = ()
     name: str = ""
     note: str = ""
+    drawn: str = ""
     css: str = "plain"
     only: Medium = ""
     marked: int | None = None
@@ -203,6 +205,7 @@ def tabulate(
     *,
     name: str,
     note: str = "",
+    drawn: str = "",
     css: str = "plain",
     only: Medium = "",
     marked: T | None = None,
@@ -232,6 +235,7 @@ def tabulate(
         ),
         name=name,
         note=note,
+        drawn=drawn,
         css=css,
         only=only,
         marked=None if marked is None else items.index(marked),

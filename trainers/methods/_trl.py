@@ -141,13 +141,6 @@ def trainer_arguments(
     return translate(config, str(out / CHECKPOINTS), use_cpu=use_cpu, dtype=arithmetic(config), **more)
 
 
-def attention(config: CommonConfig) -> str:
-    """Return the attention that the table has on this machine."""
-    import torch
-
-    return config.attention(gpu=torch.cuda.is_available())
-
-
 def assemble(
     kind: Callable[..., Any],
     model: Any,
@@ -206,7 +199,10 @@ def load_tokenizer(base: Artifact) -> Any:
 
 def load_policy(base: Artifact, config: CommonConfig, prepare: Prepare = prepare_model) -> Any:
     """Return the prepared model (adapter on, or every weight) on the attention that suits its length."""
-    return prepare(base, config, arithmetic(config), attention(config))
+    import torch
+
+    attention = config.attention(gpu=torch.cuda.is_available())
+    return prepare(base, config, arithmetic(config), attention)
 
 
 # Methods that learn from preferences.

@@ -108,10 +108,9 @@ def _build(
     from trl import SFTTrainer
 
     args = TrlConfig(**_trl.trainer_arguments(sft_arguments, config, out, evaluate=data.held_out is not None))
-    model = prepare(base, config, arithmetic(config), _trl.attention(config))
     return _trl.assemble(
         SFTTrainer,
-        model,
+        _trl.load_policy(base, config, prepare),
         config,
         args,
         out,

@@ -44,8 +44,13 @@ class Built:
         count, what = len(self.pairs), "pairs"
         if not self.pairs and self.opinions:
             count, what = len(self.opinions), "opinions"
-        unmeasured = [f"agreement of quality with execution unmeasured: {self.unmeasured}"]
-        return few(count, what) + (unmeasured if self.unmeasured else [])
+        return few(count, what) + self.notes()
+
+    def notes(self) -> list[str]:
+        """Return the warning about an agreement that could not be measured; empty where it could."""
+        return (
+            [f"agreement of quality with execution unmeasured: {self.unmeasured}"] if self.unmeasured else []
+        )
 
 
 def few(count: int, what: str = "pairs") -> list[str]:

@@ -166,7 +166,7 @@ def _row(run: Path, artifact: Artifact) -> Measured:
         raise BadInputError(
             f"no leaderboard at {path}: give a run's folder, as `assay run` prints it"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, BadInputError) as error:
         raise BadInputError(
             f"{path} is not a leaderboard of Assay: {type(error).__name__}: {error}"
         ) from None

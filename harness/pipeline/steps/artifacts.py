@@ -1,74 +1,185 @@
-"""Steps that make an artifact: take, train, merge, export."""
+"""Steps that make a model: take, train, merge, export, compress."""
 
 from __future__ import annotations
 
 import dataclasses
 import shutil
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assay.harness.console import Progress
-from assay.harness.errors import AssayError, BadInputError, MissingToolError
-from assay.harness.experiment.training import load_made_pairs
-from assay.harness.pipeline.plan import Plan, Step
-from assay.harness.pipeline.store import Store
-from assay.trainers.artifact import Artifact, ArtifactKind, identify
+from assay.harness.experiment import CompressVariant
+from assay.harness.experiment.training import Training, load_made_pairs
+from assay.harness.pipeline.steps import Context, Plan, StepKind
+from assay.harness.pipeline.steps.pairs import pairs_file
+from assay.harness.pipeline.store import Record, Step, Store
+from assay.trainers.artifact import Artifact, ArtifactKind
+from assay.trainers.data.inputs import REINFORCEMENT_METHODS, TrainingData
 from assay.trainers.data.problems import Environment
-from assay.trainers.errors import MissingExtraError, TrainersError
+from assay.trainers.merge.recipe import MergeRecipe
 from assay.trainers.preference.reward_report import load_report
 from assay.trainers.run.facts import load_facts
+from assay.trainers.run.folder import by_content
 
 MODEL = "model"
 TAKEN = ", taken as it is"  # ends the recipe of a model that nothing was done to
+_WHOLE = (ArtifactKind.BASE, ArtifactKind.TUNED, ArtifactKind.MERGED)
 
 
-def make_artifact(
-    plan: Plan,
-    step: Step,
-    sources: Sequence[Artifact],
-    work: Path,
-    progress: Progress,
-    *,
-    allow_weak: bool = False,
-    pairs: Path | None = None,
-) -> dict[str, Any]:
-    """Do the step in the folder `work` and return its record's own part; `allow_weak` is for trainings that execute,
-    `pairs` the file for those that learn from the experiment's own preferences. Raises AssayError."""
-    started = time.perf_counter()
-    try:
-        if step.kind == "train":
-            artifact = _train(plan, step, sources, work / MODEL, progress, allow_weak, pairs)
-        else:
-            artifact = _make(plan, step, sources, work, progress)
-    except MissingExtraError as error:
-        raise MissingToolError(str(error)) from error
-    except TrainersError as error:
-        raise BadInputError(f"{step.name}: {error}") from error
+@dataclass(frozen=True, slots=True)
+class TakeSpec:
+    """A model that exists: `name` as the user wrote it."""
+
+    name: str
+    artifact: Artifact
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSpec:
+    """One training with one seed.
+
+    `pairs` names the step that makes what is learned from, and `reward_model` the step that makes the reward model,
+    where the experiment makes them.
+    """
+
+    training: Training
+    pairs: str | None = None
+    reward_model: str | None = None
+
+    def config(self) -> dict[str, Any]:
+        config = self.training.config
+        if self.reward_model is None:  # a reward model in a folder counts by its content, not by its path
+            config = by_content(config)
+        return self.training.described | {"config": config.model_dump(mode="json")}
+
+    def records(self, folder: Callable[[str], Path]) -> TrainingData:
+        """Return the training data; `folder` gives the folder of a finished step. Raises TrainersError."""
+        training = self.training
+        if training.records is not None:
+            return training.records
+        assert self.pairs is not None, training
+        return load_made_pairs(
+            training.config.method, training.data, pairs_file(folder(self.pairs)), self.pairs
+        )
+
+
+def size_bytes(path: Path) -> int:
+    """Return the bytes of weights on disk: of the file itself, or of a folder's safetensors files."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(f.stat().st_size for f in path.glob("*.safetensors"))
+
+
+def records_of(store: Store, plan: Plan, variant: str) -> TrainingData:
+    """Return what the training of `variant` learns from, in a run whose preferences are made."""
+    spec: TrainSpec = plan.maker(variant).spec
+    return spec.records(lambda name: store.path(name, plan.step(name).id))
+
+
+def _record(context: Context, step: Step, artifact: Artifact, work: Path) -> Record:
+    """Return the record of a model; a path inside the step's folder is relative to it."""
+    context.models.keep(step, artifact)
     inside = artifact.path.is_relative_to(work)
-    facts = load_facts(artifact.path) if step.kind == "train" else None
-    judged = load_report(artifact.path) if step.kind == "train" else None
+    recipe = artifact.recipe or f"{step.config.get('model', step.name)}{TAKEN}"
     return {
         "artifact": {
             "kind": artifact.kind.value,
             "path": str(artifact.path.relative_to(work)) if inside else str(artifact.path),
             "sha256": artifact.sha256,
-            "recipe": (artifact.recipe or f"{step.config.get('model', step.name)}{TAKEN}")
-            + (_merged(plan, step, artifact.path) if step.kind == "merge" else ""),
+            "recipe": recipe + (_merged(context, step, artifact.path) if step.kind == "merge" else ""),
             "size_bytes": None if artifact.kind is ArtifactKind.ENDPOINT else size_bytes(artifact.path),
-        },
-        "seconds": time.perf_counter() - started,
-        **({} if facts is None else {"training": facts.model_dump(mode="json")}),
-        **({} if judged is None else {"reward_model": judged.model_dump(mode="json")}),
+        }
     }
 
 
-def _merged(plan: Plan, step: Step, folder: Path) -> str:
-    """Which adapters a merge is of, where they are several, and how far it moved the base; in words."""
+def _take(context: Context, step: Step, work: Path) -> Record:
+    return _record(context, step, step.spec.artifact, work)
+
+
+def _train(context: Context, step: Step, work: Path) -> Record:
+    from assay.trainers import TrainingStep
+    from assay.trainers.run.process import train_alone
+
+    spec: TrainSpec = step.spec
+    config: Any = spec.training.config
+    if spec.reward_model is not None:
+        reward = config.reward.model_copy(update={"model": context.artifact(spec.reward_model).path})
+        config = config.model_copy(update={"reward": reward})
+    records = spec.records(context.folder)
+    if isinstance(records, Environment):
+        records = dataclasses.replace(records, allow_weak=context.allow_weak)
+    with context.progress.task(step.name, unit="steps") as task:
+
+        def on_step(at: TrainingStep) -> None:
+            task.update(at.step, f"of {at.total_steps}, loss {at.loss:.3f}, {at.tok_per_s:,.0f} tok/s")
+
+        start = context.artifact(step.inputs[0])
+        artifact = train_alone(start, config, records, work / MODEL, on_step)
+    facts, report = load_facts(artifact.path), load_report(artifact.path)
+    return {
+        **_record(context, step, artifact, work),
+        **({} if facts is None else {"training": facts.model_dump(mode="json")}),
+        **({} if report is None else {"reward_model": report.model_dump(mode="json")}),
+    }
+
+
+def _weakly_rewarded(context: Context, step: Step, record: Record) -> str:
+    """Say why the rewards of a finished training are not enough for a run that requires full isolation."""
+    if context.allow_weak or not _is_rewarded(step):
+        return ""
+    training = record.get("training", {})
+    level = training.get("isolation_level")
+    if level == "full":
+        return ""
+    if level is None:
+        return "it does not say behind which isolation its rewards were given"
+    return f"its rewards were given behind {training['isolation']}, weaker than this run asks for"
+
+
+def _is_rewarded(step: Step) -> bool:
+    """Return whether a training executes answers, so that it is worth what their isolation was."""
+    spec: TrainSpec = step.spec
+    return spec.training.config.method in REINFORCEMENT_METHODS
+
+
+def _quickly(make: Callable[[Sequence[Artifact], Step, Path], Artifact]) -> Callable[..., Record]:
+    """Return the `run` of a kind whose models take seconds to make: after a kill it begins again from nothing."""
+
+    def run(context: Context, step: Step, work: Path) -> Record:
+        shutil.rmtree(work / MODEL, ignore_errors=True)
+        sources = [context.artifact(name) for name in step.inputs]
+        with context.progress.task(step.name):
+            artifact = make(sources, step, work)
+        return _record(context, step, artifact, work)
+
+    return run
+
+
+def _merge(sources: Sequence[Artifact], step: Step, work: Path) -> Artifact:
+    from assay.trainers.merge import merge
+
+    return merge(sources, work / MODEL, step.spec)
+
+
+def _export(sources: Sequence[Artifact], step: Step, work: Path) -> Artifact:
+    from assay.trainers.gguf import export_gguf
+
+    return export_gguf(sources[0], work / f"{step.variant}.gguf", step.spec.quantize)
+
+
+def _compress(sources: Sequence[Artifact], step: Step, work: Path) -> Artifact:
+    from assay.trainers.model.quantize import compress_model
+
+    spec: CompressVariant = step.spec
+    return compress_model(sources[0], work / MODEL, spec.quantization, double_quant=spec.double_quant)
+
+
+def _merged(context: Context, step: Step, folder: Path) -> str:
+    """Say which adapters a merge is of, where there are several, and how far it moved the base."""
     from assay.trainers.merge.write import load_change
 
-    names = [plan.step(name).variant for name in step.inputs]
+    names = [context.step(name).variant for name in step.inputs]
     of = f", of {' and '.join(names)}" if len(names) > 1 else ""
     change = load_change(folder)
     if change is None:
@@ -79,81 +190,45 @@ def _merged(plan: Plan, step: Step, folder: Path) -> str:
     )
 
 
-def _make(plan: Plan, step: Step, sources: Sequence[Artifact], work: Path, progress: Progress) -> Artifact:
-    if step.kind == "take":
-        return plan.models[step.variant]
-    source = sources[0]
-    shutil.rmtree(work / MODEL, ignore_errors=True)  # merge and export are quick: begun again from nothing
-    with progress.task(step.name):
-        if step.kind == "merge":
-            from assay.trainers.merge import MergeRecipe, merge
-
-            return merge(sources, work / MODEL, MergeRecipe.model_validate(step.config.get("merging", {})))
-        if step.kind == "compress":
-            from assay.trainers.model.quantize import compress_model
-
-            told = step.config
-            return compress_model(
-                source, work / MODEL, told["quantization"], double_quant=told["double_quant"]
-            )
-        from assay.trainers.gguf import export_gguf
-
-        return export_gguf(source, work / f"{step.variant}.gguf", step.config["quantize"])
+def _merging(recipe: MergeRecipe) -> dict[str, Any]:
+    merging = recipe.model_dump(mode="json", exclude_defaults=True)
+    return {"merging": merging} if merging else {}
 
 
-def _train(
-    plan: Plan,
-    step: Step,
-    sources: Sequence[Artifact],
-    out: Path,
-    progress: Progress,
-    allow_weak: bool,
-    pairs: Path | None,
-) -> Artifact:
-    """`sources` are the start, and behind it the reward model where a variant is it."""
-    from assay.trainers import TrainingStep
-    from assay.trainers.run.process import train_alone
-
-    training = plan.trainings[step.variant]
-    config: Any = training.config
-    if training.judge is not None:
-        config = config.model_copy(
-            update={"reward": config.reward.model_copy(update={"model": sources[1].path})}
-        )
-    records = training.records
-    if records is None:
-        assert pairs is not None, step.name
-        assert training.pairs is not None, step.name
-        records = load_made_pairs(config.method, training.data, pairs, training.pairs)
-    if isinstance(records, Environment):
-        records = dataclasses.replace(records, allow_weak=allow_weak)
-    with progress.task(step.name, unit="steps") as task:
-
-        def on_step(at: TrainingStep) -> None:
-            task.update(at.step, f"of {at.total_steps}, loss {at.loss:.3f}, {at.tok_per_s:,.0f} tok/s")
-
-        return train_alone(sources[0], config, records, out, on_step)
-
-
-def load_artifact(store: Store, plan: Plan, step: Step) -> Artifact:
-    """The artifact that a finished step made, held against the hash its record gives, with its parents."""
-    record = store.record(step.name, step.id)
-    if record is None:
-        raise AssayError(f"step {step.name} is not done")
-    if step.kind == "take":
-        return plan.models[step.variant]
-    made = record["artifact"]
-    parent, *others = (load_artifact(store, plan, source) for source in plan.models_of(step))
-    path = store.path(step.name, step.id) / made["path"]
-    try:
-        found = identify(path, base=parent)
-    except TrainersError as error:
-        raise BadInputError(f"{error}; remove {store.path(step.name, step.id)} to make it again") from error
-    return dataclasses.replace(found, parent=parent, recipe=made["recipe"], others=tuple(others))
-
-
-def size_bytes(path: Path) -> int:
-    """Bytes of weights on disk: the file itself, or a folder's safetensors files."""
-    if path.is_file():
-        return path.stat().st_size
-    return sum(f.stat().st_size for f in path.glob("*.safetensors"))
+KINDS = (
+    StepKind(
+        "take",
+        _take,
+        config=lambda spec: {"model": spec.name, "sha256": spec.artifact.sha256},
+        makes=lambda spec, _: spec.artifact.kind,
+    ),
+    StepKind(
+        "train",
+        _train,
+        unsettled=_weakly_rewarded,
+        executes=_is_rewarded,
+        accepts=(*_WHOLE, ArtifactKind.ADAPTER),  # an adapter is merged first, by the plan
+        makes=lambda spec, _: ArtifactKind.TUNED if spec.training.config.full else ArtifactKind.ADAPTER,
+    ),
+    StepKind(
+        "merge",
+        _quickly(_merge),
+        config=_merging,
+        accepts=(ArtifactKind.ADAPTER,),
+        makes=lambda *_: ArtifactKind.MERGED,
+    ),
+    StepKind(
+        "export",
+        _quickly(_export),
+        config=lambda spec: {"quantize": spec.quantize},
+        accepts=_WHOLE,
+        makes=lambda *_: ArtifactKind.GGUF,
+    ),
+    StepKind(
+        "compress",
+        _quickly(_compress),
+        config=lambda spec: spec.model_dump(include={"quantization", "double_quant"}),
+        accepts=_WHOLE,
+        makes=lambda _, sources: sources[0],
+    ),
+)

@@ -1,94 +1,257 @@
-"""The links of a run: each merge, export and compression held against what it was made from, once, and kept."""
+"""The steps of the `[compare]` table: compare and kl.
+
+compare holds a merge, an export or a compression against what it was made from (a link of the chain). kl measures how
+far a training moved its model, as KL(trained‖start) on the trained model's own answers: the prefixes are drawn from
+the trained model (its samples in this run), and at each of an answer's tokens the full distributions of both are
+compared, so that no draw of that token adds noise. The sum over an answer's tokens is what reinforcement methods
+charge for and what DPO's β holds down. In nats an answer, at temperature 1.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from assay.harness.console import Progress
+import numpy as np
+import pandas as pd
+
 from assay.harness.equivalence.chain import Link, compare_links, link_from_json
-from assay.harness.equivalence.measures import pass_rates
+from assay.harness.equivalence.measures import log_softmax, pass_rates
 from assay.harness.equivalence.tokens import suite_passages
 from assay.harness.errors import BadInputError
+from assay.harness.experiment.tables import CompareTable
 from assay.harness.files import read_json, write_json
-from assay.harness.models.resolve import in_house_errors
-from assay.harness.pipeline.plan import Plan, Step
-from assay.harness.pipeline.store import Store
+from assay.harness.generation import load_generator
+from assay.harness.generation.load import MeasuredGenerator
+from assay.harness.pipeline.steps import Context, Plan, StepKind
+from assay.harness.pipeline.steps.generate import TABLE
+from assay.harness.pipeline.store import Record, Step, Store
+from assay.suites import Suite
 from assay.trainers.artifact import Artifact
 
-FOLDER = "links"
-FORMAT = 2  # raised when what is measured changes
+FILE = "link.json"
+NO_TABLE = "the experiment has no [compare] table, which asks for it"
+_OLD_LINKS, _OLD_LINKS_FORMAT = (
+    "links",
+    2,
+)  # the folders of version 0.1, and what their names were hashed from
+_OLD_DISTANCES, _OLD_DISTANCES_FORMAT = "distances", 1
+_RESAMPLES = 2000
 
 
-def linked_steps(plan: Plan) -> list[tuple[Step, Step]]:
-    """(what it was made from, what was made) of every step whose output claims to be its input still: a merge of one
-    adapter, an export, a compression. Training and merges of several adapters make other models."""
-    found = []
-    for step in plan.steps:
-        alone = step.config.get("merging", {}).get("weights", [1]) in ([1], [1.0], [])
-        if step.kind in ("export", "compress") or (step.kind == "merge" and len(step.inputs) == 1 and alone):
-            found.append((plan.step(step.inputs[0]), step))
-    return found
+@dataclass(frozen=True, slots=True)
+class CompareSpec:
+    """The texts and the settings of a comparison."""
+
+    suite: Suite
+    table: CompareTable
+    threads: int
+
+    def config(self) -> dict[str, Any]:
+        return {"suite": self.suite.revision, "compare": self.table.model_dump(mode="json")}
 
 
-def write_links(
-    store: Store, plan: Plan, artifact_of: Callable[[Step], Artifact], progress: Progress
-) -> None:
-    """Measure the links that are not measured yet. Nothing is done where the experiment has no `[compare]`."""
-    table = plan.experiment.compare
-    missing = (
-        [(a, b) for a, b in linked_steps(plan) if not _file(store, plan, a, b).exists()] if table else []
-    )
-    if table is None or not missing:
-        return
-    try:
-        passages = suite_passages(plan.suite, table.texts)
-    except BadInputError as error:
-        progress.say(f"links unmeasured: {error}")
-        return
-    with progress.task("links", total=len(missing), unit="links") as task, in_house_errors():
-        for number, (a, b) in enumerate(missing):
-            (link,) = compare_links(
-                {a.variant: artifact_of(a), b.variant: artifact_of(b)},
-                passages,
-                threads=plan.experiment.engine.threads or len(os.sched_getaffinity(0)),
-                greedy_tokens=table.greedy_tokens,
-                on_stage=lambda stage, number=number: task.update(number, stage),  # type: ignore[misc]
-            )
-            file = _file(store, plan, a, b)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_json(file, link.to_json())
+def linked_steps(steps: Iterable[Step]) -> list[tuple[Step, Step]]:
+    """Return (what it was made from, what was made) of every step whose output should still be its input.
+
+    These are merges of one adapter, exports and compressions. Trainings and merges of several adapters make other
+    models.
+    """
+    known = {step.name: step for step in steps}
+    return [(known[step.inputs[0]], step) for step in known.values() if _keeps_its_input(step)]
+
+
+def _keeps_its_input(step: Step) -> bool:
+    if step.kind != "merge":
+        return step.kind in ("export", "compress")
+    return len(step.inputs) == 1 and step.spec.weights in ((), (1,))
 
 
 def read_links(store: Store, plan: Plan, counts: Mapping[str, Mapping[str, tuple[int, int]]]) -> list[Link]:
-    """The links that were measured, each with the run's own pass@1."""
-    found = []
-    score = plan.experiment.score
-    for a, b in linked_steps(plan):
-        file = _file(store, plan, a, b)
-        if plan.experiment.compare is None or not file.exists():
+    """Return the links that were measured, each with the run's own pass@1."""
+    links, score = [], plan.experiment.score
+    for step in plan.steps:
+        file = store.path(step.name, step.id) / FILE
+        if step.kind != "compare" or not file.exists():
             continue
-        pair = (a.variant, b.variant)
+        first, second = (plan.step(name).variant for name in step.inputs)
         rates = {}
-        if all(name in counts for name in pair):
+        if first in counts and second in counts:
             rates = pass_rates(
-                counts, [pair], margin=score.margin, confidence=score.confidence, seed=plan.experiment.seed
+                counts,
+                [(first, second)],
+                margin=score.margin,
+                confidence=score.confidence,
+                seed=plan.experiment.seed,
             )
-        found.append(link_from_json(read_json(file), rates.get(pair)))
-    return found
+        links.append(link_from_json(read_json(file), rates.get((first, second))))
+    return links
 
 
-def _file(store: Store, plan: Plan, a: Step, b: Step) -> Path:
-    table = plan.experiment.compare
-    decides = {
-        "format": FORMAT,
-        "steps": [a.id, b.id],
-        "made": [(store.record(s.name, s.id) or {}).get("token") for s in (a, b)],
-        "suite": plan.suite.revision,
-        "compare": None if table is None else table.model_dump(mode="json"),
+def _compare(context: Context, step: Step, work: Path) -> Record:
+    """Measure one link; where the suite has no texts to measure it on, the record says so."""
+    spec: CompareSpec = step.spec
+    try:
+        passages = suite_passages(spec.suite, spec.table.texts)
+    except BadInputError as error:
+        context.progress.say(f"{step.name}: unmeasured: {error}")
+        return {"unmeasured": str(error)}
+    with context.progress.task(step.name) as task:
+        (link,) = compare_links(
+            {context.step(name).variant: context.artifact(name) for name in step.inputs},
+            passages,
+            threads=spec.threads or len(os.sched_getaffinity(0)),
+            greedy_tokens=spec.table.greedy_tokens,
+            on_stage=lambda stage: task.update(0, stage),
+        )
+    write_json(work / FILE, link.to_json())
+    return {}
+
+
+def _recover_link(context: Context, step: Step, work: Path) -> Record | None:
+    """Take the link that version 0.1 measured of the same two models."""
+    spec: CompareSpec = step.spec
+    records = [context.record(name) for name in step.inputs]
+    decisive = {
+        "format": _OLD_LINKS_FORMAT,
+        "steps": [record["id"] for record in records],
+        "made": [record["token"] for record in records],
+        "suite": spec.suite.revision,
+        "compare": spec.table.model_dump(mode="json"),
     }
-    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
-    return store.root / FOLDER / f"{a.variant}--{b.variant}-{digest}.json"
+    names = "--".join(context.step(name).variant for name in step.inputs)
+    file = _old_file(context, _OLD_LINKS, names, decisive)
+    if not file.exists():
+        return None
+    write_json(work / FILE, read_json(file))
+    return {}
+
+
+def _old_file(context: Context, folder: str, name: str, decisive: dict[str, Any]) -> Path:
+    """Return where version 0.1 left a result that `decisive` decides."""
+    digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:12]
+    return context.store.root / folder / f"{name}-{digest}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """`kl` nats an answer with its 95 % interval over answers (bootstrap), `kl_token` nats a token, of `answers`
+    answers with `tokens` tokens. Answers that fill the model's context are left out."""
+
+    kl: float
+    kl_low: float
+    kl_high: float
+    kl_token: float
+    answers: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class KlSpec:
+    """The first sample of each of the first `texts` problems of `suite` is measured; `seed` is the bootstrap's."""
+
+    suite: Suite
+    texts: int
+    seed: int
+    threads: int
+
+    def config(self) -> dict[str, Any]:
+        return {"texts": self.texts, "seed": self.seed}
+
+
+def read_distance(store: Store, plan: Plan, training: Step) -> tuple[Distance | None, str]:
+    """Return what was measured of a train step, or None with the reason."""
+    if plan.experiment.compare is None:
+        return None, NO_TABLE
+    step = plan.step(f"kl-{training.variant}")
+    record = store.record(step.name, step.id)
+    if record is None or record["distance"] is None:
+        return None, "no answer of this training fits into the model's context"
+    return Distance(**record["distance"]), ""
+
+
+def _measure_kl(context: Context, step: Step, _: Path) -> Record:
+    spec: KlSpec = step.spec
+    start, trained, generated = step.inputs
+    with context.progress.task(step.name):
+        answers = _answers(context.folder(generated), spec)
+        distance = _measure(context.artifact(start), context.artifact(trained), answers, spec)
+    return {"distance": None if distance is None else asdict(distance)}
+
+
+def _recover_distance(context: Context, step: Step, _: Path) -> Record | None:
+    """Take the distance that version 0.1 measured of the same two models and samples."""
+    spec: KlSpec = step.spec
+    decisive = {
+        "format": _OLD_DISTANCES_FORMAT,
+        "steps": [step.inputs[0], *(context.record(name)["id"] for name in step.inputs[1:])],
+        "made": context.record(step.inputs[2])["token"],
+        "texts": spec.texts,
+    }
+    file = _old_file(context, _OLD_DISTANCES, step.variant, decisive)
+    return {"distance": read_json(file)} if file.exists() else None
+
+
+def _answers(folder: Path, spec: KlSpec) -> list[tuple[str, list[int]]]:
+    """Return (prompt, the answer's token ids) of the first sample of each of the first problems."""
+    samples = pd.read_parquet(folder / TABLE)
+    first = samples[samples["index"] == 0]
+    rows = first[first["problem_id"].isin({p.id for p in spec.suite.problems[: spec.texts]})]
+    return [
+        (str(row["prompt"]), [int(t) for t in row["token_ids"]])
+        for row in rows.to_dict("records")
+        if len(row["token_ids"])
+    ]
+
+
+def _measure(
+    start: Artifact, trained: Artifact, answers: Sequence[tuple[str, list[int]]], spec: KlSpec
+) -> Distance | None:
+    reference, policy = (_load(model, spec.threads) for model in (start, trained))
+    try:
+        room = min(reference.engine.context, policy.engine.context)
+        measured = []
+        for prompt, tokens in answers:
+            ids = [*policy.encode(prompt), *tokens]
+            if len(ids) <= room:
+                measured.append(_of_answer(policy, reference, ids, len(tokens)))
+        return summarise(measured, spec.seed) if measured else None
+    finally:
+        policy.close()
+        reference.close()
+
+
+def _load(artifact: Artifact, threads: int) -> MeasuredGenerator:
+    threads = threads or len(os.sched_getaffinity(0))
+    return load_generator(artifact, batch_size=32, threads=threads, device="cpu", dtype="fp32")
+
+
+def _of_answer(policy: MeasuredGenerator, reference: MeasuredGenerator, ids: list[int], n: int) -> Any:
+    """Return the KL at each of the last `n` tokens; the logits before a token choose it."""
+    a, b = (log_softmax(m.engine.logits(ids)[-n - 1 : -1]) for m in (policy, reference))
+    return np.maximum((np.exp(a) * (a - b)).sum(axis=1), 0.0)
+
+
+def summarise(answers: Sequence[Any], seed: int) -> Distance:
+    """Return the distance from the KL at each token of each answer."""
+    sums = np.array([float(one.sum()) for one in answers])
+    drawn = np.random.default_rng(seed).integers(0, len(sums), size=(_RESAMPLES, len(sums)))
+    low, high = np.quantile(sums[drawn].mean(axis=1), [0.025, 0.975])
+    tokens = sum(len(one) for one in answers)
+    return Distance(
+        kl=float(sums.mean()),
+        kl_low=float(low),
+        kl_high=float(high),
+        kl_token=float(sums.sum() / tokens),
+        answers=len(answers),
+        tokens=tokens,
+    )
+
+
+COMPARE = StepKind("compare", _compare, recover=_recover_link)
+KL = StepKind("kl", _measure_kl, recover=_recover_distance)

@@ -1,29 +1,31 @@
-"""The overlap of a run's training sets with its suite, kept in the run's folder."""
+"""The contamination step: how much of a suite's problems stands in what a variant is trained on."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
-from assay.harness.console import Progress
-from assay.harness.evaluation.contamination import METHODS, THRESHOLD, Overlap, overlap
+from assay.harness.evaluation.contamination import overlap
 from assay.harness.files import read_json, write_json
 from assay.harness.leaderboard.seeds import sha256_of
-from assay.harness.pipeline.plan import Plan
-from assay.harness.pipeline.steps.pairs import records_of
-from assay.harness.pipeline.store import Store
+from assay.harness.pipeline.steps import Context, Plan, StepKind
+from assay.harness.pipeline.steps.artifacts import TrainSpec
+from assay.harness.pipeline.store import Record, Step, Store
+from assay.suites import Suite
 
-FOLDER = "contamination"
+FILE = "overlap.json"
 _NO_TEXT = ("source", "role", "id", "key")
-FORMAT = 2  # raised when an overlap is defined anew
+_OLD_FOLDER = "contamination"  # where version 0.1 left overlaps
+_VERSION = 2  # raised when an overlap is defined anew
 
 
 class TrainingSet(Protocol):
-    """What a trainer learns from: chats, judged answers, or problems to solve (trainers/inputs.py)."""
+    """What a trainer learns from: chats, judged answers, or problems to solve (trainers/data/inputs.py)."""
 
     @property
     def sha256(self) -> str: ...
@@ -32,8 +34,29 @@ class TrainingSet(Protocol):
     def kept(self) -> Sequence[Any]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class ContaminationSpec:
+    """The trainings of one variant, by member.
+
+    They learn from one set, but for preferences of a model that was trained with their seeds: each has its own of
+    those.
+    """
+
+    suite: Suite
+    trainings: dict[str, TrainSpec]
+
+    def config(self) -> dict[str, Any]:
+        first = next(iter(self.trainings.values())).training
+        return {"suite": self.suite.revision, "method": first.config.method, "data": first.described}
+
+    def sets(self, context: Context) -> list[TrainingSet]:
+        """Return the sets that are learned from, each once. Raises TrainersError."""
+        records = [spec.records(context.folder) for spec in self.trainings.values()]
+        return list({one.sha256: one for one in records}.values())
+
+
 def training_texts(records: TrainingSet) -> Iterator[tuple[str, str]]:
-    """(source, text) of every record that is trained on; those held out for evaluation are not."""
+    """Yield (source, text) of every record that is trained on; those held out for evaluation are left out."""
     for number, record in enumerate(records.kept, start=1):
         source = getattr(record, "source", None) or getattr(record, "id", None) or f"record {number}"
         texts = _strings(dataclasses.asdict(record) if dataclasses.is_dataclass(record) else record)  # type: ignore[arg-type]
@@ -41,7 +64,7 @@ def training_texts(records: TrainingSet) -> Iterator[tuple[str, str]]:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """Every text in a record, whatever its shape: a chat's turns, or a preference's two answers."""
+    """Yield every text in a record, whatever its shape: a chat's turns, or a preference's two answers."""
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         value = value._asdict()
     if isinstance(value, str):
@@ -55,55 +78,45 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(inner)
 
 
-def learned_from(store: Store, plan: Plan, variant: str) -> list[TrainingSet] | None:
-    """The sets that a variant is trained on: one for all its training seeds, but for preferences of a model that was
-    trained with them, which each has of its own. None for a variant that is not trained, and while they are not made.
-    """
-    found: dict[str, TrainingSet] = {}
-    for member in next(made for made in plan.members.values() if made[0].name == variant):
-        records = None if member.name not in plan.trainings else records_of(store, plan, member.name)
-        if records is None:
-            return None
-        found[records.sha256] = records
-    return list(found.values())
-
-
-def path_of(store: Store, plan: Plan, variant: str, learned: Sequence[TrainingSet]) -> Path:
-    """Named by what decides it, so that a changed data set or suite has a file of its own."""
-    records = sha256_of([one.sha256 for one in learned])
-    name = hashlib.sha256(f"{FORMAT}/{records}/{plan.suite.revision}".encode()).hexdigest()[:12]
-    return store.root / FOLDER / f"{variant}-{name}.json"
-
-
-def write_overlaps(store: Store, plan: Plan, progress: Progress) -> None:
-    """Compute what is missing: of each variant that is trained, and also of those that were trained before."""
-    for members in plan.members.values():
-        variant = members[0].name
-        learned = learned_from(store, plan, variant)
-        if learned is None or (path := path_of(store, plan, variant, learned)).exists():
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with progress.task(f"overlap of {variant}'s training set with {plan.suite.name}"):
-            found = overlap(plan.suite, chain.from_iterable(training_texts(one) for one in learned))
-        records = sha256_of([one.sha256 for one in learned])
-        write_json(path, found.to_json() | {"variant": variant, "records": records})
-        flagged = ", ".join(f"{len(found.flagged(method))} by {method}" for method in found.shares)
-        progress.say(
-            f"overlap of {variant}'s training set with {len(plan.suite.problems)} problems of {plan.suite.name}: "
-            f"flagged are {flagged}; {len(found.duplicates)} duplicates"
-        )
-
-
 def read_overlap(store: Store, plan: Plan, variant: str) -> dict[str, Any] | None:
-    """What `write_overlaps` wrote of a variant, without the table of problems; None where it is not there."""
-    learned = learned_from(store, plan, variant)
-    if learned is None or not (path := path_of(store, plan, variant, learned)).exists():
+    """Return the overlap of a declared variant without its table of problems; None for one that is not trained."""
+    step = plan.by_name.get(f"contamination-{variant}")
+    if step is None:
         return None
-    found: dict[str, Any] = read_json(path)
-    del found["problems"]
-    return found | {"file": str(path.relative_to(store.root))}
+    path = store.path(step.name, step.id) / FILE
+    result: dict[str, Any] = read_json(path)
+    del result["problems"]
+    return result | {"file": str(path.relative_to(store.root))}
 
 
-# Decontamination: how much of a suite's problems stands in a training set.
+def _overlap(context: Context, step: Step, work: Path) -> Record:
+    spec: ContaminationSpec = step.spec
+    suite, sets = spec.suite, spec.sets(context)
+    title = f"overlap of {step.variant}'s training set with"
+    with context.progress.task(f"{title} {suite.name}"):
+        result = overlap(suite, chain.from_iterable(training_texts(one) for one in sets))
+    records = sha256_of([one.sha256 for one in sets])
+    write_json(work / FILE, result.to_json() | {"variant": step.variant, "records": records})
+    flagged = ", ".join(f"{len(result.flagged(method))} by {method}" for method in result.shares)
+    context.progress.say(
+        f"{title} {len(suite.problems)} problems of {suite.name}: flagged are {flagged}; "
+        f"{len(result.duplicates)} duplicates"
+    )
+    return {}
 
-__all__ = ["METHODS", "THRESHOLD", "Overlap", "overlap", "read_overlap", "training_texts", "write_overlaps"]
+
+def _recover(context: Context, step: Step, work: Path) -> Record | None:
+    """Take the overlap that version 0.1 computed of the same sets."""
+    spec: ContaminationSpec = step.spec
+    if not (context.store.root / _OLD_FOLDER).exists():
+        return None  # before the sets are read
+    records = sha256_of([one.sha256 for one in spec.sets(context)])
+    digest = hashlib.sha256(f"{_VERSION}/{records}/{spec.suite.revision}".encode()).hexdigest()[:12]
+    file = context.store.root / _OLD_FOLDER / f"{next(iter(spec.trainings))}-{digest}.json"
+    if not file.exists():
+        return None
+    write_json(work / FILE, read_json(file))
+    return {}
+
+
+CONTAMINATION = StepKind("contamination", _overlap, version=_VERSION, recover=_recover, title=lambda _: "")

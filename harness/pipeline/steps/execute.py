@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,16 +16,19 @@ import pandas as pd
 
 from assay.harness.errors import UnmeasuredError
 from assay.harness.evaluation.expected_values import with_checks
+from assay.harness.evaluation.judge import open_executor, open_sandbox
 from assay.harness.evaluation.scores import limits_of, program_of
+from assay.harness.experiment import SandboxTable
 from assay.harness.files import append_lines, recover_lines
 from assay.harness.generation.types import Sample
 from assay.harness.leaderboard.seeds import Counts
-from assay.harness.pipeline.plan import Plan
-from assay.harness.pipeline.steps import generate
-from assay.harness.pipeline.steps.generate import form_of
-from assay.harness.pipeline.store import Store
+from assay.harness.pipeline.fingerprints import judging_sha256
+from assay.harness.pipeline.steps import Context, Plan, StepKind, generate
+from assay.harness.pipeline.steps.generate import doing, load_samples
+from assay.harness.pipeline.store import Record, Step, Store
 from assay.sandbox import Executor, Isolation, Outcome, Verdict
-from assay.suites.extraction.extract import Extraction, extract
+from assay.suites import Suite
+from assay.suites.extraction.extract import Extraction, Form, extract
 
 LINES = "verdicts.jsonl"
 TABLE = "verdicts.parquet"
@@ -50,6 +54,25 @@ COLUMNS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class ExecuteSpec:
+    """How samples of `suite` are judged; `style` is the style in which they were drawn."""
+
+    suite: Suite
+    sandbox: SandboxTable
+    style: str
+
+    @property
+    def form(self) -> Form:
+        """What a sample's text is: a chat reply, or a completion of the prompt."""
+        return "reply" if self.style == "chat" else "completion"
+
+    def config(self) -> dict[str, Any]:
+        limits = self.sandbox.model_dump(mode="json", exclude={"workers"})
+        judging = judging_sha256(self.suite, self.sandbox.backend)
+        return {"suite": self.suite.revision, "judging": judging, "sandbox": limits}
+
+
 class Execution:
     """Verdicts of one variant, gathered while its samples are still being made.
 
@@ -58,16 +81,16 @@ class Execution:
 
     def __init__(
         self,
-        plan: Plan,
+        spec: ExecuteSpec,
         work: Path,
         open_executor: Callable[[Callable[[Verdict], None]], AbstractContextManager[Executor]],
         *,
         allow_weak: bool = False,
     ) -> None:
         """`open_executor` opens a sandbox, given what takes its verdicts."""
-        self.plan, self.path, self._open_executor = plan, work / LINES, open_executor
-        self._problems = plan.suite.by_id()
-        self._limits = limits_of(plan.experiment.sandbox)
+        self.spec, self.path, self._open_executor = spec, work / LINES, open_executor
+        self._problems = spec.suite.by_id()
+        self._limits = limits_of(spec.sandbox)
         standing = _standing(recover_lines(self.path), allow_weak=allow_weak)
         self._known = {(row["problem_id"], row["index"]) for row in standing}
         self._pending: dict[str, tuple[Sample, Extraction]] = {}
@@ -83,7 +106,7 @@ class Execution:
             return
         executor = self._started()
         problem = self._problems[sample.problem_id]
-        extraction = extract(problem, sample.completion, form_of(self.plan))
+        extraction = extract(problem, sample.completion, self.spec.form)
         program_id = f"{sample.problem_id}#{sample.index}"
         self._pending[program_id] = (sample, extraction)
         executor.submit(program_of(program_id, problem, extraction, self._limits))
@@ -92,7 +115,7 @@ class Execution:
         if self._executor is None:  # a resumed step with every verdict on disk opens no sandbox
             self._executor = self._stack.enter_context(self._open_executor(self._on_verdict))
             weak = self._executor.isolation.level != "full"
-            suite = with_checks(self.plan.suite, self.plan.experiment.sandbox, allow_weak=weak)
+            suite = with_checks(self.spec.suite, self.spec.sandbox, allow_weak=weak)
             self._problems = suite.by_id()
         return self._executor
 
@@ -128,7 +151,7 @@ class Execution:
         rows = list(latest.values())  # a sample that was not measured at first has a second line
         for row in rows:
             row.setdefault("cached", False)  # of a run that had no cache yet
-        order = {p.id: i for i, p in enumerate(self.plan.suite.problems)}
+        order = {p.id: i for i, p in enumerate(self.spec.suite.problems)}
         rows.sort(key=lambda row: (order[row["problem_id"]], row["index"]))
         pd.DataFrame(rows, columns=list(COLUMNS)).to_parquet(self.path.with_name(TABLE), index=False)
         return {
@@ -139,7 +162,7 @@ class Execution:
             "isolation": {
                 "label": "; ".join(sorted({row["isolation"] for row in rows})),
                 "levels": sorted({row["isolation_level"] for row in rows}),
-                "backend": self.plan.experiment.sandbox.backend,
+                "backend": self.spec.sandbox.backend,
             },
         }
 
@@ -202,13 +225,12 @@ def storable(text: str) -> str:
 
 
 def load_tables(store: Store, plan: Plan) -> dict[str, pd.DataFrame]:
-    """Samples joined with their verdicts, one table per variant, in the suite's order."""
+    """Return samples joined with their verdicts, one table per evaluated member, in the suite's order."""
     tables = {}
-    for step in plan.steps:
-        if step.kind != "execute":
-            continue
+    for member in (member for members in plan.members.values() for member in members):
+        step = plan.step(f"execute-{member.name}")
         source = plan.step(step.inputs[0])
-        tables[step.variant] = joined(store.path(source.name, source.id), store.path(step.name, step.id))
+        tables[member.name] = joined(store.path(source.name, source.id), store.path(step.name, step.id))
     return tables
 
 
@@ -222,3 +244,55 @@ def count(table: pd.DataFrame) -> Counts:
         n, c = counts.get(problem, (0, 0))
         counts[problem] = (n + 1, c + int(passed))
     return counts
+
+
+def _open(context: Context, step: Step, work: Path) -> Execution:
+    spec: ExecuteSpec = step.spec
+    return Execution(
+        spec,
+        work,
+        lambda on_verdict: open_executor(
+            spec.sandbox, spec.suite, on_verdict, cache=context.cache, allow_weak=context.allow_weak
+        ),
+        allow_weak=context.allow_weak,
+    )
+
+
+def _execute(context: Context, step: Step, work: Path) -> Record:
+    """Execute the samples of a generation that is done."""
+    with (
+        _open(context, step, work) as execution,
+        context.progress.task(f"execute {step.variant}", unit="samples") as task,
+    ):
+        for number, sample in enumerate(load_samples(context.folder(step.inputs[0])), start=1):
+            execution.submit(sample)
+            task.update(number)
+    return execution.finish()
+
+
+def _unsettled(context: Context, _: Step, record: Record) -> str:
+    """Say why some verdicts of a finished step do not stand."""
+    if not context.allow_weak and record["isolation"]["levels"] != ["full"]:
+        return "its isolation was weaker than this run asks for"
+    return "some samples were not measured (infra)" if record["outcomes"].get("infra") else ""
+
+
+def _check_isolation(context: Context, steps: Sequence[Step]) -> None:
+    """Open a sandbox for each suite: a machine that cannot isolate says so now, not after an hour of training."""
+    specs: dict[int, ExecuteSpec] = {id(step.spec.suite): step.spec for step in steps}
+    for spec in specs.values():
+        table = spec.sandbox.model_copy(update={"workers": 1})
+        with open_sandbox(table, spec.suite, allow_weak=context.allow_weak):
+            pass
+
+
+EXECUTE = StepKind(
+    "execute",
+    _execute,
+    unsettled=_unsettled,
+    reopen=lambda context, _, finished, work: keep_verdicts(finished, work, allow_weak=context.allow_weak),
+    before=_check_isolation,
+    stream=_open,
+    scratch=(LINES,),
+    title=lambda step: f"{doing(step)} {step.variant}",
+)

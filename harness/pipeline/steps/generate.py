@@ -1,4 +1,4 @@
-"""The generate step: every sample of one variant, on disk as soon as it is made."""
+"""The generate step: every sample of one model, on disk as soon as it is made."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from assay.harness.console import Progress, Task
+from assay.harness.console import Task
+from assay.harness.experiment import SamplingTable, SuiteTable
+from assay.harness.experiment.tables import EngineTable
 from assay.harness.files import read_json, recover_lines, write_json
-from assay.harness.generation.load import MeasuredGenerator
 from assay.harness.generation.types import Generator, Request, Sample, Sampling
-from assay.harness.pipeline.plan import Plan
-from assay.suites import Problem
-from assay.suites.extraction.extract import Form
+from assay.harness.pipeline.fingerprints import prompts_sha256, resolved_device
+from assay.harness.pipeline.steps import Context, StepKind
+from assay.harness.pipeline.store import Record, Step
+from assay.suites import Problem, Suite
 from assay.suites.model import chat_messages, completion_prompt
 from assay.trainers.artifact import Artifact, ArtifactKind
 
@@ -35,8 +37,38 @@ BACKEND = "backend.json"
 NOT_COUNTED = "the server does not tell how many tokens it wrote (its answers have no usage)"
 
 
+@dataclass(frozen=True, slots=True)
+class GenerateSpec:
+    """Which samples are drawn: of `suite` (loaded as `table` says), `sampling.samples` a problem.
+
+    `shares_base` lets adapters of one base be sampled from one load of it, which needs all of them to be made already.
+    """
+
+    suite: Suite
+    table: SuiteTable
+    sampling: SamplingTable
+    seed: int
+    engine: EngineTable
+    shares_base: bool = True
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """The strings that end a completion; a chat answer ends itself."""
+        return self.suite.stop if self.sampling.style == "completion" else ()
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "suite": self.suite.revision,
+            "prompts": prompts_sha256(self.suite, self.sampling.style),
+            "seed": self.seed,
+            "sampling": self.sampling.model_dump(mode="json"),
+            "stop": list(self.stop),
+            "engine": {"device": resolved_device(self.engine.device), "dtype": self.engine.dtype},
+        }
+
+
 def seed_of(seed: int, problem_id: str, index: int) -> int:
-    """The seed of one sample: of the experiment's seed, the problem and the index, never of the variant.
+    """Return the seed of one sample, from the experiment's seed, the problem and the index, not the variant.
 
     Variants thus draw with the same random numbers, which makes the paired comparison sharper, and a sample
     made again after a kill is the sample it would have been. Below 2^53, so that JSON readers keep it exact.
@@ -45,118 +77,126 @@ def seed_of(seed: int, problem_id: str, index: int) -> int:
     return int.from_bytes(digest[:8]) >> 11
 
 
-def form_of(plan: Plan) -> Form:
-    return "reply" if plan.experiment.sampling.style == "chat" else "completion"
-
-
-def generate(
-    plan: Plan,
-    open_generator: Callable[[], MeasuredGenerator],
-    work: Path,
-    on_sample: Callable[[Sample], None],
-    progress: Progress,
-    title: str,
-) -> dict[str, Any]:
-    """Make the samples that `work` lacks and return the step's record; every sample, old or new, goes through
-    `on_sample`, so that execution can run beside generation.
-    """
+def _generate(context: Context, step: Step, work: Path) -> Record:
+    """Make the samples that `work` lacks; every sample, old or new, goes through `context.on_sample`."""
+    spec: GenerateSpec = step.spec
     done = [_sample(row) for row in recover_lines(work / LINES)]
     for sample in done:
-        on_sample(sample)
-    have = {(sample.problem_id, sample.index) for sample in done}
-    wanted = plan.experiment.sampling.samples
-    missing = [(p, i) for p in plan.suite.problems for i in range(wanted) if (p.id, i) not in have]
-    with progress.task(title, total=len(have) + len(missing), unit="samples") as task:
-        made = _produce(plan, open_generator, missing, work / LINES, on_sample, task) if missing else _NOTHING
+        context.on_sample(sample)
+    present = {(sample.problem_id, sample.index) for sample in done}
+    problems, samples = spec.suite.problems, range(spec.sampling.samples)
+    missing = [(p, i) for p in problems for i in samples if (p.id, i) not in present]
+    title, total = f"{doing(step)} {step.variant}", len(present) + len(missing)
+    with context.progress.task(title, total=total, unit="samples") as task:
+        timing = _produce(context, step, missing, work / LINES, task) if missing else _NOTHING
     rows = recover_lines(work / LINES)
-    order = {p.id: i for i, p in enumerate(plan.suite.problems)}
+    order = {p.id: i for i, p in enumerate(problems)}
     rows.sort(key=lambda row: (order[row["problem_id"]], row["index"]))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     counted = bool(table["n_tokens"].notna().all())
     if not counted:  # a column that may lack integers, which pandas would otherwise make floats of
         table["n_tokens"] = table["n_tokens"].astype("Int64")
     table.to_parquet(work / TABLE, index=False)
-    whole = len(missing) == len(rows)
+    complete = len(missing) == len(rows)
+    rate = timing.n_tokens / timing.seconds if complete and counted and timing.seconds > 0 else None
     return {
         "n_samples": len(rows),
         "n_tokens": sum(row["n_tokens"] for row in rows) if counted else None,
         # A resumed step saw only part of the generation: a rate of the rest would not be this variant's rate.
-        "generate_s": made.seconds if whole else None,
-        "tok_per_s": made.n_tokens / made.seconds if whole and counted and made.seconds > 0 else None,
-        "load_s": made.load_s if whole else None,
+        "generate_s": timing.seconds if complete else None,
+        "tok_per_s": rate,
+        "load_s": timing.load_s if complete else None,
         "backend": read_json(work / BACKEND),
         "unmeasured": {} if counted else {"n_tokens": NOT_COUNTED, "tok_per_s": NOT_COUNTED},
     }
 
 
+def doing(step: Step) -> str:
+    """Return the word for what a step that samples or executes is at, as progress shows it."""
+    return "sample" if step.label in ("sample", "verify") else "evaluate"
+
+
 @dataclass(frozen=True, slots=True)
-class _Made:
+class _Timing:
+    """Tokens made, the seconds that took, and the seconds of loading before."""
+
     n_tokens: int
     seconds: float
     load_s: float
 
 
-_NOTHING = _Made(0, 0.0, 0.0)
+_NOTHING = _Timing(0, 0.0, 0.0)
 
 
 def _produce(
-    plan: Plan,
-    open_generator: Callable[[], MeasuredGenerator],
-    missing: list[tuple[Problem, int]],
-    lines: Path,
-    on_sample: Callable[[Sample], None],
-    task: Task,
-) -> _Made:
+    context: Context, step: Step, missing: list[tuple[Problem, int]], lines: Path, task: Task
+) -> _Timing:
     before = time.perf_counter()
-    generator = open_generator()
+    spec: GenerateSpec = step.spec
+    generator = _open(context, step)
     try:
         write_json(lines.with_name(BACKEND), generator.backend)
         started = time.perf_counter()
-        n_tokens, seconds, first = (
-            0,
-            0.0,
-            plan.experiment.sampling.samples * len(plan.suite.problems) - len(missing),
-        )
-        for number, sample in enumerate(_flushed(_answers(plan, generator, missing), lines), start=first + 1):
+        n_tokens, seconds = 0, 0.0
+        first = spec.sampling.samples * len(spec.suite.problems) - len(missing) + 1
+        for number, sample in enumerate(_flushed(_answers(spec, generator, missing), lines), start=first):
             n_tokens += len(sample.token_ids)
             seconds = time.perf_counter() - started
-            on_sample(sample)
+            context.on_sample(sample)
             rate = f"{n_tokens / max(seconds, 1e-9):,.0f} tok/s" if sample.counted else "tokens not counted"
             task.update(number, rate)
         # Once more: only when asked does a server say which settings it refuses.
         write_json(lines.with_name(BACKEND), generator.backend)
-        return _Made(n_tokens, time.perf_counter() - started, started - before)
+        return _Timing(n_tokens, time.perf_counter() - started, started - before)
     finally:
         generator.close()
 
 
-def _answers(plan: Plan, generator: Generator, missing: list[tuple[Problem, int]]) -> Iterator[Sample]:
-    table = plan.experiment.sampling
-    chat = table.style == "chat"
+def _open(context: Context, step: Step) -> MeasuredGenerator:
+    artifact = context.artifact(step.inputs[0])
+    if not step.spec.shares_base:
+        return load(step.spec.engine, artifact)
+    pool: ModelPool = context.engines
+    waiting = (s for s in context.plan.steps if s.kind == "generate" and s.spec.shares_base)
+    pending = {
+        s.variant: context.artifact(s.inputs[0])
+        for s in waiting
+        if context.store.record(s.name, s.id) is None
+    }
+    return pool.open(step.variant, artifact, pending)
+
+
+def _answers(
+    spec: GenerateSpec, generator: Generator, missing: list[tuple[Problem, int]]
+) -> Iterator[Sample]:
+    table = spec.sampling
     sampling = Sampling(
         temperature=table.temperature,
         top_p=table.top_p,
         top_k=table.top_k,
         max_new_tokens=table.max_new_tokens,
-        stop=() if chat else plan.suite.stop,
+        stop=spec.stop,
     )
     prompts: dict[str, str] = {}
 
     def prompt(problem: Problem) -> str:
         if problem.id not in prompts:
             prompts[problem.id] = (
-                generator.render_chat(chat_messages(problem)) if chat else completion_prompt(problem)
+                generator.render_chat(chat_messages(problem))
+                if table.style == "chat"
+                else completion_prompt(problem)
             )
         return prompts[problem.id]
 
-    seed = plan.experiment.seed
-    requests = (Request(p.id, i, prompt(p), seed_of(seed, p.id, i)) for p, i in missing)
+    requests = (Request(p.id, i, prompt(p), seed_of(spec.seed, p.id, i)) for p, i in missing)
     return generator.generate(requests, sampling)
 
 
 def _flushed(samples: Iterator[Sample], path: Path) -> Iterator[Sample]:
-    """The same samples, each written before it is handed on, so that a kill loses none of them; the disk is forced
-    about once a second, against a power cut."""
+    """Yield the same samples, each written before it is handed on, so that a kill loses none of them.
+
+    The disk is forced about once a second, against a power cut.
+    """
     last = time.monotonic()
     with path.open("a", encoding="utf-8") as file:
         for sample in samples:
@@ -170,16 +210,8 @@ def _flushed(samples: Iterator[Sample], path: Path) -> Iterator[Sample]:
 
 
 def _row(sample: Sample) -> dict[str, Any]:
-    return {
-        "problem_id": sample.problem_id,
-        "index": sample.index,
-        "seed": sample.seed,
-        "prompt": sample.prompt,
-        "completion": sample.completion,
-        "token_ids": list(sample.token_ids),
-        "n_tokens": len(sample.token_ids) if sample.counted else None,
-        "finish_reason": sample.finish_reason,
-    }
+    fields = {name: getattr(sample, name) for name in COLUMNS if name != "n_tokens"}
+    return fields | {"n_tokens": len(sample.token_ids) if sample.counted else None}
 
 
 def _sample(row: dict[str, Any]) -> Sample:
@@ -196,16 +228,13 @@ def _sample(row: dict[str, Any]) -> Sample:
 
 
 def load_samples(folder: Path) -> Iterator[Sample]:
-    """The samples of a finished generate step, in the suite's order."""
+    """Yield the samples of a finished generate step, in the suite's order."""
     for row in pd.read_parquet(folder / TABLE).to_dict("records"):
         yield _sample({str(key): value for key, value in row.items()})
 
 
-# Which generator a generate step gets: its own, or one over a base that other variants' adapters share.
-
-
 def sharing_key(artifact: Artifact) -> str | None:
-    """The same for adapters that one load of their base can serve; None for every other model.
+    """Return a key that adapters share which one load of their base can serve; None for every other model.
 
     Only plain LoRA shares: PEFT holds no two kinds of adapter over one base, takes no row-by-row choice among DoRA,
     and biases that were trained are the base's own. Adapters of a quantised base stay apart too: what they were trained
@@ -231,30 +260,33 @@ def _is_plain_lora(folder: Path) -> bool:
 
 
 class ModelPool:
-    """Opens generators by the experiment's `[engine]`. The last shared base stays loaded until another is needed."""
+    """Opens generators as `[engine]` says. The last shared base stays loaded until another is needed."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, engine: EngineTable) -> None:
+        self._engine = engine
         self._shared: EngineGenerator | None = None
-        self._held: dict[str, str] = {}
+        self._adapters: dict[str, str] = {}  # PEFT's name of each variant's adapter
 
     def open(self, variant: str, artifact: Artifact, pending: Mapping[str, Artifact]) -> MeasuredGenerator:
-        """The variant's generator; `pending` are the models of all variants still to be generated from, itself among
-        them: what can share its base is loaded with it."""
-        if variant in self._held:
+        """Return the variant's generator.
+
+        `pending` are the models of all variants still to be generated from, itself among them: those that can share
+        its base are loaded with it.
+        """
+        if self.serves(variant):
             return self._one(variant)
         self.close()
         key = sharing_key(artifact)
         group = {name: other for name, other in pending.items() if key and sharing_key(other) == key}
         if len(group) < 2:
-            return load(self._plan, artifact)
+            return load(self._engine, artifact)
         from assay.harness.generation.load import load_adapters
 
         # PEFT makes module names of an adapter's: a variant's may hold a dot, which those must not
-        self._held = {name: f"a{i}" for i, name in enumerate(group)}
-        engine = self._plan.experiment.engine
+        self._adapters = {name: f"a{i}" for i, name in enumerate(group)}
+        engine = self._engine
         self._shared = load_adapters(
-            {self._held[name]: other for name, other in group.items()},
+            {self._adapters[name]: other for name, other in group.items()},
             batch_size=engine.batch_size,
             threads=engine.threads or len(os.sched_getaffinity(0)),
             device=engine.device,
@@ -262,23 +294,26 @@ class ModelPool:
         )
         return self._one(variant)
 
+    def serves(self, variant: str) -> bool:
+        """Return whether the base that is loaded has the variant's adapter on it."""
+        return variant in self._adapters
+
     def close(self) -> None:
         if self._shared is not None:
             self._shared.close()
-        self._shared, self._held = None, {}
+        self._shared, self._adapters = None, {}
 
     def _one(self, variant: str) -> MeasuredGenerator:
         from assay.harness.generation.load import OneAdapter
 
         assert self._shared is not None
-        return OneAdapter(self._shared, self._held[variant], len(self._held) - 1)
+        return OneAdapter(self._shared, self._adapters[variant], len(self._adapters) - 1)
 
 
-def load(plan: Plan, artifact: Artifact) -> MeasuredGenerator:
-    """A generator of one model, as the experiment's `[engine]` says."""
+def load(engine: EngineTable, artifact: Artifact) -> MeasuredGenerator:
+    """Return a generator of one model, as `[engine]` says."""
     from assay.harness.generation import load_generator
 
-    engine = plan.experiment.engine
     return load_generator(
         artifact,
         batch_size=engine.batch_size,
@@ -286,3 +321,6 @@ def load(plan: Plan, artifact: Artifact) -> MeasuredGenerator:
         device=engine.device,
         dtype="auto" if artifact.kind is ArtifactKind.GGUF else engine.dtype,
     )
+
+
+GENERATE = StepKind("generate", _generate, scratch=(LINES,), title=lambda _: "")

@@ -1,7 +1,8 @@
-"""The pairs step: which of a model's executed answers are preferred, as a file that preference methods read."""
+"""The pairs step: preferences among a model's executed answers, as a file that preference methods read."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from assay.harness.errors import BadInputError, UnmeasuredError
-from assay.harness.experiment.training import load_made_pairs
-from assay.harness.pipeline.plan import Plan, Step
+from assay.harness.pipeline.steps import Context, StepKind
 from assay.harness.pipeline.steps.execute import joined
-from assay.harness.pipeline.store import Store
+from assay.harness.pipeline.steps.generate import GenerateSpec
+from assay.harness.pipeline.store import Record, Step
 from assay.suites import Problem
 from assay.suites.model import chat_messages, completion_prompt
-from assay.trainers.data.inputs import TrainingData
 from assay.trainers.data.preferences import Answer, Text, write_preferences
 from assay.trainers.preference.build import Built, Match, build, few
 
@@ -25,7 +25,10 @@ KINDS = ("execution", "quality")
 
 @dataclass(frozen=True, slots=True)
 class PairingOptions:
-    """Which preferences to make of the samples. `single` writes answers with a label, as KTO takes them."""
+    """The options of pairing samples; as a step's spec they are its whole configuration.
+
+    `per_problem` is the most pairs of one problem, and `single` writes answers with a label, as KTO takes them.
+    """
 
     kinds: tuple[str, ...] = ("execution",)
     per_problem: int = 4
@@ -33,11 +36,14 @@ class PairingOptions:
     single: bool = False
     seed: int = 0
 
+    def config(self) -> dict[str, Any]:
+        return dataclasses.asdict(self) | {"kinds": list(self.kinds)}
+
 
 def answers_of(
     rows: Iterable[Mapping[Any, Any]], problems: Mapping[str, Problem], *, chat: bool
 ) -> Iterator[Answer]:
-    """Every sample with its verdict, `rows` being those of samples joined with verdicts."""
+    """Yield every sample with its verdict, from rows of samples joined with verdicts."""
     import pandas as pd
 
     for row in rows:
@@ -60,21 +66,23 @@ def answers_of(
 
 
 def write_pairs(
-    answers: Iterable[Answer], wanted: PairingOptions, provenance: dict[str, Any], out: Path
+    answers: Iterable[Answer], options: PairingOptions, provenance: dict[str, Any], out: Path
 ) -> tuple[Built, int]:
-    """Write `out`, whole or not at all; what was built, and how many lines were written. Raises UnmeasuredError where
-    the samples hold no preference."""
-    unknown = set(wanted.kinds) - set(KINDS)
-    if unknown or not wanted.kinds:
+    """Write `out` atomically and return what was built and the number of lines.
+
+    Raises UnmeasuredError where the samples hold no preference.
+    """
+    unknown = set(options.kinds) - set(KINDS)
+    if unknown or not options.kinds:
         raise BadInputError(f"unknown kind {sorted(unknown) or ''}; known: {', '.join(KINDS)}")
     built = build(
-        answers, kinds=wanted.kinds, per_problem=wanted.per_problem, match=wanted.match, seed=wanted.seed
+        answers, kinds=options.kinds, per_problem=options.per_problem, match=options.match, seed=options.seed
     )
-    rows = built.opinions if wanted.single else built.pairs
+    rows = built.opinions if options.single else built.pairs
     if not rows:
         better = (
             "no passing answer is better than another by the rubric (lint, complexity, docstring, run time)"
-            if wanted.kinds == ("quality",) and not wanted.single
+            if options.kinds == ("quality",) and not options.single
             else f"{built.mixed} of {built.problems} problems have answers that pass and answers that fail"
         )
         raise UnmeasuredError(
@@ -84,87 +92,71 @@ def write_pairs(
     return built, len(rows)
 
 
-def provenance(plan: Plan, model: str, model_sha256: str) -> dict[str, Any]:
-    """What every line says of where it comes from."""
-    experiment, sampling = plan.experiment, plan.experiment.sampling
+def provenance(spec: GenerateSpec, model: str, model_sha256: str) -> dict[str, Any]:
+    """Return what every line records of where it comes from; `spec` is that of the samples."""
+    sampling = spec.sampling
     return {
         "model": model,
         "model_sha256": model_sha256,
-        "suite": plan.suite.name,
-        "split": experiment.suite.split,
-        "suite_revision": plan.suite.revision,
-        "seed": experiment.seed,
+        "suite": spec.suite.name,
+        "split": spec.table.split,
+        "suite_revision": spec.suite.revision,
+        "seed": spec.seed,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "style": sampling.style,
     }
 
 
-def make_pairs_step(store: Store, plan: Plan, step: Step, work: Path) -> dict[str, Any]:
-    """Pair what the step's inputs sampled and verified, into `work`; the step's record. Raises UnmeasuredError."""
-    sampled, verified = (plan.step(name) for name in step.inputs)
-    maker = plan.step(sampled.inputs[0])
-    record = store.record(maker.name, maker.id)
-    assert record is not None, maker.name
-    asked, told = plan.asked(step), step.config
-    wanted = PairingOptions(
-        tuple(told["kinds"]), told["per_problem"], told["match"], told["single"], int(told["seed"])
-    )
-    table = joined(store.path(sampled.name, sampled.id), store.path(verified.name, verified.id))
+def pairs_file(folder: Path) -> Path:
+    """Return where a pairs step leaves its result in its folder."""
+    return folder / FILE
+
+
+def _pair(context: Context, step: Step, work: Path) -> Record:
+    """Pair the samples of the step's first input with the verdicts of its second. Raises UnmeasuredError."""
+    options: PairingOptions = step.spec
+    sampled, verified = step.inputs
+    spec: GenerateSpec = context.step(sampled).spec
+    maker = context.step(sampled).inputs[0]
     answers = answers_of(
-        table.to_dict("records"), asked.suite.by_id(), chat=asked.experiment.sampling.style == "chat"
+        joined(context.folder(sampled), context.folder(verified)).to_dict("records"),
+        spec.suite.by_id(),
+        chat=spec.sampling.style == "chat",
     )
-    source = provenance(asked, maker.variant, record["artifact"]["sha256"])
-    try:
-        built, written = write_pairs(answers, wanted, source, work / FILE)
-    except UnmeasuredError as error:
-        raise UnmeasuredError(f"{step.name}: {error}") from None
-    return {
+    model_sha256 = context.record(maker)["artifact"]["sha256"]
+    source = provenance(spec, context.step(maker).variant, model_sha256)
+    built, written = write_pairs(answers, options, source, work / FILE)
+    record: Record = {
         "pairs": {
             "lines": written,
-            "single": wanted.single,
+            "single": options.single,
             "problems": built.problems,
             "mixed_problems": built.mixed,
             "dropped": dict(built.dropped),
             "quality_agreement": built.agreement,
             "quality_compared": built.compared,
-            "warnings": few(written, "answers" if wanted.single else "pairs"),
+            "warnings": few(written, "answers" if options.single else "pairs") + built.notes(),
         },
-        "token": hashlib.sha256(
-            (work / FILE).read_bytes()
-        ).hexdigest(),  # what learns from it is of its content
+        # A training that learns from the file is decided by its content.
+        "token": hashlib.sha256((work / FILE).read_bytes()).hexdigest(),
     }
+    context.progress.say(f"{step.name}: {_summary(record['pairs'])}")
+    for warning in record["pairs"]["warnings"]:
+        context.progress.say(f"warning: {step.name}: {warning}")
+    return record
 
 
-def pairs_file(store: Store, step: Step) -> Path:
-    """Where a finished pairs step left what it made."""
-    return store.path(step.name, step.id) / FILE
-
-
-def records_of(store: Store, plan: Plan, variant: str) -> TrainingData | None:
-    """What the training of `variant` learns from; None while the experiment has not made it."""
-    training = plan.trainings[variant]
-    if training.pairs is None:
-        return training.records
-    step = plan.step(training.pairs)
-    if store.record(step.name, step.id) is None:
-        return None
-    return load_made_pairs(training.config.method, training.data, pairs_file(store, step), step.name)
-
-
-def in_words(record: dict[str, Any]) -> str:
-    """What a finished pairs step made."""
-    made = record["pairs"]
-    said = f"{made['lines']} {'answers' if made['single'] else 'pairs'}; "
-    said += (
-        f"{made['mixed_problems']} of {made['problems']} problems had answers that pass and answers that fail"
-    )
-    said += "".join(f"; {n} answers left out: {why}" for why, n in made["dropped"].items())
-    return f"{said}; {agreement_in_words(made['quality_agreement'], made['quality_compared'])}"
+def _summary(pairs: dict[str, Any]) -> str:
+    """Return what a pairs step made, as a line for a person."""
+    text = f"{pairs['lines']} {'answers' if pairs['single'] else 'pairs'}; "
+    text += f"{pairs['mixed_problems']} of {pairs['problems']} problems had answers that pass and answers that fail"
+    text += "".join(f"; {n} answers left out: {reason}" for reason, n in pairs["dropped"].items())
+    return f"{text}; {agreement_in_words(pairs['quality_agreement'], pairs['quality_compared'])}"
 
 
 def agreement_in_words(agreement: float | None, compared: int) -> str:
-    """How often the rubric of quality prefers, of a pass and a fail, the pass."""
+    """Return how often the rubric of quality prefers the pass of a pass and a fail, as a line for a person."""
     if agreement is None:
         return (
             "agreement of quality with execution unmeasured: in no pass and fail is one better by the rubric"
@@ -173,3 +165,6 @@ def agreement_in_words(agreement: float | None, compared: int) -> str:
         f"of a pass and a fail of which one is better by the rubric ({compared} comparisons) that is the pass in "
         f"{agreement:.0%}"
     )
+
+
+PAIRS = StepKind("pairs", _pair)

@@ -8,6 +8,8 @@ from assay.harness.report.sections import board as tables
 from assay.harness.report.sections import chain, curves, rewards, trainings
 from assay.harness.report.sections import definitions as meaning
 
+__all__ = ["sections"]
+
 
 def sections(board: Leaderboard, samples: Block | None = None) -> list[Section]:
     """Return the sections that have something to show; `samples` is the page's sample browser."""

@@ -53,12 +53,19 @@ def leaderboard_table(board: Leaderboard, shown_k: Sequence[int]) -> Table:
     ]  # fmt: skip
     note = (
         "Best first; variants that share a rank (=) stand in the order they were made. Intervals are "
-        f"{wording.confidence(board)}; the dashed line is {board.reference}."
+        f"{wording.confidence(board)}."
     )
     if any(board.base_of(row) for row in board.rows):
         note += " The size of an adapter stands with that of the base it is loaded onto."
-    reference = board.row(board.reference)
-    return tabulate(columns, board.ranked, name="board", note=note, css="board sortable", marked=reference)
+    return tabulate(
+        columns,
+        board.ranked,
+        name="board",
+        note=note,
+        drawn=f"The dashed line is {board.reference}.",
+        css="board sortable",
+        marked=board.row(board.reference),
+    )
 
 
 def _own(field: str, show: formatting.Show, row: Row) -> Cell:
@@ -171,11 +178,11 @@ def families(board: Leaderboard) -> list[Block]:
     ]
     for row in [reference, *(r for r in board.ranked if r is not reference)]:
         columns += _family_columns(row, reference, scale)
-    note = (
-        f"pass@{board.headline_k} in percent, with {wording.confidence(board)} intervals; the dashed line is "
-        f"{board.reference} in that family."
+    note = f"pass@{board.headline_k} in percent, with {wording.confidence(board)} intervals."
+    drawn = f"The dashed line is {board.reference} in that family."
+    return (
+        [tabulate(columns, names, name="families", note=note, drawn=drawn, css="families")] if names else []
     )
-    return [tabulate(columns, names, name="families", note=note, css="families")] if names else []
 
 
 def _family_columns(row: Row, reference: Row, scale: charts.Scale) -> list[Column[str]]:

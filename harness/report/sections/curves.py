@@ -28,116 +28,91 @@ _MOST_TOGETHER = charts.COLOURS
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """The plan of one drawing: a heading, the unit on its y-axis, and the curves: (name in words, name in the log).
+    """The plan of one drawing: a heading, the unit on its y-axis, and its curve's name in the log, or several as
+    (name in words, name in the log).
 
-    `held_out/` before a name means held-out records. `factor` makes the log's unit the drawing's. Charts that are not
-    `first` stand behind a fold.
+    `held_out/` before a name means held-out records. `factor` makes the log's unit the drawing's, `zero` puts 0 on the
+    axis. Charts that are `folded` are shown on demand.
     """
 
     title: str
     unit: str
-    series: tuple[tuple[str, str], ...]
-    first: bool = True
+    series: str | tuple[tuple[str, str], ...]
+    zero: bool = False
     factor: float = 1.0
     marks: tuple[tuple[str, str], ...] = ()
-    include: tuple[float, ...] = ()
     note: str = ""
+    folded: bool = False
+
+    @property
+    def in_sentence(self) -> str:
+        """The heading inside a sentence; KL stays in capitals."""
+        return self.title if self.title[:2].isupper() else self.title[0].lower() + self.title[1:]
+
+    @property
+    def curves(self) -> tuple[tuple[str, str], ...]:
+        """The curves as (name in words, name in the log)."""
+        return ((self.in_sentence, self.series),) if isinstance(self.series, str) else self.series
 
 
+def _both(name: str) -> tuple[tuple[str, str], ...]:
+    return (("learned from", name), ("held out", f"held_out/{name}"))
+
+
+_KL_MARKS = (("kl_target", "target"), ("kl_alarm", "alarm"))
+_CHECKS = (("checks that pay", "pass_rate"), ("checks held out", "held_pass_rate"))
+_TIMES = (("generate", "generate_s"), ("wait for execution", "execute_wait_s"), ("train", "train_s"))
+_UNSCORED = (("infra", "infra"), ("tampering", "tampering"))
+_CRITIC_NOTE = "1: it predicts every return; 0 or less: it adds nothing to the baseline"
+_GRADIENT = Chart("Gradient norm", "norm", "grad_norm", zero=True, note="before clipping", folded=True)
+_RATE = Chart("Learning rate", "rate", "learning_rate", zero=True, folded=True)
 _RL = (
-    Chart("Reward", "mean of an answer", (("reward", "reward"),)),
+    Chart("Reward", "mean of an answer", "reward"),
+    Chart("Checks passed", "% of answers", _CHECKS, factor=100),
+    Chart("Hacking gap", "points", "gap", True, 100, note="checks that pay minus checks held out"),
+    Chart("KL from the reference", "nats an answer", "kl", True, marks=_KL_MARKS),
+    Chart("Entropy", "nats a token", "entropy", zero=True),
+    Chart("Clip fraction", "% of tokens", "clip_fraction", True, 100),
     Chart(
-        "Checks passed",
-        "% of answers",
-        (("checks that pay", "pass_rate"), ("checks held out", "held_pass_rate")),
-        factor=100,
+        "Variance the critic explains", "share of the returns'", "explained_variance", True, note=_CRITIC_NOTE
     ),
-    Chart(
-        "Hacking gap",
-        "points",
-        (("paid minus held out", "gap"),),
-        factor=100,
-        include=(0.0,),
-        note="checks that pay minus checks held out",
-    ),
-    Chart(
-        "KL from the reference",
-        "nats an answer",
-        (("KL", "kl"),),
-        marks=(("kl_target", "target"), ("kl_alarm", "alarm")),
-        include=(0.0,),
-    ),
-    Chart("Entropy", "nats a token", (("entropy", "entropy"),), include=(0.0,)),
-    Chart("Clip fraction", "% of tokens", (("clipped", "clip_fraction"),), factor=100, include=(0.0,)),
-    Chart(
-        "Variance the critic explains",
-        "share of the returns'",
-        (("explained", "explained_variance"),),
-        include=(0.0,),
-        note="1: it predicts every return; 0 or less: it adds nothing to the baseline",
-    ),
-    Chart("Length", "tokens an answer", (("length", "length"),)),
-    Chart(
-        "Time of an update",
-        "s",
-        (("generate", "generate_s"), ("wait for execution", "execute_wait_s"), ("train", "train_s")),
-        include=(0.0,),
-    ),
-    Chart("Cut at the length limit", "% of answers", (("cut", "unfinished"),), False, 100, include=(0.0,)),
-    Chart("Policy loss", "loss", (("policy loss", "policy_loss"),), False),
-    Chart("Value loss", "loss", (("value loss", "value_loss"),), False),
-    Chart("Price of KL", "reward a nat", (("coefficient", "kl_coefficient"),), False, include=(0.0,)),
-    Chart("Gradient norm", "norm", (("before clipping", "grad_norm"),), False, include=(0.0,)),
-    Chart("Learning rate", "rate", (("rate", "learning_rate"),), False, include=(0.0,)),
-    Chart(
-        "Not measured, and tampering",
-        "answers an update",
-        (("infra", "infra"), ("tampering", "tampering")),
-        False,
-        include=(0.0,),
-    ),
+    Chart("Length", "tokens an answer", "length"),
+    Chart("Time of an update", "s", _TIMES, zero=True),
+    Chart("Cut at the length limit", "% of answers", "unfinished", True, 100, folded=True),
+    Chart("Policy loss", "loss", "policy_loss", folded=True),
+    Chart("Value loss", "loss", "value_loss", folded=True),
+    Chart("Price of KL", "reward a nat", "kl_coefficient", zero=True, folded=True),
+    _GRADIENT,
+    _RATE,
+    Chart("Not measured, and tampering", "answers an update", _UNSCORED, zero=True, folded=True),
 )
-_LOSS = Chart("Loss", "nats a token", (("learned from", "loss"), ("held out", "held_out/loss")))
 _MACHINE = (
-    Chart("Learning rate", "rate", (("rate", "learning_rate"),), False, include=(0.0,)),
-    Chart("Gradient norm", "norm", (("before clipping", "grad_norm"),), False, include=(0.0,)),
-    Chart("Speed", "tokens a second", (("speed", "tok_per_s"),), False, include=(0.0,)),
-    Chart("Resident memory", "GiB", (("memory", "rss_gib"),), False),
+    _RATE,
+    _GRADIENT,
+    Chart("Speed", "tokens a second", "tok_per_s", zero=True, folded=True),
+    Chart("Resident memory", "GiB", "rss_gib", folded=True),
 )
+_PREFERRED = (("preferred", "logp_chosen"), ("other", "logp_rejected"))
+_MARGIN_NOTE = "of implicit rewards; ORPO: log odds ratio"
 _PREFERENCE = (
-    Chart("Loss", "loss", _LOSS.series),
-    Chart(
-        "Margin",
-        "preferred minus other",
-        (("learned from", "margin"), ("held out", "held_out/margin")),
-        include=(0.0,),
-        note="of implicit rewards; ORPO: log odds ratio",
-    ),
-    Chart(
-        "Accuracy",
-        "% of pairs",
-        (("learned from", "accuracy"), ("held out", "held_out/accuracy")),
-        factor=100,
-    ),
-    Chart(
-        "Log-probability",
-        "nats an answer",
-        (("preferred", "logp_chosen"), ("other", "logp_rejected")),
-        note="IPO and ORPO: nats a token",
-    ),
-    Chart("KL estimate", "nats", (("KL", "kl"),), False),
+    Chart("Loss", "loss", _both("loss")),
+    Chart("Margin", "preferred minus other", _both("margin"), zero=True, note=_MARGIN_NOTE),
+    Chart("Accuracy", "% of pairs", _both("accuracy"), factor=100),
+    Chart("Log-probability", "nats an answer", _PREFERRED, note="IPO and ORPO: nats a token"),
+    Chart("KL estimate", "nats", "kl", folded=True),
     *_MACHINE,
 )
+_SUPERVISED = (Chart("Loss", "nats a token", _both("loss")), *_MACHINE)
 _TOGETHER = {
     REINFORCEMENT: (
-        ("Passed on held-out checks", "% of answers", "held_pass_rate", 100.0, ()),
-        ("Hacking gap", "points", "gap", 100.0, (0.0,)),
-        ("KL from the reference", "nats an answer", "kl", 1.0, (0.0,)),
-        ("Length", "tokens an answer", "length", 1.0, ()),
+        Chart("Passed on held-out checks", "% of answers", "held_pass_rate", factor=100),
+        Chart("Hacking gap", "points", "gap", True, 100),
+        Chart("KL from the reference", "nats an answer", "kl", True),
+        Chart("Length", "tokens an answer", "length"),
     ),
     _PREFERENCES: (
-        ("Accuracy on held-out pairs", "% of pairs", "held_out/accuracy", 100.0, ()),
-        ("Accuracy on pairs learned from", "% of pairs", "accuracy", 100.0, ()),
+        Chart("Accuracy on held-out pairs", "% of pairs", "held_out/accuracy", factor=100),
+        Chart("Accuracy on pairs learned from", "% of pairs", "accuracy", factor=100),
     ),
 }
 
@@ -148,9 +123,9 @@ def charts_of(curves: Curves) -> tuple[Chart, ...]:
         parts = tuple(
             (f"{name} × {weight:g}", f"component/{name}") for name, weight in curves.weights.items()
         )
-        components = Chart("Reward by component", "weighted mean", parts, include=(0.0,))
+        components = Chart("Reward by component", "weighted mean", parts, zero=True)
         return (_RL[0], components, *_RL[1:]) if len(parts) > 1 else _RL
-    return _PREFERENCE if curves.method in _PREFERENCES else (_LOSS, *_MACHINE)
+    return _PREFERENCE if curves.method in _PREFERENCES else _SUPERVISED
 
 
 def curves(board: Leaderboard) -> list[Block]:
@@ -171,8 +146,8 @@ def curves(board: Leaderboard) -> list[Block]:
 
 def _variant(name: str, curves: Curves) -> list[Block]:
     drawn = [(chart, figure) for chart in charts_of(curves) if (figure := _figure(name, curves, chart))]
-    first = tuple(figure for chart, figure in drawn if chart.first)
-    more = tuple(figure for chart, figure in drawn if not chart.first)
+    first = tuple(figure for chart, figure in drawn if not chart.folded)
+    more = tuple(figure for chart, figure in drawn if chart.folded)
     seeds = f", {len(curves.runs)} training seeds" if len(curves.runs) > 1 else ""
     blocks: list[Block] = [Heading(name, f"{curves.method}{seeds}", 4, "html"), Figures(first)]
     if more:
@@ -193,11 +168,9 @@ def missing(name: str, curves: Curves) -> list[str]:
 
 def _in_words(curves: Curves, figure: str) -> str:
     for chart in charts_of(curves):
-        for label, name in chart.series:
+        for label, name in chart.curves:
             if name == figure:
-                is_abbreviation = chart.title[:2].isupper()  # KL
-                title = chart.title if is_abbreviation else chart.title[0].lower() + chart.title[1:]
-                return title if len(chart.series) == 1 else f"{title} ({label})"
+                return chart.in_sentence if len(chart.curves) == 1 else f"{chart.in_sentence} ({label})"
     return figure
 
 
@@ -216,10 +189,10 @@ def _points(run: CurveRun, name: str) -> list[tuple[float, float]]:
 
 def _figure(variant: str, curves: Curves, chart: Chart) -> Figure | None:
     given = [
-        _line(curves, label, name, chart.factor, place) for place, (label, name) in enumerate(chart.series)
+        _line(curves, label, name, chart.factor, place) for place, (label, name) in enumerate(chart.curves)
     ]
     lines = [line for line in given if line]
-    if not lines or (not chart.first and all(y == 0 for line in lines for _, y in line.drawn)):
+    if not lines or (chart.folded and all(y == 0 for line in lines for _, y in line.drawn)):
         return None
     marks = [
         (curves.marks[key], f"{label} {curves.marks[key]:g}")
@@ -228,7 +201,7 @@ def _figure(variant: str, curves: Curves, chart: Chart) -> Figure | None:
     ]
     alarms = _alarms(curves) if chart.marks else []
     label = _spoken(variant, chart.title, chart.unit, lines)
-    plot = charts.Plot(lines, curves.step, chart.unit, label, marks, alarms, chart.include)
+    plot = charts.Plot(lines, curves.step, chart.unit, label, marks, alarms, _included(chart))
     drawn = charts.near(plot)
     beyond = [text for value, text in marks if (value, text) not in drawn]
     count = sum(len(run.alarms) for run in curves.runs) if chart.marks else 0
@@ -238,6 +211,10 @@ def _figure(variant: str, curves: Curves, chart: Chart) -> Figure | None:
         f"{count} alarm{'' if count == 1 else 's'}, the filled dots" if count else "",
     )
     return _captioned(chart.title, plot, "; ".join(note for note in notes if note))
+
+
+def _included(chart: Chart) -> tuple[float, ...]:
+    return (0.0,) if chart.zero else ()
 
 
 def _captioned(title: str, plot: charts.Plot, note: str = "") -> Figure:
@@ -281,16 +258,18 @@ def _together(board: Leaderboard, methods: tuple[str, ...]) -> list[Block]:
     chosen = {name: curves for name, curves in board.curves.items() if curves.method in methods}
     shown = dict(list(chosen.items())[:_MOST_TOGETHER])
     figures = []
-    for title, unit, name, factor, include in _TOGETHER[methods]:
+    for chart in _TOGETHER[methods]:
+        ((_, name),) = chart.curves
         given = [
-            _line(curves, variant, name, factor, place)
+            _line(curves, variant, name, chart.factor, place)
             for place, (variant, curves) in enumerate(shown.items())
         ]
         lines = [line for line in given if line]
         if len(lines) > 1:
             step = next(iter(shown.values())).step
-            label = _spoken("together", title, unit, lines)
-            figures.append(_captioned(title, charts.Plot(lines, step, unit, label, include=include)))
+            label = _spoken("together", chart.title, chart.unit, lines)
+            plot = charts.Plot(lines, step, chart.unit, label, include=_included(chart))
+            figures.append(_captioned(chart.title, plot))
     if not figures:
         return []
     left = len(chosen) - len(shown)
@@ -314,10 +293,10 @@ def _table(board: Leaderboard) -> Block:
     courses = []
     for name, curves in board.curves.items():
         for chart in charts_of(curves):
-            for label, series in chart.series:
+            for label, series in chart.curves:
                 line = _line(curves, label, series, chart.factor)
                 if line and (mean := line.mean()):
-                    title = chart.title if len(chart.series) == 1 else f"{chart.title}: {label}"
+                    title = chart.title if len(chart.curves) == 1 else f"{chart.title}: {label}"
                     courses.append(_Course(name, title, chart.unit, mean, len(line.seeds)))
     columns: list[Column[_Course]] = [
         Column("variant", lambda c: c.variant, "l", names_row=True),

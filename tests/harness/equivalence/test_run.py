@@ -19,6 +19,7 @@ from assay.harness.pipeline.runner import run
 from assay.harness.pipeline.steps.compare import linked_steps, read_links
 from assay.harness.pipeline.steps.execute import load_tables
 from assay.harness.report import write_report
+from assay.trainers.artifact import identify
 from assay.trainers.gguf import export_gguf
 from tests.harness.equivalence.conftest import edited
 
@@ -39,10 +40,20 @@ EXPERIMENT: dict[str, Any] = {
 
 
 @pytest.mark.slow
-def test_a_run_measures_its_links_once_and_reports_them(tmp_path: Path) -> None:
+def test_a_run_measures_its_links_once_and_reports_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[str] = []
+
+    def identified(path: Path, **more: Any) -> Any:
+        hashed.append(path.name)
+        return identify(path, **more)
+
+    monkeypatch.setattr("assay.harness.pipeline.steps.identify", identified)
     plan = make_plan(Experiment.model_validate(EXPERIMENT))
-    assert [(a.variant, b.variant) for a, b in linked_steps(plan)] == [("base", "f16"), ("base", "nf4")]
+    assert [(a.variant, b.variant) for a, b in linked_steps(plan.steps)] == [("base", "f16"), ("base", "nf4")]
     done = run(plan, tmp_path, Progress(enabled=False), allow_weak=True)
+    assert hashed == []  # what made a model has hashed it
     tables = load_tables(done.store, plan)
     leaderboard = build_leaderboard(done, tables)
     found = {link["b"]: link for link in leaderboard.to_json()["links"]}
@@ -60,11 +71,21 @@ def test_a_run_measures_its_links_once_and_reports_them(tmp_path: Path) -> None:
         assert "base → nf4" in (done.folder / file).read_text()
         assert cell in (done.folder / file).read_text()
     assert "## Chain" in (done.folder / "leaderboard.md").read_text()
-    files = {f: f.stat().st_mtime_ns for f in (tmp_path / "chain" / "links").iterdir()}
+    files = {f: f.stat().st_mtime_ns for f in tmp_path.glob("chain/steps/compare-*/link.json")}
     assert len(files) == 2
     again = run(plan, tmp_path, Progress(enabled=False), allow_weak=True)
     assert again.did == ()
-    assert {f: f.stat().st_mtime_ns for f in (tmp_path / "chain" / "links").iterdir()} == files
+    assert {f: f.stat().st_mtime_ns for f in tmp_path.glob("chain/steps/compare-*/link.json")} == files
+    assert hashed == []
+    for kind in ("generate", "compare"):
+        step = plan.step(f"{kind}-f16")
+        done.store.discard(step.name, step.id)
+    assert set(run(plan, tmp_path, Progress(enabled=False), allow_weak=True).did) == {
+        "generate-f16",
+        "execute-f16",
+        "compare-f16",
+    }
+    assert hashed == ["f16.gguf"]  # by a later process once, however many steps take it
 
 
 def test_without_compare_nothing_is_measured(tmp_path: Path) -> None:
@@ -85,7 +106,7 @@ def test_merges_of_several_adapters_are_no_links() -> None:
         {"name": "both", "merge": ["a", "b"], "strategy": "cat"},
     ]
     plan = make_plan(Experiment.model_validate(EXPERIMENT | {"variant": variants}))
-    assert [(a.variant, b.variant) for a, b in linked_steps(plan)] == [("a", "one")]
+    assert [(a.variant, b.variant) for a, b in linked_steps(plan.steps)] == [("a", "one")]
 
 
 @pytest.mark.slow

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.harness.evaluation.contamination import tokens_of
-from assay.harness.pipeline.steps.contamination import METHODS, overlap, training_texts
+from assay.harness.evaluation.contamination import METHODS, overlap, tokens_of
+from assay.harness.pipeline.steps.contamination import training_texts
 from assay.suites import Problem, Suite, load_suite
 from assay.suites.mbpp import STYLES
 from assay.trainers.data import DataConfig, load_records

@@ -120,7 +120,6 @@ def test_the_evaluator_loads_a_base_once_for_all_its_adapters(
     adapters: dict[str, Artifact], variants: dict[str, Artifact], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from assay.harness.experiment import Experiment
-    from assay.harness.pipeline.plan import make_plan
     from assay.harness.pipeline.steps.generate import ModelPool
 
     models = {"base": variants["base"], **adapters, "merged": variants["merged"]}
@@ -132,7 +131,7 @@ def test_the_evaluator_loads_a_base_once_for_all_its_adapters(
             "variant": [{"name": name, "model": str(a.path)} for name, a in models.items()],
         }
     )
-    loads = ModelPool(make_plan(experiment))
+    loads = ModelPool(experiment.engine)
     read: list[str] = []
     from assay.harness.generation import torch_engine
 
@@ -141,6 +140,7 @@ def test_the_evaluator_loads_a_base_once_for_all_its_adapters(
     for name, artifact in models.items():
         generator = loads.open(name, artifact, models)
         assert ("one of 3" in generator.backend) == (name in adapters)
+        assert {one for one in models if loads.serves(one)} == (set(adapters) if name in adapters else set())
         generator.close()
     loads.close()
     assert read == ["base", "base", "merged"]  # itself, for three adapters, and the merged one

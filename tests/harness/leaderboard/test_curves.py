@@ -15,7 +15,7 @@ from assay.harness.experiment import Member
 from assay.harness.leaderboard.curves import MOST_POINTS, learning_curves
 from assay.harness.leaderboard.trainings import learned, training_rows
 from assay.harness.pipeline.plan import Step
-from assay.harness.pipeline.steps.kl import NO_TABLE, summarise
+from assay.harness.pipeline.steps.compare import NO_TABLE, summarise
 from assay.harness.pipeline.store import Store
 from assay.trainers.config import METHODS
 from assay.trainers.methods._trl import METRICS
@@ -52,7 +52,7 @@ class World:
             steps=[],
             trainings={},
             members={},
-            judges={},
+            reward_models={},
             experiment=SimpleNamespace(compare=None),
             step=self.step,
         )

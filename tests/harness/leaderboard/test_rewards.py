@@ -28,7 +28,9 @@ def world(tmp_path: Path) -> World:
 def judge(world: World, seed: int, scored: list[Scored] | None) -> Path:
     """A reward model with what its trainer measured: nothing held out where `scored` is empty, no report if None."""
     folder = world.train("judge", seed, method="reward")
-    world.plan.judges["judge"] = world.plan.members.pop("judge") if seed == 0 else world.plan.judges["judge"]
+    world.plan.reward_models["judge"] = (
+        world.plan.members.pop("judge") if seed == 0 else world.plan.reward_models["judge"]
+    )
     if scored is not None:
         save(folder, scored, describe(scored))
     return folder
@@ -42,10 +44,8 @@ def answer(step: int, reward: float | None, **changes: Any) -> dict[str, Any]:
 
 def test_a_reward_model_is_what_its_trainer_measured_and_says_whom_it_pays(world: World) -> None:
     folder = judge(world, 0, SCORED)
-    world.train("ppo", 0, method="ppo")
-    world.plan.trainings["ppo.s0"].judge = "train-judge.s0"
+    world.train("ppo", 0, ("take-base", "train-judge.s0"), method="ppo")
     world.train("grpo", 0, method="grpo")
-    world.plan.trainings["grpo.s0"].judge = None
     found = reward_models(world.store, world.plan)["judge"].to_json()
     assert found["pays"] == ["ppo"]
     (run,) = found["runs"]

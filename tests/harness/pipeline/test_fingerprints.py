@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from assay.harness.experiment import Experiment
-from assay.harness.pipeline.fingerprints import JUDGES, judging_sha256, prompts_sha256, sources_sha256
+from assay.harness.pipeline.fingerprints import JUDGES, judging_sha256, prompts_sha256
 from assay.harness.pipeline.plan import make_plan
+from assay.sandbox.host import cache
+from assay.sandbox.host.cache import sources_sha256
 from assay.suites import Problem, Suite
 from assay.suites.evalplus.build import make_oracle
 from assay.suites.evalplus.profile import PROFILES
@@ -33,16 +35,14 @@ def ids() -> dict[str, str]:
 @pytest.fixture
 def edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A function that makes a module's source another than it is."""
-    import assay.sandbox.host.cache as cache
-
-    real = cache._sources
+    sources_of = cache._sources
 
     def edit(module: str) -> None:
         other = tmp_path / "other.py"
         other.write_text("# edited\n")
 
         def sources(name: str):
-            yield from real(name)
+            yield from sources_of(name)
             if name == module:
                 yield Path(name), other
 

@@ -83,13 +83,15 @@ def test_each_seeds_model_gives_its_own_pairs_and_is_where_its_training_starts(t
 
 def test_pairs_are_sampled_as_their_table_says_and_from_the_train_split(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
-    asked = plan.asked(plan.step("sample-own.s0"))
-    assert (asked.experiment.suite.split, asked.experiment.seed) == ("train", 3)
-    assert (len(asked.suite.problems), asked.experiment.sampling.samples) == (8, 4)
-    assert not {p.id for p in asked.suite.problems} & {p.id for p in plan.suite.problems}
-    assert plan.asked(plan.step("generate-sft.s0")) is plan
+    sampled, verified = plan.step("sample-own.s0"), plan.step("verify-own.s0")
+    assert (sampled.kind, verified.kind) == ("generate", "execute")
+    assert (sampled.spec.table.split, sampled.spec.seed) == ("train", 3)
+    assert (len(sampled.spec.suite.problems), sampled.spec.sampling.samples) == (8, 4)
+    assert verified.spec.suite is sampled.spec.suite
+    assert not {p.id for p in sampled.spec.suite.problems} & {p.id for p in plan.suite.problems}
+    assert plan.step("generate-sft.s0").spec.suite is plan.suite
     own = plan_of(tmp_path, FILE.replace('suite = { name = "pocket", limit = 8 }\n', ""))
-    assert own.asked(own.step("sample-own.s0")).experiment.suite.split == "train"
+    assert own.step("sample-own.s0").spec.table.split == "train"
 
 
 def test_two_tables_that_ask_alike_sample_once(tmp_path: Path) -> None:
@@ -112,7 +114,7 @@ def test_a_merge_that_is_declared_serves_as_the_start(tmp_path: Path) -> None:
 
 def test_the_merge_on_the_way_is_a_link_and_no_variant(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
-    linked = [(a.variant, b.variant) for a, b in linked_steps(plan)]
+    linked = [(a.variant, b.variant) for a, b in linked_steps(plan.steps)]
     assert linked == [("sft.s0", "sft.s0+merged"), ("sft.s1", "sft.s1+merged")]
     assert not {"sft+merged", "sft.s0+merged"} & set(plan.members)
 
@@ -122,7 +124,7 @@ def test_a_reward_model_is_made_and_not_evaluated(tmp_path: Path) -> None:
     assert list(plan.members) == ["base", "sft", "dpo", "kto", "ppo"]
     assert plan.step("train-judge.s0").inputs == ("merge-sft.s0+merged", "pairs-own.s0")
     assert not any(step.name.startswith("generate-judge") for step in plan.steps)
-    assert {name: [m.name for m in made] for name, made in plan.judges.items()} == {
+    assert {name: [m.name for m in made] for name, made in plan.reward_models.items()} == {
         "judge": ["judge.s0", "judge.s1"]
     }
 
@@ -157,7 +159,7 @@ def test_the_lab_rlhf_differs_in_the_reward_alone() -> None:
     assert executed == rlhf
 
 
-def test_what_pairs_are_made_of_decides_the_step_and_its_heirs(tmp_path: Path) -> None:
+def test_what_pairs_are_made_of_decides_the_step_and_its_descendants(tmp_path: Path) -> None:
     before = {s.name: s.id for s in plan_of(tmp_path).steps}
     for old, new, kept in (
         ("samples = 4, temperature = 1.0 }\n[[pairs]]", "samples = 6, temperature = 1.0 }\n[[pairs]]", ()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -13,11 +14,14 @@ from typer.testing import CliRunner
 
 from assay.harness.cli import app
 from assay.harness.console import Progress
-from assay.harness.errors import BadInputError, UnmeasuredError
+from assay.harness.errors import UnmeasuredError
 from assay.harness.experiment import load_experiment
 from assay.harness.pipeline.plan import Plan, make_plan
 from assay.harness.pipeline.runner import Run, run
+from assay.harness.pipeline.steps.compare import read_links
+from assay.harness.pipeline.steps.contamination import read_overlap
 from assay.trainers.artifact import ArtifactKind
+from assay.trainers.errors import TrainingError
 
 pytestmark = [pytest.mark.train, pytest.mark.isolated, pytest.mark.slow]
 pytest.importorskip("torch", reason="needs the train extra: pip install 'assay[train]'")
@@ -91,7 +95,8 @@ data = { pairs = "own", eval_fraction = 0.5 }
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     file = tmp_path_factory.mktemp("toy") / "toy.toml"
     paid = "reward = { model = 'judge', model_weight = 0.5 }"
-    text = START.format(seeds=[0], limit=3) + PREFERS.format(method="dpo") + JUDGE
+    compared = START.replace("[score]", "[compare]\ntexts = 2\ngreedy_tokens = 2\n[score]")
+    text = compared.format(seeds=[0], limit=3) + PREFERS.format(method="dpo") + JUDGE
     practises = REINFORCES.format(method="ppo", more=paid).replace("n = 8", 'only = "own"')
     file.write_text(text + practises)
     return make_plan(load_experiment(file))
@@ -106,7 +111,7 @@ def done(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Run:
         def broken(*_: Any, **__: Any) -> Any:
             raise UnmeasuredError("the sandbox is away")
 
-        patch.setattr("assay.harness.pipeline.runner.open_executor", broken)
+        patch.setattr("assay.harness.pipeline.steps.execute.open_executor", broken)
         with pytest.raises(UnmeasuredError, match="the sandbox is away"):
             run(plan, results, Progress(enabled=False))
     kept = list((results / "toy" / "steps").glob("sample-own.s0-*/samples.*")) + list(
@@ -160,17 +165,17 @@ def test_trainings_start_from_the_merged_adapter_and_learn_from_the_pairs(done: 
 
 @pytest.mark.parametrize("name", ["dpo.s0", "judge.s0", "ppo.s0"])
 def test_a_dry_run_tells_what_the_training_then_was(done: Run, name: str) -> None:
-    from assay.harness.pipeline.steps.artifacts import load_artifact
-    from assay.harness.pipeline.steps.pairs import records_of
+    from assay.harness.pipeline.steps import Artifacts
+    from assay.harness.pipeline.steps.artifacts import records_of
     from assay.harness.training.dry_run import plan_training
     from assay.harness.training.file import Job
 
-    start = load_artifact(done.store, done.plan, done.plan.step("merge-sft.s0+merged"))
+    artifacts = Artifacts(done.store, done.plan.steps)
+    start = artifacts.of(done.plan.step("merge-sft.s0+merged"))
     training, records = done.plan.trainings[name], records_of(done.store, done.plan, name)
-    assert records is not None
     config: Any = training.config
     if name == "ppo.s0":
-        judge = load_artifact(done.store, done.plan, done.plan.step("train-judge.s0")).path
+        judge = artifacts.of(done.plan.step("train-judge.s0")).path
         config = config.model_copy(update={"reward": config.reward.model_copy(update={"model": judge})})
     told = plan_training(Job(start, "sft", config, training.data, records, None, {}, {}))
     facts = record(done, f"train-{name}")["training"]
@@ -234,6 +239,75 @@ def test_pairs_made_again_alike_are_not_learned_from_again(done: Run, plan: Plan
     assert run(plan, results, Progress(enabled=False)).did == ("pairs-own.s0",)
 
 
+def test_newer_judging_code_judges_again_and_trains_nothing_again(
+    done: Run, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(done.store.root, tmp_path / "toy")
+    monkeypatch.setattr("assay.harness.pipeline.steps.execute.judging_sha256", lambda *_: "newer")
+    newer = make_plan(plan.experiment)
+    later = ("train-dpo.s0", "generate-dpo.s0", "train-ppo.s0", "kl-ppo.s0", "contamination-dpo")
+    assert all(newer.step(name).id != plan.step(name).id for name in later)
+    again = run(newer, tmp_path, Progress(enabled=False))
+    assert {name.partition("-")[0] for name in again.did} == {"verify", "pairs", "execute"}
+    for name in later:
+        step = newer.step(name)
+        assert again.store.record(step.name, step.id) == record(done, name)
+    assert run(newer, tmp_path, Progress(enabled=False)).did == ()
+
+
+def test_overlaps_links_and_distances_of_version_0_1_are_taken(
+    done: Run, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That version kept them in folders of their own, named by hashes of their own."""
+    results, root = tmp_path / "runs", tmp_path / "runs" / "toy"
+    shutil.copytree(done.store.root, root)
+
+    def old(folder: str, name: str, decisive: dict[str, Any] | str) -> Path:
+        text = decisive if isinstance(decisive, str) else json.dumps(decisive, sort_keys=True)
+        (root / folder).mkdir(exist_ok=True)
+        return root / folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+
+    step = plan.step("contamination-sft")
+    overlap = json.loads((root / "steps" / f"{step.name}-{step.id}" / "overlap.json").read_text())
+    file = old("contamination", "sft.s0", f"2/{overlap['records']}/{plan.suite.revision}")
+    file.write_text(json.dumps(overlap))
+    shutil.rmtree(root / "steps" / f"{step.name}-{step.id}")
+
+    step = plan.step("compare-sft.s0+merged")
+    pair = [record(done, name) for name in ("train-sft.s0", "merge-sft.s0+merged")]
+    link = {
+        "format": 2,
+        "steps": [one["id"] for one in pair],
+        "made": [one["token"] for one in pair],
+        "suite": plan.suite.revision,
+        "compare": {"texts": 2, "greedy_tokens": 2},
+    }
+    (root / "steps" / f"{step.name}-{step.id}" / "link.json").rename(
+        old("links", "sft.s0--sft.s0+merged", link)
+    )
+    shutil.rmtree(root / "steps" / f"{step.name}-{step.id}")
+
+    step, generated = plan.step("kl-dpo.s0"), record(done, "generate-dpo.s0")
+    distance = {
+        "format": 1,
+        "steps": ["merge-sft.s0+merged", record(done, "train-dpo.s0")["id"], generated["id"]],
+        "made": generated["token"],
+        "texts": 2,
+    }
+    old("distances", "dpo.s0", distance).write_text(json.dumps(record(done, "kl-dpo.s0")["distance"]))
+    shutil.rmtree(root / "steps" / f"{step.name}-{step.id}")
+
+    for name in ("contamination.overlap", "compare.compare_links", "compare._measure"):
+        monkeypatch.setattr(f"assay.harness.pipeline.steps.{name}", None)  # whoever calls it fails
+    again = run(plan, results, Progress(enabled=False))
+    assert again.did == ()
+    assert record(again, "kl-dpo.s0")["distance"] == record(done, "kl-dpo.s0")["distance"]
+    assert read_overlap(again.store, plan, "sft") == read_overlap(done.store, plan, "sft")
+    assert [a.to_json() for a in read_links(again.store, plan, {})] == [
+        b.to_json() for b in read_links(done.store, plan, {})
+    ]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("prefers", "reinforces", "seeds"),
@@ -276,14 +350,14 @@ def test_each_method_over_seeds_is_held_against_sft(
 
 
 def rewrite(done: Run, name: str, **training: Any) -> None:
-    """Change what a finished training's record says of its walls, as another machine might have left it."""
+    """Change what a finished training's record says of its isolation, as another machine might have left it."""
     step = done.plan.step(name)
     file = done.store.path(step.name, step.id) / "step.json"
     found = json.loads(file.read_text())
     file.write_text(json.dumps(found | {"training": found["training"] | training}))
 
 
-def test_rewards_given_behind_weak_walls_are_learned_from_again(
+def test_rewards_given_under_weak_isolation_are_learned_from_again(
     done: Run, plan: Plan, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results, ppo = done.store.root.parent, record(done, "train-ppo.s0")
@@ -302,7 +376,6 @@ def test_rewards_given_behind_weak_walls_are_learned_from_again(
 def test_a_strict_run_does_not_go_on_from_weak_rewards(
     done: Run, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from assay.trainers import TrainingError
     from assay.trainers.run.process import train_alone
 
     results, found = tmp_path / "runs", []
@@ -320,7 +393,7 @@ def test_a_strict_run_does_not_go_on_from_weak_rewards(
 
     monkeypatch.setattr("assay.trainers.run.process.train_alone", killed)
     for allow_weak in (False, True, True, False, False):
-        with pytest.raises(BadInputError, match="killed"):
+        with pytest.raises(TrainingError, match="killed"):
             run(plan, results, Progress(enabled=False), allow_weak=allow_weak)
     strict, weak = "checkpoint of weak=False", "checkpoint of weak=True"
     assert found == [[], [strict], [strict, weak], [], [strict]]

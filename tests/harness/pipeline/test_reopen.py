@@ -1,4 +1,4 @@
-"""What was not measured is measured by the next run; what was judged behind weaker walls is judged again."""
+"""What was not measured is measured by the next run; what was judged under weaker isolation is judged again."""
 
 from __future__ import annotations
 

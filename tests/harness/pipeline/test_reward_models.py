@@ -16,8 +16,9 @@ from assay.harness.errors import BadInputError
 from assay.harness.experiment import load_experiment
 from assay.harness.generation.load import load_generator
 from assay.harness.models.resolve import POCKET_FOLDER
-from assay.harness.pipeline.plan import Plan, make_plan
-from assay.harness.pipeline.steps.artifacts import make_artifact
+from assay.harness.pipeline.plan import KINDS, Plan, make_plan
+from assay.harness.pipeline.steps import Artifacts, Context
+from assay.harness.pipeline.store import Store
 from assay.harness.training.file import load_job
 from assay.trainers import ArtifactError, ArtifactKind, TrainingError, identify
 from assay.trainers.artifact import describe, is_reward_model
@@ -82,7 +83,7 @@ def test_a_step_is_its_reward_models_content_and_not_its_path(
     make_judge(here / "judge")
     (here / "judge" / REPORT).write_text("{}")  # its scores are read by the report's mean and spread
     assert plan_of(here).step("train-ppo").id != first
-    with pytest.raises(BadInputError, match=r"judge is no reward model"):
+    with pytest.raises(TrainingError, match=r"judge is no reward model"):
         make_judge(here / "judge", task="CAUSAL_LM")
         plan_of(here)
 
@@ -148,14 +149,9 @@ def test_allow_weak_reaches_a_training_that_executes(
 
     monkeypatch.setattr("assay.trainers.run.process.train_alone", train_alone)
     (tmp_path / "work").mkdir()
-    make_artifact(
-        plan,
-        plan.step("train-ppo"),
-        [plan.models["base"]],
-        tmp_path / "work",
-        Progress(enabled=False),
-        allow_weak=allow_weak,
-    )
+    store = Store(tmp_path)
+    context = Context(plan, store, Progress(enabled=False), Artifacts(store, plan.steps), None, allow_weak)
+    KINDS["train"].run(context, plan.step("train-ppo"), tmp_path / "work")
     assert seen == [allow_weak]
 
 

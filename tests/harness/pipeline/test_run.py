@@ -183,11 +183,11 @@ def test_killed_anywhere_it_goes_on_where_it_was(experiment: Path, finished: Pat
         made = {(r["problem_id"], r["index"]): r["completion"] for r in final.to_dict("records")}
         assert all(made[(row["problem_id"], row["index"])] == row["completion"] for row in rows)
     for name in NAMES:  # and the killed run's samples are those of the run that nobody killed
-        ours, theirs = (
+        resumed, unbroken = (
             pd.read_parquet(next(root.glob(f"tiny/steps/generate-{name}-*")) / "samples.parquet")
             for root in (tmp_path, finished)
         )
-        assert (ours["completion"] == theirs["completion"]).mean() > 0.95
+        assert (resumed["completion"] == unbroken["completion"]).mean() > 0.95
 
 
 def partial(results: Path) -> dict[str, list[dict[str, object]]]:

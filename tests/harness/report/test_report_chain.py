@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from assay.harness.errors import BadInputError
+from assay.harness.evaluation.contamination import overlap
 from assay.harness.leaderboard.schema import LinkRow, read_leaderboard
-from assay.harness.pipeline.steps.contamination import overlap
 from assay.harness.report import render_markdown, render_terminal, write_report
 from assay.harness.report.sections.chain import _rounding
 from assay.suites import Suite

@@ -74,7 +74,7 @@ def test_proved_on_a_base_made_for_it(tiny: Artifact, tmp_path: Path) -> None:
 def test_over_another_base_it_is_refused(tiny: Artifact, tmp_path: Path) -> None:
     other = export_gguf(make_llama(tmp_path / "llama"), tmp_path / "llama.gguf", "f16")
     adapter = random_adapter(tiny, tmp_path / "adapter", "lora")
-    with pytest.raises(ExportError, match=r"does not lie over llama\.gguf"):
+    with pytest.raises(ExportError, match=r"refuses the adapter file over llama\.gguf"):
         export_adapter(adapter, tmp_path / "adapter.gguf", over=other.path)
     assert not (tmp_path / "adapter.gguf").exists()
 

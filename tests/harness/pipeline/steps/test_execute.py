@@ -6,13 +6,12 @@ import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from assay.harness.experiment import SandboxTable
 from assay.harness.generation.types import Sample
-from assay.harness.pipeline.steps.execute import Execution
+from assay.harness.pipeline.steps.execute import ExecuteSpec, Execution
 from assay.sandbox import Executor, Outcome, StandIn, Verdict
 from assay.suites import load_suite
 
@@ -21,10 +20,7 @@ def test_where_the_last_lines_cannot_be_written_the_sandbox_is_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suite = load_suite("humaneval", limit=1)
-    plan = SimpleNamespace(
-        suite=suite,
-        experiment=SimpleNamespace(sandbox=SandboxTable(), sampling=SimpleNamespace(style="completion")),
-    )
+    spec = ExecuteSpec(suite, SandboxTable(), "completion")
     closed: list[bool] = []
 
     @contextmanager
@@ -39,6 +35,6 @@ def test_where_the_last_lines_cannot_be_written_the_sandbox_is_closed(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("assay.harness.pipeline.steps.execute.append_lines", full)
-    with pytest.raises(OSError, match="No space left"), Execution(plan, tmp_path, opened) as execution:  # type: ignore[arg-type]
+    with pytest.raises(OSError, match="No space left"), Execution(spec, tmp_path, opened) as execution:
         execution.submit(Sample(suite.problems[0].id, 0, 0, "", "    return []\n", (1,), "stop"))
     assert closed == [True]

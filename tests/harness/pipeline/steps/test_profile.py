@@ -14,7 +14,7 @@ from assay.harness.leaderboard.build import build_leaderboard
 from assay.harness.pipeline.plan import Plan, make_plan
 from assay.harness.pipeline.runner import Run, run
 from assay.harness.pipeline.steps.execute import load_tables
-from assay.harness.pipeline.steps.profile import NOT_ASKED, figures, unsettled
+from assay.harness.pipeline.steps.profile import NOT_REQUESTED, figures, unsettled
 from assay.harness.report.markdown import render_markdown
 from assay.harness.report.sections.board import profiles
 
@@ -89,7 +89,7 @@ def test_without_the_table_nothing_is_profiled_and_the_row_says_why(folder: Path
     assert "profile" not in {s.kind for s in plain.steps}
     without = run(plain, done.store.root.parent, Progress(enabled=False))
     board = build_leaderboard(without, load_tables(without.store, plain))
-    assert board.rows[0].unmeasured["peak_rss_bytes"] == NOT_ASKED
+    assert board.rows[0].unmeasured["peak_rss_bytes"] == NOT_REQUESTED
     assert board.rows[0].profile is None
     assert profiles(board) == []
 

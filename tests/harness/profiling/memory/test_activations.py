@@ -154,6 +154,7 @@ def peak_by_prediction(prediction: Prediction) -> int:
     return max(n for phase, n in prediction.phases.items() if phase != "update") - prediction.static_bytes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setup", CASES.values(), ids=CASES)
 def test_kept_activations_and_peak(setup: Setup) -> None:
     prediction, found = predict(architecture(), setup), measure(build(setup), setup)
