@@ -58,9 +58,8 @@ def _variant_from(variant: AnyVariant, folder: Path, names: set[str]) -> AnyVari
         named = {key: variant.data.get(key) for key in DATA_FILES}
         named = {key: name for key, name in named.items() if key != "only" or name not in names}
         paths = {key: str(folder / name) for key, name in named.items() if isinstance(name, str)}
-        config = variant.config
-        if variant.reward_model not in names:
-            config = reward_model_from(config, folder)
+        here = variant.reward_model in names
+        config = variant.config if here else reward_model_from(variant.config, folder)
         return variant.model_copy(update={"config": config, "data": variant.data | paths})
     if isinstance(variant, ModelVariant) and (
         variant.model.startswith(".") or variant.model.endswith(".gguf")

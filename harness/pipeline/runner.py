@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,7 +59,7 @@ class _Runner:
     def run(self) -> Run:
         self._check_machine()
         waiting = list(self.plan.steps)
-        try:
+        with closing(self.engines):
             while waiting:
                 if not any(step.kind == "generate" for step in waiting):
                     self.engines.close()  # before a model is loaded for anything else
@@ -73,8 +73,6 @@ class _Runner:
                 else:
                     self._do_together(step, follower)
                     waiting.remove(follower)
-        finally:
-            self.engines.close()
         folder = self.store.root / self.plan.run_id
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "plan.json", plan_json(self.plan))
@@ -158,7 +156,7 @@ class _Runner:
     def _commit(self, step: Step, result: Record) -> Record:
         kind = KINDS[step.kind]
         finished = datetime.now(UTC).isoformat(timespec="microseconds")
-        record: Record = {
+        record = {
             "name": step.name,
             "kind": step.label,
             "format": kind.version,

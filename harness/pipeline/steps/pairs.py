@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assay.harness.errors import BadInputError, UnmeasuredError
+from assay.harness.errors import UnmeasuredError
 from assay.harness.pipeline.steps import Context, StepKind
 from assay.harness.pipeline.steps.execute import joined
 from assay.harness.pipeline.steps.generate import GenerateSpec
@@ -72,9 +72,6 @@ def write_pairs(
 
     Raises UnmeasuredError where the samples hold no preference.
     """
-    unknown = set(options.kinds) - set(KINDS)
-    if unknown or not options.kinds:
-        raise BadInputError(f"unknown kind {sorted(unknown) or ''}; known: {', '.join(KINDS)}")
     built = build(
         answers, kinds=options.kinds, per_problem=options.per_problem, match=options.match, seed=options.seed
     )
