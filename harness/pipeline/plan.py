@@ -129,8 +129,8 @@ class _Planner:
         score = self.experiment.score.model_dump(mode="json")
         run_id = digest({"steps": [(s.name, s.id) for s in steps], "score": score})
         reward_models = {name: members[name] for name in members if name in self.reward_models}
-        made = (self.models, self.trainings, evaluated, reward_models, self.makers)
-        return Plan(self.experiment, self.suite, steps, *made, run_id)
+        products = (self.models, self.trainings, evaluated, reward_models, self.makers)
+        return Plan(self.experiment, self.suite, steps, *products, run_id)
 
     def _in_order(self) -> tuple[Step, ...]:
         """Return the steps; overlaps with data that exists come first, before anything is paid for."""
@@ -143,8 +143,8 @@ class _Planner:
         label, inputs = label or kind.name, tuple(inputs)
         config = kind.config(spec)
         ids = [self.steps[source].id for source in inputs]
-        name, identity = f"{label}-{variant}", step_id(label, kind.version, config, ids)
-        self.steps[name] = Step(name, kind.name, variant, identity, config, inputs, spec)
+        name, identifier = f"{label}-{variant}", step_id(label, kind.version, config, ids)
+        self.steps[name] = Step(name, kind.name, variant, identifier, config, inputs, spec)
         if kind.makes is not None:
             sources = [self.kinds.get(source, ArtifactKind.BASE) for source in inputs]
             self.kinds[name] = kind.makes(spec, sources)

@@ -44,11 +44,6 @@ class ExecuteSpec:
     sandbox: SandboxTable
     style: str
 
-    @property
-    def form(self) -> Form:
-        """What a sample's text is: a chat reply, or a completion of the prompt."""
-        return "reply" if self.style == "chat" else "completion"
-
     def config(self) -> dict[str, Any]:
         limits = self.sandbox.model_dump(mode="json", exclude={"workers"})
         judging = judging_sha256(self.suite, self.sandbox.backend)
@@ -88,7 +83,8 @@ class Execution:
             return
         executor = self._started()
         problem = self._problems[sample.problem_id]
-        extraction = extract(problem, sample.completion, self.spec.form)
+        form: Form = "reply" if self.spec.style == "chat" else "completion"
+        extraction = extract(problem, sample.completion, form)
         program_id = f"{sample.problem_id}#{sample.index}"
         self._pending[program_id] = (sample, extraction)
         executor.submit(program_of(program_id, problem, extraction, self._limits))

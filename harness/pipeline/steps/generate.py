@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -18,6 +18,8 @@ from assay.harness.console import Task
 from assay.harness.experiment import SamplingTable, SuiteTable
 from assay.harness.experiment.tables import EngineTable
 from assay.harness.files import read_json, recover_lines, write_json
+from assay.harness.generation.batching import EngineGenerator
+from assay.harness.generation.load import MeasuredGenerator, OneAdapter, load_adapters, load_generator
 from assay.harness.generation.types import Generator, Request, Sample, Sampling
 from assay.harness.pipeline.fingerprints import prompts_sha256, resolved_device
 from assay.harness.pipeline.steps import Context, StepKind
@@ -25,10 +27,7 @@ from assay.harness.pipeline.store import Record, Step
 from assay.suites import Problem, Suite
 from assay.suites.model import chat_messages, completion_prompt
 from assay.trainers.artifact import Artifact, ArtifactKind
-
-if TYPE_CHECKING:
-    from assay.harness.generation.batching import EngineGenerator
-    from assay.harness.generation.load import MeasuredGenerator
+from assay.trainers.model.quantize import BASE_QUANTIZATION
 
 LINES = "samples.jsonl"
 TABLE = "samples.parquet"
@@ -214,8 +213,6 @@ def sharing_key(artifact: Artifact) -> str | None:
     and biases that were trained are the base's own. Adapters of a quantised base stay apart too: what they were trained
     on is not the base as it is stored.
     """
-    from assay.trainers.model.quantize import BASE_QUANTIZATION
-
     if artifact.kind is not ArtifactKind.ADAPTER or artifact.parent is None:
         return None
     if (artifact.path / BASE_QUANTIZATION).is_file() or not _is_plain_lora(artifact.path):
@@ -254,8 +251,6 @@ class ModelPool:
         group = {name: other for name, other in pending.items() if key and sharing_key(other) == key}
         if len(group) < 2:
             return load(self._engine, artifact)
-        from assay.harness.generation.load import load_adapters
-
         # PEFT makes module names of an adapter's: a variant's may hold a dot, which those must not
         self._adapters = {name: f"a{i}" for i, name in enumerate(group)}
         adapters = {self._adapters[name]: other for name, other in group.items()}
@@ -272,16 +267,12 @@ class ModelPool:
         self._shared, self._adapters = None, {}
 
     def _one(self, variant: str) -> MeasuredGenerator:
-        from assay.harness.generation.load import OneAdapter
-
         assert self._shared is not None
         return OneAdapter(self._shared, self._adapters[variant], len(self._adapters) - 1)
 
 
 def load(engine: EngineTable, artifact: Artifact) -> MeasuredGenerator:
     """Return a generator of one model, as `[engine]` says."""
-    from assay.harness.generation import load_generator
-
     own_type = {"dtype": "auto"} if artifact.kind is ArtifactKind.GGUF else {}
     return load_generator(artifact, **_loading(engine) | own_type)
 
