@@ -18,6 +18,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
+    """Return the value that a JSON file holds."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 

@@ -1,4 +1,4 @@
-"""Running a plan: its missing steps in topological order, each done once and published whole."""
+"""Run a plan: its missing steps in topological order, each done once and published whole."""
 
 from __future__ import annotations
 
@@ -51,6 +51,8 @@ def run(
 
 
 class _Runner:
+    """Do the missing steps of one plan, under the lock of its experiment."""
+
     def __init__(self, context: Context, engines: ModelPool) -> None:
         self.context, self.engines = context, engines
         self.plan, self.store, self.progress = context.plan, context.store, context.progress

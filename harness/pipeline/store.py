@@ -50,6 +50,7 @@ class Store:
         self.root = root
 
     def path(self, name: str, step_id: str) -> Path:
+        """Return the folder of the finished step."""
         return self.root / "steps" / f"{name}-{step_id}"
 
     def work(self, name: str, step_id: str) -> Path:

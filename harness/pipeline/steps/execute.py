@@ -144,7 +144,10 @@ class Execution:
 
 
 def joined(samples_in: Path, verdicts_in: Path) -> pd.DataFrame:
-    """The samples of a finished step with the verdicts of another, in the suite's order. Raises UnmeasuredError."""
+    """Return the samples of a finished step with the verdicts of another, in the suite's order.
+
+    Raises UnmeasuredError where some sample has no verdict.
+    """
     samples = pd.read_parquet(samples_in / generate.TABLE)
     verdicts = pd.read_parquet(verdicts_in / TABLE)
     both = samples.merge(verdicts, on=["problem_id", "index"], how="left", validate="one_to_one")
@@ -156,8 +159,11 @@ def joined(samples_in: Path, verdicts_in: Path) -> pd.DataFrame:
 
 
 def _standing(rows: list[dict[str, Any]], *, allow_weak: bool) -> list[dict[str, Any]]:
-    """Drop the rows that have to be executed again: `infra`, which is no verdict on a program, and, unless
-    `allow_weak`, verdicts given under weak isolation."""
+    """Return the rows that need no further execution.
+
+    The others are `infra`, which is no verdict on a program, and, unless `allow_weak`, verdicts given under weak
+    isolation.
+    """
     rows = [row for row in rows if row["outcome"] != Outcome.INFRA.value]
     return [row for row in rows if allow_weak or row["isolation_level"] == "full"]
 
@@ -191,7 +197,7 @@ def _row(
 
 
 def storable(text: str) -> str:
-    """Text as UTF-8 can hold it: a lone surrogate, which a program may print, becomes its escape."""
+    """Return text as UTF-8 can hold it: a lone surrogate, which a program may print, becomes its escape."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -206,7 +212,7 @@ def load_tables(store: Store, plan: Plan) -> dict[str, pd.DataFrame]:
 
 
 def count(table: pd.DataFrame) -> Counts:
-    """(samples, passing samples) of each problem, in the table's order. `infra` is not measured: left out."""
+    """Return (samples, passing samples) of each problem, in the table's order, without `infra`, which is unmeasured."""
     measured = table[table["outcome"] != Outcome.INFRA.value]
     passed = (measured["outcome"] == Outcome.PASS.value).groupby(measured["problem_id"], sort=False)
     return {problem: (int(n), int(c)) for problem, n, c in passed.agg(["size", "sum"]).itertuples()}
