@@ -19,6 +19,7 @@ _FENCE = re.compile(r"(?P<lead>.*?)(?P<fence>`{3,}|~{3,})(?P<info>.*)", re.DOTAL
 _MARKER = re.compile(r"[ \t]*(?:(?:[-*+]|\d+[.)])[ \t]+|(?:>[ \t]?)+)*")
 _TAGS = (("[PYTHON]", "[/PYTHON]"), ("<code>", "</code>"), ("[BEGIN]", "[DONE]"), ("<python>", "</python>"))
 _INLINE = re.compile(r"(?<!`)(`{1,3})(?!`)([^`\n]+)\1(?!`)")
+_PYTHON = ("", "python", "python3", "py", "python2", "pycon", "ipython", "code", "plaintext")
 _LANGUAGE = re.compile(r"\s*(?:python3?|py|Python)\b[ \t]*")
 
 
@@ -31,17 +32,7 @@ class Block(NamedTuple):
 
     @property
     def may_be_python(self) -> bool:
-        return self.language in (
-            "",
-            "python",
-            "python3",
-            "py",
-            "python2",
-            "pycon",
-            "ipython",
-            "code",
-            "plaintext",
-        )
+        return self.language in _PYTHON
 
 
 def clean(reply: str) -> str:
