@@ -132,9 +132,8 @@ def _rules(allow_processes: bool) -> dict[str, list[_Instruction]]:
         "clone": clone,
         "fork": [fork],
         "vfork": [fork],
-        "clone3": [
-            _deny(errno.ENOSYS)
-        ],  # its flags lie in memory, out of a filter's sight; libc falls back to clone
+        # Its flags lie in memory, out of a filter's sight; libc falls back to clone.
+        "clone3": [_deny(errno.ENOSYS)],
         "socket": _argument_in(0, (_AF_UNIX,), errno.EAFNOSUPPORT),
         "socketpair": _argument_in(0, (_AF_UNIX,), errno.EAFNOSUPPORT),
         "prlimit64": _argument_in(0, (0,), errno.EPERM),

@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, NoReturn
 
 from assay.sandbox.cell import cgroup, fork, hotpages, jail, kernel, runner, seccomp, server, wire
@@ -36,7 +36,7 @@ class StepFailedError(Exception):
 
 
 @contextlib.contextmanager
-def _step(name: str) -> Any:
+def _step(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -48,20 +48,27 @@ def _say(control: int, message: dict[str, Any]) -> None:
     os.write(control, wire.LENGTH.pack(len(data)) + data)
 
 
+@contextlib.contextmanager
+def _failure_reported(control: int) -> Iterator[None]:
+    """Tell the host what keeps the cell from starting, in place of raising it."""
+    try:
+        yield
+    except StepFailedError as error:
+        _say(control, {"failed": error.step, "why": error.args[1]})
+    except Exception as error:
+        _say(control, {"failed": "start", "why": f"{type(error).__name__}: {error}"})
+
+
 def main() -> None:
     spec = json.loads(sys.argv[1])
     control, spec["peer"] = fork.park_descriptors([int(spec["control"]), int(spec["peer"])])
     if "incoming" in spec:
         (spec["incoming"],) = fork.park_descriptors([int(spec["incoming"])])
-    try:
+    with _failure_reported(control):
         if spec["namespaces"]:
             _start_stub(spec, control)
         else:
             _serve_without_namespaces(spec, control)
-    except StepFailedError as error:
-        _say(control, {"failed": error.step, "why": error.args[1]})
-    except Exception as error:
-        _say(control, {"failed": "start", "why": f"{type(error).__name__}: {error}"})
 
 
 # --- outside -----------------------------------------------------------------------------------------------------
@@ -143,16 +150,13 @@ def _answered(inner: socket.socket) -> None:
 
 def _start_server(spec: dict[str, Any], control: int, inner: socket.socket, group: cgroup.Group) -> NoReturn:
     try:
-        # Read when the host's root is long gone.
-        statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-        events = os.open(group.events, os.O_RDONLY | os.O_CLOEXEC) if group.events else -1
-        proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
-        _isolate(spec, inner)
-        _serve(spec, control, _Kept(statm, events, proc, inner), group.report)
-    except StepFailedError as error:
-        _say(control, {"failed": error.step, "why": error.args[1]})
-    except Exception as error:
-        _say(control, {"failed": "start", "why": f"{type(error).__name__}: {error}"})
+        with _failure_reported(control):
+            # Read when the host's root is long gone.
+            statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+            events = os.open(group.events, os.O_RDONLY | os.O_CLOEXEC) if group.events else -1
+            proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
+            _isolate(spec, inner)
+            _serve(spec, control, _Kept(statm, events, proc, inner), group.report)
     finally:
         os._exit(0)
 

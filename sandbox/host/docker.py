@@ -33,6 +33,7 @@ from assay.sandbox.host.cells import (
     CellOptions,
     DockerOptions,
     StepFailedError,
+    ended_on_error,
     spec_of,
 )
 from assay.sandbox.host.docker_client import REMEDY, connect
@@ -154,12 +155,11 @@ def start_cells(
         "container": _HARDENING + (f", runtime {docker_options.runtime}" if docker_options.runtime else "")
     }
     isolation = from_report("docker", report)
-    if isolation.level != "full":
-        for cell in cells:
-            cell.close()
-        raise IsolationError(
-            f"{isolation.label}: the cell is not process 1 of its container, or has no filter"
-        )
+    with ended_on_error(cells):
+        if isolation.level != "full":
+            raise IsolationError(
+                f"{isolation.label}: the cell is not process 1 of its container, or has no filter"
+            )
     return cells, isolation
 
 
@@ -178,17 +178,13 @@ def _start_pair(
     """The judge's container has a small volume, in which it listens, and the candidate's has it too. A volume without
     a name is removed by the engine together with the last container that has it, whoever lives or dies here."""
     cells: list[Cell] = []
-    try:
+    with ended_on_error(cells):
         judge, cell = _start(client, name, replace(options, role="judge"), docker_options, _own_volume())
         cells.append(cell)
         volume = {"volumes_from": [f"{judge}:ro"]}
         _, cell = _start(client, name, replace(options, role="candidate"), docker_options, volume)
         cells.append(cell)
         return [cell.wait_ready() for cell in cells]
-    except BaseException:
-        for cell in cells:
-            cell.close()
-        raise
 
 
 def _own_volume() -> dict[str, Any]:
@@ -324,10 +320,8 @@ class _End:
     def _remove(self) -> None:
         self._attached._response.close()  # the SDK keeps the HTTP response that it took the socket from
         self._attached.close()
-        with (
-            contextlib.suppress(Exception),
-            contextlib.closing(connect()) as client,
-        ):  # an engine that has gone
+        # An engine that has gone has removed it.
+        with contextlib.suppress(Exception), contextlib.closing(connect()) as client:
             with contextlib.suppress(docker.errors.APIError):
                 client.kill(self._container)
             deadline = time.monotonic() + _END_TIMEOUT_S

@@ -67,12 +67,6 @@ class EarlyRow(BaseModel):
     inputs: list[list[Any]] = Field(min_length=1)
 
 
-def profile_named(name: str) -> Profile:
-    if name not in PROFILES:
-        raise SuiteError(f"unknown profile {name!r}; known: {', '.join(PROFILES)}")
-    return PROFILES[name]
-
-
 @SUITES.register("mbpp+")
 def load_mbpp(*, path: Path | None, split: str | None, compat: str = DEFAULT) -> Suite:
     """MBPP+; `compat` names the EvalPlus release whose rules decide."""
@@ -95,7 +89,9 @@ def _released(
 ) -> Suite:
     if split not in (None, "test"):
         raise SuiteError(f"{origin.suite} has only the split 'test', not {split!r}")
-    profile = profile_named(compat)
+    if compat not in PROFILES:
+        raise SuiteError(f"unknown profile {compat!r}; known: {', '.join(PROFILES)}")
+    profile = PROFILES[compat]
     rows = read_source(origin, path)
     if suite == "humaneval" and "inputs" in rows.rows[0][1]:
         problems = _early(rows, profile)

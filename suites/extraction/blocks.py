@@ -106,14 +106,11 @@ def _until_closed(lines: list[str], i: int, fence: str, quote: str) -> tuple[lis
             continue
         if stripped.startswith(fence) and not stripped.strip(fence[0]):
             return body, i, True
-        if (
-            stripped.endswith(fence)
-            and stripped.count(fence) == 1
-            and not stripped.startswith(("#", '"', "'"))
-        ):
+        is_comment_or_text = stripped.startswith(("#", '"', "'"))
+        if stripped.endswith(fence) and stripped.count(fence) == 1 and not is_comment_or_text:
             body.append(line.rstrip()[: -len(fence)])  # closed at the end of a line of code
             return body, i, True
-        if stripped.startswith(fence) and not _might_be_code(stripped[len(fence) :]):
+        if stripped.startswith(fence) and re.fullmatch(r"\s*\w*\s*", stripped[len(fence) :]):
             return body, i - 1, True  # the next block opens where this one was never closed
         body.append(line)
     return body, i, False
@@ -126,10 +123,6 @@ def _within_string(body: list[str], rest: list[str]) -> bool:
         if text.count(quote) % 2:
             return any(quote in line for line in rest)
     return False
-
-
-def _might_be_code(info: str) -> bool:
-    return not re.fullmatch(r"\s*\w*\s*", info)
 
 
 def _without_prompts(code: str) -> str:
