@@ -113,9 +113,8 @@ class Finding:
 
     @property
     def undenied(self) -> bool:
-        return self.attack.must_be_denied and (
-            "ALLOWED" in self.verdict.output or "DENIED" not in self.verdict.output
-        )
+        output = self.verdict.output
+        return self.attack.must_be_denied and ("ALLOWED" in output or "DENIED" not in output)
 
     @property
     def unexpected(self) -> bool:

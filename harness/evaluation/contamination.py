@@ -240,16 +240,12 @@ class _Index:
         begins = np.cumsum([0, *(len(tokens) + 1 for _, tokens in block)])
         for at in hits.tolist():
             text = int(np.searchsorted(begins, at, side="right")) - 1
-            source, tokens = block[text]
-            self._compare(source, tokens, at - int(begins[text]), self._parts[int(hashes[at])])
-
-    def _compare(
-        self, source: str, tokens: list[str], at: int, parts: list[tuple[str, str, list[str]]]
-    ) -> None:
-        for task, part, other in parts:
-            if (task, part) not in self._known_duplicates and tokens[at : at + len(other)] == other:
-                self._known_duplicates.add((task, part))
-                self.duplicates.append(Duplicate(task, part, source))
+            (source, tokens), start = block[text], at - int(begins[text])
+            for task, part, other in self._parts[int(hashes[at])]:
+                same = tokens[start : start + len(other)] == other
+                if same and (task, part) not in self._known_duplicates:
+                    self._known_duplicates.add((task, part))
+                    self.duplicates.append(Duplicate(task, part, source))
 
     def shares(self) -> dict[str, dict[str, float]]:
         import numpy as np

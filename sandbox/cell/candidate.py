@@ -54,7 +54,8 @@ def _answer(namespace: dict[str, Any], call: list[Any]) -> list[Any]:
     except codec.NotDataError as error:
         return [codec.NOT_DATA, str(error)]
     except BaseException as error:
-        return [codec.RAISED, _lineage(error), _message(error)]
+        lineage = [_name(kind) for kind in _mro(type(error))]  # the most derived class first
+        return [codec.RAISED, lineage, _message(error)]
     return [codec.RETURNED, form, changed]
 
 
@@ -67,11 +68,6 @@ def _changes(arguments: Any, before: Any) -> list[list[Any]]:
             if after != before[key]:
                 changed.append([key, after])
     return changed
-
-
-def _lineage(error: BaseException) -> list[str]:
-    """The names of an exception's classes, most derived first."""
-    return [_name(kind) for kind in _mro(type(error))]
 
 
 def _message(error: BaseException) -> str:

@@ -81,13 +81,8 @@ def enter(
 
 
 def mount_scratch(target: str, size: int) -> None:
-    kernel.mount(
-        "tmpfs",
-        target,
-        "tmpfs",
-        kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC,
-        f"size={size},nr_inodes={_SCRATCH_INODES},mode=1777",
-    )
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+    kernel.mount("tmpfs", target, "tmpfs", flags, f"size={size},nr_inodes={_SCRATCH_INODES},mode=1777")
 
 
 # Landlock: read-only libraries, a writable scratch folder, and nothing outside, by rules on inodes.

@@ -178,10 +178,7 @@ def container_profile() -> dict[str, Any]:
     allow = "SCMP_ACT_ALLOW"
     return {
         "defaultAction": "SCMP_ACT_ERRNO",
-        "archMap": [
-            {"architecture": "SCMP_ARCH_X86_64", "subArchitectures": []},
-            {"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": []},
-        ],
+        "archMap": [{"architecture": f"SCMP_ARCH_{name.upper()}", "subArchitectures": []} for name in _ALLOW],
         "syscalls": [
             {"names": sorted(plain | set(_AT_START.split()) | {"fork", "vfork"}), "action": allow},
             {"names": ["clone"], "action": allow, "args": [not_new]},

@@ -170,7 +170,7 @@ def _candidate(desk: fork.Desk, request: wire.Request, peer: socket.socket) -> w
     message, descriptors, _, _ = socket.recv_fds(peer, _SEQUENCE.size, 1)
     if message != _SEQUENCE.pack(request.sequence) or len(descriptors) != 1:
         raise PeerLostError("the judge sent another sample's channel")
-    channel = descriptors[0]
+    (channel,) = descriptors
     started = time.monotonic()
     pid = _fork(desk, request, -1, channel, lambda: candidate.run(request.body))
     reason, usage = desk.attend(pid, request, channel, started)

@@ -198,13 +198,7 @@ def _serve(spec: dict[str, Any], control: int, kept: _Kept, memory: dict[str, st
     kept.stub.close()
     address_space = fork.address_space_bytes(kept.statm)
     desk = fork.Desk(control, address_space, kept.events, is_init=True)
-    _settle()
-    pinned = _pin_hot_pages(desk, kept.proc)
-    os.close(kept.proc)
-    fork.limit_locked_memory()
-    with _step("no_new_privs"):
-        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    pinned = _settle(desk, kept.proc, pin=True)
     rules = [*spec["binds"], *spec["links"], *filter(os.path.exists, jail.DEVICES)] if version else []
     instructions = seccomp.build()
 
@@ -243,13 +237,6 @@ class _Kept(NamedTuple):
     stub: socket.socket
 
 
-def _pin_hot_pages(desk: fork.Desk, proc: int) -> int:
-    """Pin the pages that samples write to; return how many (see `hotpages`). Reading one's own page map takes being
-    dumpable for as long as that lasts."""
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
-    return hotpages.pin(proc, runner.warm_up_sample, lambda: server.warm_up(desk))
-
-
 def _preload(spec: dict[str, Any]) -> None:
     """The standard modules that programs use most, and the packages asked for, once for all samples."""
     sys.path[:] = [folder for folder in sys.path if os.path.isdir(folder)]
@@ -265,11 +252,25 @@ def _preload(spec: dict[str, Any]) -> None:
     runner.warm_up()
 
 
-def _settle() -> None:
-    """Freeze the server's objects: the collector of a sample never touches, and so never copies, their pages."""
+def _settle(desk: fork.Desk, proc: int, *, pin: bool) -> int:
+    """Make the server ready to fork samples and to be restricted; return how many pages it pinned (see `hotpages`).
+
+    Its objects are frozen, so that the collector of a sample never touches, and so never copies, their pages. Reading
+    one's own page map, from the descriptor `proc` of /proc, takes being dumpable for as long as that lasts.
+    """
     gc.collect()
     gc.freeze()
     gc.disable()
+    pinned = 0
+    if pin:
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
+        pinned = hotpages.pin(proc, runner.warm_up_sample, lambda: server.warm_up(desk))
+    os.close(proc)
+    fork.limit_locked_memory()
+    with _step("no_new_privs"):
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    return pinned
 
 
 def _pieces(
@@ -308,13 +309,7 @@ def _serve_without_namespaces(spec: dict[str, Any], control: int) -> None:
     _preload(spec)
     address_space = fork.address_space_bytes(statm)
     desk = fork.Desk(incoming, address_space, events, is_init=is_init, scratch=spec["scratch_folder"])
-    _settle()
-    proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
-    pinned = _pin_hot_pages(desk, proc) if is_init else 0
-    os.close(proc)
-    fork.limit_locked_memory()
-    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    pinned = _settle(desk, os.open("/proc", os.O_PATH | os.O_CLOEXEC), pin=is_init)
     restrict = _restriction(spec, version, allow_processes=is_init)
     if is_init:
         restrict()

@@ -109,10 +109,9 @@ class Executor:
 
     def was_cached(self, program_id: str) -> bool:
         """Return whether the verdict came from another execution than the program's own; true once for each id."""
-        if program_id in self._cached:
-            self._cached.discard(program_id)
-            return True
-        return False
+        cached = program_id in self._cached
+        self._cached.discard(program_id)
+        return cached
 
     def submit(self, program: Program) -> None:
         """Have the program judged. Waits while too many are without a verdict. Raises what keeps the sandbox from

@@ -172,15 +172,11 @@ def _more_than_calls(tree: ast.AST, names: frozenset[str]) -> str:
         for child in ast.iter_child_nodes(node):
             if not (isinstance(child, ast.Name) and isinstance(child.ctx, ast.Load) and child.id in names):
                 continue
-            if _looks_like_a_class(child.id):
+            if child.id[:1].isupper() and "_" not in child.id:
                 return f"a check uses the class {child.id}"
             if not _is_harmless(node, child):
                 return f"a check uses {child.id} other than by calling it"
     return ""
-
-
-def _looks_like_a_class(name: str) -> bool:
-    return name[:1].isupper() and "_" not in name
 
 
 def _is_harmless(parent: ast.AST, name: ast.Name) -> bool:
