@@ -10,7 +10,7 @@ model, which was trained from scratch a moment ago, bears 1e-3.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from assay.harness.errors import MissingToolError, UnmeasuredError
@@ -78,7 +78,7 @@ class TierSettings:
             "predicted_train_bytes": self.train_bytes,
             "predicted_generate_bytes": self.generate_bytes,
             "verdict": self.state,
-            "device": self.device.to_json(),
+            "device": asdict(self.device),
         }
 
     def __str__(self) -> str:

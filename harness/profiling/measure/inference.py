@@ -28,6 +28,7 @@ from assay.harness.generation.types import Request, Sampling
 from assay.harness.profiling.measure.job import Job, Recorder, cap_allocator
 from assay.harness.profiling.measure.predicted import cache_of, weights_of
 from assay.harness.profiling.measure.random_weights import (
+    WARM_UP_MODEL,
     Endless,
     load_random,
     load_rounded,
@@ -37,18 +38,6 @@ from assay.harness.profiling.measure.random_weights import (
 from assay.harness.profiling.memory.architecture import FAMILIES
 from assay.trainers.artifact import ArtifactKind, model_folder
 from assay.trainers.templates import load_tokenizer
-
-# A model of a few kilobytes, for loading and running once what every model needs.
-_TINY = {
-    "model_type": "qwen2",
-    "vocab_size": 384,
-    "hidden_size": 16,
-    "intermediate_size": 48,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 512,
-}
 
 
 class Loaded(Protocol):
@@ -220,8 +209,8 @@ def _warm_up(job: Job) -> None:
     if job.source is not None and job.source.kind is ArtifactKind.ADAPTER:
         import peft  # noqa: F401
     with TemporaryDirectory() as folder:
-        tiny = stand_in(_TINY, Path(folder))
-        random_model(_TINY, device="cpu", dtype="fp32", seed=0).save_pretrained(folder)
+        tiny = stand_in(WARM_UP_MODEL, Path(folder))
+        random_model(WARM_UP_MODEL, device="cpu", dtype="fp32", seed=0).save_pretrained(folder)
         dtype = dtype_of(job)
         model = load_transformers(tiny, batch_size=1, threads=None, device=job.device, dtype=dtype)
         _decode(job, model.engine, [tokens_of(job, row, model.vocabulary) for row in range(job.batch_size)])

@@ -9,8 +9,9 @@ context.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from assay.harness.errors import BadInputError
@@ -49,31 +50,24 @@ HELD = 0.2  # of the prediction: how far from it the measured peak may be, unles
 class Row:
     """One component's two figures.
 
-    `predicted` None: not predicted, by intent. `measured` None: for the reason in `note`. `error` is predicted over
-    measured, less one.
+    `predicted_bytes` None: not predicted, by intent. `measured_bytes` None: for the reason in `note`. `error` is
+    predicted over measured, less one.
     """
 
     name: str
     kind: Kind
-    predicted: int | None
-    measured: int | None
+    predicted_bytes: int | None
+    measured_bytes: int | None
     note: str = ""
 
     @property
     def error(self) -> float | None:
-        if self.predicted is None or not self.measured:
+        if self.predicted_bytes is None or not self.measured_bytes:
             return None
-        return self.predicted / self.measured - 1
+        return self.predicted_bytes / self.measured_bytes - 1
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "predicted_bytes": self.predicted,
-            "measured_bytes": self.measured,
-            "error": self.error,
-            "note": self.note,
-        }
+        return asdict(self) | {"error": self.error}
 
 
 def setup_of(
@@ -114,18 +108,16 @@ def predicted(
         return None, str(error)
 
 
-def compare(
-    prediction: Prediction, summary: Mapping[str, Any], unseen: Mapping[str, str] | None = None
-) -> list[Row]:
+def compare(prediction: Prediction, summary: Mapping[str, Any], unseen: Mapping[str, str]) -> list[Row]:
     """Return rows of the components, of what is left out of them, and of the peak.
 
     `unseen` gives, for components whose count would miss a part, the reason.
     """
     counted: Mapping[str, int] = summary.get("components") or {}
     reason = TRANSIENT if counted else f"unmeasured: {summary['status']}"
-    rows = list(_components(prediction, counted, reason))
     rows = [
-        replace(r, measured=None, note=unseen[r.name]) if unseen and r.name in unseen else r for r in rows
+        replace(row, measured_bytes=None, note=unseen[row.name]) if row.name in unseen else row
+        for row in _components(prediction, counted, reason)
     ]
     rows += _left_out(summary["memory"], summary.get("device_before_bytes"))
     peak, counter = measured_peak(summary)
@@ -146,13 +138,8 @@ def with_prediction(
     gpu = bool(summary["machine"]["gpu"]) and job.device != "cpu"
     prediction, reason = predicted(job, architecture, summary, gpu=gpu)
     if prediction is None:
-        return {
-            **summary,
-            "predicted": None,
-            "unpredicted": reason,
-            "comparison": [],
-            "prediction": judged(None, within),
-        }
+        nothing: dict[str, Any] = {"predicted": None, "unpredicted": reason, "comparison": []}
+        return {**summary, **nothing, "prediction": judged(None, within)}
     predicted_json = prediction.to_json()
     keys = ("components", "phases", "peak_phase", "peak_bytes", "unmeasured")
     unseen = {"activations": UNSEEN} if job.training is not None and job.training.method == "int8" else {}
@@ -171,27 +158,23 @@ def judged(peak: Row | None, within: float) -> dict[str, Any]:
     `beyond` is measured over predicted, less one.
     """
     beyond = None
-    if peak is not None and peak.predicted and peak.measured:
-        beyond = peak.measured / peak.predicted - 1
+    if peak is not None and peak.predicted_bytes and peak.measured_bytes:
+        beyond = peak.measured_bytes / peak.predicted_bytes - 1
     verdict = "unmeasured" if beyond is None else "held" if abs(beyond) <= within else "missed"
     return {"beyond": beyond, "within": within, "verdict": verdict}
 
 
 def _components(prediction: Prediction, counted: Mapping[str, int], reason: str) -> Iterator[Row]:
     group_of = {name: key for key, names in TOGETHER.items() if key in counted for name in names}
-    seen: set[str] = set()
+    predicted: Counter[str] = Counter()
+    notes: dict[str, str] = {}
     for component in prediction.components:
         key = group_of.get(component.name, component.name)
-        if key in seen:
-            continue
-        seen.add(key)
-        predicted = (
-            sum(prediction.bytes_of(name) for name in TOGETHER[key])
-            if key in group_of.values()
-            else component.bytes
-        )
+        predicted[key] += component.bytes
+        notes.setdefault(key, component.note)
+    for key, note in notes.items():
         measured = counted.get(key)
-        yield Row(key, "component", predicted, measured, reason if measured is None else component.note)
+        yield Row(key, "component", predicted[key], measured, reason if measured is None else note)
 
 
 def _left_out(memory: Mapping[str, Mapping[str, int]], before: int | None) -> Iterator[Row]:

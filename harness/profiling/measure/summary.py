@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.harness import formatting
+from assay.harness.console import new_table
 from assay.harness.errors import BadInputError
 from assay.harness.profiling.measure.job import Job, Record
 from assay.trainers.files import write_text
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 P99_NEEDS = 500  # samples: 5 in the tail
+NO_WORKLOAD = ("name", "source", "random_config", "phases", "threads", "seed")  # fields of a job
 # Counters of memory that a table shows, by their keys in a summary.
 MEMORY = {
     "allocated_peak_bytes": "allocated",
@@ -55,23 +57,7 @@ def summarise(record: Record) -> dict[str, Any]:
         "created": start["created"],
         "machine": start["machine"],
         "load_average": start["load_average"],
-        "workload": {
-            k: job[k]
-            for k in (
-                "training",
-                "exact_memory",
-                "batch_size",
-                "prompt_tokens",
-                "new_tokens",
-                "samples",
-                "repeats",
-                "warmup",
-                "device",
-                "dtype",
-                "weights",
-                "memory_limit_bytes",
-            )
-        },
+        "workload": {k: v for k, v in job.items() if k not in NO_WORKLOAD},
         "allocator_cap_bytes": None,  # unless the measured process says that it set one
         **facts,
         "speed": speed,
@@ -125,15 +111,13 @@ def _speed(record: Record, phase: str, job: dict[str, Any]) -> dict[str, Any] | 
     figures: dict[str, Any] = {"seconds": series([e["seconds"] for e in kept]), "warmup_dropped": dropped}
     rows, prompt, new = job["batch_size"], job["prompt_tokens"], job["new_tokens"]
     match phase:
-        case "prefill":
+        case "prefill" | "train":
             figures["tok_per_s"] = _rates(rows * prompt, (e["seconds"] for e in kept))
         case "decode":
             figures["ttft_s"] = series([e["ttft_s"] for e in kept])
             figures["tpot_s"] = series([(e["seconds"] - e["ttft_s"]) / (new - 1) for e in kept])
             figures["itl_s"] = series([s for e in kept for s in e["steps_s"]])
             figures["tok_per_s"] = _rates(rows * (new - 1), (e["seconds"] - e["ttft_s"] for e in kept))
-        case "train":
-            figures["tok_per_s"] = _rates(rows * prompt, (e["seconds"] for e in kept))
         case "generate":
             figures["tok_per_s"] = _rates(kept[0]["new_tokens"], (e["seconds"] for e in kept))
     return figures
@@ -244,12 +228,10 @@ def curve(summaries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def render_curve(name: str, points: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(f"{name}: peak memory against sequence length"), title_justify="left")
-    for column in ("tokens", "predicted", "measured", "error", "beyond the length before"):
-        table.add_column(column, justify="right")
+    columns = ("tokens", "predicted", "measured", "error", "beyond the length before")
+    table = new_table(Text(f"{name}: peak memory against sequence length"), *columns, right=columns)
     before: Mapping[str, Any] | None = None
     for point in points:
         predicted, measured, error = point["predicted_bytes"], point["measured_bytes"], point["error"]
@@ -306,12 +288,10 @@ def render(summary: Mapping[str, Any]) -> RenderableType:
 
 
 def _speed_table(summary: Mapping[str, Any]) -> RenderableType:
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(title="Speed", title_justify="left")
-    for column in ("phase", "median", "95 % interval", "CV", "tokens/s", "n (dropped)"):
-        table.add_column(column, justify="left" if column == "phase" else "right")
+    figures_of = ("median", "95 % interval", "CV", "tokens/s", "n (dropped)")
+    table = new_table("Speed", "phase", *figures_of, right=figures_of)
     for phase, figures in summary["speed"].items():
         rate = figures.get("tok_per_s")
         _row(
@@ -338,13 +318,9 @@ def _row(table: Any, label: str, s: Mapping[str, Any], rate: Mapping[str, Any] |
 
 
 def _memory_table(summary: Mapping[str, Any]) -> RenderableType:
-    from rich.table import Table
-
     counters = [key for key in MEMORY if any(key in figures for figures in summary["memory"].values())]
-    table = Table(title="Most memory held in each phase", title_justify="left")
-    table.add_column("phase")
-    for key in counters:
-        table.add_column(MEMORY[key], justify="right")
+    names = [MEMORY[key] for key in counters]
+    table = new_table("Most memory held in each phase", "phase", *names, right=names)
     for phase, figures in summary["memory"].items():
         table.add_row(phase, *(formatting.size(figures[k]) if k in figures else "" for k in counters))
     return table
@@ -378,13 +354,10 @@ def _remarks(summary: Mapping[str, Any]) -> Iterator[str]:
 
 def comparison(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Return the table of predicted next to measured memory, a line a component."""
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(title="Memory, predicted and measured", title_justify="left")
-    for column in ("component", "predicted", "measured", "error"):
-        table.add_column(column, justify="left" if column == "component" else "right")
-    table.add_column("what it is", overflow="fold")
+    figures = ("predicted", "measured", "error")
+    table = new_table("Memory, predicted and measured", "component", *figures, "what it is", right=figures)
     for row in rows:
         if row["kind"] == "peak":
             table.add_section()

@@ -20,6 +20,7 @@ from assay.harness.profiling.measure.inference import config_of, give_back, impo
 from assay.harness.profiling.measure.job import Job, Recorder, Training
 from assay.harness.profiling.measure.predicted import Gradients, Kept, state_of, weights_of
 from assay.harness.profiling.measure.random_weights import (
+    WARM_UP_MODEL,
     EndlessSampler,
     chats,
     exercises,
@@ -40,19 +41,6 @@ _BUILDERS = {
     "dpo": "assay.trainers.methods.dpo",
     "kto": "assay.trainers.methods.kto",
     "orpo": "assay.trainers.methods.orpo",
-}
-_NEVER = 10**9  # a step that no profile comes to
-_RATE = 1e-6  # so low that a loss moves little, however many steps
-# Wide enough that every library is imported and every path taken, small enough to weigh nothing.
-_WARM_UP_MODEL = {
-    "model_type": "qwen2",
-    "vocab_size": 512,
-    "hidden_size": 64,
-    "intermediate_size": 64,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "max_position_embeddings": 32768,
 }
 
 OnStep = Callable[[dict[str, Any]], None]
@@ -81,8 +69,8 @@ def _measure(job: Job, recorder: Recorder, folder: Path) -> None:
     assert job.training is not None
     with recorder.phase("import"):
         import_torch(job, recorder)
-        nobody = job.model_copy(update={"source": None, "random_config": _WARM_UP_MODEL})
-        _warm_up(nobody, _WARM_UP_MODEL, folder / "import")
+        nobody = job.model_copy(update={"source": None, "random_config": WARM_UP_MODEL})
+        _warm_up(nobody, WARM_UP_MODEL, folder / "import")
     config = config_of(job)
     if config.get("model_type") in FAMILIES:
         with recorder.phase("kernels"):  # as of inference: what the libraries keep for these shapes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from assay.harness.errors import BadInputError
@@ -56,7 +56,7 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         return {
             "verdict": self.state,
-            "device": self.device.to_json(),
+            "device": asdict(self.device),
             "comfortable_share": COMFORTABLE,
             "options": [o.to_json() for o in self.options],
             "together": self.together.to_json() if self.together else None,
@@ -68,8 +68,7 @@ def judge(prediction: Prediction, device: Device) -> Verdict:
     state = state_of(prediction.peak_bytes, device)
     if state == "fits":
         return Verdict(state, device, (), None)
-    options = find_options(prediction, device)
-    return Verdict(state, device, options, _together(prediction, device))
+    return Verdict(state, device, find_options(prediction, device), _together(prediction, device))
 
 
 def state_of(peak_bytes: int, device: Device) -> State:
@@ -84,14 +83,18 @@ def find_options(prediction: Prediction, device: Device) -> tuple[Option, ...]:
     options = []
     for change, make_setup in _changes(prediction.architecture, prediction.setup):
         try:
-            setup = make_setup()
-            peak = predict(prediction.architecture, setup).peak_bytes
+            changed = predict(prediction.architecture, make_setup())
         except (BadInputError, TrainersError):  # what the training table does not allow is no option
             continue
-        saved = prediction.peak_bytes - peak
-        if saved > _WORTH_NAMING * prediction.peak_bytes:
-            options.append(Option(change, setup, peak, saved, state_of(peak, device)))
+        option = _option(change, changed, prediction, device)
+        if option.saves_bytes > _WORTH_NAMING * prediction.peak_bytes:
+            options.append(option)
     return tuple(sorted(options, key=lambda option: -option.saves_bytes))
+
+
+def _option(change: str, changed: Prediction, before: Prediction, device: Device) -> Option:
+    peak = changed.peak_bytes
+    return Option(change, changed.setup, peak, before.peak_bytes - peak, state_of(peak, device))
 
 
 def _together(prediction: Prediction, device: Device) -> Option | None:
@@ -113,9 +116,7 @@ def _together(prediction: Prediction, device: Device) -> Option | None:
         current = predict(prediction.architecture, options[0].setup)
     if len(changes) < 2:
         return None
-    peak = current.peak_bytes
-    saved = prediction.peak_bytes - peak
-    return Option("; ".join(changes), current.setup, peak, saved, state_of(peak, device))
+    return _option("; ".join(changes), current, prediction, device)
 
 
 Change = tuple[str, Callable[[], Setup]]
