@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assay.harness.cli import options
-from assay.harness.cli.app import Json, app, print_json
+from assay.harness.cli.app import Json, app, new_table, print_json
 from assay.harness.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def memory(
     as_json: Json = False,
 ) -> None:
     """Predict the memory of one training or inference run, component by component, and whether a device has it."""
+    given = dict(locals())  # the options by their names
     from assay.harness.profiling.memory import DEFAULT_TIER, find_tier, predict
     from assay.harness.profiling.memory.devices import find_device
     from assay.harness.profiling.memory.verdict import choose_tier, judge
@@ -94,19 +95,7 @@ def memory(
         )
     if sum((tier is not None, model is not None, auto)) > 1:
         raise BadInputError("--tier, --model and --auto each say which model: give one of them")
-    weights = (method, objective, batch, seq, new_tokens, adapter, rank, targets)
-    training = (
-        optimizer,
-        accumulation,
-        checkpointing,
-        attention,
-        loss,
-        dtype,
-        double_quant,
-        upcast,
-        reference,
-    )
-    run = MemoryOptions._make(weights + training)
+    run = MemoryOptions(**{name: value for name, value in given.items() if name in MemoryOptions._fields})
     place = find_device(device)
     choice: Choice | None = None
     chosen: Tier | None = None
@@ -336,24 +325,21 @@ def as_object(
 
 
 def architecture_object(a: Architecture) -> dict[str, Any]:
-    return {
-        "model_type": a.model_type,
-        "parameters": a.parameters,
-        "linear_parameters": a.linear_parameters,
-        "hidden": a.hidden,
-        "layers": a.layers,
-        "heads": a.heads,
-        "kv_heads": a.kv_heads,
-        "head_dim": a.head_dim,
-        "intermediate": a.intermediate,
+    counts = (
+        "parameters",
+        "linear_parameters",
+        "hidden",
+        "layers",
+        "heads",
+        "kv_heads",
+        "head_dim",
+        "intermediate",
+    )
+    same = ("model_type", *counts, "tokenizer_size", "padded_rows", "qkv_bias", "dtype", "assumptions")
+    return {name: getattr(a, name) for name in same} | {
         "vocabulary": a.vocab,
-        "tokenizer_size": a.tokenizer_size,
-        "padded_rows": a.padded_rows,
         "tied_embeddings": a.tied,
-        "qkv_bias": a.qkv_bias,
-        "dtype": a.dtype,
         "kv_cache_bytes_per_token_16_bit": 2 * a.kv_values_per_token,
-        "assumptions": list(a.assumptions),
     }
 
 
@@ -368,18 +354,13 @@ def setup_object(setup: Setup) -> dict[str, Any]:
 
 
 def print_plan(tier: Tier | None, prediction: Prediction, verdict: Verdict) -> None:
-    from rich.table import Table
-
     from assay.harness.console import terminal
     from assay.harness.profiling.memory.architecture import gib
 
     console = terminal()
     title = f"{tier.name}: {tier.model}" if tier else prediction.architecture.name
-    table = Table(title=f"{title}\n{describe_setup(prediction.setup)}", title_justify="left")
-    table.add_column("component")
-    table.add_column("bytes", justify="right")
-    table.add_column("at peak", justify="right")
-    table.add_column("what it is")
+    title += f"\n{describe_setup(prediction.setup)}"
+    table = new_table(title, "component", "bytes", "at peak", "what it is", right=("bytes", "at peak"))
     peak = prediction.peak_phase
     for component in prediction.components:
         there = gib(component.bytes) if peak in component.phases else "-"

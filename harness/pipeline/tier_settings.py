@@ -15,8 +15,8 @@ from typing import Any
 
 from assay.harness.errors import MissingToolError, UnmeasuredError
 from assay.harness.experiment import AnyVariant, Experiment, MergeVariant, TrainVariant
-from assay.harness.generation.batching import PREFILL_TOKENS
 from assay.harness.models.resolve import POCKET
+from assay.harness.pipeline.step_memory import generation_setup
 from assay.harness.profiling.memory import Architecture, Setup, Tier, checked_config, predict
 from assay.harness.profiling.memory.architecture import WIDTH, Dtype, gib
 from assay.harness.profiling.memory.devices import Device, cpu_device, nvml_device
@@ -191,16 +191,7 @@ def _generating_bytes(
     """
     longest, new_tokens = _training(lab).config["max_length"], lab.sampling.max_new_tokens
     length = min(longest, (architecture.max_positions or longest + new_tokens) - new_tokens)
-    setup = Setup(
-        objective="inference",
-        weights=dtype,
-        compute=dtype,
-        batch=min(rows, max(1, PREFILL_TOKENS // length)),
-        drawn=rows,
-        length=length,
-        new_tokens=new_tokens,
-        gpu=device.gpu,
-    )
+    setup = generation_setup(rows, rows, length, new_tokens, weights=dtype, compute=dtype, gpu=device.gpu)
     return predict(architecture, setup).peak_bytes
 
 
