@@ -26,22 +26,15 @@ from assay.trainers.config import TrainConfig
 RATE, LARGE_RATE = 2e-4, 1e-4
 LARGE = 30e9  # parameters
 ROWS = (64, 16, 4, 1)  # generated together
-HOST_COPIES = (
-    2  # of the model in fp32: a merge beside its base's rounded weights, and the two models of a link
-)
-
-
+# Copies of the model in fp32: a merge beside its base's rounded weights, and the two models of a link.
+HOST_COPIES = 2
 # Presets of the training table, 16 sequences a step each; the first that fits is taken.
+SMALLEST = {"batch_size": 1, "gradient_accumulation_steps": 16, "gradient_checkpointing": True}
 PRESETS: tuple[dict[str, Any], ...] = (
     {"batch_size": 16, "gradient_accumulation_steps": 1},
     {"batch_size": 4, "gradient_accumulation_steps": 4, "gradient_checkpointing": True},
-    {"batch_size": 1, "gradient_accumulation_steps": 16, "gradient_checkpointing": True},
-    {
-        "batch_size": 1,
-        "gradient_accumulation_steps": 16,
-        "gradient_checkpointing": True,
-        "quantization": {"type": "nf4"},
-    },
+    SMALLEST,
+    SMALLEST | {"quantization": {"type": "nf4"}},
 )
 
 
@@ -67,12 +60,10 @@ class TierSettings:
         return self.config.quantization is not None
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        of_the_table = {"batch_size", "gradient_accumulation_steps", "learning_rate"}
+        return self.config.model_dump(include=of_the_table) | {
             "method": "qlora" if self.quantised else "lora",
-            "batch_size": self.config.batch_size,
-            "gradient_accumulation_steps": self.config.gradient_accumulation_steps,
             "gradient_checkpointing": bool(self.config.gradient_checkpointing),
-            "learning_rate": self.config.learning_rate,
             "engine_dtype": self.dtype,
             "engine_batch_size": self.rows,
             "predicted_train_bytes": self.train_bytes,
