@@ -86,8 +86,8 @@ def _phases(
     job: Job, model: Loaded, rows: Sequence[Sequence[int]]
 ) -> dict[str, Callable[[], dict[str, Any]]]:
     return {
-        "prefill": lambda: {"seconds": _prefill(job, model.engine, rows)},
-        "decode": lambda: _decode(job, model.engine, rows),
+        "prefill": lambda: {"seconds": _decode(job, model.engine, rows, 1)["ttft_s"]},
+        "decode": lambda: _decode(job, model.engine, rows, job.new_tokens),
         "generate": lambda: _generate(job, model, rows),
     }
 
@@ -128,22 +128,16 @@ def tokens_of(job: Job, row: int, vocabulary: int) -> list[int]:
     return [draw.randrange(vocabulary) for _ in range(job.prompt_tokens)]
 
 
-def _prefill(job: Job, engine: Engine, rows: Sequence[Sequence[int]]) -> float:
-    """Return the seconds from the prompts to the first token of each on the host. Making room is not counted."""
-    engine.begin(len(rows), job.prompt_tokens + job.new_tokens, Sampling(max_new_tokens=job.new_tokens))
-    began = time.perf_counter()
-    engine.admit(rows, [1] * len(rows), _greedy(len(rows), 0))
-    return time.perf_counter() - began
-
-
-def _decode(job: Job, engine: Engine, rows: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """Return TTFT, then the seconds of each step until `new_tokens` are written of each row."""
+def _decode(job: Job, engine: Engine, rows: Sequence[Sequence[int]], tokens_written: int) -> dict[str, Any]:
+    """Return TTFT, from the prompts to the first token of each on the host, then the seconds of each step until
+    `tokens_written` are written of each row. Making room, always for the job's `new_tokens`, is not counted.
+    """
     engine.begin(len(rows), job.prompt_tokens + job.new_tokens, Sampling(max_new_tokens=job.new_tokens))
     began = time.perf_counter()
     tokens = engine.admit(rows, [1] * len(rows), _greedy(len(rows), 0))
     first = time.perf_counter()
     steps, before = [], first
-    for position in range(1, job.new_tokens):
+    for position in range(1, tokens_written):
         tokens = engine.step(tokens, _greedy(len(rows), position))
         now = time.perf_counter()
         steps.append(now - before)
@@ -213,7 +207,8 @@ def _warm_up(job: Job) -> None:
         random_model(WARM_UP_MODEL, device="cpu", dtype="fp32", seed=0).save_pretrained(folder)
         dtype = dtype_of(job)
         model = load_transformers(tiny, batch_size=1, threads=None, device=job.device, dtype=dtype)
-        _decode(job, model.engine, [tokens_of(job, row, model.vocabulary) for row in range(job.batch_size)])
+        rows = [tokens_of(job, row, model.vocabulary) for row in range(job.batch_size)]
+        _decode(job, model.engine, rows, job.new_tokens)
         model.close()
 
 

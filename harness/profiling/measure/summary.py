@@ -46,6 +46,7 @@ def summarise(record: Record) -> dict[str, Any]:
     speed = {phase: figures for phase in job["phases"] if (figures := _speed(record, phase, job)) is not None}
     status = {"status": "killed", "detail": "the profile itself was killed"} if stop is None else stop
     reason = status["detail"] or status["status"]
+    joules, no_energy = _energy(record)
     facts = {k: v for event in record.of("fact") for k, v in event.items() if k not in ("event", "t")}
     return {
         "schema": 1,
@@ -63,8 +64,8 @@ def summarise(record: Record) -> dict[str, Any]:
         "speed": speed,
         "memory": _memory(record),
         "device_before_bytes": _device_before(record),
-        "energy_j": _energy(record),
-        "energy_unmeasured": _no_energy(record),
+        "energy_j": joules,
+        "energy_unmeasured": no_energy,
         "snapshot": status.get("snapshot"),
         "foreign_pids": sorted({p for e in record.of("memory") for p in e.get("foreign_pids", ())}),
         "unmeasured": {phase: reason for phase in job["phases"] if phase not in speed},
@@ -168,27 +169,21 @@ def _device_before(record: Record) -> int | None:
     return next(seen, None)
 
 
-def _no_energy(record: Record) -> str | None:
-    """Return the reason why no energy was measured; None where it was."""
-    seen = [s["energy_mj"] for s in record.of("memory") if "energy_mj" in s]
+def _energy(record: Record) -> tuple[dict[str, float] | None, str | None]:
+    """Return the joules of the whole device in each phase, by NVML's counter; or None, and why none were measured."""
+    seen = [(s["t"], s["energy_mj"]) for s in record.of("memory") if "energy_mj" in s]
     if not seen:
-        return "no CUDA device was watched by NVML"
-    if all(mj is None for mj in seen):
-        return "this device does not count its energy (NVML does from Volta on)"
-    return None if _energy(record) else "every phase ended before NVML was asked twice"
-
-
-def _energy(record: Record) -> dict[str, float] | None:
-    """Return the joules of the whole device in each phase, by NVML's counter; None where the device has none."""
-    counted = [(s["t"], s["energy_mj"]) for s in record.of("memory") if s.get("energy_mj") is not None]
+        return None, "no CUDA device was watched by NVML"
+    if all(mj is None for _, mj in seen):
+        return None, "this device does not count its energy (NVML does from Volta on)"
     joules = {}
     for end in record.of("end"):
         begin = record.first("begin", end["phase"])
         assert begin is not None
-        inside = [mj for t, mj in counted if begin["t"] <= t <= end["t"]]
+        inside = [mj for t, mj in seen if mj is not None and begin["t"] <= t <= end["t"]]
         if len(inside) >= 2:
             joules[end["phase"]] = (inside[-1] - inside[0]) / 1000
-    return joules or None
+    return (joules, None) if joules else (None, "every phase ended before NVML was asked twice")
 
 
 def parse_lengths(text: str) -> tuple[int, ...]:

@@ -25,8 +25,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from assay.harness.profiling.memory.architecture import WIDTH, Architecture, Linear, float_width, is_float
-from assay.harness.profiling.memory.optimizers import adapted, adapter_shapes
+from assay.harness.profiling.memory.architecture import WIDTH, Architecture, Linear, is_float
+from assay.harness.profiling.memory.optimizers import adapted, adapter_parameters
 from assay.harness.profiling.memory.setup import Setup
 
 # Tokens and vocabulary entries that TRL's fused head (trl.kernels.chunked_logprob) looks at together.
@@ -167,8 +167,7 @@ class Block:
         if self.casts_base:
             copies += self.c * sum(linear.weights for linear in self.a.block)
         if self.s.adapter is not None and self.s.adapter.type not in ("loha", "lokr"):
-            shapes = [s for t in adapted(self.a, self.s.adapter) for s in adapter_shapes(t, self.s.adapter)]
-            copies += self.c * sum(rows * columns for rows, columns in shapes)
+            copies += self.c * (adapter_parameters(self.a, self.s.adapter) // self.a.layers)
         return copies
 
     def deltas(self) -> int:
@@ -248,7 +247,7 @@ class Block:
         kept = self.kept()
         residual = self.tokens * self.a.hidden * (self.e + (self.c if self.c != self.e else 0))
         if self.full:
-            residual += self.a.hidden * self.a.intermediate * float_width(self.s.weights)
+            residual += self.a.hidden * self.a.intermediate * WIDTH[self.s.weights]
         wide = 3
         if any(t.name == "down_proj" for t in self.targets):
             if self.o == FP32 or self.s.weights in ("nf4", "fp4"):

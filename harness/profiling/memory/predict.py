@@ -8,13 +8,13 @@ memory) is named as unmeasured, never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from assay.harness.generation.token_choice import scratch_bytes
 from assay.harness.profiling.memory.activations import ANSWERS_KEPT, ANSWERS_READ, Block
-from assay.harness.profiling.memory.architecture import WIDTH, Architecture, float_width, matrix_bytes
+from assay.harness.profiling.memory.architecture import WIDTH, Architecture, matrix_bytes
 from assay.harness.profiling.memory.optimizers import (
     PAGED,
     Trained,
@@ -158,7 +158,7 @@ def _training(a: Architecture, s: Setup) -> Iterator[Component]:
     if s.accumulation > 1:
         yield Component("gradients", gradients, phases, f"of {numbers:,} numbers, kept between passes")
     elif s.adapter is None:  # the head's come first, the first block's last
-        width = float_width(s.weights)
+        width = WIDTH[s.weights]
         first = width * a.linear_parameters // a.layers
         yield Component(
             "gradients", gradients - first, ("backward end", "update"), f"of {numbers:,} numbers in all"
@@ -310,14 +310,12 @@ def _draw_bytes(a: Architecture, s: Setup, rows: int, ours: bool) -> int:
 
 def _adapter_tensors(a: Architecture, s: Setup) -> list[Trained]:
     assert s.adapter is not None
-    shapes: Iterable[tuple[int, int]] = (
-        shape for linear in adapted(a, s.adapter) for shape in adapter_shapes(linear, s.adapter)
-    )
+    shapes = [shape for linear in adapted(a, s.adapter) for shape in adapter_shapes(linear, s.adapter)]
     return [Trained(rows, columns, a.layers, 4) for rows, columns in shapes]
 
 
 def _base_tensors(a: Architecture, s: Setup) -> list[Trained]:
-    width = float_width(s.weights)
+    width = WIDTH[s.weights]
     tensors = [Trained(x.outputs, x.inputs, a.layers, width) for x in a.block]
     tensors += [Trained(1, x.outputs, a.layers, width) for x in a.block if x.bias]
     tensors += [
