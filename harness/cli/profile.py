@@ -61,10 +61,22 @@ def profile_(
 
     A server is measured by assay loadtest (assay profile URL works too).
     """
+    given = dict(locals())  # the options by their names
     training = _training(train, method)
     if training is not None:
-        training |= {"rank": rank, "optimizer": optimizer, "checkpointing": checkpointing}
-        training |= {"attention": attention, "base": base, "upcast": upcast}
+        of_training = ("rank", "optimizer", "checkpointing", "attention", "base", "upcast")
+        training |= {name: given[name] for name in of_training}
+    same = (
+        "prompt_tokens",
+        "new_tokens",
+        "samples",
+        "repeats",
+        "warmup",
+        "device",
+        "dtype",
+        "weights",
+        "threads",
+    )
     chosen = tuple(name.strip() for name in phases.split(",") if name.strip())
     job, architecture = _job(
         model,
@@ -73,16 +85,8 @@ def profile_(
         phases=chosen if training is None else ("load", "train"),
         training=training,
         batch_size=batch,
-        prompt_tokens=prompt_tokens,
-        new_tokens=new_tokens,
-        samples=samples,
-        repeats=repeats,
-        warmup=warmup,
-        device=device,
-        dtype=dtype,
-        weights=weights,
-        threads=threads,
         exact_memory=exact_memory,
+        **{name: given[name] for name in same},
         memory_limit_bytes=None if memory_limit is None else round(memory_limit * GIB),
     )
     _check(job, within, lengths)
@@ -244,15 +248,12 @@ def _job(
                 + ", ".join(tier_names())
             )
         chosen = find_tier(tier or DEFAULT_TIER)
-        job = options.table(
-            Job, name=f"{chosen.name}-random", random_config=published_config(chosen.name), **workload
-        )
-        return job, chosen.architecture
+        workload |= {"random_config": published_config(chosen.name)}
+        return options.table(Job, name=f"{chosen.name}-random", **workload), chosen.architecture
     name = model or find_tier(tier or DEFAULT_TIER).model
     artifact = resolve_model(name)
-    job = options.table(
-        Job, name=options.slug(model or tier or DEFAULT_TIER), source=Source.of(artifact), **workload
-    )
+    slug = options.slug(model or tier or DEFAULT_TIER)
+    job = options.table(Job, name=slug, source=Source.of(artifact), **workload)
     if artifact.kind is ArtifactKind.GGUF:
         return job, None
     try:

@@ -86,7 +86,6 @@ def _origin(plan: Plan, step: Step) -> Artifact:
 
 
 def _training(training: Training, model: Artifact, architecture: Architecture) -> StepMemory:
-
     config, records, note = training.config, training.records, ""
     if records is None and config.method in REINFORCEMENT_METHODS:
         note = "with the longest prompt of all problems; which are practised on is known when pairs are made"
@@ -107,8 +106,8 @@ def _inference(plan: Plan, step: Step, model: Artifact, architecture: Architectu
     spec: GenerateSpec = step.spec
     engine, sampling = spec.engine, spec.sampling
     gpu = engine.device != "cpu" and torch.cuda.is_available()
-    device = "cuda" if gpu else "cpu"
-    compute, weights = _types(plan, plan.step(step.inputs[0]), engine.dtype, architecture, device)
+    maker, device = plan.step(step.inputs[0]), "cuda" if gpu else "cpu"
+    compute, weights = _types(plan, maker, engine.dtype, architecture, device)
     longest = _longest_prompt(spec.suite, sampling.style, load_tokenizer(model))
     rows = min(engine.batch_size, sampling.samples * len(spec.suite.problems))
     prompts = -(-rows // sampling.samples)
@@ -143,15 +142,13 @@ def _types(
     """Return the type computed in, and what weights are kept as, when `[engine]` loads the maker's model."""
     from assay.harness.generation.torch_engine import loading_dtype
 
-    variants = {v.name: v for v in plan.experiment.variant}
     if maker.kind == "train":
         config = plan.trainings[maker.variant].config
-        stored: str = "fp32" if config.full else architecture.dtype
-        if config.quantization is not None:  # the rounded weights, in plain layers
-            stored = "fp32"
+        # of a quantised base: the rounded weights, in plain layers
+        stored: str = "fp32" if config.full or config.quantization is not None else architecture.dtype
     elif maker.kind == "compress":
-        name = next(n for n in variants if maker.variant in {m.name for m in plan.experiment.members(n)})
-        variant = variants[name]
+        members = {m.name: v for v in plan.experiment.variant for m in plan.experiment.members(v.name)}
+        variant = members[maker.variant]
         assert isinstance(variant, CompressVariant)
         if variant.quantization in ("int8", "nf4", "fp4"):
             return loading_dtype(engine_dtype, architecture.dtype, device), variant.quantization

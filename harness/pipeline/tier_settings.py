@@ -85,16 +85,16 @@ class TierSettings:
 
     def apply(self, lab: Experiment) -> Experiment:
         """Return the lab with these settings in place of the pocket model's."""
-        variants: list[AnyVariant] = []
-        for variant in lab.variant:
+
+        def changed(variant: AnyVariant) -> AnyVariant:
             if isinstance(variant, TrainVariant):
-                variants.append(variant.model_copy(update={"config": {**variant.config, **self.changes}}))
-            elif isinstance(variant, MergeVariant) and self.quantised:  # into the weights it was trained on
-                variants.append(variant.model_copy(update={"onto": "trained"}))
-            else:
-                variants.append(variant)
+                return variant.model_copy(update={"config": {**variant.config, **self.changes}})
+            if isinstance(variant, MergeVariant) and self.quantised:  # into the weights it was trained on
+                return variant.model_copy(update={"onto": "trained"})
+            return variant
+
         engine = lab.engine.model_copy(update={"dtype": self.dtype, "batch_size": self.rows})
-        return lab.model_copy(update={"engine": engine, "variant": tuple(variants)})
+        return lab.model_copy(update={"engine": engine, "variant": tuple(map(changed, lab.variant))})
 
 
 def choose_settings(tier: Tier, architecture: Architecture, device: Device, lab: Experiment) -> TierSettings:

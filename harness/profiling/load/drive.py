@@ -102,21 +102,21 @@ def measure(
         write("stop")
 
 
+@dataclass
 class _Level:
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        workload: Workload,
-        concurrency: int,
-        extra: dict[str, Any],
-        write: Callable[..., None],
-    ) -> None:
-        self._endpoint, self._workload, self._extra, self._write = endpoint, workload, extra, write
-        self._concurrency = concurrency
+    """The requests at one concurrency; `extra` stands in the body of each."""
+
+    _endpoint: Endpoint
+    _workload: Workload
+    _concurrency: int
+    _extra: dict[str, Any]
+    _write: Callable[..., None]
+
+    def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._number = self._sent = self._failures = 0
         self._stopped = threading.Event()
-        self._warm = threading.Barrier(concurrency, action=self._begin)
+        self._warm = threading.Barrier(self._concurrency, action=self._begin)
         self._began = 0.0
         self._errors: list[BaseException] = []
 

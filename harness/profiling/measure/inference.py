@@ -30,6 +30,7 @@ from assay.harness.profiling.measure.predicted import cache_of, weights_of
 from assay.harness.profiling.measure.random_weights import (
     WARM_UP_MODEL,
     Endless,
+    EngineOf,
     load_random,
     load_rounded,
     random_model,
@@ -102,14 +103,7 @@ def _warm_kernels(job: Job, recorder: Recorder) -> None:
     with recorder.phase("kernels"):
         if job.source is not None:
             load_tokenizer(job.source.artifact())
-        model = load_random(
-            config,
-            device=job.device,
-            dtype=dtype_of(job),
-            seed=job.seed,
-            quantization=job.quantization,
-            layers=1,
-        )
+        model = _random(job, config, layers=1)
         rows = [tokens_of(job, row, model.vocabulary) for row in range(job.batch_size)]
         for once in _phases(job, model, rows).values():
             once()
@@ -246,19 +240,24 @@ def give_back() -> None:
 
 
 def _load(job: Job) -> Loaded:
-    table = job.quantization
-    if job.source is not None and table is not None:
-        folder = str(model_folder(job.source.artifact()))
-        return load_rounded(folder, device=job.device, dtype=dtype_of(job), quantization=table)
-    if job.source is not None:
-        return load_generator(
-            job.source.artifact(),
-            batch_size=job.batch_size,
-            threads=job.threads or None,
-            device=job.device,
-            dtype=job.dtype,
-        )
-    assert job.random_config is not None
+    if job.source is None:
+        return _random(job, config_of(job))
+    artifact, device, table = job.source.artifact(), job.device, job.quantization
+    if table is not None:
+        folder = str(model_folder(artifact))
+        return load_rounded(folder, device=device, dtype=dtype_of(job), quantization=table)
+    threads = job.threads or None
+    return load_generator(
+        artifact, batch_size=job.batch_size, threads=threads, device=device, dtype=job.dtype
+    )
+
+
+def _random(job: Job, config: dict[str, Any], layers: int | None = None) -> EngineOf:
     return load_random(
-        job.random_config, device=job.device, dtype=dtype_of(job), seed=job.seed, quantization=table
+        config,
+        device=job.device,
+        dtype=dtype_of(job),
+        seed=job.seed,
+        quantization=job.quantization,
+        layers=layers,
     )

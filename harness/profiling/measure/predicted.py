@@ -100,9 +100,8 @@ def predicted(
         return None, "the prediction does not know this format or architecture"
     compute = summary.get("compute") or (architecture.dtype if job.dtype == "auto" else job.dtype)
     try:
-        setup = setup_of(
-            job, architecture, gpu=gpu, compute=compute, attention=summary.get("attention", "sdpa")
-        )
+        attention = summary.get("attention", "sdpa")
+        setup = setup_of(job, architecture, gpu=gpu, compute=compute, attention=attention)
         return predict(architecture, setup), ""
     except (BadInputError, TrainersError) as error:  # a combination that the prediction does not know
         return None, str(error)
@@ -121,10 +120,8 @@ def compare(prediction: Prediction, summary: Mapping[str, Any], unseen: Mapping[
     ]
     rows += _left_out(summary["memory"], summary.get("device_before_bytes"))
     peak, counter = measured_peak(summary)
-    rows.append(
-        Row("peak", "peak", prediction.peak_bytes, peak, counter or f"unmeasured: {summary['status']}")
-    )
-    return rows
+    note = counter or f"unmeasured: {summary['status']}"
+    return [*rows, Row("peak", "peak", prediction.peak_bytes, peak, note)]
 
 
 def with_prediction(
@@ -190,13 +187,9 @@ def _left_out(memory: Mapping[str, Mapping[str, int]], before: int | None) -> It
     phase = largest_phase(memory, "allocated_peak_bytes")
     if phase is not None:
         at_peak = memory[phase]
-        yield Row(
-            "fragmentation",
-            "left out",
-            None,
-            at_peak["reserved_peak_bytes"] - at_peak["allocated_peak_bytes"],
-            "reserved by the CUDA allocator and not in use at its peak",
-        )
+        unused = at_peak["reserved_peak_bytes"] - at_peak["allocated_peak_bytes"]
+        note = "reserved by the CUDA allocator and not in use at its peak"
+        yield Row("fragmentation", "left out", None, unused, note)
         process, source = process_bytes(at_peak, before)
         context = None if process is None else process - at_peak["reserved_peak_bytes"]
         yield Row("device context", "left out", None, context, source)
@@ -229,12 +222,8 @@ def measured_peak(summary: Mapping[str, Any]) -> tuple[int | None, str]:
 
 
 def largest_phase(memory: Mapping[str, Mapping[str, int]], key: str) -> str | None:
-    phases = {
-        name: figures[key]
-        for name, figures in memory.items()
-        if key in figures and name not in ("import", "kernels")
-    }
-    return max(phases, key=lambda name: phases[name], default=None)
+    phases = [name for name in memory if key in memory[name] and name not in ("import", "kernels")]
+    return max(phases, key=lambda name: memory[name][key], default=None)
 
 
 def weights_of(model: Any) -> dict[str, int]:

@@ -99,12 +99,8 @@ class Architecture:
     @property
     def block(self) -> tuple[Linear, ...]:
         """The linear layers of one block, in the order in which they are computed."""
-        h, q, kv, f = (
-            self.hidden,
-            self.heads * self.head_dim,
-            self.kv_heads * self.head_dim,
-            self.intermediate,
-        )
+        h, f = self.hidden, self.intermediate
+        q, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim
         return (
             Linear("q_proj", h, q, self.qkv_bias),
             Linear("k_proj", h, kv, self.qkv_bias),
