@@ -202,9 +202,8 @@ def training_config(run: MemoryOptions, length: int) -> TrainConfig:
     try:
         return checked_config(table, _option_of)
     except BadInputError as error:
-        key, colon, rest = str(error).partition(
-            ":"
-        )  # of a rule about several keys, which begins with the first
+        # A rule about several keys begins with the first of them.
+        key, colon, rest = str(error).partition(":")
         raise BadInputError(f"{_option_of(key)}{colon}{rest}") from None
 
 

@@ -66,17 +66,7 @@ def profile_(
     if training is not None:
         of_training = ("rank", "optimizer", "checkpointing", "attention", "base", "upcast")
         training |= {name: given[name] for name in of_training}
-    same = (
-        "prompt_tokens",
-        "new_tokens",
-        "samples",
-        "repeats",
-        "warmup",
-        "device",
-        "dtype",
-        "weights",
-        "threads",
-    )
+    same = ("prompt_tokens", "new_tokens", "samples", "repeats", "warmup", "device", "dtype", "weights")
     chosen = tuple(name.strip() for name in phases.split(",") if name.strip())
     job, architecture = _job(
         model,
@@ -85,6 +75,7 @@ def profile_(
         phases=chosen if training is None else ("load", "train"),
         training=training,
         batch_size=batch,
+        threads=threads,
         exact_memory=exact_memory,
         **{name: given[name] for name in same},
         memory_limit_bytes=None if memory_limit is None else round(memory_limit * GIB),
@@ -193,10 +184,8 @@ def _lengths(
     jobs = [at_length(job, tokens) for tokens in parse_lengths(lengths)]
     points = curve(_measured(one, architecture, out, quiet=quiet)[0] for one in jobs)
     file = options.fresh_path(out, f"{job.name}-lengths").with_suffix(".json")
-    write_summary(
-        file,
-        {"name": job.name, "job": job.model_dump(mode="json", exclude={"random_config"}), "curve": points},
-    )
+    workload = job.model_dump(mode="json", exclude={"random_config"})
+    write_summary(file, {"name": job.name, "job": workload, "curve": points})
     if as_json:
         print_json({"name": job.name, "file": str(file), "curve": points})
     else:

@@ -22,7 +22,7 @@ from assay.suites import Suite
 from assay.suites.model import chat_messages, completion_prompt
 from assay.trainers.artifact import Artifact, ArtifactKind, model_folder
 from assay.trainers.data.inputs import REINFORCEMENT_METHODS
-from assay.trainers.errors import TrainersError
+from assay.trainers.errors import MissingExtraError, TrainersError
 from assay.trainers.templates import load_tokenizer
 
 LOADING = ("train", "generate")  # kinds of steps that hold a whole model and are predicted
@@ -71,9 +71,7 @@ def _predicted(plan: Plan, step: Step) -> StepMemory:
             return _training(plan.trainings[step.variant], model, architecture)
         return _inference(plan, step, model, architecture)
     except ImportError as error:
-        return StepMemory(
-            None, f"unknown: {error.name} is not installed; install it with: pip install 'assay[train]'"
-        )
+        return StepMemory(None, f"unknown: {MissingExtraError(str(error.name), 'train')}")
     except (BadInputError, TrainersError) as error:  # what the prediction, or the training itself, cannot do
         return StepMemory(None, f"unknown: {error}")
 

@@ -22,6 +22,7 @@ from assay.harness.profiling.memory.architecture import WIDTH, Dtype, gib
 from assay.harness.profiling.memory.devices import Device, cpu_device, nvml_device
 from assay.harness.profiling.memory.verdict import State, state_of
 from assay.trainers.config import TrainConfig
+from assay.trainers.errors import MissingExtraError
 
 RATE, LARGE_RATE = 2e-4, 1e-4
 LARGE = 30e9  # parameters
@@ -137,9 +138,7 @@ def device_at_hand() -> Device:
     try:
         import torch
     except ImportError as error:
-        raise MissingToolError(
-            f"{error.name} is not installed; install it with: pip install 'assay[train]'"
-        ) from error
+        raise MissingExtraError(str(error.name), "train") from error
     if not torch.cuda.is_available():
         return cpu_device()
     device = nvml_device()

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from assay.harness.errors import BadInputError, MissingToolError
+from assay.harness.errors import BadInputError
 from assay.harness.profiling.memory import Architecture, Prediction, Setup, predict, read_architecture
 from assay.harness.profiling.memory.devices import unsized_device
 from assay.harness.training.file import Job
@@ -23,7 +23,7 @@ from assay.trainers.data import Records
 from assay.trainers.data.inputs import TrainingData
 from assay.trainers.data.preferences import LabeledCompletion, Pair, Preferences, Text
 from assay.trainers.data.problems import Environment
-from assay.trainers.errors import TrainingError
+from assay.trainers.errors import MissingExtraError, TrainingError
 from assay.trainers.model.prepare import alpha_warning
 from assay.trainers.preference.build import few
 from assay.trainers.templates import choose_template, load_tokenizer
@@ -87,14 +87,12 @@ def plan_training(job: Job) -> DryRun:
     """Tokenise the data, count the parameters, predict the memory.
 
     Raises TrainersError for what could not be trained: targets that the model lacks, a dtype or a quantisation that
-    this machine cannot do; MissingToolError where a library is missing.
+    this machine cannot do; MissingExtraError where a library is missing.
     """
     try:
         return _plan(job)
     except ImportError as error:
-        raise MissingToolError(
-            f"{error.name} is not installed; install it with: pip install 'assay[train]'"
-        ) from error
+        raise MissingExtraError(str(error.name), "train") from error
 
 
 def _plan(job: Job) -> DryRun:

@@ -122,10 +122,8 @@ class _Level:
 
     def run(self) -> None:
         """Work until all is sent and answered. What a worker raises ends the level, and is raised here."""
-        workers = [
-            threading.Thread(target=self._work, name=f"assay-load-{i}", daemon=True)
-            for i in range(self._concurrency)
-        ]
+        names = [f"assay-load-{i}" for i in range(self._concurrency)]
+        workers = [threading.Thread(target=self._work, name=name, daemon=True) for name in names]
         try:
             for worker in workers:
                 worker.start()

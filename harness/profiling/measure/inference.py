@@ -16,6 +16,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
@@ -145,11 +146,8 @@ def _greedy(rows: int, position: int) -> Draws:
 
 def _generate(job: Job, model: Loaded, rows: Sequence[Sequence[int]]) -> dict[str, Any]:
     """Return the seconds to draw `samples` of each prompt at temperature 1, all of them in flight together."""
-    requests = [
-        Request(str(row), index, str(row), seed=index)
-        for row in range(len(rows))
-        for index in range(job.samples)
-    ]
+    drawn = product(range(len(rows)), range(job.samples))
+    requests = [Request(str(row), index, str(row), seed=index) for row, index in drawn]
     stats = GenerationStats()
     sampling = Sampling(temperature=1.0, max_new_tokens=job.new_tokens)
     began = time.perf_counter()

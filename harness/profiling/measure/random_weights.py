@@ -271,12 +271,8 @@ class Endless:
         self.end_ids: frozenset[int] = frozenset()
         self.pieces = [b""] * vocabulary
         self.context = engine.context
-        self.begin, self.admit, self.step, self.remove = (
-            engine.begin,
-            engine.admit,
-            engine.step,
-            engine.remove,
-        )
+        self.begin, self.admit = engine.begin, engine.admit
+        self.step, self.remove = engine.step, engine.remove
 
     def encode(self, text: str) -> list[int]:
         return list(self._rows[int(text)])

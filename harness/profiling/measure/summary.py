@@ -271,15 +271,11 @@ def render(summary: Mapping[str, Any]) -> RenderableType:
         f"{machine['cores']} cores{', ' + machine['gpu'] if machine['gpu'] else ''}; "
         f"load {summary['load_average'][0]:.1f}"
     )
-    parts: list[RenderableType] = [
-        Text.assemble((summary["name"], "bold"), head),
-        _speed_table(summary),
-        _memory_table(summary),
-    ]
+    parts = [_speed_table(summary), _memory_table(summary)]
     if summary["comparison"]:
         parts.append(comparison(summary["comparison"]))
-    parts += [Text(remark) for remark in _remarks(summary)]
-    return Group(*parts)
+    title = Text.assemble((summary["name"], "bold"), head)
+    return Group(title, *parts, *map(Text, _remarks(summary)))
 
 
 def _speed_table(summary: Mapping[str, Any]) -> RenderableType:
@@ -289,9 +285,8 @@ def _speed_table(summary: Mapping[str, Any]) -> RenderableType:
     table = new_table("Speed", "phase", *figures_of, right=figures_of)
     for phase, figures in summary["speed"].items():
         rate = figures.get("tok_per_s")
-        _row(
-            table, phase, figures["seconds"], rate, f"{figures['seconds']['n']} ({figures['warmup_dropped']})"
-        )
+        n = f"{figures['seconds']['n']} ({figures['warmup_dropped']})"
+        _row(table, phase, figures["seconds"], rate, n)
         for name, label in (("ttft_s", "TTFT"), ("tpot_s", "TPOT"), ("itl_s", "ITL")):
             if name in figures:
                 _row(table, f"  {label}", figures[name], None, str(figures[name]["n"]))

@@ -188,19 +188,19 @@ class Block:
             return 0
         return self.c * sum(linear.weights for linear in self.a.block if linear.name in QKV)
 
-    def input_bytes(self) -> int:
+    def input_stream(self) -> int:
         """Return the bytes of one block's input, which checkpointing keeps: [T, h] in the residual stream's type."""
         return self.tokens * self.a.hidden * self.e
 
-    def recomputed_bytes(self) -> int:
+    def recomputed(self) -> int:
         """Return the bytes of one block's activations, made again under checkpointing.
 
         An fp32 input is the one that was kept, and so are the inputs of int8 layers.
         """
-        again = self.input_bytes() if self.e == FP32 else 0
-        return self.activations() - again - self.int8_inputs_bytes()
+        again = self.input_stream() if self.e == FP32 else 0
+        return self.activations() - again - self.int8_inputs()
 
-    def int8_inputs_bytes(self) -> int:
+    def int8_inputs(self) -> int:
         """Return the bytes of the inputs of one block's int8 layers.
 
         MatMul8bitLt keeps them where checkpointing's hooks do not see them.
@@ -211,7 +211,7 @@ class Block:
         norms = 2 * a.hidden * self.e
         return self.tokens * (norms + (a.heads * a.head_dim + a.intermediate) * self.c)
 
-    def mask_bytes(self) -> int:
+    def mask(self) -> int:
         """Return the bytes of eager attention's additive mask [sequences, 1, L, L], which checkpointing keeps for all
         blocks.
         """
@@ -229,13 +229,13 @@ class Block:
             return kept + hidden * self.e
         return kept + (hidden * self.c if self.full else 0)
 
-    def head_copy_bytes(self) -> int:
+    def head_copy(self) -> int:
         """Return the bytes of autocast's copy of the whole output head; the fused loss casts a slice at a time."""
         if self.s.objective == "reward" or self.s.loss == "chunked" or not self.casts_rest:
             return 0
         return self.a.embedding_parameters * self.c
 
-    def backward_scratch_bytes(self) -> int:
+    def backward_scratch(self) -> int:
         """Return the bytes that a block's backward pass needs at its peak beyond what the block kept.
 
          Either in the MLP, where all is still kept: gradients of the product, of silu(gate) and of up, [T, f] in c (one
@@ -261,7 +261,7 @@ class Block:
             attention = kept - self.mlp_part() + 3 * FP32 * scores - self.scores()
         return max(mlp, attention) - kept + residual
 
-    def loss_bytes(self) -> int:
+    def loss(self) -> int:
         """Return the bytes that the loss holds at its peak.
 
          answers: five tensors [answer tokens, V] in fp32, two of them kept since the forward pass. full: three [T, V]
@@ -283,7 +283,7 @@ class Block:
         gradients = self.tokens * self.a.hidden + (self.a.embedding_parameters if self.full else 0)
         return slice_bytes + tile_bytes + FP32 * gradients
 
-    def dequantised_bytes(self) -> int:
+    def dequantised(self) -> int:
         """Return the bytes of the largest matrix, made whole in the compute type to multiply by it, one at a time. int8
         multiplies by its codes, and makes the matrix whole for the gradient of its input only.
         """
@@ -291,7 +291,7 @@ class Block:
             return 0
         return max(linear.weights for linear in self.a.block) * self.c
 
-    def int8_product_bytes(self, tokens: int) -> int:
+    def int8_product(self, tokens: int) -> int:
         """Return the bytes that LLM.int8 makes beside a product's result where nothing is kept: the input in fp16 and
         in int8, the product in int32 and in fp16. Without a kernel of its own, as on a CPU, bitsandbytes quantises in
         fp32 (two tensors beside the fp16 input) and scales in fp32 (two more [tokens, outputs] beside the int32
@@ -303,7 +303,7 @@ class Block:
             return tokens * max(3 * x.inputs + 6 * x.outputs for x in self.a.block)
         return tokens * max(max(10 * x.inputs, 3 * x.inputs + 12 * x.outputs) for x in self.a.block)
 
-    def forward_scratch_bytes(self, tokens: int, length: int) -> int:
+    def forward_scratch(self, tokens: int, length: int) -> int:
         """Return the bytes of the live set where nothing is kept: of one block three tensors [T, f] of the MLP, or q,
         k, v and the output of attention (and its scores, where it is eager); four of the residual stream [T, h] (the
         embeddings and the block's input, which the model's frames hold, the stream and its normalised copy); and the

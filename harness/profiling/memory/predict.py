@@ -110,9 +110,7 @@ def trained_tensors(architecture: Architecture, setup: Setup) -> list[Trained]:
     """
     tensors: list[Trained] = []
     if setup.trains:
-        tensors = (
-            _adapter_tensors(architecture, setup) if setup.adapter else _base_tensors(architecture, setup)
-        )
+        tensors = (_adapter_tensors if setup.adapter else _base_tensors)(architecture, setup)
     if setup.value_head or setup.objective == "reward":
         tensors.append(Trained(1, architecture.hidden + setup.value_head, 1, 4))
     return tensors
@@ -189,7 +187,7 @@ def _activations(a: Architecture, s: Setup) -> Iterator[Component]:
     yield Component(
         "last norm", block.kept_after_blocks(), ("loss",), "and the rotary tables, the head's input"
     )
-    yield Component("head copy", block.head_copy_bytes(), ("loss",), "the output head cast by autocast")
+    yield Component("head copy", block.head_copy(), ("loss",), "the output head cast by autocast")
     notes = {
         "full": "three fp32 tensors [tokens, vocabulary]",
         "chunked": "one tile at a time",
@@ -197,13 +195,11 @@ def _activations(a: Architecture, s: Setup) -> Iterator[Component]:
     }
     kept = ANSWERS_KEPT * 4 * s.answers * a.vocab if s.loss == "answers" else 0
     yield Component("answers' log-softmax", kept, ("loss",), "two fp32 tensors [answer tokens, vocabulary]")
-    yield Component("logits", block.loss_bytes() - kept, ("loss",), notes[s.loss])
-    scratch = block.backward_scratch_bytes()
+    yield Component("logits", block.loss() - kept, ("loss",), notes[s.loss])
+    scratch = block.backward_scratch()
     yield Component("backward scratch", scratch, ("backward", "backward end"), "gradients within one block")
     multiplied = (*_before_learning(s), "backward", "backward end")
-    yield Component(
-        "dequantised weight", block.dequantised_bytes(), multiplied, f"the largest, in {s.compute}"
-    )
+    yield Component("dequantised weight", block.dequantised(), multiplied, f"the largest, in {s.compute}")
 
 
 def _all_kept(block: Block) -> Iterator[Component]:
@@ -226,11 +222,11 @@ def _all_kept(block: Block) -> Iterator[Component]:
 
 def _checkpointed(block: Block) -> Iterator[Component]:
     layers, phases, again = block.a.layers, ("loss", "backward"), ("backward", "backward end")
-    yield Component("activations", layers * block.input_bytes(), phases, "checkpointed: each block's input")
-    yield Component("attention mask", block.mask_bytes(), phases, "of eager attention")
-    hidden = layers * block.int8_inputs_bytes()
+    yield Component("activations", layers * block.input_stream(), phases, "checkpointed: each block's input")
+    yield Component("attention mask", block.mask(), phases, "of eager attention")
+    hidden = layers * block.int8_inputs()
     yield Component("int8 inputs", hidden, phases, "of all int8 layers; checkpointing cannot free them")
-    again_bytes = block.recomputed_bytes()
+    again_bytes = block.recomputed()
     yield Component("recomputed block", again_bytes, again, "one block's activations, made again")
     note = "of one block; eager attention keeps [L, L] matrices"
     yield Component("attention scores", block.scores(), again, note)
@@ -268,7 +264,7 @@ def _rollout(a: Architecture, s: Setup) -> Iterator[Component]:
     if ppo:
         read = ANSWERS_READ * 4 * s.answers * a.vocab
         yield Component("answers' logits", read, ("weigh",), "four fp32 tensors [answer tokens, vocabulary]")
-        scratch = block.forward_scratch_bytes(s.tokens, s.length)
+        scratch = block.forward_scratch(s.tokens, s.length)
         yield Component("forward scratch", scratch, ("weigh",), "the live tensors of one block")
     numbers = 4 * _ROLLOUT_NUMBERS * rows * s.length
     yield Component("rollout buffers", numbers, (*_before_learning(s), *ALWAYS), "five numbers a token")
@@ -286,19 +282,17 @@ def _inference(a: Architecture, s: Setup) -> Iterator[Component]:
     yield Component("KV cache", cache * rows * capacity, phases, f"{rows} x {capacity} tokens, {s.compute}")
     prompt = cache * s.batch * s.length
     yield Component("prompt's cache", prompt, INFERENCE[:2], "its keys and values before they are copied in")
-    scratch = block.forward_scratch_bytes(s.batch * s.length, s.length)
+    scratch = block.forward_scratch(s.batch * s.length, s.length)
     yield Component("prefill scratch", scratch, ("prefill",), "the live tensors of one block")
-    decode = block.forward_scratch_bytes(rows, 1)
+    decode = block.forward_scratch(rows, 1)
     yield Component("decode scratch", decode, ("decode",), "the live tensors of one block")
     drawing = rows * a.vocab * (width + 4) + _draw_bytes(a, s, rows, ours=True)
     note = "of the last position, in fp32, and the noise of a sampled token"
     yield Component("logits", drawing, INFERENCE[1:], note)
     for phase, tokens in (("prefill", s.batch * s.length), ("decode", rows)):
-        products = block.int8_product_bytes(tokens)
+        products = block.int8_product(tokens)
         yield Component(f"int8 {phase}", products, (phase,), "inputs and products of one layer")
-    yield Component(
-        "dequantised weight", block.dequantised_bytes(), INFERENCE, f"the largest, in {s.compute}"
-    )
+    yield Component("dequantised weight", block.dequantised(), INFERENCE, f"the largest, in {s.compute}")
 
 
 def _draw_bytes(a: Architecture, s: Setup, rows: int, ours: bool) -> int:
@@ -318,10 +312,8 @@ def _base_tensors(a: Architecture, s: Setup) -> list[Trained]:
     width = WIDTH[s.weights]
     tensors = [Trained(x.outputs, x.inputs, a.layers, width) for x in a.block]
     tensors += [Trained(1, x.outputs, a.layers, width) for x in a.block if x.bias]
-    tensors += [
-        Trained(1, a.hidden, 2 * a.layers + 1, width),
-        Trained(a.vocab, a.hidden, 1, width, embedding=True),
-    ]
+    tensors.append(Trained(1, a.hidden, 2 * a.layers + 1, width))
+    tensors.append(Trained(a.vocab, a.hidden, 1, width, embedding=True))
     if a.head_norms:
         tensors.append(Trained(1, a.head_dim, 2 * a.layers, width))
     if not a.tied:

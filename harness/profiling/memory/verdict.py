@@ -151,9 +151,8 @@ def _training_changes(a: Architecture, s: Setup) -> Iterator[Change]:
     def change(text: str, **settings: Any) -> Change:
         return text, lambda: s.amended(a, **settings)
 
-    shared = (
-        {"reference": "adapter_off"} if s.reference == "separate" and hasattr(s.config, "reference") else {}
-    )
+    separate = s.reference == "separate" and hasattr(s.config, "reference")
+    shared = {"reference": "adapter_off"} if separate else {}
     nf4 = {"type": "nf4", "double_quant": True, "upcast_fp32": s.upcast}
     if s.adapter is None:
         yield change("LoRA of rank 16 instead of all weights", adapter={"type": "lora"}, **shared)
@@ -173,9 +172,8 @@ def _training_changes(a: Architecture, s: Setup) -> Iterator[Change]:
         yield change("optimizer paged_adamw_8bit", optimizer="paged_adamw_8bit")
     if not s.quantised and s.adapter is not None:
         again = s.checkpointing or s.gpu
-        text = "QLoRA: weights nf4 with double quantisation" + (
-            ", checkpointing" if again and not s.checkpointing else ""
-        )
+        text = "QLoRA: weights nf4 with double quantisation"
+        text += ", checkpointing" if again and not s.checkpointing else ""
         yield change(text, quantization=nf4, gradient_checkpointing=again, base_dtype="auto")
     if s.weights == "int8":
         yield change("weights nf4 with double quantisation instead of int8", quantization=nf4)
@@ -256,17 +254,17 @@ def as_object(
 
 
 def architecture_object(a: Architecture) -> dict[str, Any]:
-    sizes = (
+    same = [
+        "model_type",
+        "parameters",
+        "linear_parameters",
         "hidden",
         "layers",
         "heads",
         "kv_heads",
         "head_dim",
-        "intermediate",
-        "tokenizer_size",
-        "padded_rows",
-    )
-    same = ("model_type", "parameters", "linear_parameters", *sizes, "qkv_bias", "dtype", "assumptions")
+    ]
+    same += ["intermediate", "tokenizer_size", "padded_rows", "qkv_bias", "dtype", "assumptions"]
     return {name: getattr(a, name) for name in same} | {
         "vocabulary": a.vocab,
         "tied_embeddings": a.tied,
