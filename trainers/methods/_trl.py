@@ -28,18 +28,9 @@ from assay.trainers.errors import MissingExtraError, TrainingError
 from assay.trainers.model.optimizers import make_optimizer
 from assay.trainers.model.precision import arithmetic, base_dtype, torch_dtype
 from assay.trainers.model.prepare import Prepare, describe_weights, prepare_model, restore, trainable_copies
+from assay.trainers.run import folder
 from assay.trainers.run.callback import step_callback
 from assay.trainers.run.facts import measure, save_facts
-from assay.trainers.run.folder import (
-    CHECKPOINTS,
-    RewardIsolation,
-    claim,
-    record_isolation,
-    refuse_weak,
-    resume_point,
-    save_weights,
-    seeded,
-)
 from assay.trainers.run.log import LOG, OnStep, append_line, keep_until, read_steps
 from assay.trainers.run.runtime import bound_compiled_products, quiet_libraries
 
@@ -53,7 +44,7 @@ def train_into(
     data: TrainingData,
     build: Callable[[], Any],
     recipe: Callable[[Any], str],
-    isolation: RewardIsolation | None = None,
+    isolation: folder.RewardIsolation | None = None,
     checkpoint_files: Sequence[str] | None = None,
 ) -> Artifact:
     """Train what `build` returns, from the newest checkpoint on, and save it in `out`; return the artifact.
@@ -63,13 +54,13 @@ def train_into(
     answers, where the method has one. `checkpoint_files` are those of a complete checkpoint, where it is not
     transformers'. Raises TrainingError and MissingExtraError.
     """
-    if (finished := claim(out, base, config, data)) is not None:
+    if (finished := folder.claim(out, base, config, data)) is not None:
         return finished
     started = time.perf_counter()
     bound_compiled_products()
     try:
-        with quiet_libraries(), seeded(config.seed):
-            checkpoint = resume_point(out, config, checkpoint_files)
+        with quiet_libraries(), folder.seeded(config.seed):
+            checkpoint = folder.resume_point(out, config, checkpoint_files)
             trainer = build()
             ready = time.perf_counter()
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
@@ -79,7 +70,7 @@ def train_into(
                     f"{config.method} made no step on {data.counts()}: nothing was learned, and nothing is kept"
                 )
             text = recipe(trainer)
-            save_weights(trainer, config, out)
+            folder.save_weights(trainer, config, out)
     except ImportError as e:
         raise MissingExtraError(e.name or "a training package", "train") from e
     facts = measure(
@@ -95,7 +86,7 @@ def train_into(
     )
     save_facts(out, facts)
     artifact = describe(ArtifactKind.TUNED if config.full else ArtifactKind.ADAPTER, out, base, text)
-    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+    shutil.rmtree(out / folder.CHECKPOINTS, ignore_errors=True)
     return artifact
 
 
@@ -113,11 +104,11 @@ def train_in_environment(
 
     `recipe` gets the trainer and the label of that isolation. A finished folder is returned without a sandbox.
     """
-    refuse_weak(out, allow_weak=environment.allow_weak)
-    if (finished := claim(out, base, config, environment)) is not None:
+    folder.refuse_weak(out, allow_weak=environment.allow_weak)
+    if (finished := folder.claim(out, base, config, environment)) is not None:
         return finished
     with VerdictCache(verdicts_path()) as cache, environment.sandbox(config.rollout) as sandbox:
-        isolation = record_isolation(out, sandbox.isolation)
+        isolation = folder.record_isolation(out, sandbox.isolation)
         return train_into(
             out,
             base,
@@ -138,7 +129,7 @@ def trainer_arguments(
     import torch
 
     use_cpu = not torch.cuda.is_available()
-    return translate(config, str(out / CHECKPOINTS), use_cpu=use_cpu, dtype=arithmetic(config), **more)
+    return translate(config, str(out / folder.CHECKPOINTS), use_cpu=use_cpu, dtype=arithmetic(config), **more)
 
 
 def assemble(
@@ -166,7 +157,10 @@ def assemble(
         model,
         args=args,
         optimizers=(make_optimizer(model, config, args), None),
-        callbacks=[step_callback(out, out / CHECKPOINTS, config.alarm, on_step, scaled=scaled), *callbacks],
+        callbacks=[
+            step_callback(out, out / folder.CHECKPOINTS, config.alarm, on_step, scaled=scaled),
+            *callbacks,
+        ],
         **arguments,
     )
     if "ref" in getattr(trainer.model, "peft_config", {}):

@@ -26,17 +26,8 @@ from assay.trainers.errors import TrainingError
 from assay.trainers.methods import _trl
 from assay.trainers.model.precision import arithmetic
 from assay.trainers.model.prepare import describe_weights, prepare_model
+from assay.trainers.rl import log as rl_log
 from assay.trainers.rl.check_split import TrainingProblem, describe_left_out, training_problems
-from assay.trainers.rl.log import (
-    RL_LOG,
-    ROLLOUTS,
-    RlStep,
-    append_rl_step,
-    append_rows,
-    judged_fields,
-    mean_reward,
-    read_rl_steps,
-)
 from assay.trainers.rl.reward import Reward, lint_counts, score
 from assay.trainers.rl.rollout import programs_of
 from assay.trainers.run.log import LOG, OnStep, keep_until, read_steps
@@ -99,8 +90,8 @@ def build_trainer(
     ]
     steps = read_steps(out / LOG)
     done = steps[-1].step if steps else 0
-    keep_until(out / ROLLOUTS, done)
-    keep_until(out / RL_LOG, done // steps_per_update(config))
+    keep_until(out / rl_log.ROLLOUTS, done)
+    keep_until(out / rl_log.RL_LOG, done // steps_per_update(config))
     log = UpdateLog(config, out)
     trainer = _trl.assemble(
         kind,
@@ -166,10 +157,10 @@ def execution_reward(
                     "problem_id": problem.problem.id,
                     "text": texts[key],
                     "n_tokens": n_tokens,
-                    **judged_fields(verdict, paid, held_passed),
+                    **rl_log.judged_fields(verdict, paid, held_passed),
                 }
             )
-        append_rows(out / ROLLOUTS, rows)
+        rl_log.append_rows(out / rl_log.ROLLOUTS, rows)
         if all(answer.reward is None for answer in answers):
             raise TrainingError(
                 f"step {step}: none of {len(answers)} answers could be measured (infra); see `assay doctor`"
@@ -208,9 +199,9 @@ class UpdateLog:
 
     def __init__(self, config: GroupConfig, out: Path) -> None:
         self.config = config
-        self.file = out / RL_LOG
+        self.file = out / rl_log.RL_LOG
         self.steps_per_update = steps_per_update(config)
-        before = read_rl_steps(self.file)
+        before = rl_log.read_rl_steps(self.file)
         self.tokens_before = before[-1].tokens if before else 0
         self._begin()
 
@@ -255,21 +246,21 @@ class UpdateLog:
                     return
                 log.logs.append({k: float(v) for k, v in logs.items() if isinstance(v, int | float)})
                 if state.global_step % log.steps_per_update == 0:
-                    append_rl_step(log.file, log._line(state.global_step // log.steps_per_update))
+                    rl_log.append_rl_step(log.file, log._line(state.global_step // log.steps_per_update))
                     log._begin()
 
         return Updates()
 
-    def _line(self, update: int) -> RlStep:
+    def _line(self, update: int) -> rl_log.RlStep:
         config = self.config
         known = [answer for answer in self.answers if answer.reward is not None]
         paid = [(answer.reward, answer.held_passed) for answer in known if answer.reward is not None]
         length = sum(answer.tokens for answer in known) / len(known)
         kl = self._mean("kl")
-        return RlStep(
+        return rl_log.RlStep(
             step=update,
             total_steps=config.max_steps,
-            **mean_reward(paid)._asdict(),
+            **rl_log.mean_reward(paid)._asdict(),
             # TRL's is a mean over tokens: RLOO's k1 of the policy that drew, GRPO's k3 over the update's steps
             kl=None if kl is None else kl * self._mean_of_all("completions/mean_length", length),
             kl_coefficient=config.beta,
