@@ -32,13 +32,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "prompt": ("prompt", "completion"),
     "chatml": ("text",),
 }
-_SHAREGPT = {
-    "human": "user",
-    "gpt": "assistant",
-    "user": "user",
-    "assistant": "assistant",
-    "system": "system",
-}
+_OWN_ROLES = {role: role for role in ROLES}
+_SHAREGPT = {"human": "user", "gpt": "assistant"} | _OWN_ROLES
 _CHATML_TURN = re.compile(r"<\|im_start\|>([^\n]*)\n(.*?)<\|im_end\|>\s*", re.DOTALL)
 
 
@@ -64,10 +59,9 @@ def detect(row: Row) -> str:
 def parse(row: Row, form: str, roles: Mapping[str, str]) -> Messages:
     """Return the chat that `row` holds. Raises RowError where it is not of format `form`."""
     if form == "messages":
-        return _chat(row.get("messages"), "messages", "role", "content", {name: name for name in ROLES})
+        return _chat(row.get("messages"), "messages", "role", "content", _OWN_ROLES)
     if form == "sharegpt":
-        named = _SHAREGPT | dict(roles)
-        chat = _chat(row.get("conversations"), "conversations", "from", "value", named)
+        chat = _chat(row.get("conversations"), "conversations", "from", "value", _SHAREGPT | dict(roles))
         return _with_system(row, chat)
     if form == "alpaca":
         user = Message("user", _text(row, "instruction"), _text(row, "input", optional=True))

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -60,14 +60,7 @@ class Source:
 
     @classmethod
     def of(cls, answer: Answer) -> Source:
-        return cls(
-            answer.index,
-            answer.seed,
-            answer.outcome,
-            answer.checks_passed,
-            answer.checks_total,
-            answer.n_tokens,
-        )
+        return cls(*(getattr(answer, f.name) for f in fields(cls)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,24 +253,19 @@ def _answer(value: dict[str, Any], name: str, prompt: Text, where: str) -> str:
         return answer
     if isinstance(prompt, str):
         raise DataError(f"{where}: {name}: a text is needed where the prompt is one (got {answer!r:.60})")
-    if (
-        isinstance(answer, list)
-        and len(answer) == 1
-        and _is_message(answer[0])
-        and answer[0]["role"] == "assistant"
-    ):
-        return str(answer[0]["content"])
+    match answer:
+        case [{"role": "assistant", "content": str(content)}]:
+            return content
     raise DataError(
         f"{where}: {name}: one assistant message is needed where the prompt is a chat (got {answer!r:.60})"
     )
 
 
 def _is_message(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and isinstance(value.get("role"), str)
-        and isinstance(value.get("content"), str)
-    )
+    match value:
+        case {"role": str(), "content": str()}:
+            return True
+    return False
 
 
 def _hold_out(
@@ -295,10 +283,8 @@ def _hold_out(
             f"{path}: eval_fraction = {fraction:g} of {len(problems)} problems would leave none to train on"
         )
     held_out = set(problems[:size])
-    return (
-        [row for row in rows if row.problem_id not in held_out],
-        [row for row in rows if row.problem_id in held_out],
-    )
+    kept = [row for row in rows if row.problem_id not in held_out]
+    return kept, [row for row in rows if row.problem_id in held_out]
 
 
 def as_examples(rows: Iterable[Pair | LabeledCompletion]) -> list[dict[str, Any]]:
@@ -316,24 +302,14 @@ def as_row(row: Pair | LabeledCompletion, provenance: dict[str, Any]) -> dict[st
 
     known = {"problem_id": row.problem_id, **provenance}
     if isinstance(row, LabeledCompletion):
-        source = None if row.source is None else asdict(row.source)
-        return {
-            "prompt": prompt,
-            "completion": answer(row.completion),
-            "label": row.good,
-            **known,
-            "sample": source,
-        }
-    return {
-        "prompt": prompt,
-        "chosen": answer(row.chosen),
-        "rejected": answer(row.rejected),
-        "kind": row.kind,
-        "why": row.reason,
-        **known,
-        "chosen_sample": None if row.chosen_source is None else asdict(row.chosen_source),
-        "rejected_sample": None if row.rejected_source is None else asdict(row.rejected_source),
-    }
+        judged = {"completion": answer(row.completion), "label": row.good}
+        sources = {"sample": row.source}
+    else:
+        judged = {"chosen": answer(row.chosen), "rejected": answer(row.rejected)}
+        judged |= {"kind": row.kind, "why": row.reason}
+        sources = {"chosen_sample": row.chosen_source, "rejected_sample": row.rejected_source}
+    samples = {name: None if source is None else asdict(source) for name, source in sources.items()}
+    return {"prompt": prompt, **judged, **known, **samples}
 
 
 def content_sha256(
@@ -343,11 +319,7 @@ def content_sha256(
     digest = hashlib.sha256()
     for group in (rows, held_out):
         for row in group:
-            value = (
-                [row.prompt, row.chosen, row.rejected]
-                if isinstance(row, Pair)
-                else [row.prompt, row.completion, row.good]
-            )
-            digest.update(json.dumps(value, ensure_ascii=False).encode() + b"\n")
+            answers = [row.chosen, row.rejected] if isinstance(row, Pair) else [row.completion, row.good]
+            digest.update(json.dumps([row.prompt, *answers], ensure_ascii=False).encode() + b"\n")
         digest.update(b"--\n")
     return digest.hexdigest()

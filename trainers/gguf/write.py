@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from assay.trainers.artifact import Artifact, ArtifactKind, describe
+from assay.trainers.artifact import MODEL_FOLDERS, Artifact, ArtifactKind, describe
 from assay.trainers.errors import ArtifactError, ExportError, needs_extra
 from assay.trainers.files import publish
 from assay.trainers.gguf.architectures import (
@@ -58,7 +58,7 @@ def export_gguf(model: Artifact, out_file: Path, quantize: str = "f16", *, threa
     kind = quantize.lower()
     if kind not in QUANTIZATIONS:
         raise ExportError(f"unknown GGUF quantisation {quantize!r}; known: {', '.join(QUANTIZATIONS)}")
-    if model.kind not in (ArtifactKind.BASE, ArtifactKind.TUNED, ArtifactKind.MERGED):
+    if model.kind not in MODEL_FOLDERS:
         what = "merge it first" if model.kind is ArtifactKind.ADAPTER else "it is GGUF already"
         raise ExportError(f"{model.path} is of kind {model.kind}: {what}")
     out_file.parent.mkdir(parents=True, exist_ok=True)

@@ -24,10 +24,17 @@ from assay.trainers.config import CommonConfig
 from assay.trainers.data.inputs import TrainingData
 from assay.trainers.data.preferences import LabeledCompletion, Pair, Preferences, as_examples
 from assay.trainers.data.problems import Environment
-from assay.trainers.errors import MissingExtraError, TrainingError
+from assay.trainers.errors import TrainingError, needs_extra
 from assay.trainers.model.optimizers import make_optimizer
 from assay.trainers.model.precision import arithmetic, base_dtype, torch_dtype
-from assay.trainers.model.prepare import Prepare, describe_weights, prepare_model, restore, trainable_copies
+from assay.trainers.model.prepare import (
+    Prepare,
+    describe_weights,
+    parameter_bytes,
+    prepare_model,
+    restore,
+    trainable_copies,
+)
 from assay.trainers.run import folder
 from assay.trainers.run.callback import step_callback
 from assay.trainers.run.facts import measure, save_facts
@@ -58,21 +65,18 @@ def train_into(
         return finished
     started = time.perf_counter()
     bound_compiled_products()
-    try:
-        with quiet_libraries(), folder.seeded(config.seed):
-            checkpoint = folder.resume_point(out, config, checkpoint_files)
-            trainer = build()
-            ready = time.perf_counter()
-            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-            trained = time.perf_counter()
-            if not trainer.state.global_step:
-                raise TrainingError(
-                    f"{config.method} made no step on {data.counts()}: nothing was learned, and nothing is kept"
-                )
-            text = recipe(trainer)
-            folder.save_weights(trainer, config, out)
-    except ImportError as e:
-        raise MissingExtraError(e.name or "a training package", "train") from e
+    with needs_extra("train", "a training package"), quiet_libraries(), folder.seeded(config.seed):
+        checkpoint = folder.resume_point(out, config, checkpoint_files)
+        trainer = build()
+        ready = time.perf_counter()
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        trained = time.perf_counter()
+        if not trainer.state.global_step:
+            raise TrainingError(
+                f"{config.method} made no step on {data.counts()}: nothing was learned, and nothing is kept"
+            )
+        text = recipe(trainer)
+        folder.save_weights(trainer, config, out)
     facts = measure(
         trainer,
         read_steps(out / LOG),
@@ -202,6 +206,27 @@ def load_policy(base: Artifact, config: CommonConfig, prepare: Prepare = prepare
 # Methods that learn from preferences.
 
 
+def train_on_preferences(
+    build: Callable[..., Any],
+    base: Artifact,
+    config: CommonConfig,
+    preferences: Preferences,
+    out: Path,
+    on_step: OnStep | None,
+    loss: str,
+    by: str = "TRL",
+) -> Artifact:
+    """Run `train_into` with the trainer that a method's `build` makes; `loss` and `by` are for the recipe."""
+    return train_into(
+        out,
+        base,
+        config,
+        preferences,
+        lambda: build(base, config, preferences, out, on_step),
+        lambda trainer: describe_preferences(config, preferences, trainer, loss, by),
+    )
+
+
 def preference_tokenizer(base: Artifact, config: CommonConfig, preferences: Preferences) -> Any:
     """Return the base's tokenizer. Raises TrainingError where it cannot render the preferences."""
     tokenizer = load_tokenizer(base)
@@ -260,7 +285,7 @@ def make_reference(base: Artifact, config: Any) -> Any:
 def reference_bytes(trainer: Any) -> int:
     """Return what the reference costs beyond the policy, in bytes."""
     reference = getattr(trainer, "ref_model", None)
-    return 0 if reference is None else sum(p.numel() * p.element_size() for p in reference.parameters())
+    return 0 if reference is None else parameter_bytes(reference)
 
 
 def metrics_callback(out: Path, extra: Callable[[bool], dict[str, float]] | None = None) -> Any:

@@ -28,14 +28,8 @@ def train_dpo(
 
     `out` also gets `preference_log.jsonl`: margins, accuracies and log-probabilities a step. Resumes after a kill.
     """
-    return _trl.train_into(
-        out,
-        base,
-        config,
-        preferences,
-        lambda: build_trainer(base, config, preferences, out, on_step),
-        lambda trainer: _trl.describe_preferences(config, preferences, trainer, _describe_loss(config)),
-    )
+    loss = _describe_loss(config)
+    return _trl.train_on_preferences(build_trainer, base, config, preferences, out, on_step, loss)
 
 
 def build_trainer(

@@ -23,16 +23,8 @@ def train_kto(
     base: Artifact, config: KtoConfig, preferences: Preferences, out: Path, on_step: OnStep | None = None
 ) -> Artifact:
     """Train on good and bad answers into the folder `out`. Resumes after a kill. Raises TrainingError."""
-    return _trl.train_into(
-        out,
-        base,
-        config,
-        preferences,
-        lambda: build_trainer(base, config, preferences, out, on_step),
-        lambda trainer: _trl.describe_preferences(
-            config, preferences, trainer, _describe_loss(config, preferences)
-        ),
-    )
+    loss = _describe_loss(config, preferences)
+    return _trl.train_on_preferences(build_trainer, base, config, preferences, out, on_step, loss)
 
 
 def build_trainer(

@@ -30,13 +30,8 @@ def train_orpo(
 ) -> Artifact:
     """Train on pairs into the folder `out`. Resumes after a kill. Raises TrainingError."""
     loss = f"λ={config.beta:g}, NLL of the preferred answer, log-probabilities averaged, no reference model"
-    return _trl.train_into(
-        out,
-        base,
-        config,
-        preferences,
-        lambda: build_trainer(base, config, preferences, out, on_step),
-        lambda trainer: _trl.describe_preferences(config, preferences, trainer, loss, by="a loss of our own"),
+    return _trl.train_on_preferences(
+        build_trainer, base, config, preferences, out, on_step, loss, by="a loss of our own"
     )
 
 

@@ -222,8 +222,9 @@ class Ppo:
         update = self._learn(batch, before, gained, returns, step)
         self.controller.update(kl, len(known))
         self.tokens += int(batch.attention.sum())
+        train_s = max(0.0, time.perf_counter() - began - rollout.generate_s - rollout.wait_s)
         facts = rl_log.UpdateFacts(
-            step + 1, kl, coefficient, critic, rate, self.tokens, time.perf_counter() - began
+            step + 1, kl, coefficient, None if math.isnan(critic) else critic, rate, self.tokens, train_s
         )
         return rl_log.describe_update(config, rollout, scored, verdicts, update, facts, self._alarm(kl))
 

@@ -254,6 +254,11 @@ def count_parameters(model: Any) -> tuple[int, int]:
     return trainable, total
 
 
+def parameter_bytes(model: Any, *, trainable: bool = False) -> int:
+    """Return the bytes of a model's parameters, or of the trainable ones."""
+    return sum(p.nbytes for p in model.parameters() if p.requires_grad or not trainable)
+
+
 def describe_weights(config: CommonConfig) -> str:
     """Return which weights learn, and how the others are kept, for the recipe of an artifact."""
     parts = [_describe_adapter(config)]

@@ -77,22 +77,19 @@ class RewardReport(_Model):
 
     pairs: int
     problems: int
-    accuracy: Interval | None
-    mean_margin: float | None
-    margins: tuple[Bar, ...]
-    reliability: tuple[Bin, ...]
-    calibration_error: float | None
-    scores: Scores | None
+    accuracy: Interval | None = None
+    mean_margin: float | None = None
+    margins: tuple[Bar, ...] = ()
+    reliability: tuple[Bin, ...] = ()
+    calibration_error: float | None = None
+    scores: Scores | None = None
     unmeasured: str | None = None
 
 
 def describe(scored: Sequence[Scored]) -> RewardReport:
     """Return the report on `scored`; all unmeasured where it is empty."""
     if not scored:
-        return RewardReport(
-            pairs=0, problems=0, accuracy=None, mean_margin=None, margins=(), reliability=(),
-            calibration_error=None, scores=None, unmeasured="no pairs were held out (data.eval_fraction)",
-        )  # fmt: skip
+        return RewardReport(pairs=0, problems=0, unmeasured="no pairs were held out (data.eval_fraction)")
     answers = [s.chosen for s in scored] + [s.rejected for s in scored]
     mean = sum(answers) / len(answers)
     reliability = _reliability(scored)

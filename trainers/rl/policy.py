@@ -7,7 +7,8 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +17,7 @@ from assay.trainers.config.rl import PpoConfig
 from assay.trainers.errors import TrainingError
 from assay.trainers.files import publish
 from assay.trainers.model.precision import arithmetic
-from assay.trainers.model.prepare import Prepare, prepare_model
+from assay.trainers.model.prepare import Prepare, parameter_bytes, prepare_model
 from assay.trainers.rl.objective import KlController
 from assay.trainers.run.folder import newest_checkpoint, step_of
 
@@ -84,21 +85,22 @@ def make_batch(episodes: Sequence[Episode], pad_id: int, device: Any = "cpu") ->
 
     if any(not e.action_ids or not e.prompt_ids for e in episodes):
         raise TrainingError("an episode has no prompt or no action; at least one token each is needed")
-    width = max(len(e.prompt_ids) + len(e.action_ids) for e in episodes)
-    steps = max(len(e.action_ids) for e in episodes)
-    ids = torch.full((len(episodes), width), pad_id, dtype=torch.long)
-    attention = torch.zeros((len(episodes), width), dtype=torch.long)
-    actions = torch.zeros((len(episodes), steps), dtype=torch.long)
-    mask = torch.zeros((len(episodes), steps))
-    at = torch.zeros((len(episodes), steps), dtype=torch.long)
-    for i, (prompt, taken) in enumerate(episodes):
-        n, m = len(prompt), len(taken)
-        ids[i, : n + m] = torch.tensor([*prompt, *taken])
-        attention[i, : n + m] = 1
-        actions[i, :m] = torch.tensor(list(taken))
-        mask[i, :m] = 1
-        at[i, :m] = torch.arange(n - 1, n + m - 1)
-    return Batch(*(t.to(device) for t in (ids, attention, actions, mask, at)))
+    pad = partial(torch.nn.utils.rnn.pad_sequence, batch_first=True)
+    whole = [torch.tensor([*e.prompt_ids, *e.action_ids]) for e in episodes]
+    taken = [torch.tensor([*e.action_ids]) for e in episodes]
+    batch = Batch(
+        ids=pad(whole, padding_value=pad_id),
+        attention=pad([torch.ones_like(ids) for ids in whole]),
+        actions=pad(taken),
+        mask=pad([torch.ones(len(actions)) for actions in taken]),
+        at=pad(
+            [
+                torch.arange(len(e.prompt_ids) - 1, len(ids) - 1)
+                for e, ids in zip(episodes, whole, strict=True)
+            ]
+        ),
+    )
+    return replace(batch, **{f.name: getattr(batch, f.name).to(device) for f in fields(batch)})
 
 
 class Policy:
@@ -185,9 +187,7 @@ class Policy:
 
     def reference_bytes(self) -> int:
         """Return what the reference costs beyond the policy in bytes: 0 with the adapter off."""
-        if self.copy is None:
-            return 0
-        return sum(p.numel() * p.element_size() for p in self.copy.parameters())
+        return 0 if self.copy is None else parameter_bytes(self.copy)
 
     def recompute_activations(self) -> None:
         """Switch on gradient checkpointing in the layers that have it; transformers' do it in training mode only.
@@ -207,7 +207,7 @@ class Policy:
         """Put the parameters of `state` back. Raises TrainingError where the names are not this policy's."""
         import torch
 
-        own = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        own = self.state()
         if own.keys() != state.keys():
             odd = sorted(own.keys() ^ state.keys())[:3]
             raise TrainingError(

@@ -22,7 +22,7 @@ from assay.trainers.config import CommonConfig
 from assay.trainers.data.inputs import TrainingData
 from assay.trainers.files import write_text
 from assay.trainers.model.precision import arithmetic
-from assay.trainers.model.prepare import count_parameters
+from assay.trainers.model.prepare import count_parameters, parameter_bytes
 from assay.trainers.run.folder import RewardIsolation
 from assay.trainers.run.log import TrainingStep
 
@@ -99,29 +99,25 @@ def measure(
         effective_batch=config.batch_size * config.gradient_accumulation_steps,
         trainable_parameters=trainable,
         total_parameters=total,
-        trained_bytes=sum(
-            p.numel() * p.element_size() for p in trainer.model.parameters() if p.requires_grad
-        ),
+        trained_bytes=parameter_bytes(trainer.model, trainable=True),
         tokens=tokens,
         final_loss=log[-1].loss if log else None,
         load_s=load_s,
         train_s=None if resumed else train_s,
         tok_per_s=None if resumed else tokens / train_s,
-        peak_rss_bytes=memory.get("peak_rss_bytes"),
-        start_rss_bytes=memory.get("start_rss_bytes"),
-        peak_vram_bytes=memory.get("peak_vram_bytes"),
         resumed=resumed,
         isolation=None if isolation is None else isolation.label,
         isolation_level=None if isolation is None else isolation.level,
         unmeasured=unmeasured,
+        **memory,
     )
 
 
-def _memory(resumed: bool) -> tuple[dict[str, int | None], dict[str, str]]:
+def _memory(resumed: bool) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the memory that a training alone in this process took, and the reason for each figure that is unknown."""
     import torch
 
-    memory: dict[str, int | None] = {}
+    memory: dict[str, Any] = dict.fromkeys(("peak_rss_bytes", "start_rss_bytes", "peak_vram_bytes"))
     unmeasured: dict[str, str] = {}
     own = OWN_PROCESS in os.environ
     if resumed or not own:
