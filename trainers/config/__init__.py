@@ -25,11 +25,10 @@ from assay.trainers.config.common import (
     LayerwiseTable,
     QatTable,
     QuantizationTable,
-    common_arguments,
 )
 from assay.trainers.config.preference import DpoConfig, IpoConfig, KtoConfig, OrpoConfig, RewardModelConfig
 from assay.trainers.config.rl import GrpoConfig, PpoConfig, RlooConfig
-from assay.trainers.config.sft import SftConfig, sft_arguments
+from assay.trainers.config.sft import SftConfig
 
 __all__ = [
     "METHODS",
@@ -55,11 +54,9 @@ __all__ = [
     "SftConfig",
     "Task",
     "TrainConfig",
-    "common_arguments",
     "config_class",
     "peft_arguments",
     "scaling",
-    "sft_arguments",
 ]
 
 TrainConfig = CommonConfig

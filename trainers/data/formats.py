@@ -23,6 +23,7 @@ from assay.trainers.errors import DataError
 
 Row = Mapping[str, Any]
 Messages = tuple[Message, ...]
+RowFunction = Callable[[dict[str, Any]], Any]  # the user's own
 
 # The fields of each format; the first is the one by which it is recognised, a `?` marks one that may be absent.
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -73,7 +74,7 @@ def parse(row: Row, form: str, roles: Mapping[str, str]) -> Messages:
     return _chatml(_text(row, "text"))
 
 
-def load_function(name: str) -> Callable[[dict[str, Any]], Any]:
+def load_function(name: str) -> RowFunction:
     """Load the user's function from `package.module:function` (the working directory is searched too) or
     `path/to/file.py:function`. Raises DataError."""
     place, _, function = name.rpartition(":")
@@ -87,9 +88,7 @@ def load_function(name: str) -> Callable[[dict[str, Any]], Any]:
     return loaded  # type: ignore[no-any-return]
 
 
-def parse_custom(
-    row: Row, function: Callable[[dict[str, Any]], Any], roles: Mapping[str, str]
-) -> Messages | None:
+def parse_custom(row: Row, function: RowFunction, roles: Mapping[str, str]) -> Messages | None:
     """Return the chat that the user's function makes of the row, or None to drop it.
 
     The function returns a list of messages, or a dictionary as a row of one of the known formats. Raises RowError.

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from assay.suites.jsonlines import LineError, read_objects
 from assay.trainers.errors import DataError
 from assay.trainers.files import publish
 
@@ -183,18 +184,14 @@ def load_preferences(config: PreferenceDataConfig, *, paired: bool = True) -> Pr
 
 
 def _read(path: Path, limit: int | None) -> tuple[list[Pair | LabeledCompletion], dict[str, int]]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8: {error}") from None
     rows: list[Pair | LabeledCompletion] = []
     seen: set[str] = set()
     dropped: Counter[str] = Counter()
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or (limit is not None and len(rows) >= limit):
-            continue
+    for number, line in read_objects(path):
+        if isinstance(line, LineError):
+            raise DataError(f"{path}:{number}: {line.problem}")
+        if limit is not None and len(rows) >= limit:
+            break
         row = _row(line, f"{path}:{number}")
         key = content_sha256([row])
         if key in seen:
@@ -209,13 +206,7 @@ def _read(path: Path, limit: int | None) -> tuple[list[Pair | LabeledCompletion]
     return rows, dict(dropped)
 
 
-def _row(line: str, where: str) -> Pair | LabeledCompletion:
-    try:
-        value = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{where}: not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise DataError(f"{where}: expected an object, got {type(value).__name__}")
+def _row(value: dict[str, Any], where: str) -> Pair | LabeledCompletion:
     prompt = _prompt(value, where)
     problem = value.get("problem_id")
     problem_id = (

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from assay.sandbox import Limits, Sandbox
 from assay.suites import Problem, load_suite
+from assay.suites.jsonlines import LineError, read_objects
 from assay.trainers.config.rl import RolloutTable
 from assay.trainers.errors import DataError, TrainingError
 
@@ -170,17 +171,11 @@ def load_environment(
 def _named_in(file: Path, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
     """Return the problems whose id is some line's `problem_id`. Raises DataError."""
     named: set[str] = set()
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"only: {file} cannot be read: {error}") from error
-    for number, line in enumerate(lines, 1):
-        try:
-            named.add(json.loads(line)["problem_id"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"only: {file}, line {number}: no JSON object with a problem_id; give a file of `assay pairs`"
-            ) from error
+    for number, row in read_objects(file):
+        problem = row.problem if isinstance(row, LineError) else "no JSON object with a problem_id"
+        if isinstance(row, LineError) or not isinstance(row.get("problem_id"), str):
+            raise DataError(f"only: {file}, line {number}: {problem}; give a file of `assay pairs`")
+        named.add(row["problem_id"])
     kept = tuple(p for p in problems if p.id in named)
     if not kept:
         raise DataError(

@@ -21,6 +21,7 @@ from assay.sandbox import Sandbox, VerdictCache
 from assay.suites.sources import verdicts_path
 from assay.trainers.artifact import Artifact, ArtifactKind, describe, model_folder
 from assay.trainers.config import CommonConfig
+from assay.trainers.config.common import common_arguments
 from assay.trainers.data.inputs import TrainingData
 from assay.trainers.data.preferences import LabeledCompletion, Pair, Preferences, as_examples
 from assay.trainers.data.problems import Environment
@@ -126,14 +127,14 @@ def train_in_environment(
 
 
 def trainer_arguments(
-    translate: Callable[..., dict[str, Any]], config: CommonConfig, out: Path, **more: Any
+    config: CommonConfig, out: Path, own: dict[str, Any], *, evaluate: bool = False
 ) -> dict[str, Any]:
-    """Return the library's keyword arguments for `config` on this machine, as `translate` of trainers.config gives
-    them."""
+    """Return the library's keyword arguments for `config` on this machine; `own` are those of the method alone."""
     import torch
 
-    use_cpu = not torch.cuda.is_available()
-    return translate(config, str(out / folder.CHECKPOINTS), use_cpu=use_cpu, dtype=arithmetic(config), **more)
+    use_cpu, checkpoints = not torch.cuda.is_available(), str(out / folder.CHECKPOINTS)
+    dtype = arithmetic(config)
+    return common_arguments(config, checkpoints, use_cpu=use_cpu, dtype=dtype, evaluate=evaluate) | own
 
 
 def assemble(

@@ -45,7 +45,9 @@ def build_trainer(
     from trl import DPOTrainer
 
     held_out = preferences.evaluation
-    args = TrlConfig(**_trl.trainer_arguments(dpo_arguments, config, out, evaluate=held_out is not None))
+    args = TrlConfig(
+        **_trl.trainer_arguments(config, out, dpo_arguments(config), evaluate=held_out is not None)
+    )
     tokenizer = _trl.preference_tokenizer(base, config, preferences)
     return _trl.assemble_on_preferences(
         DPOTrainer,

@@ -69,7 +69,7 @@ def build_trainer(
     import trl
     from datasets import Dataset
 
-    arguments = _trl.trainer_arguments(group_arguments, config, out)
+    arguments = _trl.trainer_arguments(config, out, group_arguments(config))
     if isinstance(config, GrpoConfig):
         arguments |= {"scale_rewards": "group" if config.scale_rewards else "none", "loss_type": "grpo"}
         kind, args = trl.GRPOTrainer, trl.GRPOConfig(**arguments)

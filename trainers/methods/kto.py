@@ -40,7 +40,9 @@ def build_trainer(
     from trl import KTOTrainer
 
     held_out = preferences.evaluation
-    args = TrlConfig(**_trl.trainer_arguments(kto_arguments, config, out, evaluate=held_out is not None))
+    args = TrlConfig(
+        **_trl.trainer_arguments(config, out, kto_arguments(config), evaluate=held_out is not None)
+    )
     tokenizer = _trl.preference_tokenizer(base, config, preferences)
     answers = preferences.opinions()
     if len({answer.good for answer in answers}) < 2:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.trainers import TRAINERS
 from assay.trainers.artifact import Artifact
-from assay.trainers.config import OrpoConfig, common_arguments
+from assay.trainers.config import OrpoConfig
 from assay.trainers.data.encode import IGNORED
 from assay.trainers.data.preferences import Pair, Preferences
 from assay.trainers.errors import TrainingError
@@ -89,7 +89,7 @@ def build_trainer(
     tokenizer = _trl.preference_tokenizer(base, config, preferences)
     train = tokenise(preferences.pairs(), tokenizer, config.max_length)
     args = TrainingArguments(
-        **_trl.trainer_arguments(common_arguments, config, out, evaluate=held_out is not None),
+        **_trl.trainer_arguments(config, out, {}, evaluate=held_out is not None),
         remove_unused_columns=False,
         prediction_loss_only=True,
         include_num_input_tokens_seen="non_padding",

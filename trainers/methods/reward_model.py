@@ -79,7 +79,9 @@ def build_trainer(
 
     assert not isinstance(config.adapter, NoAdapter)
     held_out = preferences.evaluation
-    args = TrlConfig(**_trl.trainer_arguments(reward_arguments, config, out, evaluate=held_out is not None))
+    args = TrlConfig(
+        **_trl.trainer_arguments(config, out, reward_arguments(config), evaluate=held_out is not None)
+    )
     tokenizer = _trl.preference_tokenizer(base, config, preferences)
     classifier = load_classifier(str(model_folder(base)), base_dtype(config, arithmetic(config)))
     trainer = _trl.assemble_on_preferences(

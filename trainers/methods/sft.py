@@ -19,7 +19,8 @@ from typing import Any
 
 from assay.trainers import TRAINERS
 from assay.trainers.artifact import Artifact
-from assay.trainers.config import SftConfig, sft_arguments
+from assay.trainers.config import SftConfig
+from assay.trainers.config.sft import sft_arguments
 from assay.trainers.data import Records
 from assay.trainers.data.encode import Encoded, encode
 from assay.trainers.errors import TrainingError
@@ -107,7 +108,9 @@ def _build(
     from trl import SFTConfig as TrlConfig
     from trl import SFTTrainer
 
-    args = TrlConfig(**_trl.trainer_arguments(sft_arguments, config, out, evaluate=data.held_out is not None))
+    args = TrlConfig(
+        **_trl.trainer_arguments(config, out, sft_arguments(config), evaluate=data.held_out is not None)
+    )
     return _trl.assemble(
         SFTTrainer,
         _trl.load_policy(base, config, prepare),
