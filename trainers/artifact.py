@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -197,6 +197,15 @@ def is_reward_model(artifact: Artifact) -> bool:
     if artifact.kind is not ArtifactKind.ADAPTER:
         return False
     return _read_json(artifact.path / ADAPTER_CONFIG).get("task_type") == "SEQ_CLS"
+
+
+def stored_tensors(folder: Path) -> Iterator[tuple[str, Any]]:
+    """Yield (name, the safetensors file that has it, open as long as it is held) of every tensor in a model folder."""
+    from safetensors import safe_open
+
+    for file in sorted(folder.glob("*.safetensors")):
+        opened: Any = safe_open(str(file), "pt")
+        yield from ((name, opened) for name in opened.keys())  # noqa: SIM118  # not a dict
 
 
 def _format_of(path: Path) -> ArtifactKind:

@@ -140,9 +140,6 @@ class RewardModelConfig(CommonConfig):
         return self
 
 
-PreferenceConfig = DpoConfig | IpoConfig | KtoConfig | OrpoConfig
-
-
 def dpo_arguments(config: DpoConfig | IpoConfig) -> dict[str, Any]:
     """Return the keyword arguments of trl.DPOConfig beyond `common_arguments`."""
     losses, weights = dpo_losses(config)

@@ -34,7 +34,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "chatml": ("text",),
 }
 _OWN_ROLES = {role: role for role in ROLES}
-_SHAREGPT = {"human": "user", "gpt": "assistant"} | _OWN_ROLES
+_SHAREGPT = {"human": "user", "gpt": "assistant"} | {role: role for role in ("user", "assistant", "system")}
 _CHATML_TURN = re.compile(r"<\|im_start\|>([^\n]*)\n(.*?)<\|im_end\|>\s*", re.DOTALL)
 
 

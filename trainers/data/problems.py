@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -125,16 +124,11 @@ class Environment:
             raise TrainingError("this environment has no sampler; train by `assay train` or `assay run`")
         return self.open_sampler
 
-    @contextmanager
-    def sandbox(self, table: RolloutTable) -> Iterator[Sandbox]:
-        """Open a sandbox that passed its start-up control. Raises SandboxError where this machine cannot isolate."""
-        with Sandbox(
-            workers=table.workers or None,
-            packages=self.packages,
-            allow_weak=self.allow_weak,
-            limits=limits_of(table),
-        ) as sandbox:
-            yield sandbox
+    def sandbox(self, table: RolloutTable) -> Sandbox:
+        """Return the sandbox to open; it passes its start-up control then. Raises SandboxError where this machine
+        cannot isolate."""
+        workers, limits = table.workers or None, limits_of(table)
+        return Sandbox(workers=workers, packages=self.packages, allow_weak=self.allow_weak, limits=limits)
 
 
 def limits_of(table: RolloutTable) -> Limits:

@@ -11,10 +11,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from assay.trainers.artifact import Artifact
+from assay.trainers.artifact import Artifact, stored_tensors
 from assay.trainers.errors import ExportError
 from assay.trainers.gguf.architectures import read_architecture, rope_divisors
-from assay.trainers.gguf.write import PLAIN_TYPES, QUANTIZATIONS, ROPE_DIVISORS, begin, run_quantizer, shapes
+from assay.trainers.gguf.write import PLAIN_TYPES, QUANTIZATIONS, ROPE_DIVISORS, begin, run_quantizer
 
 _ALIGNMENT = 32
 # One line of llama.cpp's quantizer a tensor: "[ 3/51] blk.0.attn_k.weight - [ 256, 128, 1, 1], type = f32, … (q4_K)"
@@ -82,7 +82,11 @@ def _skeleton(model: Artifact) -> Iterator[tuple[Path, int, dict[str, tuple[int,
     import numpy as np
 
     architecture = read_architecture(model.path)
-    tensors = {n: s for hf, s in shapes(model.path) if (n := architecture.tensor_name(hf)) is not None}
+    tensors = {
+        name: tuple(opened.get_slice(hf_name).get_shape())
+        for hf_name, opened in stored_tensors(model.path)
+        if (name := architecture.tensor_name(hf_name)) is not None
+    }
     divisors = rope_divisors(architecture)
     if divisors is not None:
         tensors[ROPE_DIVISORS] = (len(divisors),)

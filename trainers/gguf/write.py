@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from assay.trainers.artifact import MODEL_FOLDERS, Artifact, ArtifactKind, describe
+from assay.trainers.artifact import MODEL_FOLDERS, Artifact, ArtifactKind, describe, stored_tensors
 from assay.trainers.errors import ArtifactError, ExportError, needs_extra
 from assay.trainers.files import publish
 from assay.trainers.gguf.architectures import (
@@ -144,9 +143,10 @@ def write_gguf(folder: Path, out: Path, type_name: str, name: str) -> None:
         divisors = rope_divisors(architecture)
         if divisors is not None:
             writer.add_tensor(ROPE_DIVISORS, np.array(divisors, dtype=np.float32))
-        for hf_name, tensor in _weights(folder):
+        for hf_name, opened in stored_tensors(folder):
             gguf_name = architecture.tensor_name(hf_name)
             if gguf_name is not None:  # None: llama.cpp uses the embedding where there is no output tensor
+                tensor = opened.get_tensor(hf_name).float().numpy()
                 _add_tensor(writer, hf_name, gguf_name, architecture.turn(hf_name, tensor), tensor_type)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
@@ -202,24 +202,3 @@ def _add_tensor(writer: Any, hf_name: str, name: str, tensor: Any, kind: Any) ->
         except gguf.quants.QuantError as e:
             raise ExportError(f"{hf_name} {tensor.shape} cannot be {kind.name}: {e}") from e
         writer.add_tensor(name, packed, raw_dtype=kind)
-
-
-def _weights(folder: Path) -> Iterator[tuple[str, Any]]:
-    """Yield every tensor as (name, fp32 array), file by file: one tensor is in memory twice at a time."""
-    import torch
-    from safetensors import safe_open
-
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(str(file), "pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118  # not a dict
-                yield name, tensors.get_tensor(name).to(torch.float32).numpy()
-
-
-def shapes(folder: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Yield (name, shape) of every tensor, from the files' headers alone."""
-    from safetensors import safe_open
-
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(str(file), "pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118  # not a dict
-                yield name, tuple(tensors.get_slice(name).get_shape())

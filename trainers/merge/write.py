@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from assay.trainers.artifact import (
     identify,
     is_reward_model,
     model_folder,
+    stored_tensors,
 )
 from assay.trainers.config import QuantizationTable
 from assay.trainers.errors import ArtifactError, needs_extra
@@ -254,14 +255,14 @@ def _add_slerp(model: Any, names: Sequence[str], t: float) -> None:
 
 def weight_change(base: Path, merged: Path) -> dict[str, Any]:
     """Return ‖W' − W‖, ‖W‖ and their ratio (Frobenius) over the tensors that changed, and how many did."""
-    old = dict(_files_of(base))
+    old = dict(stored_tensors(base))
     moved, before, changed, total = 0.0, 0.0, 0, 0
-    for name, tensor in tensors(merged):
+    for name, file in stored_tensors(merged):
         if name not in old:
             continue
         total += 1
-        was = _read(old[name], name)
-        difference = float((tensor - was).double().pow(2).sum())
+        was, now = (opened.get_tensor(name).float() for opened in (old[name], file))
+        difference = float((now - was).double().pow(2).sum())
         if difference > 0:
             changed += 1
             moved += difference
@@ -282,27 +283,3 @@ def load_change(folder: Path) -> dict[str, Any] | None:
         return None
     values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return values
-
-
-def tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield every tensor of a model folder as (name, fp32), one in memory at a time."""
-    for name, file in _files_of(folder):
-        yield name, _read(file, name)
-
-
-def _files_of(folder: Path) -> Iterator[tuple[str, Path]]:
-    from safetensors import safe_open
-
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(str(file), "pt") as opened:
-            for name in opened.keys():  # noqa: SIM118  # not a dict
-                yield name, file
-
-
-def _read(file: Path, name: str) -> torch.Tensor:
-    import torch
-    from safetensors import safe_open
-
-    with safe_open(str(file), "pt") as opened:
-        tensor: torch.Tensor = opened.get_tensor(name)
-    return tensor.to(torch.float32)

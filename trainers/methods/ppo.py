@@ -226,7 +226,9 @@ class Ppo:
         facts = rl_log.UpdateFacts(
             step + 1, kl, coefficient, None if math.isnan(critic) else critic, rate, self.tokens, train_s
         )
-        return rl_log.describe_update(config, rollout, scored, verdicts, update, facts, self._alarm(kl))
+        return rl_log.describe_update(
+            config, rollout, scored, verdicts, update, facts, self.controller.alarm(kl)
+        )
 
     def _score(self, rollout: Rollout) -> tuple[list[rl_log.ScoredRollout | None], dict[str, Verdict]]:
         """Return each answer with its reward, None where its execution was not measured, and all verdicts."""
@@ -327,11 +329,6 @@ class Ppo:
         for group in self.optimizer.param_groups:
             group["lr"] = group["base"] * factor
         return config.learning_rate * factor
-
-    def _alarm(self, kl: float) -> str | None:
-        if not self.controller.alarm(kl):
-            return None
-        return f"KL is {kl:.3g} nats a sequence, above twice its target of {self.config.kl.target:g}"
 
     def _write_answers(
         self,

@@ -25,7 +25,6 @@ from assay.trainers.run.runtime import let_idle_threads_sleep, quiet_libraries
 
 BASE_QUANTIZATION = "base_quantization.json"
 BLOCK = 64  # weights per fp32 scale in NF4 and FP4
-NESTED_BLOCK = 256  # scales per fp32 scale of scales, in double quantisation
 GGUF_BLOCK = 32  # weights per fp16 scale in Q4_0 and Q8_0
 # The 16 values of NF4, as bitsandbytes has them; a test derives them from the normal distribution's quantiles.
 NF4 = (

@@ -20,7 +20,7 @@ RL_LOG = "rl_log.jsonl"
 ROLLOUTS = "rollouts.jsonl"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RlStep:
     """One update of ppo, rloo or grpo.
 
@@ -42,18 +42,18 @@ class RlStep:
     reward: float
     components: dict[str, float]
     pass_rate: float
-    held_pass_rate: float | None
-    gap: float | None
-    kl: float | None
+    held_pass_rate: float | None = None
+    gap: float | None = None
+    kl: float | None = None
     kl_coefficient: float
     policy_loss: float
-    value_loss: float | None
-    entropy: float | None
-    clip_fraction: float | None
-    value_clip_fraction: float | None
-    drift: float | None
-    explained_variance: float | None
-    grad_norm: float | None
+    value_loss: float | None = None
+    entropy: float | None = None
+    clip_fraction: float | None = None
+    value_clip_fraction: float | None = None
+    drift: float | None = None
+    explained_variance: float | None = None
+    grad_norm: float | None = None
     learning_rate: float
     length: float
     unfinished: float

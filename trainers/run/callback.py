@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from assay.trainers.artifact import stored_tensors
 from assay.trainers.config.common import AlarmTable
 from assay.trainers.errors import TrainingError
 from assay.trainers.run import log as run_log
@@ -183,15 +184,11 @@ def last_good_checkpoint(folder: Path, step: int) -> Path | None:
 
 def _finite(checkpoint: Path) -> bool:
     import torch
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
 
-    files = list(checkpoint.glob("*.safetensors"))
+    weights = (file.get_tensor(name) for name, file in stored_tensors(checkpoint))
     try:
-        for file in files:
-            with safe_open(file, framework="pt") as weights:
-                for name in weights.keys():  # noqa: SIM118  # not a mapping
-                    if not bool(torch.isfinite(weights.get_tensor(name).float()).all()):
-                        return False
+        finite = [bool(torch.isfinite(weight.float()).all()) for weight in weights]
     except (OSError, SafetensorError):
         return False
-    return bool(files)
+    return bool(finite) and all(finite)
