@@ -11,17 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from assay.trainers.artifact import Artifact, model_folder
-from assay.trainers.config import (
-    CommonConfig,
-    LokrTable,
-    LoraTable,
-    LowRankTable,
-    NoAdapter,
-    QuantizationTable,
-    Task,
-    peft_arguments,
-)
-from assay.trainers.config.adapter import AdapterTable
+from assay.trainers.config import CommonConfig, LoraTable, LowRankTable, NoAdapter, QuantizationTable
+from assay.trainers.config.adapter import AdapterTable, LokrTable, Task, peft_arguments
 from assay.trainers.errors import TrainingError
 from assay.trainers.model.precision import arithmetic, base_dtype, compute_dtype, torch_dtype
 from assay.trainers.model.quantize import (

@@ -53,7 +53,7 @@ def measure_all(programs: Sequence[str]) -> list[Quality | None]:
         from radon.visitors import ComplexityVisitor
     results: list[Quality | None] = []
     for program, findings in zip(programs, lint(programs), strict=True):
-        tree = _parse(program)
+        tree = parse_program(program)
         if tree is None:
             results.append(None)
             continue
@@ -66,7 +66,7 @@ def measure_all(programs: Sequence[str]) -> list[Quality | None]:
 def lint(programs: Sequence[str]) -> list[list[Finding]]:
     """Return ruff's findings in each program by line; none where it does not parse. Raises MissingExtraError."""
     findings: list[list[Finding]] = [[] for _ in programs]
-    parsed = [i for i, program in enumerate(programs) if _parse(program) is not None]
+    parsed = [i for i, program in enumerate(programs) if parse_program(program) is not None]
     if not parsed:
         return findings
     with needs_extra("train", "ruff"):
@@ -84,7 +84,8 @@ def lint(programs: Sequence[str]) -> list[list[Finding]]:
     return [sorted(of_program, key=lambda f: (f.line, f.rule)) for of_program in findings]
 
 
-def _parse(program: str) -> ast.Module | None:
+def parse_program(program: str) -> ast.Module | None:
+    """Return the program's syntax tree; None where Python does not parse it. Nothing of it is run."""
     try:
         return ast.parse(program)
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -257,13 +257,15 @@ def _copy_of_base(model: Any) -> Any:
 
 def save_value_head(policy: Policy, folder: Path) -> None:
     """Write the value head into `folder`."""
-    from safetensors.torch import save_file
-
     target = folder / VALUE_HEAD
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {n: p.detach().cpu().contiguous() for n, p in policy.value_head.state_dict().items()}, str(target)
-    )
+    _save_tensors(policy.value_head.state_dict(), target)
+
+
+def _save_tensors(tensors: dict[str, Tensor], file: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, str(file))
 
 
 def load_value_head(policy: Policy, folder: Path) -> None:
@@ -290,15 +292,13 @@ def save_checkpoint(
     A checkpoint holds everything that decides the later steps.
     """
     import torch
-    from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"checkpoint-{step}"
     shutil.rmtree(target, ignore_errors=True)
     with publish(target) as part:
         part.mkdir()
-        state = {name: tensor.cpu().contiguous() for name, tensor in policy.state().items()}
-        save_file(state, str(part / _POLICY))
+        _save_tensors(policy.state(), part / _POLICY)
         save_value_head(policy, part)
         torch.save(optimizer.state_dict(), part / _OPTIMIZER)
         (part / _STATE).write_text(json.dumps({"step": step, "kl_coefficient": controller.coefficient}))

@@ -8,14 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from assay.trainers.config import (
-    LohaTable,
-    LokrTable,
-    LoraTable,
-    NoAdapter,
-    SftConfig,
-    peft_arguments,
-)
+from assay.trainers.config import LoraTable, NoAdapter, SftConfig
+from assay.trainers.config.adapter import LohaTable, LokrTable, peft_arguments
 from assay.trainers.config.common import common_arguments
 from assay.trainers.config.sft import sft_arguments
 
