@@ -194,9 +194,8 @@ def model_folder(artifact: Artifact) -> Path:
 
 def is_reward_model(artifact: Artifact) -> bool:
     """Return whether it is an adapter with a score head (`method = "reward"`), which cannot generate."""
-    if artifact.kind is not ArtifactKind.ADAPTER:
-        return False
-    return _read_json(artifact.path / ADAPTER_CONFIG).get("task_type") == "SEQ_CLS"
+    adapter = artifact.kind is ArtifactKind.ADAPTER
+    return adapter and _read_json(artifact.path / ADAPTER_CONFIG).get("task_type") == "SEQ_CLS"
 
 
 def stored_tensors(folder: Path) -> Iterator[tuple[str, Any]]:

@@ -23,7 +23,7 @@ from assay.trainers.artifact import Artifact, ArtifactKind, describe, model_fold
 from assay.trainers.config import CommonConfig
 from assay.trainers.config.common import common_arguments
 from assay.trainers.data.inputs import TrainingData
-from assay.trainers.data.preferences import LabeledCompletion, Pair, Preferences, as_examples
+from assay.trainers.data.preferences import Preferences, as_examples
 from assay.trainers.data.problems import Environment
 from assay.trainers.errors import TrainingError, needs_extra
 from assay.trainers.model.optimizers import make_optimizer
@@ -41,6 +41,7 @@ from assay.trainers.run.callback import step_callback
 from assay.trainers.run.facts import measure, save_facts
 from assay.trainers.run.log import LOG, OnStep, append_line, keep_until, read_steps
 from assay.trainers.run.runtime import bound_compiled_products, quiet_libraries
+from assay.trainers.templates import load_tokenizer
 
 METRICS = "preference_log.jsonl"
 
@@ -189,13 +190,6 @@ def describe_unused(config: CommonConfig, evaluation: object | None) -> str:
     return ", eval_steps unused: nothing is held out" if unused else ""
 
 
-def load_tokenizer(base: Artifact) -> Any:
-    """Return the base's tokenizer."""
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(str(model_folder(base)))
-
-
 def load_policy(base: Artifact, config: CommonConfig, prepare: Prepare = prepare_model) -> Any:
     """Return the prepared model (adapter on, or every weight) on the attention that suits its length."""
     import torch
@@ -252,12 +246,13 @@ def assemble_on_preferences(
     args: Any,
     out: Path,
     on_step: OnStep | None,
-    train: Iterable[Pair | LabeledCompletion],
-    held_out: Iterable[Pair | LabeledCompletion] | None,
+    preferences: Preferences,
     **arguments: Any,
 ) -> Any:
-    """Return TRL's trainer `kind` over examples of preferences, with the log of margins."""
+    """Return TRL's trainer `kind` over the rows of `preferences`, with the log of margins."""
     from datasets import Dataset
+
+    held_out = preferences.evaluation
 
     return assemble(
         kind,
@@ -267,8 +262,8 @@ def assemble_on_preferences(
         out,
         on_step,
         callbacks=[metrics_callback(out)],
-        train_dataset=Dataset.from_list(as_examples(train)),
-        eval_dataset=None if held_out is None else Dataset.from_list(as_examples(held_out)),
+        train_dataset=Dataset.from_list(as_examples(preferences.kept)),
+        eval_dataset=None if held_out is None else Dataset.from_list(as_examples(held_out.kept)),
         **arguments,
     )
 

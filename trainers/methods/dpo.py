@@ -44,10 +44,8 @@ def build_trainer(
     from trl import DPOConfig as TrlConfig
     from trl import DPOTrainer
 
-    held_out = preferences.evaluation
-    args = TrlConfig(
-        **_trl.trainer_arguments(config, out, dpo_arguments(config), evaluate=held_out is not None)
-    )
+    evaluate = preferences.evaluation is not None
+    args = TrlConfig(**_trl.trainer_arguments(config, out, dpo_arguments(config), evaluate=evaluate))
     tokenizer = _trl.preference_tokenizer(base, config, preferences)
     return _trl.assemble_on_preferences(
         DPOTrainer,
@@ -56,8 +54,7 @@ def build_trainer(
         args,
         out,
         on_step,
-        preferences.kept,
-        None if held_out is None else held_out.kept,
+        preferences,
         ref_model=_trl.make_reference(base, config),
         processing_class=tokenizer,
     )

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from assay.sandbox import Executor, Outcome, Sandbox, VerdictCache
@@ -31,6 +32,7 @@ from assay.trainers.rl.check_split import TrainingProblem, describe_left_out, tr
 from assay.trainers.rl.reward import Reward, lint_counts, score
 from assay.trainers.rl.rollout import programs_of
 from assay.trainers.run.log import LOG, OnStep, keep_until, read_steps
+from assay.trainers.templates import load_tokenizer
 
 GroupTable = RlooConfig | GrpoConfig
 
@@ -75,7 +77,7 @@ def build_trainer(
         kind, args = trl.GRPOTrainer, trl.GRPOConfig(**arguments)
     else:
         kind, args = trl.RLOOTrainer, trl.RLOOConfig(**arguments)
-    tokenizer = _trl.load_tokenizer(base)
+    tokenizer = load_tokenizer(base)
     problems, left_out = training_problems(environment, config.reward, config.rollout.style, tokenizer)
     if len(problems) < config.rollout.prompts:
         raise TrainingError(
@@ -253,9 +255,8 @@ class UpdateLog:
 
     def _line(self, update: int) -> rl_log.RlStep:
         config = self.config
-        known = [answer for answer in self.answers if answer.reward is not None]
-        paid = [(answer.reward, answer.held_passed) for answer in known if answer.reward is not None]
-        length = sum(answer.tokens for answer in known) / len(known)
+        paid = [(a.reward, a.held_passed) for a in self.answers if a.reward is not None]
+        length = fmean(a.tokens for a in self.answers if a.reward is not None)
         kl = self._mean("kl")
         return rl_log.RlStep(
             step=update,
@@ -271,8 +272,8 @@ class UpdateLog:
             learning_rate=self._mean_of_all("learning_rate", 0.0),
             length=length,
             unfinished=self._mean_of_all("completions/clipped_ratio", 0.0),
-            answers=len(known),
-            infra=len(self.answers) - len(known),
+            answers=len(paid),
+            infra=len(self.answers) - len(paid),
             tampering=sum(bool(reward.reason) for reward, _ in paid),
             tokens=self.tokens_before + int(max(row.get("num_tokens", 0.0) for row in self.logs)),
             generate_s=self.generate_s,
@@ -285,7 +286,7 @@ class UpdateLog:
     def _mean(self, name: str) -> float | None:
         """Return the mean over the update's optimiser steps that have the figure; None where none has it."""
         values = [row[name] for row in self.logs if math.isfinite(row.get(name, math.nan))]
-        return sum(values) / len(values) if values else None
+        return fmean(values) if values else None
 
     def _mean_of_all(self, name: str, default: float) -> float:
         mean = self._mean(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ def build_trainer(
     from trl import KTOTrainer
 
     held_out = preferences.evaluation
+    if held_out is not None:
+        held_out = replace(held_out, kept=held_out.opinions())
     args = TrlConfig(
         **_trl.trainer_arguments(config, out, kto_arguments(config), evaluate=held_out is not None)
     )
@@ -54,20 +57,19 @@ def build_trainer(
         args,
         out,
         on_step,
-        mixed(answers, config.batch_size, config.seed),
-        None if held_out is None else held_out.opinions(),
+        replace(preferences, kept=mixed(answers, config.batch_size, config.seed), evaluation=held_out),
         ref_model=_trl.make_reference(base, config),
         processing_class=tokenizer,
     )
 
 
-def mixed(answers: Sequence[LabeledCompletion], batch_size: int, seed: int) -> list[LabeledCompletion]:
+def mixed(answers: Sequence[LabeledCompletion], batch_size: int, seed: int) -> tuple[LabeledCompletion, ...]:
     """Return the answers shuffled once, without a last batch of one.
 
     TRL pairs the answers of a batch with each other's prompts when the batches are formed, and reads the data in that
     order; an answer alone in its batch would be paired with itself.
     """
-    order = random.Random(seed).sample(list(answers), len(answers))
+    order = tuple(random.Random(seed).sample(list(answers), len(answers)))
     return order[:-1] if len(order) % batch_size == 1 else order
 
 

@@ -22,7 +22,7 @@ from assay.trainers.artifact import Artifact
 from assay.trainers.config.rl import PpoConfig
 from assay.trainers.data.problems import Environment, Sampler
 from assay.trainers.errors import TrainingError
-from assay.trainers.methods._trl import load_tokenizer, train_in_environment
+from assay.trainers.methods._trl import train_in_environment
 from assay.trainers.model.precision import arithmetic
 from assay.trainers.model.prepare import describe_weights
 from assay.trainers.rl import log as rl_log
@@ -53,6 +53,7 @@ from assay.trainers.rl.reward import (
 from assay.trainers.rl.rollout import Rollout, RolloutSample, roll_out
 from assay.trainers.run.folder import CHECKPOINTS
 from assay.trainers.run.log import OnStep, keep_until
+from assay.trainers.templates import load_tokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor

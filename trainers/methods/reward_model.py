@@ -78,10 +78,8 @@ def build_trainer(
     from trl import RewardTrainer
 
     assert not isinstance(config.adapter, NoAdapter)
-    held_out = preferences.evaluation
-    args = TrlConfig(
-        **_trl.trainer_arguments(config, out, reward_arguments(config), evaluate=held_out is not None)
-    )
+    evaluate = preferences.evaluation is not None
+    args = TrlConfig(**_trl.trainer_arguments(config, out, reward_arguments(config), evaluate=evaluate))
     tokenizer = _trl.preference_tokenizer(base, config, preferences)
     classifier = load_classifier(str(model_folder(base)), base_dtype(config, arithmetic(config)))
     trainer = _trl.assemble_on_preferences(
@@ -91,8 +89,7 @@ def build_trainer(
         args,
         out,
         on_step,
-        preferences.kept,
-        None if held_out is None else held_out.kept,
+        preferences,
         processing_class=tokenizer,
     )
     if len(trainer.train_dataset) == 0:

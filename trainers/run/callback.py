@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -41,11 +40,6 @@ class Watch:
     _losses: deque[float] = field(default_factory=deque)
     _in_a_row: int = 0
 
-    def replay(self, steps: Iterable[run_log.TrainingStep]) -> None:
-        """Take the steps that a resumed run has logged before."""
-        for step in steps:
-            self.see(step)
-
     def see(self, step: run_log.TrainingStep) -> str | None:
         """Return what is wrong at this step, or None."""
         if not math.isfinite(step.loss):
@@ -65,9 +59,7 @@ class Watch:
                     f"and {self.table.spike_margin:g} nats above that is a spike"
                 )
         self._in_a_row = 0
-        self._losses.append(step.loss)
-        while len(self._losses) > self.table.window:
-            self._losses.popleft()
+        self._losses = deque([*self._losses, step.loss], self.table.window)
         self.last_good = step.step
         return None
 
@@ -94,7 +86,8 @@ def step_callback(
     class StepLog(TrainerCallback):  # type: ignore[misc]  # the hook that transformers offers
         def __init__(self) -> None:
             self.watch = Watch(alarms, scaled)
-            self.watch.replay(logged)
+            for step in logged:
+                self.watch.see(step)
             self.began = time.monotonic()
             self.busy_s = 0.0
             self.rate = math.nan

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -147,13 +148,11 @@ def versions() -> dict[str, str]:
 def peak_rss_bytes() -> int | None:
     """Return the largest resident set that this process has had (VmHWM); None without /proc."""
     try:
-        with open("/proc/self/status", encoding="ascii") as status:
-            for line in status:
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024
+        status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:
-        pass
-    return None
+        return None
+    high_water = re.search(r"^VmHWM:\s*(\d+)", status, re.MULTILINE)
+    return None if high_water is None else int(high_water[1]) * 1024
 
 
 def save_facts(out: Path, facts: TrainingFacts) -> None:
