@@ -86,19 +86,14 @@ def make_batch(episodes: Sequence[Episode], pad_id: int, device: Any = "cpu") ->
     if any(not e.action_ids or not e.prompt_ids for e in episodes):
         raise TrainingError("an episode has no prompt or no action; at least one token each is needed")
     pad = partial(torch.nn.utils.rnn.pad_sequence, batch_first=True)
-    whole = [torch.tensor([*e.prompt_ids, *e.action_ids]) for e in episodes]
-    taken = [torch.tensor([*e.action_ids]) for e in episodes]
+    sequences = [torch.tensor([*e.prompt_ids, *e.action_ids]) for e in episodes]
+    actions = [torch.tensor([*e.action_ids]) for e in episodes]
     batch = Batch(
-        ids=pad(whole, padding_value=pad_id),
-        attention=pad([torch.ones_like(ids) for ids in whole]),
-        actions=pad(taken),
-        mask=pad([torch.ones(len(actions)) for actions in taken]),
-        at=pad(
-            [
-                torch.arange(len(e.prompt_ids) - 1, len(ids) - 1)
-                for e, ids in zip(episodes, whole, strict=True)
-            ]
-        ),
+        ids=pad(sequences, padding_value=pad_id),
+        attention=pad([torch.ones_like(ids) for ids in sequences]),
+        actions=pad(actions),
+        mask=pad([torch.ones(len(ids)) for ids in actions]),
+        at=pad([torch.arange(len(prompt) - 1, len(prompt) + len(taken) - 1) for prompt, taken in episodes]),
     )
     return replace(batch, **{f.name: getattr(batch, f.name).to(device) for f in fields(batch)})
 
