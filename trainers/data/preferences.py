@@ -188,10 +188,10 @@ def _read(path: Path, limit: int | None) -> tuple[list[Pair | LabeledCompletion]
     seen: set[str] = set()
     dropped: Counter[str] = Counter()
     for number, line in read_objects(path):
-        if isinstance(line, LineError):
-            raise DataError(f"{path}:{number}: {line.problem}")
         if limit is not None and len(rows) >= limit:
             break
+        if isinstance(line, LineError):
+            raise DataError(f"{path}:{number}: {line.problem}")
         row = _row(line, f"{path}:{number}")
         key = content_sha256([row])
         if key in seen:
