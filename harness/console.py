@@ -30,11 +30,13 @@ class Progress:
         self.enabled = enabled
 
     def say(self, text: str) -> None:
+        """Print one line on stderr."""
         if self.enabled:
             print(text, file=sys.stderr, flush=True)
 
     @contextmanager
     def task(self, title: str, total: float | None = None, unit: str = "") -> Iterator[Task]:
+        """Show one piece of work for as long as the context lasts; `total` is in units of `unit`."""
         if not self.enabled:
             yield _Silent()
         elif sys.stderr.isatty():
