@@ -12,7 +12,6 @@ import pandas as pd
 
 from assay.harness.experiment import source_of
 from assay.harness.leaderboard.curves import learning_curves
-from assay.harness.leaderboard.rewards import paid_answers, reward_models
 from assay.harness.leaderboard.schema import (
     Contamination,
     Difference,
@@ -38,7 +37,7 @@ from assay.harness.leaderboard.seeds import (
     sha256_of,
     total,
 )
-from assay.harness.leaderboard.trainings import training_rows
+from assay.harness.leaderboard.trainings import paid_answers, reward_models, training_rows
 from assay.harness.pipeline.plan import Plan, Step
 from assay.harness.pipeline.runner import Run
 from assay.harness.pipeline.steps.compare import read_links

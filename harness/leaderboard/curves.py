@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from assay.harness.experiment import Member
 from assay.harness.leaderboard.schema import CurveRun, Curves, Points
 from assay.harness.pipeline.plan import Plan
 from assay.harness.pipeline.steps.artifacts import MODEL
@@ -40,20 +41,25 @@ _PREFERENCE = {
 }
 
 
+def trained(plan: Plan) -> dict[str, list[Member]]:
+    """Return the members of each declared variant that was trained, reward models too: one a training seed."""
+    variants = (plan.members | plan.reward_models).items()
+    kept = {name: [m for m in members if m.name in plan.trainings] for name, members in variants}
+    return {name: members for name, members in kept.items() if members}
+
+
+def folder_of(store: Store, plan: Plan, member: str) -> Path:
+    """Return the folder that the training of `member` wrote."""
+    step = plan.step(f"train-{member}")
+    return store.path(step.name, step.id) / MODEL
+
+
 def learning_curves(store: Store, plan: Plan) -> dict[str, Curves]:
     """Return the curves of each variant that was trained, one run a training seed."""
     by_variant = {}
-    for name, members in (plan.members | plan.reward_models).items():
-        trained = [
-            (plan.trainings[member.name].config, step)
-            for member in members
-            for step in plan.steps
-            if step.kind == "train" and step.variant == member.name
-        ]
-        if not trained:
-            continue
-        runs = tuple(_run(store.path(step.name, step.id) / MODEL, config) for config, step in trained)
-        config = trained[0][0]
+    for name, members in trained(plan).items():
+        config = plan.trainings[members[0].name].config
+        runs = tuple(_run(folder_of(store, plan, m.name), plan.trainings[m.name].config) for m in members)
         by_variant[name] = Curves(
             method=config.method,
             step="update" if config.method in REINFORCEMENT_METHODS else "step",
@@ -70,12 +76,10 @@ def _run(folder: Path, config: CommonConfig) -> CurveRun:
         return _rl_run(config.seed, read_rl_steps(folder / RL_LOG))
     steps = read_steps(folder / LOG)
     series: dict[str, Mapping[int, float | None]] = {
-        "loss": {s.step: s.loss for s in steps},
-        "learning_rate": {s.step: s.learning_rate for s in steps},
-        "grad_norm": {s.step: s.grad_norm for s in steps},
-        "tok_per_s": {s.step: s.tok_per_s for s in steps},
-        "rss_gib": {s.step: s.rss_bytes / 2**30 for s in steps},
+        name: {s.step: getattr(s, name) for s in steps}
+        for name in ("loss", "learning_rate", "grad_norm", "tok_per_s")
     }
+    series["rss_gib"] = {s.step: s.rss_bytes / 2**30 for s in steps}
     held_out: dict[str, Mapping[int, float | None]] = {
         "loss": {p.step: p.loss for p in read_evals(folder / EVAL_LOG)}
     }

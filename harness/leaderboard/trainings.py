@@ -1,24 +1,35 @@
-"""Compute the training part of the leaderboard: what each training took, what it learned, and what that cost.
+"""Compute the training part of the leaderboard: what each training took, learned and cost, and what paid for it.
 
-Times and memory are of the training alone in its process; every figure is also summed up over its seeds.
+What paid are reward models, as measured on held-out pairs, and answers with their rewards. Times and memory are of the
+training alone in its process; every figure is also summed up over its seeds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from assay.harness.leaderboard.schema import Spread, TrainingRow
+from assay.harness.leaderboard.curves import folder_of, trained, weights_of
+from assay.harness.leaderboard.schema import (
+    PaidAnswer,
+    PaidAnswers,
+    RewardModel,
+    RewardModelRun,
+    Spread,
+    TrainingRow,
+)
 from assay.harness.pipeline.plan import Plan, Step
-from assay.harness.pipeline.steps.artifacts import MODEL
 from assay.harness.pipeline.steps.compare import read_distance
 from assay.harness.pipeline.store import Store, step_record
 from assay.trainers.config import CommonConfig
+from assay.trainers.config.rl import GroupConfig
 from assay.trainers.data.inputs import PREFERENCE_METHODS, REINFORCEMENT_METHODS
 from assay.trainers.methods._trl import METRICS
-from assay.trainers.preference.reward_report import load_report
-from assay.trainers.rl.log import RL_LOG, read_rl_steps
+from assay.trainers.methods.grpo import steps_per_update
+from assay.trainers.preference.reward_report import REPORT, load_report
+from assay.trainers.rl.log import RL_LOG, ROLLOUTS, read_rl_steps
 from assay.trainers.run.log import EVAL_LOG, read_evals, rows_of
 
 # Figures of the training's own process, of which each is a field of `TrainingRow`; the other spreads there are what the
@@ -38,6 +49,8 @@ LEARNED = tuple(
     for name, field in TrainingRow.model_fields.items()
     if field.annotation == (Spread | None) and name not in FIGURES
 )
+SHOWN = 6  # answers of an update that a report shows
+MOST_TEXT = 1_500  # characters of an answer
 LAST = 5  # updates that an RL run's last figures are a mean of: one batch of answers says little
 
 _COPIED = (
@@ -66,11 +79,11 @@ def training_rows(store: Store, plan: Plan) -> list[TrainingRow]:
     A figure that one run lacks is None, and `unmeasured` gives the reason.
     """
     rows = []
-    for name, members in (plan.members | plan.reward_models).items():
-        steps = [s for m in members for s in plan.steps if s.kind == "train" and s.variant == m.name]
+    for name, members in trained(plan).items():
+        steps = [(member.seed, plan.step(f"train-{member.name}")) for member in members]
         runs = [
-            _run(member.seed, facts, *learned(store, plan, step))
-            for member, step in zip(members, steps, strict=False)
+            _run(seed, facts, *learned(store, plan, step))
+            for seed, step in steps
             if (facts := step_record(store, step).get("training"))
         ]
         if runs:
@@ -90,11 +103,10 @@ def _run(seed: int | None, facts: dict[str, Any], figures: Figures, reasons: Rea
 
 
 def _row(name: str, runs: Sequence[dict[str, Any]]) -> TrainingRow:
-    spreads: dict[str, Any] = {}
+    spreads: dict[str, Any] = dict.fromkeys((*FIGURES, *LEARNED))
     unmeasured: Reasons = {}
-    for figure in (*FIGURES, *LEARNED):
+    for figure in spreads:
         values = [float(run[figure]) for run in runs if run.get(figure) is not None]
-        spreads[figure] = None
         if len(values) == len(runs):
             spreads[figure] = Spread(mean=sum(values) / len(values), least=min(values), most=max(values))
         else:
@@ -115,7 +127,7 @@ def _row(name: str, runs: Sequence[dict[str, Any]]) -> TrainingRow:
 def learned(store: Store, plan: Plan, step: Step) -> tuple[Figures, Reasons]:
     """Return (figures, reasons of those that are None) of what one training learned and what that cost."""
     config = plan.trainings[step.variant].config
-    folder = store.path(step.name, step.id) / MODEL
+    folder = folder_of(store, plan, step.variant)
     is_reward_model = config.method == "reward"
     distance, reason = (None, _WRITES_NONE) if is_reward_model else read_distance(store, plan, step)
     figures: Figures = dict.fromkeys(LEARNED) | {"kl": None if distance is None else distance.kl}
@@ -228,3 +240,95 @@ def _sampled(store: Store, plan: Plan, step: Step) -> Figures | None:
 def _sum(parts: Iterable[float | None]) -> float | None:
     known = list(parts)
     return None if any(p is None for p in known) else sum(p for p in known if p is not None)
+
+
+def reward_models(store: Store, plan: Plan) -> dict[str, RewardModel]:
+    """Return each variant that is a reward model: whom it pays, and its trainer's report for every seed."""
+    models = {}
+    for name, members in plan.reward_models.items():
+        steps = {f"train-{member.name}" for member in members}
+        first = {v: trained[0].name for v, trained in plan.members.items()}
+        models[name] = RewardModel(
+            pays=tuple(
+                v
+                for v, member in first.items()
+                if member in plan.trainings and steps & {*plan.step(f"train-{member}").inputs}
+            ),
+            runs=tuple(_reward_model(store, plan, member.name) for member in members),
+        )
+    return models
+
+
+def _reward_model(store: Store, plan: Plan, member: str) -> RewardModelRun:
+    folder = folder_of(store, plan, member)
+    report = load_report(folder)
+    figures = {"unmeasured": f"the training left no {REPORT}"} if report is None else report.model_dump()
+    return RewardModelRun.model_validate(
+        {
+            "seed": plan.trainings[member].config.seed,
+            **figures,
+            "file": str((folder / REPORT).relative_to(store.root)),
+        }
+    )
+
+
+def paid_answers(store: Store, plan: Plan) -> dict[str, PaidAnswers]:
+    """Return some answers of each rewarded variant: its first training's last update, the best paid first.
+
+    `weights` are those of the reward's components; `file` has all answers of all updates.
+    """
+    by_variant = {}
+    for name, members in plan.members.items():
+        training = plan.trainings.get(members[0].name)
+        if training is None or training.config.method not in REINFORCEMENT_METHODS:
+            continue
+        config, file = training.config, folder_of(store, plan, members[0].name) / ROLLOUTS
+        last = last_rows(file)
+        by_variant[name] = PaidAnswers(
+            seed=config.seed,
+            update=_update(config, last),
+            answers=len(last),
+            file=str(file.relative_to(store.root)),
+            weights=weights_of(config),
+            shown=tuple(_shown(row) for row in choose(last, SHOWN)),
+            unmeasured="" if last else f"the training left no {ROLLOUTS}",
+        )
+    return by_variant
+
+
+def last_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the answers of the last update in a file of answers, without a last line that a kill left half-written."""
+    rows: list[dict[str, Any]] = []
+    if not path.is_file():
+        return rows
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if not line.endswith("\n"):
+                break
+            row = json.loads(line)
+            if rows and rows[-1]["step"] != row["step"]:
+                rows = []
+            rows.append(row)
+    return rows
+
+
+def choose(rows: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
+    """Choose at most `count` rows, evenly spaced from the best paid to the worst, those without a reward last."""
+    ordered = sorted(rows, key=lambda row: (row["reward"] is None, -(row["reward"] or 0.0)))
+    if len(ordered) <= count:
+        return ordered
+    return [ordered[round(place * (len(ordered) - 1) / (count - 1))] for place in range(count)]
+
+
+def _shown(row: Mapping[str, Any]) -> PaidAnswer:
+    text = row["text"]
+    kept = {key: row[key] for key in ("problem_id", "outcome", "reward", "components", "why", "held_passed")}
+    return PaidAnswer.model_validate(kept | {"text": text[:MOST_TEXT], "cut": len(text) > MOST_TEXT})
+
+
+def _update(config: CommonConfig, rows: Sequence[Mapping[str, Any]]) -> int | None:
+    """Return the number of the update that the rows are of, from 1; TRL's rows have that of an optimiser step."""
+    if not rows:
+        return None
+    a_update = steps_per_update(config) if isinstance(config, GroupConfig) else 1
+    return (int(rows[0]["step"]) - 1) // a_update + 1

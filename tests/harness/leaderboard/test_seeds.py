@@ -80,7 +80,7 @@ def test_another_seed_redoes_nothing_of_the_others(tmp_path: Path) -> None:
         ("[3, 5]", "[3, 3]", "one is named twice"),
         ("max_steps = 2", "seed = 1", "both set the training seed"),
         ('name = "plain"', 'name = "lora.s3"', "has the name that 'lora' gets for training seed 3"),
-        ("[3, 5]", "[-1]", "greater than or equal to 0"),
+        ("[3, 5]", "[-1]", "it must be a whole number, at least 0"),
     ],
 )
 def test_seeds_that_cannot_be_meant_are_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
