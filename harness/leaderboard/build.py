@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import combinations
 from typing import Any, Literal
@@ -98,7 +99,7 @@ def build_leaderboard(run: Run, tables: Mapping[str, pd.DataFrame]) -> Leaderboa
         confidence=score.confidence,
         margin=score.margin,
         rows=tuple(sorted(rows, key=lambda row: row.rank or 0)),
-        comparisons=tuple(Difference(**pair.to_json()) for pair in pairs),
+        comparisons=tuple(Difference(**asdict(pair)) for pair in pairs),
         links=tuple(_link(link.to_json()) for link in read_links(store, plan, counts)),
         contamination=_contamination(run),
         curves=learning_curves(store, plan),
@@ -171,6 +172,10 @@ def _row(
     generated = [step_record(run.store, plan.step(f"generate-{m.name}")) for m in members]
     rate, unmeasured = _rate(generated, machine)
     profiled = _profiled(run, members[0].name, machine)
+    estimates = {
+        k: estimate_runs(variant, runs, k, confidence=score.confidence, seed=plan.experiment.seed)
+        for k in score.k
+    }
     no_device = {} if machine["gpu"] else {"vram_bytes": "no CUDA device on this machine"}
     counts = pooled(runs)
     return Row(
@@ -184,15 +189,8 @@ def _row(
         path=_shown_path(run, makers[0], artifacts[0]["path"]),
         n_problems=len(counts),
         n_samples=len(table),
-        pass_at_k={
-            k: Estimate(
-                **estimate_runs(
-                    variant, runs, k, confidence=score.confidence, seed=plan.experiment.seed
-                ).to_json()
-            )
-            for k in score.k
-        },
-        vs_reference=Difference(**against.to_json()) if against else None,
+        pass_at_k={k: Estimate(**asdict(estimate)) for k, estimate in estimates.items()},
+        vs_reference=Difference(**asdict(against)) if against else None,
         outcomes=dict.fromkeys(Outcome, 0) | {Outcome(o): n for o, n in _tally(table["outcome"]).items()},
         modes=_tally(table["mode"]),
         cached=int(table["cached"].sum()) if "cached" in table else 0,
@@ -283,7 +281,7 @@ def _families(plan: Plan, counts: Counts) -> dict[str, Estimate]:
             groups.setdefault(problem.family, []).append(counts[problem.id])
     confidence = plan.experiment.score.confidence
     return {
-        family: Estimate(**estimate_pass_at_k(group, 1, confidence=confidence).to_json())
+        family: Estimate(**asdict(estimate_pass_at_k(group, 1, confidence=confidence)))
         for family, group in sorted(groups.items())
     }
 

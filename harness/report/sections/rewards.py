@@ -28,6 +28,7 @@ from assay.harness.report.blocks import (
     figure,
     tabulate,
 )
+from assay.harness.report.wording import NO_REASON
 
 CHANCE = 0.5
 Item = tuple[str, RewardModel, RewardModelRun]
@@ -50,7 +51,7 @@ def in_words(run: RewardModelRun) -> str:
     """Return accuracy, margin and calibration in one line, or why there are none."""
     accuracy = run.accuracy
     if accuracy is None:
-        return f"held-out accuracy {formatting.UNMEASURED}: {_reason(run)}"
+        return f"held-out accuracy {formatting.UNMEASURED}: {run.unmeasured or NO_REASON}"
     margin, error = (
         formatting.UNMEASURED if value is None else show(value)
         for value, show in ((run.mean_margin, _margin), (run.calibration_error, formatting.percent))
@@ -67,10 +68,6 @@ def against_a_coin(accuracy: Interval) -> str:
     if accuracy.low > CHANCE:
         return "better than a coin"
     return "worse than a coin" if accuracy.high < CHANCE else "not told from a coin"
-
-
-def _reason(run: RewardModelRun) -> str:
-    return run.unmeasured or "no reason was recorded"
 
 
 def _margin(value: float) -> str:
@@ -93,11 +90,11 @@ def _table(runs: list[Item]) -> Block:
     def accuracy(item: Item) -> Cell:
         a = item[2].accuracy
         if a is None:
-            return Cell(formatting.UNMEASURED, reason=_reason(item[2]))
+            return Cell(formatting.UNMEASURED, reason=item[2].unmeasured or NO_REASON)
         return figure(a.value, formatting.percent, low=a.low, high=a.high)
 
     def of(field: str, show: formatting.Show) -> Callable[[Item], Cell]:
-        return lambda item: figure(getattr(item[2], field), show, _reason(item[2]))
+        return lambda item: figure(getattr(item[2], field), show, item[2].unmeasured or NO_REASON)
 
     columns: list[Column[Item]] = [
         Column("reward model", lambda item: item[0], "l", names_row=True),
@@ -169,7 +166,7 @@ def answers(board: Leaderboard) -> list[Block]:
 
 def _about(name: str, paid: PaidAnswers) -> str:
     if not paid.shown:
-        return f"{name}: answers {formatting.UNMEASURED}: {paid.unmeasured or 'no reason was recorded'}."
+        return f"{name}: answers {formatting.UNMEASURED}: {paid.unmeasured or NO_REASON}."
     seed = "" if paid.seed is None else f", training seed {paid.seed}"
     return (
         f"{name}{seed}: {len(paid.shown)} of the {formatting.count(paid.answers)} answers of update {paid.update}; all "
