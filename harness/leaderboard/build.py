@@ -120,17 +120,9 @@ def build_leaderboard(run: Run, tables: Mapping[str, pd.DataFrame]) -> Leaderboa
 
 def _adjusted(plan: Plan, runs: Mapping[str, Runs], pairs: Sequence[tuple[str, str]]) -> list[Comparison]:
     """Compare each pair of variants, with p adjusted over all of them."""
-    score = plan.experiment.score
+    score, seed = plan.experiment.score, plan.experiment.seed
     comparisons = [
-        compare_runs(
-            a,
-            runs[a],
-            b,
-            runs[b],
-            margin=score.margin,
-            confidence=score.confidence,
-            seed=plan.experiment.seed,
-        )
+        compare_runs(runs, a, b, margin=score.margin, confidence=score.confidence, seed=seed)
         for a, b in pairs
     ]
     return adjust(comparisons, alpha=1 - score.confidence)

@@ -23,6 +23,7 @@ from assay.trainers.methods.ppo import UNFINISHED
 from assay.trainers.rl.log import RL_LOG, RlStep, read_rl_steps
 from assay.trainers.run.log import EVAL_LOG, LOG, read_evals, read_steps, rows_of
 
+NONE_HELD_OUT = "nothing was held out; data.eval_fraction holds records out"
 MOST_POINTS = 300  # of a curve; neighbours are averaged beyond that
 
 # Fields of an RL log's line that are no curve of their own.
@@ -166,10 +167,9 @@ def _reasons(config: CommonConfig, logged: bool) -> dict[str, str]:
         return _rl_reasons(config)
     if not logged:
         return {"loss": f"this training left no {LOG}"}
-    nothing_held = "nothing was held out; data.eval_fraction holds records out"
     if config.method not in PREFERENCE_METHODS:
-        return {"held_out/loss": nothing_held}
-    reasons = dict.fromkeys(("held_out/loss", "held_out/margin", "held_out/accuracy"), nothing_held)
+        return {"held_out/loss": NONE_HELD_OUT}
+    reasons = dict.fromkeys(("held_out/loss", "held_out/margin", "held_out/accuracy"), NONE_HELD_OUT)
     reasons |= {"margin": "the log has no margins", "accuracy": "the log has no accuracies"}
     if config.method == "kto":
         unpaired = "KTO's answers are not paired: there is no pair to be right about"

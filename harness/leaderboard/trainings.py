@@ -11,8 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from assay.harness.leaderboard.curves import folder_of, trained, weights_of
+from assay.harness.leaderboard.curves import NONE_HELD_OUT, folder_of, trained, weights_of
 from assay.harness.leaderboard.schema import (
+    HAS_NONE,
+    NO_DRAWS,
+    NOT_PREFERENCE,
+    NOT_RL,
+    WRITES_NONE,
     PaidAnswer,
     PaidAnswers,
     RewardModel,
@@ -32,22 +37,9 @@ from assay.trainers.preference.reward_report import REPORT, load_report
 from assay.trainers.rl.log import RL_LOG, ROLLOUTS, read_rl_steps
 from assay.trainers.run.log import EVAL_LOG, read_evals, rows_of
 
-# Figures of the training's own process, of which each is a field of `TrainingRow`; the other spreads there are what the
-# training learned and what that cost, from its logs.
-FIGURES = (
-    "train_s",
-    "tok_per_s",
-    "peak_rss_bytes",
-    "added_rss_bytes",
-    "peak_vram_bytes",
-    "final_loss",
-    "tokens",
-    "steps",
-)
-LEARNED = tuple(
-    name
-    for name, field in TrainingRow.model_fields.items()
-    if field.annotation == (Spread | None) and name not in FIGURES
+# The figures that are summed up over seeds: of the training's own process, and from its logs what it learned and cost.
+SPREADS = tuple(
+    name for name, field in TrainingRow.model_fields.items() if field.annotation == (Spread | None)
 )
 SHOWN = 6  # answers of an update that a report shows
 MOST_TEXT = 1_500  # characters of an answer
@@ -63,10 +55,6 @@ _COPIED = (
     "versions",
 )
 _UNCOUNTED = "the trainer counted no tokens"
-_NOT_PREFERENCE = "the method has no pairs"
-_NOT_RL = "the method is not paid by checks"
-_WRITES_NONE = "a reward model writes no answers"
-_NO_DRAWS = "the method draws no answers: it learns from given ones"
 _RESUMED = "sampling was resumed after an interruption; a time of its rest is not its time"
 _DRAWN = ("drawn_answers", "drawn_tokens", "generate_s", "execute_s")
 Figures = dict[str, float | None]
@@ -95,15 +83,15 @@ def _run(seed: int | None, facts: dict[str, Any], figures: Figures, reasons: Rea
     """Join what the trainer recorded of one training with what it learned."""
     peak, start = facts["peak_rss_bytes"], facts["start_rss_bytes"]
     added = None if peak is None or start is None else int(peak - start)
-    run = {"seed": seed, **facts, "added_rss_bytes": added}
+    run = {"seed": seed, **figures, **facts, "added_rss_bytes": added}
     if not run["tokens"]:
         run |= dict.fromkeys(("tokens", "tok_per_s"))
         reasons = reasons | dict.fromkeys(("tokens", "tok_per_s"), _UNCOUNTED)
-    return run | figures | {"unmeasured": run["unmeasured"] | reasons}
+    return run | {"unmeasured": run["unmeasured"] | reasons}
 
 
 def _row(name: str, runs: Sequence[dict[str, Any]]) -> TrainingRow:
-    spreads: dict[str, Any] = dict.fromkeys((*FIGURES, *LEARNED))
+    spreads: dict[str, Any] = dict.fromkeys(SPREADS)
     unmeasured: Reasons = {}
     for figure in spreads:
         values = [float(run[figure]) for run in runs if run.get(figure) is not None]
@@ -129,8 +117,8 @@ def learned(store: Store, plan: Plan, step: Step) -> tuple[Figures, Reasons]:
     config = plan.trainings[step.variant].config
     folder = folder_of(store, plan, step.variant)
     is_reward_model = config.method == "reward"
-    distance, reason = (None, _WRITES_NONE) if is_reward_model else read_distance(store, plan, step)
-    figures: Figures = dict.fromkeys(LEARNED) | {"kl": None if distance is None else distance.kl}
+    distance, reason = (None, WRITES_NONE) if is_reward_model else read_distance(store, plan, step)
+    figures: Figures = dict.fromkeys(SPREADS) | {"kl": None if distance is None else distance.kl}
     reasons = {"kl": reason}
     if config.method in REINFORCEMENT_METHODS:
         cost = _reinforcement(folder, _sampled(store, plan, step))
@@ -147,25 +135,28 @@ def _preference(config: CommonConfig, folder: Path) -> tuple[Figures, Reasons]:
     beta = getattr(config, "beta", None)
     if beta is None and config.method == "ppo":
         beta = config.kl.coefficient  # type: ignore[attr-defined]
-    reasons = {"beta": "the method has none"}
+    held_out = ("held_out_loss", "margin", "accuracy")
+    figures: Figures = {"beta": beta}
+    reasons = {"beta": HAS_NONE} | dict.fromkeys(held_out, NOT_PREFERENCE)
     if config.method in REINFORCEMENT_METHODS:
-        return {"beta": beta}, reasons | dict.fromkeys(
-            ("held_out_loss", "margin", "accuracy"), _NOT_PREFERENCE
-        )
+        return figures, reasons
     evals = read_evals(folder / EVAL_LOG)
-    figures: Figures = {"beta": beta, "held_out_loss": evals[-1].loss if evals else None}
-    none_held_out = "nothing was held out; data.eval_fraction holds records out"
-    reasons["held_out_loss"] = none_held_out
-    if config.method not in PREFERENCE_METHODS:
-        return figures, reasons | dict.fromkeys(("margin", "accuracy"), _NOT_PREFERENCE)
-    if config.method == "reward":
-        return figures | _judged(folder), reasons | dict.fromkeys(("margin", "accuracy"), none_held_out)
-    rows = [row for row in rows_of(folder / METRICS) if row["eval"]]
-    last = rows[-1] if rows else {}
+    figures["held_out_loss"] = evals[-1].loss if evals else None
+    reasons["held_out_loss"] = NONE_HELD_OUT
+    if config.method in PREFERENCE_METHODS:
+        figures |= _judged(folder) if config.method == "reward" else _preferred(folder)
+        reasons |= dict.fromkeys(held_out, NONE_HELD_OUT)
+    if config.method == "kto":
+        reasons["accuracy"] = "KTO's answers are not paired"
+    return figures, reasons
+
+
+def _preferred(folder: Path) -> Figures:
+    """Return margin and accuracy of the last evaluation that the trainer logged."""
+    evals = [row for row in rows_of(folder / METRICS) if row["eval"]]
+    last = evals[-1] if evals else {}
     margin = last.get("eval_rewards/margins", last.get("eval_log_odds_ratio"))
-    figures |= {"margin": margin, "accuracy": last.get("eval_rewards/accuracies")}
-    unpaired = "KTO's answers are not paired" if config.method == "kto" else none_held_out
-    return figures, reasons | {"margin": none_held_out, "accuracy": unpaired}
+    return {"margin": margin, "accuracy": last.get("eval_rewards/accuracies")}
 
 
 def _judged(folder: Path) -> Figures:
@@ -206,12 +197,12 @@ def _reinforcement(folder: Path, sampled: Figures | None) -> tuple[Figures, Reas
 def _given(store: Store, plan: Plan, step: Step, facts: dict[str, Any]) -> tuple[Figures, Reasons]:
     """Return what sampling and executing for its preferences took, where this run made them."""
     learn_s = facts.get("train_s")
-    reasons = dict.fromkeys(("gap", "pass_rate", "held_pass_rate"), _NOT_RL)
+    reasons = dict.fromkeys(("gap", "pass_rate", "held_pass_rate"), NOT_RL)
     reasons["learn_s"] = reasons["total_s"] = facts.get("unmeasured", {}).get("train_s", "not recorded")
     sampled = _sampled(store, plan, step)
     if sampled is None:
         if plan.trainings[step.variant].config.method not in PREFERENCE_METHODS:
-            return {"learn_s": learn_s, "total_s": learn_s}, reasons | dict.fromkeys(_DRAWN, _NO_DRAWS)
+            return {"learn_s": learn_s, "total_s": learn_s}, reasons | dict.fromkeys(_DRAWN, NO_DRAWS)
         file = "its preferences come from a file; what sampling for them cost is not in this run"
         return {"learn_s": learn_s}, reasons | dict.fromkeys((*_DRAWN, "total_s"), file)
     figures = sampled | {"learn_s": learn_s}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from assay.harness.models.hub.fetch import (
     LICENCES,
     MODEL,
     UNSTATED,
+    Imported,
     endpoint,
     hashes,
     parse_name,
@@ -181,11 +182,9 @@ def _row(run: Path, artifact: Artifact) -> Measured:
 
 def _base_name(artifact: Artifact) -> str | None:
     """Return the hub id of the model at the root, where an import recorded it or a configuration names one."""
-    root = artifact
-    while root.parent is not None:
-        root = root.parent
-    if root.path.is_dir() and (imported := read_import(root.path)) is not None:
-        return imported.repository
+    *_, root = _imports(artifact)
+    if root is not None:
+        return root.repository
     config = artifact.path / "adapter_config.json"
     if config.is_file():
         named = json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path")
@@ -196,12 +195,15 @@ def _base_name(artifact: Artifact) -> str | None:
 
 def _licence_of(artifact: Artifact) -> str | None:
     """Return the licence recorded at the import of the model or of one of its parents."""
+    return next((i.licence for i in _imports(artifact) if i and i.licence != UNSTATED), None)
+
+
+def _imports(artifact: Artifact) -> Iterator[Imported | None]:
+    """Yield the import that the model came from, then those of its ancestors up to the root."""
     at: Artifact | None = artifact
     while at is not None:
-        if at.path.is_dir() and (imported := read_import(at.path)) and imported.licence != UNSTATED:
-            return imported.licence
+        yield read_import(at.path)
         at = at.parent
-    return None
 
 
 def _model_files(artifact: Artifact) -> list[Path]:

@@ -77,12 +77,13 @@ def _name(row: Row) -> Cell:
 
 def _score_column(k: int | None, css: str = "", *, strong: bool = False) -> Column[Row]:
     def cell(row: Row) -> Cell:
-        return _estimate(row, f"pass@{k}", headline(row, k))
+        return estimate_cell(row, f"pass@{k}", headline(row, k))
 
     return Column(f"pass@{k}", cell, unit="%", css=css, strong=strong, first="descending")
 
 
-def _estimate(row: Row, field: str, e: Estimate | None) -> Cell:
+def estimate_cell(row: Row, field: str, e: Estimate | None) -> Cell:
+    """Return pass@k with its interval, or why it is unmeasured."""
     e = e or Estimate()
     reason = wording.why_unmeasured(row, field, e.reason)
     return figure(e.value, formatting.percent, reason, low=e.low, high=e.high)
@@ -186,7 +187,7 @@ def families(board: Leaderboard) -> list[Block]:
 
 def _family_columns(row: Row, reference: Row, scale: charts.Scale) -> list[Column[str]]:
     def value(name: str) -> Cell:
-        return _estimate(row, f"families.{name}", row.families.get(name))
+        return estimate_cell(row, f"families.{name}", row.families.get(name))
 
     def drawn(name: str) -> Cell:
         mark = (reference.families.get(name) or Estimate()).value

@@ -19,16 +19,12 @@ _STANDS = {
 def _evidence(board: Leaderboard, d: Difference) -> str:
     parts = []
     if d.low is not None and d.high is not None:
-        low, high = (d.low, d.high) if (d.difference or 0) >= 0 else (-d.high, -d.low)
-        parts.append(f"{wording.confidence(board)} interval {_plain(low)} to {_plain(high)}")
+        ends = (d.low, d.high) if (d.difference or 0) >= 0 else (-d.high, -d.low)
+        low, high = (formatting.points(end).removeprefix("+") for end in ends)
+        parts.append(f"{wording.confidence(board)} interval {low} to {high}")
     if d.shown_p is not None:
         parts.append(formatting.p_clause(d.shown_p))
     return f" ({', '.join(parts)})" if parts else ""
-
-
-def _plain(value: float) -> str:
-    text = formatting.points(value)
-    return text.removeprefix("+")
 
 
 def _against_reference(board: Leaderboard, row: Row) -> str:
