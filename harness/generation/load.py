@@ -80,8 +80,8 @@ class PolicySampler:
         max_new_tokens: int,
         stop: tuple[str, ...] = (),
     ) -> Iterator[SampledAnswer]:
-        sampling = Sampling(temperature=temperature, max_new_tokens=max_new_tokens, stop=stop)
         """Yield answers as they end, in any order; the token that ended one is its last."""
+        sampling = Sampling(temperature=temperature, max_new_tokens=max_new_tokens, stop=stop)
         requests = [Request(str(a.key), a.key, a.prompt, a.seed) for a in asks]
         prompts = {prompt: tuple(self._engine.encode(prompt)) for prompt in {r.prompt for r in requests}}
         for sample in run_batches(self._engine, requests, sampling, self._batch_size, self.stats):

@@ -159,12 +159,7 @@ def _unmeasured(config: CommonConfig, runs: Sequence[CurveRun]) -> dict[str, str
 def _reasons(config: CommonConfig, logged: bool) -> dict[str, str]:
     """Return what the absence of each curve that may be missing means."""
     if config.method in REINFORCEMENT_METHODS:
-        if not logged:
-            return {
-                "reward": f"this training left no {RL_LOG} (rloo and grpo have written one since their updates are "
-                "logged): remove the folder of its step and run again"
-            }
-        return _rl_reasons(config)
+        return _rl_reasons(config, logged)
     if not logged:
         return {"loss": f"this training left no {LOG}"}
     if config.method not in PREFERENCE_METHODS:
@@ -177,14 +172,18 @@ def _reasons(config: CommonConfig, logged: bool) -> dict[str, str]:
     return reasons
 
 
-def _rl_reasons(config: CommonConfig) -> dict[str, str]:
+def _rl_reasons(config: CommonConfig, logged: bool) -> dict[str, str]:
+    if not logged:
+        return {
+            "reward": f"this training left no {RL_LOG} (rloo and grpo have written one since their updates are "
+            "logged): remove the folder of its step and run again"
+        }
     reward = config.reward  # type: ignore[attr-defined]
+    reason = "no answer was measured on held-out checks"
     if reward.checks == "all" and reward.weak is None:
         reason = (
             'every check pays (reward.checks = "all"), so that none is held out; "half" holds one half out'
         )
-    else:
-        reason = "no answer was measured on held-out checks"
     reasons = dict.fromkeys(("held_pass_rate", "gap"), reason)
     free = getattr(config, "beta", None) == 0
     reasons["kl"] = "beta = 0: the reference is not asked" if free else "the log has no KL"

@@ -11,20 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from assay.harness.leaderboard import schema
 from assay.harness.leaderboard.curves import NONE_HELD_OUT, folder_of, trained, weights_of
-from assay.harness.leaderboard.schema import (
-    HAS_NONE,
-    NO_DRAWS,
-    NOT_PREFERENCE,
-    NOT_RL,
-    WRITES_NONE,
-    PaidAnswer,
-    PaidAnswers,
-    RewardModel,
-    RewardModelRun,
-    Spread,
-    TrainingRow,
-)
 from assay.harness.pipeline.plan import Plan, Step
 from assay.harness.pipeline.steps.compare import read_distance
 from assay.harness.pipeline.store import Store, step_record
@@ -39,7 +27,9 @@ from assay.trainers.run.log import EVAL_LOG, read_evals, rows_of
 
 # The figures that are summed up over seeds: of the training's own process, and from its logs what it learned and cost.
 SPREADS = tuple(
-    name for name, field in TrainingRow.model_fields.items() if field.annotation == (Spread | None)
+    name
+    for name, field in schema.TrainingRow.model_fields.items()
+    if field.annotation == (schema.Spread | None)
 )
 SHOWN = 6  # answers of an update that a report shows
 MOST_TEXT = 1_500  # characters of an answer
@@ -61,7 +51,7 @@ Figures = dict[str, float | None]
 Reasons = dict[str, str]
 
 
-def training_rows(store: Store, plan: Plan) -> list[TrainingRow]:
+def training_rows(store: Store, plan: Plan) -> list[schema.TrainingRow]:
     """Return one row for each declared variant that was trained: mean, least and most over its seeds, and the runs.
 
     A figure that one run lacks is None, and `unmeasured` gives the reason.
@@ -90,18 +80,20 @@ def _run(seed: int | None, facts: dict[str, Any], figures: Figures, reasons: Rea
     return run | {"unmeasured": run["unmeasured"] | reasons}
 
 
-def _row(name: str, runs: Sequence[dict[str, Any]]) -> TrainingRow:
+def _row(name: str, runs: Sequence[dict[str, Any]]) -> schema.TrainingRow:
     spreads: dict[str, Any] = dict.fromkeys(SPREADS)
     unmeasured: Reasons = {}
     for figure in spreads:
         values = [float(run[figure]) for run in runs if run.get(figure) is not None]
         if len(values) == len(runs):
-            spreads[figure] = Spread(mean=sum(values) / len(values), least=min(values), most=max(values))
+            spreads[figure] = schema.Spread(
+                mean=sum(values) / len(values), least=min(values), most=max(values)
+            )
         else:
             cause = "peak_rss_bytes" if figure == "added_rss_bytes" else figure
             reasons = [run["unmeasured"][cause] for run in runs if cause in run["unmeasured"]]
             unmeasured[figure] = reasons[0] if reasons else "not recorded"
-    return TrainingRow(
+    return schema.TrainingRow(
         variant=name,
         method=runs[0]["method"],
         seeds=tuple(run["seed"] for run in runs),
@@ -117,7 +109,7 @@ def learned(store: Store, plan: Plan, step: Step) -> tuple[Figures, Reasons]:
     config = plan.trainings[step.variant].config
     folder = folder_of(store, plan, step.variant)
     is_reward_model = config.method == "reward"
-    distance, reason = (None, WRITES_NONE) if is_reward_model else read_distance(store, plan, step)
+    distance, reason = (None, schema.WRITES_NONE) if is_reward_model else read_distance(store, plan, step)
     figures: Figures = dict.fromkeys(SPREADS) | {"kl": None if distance is None else distance.kl}
     reasons = {"kl": reason}
     if config.method in REINFORCEMENT_METHODS:
@@ -137,7 +129,7 @@ def _preference(config: CommonConfig, folder: Path) -> tuple[Figures, Reasons]:
         beta = config.kl.coefficient  # type: ignore[attr-defined]
     held_out = ("held_out_loss", "margin", "accuracy")
     figures: Figures = {"beta": beta}
-    reasons = {"beta": HAS_NONE} | dict.fromkeys(held_out, NOT_PREFERENCE)
+    reasons = {"beta": schema.HAS_NONE} | dict.fromkeys(held_out, schema.NOT_PREFERENCE)
     if config.method in REINFORCEMENT_METHODS:
         return figures, reasons
     evals = read_evals(folder / EVAL_LOG)
@@ -197,12 +189,12 @@ def _reinforcement(folder: Path, sampled: Figures | None) -> tuple[Figures, Reas
 def _given(store: Store, plan: Plan, step: Step, facts: dict[str, Any]) -> tuple[Figures, Reasons]:
     """Return what sampling and executing for its preferences took, where this run made them."""
     learn_s = facts.get("train_s")
-    reasons = dict.fromkeys(("gap", "pass_rate", "held_pass_rate"), NOT_RL)
+    reasons = dict.fromkeys(("gap", "pass_rate", "held_pass_rate"), schema.NOT_RL)
     reasons["learn_s"] = reasons["total_s"] = facts.get("unmeasured", {}).get("train_s", "not recorded")
     sampled = _sampled(store, plan, step)
     if sampled is None:
         if plan.trainings[step.variant].config.method not in PREFERENCE_METHODS:
-            return {"learn_s": learn_s, "total_s": learn_s}, reasons | dict.fromkeys(_DRAWN, NO_DRAWS)
+            return {"learn_s": learn_s, "total_s": learn_s}, reasons | dict.fromkeys(_DRAWN, schema.NO_DRAWS)
         file = "its preferences come from a file; what sampling for them cost is not in this run"
         return {"learn_s": learn_s}, reasons | dict.fromkeys((*_DRAWN, "total_s"), file)
     figures = sampled | {"learn_s": learn_s}
@@ -233,13 +225,13 @@ def _sum(parts: Iterable[float | None]) -> float | None:
     return None if any(p is None for p in known) else sum(p for p in known if p is not None)
 
 
-def reward_models(store: Store, plan: Plan) -> dict[str, RewardModel]:
+def reward_models(store: Store, plan: Plan) -> dict[str, schema.RewardModel]:
     """Return each variant that is a reward model: whom it pays, and its trainer's report for every seed."""
     models = {}
     for name, members in plan.reward_models.items():
         steps = {f"train-{member.name}" for member in members}
         first = {v: trained[0].name for v, trained in plan.members.items()}
-        models[name] = RewardModel(
+        models[name] = schema.RewardModel(
             pays=tuple(
                 v
                 for v, member in first.items()
@@ -250,11 +242,11 @@ def reward_models(store: Store, plan: Plan) -> dict[str, RewardModel]:
     return models
 
 
-def _reward_model(store: Store, plan: Plan, member: str) -> RewardModelRun:
+def _reward_model(store: Store, plan: Plan, member: str) -> schema.RewardModelRun:
     folder = folder_of(store, plan, member)
     report = load_report(folder)
     figures = {"unmeasured": f"the training left no {REPORT}"} if report is None else report.model_dump()
-    return RewardModelRun.model_validate(
+    return schema.RewardModelRun.model_validate(
         {
             "seed": plan.trainings[member].config.seed,
             **figures,
@@ -263,7 +255,7 @@ def _reward_model(store: Store, plan: Plan, member: str) -> RewardModelRun:
     )
 
 
-def paid_answers(store: Store, plan: Plan) -> dict[str, PaidAnswers]:
+def paid_answers(store: Store, plan: Plan) -> dict[str, schema.PaidAnswers]:
     """Return some answers of each rewarded variant: its first training's last update, the best paid first.
 
     `weights` are those of the reward's components; `file` has all answers of all updates.
@@ -275,7 +267,7 @@ def paid_answers(store: Store, plan: Plan) -> dict[str, PaidAnswers]:
             continue
         config, file = training.config, folder_of(store, plan, members[0].name) / ROLLOUTS
         last = last_rows(file)
-        by_variant[name] = PaidAnswers(
+        by_variant[name] = schema.PaidAnswers(
             seed=config.seed,
             update=_update(config, last),
             answers=len(last),
@@ -311,10 +303,10 @@ def choose(rows: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, A
     return [ordered[round(place * (len(ordered) - 1) / (count - 1))] for place in range(count)]
 
 
-def _shown(row: Mapping[str, Any]) -> PaidAnswer:
+def _shown(row: Mapping[str, Any]) -> schema.PaidAnswer:
     text = row["text"]
     kept = {key: row[key] for key in ("problem_id", "outcome", "reward", "components", "why", "held_passed")}
-    return PaidAnswer.model_validate(kept | {"text": text[:MOST_TEXT], "cut": len(text) > MOST_TEXT})
+    return schema.PaidAnswer.model_validate(kept | {"text": text[:MOST_TEXT], "cut": len(text) > MOST_TEXT})
 
 
 def _update(config: CommonConfig, rows: Sequence[Mapping[str, Any]]) -> int | None:
