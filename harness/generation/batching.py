@@ -84,10 +84,6 @@ class GenerationStats:
     prompt_tokens: int = 0
     seconds: float = 0.0
 
-    @property
-    def tok_per_s(self) -> float:
-        return self.new_tokens / self.seconds if self.seconds > 0 else 0.0
-
 
 @dataclass(slots=True)
 class Row:

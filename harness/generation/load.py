@@ -64,10 +64,11 @@ def load_generator(
 class PolicySampler:
     """Samples from a policy while it is trained: the engine of evaluation on the live model (docs/decisions/0005).
 
-    Each call uses the weights as they are then; a token's random draws depend on its request's seed alone.
+    Each call uses the weights as they are then; a token's random draws depend on its request's seed alone. The class is
+    the trainers' `OpenSampler`; at module level, it pickles to a training's own process.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, batch_size: int) -> None:
+    def __init__(self, model: Any, tokenizer: Any, *, batch_size: int) -> None:
         self._engine = TorchEngine(model, tokenizer)
         self._batch_size = batch_size
         self.stats = GenerationStats()
@@ -93,11 +94,6 @@ class PolicySampler:
                 sample.completion,
                 sample.finish_reason == "stop",
             )
-
-
-def open_policy_sampler(model: Any, tokenizer: Any, *, batch_size: int) -> PolicySampler:
-    """Open the sampler of a policy (an `OpenSampler`); at module level, it pickles to a training's own process."""
-    return PolicySampler(model, tokenizer, batch_size)
 
 
 def load_adapters(

@@ -433,11 +433,8 @@ class Leaderboard(Record):
         if twice:
             raise ValueError(f"variant {twice[0]!r} has more than one row")
         mentioned = [self.reference, *(name for c in self.comparisons for name in (c.a, c.b))]
-        mentioned += [
-            *self.contamination,
-            *self.answers,
-            *(v for m in self.reward_models.values() for v in m.pays),
-        ]
+        mentioned += [*self.contamination, *self.answers]
+        mentioned += [v for model in self.reward_models.values() for v in model.pays]
         trained = [*self.curves, *(t.variant for t in self.trainings)]
         mentioned += [name for name in trained if name not in self.reward_models]
         for name in mentioned:

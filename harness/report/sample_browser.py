@@ -178,18 +178,19 @@ def _program_cut_out(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _texts(frames: Mapping[str, pd.DataFrame], strings: _Strings) -> dict[str, dict[str, list[int]]]:
     """Give every text its place, problem by problem across variants, so that like texts lie beside one another."""
-    columns = {v: [c for c in TEXT_COLUMNS if c in frame.columns] for v, frame in frames.items()}
-    values = {v: {c: frames[v][c].tolist() for c in columns[v]} for v in frames}
-    places: dict[str, dict[str, list[int]]] = {v: {c: [] for c in columns[v]} for v in frames}
+    values = {
+        v: {c: frame[c].tolist() for c in TEXT_COLUMNS if c in frame.columns} for v, frame in frames.items()
+    }
+    places: dict[str, dict[str, list[int]]] = {v: {c: [] for c in columns} for v, columns in values.items()}
     rows = sorted(
         (place, row, order, v)
         for order, (v, frame) in enumerate(frames.items())
         for row, place in enumerate(frame["_place"].tolist())
     )
     for _, row, _, v in rows:
-        for column in columns[v]:
+        for column, texts in values[v].items():
             limit = MAX_OUTPUT if column == "output" else MAX_TEXT
-            places[v][column].append(strings.place(values[v][column][row], limit))
+            places[v][column].append(strings.place(texts[row], limit))
     return places
 
 

@@ -128,7 +128,9 @@ def test_seeded_variants_are_compared_by_problem_and_by_seed() -> None:
 
     found = compare_runs({"a": runs(a), "b": runs(b)}, "a", "b", margin=0.05, confidence=0.95, seed=0)
     assert found == compare_crossed("a", "b", (a - b).astype(float), margin=0.05)
-    base = compare_runs("a", runs(a), "base", runs(b[:1]), margin=0.05, confidence=0.95, seed=0)
+    base = compare_runs(
+        {"a": runs(a), "base": runs(b[:1])}, "a", "base", margin=0.05, confidence=0.95, seed=0
+    )
     assert base == compare_crossed("a", "base", (a - b[:1]).astype(float), margin=0.05)
 
 
