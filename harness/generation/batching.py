@@ -163,9 +163,8 @@ class Batch(Generic[T]):
         before: Sequence[int] | None = None
         while waiting and len(new) < free:
             prompt = prompt_of(waiting[0])
-            prompts += (
-                prompt is not before
-            )  # equal prompts of two objects count twice, which errs on the safe side
+            # equal prompts of two objects count twice, which errs on the safe side
+            prompts += prompt is not before
             longest = max(longest, len(prompt))
             if not may_join(waiting[0]) or (new and prompts * longest > PREFILL_TOKENS):
                 break

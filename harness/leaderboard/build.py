@@ -40,7 +40,8 @@ def build_leaderboard(run: Run, tables: Mapping[str, pd.DataFrame]) -> schema.Le
     plan, store = run.plan, run.store
     experiment, score = plan.experiment, plan.experiment.score
     counts = {variant: count(table) for variant, table in tables.items()}
-    runs, samples = seeds.runs_of(plan, counts), seeds.pool_tables(plan, tables)
+    runs = {name: [counts[m.name] for m in members] for name, members in plan.members.items()}
+    samples = seeds.pool_tables(plan, tables)
     names = list(runs)
     claims = _adjusted(plan, runs, [(name, score.reference) for name in names if name != score.reference])
     against = {claim.a: claim for claim in claims}
@@ -82,15 +83,7 @@ def build_leaderboard(run: Run, tables: Mapping[str, pd.DataFrame]) -> schema.Le
         trainings=tuple(training_rows(store, plan)),
         reward_models=reward_models(store, plan),
         answers=paid_answers(store, plan),
-        steps=tuple(
-            schema.Step(
-                id=s.id,
-                name=s.name,
-                seconds=step_record(store, s).get("seconds"),
-                reused=s.name not in run.did,
-            )
-            for s in plan.steps
-        ),
+        steps=_steps(run),
     )
 
 
@@ -104,6 +97,14 @@ def _adjusted(
         for a, b in pairs
     ]
     return adjust(comparisons, alpha=1 - score.confidence)
+
+
+def _steps(run: Run) -> tuple[schema.Step, ...]:
+    seconds = {step.name: step_record(run.store, step).get("seconds") for step in run.plan.steps}
+    return tuple(
+        schema.Step(id=s.id, name=s.name, seconds=seconds[s.name], reused=s.name not in run.did)
+        for s in run.plan.steps
+    )
 
 
 def _link(link: dict[str, Any]) -> schema.LinkRow:

@@ -18,11 +18,6 @@ Counts = dict[str, tuple[int, int]]  # problem to (samples, passing samples)
 Runs = Sequence[Counts]  # one a training seed
 
 
-def runs_of(plan: Plan, counts: Mapping[str, Counts]) -> dict[str, Runs]:
-    """Return the counts of every declared variant, one for each of its training seeds."""
-    return {name: [counts[m.name] for m in members] for name, members in plan.members.items()}
-
-
 def estimate_runs(variant: str, runs: Runs, k: int, *, confidence: float, seed: int) -> Estimate:
     """pass@k of a variant: over problems where it was made once, over seeds and problems where it was made again.
 

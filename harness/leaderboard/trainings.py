@@ -246,13 +246,8 @@ def _reward_model(store: Store, plan: Plan, member: str) -> schema.RewardModelRu
     folder = folder_of(store, plan, member)
     report = load_report(folder)
     figures = {"unmeasured": f"the training left no {REPORT}"} if report is None else report.model_dump()
-    return schema.RewardModelRun.model_validate(
-        {
-            "seed": plan.trainings[member].config.seed,
-            **figures,
-            "file": str((folder / REPORT).relative_to(store.root)),
-        }
-    )
+    own = {"seed": plan.trainings[member].config.seed, "file": str((folder / REPORT).relative_to(store.root))}
+    return schema.RewardModelRun.model_validate(figures | own)
 
 
 def paid_answers(store: Store, plan: Plan) -> dict[str, schema.PaidAnswers]:

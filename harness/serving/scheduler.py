@@ -238,9 +238,8 @@ class Scheduler:
                     return
             try:
                 self._turn()
-            except (
-                Exception
-            ) as error:  # out of memory, a fault of a driver: the batch fails, the rest goes on
+            except Exception as error:
+                # out of memory, a fault of a driver: the batch fails, the rest goes on
                 self._fail(self._batch.clear(), f"{type(error).__name__}: {error}")
 
     def _turn(self) -> None:

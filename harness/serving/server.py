@@ -335,8 +335,7 @@ def run(api: Api, listening: socket.socket, on_ready: Callable[[], None]) -> Non
         api.app(), log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=5
     )
     server = uvicorn.Server(config)
-    listening.listen(
-        _BACKLOG
-    )  # a client that connects from here on waits for the server's loop, and is not refused
+    # a client that connects from here on waits for the server's loop, and is not refused
+    listening.listen(_BACKLOG)
     on_ready()
     server.run(sockets=[listening])
