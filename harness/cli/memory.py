@@ -225,8 +225,8 @@ def _prompt_tokens(run: MemoryOptions, length: int) -> int:
 
 def _by_option(message: str) -> str:
     """Put the option that was typed in the place of a table's key."""
-    key, colon, rest = message.partition(":")
-    return f"{TABLE_KEYS.get(key, key)}{colon}{rest}"
+    key = message.partition(" ")[0].rstrip(":")
+    return TABLE_KEYS.get(key, key) + message.removeprefix(key)
 
 
 def _given(settings: dict[str, Any]) -> dict[str, Any]:
