@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Collection
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command_from_info, get_group_from_info
 
 from assay.harness.cli.options import AllowWeak, Json, NoCache, Quiet
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from assay.harness.console import new_table
 
 __all__ = ["VERBS", "AllowWeak", "Json", "NoCache", "Quiet", "app", "load_verb", "new_table", "print_json"]
 
@@ -134,16 +131,6 @@ def print_json(value: Any) -> None:
     """Print one JSON object on stdout, for a program."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
     sys.stdout.flush()
-
-
-def new_table(title: str, *columns: str, right: Collection[str] = (), **style: Any) -> Table:
-    """Return an empty table for a terminal; columns named in `right` are aligned to the right."""
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", **style)
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    return table
 
 
 def _version(requested: bool) -> None:

@@ -136,9 +136,9 @@ def load_training_data(method: str, table: Any, *, allow_weak: bool = False) -> 
     """
     if method not in REINFORCEMENT_METHODS:
         return load_data(method, table)
-    from assay.harness.generation.load import open_policy_sampler
+    from assay.harness.generation.load import PolicySampler
 
-    return load_data(method, table, open_sampler=open_policy_sampler, allow_weak=allow_weak)
+    return load_data(method, table, open_sampler=PolicySampler, allow_weak=allow_weak)
 
 
 def load_made_pairs(method: str, table: BaseModel, file: Path, name: str) -> TrainingData:
