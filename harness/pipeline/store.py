@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -141,6 +142,13 @@ def step_record(store: Store, step: Step) -> Record:
     if record is None:
         raise AssayError(f"step {step.name} is not done")
     return record
+
+
+def old_result(store: Store, folder: str, name: str, decisive: str) -> Any | None:
+    """Return what version 0.1 left in a folder beside the steps, which the text `decisive` decides, or None."""
+    digest = hashlib.sha256(decisive.encode()).hexdigest()[:12]
+    file = store.root / folder / f"{name}-{digest}.json"
+    return read_json(file) if file.exists() else None
 
 
 def _remove(folder: Path) -> None:

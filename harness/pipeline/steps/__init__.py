@@ -9,7 +9,6 @@ publishing).
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ from assay.harness.console import Progress
 from assay.harness.evaluation.judge import CacheUse
 from assay.harness.experiment import Experiment, Member
 from assay.harness.experiment.training import Training
-from assay.harness.files import read_json
 from assay.harness.pipeline.store import Record, Step, Store, step_record
 from assay.suites import Suite
 from assay.trainers.artifact import Artifact, ArtifactKind, identify
@@ -140,13 +138,6 @@ class Context:
     def artifact(self, name: str) -> Artifact:
         """Return the model that a finished step made."""
         return self.models.of(self.plan.step(name))
-
-
-def old_result(store: Store, folder: str, name: str, decisive: str) -> Any | None:
-    """Return what version 0.1 left in a folder beside the steps, which the text `decisive` decides, or None."""
-    digest = hashlib.sha256(decisive.encode()).hexdigest()[:12]
-    file = store.root / folder / f"{name}-{digest}.json"
-    return read_json(file) if file.exists() else None
 
 
 @dataclass(frozen=True)

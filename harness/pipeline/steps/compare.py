@@ -28,9 +28,9 @@ from assay.harness.experiment.tables import CompareTable
 from assay.harness.files import read_json, write_json
 from assay.harness.generation import load_generator
 from assay.harness.generation.load import MeasuredGenerator
-from assay.harness.pipeline.steps import Context, Plan, StepKind, old_result
+from assay.harness.pipeline.steps import Context, Plan, StepKind
 from assay.harness.pipeline.steps.generate import TABLE
-from assay.harness.pipeline.store import Record, Step, Store
+from assay.harness.pipeline.store import Record, Step, Store, old_result
 from assay.suites import Suite
 from assay.trainers.artifact import Artifact
 

@@ -12,9 +12,9 @@ from typing import Any
 from assay.harness.evaluation.contamination import overlap
 from assay.harness.files import read_json, write_json
 from assay.harness.leaderboard.seeds import sha256_of
-from assay.harness.pipeline.steps import Context, Plan, StepKind, old_result
+from assay.harness.pipeline.steps import Context, Plan, StepKind
 from assay.harness.pipeline.steps.artifacts import TrainSpec
-from assay.harness.pipeline.store import Record, Step, Store
+from assay.harness.pipeline.store import Record, Step, Store, old_result
 from assay.suites import Suite
 from assay.trainers.data.inputs import TrainingData
 
