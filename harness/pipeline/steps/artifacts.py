@@ -126,8 +126,8 @@ def _weakly_rewarded(context: Context, step: Step, record: Record) -> str:
     if level == "full":
         return ""
     if level is None:
-        return "it does not say behind which isolation its rewards were given"
-    return f"its rewards were given behind {training['isolation']}, weaker than this run asks for"
+        return "it does not say under which isolation its rewards were computed"
+    return f"its rewards were computed under {training['isolation']}, weaker than this run asks for"
 
 
 def _is_rewarded(step: Step) -> bool:
