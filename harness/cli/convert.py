@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.harness.cli.app import app, print_json
+from assay.harness.cli.app import print_json, verb
 from assay.harness.cli.options import Json, OptionalSuite, Split, SuiteOption, SuitePath, parse_options
 from assay.harness.cli.score import Format
+from assay.harness.errors import BadInputError
 
 if TYPE_CHECKING:
     from assay.harness.evaluation.formats import Sample, SampleFile
 
 
-@app.command()
+@verb()
 def samples(
     source: Annotated[
         Path,
@@ -46,7 +47,6 @@ def samples(
 
     They are read from a run or from any samples file; --suite is humaneval, or the run's own.
     """
-    from assay.harness.errors import BadInputError
     from assay.harness.evaluation.formats import open_samples, write_samples
     from assay.harness.evaluation.formats.read import table_in
     from assay.harness.evaluation.samples_file import refuse_overwrite
@@ -103,7 +103,6 @@ def _good(file: SampleFile, faults: list[str]) -> Iterator[Sample]:
 
 def _of_run(folder: Path, variant: str | None, suite: dict[str, Any] | None) -> tuple[Path, dict[str, Any]]:
     """Return the folder of the variant's generate step, and the suite that it answers."""
-    from assay.harness.errors import BadInputError
     from assay.harness.files import read_json
     from assay.harness.pipeline.store import Store
 

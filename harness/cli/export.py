@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.harness.cli.app import app, new_table, print_json
-from assay.harness.cli.options import Json, Model, Quiet, one_of
+from assay.harness.cli.app import new_table, print_json, verb
+from assay.harness.cli.options import SHOWN, Model, Shown, one_of
+from assay.harness.errors import BadInputError
 
 if TYPE_CHECKING:
     from assay.trainers.artifact import Artifact
 
 
-@app.command()
+@verb()
 def export(
     model: Model,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write.")] = None,
@@ -40,28 +41,25 @@ def export(
         bool, typer.Option("--rounding/--no-rounding", help="Measure every tensor's rounding error (RMSE).")
     ] = True,
     threads: Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 is one per core.")] = 0,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    shown: Shown = SHOWN,
 ) -> None:
     """Write a model as one GGUF file for llama.cpp.
 
     An adapter becomes a GGUF LoRA file. The file is loaded once to test it.
     """
-    from assay.harness.console import Progress
     from assay.harness.equivalence.states import state_of
     from assay.harness.equivalence.weights import compare_weights, weight_lines
-    from assay.harness.errors import BadInputError
     from assay.harness.models.resolve import describe_json, resolve_model
     from assay.trainers.artifact import ArtifactKind
 
     one_of("--format", format, ("gguf",))
     source = resolve_model(model)
     if plan:
-        _plan(source, as_json=as_json)
+        _plan(source, as_json=shown.as_json)
         return
     if out is None:
         raise BadInputError("give the file to write with -o FILE.gguf, or --plan to print sizes only")
-    progress = Progress(enabled=not quiet)
+    progress = shown.progress()
     with progress.task(f"export {out.name}"):
         artifact = _export(source, out, quantize, over, threads)
     weights = None
@@ -69,7 +67,7 @@ def export(
         with progress.task("rounding errors"):
             weights = compare_weights(state_of(source), state_of(artifact))
     size = artifact.path.stat().st_size
-    if as_json:
+    if shown.as_json:
         reason = "--no-rounding" if not rounding else "an adapter's factors are written in F32"
         measured = (
             {"weights": weights.to_json()}
@@ -86,7 +84,6 @@ def export(
 def _export(source: Artifact, out: Path, quantize: str, over: Path | None, threads: int) -> Artifact:
     import os
 
-    from assay.harness.errors import BadInputError
     from assay.trainers.artifact import ArtifactKind
     from assay.trainers.gguf import export_adapter, export_gguf
 
@@ -102,7 +99,6 @@ def _export(source: Artifact, out: Path, quantize: str, over: Path | None, threa
 
 
 def _plan(source: Artifact, *, as_json: bool) -> None:
-    from assay.harness.errors import BadInputError
     from assay.trainers.artifact import ArtifactKind
     from assay.trainers.gguf.sizes import predict_sizes
 

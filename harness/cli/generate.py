@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assay.harness.cli import options
-from assay.harness.cli.app import app, print_json
-from assay.harness.errors import UnmeasuredError
+from assay.harness.cli.app import print_json, verb
+from assay.harness.errors import BadInputError, UnmeasuredError
 
 if TYPE_CHECKING:
     from assay.harness.generation.load import MeasuredGenerator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from assay.harness.serving.scheduler import Event
 
 
-@app.command()
+@verb()
 def generate(
     model: options.Model,
     prompt: Annotated[
@@ -51,13 +51,11 @@ def generate(
     device: options.EngineDevice = "auto",
     dtype: options.EngineDtype = "auto",
     threads: options.EngineThreads = 0,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    shown: options.Shown = options.SHOWN,
 ) -> None:
     """Answer one prompt, streamed to the terminal."""
     import os
 
-    from assay.harness.errors import BadInputError
     from assay.harness.generation import Sampling, load_generator
     from assay.harness.models.resolve import resolve_model
 
@@ -82,16 +80,16 @@ def generate(
         if style == "chat":
             turns = [{"role": "system", "content": system}] if system is not None else []
             text = generator.render_chat([*turns, {"role": "user", "content": text}])
-        written = answer(generator, text, sampling, seed, (lambda piece: None) if as_json else show)
+        written = answer(generator, text, sampling, seed, (lambda piece: None) if shown.as_json else show)
         backend = generator.backend
     finally:
         generator.close()
-    if as_json:
+    if shown.as_json:
         about = {"model": model, "kind": artifact.kind.value, "sha256": artifact.sha256, "backend": backend}
         print_json(about | {"style": style, "prompt": text, "load_s": load_s} | written.to_json())
         return
     sys.stdout.write("\n")
-    if not quiet:
+    if not shown.quiet:
         facts = [f"{len(written.token_ids)} tokens", written.finish_reason, f"seed {written.seed}"]
         facts += [] if written.ttft_s is None else [f"first after {written.ttft_s * 1000:.0f} ms"]
         facts += [] if written.tok_per_s is None else [f"{written.tok_per_s:,.0f} tokens/s"]
@@ -99,8 +97,6 @@ def generate(
 
 
 def read_prompt(prompt: str | None, file: Path | None) -> str:
-    from assay.harness.errors import BadInputError
-
     if (prompt is None) == (file is None):
         raise BadInputError("give --prompt TEXT (- for stdin) or --prompt-file FILE; one of the two")
     try:

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from assay.harness.cli.app import app, print_json
-from assay.harness.cli.options import Json, Quiet
+from assay.harness.cli.app import print_json, verb
+from assay.harness.cli.options import SHOWN, Shown
 
 
-@app.command(name="import")
+@verb(name="import")
 def import_(
     name: Annotated[
         str, typer.Argument(help="The model: hf://org/name or hf://org/name@revision; hf:// may be left out.")
@@ -21,19 +21,17 @@ def import_(
         str | None,
         typer.Option("--file", help="Fetch this GGUF file of the repository, in place of its safetensors."),
     ] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    shown: Shown = SHOWN,
 ) -> None:
     """Fetch a model from the Hugging Face Hub.
 
     Its commit, every file's hash and its licence are recorded.
     """
-    from assay.harness.console import Progress
     from assay.harness.models.hub import import_model
 
-    with Progress(enabled=not quiet).task(f"import {name}"):
+    with shown.progress().task(f"import {name}"):
         imported = import_model(name, out, file=file)
-    if as_json:
+    if shown.as_json:
         print_json(imported.to_json())
         return
     from assay.harness.formatting import size
@@ -48,7 +46,7 @@ def import_(
         )
 
 
-@app.command()
+@verb()
 def push(
     repository: Annotated[str, typer.Argument(help="The repository on the hub: org/name.")],
     model: Annotated[Path, typer.Option("--file", help="The model: a folder or a .gguf file.")],
@@ -68,20 +66,18 @@ def push(
         ),
     ] = True,
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    shown: Shown = SHOWN,
 ) -> None:
     """Publish a model on the Hugging Face Hub with a card of its figures.
 
     Nothing is sent without --send.
     """
-    from assay.harness.console import Progress
     from assay.harness.models.hub import plan_push, send
 
-    progress = Progress(enabled=not quiet)
+    progress = shown.progress()
     planned = plan_push(repository, model, run=run, base_model=base, licence=licence)
     sent = None if dry_run else send(planned, private=private, on_progress=progress.say)
-    if as_json:
+    if shown.as_json:
         print_json(planned.to_json() | {"sent": sent})
         return
     from assay.harness.formatting import size

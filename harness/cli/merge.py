@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from assay.harness.cli.app import app, print_json
-from assay.harness.cli.options import Json, Quiet, parse_numbers, table
+from assay.harness.cli.app import print_json, verb
+from assay.harness.cli.options import SHOWN, Shown, parse_numbers, table
 
 
-@app.command()
+@verb()
 def merge(
     base: Annotated[str, typer.Argument(help="The base model: pocket, a folder or a hub id.")],
     adapters: Annotated[list[Path], typer.Argument(help="Adapter folders, one or more.")],
@@ -48,11 +48,9 @@ def merge(
     dtype: Annotated[
         str, typer.Option("--dtype", help="The type that the sum is stored in: fp32, bf16 or fp16.")
     ] = "fp32",
-    as_json: Json = False,
-    quiet: Quiet = False,
+    shown: Shown = SHOWN,
 ) -> None:
     """Fold adapters into their base: one model folder that loads without PEFT."""
-    from assay.harness.console import Progress
     from assay.harness.models.resolve import adapter_of, describe_json, resolve_model
     from assay.trainers.merge.recipe import MergeRecipe
     from assay.trainers.merge.write import load_change
@@ -70,12 +68,12 @@ def merge(
     model = resolve_model(base)
     sources = [adapter_of(path, model) for path in adapters]
     stages = ["loading the base", "merging", "saving", "measuring the change"]
-    with Progress(enabled=not quiet).task("merge", total=len(stages), unit="stages") as task:
+    with shown.progress().task("merge", total=len(stages), unit="stages") as task:
         from assay.trainers.merge import merge as do
 
         merged = do(sources, out, recipe, lambda stage: task.update(stages.index(stage), stage))
     change = load_change(out) or {}
-    if as_json:
+    if shown.as_json:
         print_json(describe_json(merged) | {"change": change})
         return
     print(f"{out}: {merged.recipe}")

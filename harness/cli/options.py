@@ -8,11 +8,15 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperCommand
+
+from assay.harness.console import Progress
+from assay.harness.errors import BadInputError
 
 T = TypeVar("T")
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # click's own, which typer may hold a copy of
@@ -45,8 +49,7 @@ Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help="Take only this many problems, the first ones.")
 ]
 
-# The settings of sampling. A verb that must know whether an option was given takes the optional type.
-_n = typer.Option("--n", help="Samples drawn for each problem.")
+# The settings of sampling.
 _temperature = typer.Option("--temperature", help="Sampling temperature; 0 is greedy decoding.")
 _max_new_tokens = typer.Option("--max-new-tokens", help="Tokens that a completion may have at most.")
 _style = typer.Option(
@@ -54,14 +57,9 @@ _style = typer.Option(
     help="The form of a prompt: chat uses the model's chat template, completion continues the problem's code.",
 )
 _seed = typer.Option("--seed", help="The seed of everything that is drawn at random.")
-N = Annotated[int, _n]
-OptionalN = Annotated[int | None, _n]
 Temperature = Annotated[float, _temperature]
-OptionalTemperature = Annotated[float | None, _temperature]
 MaxNewTokens = Annotated[int, _max_new_tokens]
-OptionalMaxNewTokens = Annotated[int | None, _max_new_tokens]
 Style = Annotated[str, _style]
-OptionalStyle = Annotated[str | None, _style]
 Seed = Annotated[int, _seed]
 OptionalSeed = Annotated[int | None, _seed]
 
@@ -108,6 +106,60 @@ AllowWeak = Annotated[
         "--allow-weak", help="Accept weaker isolation than this machine should give; every report says so."
     ),
 ]
+
+# Groups of options, each a dataclass that `verb` of app.py expands: a verb takes the group as one parameter.
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is printed: the result as a table or as JSON, and progress."""
+
+    as_json: Json = False
+    quiet: Quiet = False
+
+    def progress(self) -> Progress:
+        return Progress(enabled=not self.quiet)
+
+
+SHOWN = Shown()
+
+
+@dataclass(frozen=True, slots=True)
+class Problems:
+    """The problems of a suite; a verb gives its own default suite, which may be none."""
+
+    suite: OptionalSuite = "humaneval"
+    suite_path: SuitePath = None
+    split: Split = None
+    limit: Limit = None
+
+    def table(self) -> dict[str, Any]:
+        """Return the table `[suite]` of an experiment."""
+        return {"name": self.suite, "path": self.suite_path, "split": self.split, "limit": self.limit}
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """The settings of sampling; None leaves one to the default of an experiment."""
+
+    n: Annotated[int | None, typer.Option("--n", help="Samples drawn for each problem.")] = None
+    temperature: Annotated[float | None, _temperature] = None
+    max_new_tokens: Annotated[int | None, _max_new_tokens] = None
+    style: Annotated[str | None, _style] = None
+
+    def table(self) -> dict[str, Any]:
+        """Return the table `[sampling]` of an experiment.
+
+        Raises BadInputError for several greedy samples, which would all be the same.
+        """
+        n, temperature = self.n or 1, self.temperature or 0
+        if temperature == 0 and n > 1:
+            raise BadInputError(
+                f"--n {n} at temperature 0 gives the same sample {n} times: give --n 1, or a --temperature above 0"
+            )
+        options = {"samples": self.n} | asdict(self)
+        return {key: value for key, value in options.items() if key != "n" and value is not None}
+
 
 # Options of a run and of the device that it is held against: `memory`, `profile`, `loadtest`.
 
@@ -215,8 +267,6 @@ def table(model: type[T], options: Mapping[str, str] | None = None, /, **values:
 
 def one_of(option: str, value: str, allowed: Sequence[str]) -> str:
     """Return `value`. Raises BadInputError that names the option and the nearest allowed value if it is not allowed."""
-    from assay.harness.errors import BadInputError
-
     if value in allowed:
         return value
     near = difflib.get_close_matches(value, allowed, n=1)
@@ -226,20 +276,8 @@ def one_of(option: str, value: str, allowed: Sequence[str]) -> str:
     )
 
 
-def check_sampling(n: int, temperature: float) -> None:
-    """Raise BadInputError for several greedy samples, which would all be the same."""
-    from assay.harness.errors import BadInputError
-
-    if temperature == 0 and n > 1:
-        raise BadInputError(
-            f"--n {n} at temperature 0 gives the same sample {n} times: give --n 1, or a --temperature above 0"
-        )
-
-
 def refuse(flags: Mapping[str, Any], reason: str) -> None:
     """Raise BadInputError that names the options that were given and have nothing to act on."""
-    from assay.harness.errors import BadInputError
-
     idle = [
         f"{flag} {value}" if value is not True else flag for flag, value in flags.items() if value is not None
     ]
@@ -254,8 +292,6 @@ def slug(text: str) -> str:
 
 def parse_options(pairs: list[str] | None) -> dict[str, str]:
     """Return the values of `--suite-option KEY=VALUE`."""
-    from assay.harness.errors import BadInputError
-
     parts = [text.partition("=") for text in pairs or []]
     bad = next((key + sign + value for key, sign, value in parts if not key or not value), None)
     if bad is not None:
@@ -267,8 +303,6 @@ def parse_options(pairs: list[str] | None) -> dict[str, str]:
 
 def parse_numbers(option: str, text: str, kind: type[T], example: str) -> tuple[T, ...]:
     """Return the numbers of a comma-separated list. Raises BadInputError that names the option."""
-    from assay.harness.errors import BadInputError
-
     try:
         return tuple(kind(part) for part in text.split(",")) if text else ()  # type: ignore[call-arg]
     except ValueError:
@@ -279,8 +313,6 @@ def parse_numbers(option: str, text: str, kind: type[T], example: str) -> tuple[
 
 def parse_k(text: str) -> tuple[int, ...] | None:
     """Return the k of `--k 1,10`, or None where the option was not given."""
-    from assay.harness.errors import BadInputError
-
     numbers = parse_numbers("--k", text, int, "1,10")
     if numbers and min(numbers) < 1:
         raise BadInputError(f"--k {text!r} is not allowed: each k must be at least 1")
@@ -301,10 +333,6 @@ def fresh_path(folder: Path, name: str) -> Path:
 
 def check_choice(flag: str, value: str | None, known: Sequence[str]) -> None:
     """Raise BadInputError that names the option, the value, the nearest known one, and all known ones."""
-    import difflib
-
-    from assay.harness.errors import BadInputError
-
     if value is None or value in known:
         return
     near = difflib.get_close_matches(value, known, n=1)
@@ -318,7 +346,6 @@ def moved_to(verb: str, goes: Callable[[list[str], set[str]], bool]) -> type[Typ
     `goes` gets the arguments and the flags that only `verb` has, and says whether the arguments are meant for it. What
     the verb that is meant does not have, such as an option of the other one, raises BadInputError.
     """
-    from assay.harness.errors import BadInputError
 
     class Moved(TyperCommand):
         def make_context(

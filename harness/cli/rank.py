@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.harness.cli.app import app, print_json
-from assay.harness.cli.options import Json, Quiet, Seed
+from assay.harness.cli.app import print_json, screen, verb
+from assay.harness.cli.options import SHOWN, Seed, Shown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,7 +19,7 @@ UNMEASURED = "unmeasured"
 MOST_COLUMNS = 8  # of the table of chances; --json has all
 
 
-@app.command()
+@verb()
 def rank(
     file: Annotated[
         Path,
@@ -47,8 +47,7 @@ def rank(
         bool,
         typer.Option("--independent", help="Treat comparisons as independent even if they name problems."),
     ] = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    shown: Shown = SHOWN,
 ) -> None:
     """Fit Bradley–Terry strengths and Elo to pairwise comparisons.
 
@@ -57,14 +56,13 @@ def rank(
     """
     from dataclasses import replace
 
-    from assay.harness.console import Progress
     from assay.harness.stats import rank as rank_players
     from assay.harness.stats import read_matches
 
     matches = read_matches(file)
     if independent:
         matches = replace(matches, problem=None)
-    with Progress(enabled=not quiet).task("bootstrap", total=bootstrap or None, unit="resamples") as task:
+    with shown.progress().task("bootstrap", total=bootstrap or None, unit="resamples") as task:
         ranking = rank_players(
             matches,
             anchor=anchor,
@@ -74,12 +72,10 @@ def rank(
             seed=seed,
             on_resample=task.update,
         )
-    if as_json:
+    if shown.as_json:
         print_json({"file": str(file)} | ranking.to_json())
     else:
-        from assay.harness.console import PLAIN_WIDTH, terminal
-
-        terminal(plain_width=PLAIN_WIDTH).print(render_ranking(ranking))
+        screen().print(render_ranking(ranking))
     if ranking.unmeasured:
         raise typer.Exit(2)
 
