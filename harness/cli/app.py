@@ -96,7 +96,9 @@ app = typer.Typer(
 )
 
 
-def verb(name: str | None = None, **settings: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def verb(
+    name: str | None = None, *, within: typer.Typer | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a function a verb: each parameter whose type is a group of options (options.py) becomes those options."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
@@ -107,9 +109,10 @@ def verb(name: str | None = None, **settings: Any) -> Callable[[Callable[..., No
             if not is_dataclass(one.annotation):
                 parameters.append(one.replace(kind=one.KEYWORD_ONLY))
                 continue
-            default = one.annotation() if one.default is one.empty else one.default
-            hints = get_type_hints(one.annotation, include_extras=True)
-            groups[one.name] = [field.name for field in fields(one.annotation)]
+            group: Any = one.annotation
+            default = group() if one.default is one.empty else one.default
+            hints = get_type_hints(group, include_extras=True)
+            groups[one.name] = [field.name for field in fields(group)]
             parameters += [
                 inspect.Parameter(n, one.KEYWORD_ONLY, default=getattr(default, n), annotation=hints[n])
                 for n in groups[one.name]
@@ -117,13 +120,13 @@ def verb(name: str | None = None, **settings: Any) -> Callable[[Callable[..., No
 
         @functools.wraps(function)
         def call(**values: Any) -> None:
-            for group, names in groups.items():
-                make = signature.parameters[group].annotation
-                values[group] = make(**{name: values.pop(name) for name in names})
+            for name, names in groups.items():
+                make: Any = signature.parameters[name].annotation
+                values[name] = make(**{option: values.pop(option) for option in names})
             function(**values)
 
         call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        app.command(name, **settings)(call)
+        (within or app).command(name)(call)
         return function
 
     return register

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
 from assay.harness.cli import options
 from assay.harness.cli.app import print_json, screen, verb
@@ -28,24 +29,15 @@ SAMPLING = options.Sampling(n=1, temperature=0.0, max_new_tokens=512, style="cha
 
 @verb()
 def compare(
-    models: Annotated[
-        list[str], typer.Argument(help="Two or more models, each compared with the one before it.")
-    ],
+    models: Annotated[list[str], Argument(help="Two or more models, each compared with the one before it.")],
     corpus: Annotated[
-        str,
-        typer.Option("--corpus", help="A file of texts, or a suite whose canonical solutions are the texts."),
+        str, Option(help="A file of texts, or a suite whose canonical solutions are the texts.")
     ] = "pocket",
-    texts: Annotated[
-        int, typer.Option("--texts", min=1, help="Texts of the corpus that are compared, at most.")
-    ] = 64,
+    texts: Annotated[int, Option(min=1, help="Texts of the corpus that are compared, at most.")] = 64,
     problems: options.Problems = PROBLEMS,
     sampling: options.Sampling = SAMPLING,
-    margin: Annotated[
-        float, typer.Option("--margin", help="The difference of pass@1 that does not matter.")
-    ] = 0.05,
-    greedy_tokens: Annotated[
-        int, typer.Option("--greedy-tokens", min=1, help="Tokens of each greedy answer that is compared.")
-    ] = 64,
+    margin: Annotated[float, Option(help="The difference of pass@1 that does not matter.")] = 0.05,
+    greedy_tokens: Annotated[int, Option(min=1, help="Tokens of each greedy answer that is compared.")] = 64,
     threads: options.EngineThreads = 0,
     results: options.Results = options.RESULTS,
     shown: options.Shown = options.SHOWN,

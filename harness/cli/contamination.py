@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
 from assay.harness.cli.app import new_table, print_json, screen, verb
 from assay.harness.cli.options import SHOWN, Shown, Split, Suite, SuitePath
@@ -22,7 +22,7 @@ HUB = "hub:"
 def contamination(
     training: Annotated[
         str,
-        typer.Argument(
+        Argument(
             help="The training set: a file (JSON Lines, JSON, Parquet), hub:ORG/NAME, or a suite that makes records."
         ),
     ],
@@ -30,12 +30,9 @@ def contamination(
     suite_path: SuitePath = None,
     split: Split = None,
     n: Annotated[
-        int | None,
-        typer.Option("--n", min=1, help="Records to take of a file, the first ones, or to make by a suite."),
+        int | None, Option(min=1, help="Records to take of a file, the first ones, or to make by a suite.")
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", help="Write every problem's overlap to this JSON file.")
-    ] = None,
+    output: Annotated[Path | None, Option(help="Write every problem's overlap to this JSON file.")] = None,
     shown: Shown = SHOWN,
 ) -> None:
     """Measure how much of a suite's problems is in a training set.

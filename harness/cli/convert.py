@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from assay.harness.cli.app import print_json, verb
 from assay.harness.cli.options import Json, OptionalSuite, Split, SuiteOption, SuitePath, parse_options
@@ -22,20 +23,13 @@ if TYPE_CHECKING:
 def samples(
     source: Annotated[
         Path,
-        typer.Argument(
-            help="A run's folder (with --variant), or samples in any format that assay score reads."
-        ),
+        Argument(help="A run's folder (with --variant), or samples in any format that assay score reads."),
     ],
     output: Annotated[
-        Path,
-        typer.Option("-o", "--output", help="The file to write; a name that ends in .gz is compressed."),
+        Path, Option("-o", "--output", help="The file to write; a name that ends in .gz is compressed.")
     ],
-    to: Annotated[
-        str, typer.Option("--to", help="The format: jsonl, human-eval, evalplus or bigcode.")
-    ] = "jsonl",
-    variant: Annotated[
-        str | None, typer.Option("--variant", help="The variant of a run whose samples are written.")
-    ] = None,
+    to: Annotated[str, Option(help="The format: jsonl, human-eval, evalplus or bigcode.")] = "jsonl",
+    variant: Annotated[str | None, Option(help="The variant of a run whose samples are written.")] = None,
     suite: OptionalSuite = None,
     suite_path: SuitePath = None,
     split: Split = None,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Option
 
 from assay.harness.cli.app import app, new_table, print_json, verb
 from assay.harness.cli.options import SHOWN, AllowWeak, Backend, Isolation, Json, Shown, one_of
@@ -38,11 +39,10 @@ def sandbox() -> None:
     """Test the sandbox by itself."""
 
 
-@sandbox_app.command()
+@verb(within=sandbox_app)
 def selfcheck(
     corpus: Annotated[
-        Path | None,
-        typer.Option("--corpus", help="The attack corpus; left out, tests/attacks of the checkout."),
+        Path | None, Option(help="The attack corpus; left out, tests/attacks of the checkout.")
     ] = None,
     backend: Backend = "embedded",
     isolation: Isolation = "cell",

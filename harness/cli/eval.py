@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from assay.harness.cli import options
 from assay.harness.cli.app import print_json, verb
@@ -17,10 +17,10 @@ from assay.harness.errors import BadInputError
 @verb(name="eval")
 def eval_(
     model: Annotated[
-        str | None, typer.Argument(help="A model: pocket, a folder, a .gguf file or a hub id.")
+        str | None, Argument(help="A model: pocket, a folder, a .gguf file or a hub id.")
     ] = None,
     samples: Annotated[
-        Path | None, typer.Option(help="Score this file of samples: the same as assay score FILE.")
+        Path | None, Option(help="Score this file of samples: the same as assay score FILE.")
     ] = None,
     *,
     problems: options.Problems,

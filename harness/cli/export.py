@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Option
 
 from assay.harness.cli.app import new_table, print_json, verb
 from assay.harness.cli.options import SHOWN, Model, Shown, one_of
@@ -18,29 +18,25 @@ if TYPE_CHECKING:
 @verb()
 def export(
     model: Model,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write.")] = None,
-    format: Annotated[str, typer.Option("--format", help="The format: gguf.")] = "gguf",
+    out: Annotated[Path | None, Option("--out", "-o", help="The file to write.")] = None,
+    format: Annotated[str, Option(help="The format: gguf.")] = "gguf",
     quantize: Annotated[
         str,
-        typer.Option(
-            "--quantize",
-            help="The type of the weights: f32, f16, bf16, q8_0, q6_k, q5_k_m, q4_k_m, …; --plan lists all.",
+        Option(
+            help="The type of the weights: f32, f16, bf16, q8_0, q6_k, q5_k_m, q4_k_m, …; --plan lists all."
         ),
     ] = "f16",
     plan: Annotated[
-        bool,
-        typer.Option("--plan", help="Print how large the file of each type would be, and write nothing."),
+        bool, Option("--plan", help="Print how large the file of each type would be, and write nothing.")
     ] = False,
     over: Annotated[
         Path | None,
-        typer.Option(
-            "--over", help="A GGUF file of an adapter's base, on which the exported adapter is loaded once."
-        ),
+        Option(help="A GGUF file of an adapter's base, on which the exported adapter is loaded once."),
     ] = None,
     rounding: Annotated[
-        bool, typer.Option("--rounding/--no-rounding", help="Measure every tensor's rounding error (RMSE).")
+        bool, Option("--rounding/--no-rounding", help="Measure every tensor's rounding error (RMSE).")
     ] = True,
-    threads: Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 is one per core.")] = 0,
+    threads: Annotated[int, Option(min=0, help="CPU threads; 0 is one per core.")] = 0,
     shown: Shown = SHOWN,
 ) -> None:
     """Write a model as one GGUF file for llama.cpp.

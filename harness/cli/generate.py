@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Option
 
 from assay.harness.cli import options
 from assay.harness.cli.app import print_json, verb
@@ -25,28 +25,17 @@ if TYPE_CHECKING:
 @verb()
 def generate(
     model: options.Model,
-    prompt: Annotated[
-        str | None, typer.Option("--prompt", "-p", help="The prompt; - reads it from stdin.")
-    ] = None,
-    prompt_file: Annotated[
-        Path | None, typer.Option("--prompt-file", help="A file that holds the prompt.")
-    ] = None,
+    prompt: Annotated[str | None, Option("--prompt", "-p", help="The prompt; - reads it from stdin.")] = None,
+    prompt_file: Annotated[Path | None, Option(help="A file that holds the prompt.")] = None,
     style: options.Style = "chat",
-    system: Annotated[str | None, typer.Option("--system", help="The system turn of a chat.")] = None,
+    system: Annotated[str | None, Option(help="The system turn of a chat.")] = None,
     max_new_tokens: options.MaxNewTokens = 512,
     temperature: options.Temperature = 0.0,
     top_p: Annotated[
-        float,
-        typer.Option(
-            "--top-p", help="Nucleus sampling: the share of probability that is kept; 1 turns it off."
-        ),
+        float, Option(help="Nucleus sampling: the share of probability that is kept; 1 turns it off.")
     ] = 1.0,
-    top_k: Annotated[
-        int, typer.Option("--top-k", help="Sample from this many likeliest tokens; 0 turns it off.")
-    ] = 0,
-    stop: Annotated[
-        list[str] | None, typer.Option("--stop", help="A text that ends the answer; may be repeated.")
-    ] = None,
+    top_k: Annotated[int, Option(help="Sample from this many likeliest tokens; 0 turns it off.")] = 0,
+    stop: Annotated[list[str] | None, Option(help="A text that ends the answer; may be repeated.")] = None,
     seed: options.Seed = 0,
     device: options.EngineDevice = "auto",
     dtype: options.EngineDtype = "auto",

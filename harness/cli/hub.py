@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from assay.harness.cli.app import print_json, verb
 from assay.harness.cli.options import SHOWN, Shown
@@ -14,12 +14,11 @@ from assay.harness.cli.options import SHOWN, Shown
 @verb(name="import")
 def import_(
     name: Annotated[
-        str, typer.Argument(help="The model: hf://org/name or hf://org/name@revision; hf:// may be left out.")
+        str, Argument(help="The model: hf://org/name or hf://org/name@revision; hf:// may be left out.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
+    out: Annotated[Path, Option("--out", "-o", help="The folder to write.")],
     file: Annotated[
-        str | None,
-        typer.Option("--file", help="Fetch this GGUF file of the repository, in place of its safetensors."),
+        str | None, Option(help="Fetch this GGUF file of the repository, in place of its safetensors.")
     ] = None,
     shown: Shown = SHOWN,
 ) -> None:
@@ -48,24 +47,20 @@ def import_(
 
 @verb()
 def push(
-    repository: Annotated[str, typer.Argument(help="The repository on the hub: org/name.")],
-    model: Annotated[Path, typer.Option("--file", help="The model: a folder or a .gguf file.")],
+    repository: Annotated[str, Argument(help="The repository on the hub: org/name.")],
+    model: Annotated[Path, Option("--file", help="The model: a folder or a .gguf file.")],
     run: Annotated[
-        Path | None,
-        typer.Option("--run", help="A run's folder, whose figures for this model go into the card."),
+        Path | None, Option(help="A run's folder, whose figures for this model go into the card.")
     ] = None,
-    base: Annotated[str | None, typer.Option("--base", help="The base model's name on the hub.")] = None,
+    base: Annotated[str | None, Option(help="The base model's name on the hub.")] = None,
     licence: Annotated[
-        str | None,
-        typer.Option("--license", help="The model's licence; left out, the base's, if it is recorded."),
+        str | None, Option("--license", help="The model's licence; left out, the base's, if it is recorded.")
     ] = None,
     dry_run: Annotated[
         bool,
-        typer.Option(
-            "--dry-run/--send", help="Print what would be sent, or send it with the token in HF_TOKEN."
-        ),
+        Option("--dry-run/--send", help="Print what would be sent, or send it with the token in HF_TOKEN."),
     ] = True,
-    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    private: Annotated[bool, Option("--private", help="Make a new repository private.")] = False,
     shown: Shown = SHOWN,
 ) -> None:
     """Publish a model on the Hugging Face Hub with a card of its figures.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from assay.harness.cli.app import print_json, verb
 from assay.harness.cli.options import SHOWN, Shown, parse_numbers, table
@@ -13,41 +13,32 @@ from assay.harness.cli.options import SHOWN, Shown, parse_numbers, table
 
 @verb()
 def merge(
-    base: Annotated[str, typer.Argument(help="The base model: pocket, a folder or a hub id.")],
-    adapters: Annotated[list[Path], typer.Argument(help="Adapter folders, one or more.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
+    base: Annotated[str, Argument(help="The base model: pocket, a folder or a hub id.")],
+    adapters: Annotated[list[Path], Argument(help="Adapter folders, one or more.")],
+    out: Annotated[Path, Option("--out", "-o", help="The folder to write.")],
     strategy: Annotated[
         str,
-        typer.Option(
-            "--strategy",
+        Option(
             help="The way to combine the adapters: lora for one; linear, cat, svd, ties, dare_linear, dare_ties, "
-            "magnitude_prune, slerp, …_svd for several.",
+            "magnitude_prune, slerp, …_svd for several."
         ),
     ] = "lora",
     weights: Annotated[
         str,
-        typer.Option(
-            "--weights",
-            help="The weight of each adapter, separated by commas, such as 0.7,0.3; left out, 1/n each.",
-        ),
+        Option(help="The weight of each adapter, separated by commas, such as 0.7,0.3; left out, 1/n each."),
     ] = "",
     density: Annotated[
-        float | None, typer.Option("--density", help="The share of entries that the pruning strategies keep.")
+        float | None, Option(help="The share of entries that the pruning strategies keep.")
     ] = None,
-    svd_rank: Annotated[
-        int | None, typer.Option("--svd-rank", help="The rank that strategies ending in svd cut to.")
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="The seed of the entries that DARE drops.")] = 0,
+    svd_rank: Annotated[int | None, Option(help="The rank that strategies ending in svd cut to.")] = None,
+    seed: Annotated[int, Option(help="The seed of the entries that DARE drops.")] = 0,
     onto: Annotated[
         str,
-        typer.Option(
-            "--onto",
-            help="The base: full as stored, trained as the adapter saw it, or quantised to nf4, fp4, int8.",
+        Option(
+            help="The base: full as stored, trained as the adapter saw it, or quantised to nf4, fp4, int8."
         ),
     ] = "full",
-    dtype: Annotated[
-        str, typer.Option("--dtype", help="The type that the sum is stored in: fp32, bf16 or fp16.")
-    ] = "fp32",
+    dtype: Annotated[str, Option(help="The type that the sum is stored in: fp32, bf16 or fp16.")] = "fp32",
     shown: Shown = SHOWN,
 ) -> None:
     """Fold adapters into their base: one model folder that loads without PEFT."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+from typer import Argument, Option
 from typer.core import TyperCommand
 
 from assay.harness.console import Progress
@@ -22,7 +23,7 @@ T = TypeVar("T")
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # click's own, which typer may hold a copy of
 
 # The problems.
-_suite = typer.Option(
+_suite = Option(
     "--suite",
     help="The suite: humaneval, humaneval+, mbpp, mbpp-sanitized, mbpp+, pocket, jsonl, or a plugin's.",
 )
@@ -30,33 +31,28 @@ Suite = Annotated[str, _suite]
 OptionalSuite = Annotated[str | None, _suite]
 SuitePath = Annotated[
     Path | None,
-    typer.Option(
-        "--suite-path", help="The suite's file or folder, or hub:ID@REVISION to load it from the hub."
-    ),
+    Option("--suite-path", help="The suite's file or folder, or hub:ID@REVISION to load it from the hub."),
 ]
 SuiteOption = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "--suite-option",
         help="KEY=VALUE, one of the suite's own options, such as style of mbpp and compat of humaneval+ and mbpp+.",
     ),
 ]
 Split = Annotated[
-    str | None,
-    typer.Option("--split", help="The split, such as train, dev or test, for a suite that has splits."),
+    str | None, Option("--split", help="The split, such as train, dev or test, for a suite that has splits.")
 ]
-Limit = Annotated[
-    int | None, typer.Option("--limit", min=1, help="Take only this many problems, the first ones.")
-]
+Limit = Annotated[int | None, Option("--limit", min=1, help="Take only this many problems, the first ones.")]
 
 # The settings of sampling.
-_temperature = typer.Option("--temperature", help="Sampling temperature; 0 is greedy decoding.")
-_max_new_tokens = typer.Option("--max-new-tokens", help="Tokens that a completion may have at most.")
-_style = typer.Option(
+_temperature = Option("--temperature", help="Sampling temperature; 0 is greedy decoding.")
+_max_new_tokens = Option("--max-new-tokens", help="Tokens that a completion may have at most.")
+_style = Option(
     "--style",
     help="The form of a prompt: chat uses the model's chat template, completion continues the problem's code.",
 )
-_seed = typer.Option("--seed", help="The seed of everything that is drawn at random.")
+_seed = Option("--seed", help="The seed of everything that is drawn at random.")
 Temperature = Annotated[float, _temperature]
 MaxNewTokens = Annotated[int, _max_new_tokens]
 Style = Annotated[str, _style]
@@ -64,27 +60,26 @@ Seed = Annotated[int, _seed]
 OptionalSeed = Annotated[int | None, _seed]
 
 # The engine and the sandbox.
-EngineDevice = Annotated[str, typer.Option("--device", help="The device: auto, cpu or cuda.")]
+EngineDevice = Annotated[str, Option("--device", help="The device: auto, cpu or cuda.")]
 EngineDtype = Annotated[
-    str, typer.Option("--dtype", help="The type to compute in: auto (as stored), fp32, bf16 or fp16.")
+    str, Option("--dtype", help="The type to compute in: auto (as stored), fp32, bf16 or fp16.")
 ]
 EngineThreads = Annotated[
-    int, typer.Option("--threads", min=0, help="CPU threads of generation; 0 is one per core.")
+    int, Option("--threads", min=0, help="CPU threads of generation; 0 is one per core.")
 ]
 Workers = Annotated[
-    int,
-    typer.Option("--workers", min=0, help="Programs that run at the same time; 0 is one per core."),
+    int, Option("--workers", min=0, help="Programs that run at the same time; 0 is one per core.")
 ]
 Backend = Annotated[
     str,
-    typer.Option(
+    Option(
         "--backend",
         help="The place that programs run in: embedded is this machine, docker a hardened container.",
     ),
 ]
 Isolation = Annotated[
     str,
-    typer.Option(
+    Option(
         "--isolation",
         help="cell isolates once for many programs; fresh gives each program a PID and a mount namespace, at a lower "
         "rate.",
@@ -92,17 +87,17 @@ Isolation = Annotated[
 ]
 
 # What is read, written and printed.
-Model = Annotated[str, typer.Argument(help="A model: pocket, a folder, a .gguf file or a hub id.")]
-Results = Annotated[Path, typer.Option("--results", help="The folder that runs are kept in.")]
+Model = Annotated[str, Argument(help="A model: pocket, a folder, a .gguf file or a hub id.")]
+Results = Annotated[Path, Option("--results", help="The folder that runs are kept in.")]
 RESULTS = Path("results/runs")
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress on stderr.")]
+Json = Annotated[bool, Option("--json", help="Print one JSON object on stdout.")]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="Print no progress on stderr.")]
 NoCache = Annotated[
-    bool, typer.Option("--no-cache", help="Execute every sample again, without the cache of verdicts.")
+    bool, Option("--no-cache", help="Execute every sample again, without the cache of verdicts.")
 ]
 AllowWeak = Annotated[
     bool,
-    typer.Option(
+    Option(
         "--allow-weak", help="Accept weaker isolation than this machine should give; every report says so."
     ),
 ]
@@ -142,7 +137,7 @@ class Problems:
 class Sampling:
     """The settings of sampling; None leaves one to the default of an experiment."""
 
-    n: Annotated[int | None, typer.Option("--n", help="Samples drawn for each problem.")] = None
+    n: Annotated[int | None, Option("--n", help="Samples drawn for each problem.")] = None
     temperature: Annotated[float | None, _temperature] = None
     max_new_tokens: Annotated[int | None, _max_new_tokens] = None
     style: Annotated[str | None, _style] = None
@@ -165,13 +160,13 @@ class Sampling:
 
 
 def _panel(name: str) -> Callable[[str, str], Any]:
-    return lambda flag, text: typer.Option(flag, help=text, rich_help_panel=name)
+    return lambda flag, text: Option(flag, help=text, rich_help_panel=name)
 
 
 _model, _work, _device, _train = (_panel(name) for name in ("Model", "Workload", "Device", "Training"))
 
-NoExperiment = Annotated[str | None, typer.Argument(hidden=True, metavar="")]
-ProfiledModel = Annotated[str | None, typer.Argument(help="A tier, a folder, a .gguf file or a hub id.")]
+NoExperiment = Annotated[str | None, Argument(hidden=True, metavar="")]
+ProfiledModel = Annotated[str | None, Argument(help="A tier, a folder, a .gguf file or a hub id.")]
 TierName = Annotated[str | None, _model("--tier", "pocket, tiny, small (the default), medium or large.")]
 ModelInsteadOfTier = Annotated[str | None, _model("--model", "A folder, config.json or hub id, not a tier.")]
 Auto = Annotated[bool, _model("--auto", "Choose the largest tier that fits the device.")]
@@ -229,12 +224,10 @@ TrainAttention = Annotated[str, _train("--attention", "auto (the trainer's choic
 BaseDtype = Annotated[str, _train("--base", "The type of lora's frozen base; auto is the arithmetic's.")]
 
 PROFILES = Path("results/profiles")
-ProfileOut = Annotated[
-    Path, typer.Option("--out", "-o", help="The folder of the raw record and its summary.")
-]
+ProfileOut = Annotated[Path, Option("--out", "-o", help="The folder of the raw record and its summary.")]
 Within = Annotated[
     float | None,
-    typer.Option(
+    Option(
         "--within", help="Exit with 1 where the peak misses its prediction by more than so many per cent."
     ),
 ]

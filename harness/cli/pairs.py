@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Option
 
 from assay.harness.cli import options
 from assay.harness.cli.app import print_json, verb
@@ -30,30 +30,23 @@ SAMPLING = options.Sampling(n=8, temperature=1.0, max_new_tokens=256, style="cha
 @verb()
 def pairs(
     model: options.Model,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The JSON Lines file to write.")],
+    out: Annotated[Path, Option("--out", "-o", help="The JSON Lines file to write.")],
     problems: options.Problems = PROBLEMS,
     sampling: options.Sampling = SAMPLING,
     seed: options.Seed = 0,
     kind: Annotated[
         str,
-        typer.Option(
-            "--kind",
-            help="Kinds of pair: execution (pass against fail), quality (among passes), or execution,quality.",
+        Option(
+            help="Kinds of pair: execution (pass against fail), quality (among passes), or execution,quality."
         ),
     ] = "execution",
-    per_problem: Annotated[
-        int,
-        typer.Option("--per-problem", min=1, help="Pairs of each kind for one problem at most."),
-    ] = 4,
+    per_problem: Annotated[int, Option(min=1, help="Pairs of each kind for one problem at most.")] = 4,
     match: Annotated[
-        str,
-        typer.Option(
-            "--match", help="The failing answer of a pair: the one nearest to the passing answer, or random."
-        ),
+        str, Option(help="The failing answer of a pair: the one nearest to the passing answer, or random.")
     ] = "nearest",
     single: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--single", help="Write single answers with a label, which kto learns from, in place of pairs."
         ),
     ] = False,
@@ -81,8 +74,8 @@ def pairs(
         raise BadInputError(f"--temperature {temperature:g} gives equal samples: give a temperature above 0")
     if problems.suite_path is None and problems.split not in (None, "train"):
         raise BadInputError(
-            f"--split {problems.split}: learning from it would make what is measured there worthless; use train, or problems of "
-            "your own (--suite jsonl --suite-path FILE)"
+            f"--split {problems.split}: learning from it would make what is measured there worthless; use train, or "
+            "problems of your own (--suite jsonl --suite-path FILE)"
         )
     kinds = tuple(options.one_of("--kind", part.strip(), KINDS) for part in kind.split(","))
     split = problems.split or ("train" if problems.suite_path is None else None)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
 from assay.harness.cli.app import print_json, screen, verb
 from assay.harness.cli.options import SHOWN, Seed, Shown
@@ -23,29 +24,22 @@ MOST_COLUMNS = 8  # of the table of chances; --json has all
 def rank(
     file: Annotated[
         Path,
-        typer.Argument(
+        Argument(
             help="Rows a,b,winner (a name or tie; problem, where several are on one) as .csv, .jsonl or .json, or a "
             'JSON matrix {"names": [...], "wins": [[...]], "ties": [[...]]}.'
         ),
     ],
     anchor: Annotated[
-        str | None,
-        typer.Option("--anchor", help="The name whose strength is 0; left out, the mean of all is."),
+        str | None, Option(help="The name whose strength is 0; left out, the mean of all is.")
     ] = None,
-    elo: Annotated[float, typer.Option("--elo", help="The Elo figure of the anchor.")] = 1000.0,
-    confidence: Annotated[
-        float, typer.Option("--confidence", help="The confidence level of intervals and tests.")
-    ] = 0.95,
+    elo: Annotated[float, Option(help="The Elo figure of the anchor.")] = 1000.0,
+    confidence: Annotated[float, Option(help="The confidence level of intervals and tests.")] = 0.95,
     bootstrap: Annotated[
-        int,
-        typer.Option(
-            "--bootstrap", min=0, help="Compute intervals from this many resamples of problems (or rows)."
-        ),
+        int, Option(min=0, help="Compute intervals from this many resamples of problems (or rows).")
     ] = 0,
     seed: Seed = 0,
     independent: Annotated[
-        bool,
-        typer.Option("--independent", help="Treat comparisons as independent even if they name problems."),
+        bool, Option("--independent", help="Treat comparisons as independent even if they name problems.")
     ] = False,
     shown: Shown = SHOWN,
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from assay.harness.cli.app import new_table, print_json, screen, verb
 from assay.harness.cli.options import RESULTS, SHOWN, AllowWeak, Limit, NoCache, Results, Shown
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @verb()
 def run(
-    experiment: Annotated[str, typer.Argument(help="An experiment file (TOML), or the name of a lab.")],
+    experiment: Annotated[str, Argument(help="An experiment file (TOML), or the name of a lab.")],
     results: Results = RESULTS,
     no_cache: NoCache = False,
     shown: Shown = SHOWN,
@@ -88,22 +89,18 @@ def finish(leaderboard: dict[str, Any], shown: Shown) -> None:
 
 @verb()
 def showcase(
-    tier: Annotated[
-        str, typer.Option("--tier", help="The tier: pocket, tiny, small, medium or large.")
-    ] = "small",
+    tier: Annotated[str, Option(help="The tier: pocket, tiny, small, medium or large.")] = "small",
     auto_verify: Annotated[
-        bool, typer.Option("--auto-verify", help="Run every step, each with its check.")
+        bool, Option("--auto-verify", help="Run every step, each with its check.")
     ] = False,
     steps: Annotated[
         str,
-        typer.Option(
-            "--steps",
-            help="Run these steps and those they need: import,infer,train,merge,gguf,infer-gguf,profile,verify.",
+        Option(
+            help="Run these steps and those they need: import,infer,train,merge,gguf,infer-gguf,profile,verify."
         ),
     ] = "",
     model: Annotated[
-        Path | None,
-        typer.Option("--model", help="A local folder with the tier's model, in place of fetching it."),
+        Path | None, Option(help="A local folder with the tier's model, in place of fetching it.")
     ] = None,
     limit: Limit = None,
     results: Results = RESULTS,

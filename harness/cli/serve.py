@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from assay.harness.cli.app import app
 from assay.harness.cli.options import EngineDevice, EngineDtype, EngineThreads, Model, Quiet
@@ -17,27 +17,14 @@ KEY = "ASSAY_API_KEY"
 @app.command()
 def serve(
     model: Model,
-    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="The port to listen on; 0 takes a free one.")
-    ] = 8000,
-    name: Annotated[
-        str | None, typer.Option("--name", help="The model's name in requests; left out, MODEL itself.")
-    ] = None,
-    parallel: Annotated[
-        int, typer.Option("--parallel", min=1, help="Answers that are generated at the same time.")
-    ] = 8,
+    host: Annotated[str, Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")] = 8000,
+    name: Annotated[str | None, Option(help="The model's name in requests; left out, MODEL itself.")] = None,
+    parallel: Annotated[int, Option(min=1, help="Answers that are generated at the same time.")] = 8,
     context: Annotated[
-        int,
-        typer.Option(
-            "--context",
-            min=0,
-            help="Tokens of a prompt with its answer; 0 is the model's limit, 4096 at most.",
-        ),
+        int, Option(min=0, help="Tokens of a prompt with its answer; 0 is the model's limit, 4096 at most.")
     ] = 0,
-    queue: Annotated[
-        int, typer.Option("--queue", min=1, help="Requests that may wait; further ones get status 429.")
-    ] = 256,
+    queue: Annotated[int, Option(min=1, help="Requests that may wait; further ones get status 429.")] = 256,
     device: EngineDevice = "auto",
     dtype: EngineDtype = "auto",
     threads: EngineThreads = 0,

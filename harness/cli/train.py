@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from assay.harness.cli.app import new_table, print_json, screen, verb
 from assay.harness.cli.options import SHOWN, AllowWeak, Shown
@@ -20,20 +20,16 @@ if TYPE_CHECKING:
 def train(
     config: Annotated[
         Path | None,
-        typer.Argument(help="A training file (TOML); left out, environment variables hold every setting."),
+        Argument(help="A training file (TOML); left out, environment variables hold every setting."),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The folder of the result.")] = None,
+    out: Annotated[Path | None, Option("--out", "-o", help="The folder of the result.")] = None,
     dry_run: Annotated[
         bool,
-        typer.Option(
-            "--dry-run", help="Print settings, data, parameters and predicted memory, and train nothing."
-        ),
+        Option("--dry-run", help="Print settings, data, parameters and predicted memory, and train nothing."),
     ] = False,
     settings: Annotated[
         bool,
-        typer.Option(
-            "--settings", help="List the settings of a training file and their environment variables."
-        ),
+        Option("--settings", help="List the settings of a training file and their environment variables."),
     ] = False,
     shown: Shown = SHOWN,
     allow_weak: AllowWeak = False,
