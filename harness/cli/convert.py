@@ -46,12 +46,8 @@ def samples(
     from assay.harness.evaluation.samples_file import refuse_overwrite
     from assay.suites import load_suite
 
-    table: dict[str, Any] = {
-        "name": suite or "humaneval",
-        "path": suite_path,
-        "split": split,
-        "options": parse_options(suite_option),
-    }
+    table: dict[str, Any] = {"name": suite or "humaneval", "path": suite_path, "split": split}
+    table["options"] = parse_options(suite_option)
     if (source / "plan.json").is_file():
         own = {"--suite-path": suite_path, "--split": split, "--suite-option": suite_option}
         if suite is None and (given := [name for name, value in own.items() if value]):
@@ -65,15 +61,8 @@ def samples(
     faults: list[str] = []
     written = write_samples(_good(file, faults), problems, output, to)
     if as_json:
-        print_json(
-            {
-                "written": written,
-                "format": to,
-                "output": str(output),
-                "read_as": file.format,
-                "malformed": faults,
-            }
-        )
+        about = {"written": written, "format": to, "output": str(output), "read_as": file.format}
+        print_json(about | {"malformed": faults})
     else:
         print(f"{written} samples, read as {file.format}, written as {to}: {output}")
     if faults:
@@ -109,11 +98,5 @@ def _of_run(folder: Path, variant: str | None, suite: dict[str, Any] | None) -> 
         raise BadInputError(f"{folder}: {fault}; variants: {', '.join(steps)}{advice}")
     path = Store(folder.parent).path(steps[variant]["name"], steps[variant]["id"])
     own = plan["experiment"]["suite"]
-    given_path = Path(own["path"]) if own.get("path") else None
-    return path, suite or {
-        "name": own["name"],
-        "path": given_path,
-        "split": own.get("split"),
-        "limit": own.get("limit"),
-        "options": own.get("options"),
-    }
+    settings = {key: own.get(key) for key in ("name", "split", "limit", "options")}
+    return path, suite or settings | {"path": Path(own["path"]) if own.get("path") else None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -72,15 +72,12 @@ def selfcheck(
         findings = run_corpus(open_sandbox, attacks, mode)
         rows += summarise(backend, mode, findings)
         faults += [f for f in findings if not all(row.good for row in summarise(backend, mode, [f]))]
+    table = [asdict(row) | {"good": row.good} for row in rows]
     if shown.as_json:
-        print_json(
-            {
-                "rows": [dataclasses.asdict(row) | {"good": row.good} for row in rows],
-                "faults": [{"attack": f.attack.name, "outcome": f.verdict.outcome.value} for f in faults],
-            }
-        )
+        named = [{"attack": f.attack.name, "outcome": f.verdict.outcome.value} for f in faults]
+        print_json({"rows": table, "faults": named})
     else:
-        _show([dataclasses.asdict(row) | {"good": row.good} for row in rows], [f.attack.name for f in faults])
+        _show(table, [f.attack.name for f in faults])
     if faults:
         raise typer.Exit(1)
 

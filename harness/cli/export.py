@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
@@ -65,11 +66,8 @@ def export(
     size = artifact.path.stat().st_size
     if shown.as_json:
         reason = "--no-rounding" if not rounding else "an adapter's factors are written in F32"
-        measured = (
-            {"weights": weights.to_json()}
-            if weights
-            else {"weights": None, "unmeasured": {"weights": reason}}
-        )
+        unmeasured = {"weights": None, "unmeasured": {"weights": reason}}
+        measured = {"weights": weights.to_json()} if weights else unmeasured
         print_json(describe_json(artifact) | {"size_bytes": size} | measured)
         return
     print(f"{out}: {size:,} bytes, {artifact.recipe}\n  sha256 {artifact.sha256}")
@@ -104,15 +102,7 @@ def _plan(source: Artifact, *, as_json: bool) -> None:
         )
     sizes = predict_sizes(source)
     if as_json:
-        rows: list[dict[str, Any]] = [
-            {
-                "quantize": p.quantize,
-                "bytes": p.bytes,
-                "bits_per_weight": p.bits_per_weight,
-                "refusal": p.refusal or None,
-            }
-            for p in sizes
-        ]
+        rows = [asdict(p) | {"refusal": p.refusal or None} for p in sizes]
         print_json({"model": str(source.path), "sizes": rows})
         return
     from assay.harness.console import terminal
@@ -121,7 +111,6 @@ def _plan(source: Artifact, *, as_json: bool) -> None:
     table = new_table(f"{source.path.name} as GGUF", *columns, right=columns[1:3], box=None)
     for p in sizes:
         size = "" if p.bytes is None else f"{p.bytes:,}"
-        table.add_row(
-            p.quantize, size, "" if p.bits_per_weight is None else f"{p.bits_per_weight:.2f}", p.refusal
-        )
+        bits = "" if p.bits_per_weight is None else f"{p.bits_per_weight:.2f}"
+        table.add_row(p.quantize, size, bits, p.refusal)
     terminal(plain_width=120).print(table)

@@ -37,15 +37,11 @@ def generate(
     top_k: Annotated[int, Option(help="Sample from this many likeliest tokens; 0 turns it off.")] = 0,
     stop: Annotated[list[str] | None, Option(help="A text that ends the answer; may be repeated.")] = None,
     seed: options.Seed = 0,
-    device: options.EngineDevice = "auto",
-    dtype: options.EngineDtype = "auto",
-    threads: options.EngineThreads = 0,
+    engine: options.Engine = options.ENGINE,
     shown: options.Shown = options.SHOWN,
 ) -> None:
     """Answer one prompt, streamed to the terminal."""
-    import os
-
-    from assay.harness.generation import Sampling, load_generator
+    from assay.harness.generation import Sampling
     from assay.harness.models.resolve import resolve_model
 
     text = read_prompt(prompt, prompt_file)
@@ -56,13 +52,7 @@ def generate(
         )
     artifact = resolve_model(model)
     started = time.perf_counter()
-    generator = load_generator(
-        artifact,
-        batch_size=1,
-        threads=threads or len(os.sched_getaffinity(0)),
-        device=device,
-        dtype=dtype,
-    )
+    generator = engine.load(artifact, batch_size=1)
     load_s = time.perf_counter() - started
     sampling = Sampling(temperature, top_p, top_k, max_new_tokens, tuple(stop or ()))
     try:

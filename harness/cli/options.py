@@ -6,11 +6,12 @@ A sentence that describes a field of a file is the field's own; a test compares 
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from typer import Argument, Option
@@ -19,40 +20,41 @@ from typer.core import TyperCommand
 from assay.harness.console import Progress
 from assay.harness.errors import BadInputError
 
+if TYPE_CHECKING:
+    from assay.harness.generation.load import MeasuredGenerator
+    from assay.trainers.artifact import Artifact
+
 T = TypeVar("T")
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # click's own, which typer may hold a copy of
 
 # The problems.
 _suite = Option(
-    "--suite",
-    help="The suite: humaneval, humaneval+, mbpp, mbpp-sanitized, mbpp+, pocket, jsonl, or a plugin's.",
+    help="The suite: humaneval, humaneval+, mbpp, mbpp-sanitized, mbpp+, pocket, jsonl, or a plugin's."
 )
 Suite = Annotated[str, _suite]
 OptionalSuite = Annotated[str | None, _suite]
 SuitePath = Annotated[
     Path | None,
-    Option("--suite-path", help="The suite's file or folder, or hub:ID@REVISION to load it from the hub."),
+    Option(help="The suite's file or folder, or hub:ID@REVISION to load it from the hub."),
 ]
 SuiteOption = Annotated[
     list[str] | None,
     Option(
-        "--suite-option",
-        help="KEY=VALUE, one of the suite's own options, such as style of mbpp and compat of humaneval+ and mbpp+.",
+        help="KEY=VALUE, one of the suite's own options, such as style of mbpp and compat of humaneval+ and mbpp+."
     ),
 ]
 Split = Annotated[
-    str | None, Option("--split", help="The split, such as train, dev or test, for a suite that has splits.")
+    str | None, Option(help="The split, such as train, dev or test, for a suite that has splits.")
 ]
-Limit = Annotated[int | None, Option("--limit", min=1, help="Take only this many problems, the first ones.")]
+Limit = Annotated[int | None, Option(min=1, help="Take only this many problems, the first ones.")]
 
 # The settings of sampling.
-_temperature = Option("--temperature", help="Sampling temperature; 0 is greedy decoding.")
-_max_new_tokens = Option("--max-new-tokens", help="Tokens that a completion may have at most.")
+_temperature = Option(help="Sampling temperature; 0 is greedy decoding.")
+_max_new_tokens = Option(help="Tokens that a completion may have at most.")
 _style = Option(
-    "--style",
-    help="The form of a prompt: chat uses the model's chat template, completion continues the problem's code.",
+    help="The form of a prompt: chat uses the model's chat template, completion continues the problem's code."
 )
-_seed = Option("--seed", help="The seed of everything that is drawn at random.")
+_seed = Option(help="The seed of everything that is drawn at random.")
 Temperature = Annotated[float, _temperature]
 MaxNewTokens = Annotated[int, _max_new_tokens]
 Style = Annotated[str, _style]
@@ -60,35 +62,24 @@ Seed = Annotated[int, _seed]
 OptionalSeed = Annotated[int | None, _seed]
 
 # The engine and the sandbox.
-EngineDevice = Annotated[str, Option("--device", help="The device: auto, cpu or cuda.")]
-EngineDtype = Annotated[
-    str, Option("--dtype", help="The type to compute in: auto (as stored), fp32, bf16 or fp16.")
-]
 EngineThreads = Annotated[
     int, Option("--threads", min=0, help="CPU threads of generation; 0 is one per core.")
 ]
-Workers = Annotated[
-    int, Option("--workers", min=0, help="Programs that run at the same time; 0 is one per core.")
-]
+Workers = Annotated[int, Option(min=0, help="Programs that run at the same time; 0 is one per core.")]
 Backend = Annotated[
-    str,
-    Option(
-        "--backend",
-        help="The place that programs run in: embedded is this machine, docker a hardened container.",
-    ),
+    str, Option(help="The place that programs run in: embedded is this machine, docker a hardened container.")
 ]
 Isolation = Annotated[
     str,
     Option(
-        "--isolation",
         help="cell isolates once for many programs; fresh gives each program a PID and a mount namespace, at a lower "
-        "rate.",
+        "rate."
     ),
 ]
 
 # What is read, written and printed.
 Model = Annotated[str, Argument(help="A model: pocket, a folder, a .gguf file or a hub id.")]
-Results = Annotated[Path, Option("--results", help="The folder that runs are kept in.")]
+Results = Annotated[Path, Option(help="The folder that runs are kept in.")]
 RESULTS = Path("results/runs")
 Json = Annotated[bool, Option("--json", help="Print one JSON object on stdout.")]
 Quiet = Annotated[bool, Option("--quiet", "-q", help="Print no progress on stderr.")]
@@ -137,7 +128,7 @@ class Problems:
 class Sampling:
     """The settings of sampling; None leaves one to the default of an experiment."""
 
-    n: Annotated[int | None, Option("--n", help="Samples drawn for each problem.")] = None
+    n: Annotated[int | None, Option(help="Samples drawn for each problem.")] = None
     temperature: Annotated[float | None, _temperature] = None
     max_new_tokens: Annotated[int | None, _max_new_tokens] = None
     style: Annotated[str | None, _style] = None
@@ -154,6 +145,27 @@ class Sampling:
             )
         options = {"samples": self.n} | asdict(self)
         return {key: value for key, value in options.items() if key != "n" and value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The engine that generates."""
+
+    device: Annotated[str, Option(help="The device: auto, cpu or cuda.")] = "auto"
+    dtype: Annotated[str, Option(help="The type to compute in: auto (as stored), fp32, bf16 or fp16.")] = (
+        "auto"
+    )
+    threads: EngineThreads = 0
+
+    def load(self, artifact: Artifact, batch_size: int) -> MeasuredGenerator:
+        """Load a model to generate `batch_size` samples at once."""
+        from assay.harness.generation import load_generator
+
+        settings = asdict(self) | {"threads": self.threads or len(os.sched_getaffinity(0))}
+        return load_generator(artifact, batch_size=batch_size, **settings)
+
+
+ENGINE = Engine()
 
 
 # Options of a run and of the device that it is held against: `memory`, `profile`, `loadtest`.

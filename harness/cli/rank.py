@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Argument, Option
 
-from assay.harness.cli.app import print_json, screen, verb
+from assay.harness.cli.app import new_table, print_json, screen, verb
 from assay.harness.cli.options import SHOWN, Seed, Shown
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from assay.harness.stats.ranking import Ranking
 
 UNMEASURED = "unmeasured"
+STYLE: dict[str, Any] = {"box": None, "pad_edge": False, "header_style": "dim"}
 MOST_COLUMNS = 8  # of the table of chances; --json has all
 
 
@@ -77,16 +78,11 @@ def rank(
 def render_ranking(ranking: Ranking) -> RenderableType:
     """Return the standings, the expected scores of each pair if the names are few, and what the figures mean."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("rank", justify="right")
-    table.add_column("name", overflow="fold")
-    for name in ("strength", f"{100 * ranking.confidence:g} % interval", "Elo", "interval"):
-        table.add_column(name, justify="right")
-    for name in ("games", "wins", "ties", "losses"):
-        table.add_column(name, justify="right")
+    strengths = ("strength", f"{100 * ranking.confidence:g} % interval", "Elo", "interval")
+    figures = (*strengths, "games", "wins", "ties", "losses")
+    table = new_table("", "rank", "name", *figures, right=("rank", *figures), **STYLE)
     for s in ranking.standings:
         mark = "=" if s.rank in ranking.tied_ranks else ""
         counts = (UNMEASURED if x is None else f"{x:,}" for x in (s.wins, s.ties, s.losses))
@@ -108,12 +104,8 @@ def render_ranking(ranking: Ranking) -> RenderableType:
 
 
 def _chances(ranking: Ranking) -> RenderableType:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("expected score, %, against", overflow="fold")
-    for s in ranking.standings:
-        table.add_column(s.name, justify="right", overflow="fold")
+    names = [s.name for s in ranking.standings]
+    table = new_table("", "expected score, %, against", *names, right=names, **STYLE)
     for s, row in zip(ranking.standings, ranking.chances, strict=True):
         table.add_row(s.name, *("–" if p is None else f"{100 * p:.1f}" for p in row))
     return table

@@ -8,13 +8,13 @@ from typing import Annotated
 
 from typer import Option
 
-from assay.harness.cli.app import app
-from assay.harness.cli.options import EngineDevice, EngineDtype, EngineThreads, Model, Quiet
+from assay.harness.cli.app import verb
+from assay.harness.cli.options import ENGINE, Engine, Model, Quiet
 
 KEY = "ASSAY_API_KEY"
 
 
-@app.command()
+@verb()
 def serve(
     model: Model,
     host: Annotated[str, Option(help="The address to listen on.")] = "127.0.0.1",
@@ -25,9 +25,7 @@ def serve(
         int, Option(min=0, help="Tokens of a prompt with its answer; 0 is the model's limit, 4096 at most.")
     ] = 0,
     queue: Annotated[int, Option(min=1, help="Requests that may wait; further ones get status 429.")] = 256,
-    device: EngineDevice = "auto",
-    dtype: EngineDtype = "auto",
-    threads: EngineThreads = 0,
+    engine: Engine = ENGINE,
     quiet: Quiet = False,
 ) -> None:
     """Serve a model with OpenAI's interface.
@@ -38,7 +36,6 @@ def serve(
     import importlib.util
 
     from assay.harness.errors import BadInputError, MissingToolError
-    from assay.harness.generation import load_generator
     from assay.harness.models.resolve import resolve_model
     from assay.harness.serving.server import Options, bind, open_api, run
 
@@ -52,13 +49,7 @@ def serve(
     artifact = resolve_model(model)
     listening = bind(host, port)  # before the model is loaded, which may take long
     try:
-        generator = load_generator(
-            artifact,
-            batch_size=parallel,
-            threads=threads or len(os.sched_getaffinity(0)),
-            device=device,
-            dtype=dtype,
-        )
+        generator = engine.load(artifact, batch_size=parallel)
         try:
             with open_api(generator, artifact, name or model, options) as api:
                 address, keyed = listening.getsockname(), ", key required" if key else ""
@@ -67,11 +58,8 @@ def serve(
                     if not quiet:
                         served = f"{name or model} ({artifact.kind.value}; {generator.backend})"
                         places = f"{parallel} answers of {api.scheduler.capacity} tokens at a time"
-                        print(
-                            f"serving {served} at {url_of(address)}, {places}{keyed}",
-                            file=sys.stderr,
-                            flush=True,
-                        )
+                        line = f"serving {served} at {url_of(address)}, {places}{keyed}"
+                        print(line, file=sys.stderr, flush=True)
 
                 run(api, listening, ready)
         finally:

@@ -79,16 +79,9 @@ def _train(job: Job, shown: Shown) -> None:
     report = load_report(trained.path)
     measured = None if report is None else report.model_dump(mode="json")
     if shown.as_json:
-        print_json(
-            {
-                "path": str(trained.path),
-                "kind": trained.kind.value,
-                "sha256": trained.sha256,
-                "recipe": trained.recipe,
-            }
-            | {"training": training}
-            | ({} if measured is None else {"reward_model": measured})
-        )
+        model = {"path": str(trained.path), "kind": trained.kind.value, "sha256": trained.sha256}
+        judged = {} if measured is None else {"reward_model": measured}
+        print_json(model | {"recipe": trained.recipe, "training": training} | judged)
         return
     print(f"{trained.kind}: {trained.path}\n{trained.recipe}")
     if facts is not None:
@@ -184,12 +177,10 @@ def _print_dry_run(job: Job, prepared: DryRun, as_json: bool) -> None:
 
 def _lengths_in_words(job: Job, prepared: DryRun) -> str:
     lengths = prepared.lengths
-    text = f"{lengths.rows:,} {lengths.unit}, {lengths.tokens:,} tokens, longest {lengths.longest:,}"
-    if prepared.answers is not None:
-        text = f"{lengths.rows:,} {lengths.unit}, prompts of {lengths.tokens:,} tokens, longest {lengths.longest:,}"
-    else:
-        text += f"; {lengths.cut} cut at max_length = {job.config.max_length}"
-    return text + "".join(
+    prompts = "" if prepared.answers is None else "prompts of "
+    cut = f"; {lengths.cut} cut at max_length = {job.config.max_length}" if prepared.answers is None else ""
+    tokens = f"{prompts}{lengths.tokens:,} tokens, longest {lengths.longest:,}{cut}"
+    return f"{lengths.rows:,} {lengths.unit}, {tokens}" + "".join(
         f"; {n} {lengths.unit} left out: {reason}" for reason, n in lengths.left_out.items()
     )
 
