@@ -6,6 +6,7 @@ import queue
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -55,14 +56,12 @@ def generate(
     generator = engine.load(artifact, batch_size=1)
     load_s = time.perf_counter() - started
     sampling = Sampling(temperature, top_p, top_k, max_new_tokens, tuple(stop or ()))
-    try:
+    with closing(generator):
         if style == "chat":
             turns = [{"role": "system", "content": system}] if system is not None else []
             text = generator.render_chat([*turns, {"role": "user", "content": text}])
         written = answer(generator, text, sampling, seed, (lambda piece: None) if shown.as_json else show)
         backend = generator.backend
-    finally:
-        generator.close()
     if shown.as_json:
         about = {"model": model, "kind": artifact.kind.value, "sha256": artifact.sha256, "backend": backend}
         print_json(about | {"style": style, "prompt": text, "load_s": load_s} | written.to_json())
@@ -126,7 +125,7 @@ def answer(
     scheduler = Scheduler(engine, rows=1, capacity=len(prompt_ids) + sampling.max_new_tokens)
     events: queue.SimpleQueue[Event | Failure] = queue.SimpleQueue()
     pieces: list[str] = []
-    try:
+    with closing(scheduler):
         ticket = scheduler.submit(SampleRequest(prompt_ids, sampling, seed), events.put)
         while True:
             event = events.get()
@@ -137,8 +136,6 @@ def answer(
                 on_text(event.text)
             if event.finish is not None:
                 break
-    finally:
-        scheduler.close()
     times, n = ticket.times, len(ticket.ids)
     duration = times.latency_s
     return Answer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
 from typing import Annotated
 
 from typer import Option
@@ -47,25 +48,19 @@ def serve(
         raise BadInputError(f"{KEY} = {key!r} is empty: give it a key, or unset it to serve without one")
     options = Options(host, port, parallel, context, queue, key)
     artifact = resolve_model(model)
-    listening = bind(host, port)  # before the model is loaded, which may take long
-    try:
+    with closing(bind(host, port)) as listening:  # before the model is loaded, which may take long
         generator = engine.load(artifact, batch_size=parallel)
-        try:
-            with open_api(generator, artifact, name or model, options) as api:
-                address, keyed = listening.getsockname(), ", key required" if key else ""
+        with closing(generator), open_api(generator, artifact, name or model, options) as api:
+            address, keyed = listening.getsockname(), ", key required" if key else ""
 
-                def ready() -> None:
-                    if not quiet:
-                        served = f"{name or model} ({artifact.kind.value}; {generator.backend})"
-                        places = f"{parallel} answers of {api.scheduler.capacity} tokens at a time"
-                        line = f"serving {served} at {url_of(address)}, {places}{keyed}"
-                        print(line, file=sys.stderr, flush=True)
+            def ready() -> None:
+                if not quiet:
+                    served = f"{name or model} ({artifact.kind.value}; {generator.backend})"
+                    places = f"{parallel} answers of {api.scheduler.capacity} tokens at a time"
+                    line = f"serving {served} at {url_of(address)}, {places}{keyed}"
+                    print(line, file=sys.stderr, flush=True)
 
-                run(api, listening, ready)
-        finally:
-            generator.close()
-    finally:
-        listening.close()
+            run(api, listening, ready)
 
 
 def url_of(address: tuple[str, int]) -> str:
