@@ -29,6 +29,8 @@ _PLAIN = {
     Any: "any value",
 }
 
+_BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}  # by pydantic's name
+
 
 @dataclass(frozen=True, slots=True)
 class Words:
@@ -142,7 +144,7 @@ class _Place:
 
 
 def _tags(model: type[BaseModel]) -> set[str]:
-    """The tags that pydantic may put into a location for `model` as a member of a union."""
+    """Return the tags that pydantic may put into a location for `model` as a member of a union."""
     makers = {name for name in MAKERS if name in model.model_fields}
     return makers | (set(choices(model.model_fields["type"])) if "type" in model.model_fields else set())
 
@@ -153,7 +155,7 @@ def _is_label(part: str) -> bool:
 
 
 def _item_of(annotation: Any) -> Any:
-    """The annotation of what a list, tuple or free table holds."""
+    """Return the annotation of what a list, tuple or free table holds."""
     for one in _members(annotation):
         if get_origin(one) in (list, tuple, dict):
             arguments = [a for a in get_args(one) if a is not Ellipsis]
@@ -175,7 +177,7 @@ def models_in(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _members(annotation: Any) -> list[Any]:
-    """The members of a union, without None; another annotation is its only member."""
+    """Return the members of a union, without None; another annotation is its only member."""
     if get_origin(annotation) is Annotated:
         return _members(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
@@ -239,12 +241,12 @@ def bounds_in_words(item: Any) -> str:
 
 
 def _limits(metadata: Sequence[Any]) -> str:
-    """The bounds that constraints give, as a phrase that follows the type."""
+    """Return the bounds that constraints give, as a phrase that follows the type."""
     parts: list[str] = []
     for one in metadata:
-        if getattr(one, "min_length", None) == 1:
+        if isinstance(one, annotated_types.MinLen) and one.min_length == 1:
             return " that is not empty"
-        parts += [f"{words} {getattr(one, key):,}" for key, words in _BOUNDS.items() if hasattr(one, key)]
         if isinstance(one, annotated_types.MaxLen):
             parts.append(f"at most {one.max_length} characters")
+        parts += [f"{text} {getattr(one, key):,}" for key, text in _BOUNDS.items() if hasattr(one, key)]
     return f", {' and '.join(parts)}" if parts else ""

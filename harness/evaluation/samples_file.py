@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -116,7 +116,7 @@ class Evaluation:
 
 
 def _estimates(by_k: dict[int, Estimate]) -> dict[str, Any]:
-    return {str(k): estimate.to_json() for k, estimate in by_k.items()}
+    return {str(k): asdict(estimate) for k, estimate in by_k.items()}
 
 
 def evaluate_file(
