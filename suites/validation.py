@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 
 MAKERS = ("model", "train", "merge", "export", "compress")  # the keys that tell the kinds of variant apart
 SHOWN = 80  # characters of a value in a message
+_BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 _PLAIN = {
     bool: "true or false",
     int: "a whole number",
@@ -232,8 +233,7 @@ def _either(values: Sequence[str]) -> str:
 
 def bounds_in_words(item: Any) -> str:
     """Return what one pydantic error about a bare number allows, for a value that no model's field describes."""
-    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-    bounds = [f"{words[key]} {value:,}" for key, value in item.get("ctx", {}).items() if key in words]
+    bounds = [f"{_BOUNDS[key]} {value:,}" for key, value in item.get("ctx", {}).items() if key in _BOUNDS]
     kind = {"int": "a whole number", "bool": "true or false"}.get(item["type"].partition("_")[0], "a number")
     return ", ".join([kind, *bounds])
 
@@ -242,17 +242,9 @@ def _limits(metadata: Sequence[Any]) -> str:
     """The bounds that constraints give, as a phrase that follows the type."""
     parts: list[str] = []
     for one in metadata:
-        match one:
-            case annotated_types.Ge(ge):
-                parts.append(f"at least {ge:,}")
-            case annotated_types.Gt(gt):
-                parts.append(f"above {gt:,}")
-            case annotated_types.Le(le):
-                parts.append(f"at most {le:,}")
-            case annotated_types.Lt(lt):
-                parts.append(f"below {lt:,}")
-            case annotated_types.MinLen(n) if n == 1:
-                return " that is not empty"
-            case annotated_types.MaxLen(n):
-                parts.append(f"at most {n} characters")
+        if getattr(one, "min_length", None) == 1:
+            return " that is not empty"
+        parts += [f"{words} {getattr(one, key):,}" for key, words in _BOUNDS.items() if hasattr(one, key)]
+        if isinstance(one, annotated_types.MaxLen):
+            parts.append(f"at most {one.max_length} characters")
     return f", {' and '.join(parts)}" if parts else ""

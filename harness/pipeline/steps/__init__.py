@@ -28,6 +28,8 @@ from assay.trainers.errors import ArtifactError
 if TYPE_CHECKING:
     from assay.harness.generation.types import Sample
 
+__all__ = ["Artifacts", "Context", "Plan", "StepKind", "Stream"]
+
 
 @dataclass(frozen=True)
 class Plan:

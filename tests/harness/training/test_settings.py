@@ -15,6 +15,7 @@ from assay.harness.errors import BadInputError
 from assay.harness.training.file import Job, load_job
 from assay.harness.training.settings import REDACTED, VARIABLES, read_dotenv, redact, table_of_variables
 from assay.trainers.config import QuantizationTable
+from assay.trainers.errors import DataError
 
 ROOT = Path(__file__).parents[3]
 FILE = """
@@ -137,7 +138,7 @@ def test_columns_and_the_datasets_name(job: Any, tmp_path: Path) -> None:
     )
     assert found.data.columns == {"instruction": "q", "output": "a"}
     assert found.records.kept[0].messages[1].content == "two"
-    with pytest.raises(BadInputError, match="missing_one"):
+    with pytest.raises(DataError, match="missing_one"):
         job({"DATASET_NAME": "rows.jsonl", "INSTRUCTION_COLUMN": "missing_one", "OUTPUT_COLUMN": "a"})
     made = job({"DATASET_NAME": "pocket", "MAX_SAMPLES": "5"})
     assert (made.data.suite, made.data.file, len(made.records.kept)) == ("pocket", None, 5)
