@@ -117,7 +117,7 @@ class Artifacts:
 
 @dataclass(frozen=True)
 class Context:
-    """What a step may use while it runs. `on_sample` gets every sample that a generation makes or made."""
+    """The means that a step has while it runs. `on_sample` gets every sample that a generation makes or made."""
 
     plan: Plan
     store: Store
