@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
 PLAIN_EVERY_S = 5.0
 PLAIN_WIDTH = 140  # columns of a table that goes to a file or a pipe
@@ -28,11 +30,13 @@ class Progress:
         self.enabled = enabled
 
     def say(self, text: str) -> None:
+        """Print one line on stderr."""
         if self.enabled:
             print(text, file=sys.stderr, flush=True)
 
     @contextmanager
     def task(self, title: str, total: float | None = None, unit: str = "") -> Iterator[Task]:
+        """Show one piece of work for as long as the context lasts; `total` is in units of `unit`."""
         if not self.enabled:
             yield _Silent()
         elif sys.stderr.isatty():
@@ -93,3 +97,13 @@ def terminal(*, plain_width: int | None = None) -> Console:
     from rich.console import Console
 
     return Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else plain_width)
+
+
+def new_table(title: str | Text, *columns: str, right: Collection[str] = (), **style: Any) -> Table:
+    """Return an empty table for a terminal; columns named in `right` are aligned to the right."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", **style)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return table

@@ -32,17 +32,8 @@ class Report:
     isolation: Isolation
     capabilities: tuple[Capability, ...]
 
-    @property
-    def can_execute(self) -> bool:
-        """Return whether programs can be run with full isolation."""
-        return self.isolation.level == "full"
-
     def to_json(self) -> dict[str, Any]:
-        return {
-            "machine": self.machine,
-            "isolation": self.isolation.as_json(),
-            "capabilities": [asdict(c) for c in self.capabilities],
-        }
+        return {**asdict(self), "isolation": self.isolation.as_json()}
 
     def print(self) -> None:
         from rich.console import Console

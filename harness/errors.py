@@ -21,27 +21,27 @@ class AssayError(Exception):
 
 
 class CheckFailedError(AssayError):
-    pass
+    """A check or gate did not hold."""
 
 
 class UnmeasuredError(AssayError):
-    pass
+    """A measurement was required and could not be made."""
 
 
 class BadInputError(AssayError):
-    pass
+    """A file, flag or configuration value is wrong."""
 
 
 class UnreachableError(BadInputError):
-    pass
+    """What was named lies on a hub that does not answer, or that must not be contacted."""
 
 
 class MissingToolError(AssayError):
-    pass
+    """This machine cannot do it; the message says what to install."""
 
 
-def exit_codes() -> tuple[tuple[type[Exception], int], ...]:
-    """Return (class, exit code) in order: an error has the code of the first class that it is an instance of.
+def exit_codes() -> dict[int, tuple[type[Exception], ...]]:
+    """Return the classes of each exit code, in order: an error has the code of the first class that it is one of.
 
     The classes of the other packages are imported here, so that a module that only raises loads none of them.
     """
@@ -49,27 +49,18 @@ def exit_codes() -> tuple[tuple[type[Exception], int], ...]:
     from assay.suites import SuiteError, UnknownNameError
     from assay.trainers.errors import MissingExtraError, TrainersError
 
-    return (
-        (MissingToolError, MISSING_TOOL),
-        (IsolationError, MISSING_TOOL),
-        (MissingExtraError, MISSING_TOOL),
-        (UnmeasuredError, UNMEASURED),
-        (SandboxError, UNMEASURED),
-        (BadInputError, BAD_INPUT),
-        (SuiteError, BAD_INPUT),
-        (UnknownNameError, BAD_INPUT),
-        (TrainersError, BAD_INPUT),
-        (FileNotFoundError, BAD_INPUT),
-        (IsADirectoryError, BAD_INPUT),
-        (NotADirectoryError, BAD_INPUT),
-        (PermissionError, BAD_INPUT),
-        (AssayError, CHECK_FAILED),
-    )
+    paths = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+    return {
+        MISSING_TOOL: (MissingToolError, IsolationError, MissingExtraError),
+        UNMEASURED: (UnmeasuredError, SandboxError),
+        BAD_INPUT: (BadInputError, SuiteError, UnknownNameError, TrainersError, *paths),
+        CHECK_FAILED: (AssayError,),
+    }
 
 
 def exit_code_of(error: BaseException) -> int | None:
     """Return the exit code of `error`, or None for one that is a fault of ours and keeps its traceback."""
-    return next((code for kind, code in exit_codes() if isinstance(error, kind)), None)
+    return next((code for code, kinds in exit_codes().items() if isinstance(error, kinds)), None)
 
 
 def message_of(error: BaseException) -> str:

@@ -18,6 +18,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
+    """Return the value that a JSON file holds."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -36,12 +37,11 @@ def recover_lines(path: Path) -> list[dict[str, Any]]:
     rows, good = [], 0
     with path.open("rb") as file:
         for raw in file:
+            if not raw.endswith(b"\n"):
+                break
             try:
                 rows.append(json.loads(raw))
             except (json.JSONDecodeError, UnicodeDecodeError):
-                break
-            if not raw.endswith(b"\n"):
-                rows.pop()
                 break
             good += len(raw)
     if good != path.stat().st_size:

@@ -45,6 +45,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def package_version(name: str) -> str | None:
+    """Return the version of an installed package, or None."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -52,12 +53,11 @@ def package_version(name: str) -> str | None:
 
 
 def cpu_name() -> str:
+    """Return the processor's name as Linux gives it, or else as Python does."""
     info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
 
 
 def gpu_name() -> str | None:

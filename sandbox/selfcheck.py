@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -114,9 +113,8 @@ class Finding:
 
     @property
     def undenied(self) -> bool:
-        return self.attack.must_be_denied and (
-            "ALLOWED" in self.verdict.output or "DENIED" not in self.verdict.output
-        )
+        output = self.verdict.output
+        return self.attack.must_be_denied and ("ALLOWED" in output or "DENIED" not in output)
 
     @property
     def unexpected(self) -> bool:
@@ -154,10 +152,7 @@ def attack_all(sandbox: Sandbox, attacks: Iterable[Attack], mode: Mode) -> Itera
     for attack in attacks:
         (verdict,) = sandbox.run([replace(attack.program, mode=mode)])
         (after,) = sandbox.run([canary])
-        same = (after.outcome, after.output) == (
-            clean.outcome,
-            clean.output,
-        ) and clean.outcome is Outcome.PASS
+        same = after.outcome is clean.outcome is Outcome.PASS and after.output == clean.output
         yield Finding(attack, verdict, same)
 
 
@@ -184,37 +179,15 @@ def run_corpus(
     make_sandbox: Callable[[], Sandbox], attacks: Sequence[Attack], mode: Mode, *, parallel: int = 2
 ) -> list[Finding]:
     """Run `attacks` on `parallel` sandboxes of one worker each, made by `make_sandbox`; findings in their order."""
-    waiting = deque(enumerate(attacks))
-    findings: dict[int, Finding] = {}
-    failures: list[BaseException] = []
 
-    def work() -> None:
-        try:
-            with make_sandbox() as sandbox:
-                numbers: list[int] = []
-                for finding in attack_all(sandbox, _take(waiting, numbers), mode):
-                    findings[numbers[-1]] = finding
-        except BaseException as error:
-            failures.append(error)
+    def work(first: int) -> list[Finding]:
+        with make_sandbox() as sandbox:
+            return list(attack_all(sandbox, attacks[first::parallel], mode))
 
-    threads = [threading.Thread(target=work, name="sandbox-selfcheck") for _ in range(parallel)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
-    return [findings[number] for number in sorted(findings)]
-
-
-def _take(waiting: deque[tuple[int, Attack]], numbers: list[int]) -> Iterator[Attack]:
-    while waiting:
-        try:
-            number, attack = waiting.popleft()
-        except IndexError:
-            return
-        numbers.append(number)
-        yield attack
+    with ThreadPoolExecutor(parallel, "sandbox-selfcheck") as pool:
+        findings = [finding for part in pool.map(work, range(parallel)) for finding in part]
+    places = {attack.name: place for place, attack in enumerate(attacks)}
+    return sorted(findings, key=lambda finding: places[finding.attack.name])
 
 
 def summarise(backend: str, mode: Mode, findings: Iterable[Finding]) -> list[Row]:

@@ -7,8 +7,8 @@ import importlib.util
 from pathlib import Path
 
 from assay.suites import SUITES
-from assay.suites.jsonlines import LineError, read_objects
 from assay.suites.model import Problem, Suite, SuiteError
+from assay.suites.sources import read_lines, unique
 
 # The stop strings of the paper, section 2.2.1.
 STOP = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
@@ -36,15 +36,11 @@ def load(*, path: Path | None, split: str | None) -> Suite:
         raise SuiteError(f"no such file: {file}")
     problems: list[Problem] = []
     seen: set[str] = set()
-    for number, row in read_objects(file):
-        if isinstance(row, LineError):
-            raise SuiteError(str(row))
+    for place, row in read_lines(file):
         missing = [f for f in FIELDS if not isinstance(row.get(f), str)]
         if missing:
-            raise SuiteError(f"{file}, line {number}: field {missing[0]!r} is missing or not a string")
-        if row["task_id"] in seen:
-            raise SuiteError(f"{file}, line {number}: field 'task_id': {row['task_id']!r} was used before")
-        seen.add(row["task_id"])
+            raise SuiteError(f"{place}: field {missing[0]!r} is missing or not a string")
+        unique(seen, row["task_id"], place)
         problems.append(
             Problem(
                 id=row["task_id"],

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from assay.suites import SUITES
-from assay.suites.jsonlines import LineError, read_objects
 from assay.suites.model import Problem, Suite, SuiteError
+from assay.suites.sources import read_lines
 from assay.suites.validation import Words, explain, field
 
 
@@ -50,10 +50,7 @@ def load(*, path: Path | None, split: str | None) -> Suite:
     if not path.is_file():
         raise SuiteError(f"no such file: {path}")
     problems: dict[str, Problem] = {}
-    for number, row in read_objects(path):
-        if isinstance(row, LineError):
-            raise SuiteError(str(row))
-        where = f"{path}, line {number}"
+    for where, row in read_lines(path):
         try:
             parsed = ProblemRow.model_validate(row)
         except ValidationError as error:

@@ -29,10 +29,7 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any] | LineError]]
         elif raw.strip():
             try:
                 value = json.loads(raw)
-            except (
-                ValueError,
-                RecursionError,
-            ) as error:  # an integer of 5,000 digits and deep nesting among them
+            except (ValueError, RecursionError) as error:  # integers of 5,000 digits, deep nesting
                 yield number, LineError(path, number, f"not JSON ({error})")
                 continue
             if isinstance(value, dict):

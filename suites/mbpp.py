@@ -20,12 +20,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from assay.suites import SUITES
+from assay.suites.humaneval import CHAT
 from assay.suites.model import Problem, Suite, SuiteError
-from assay.suites.sources import Origin, Rows, read_source, unique
-from assay.suites.validation import explain, field
+from assay.suites.sources import Origin, Rows, parse, read_source, unique
 
 URL = "https://github.com/google-research/google-research/tree/master/mbpp"
 FULL = Origin("mbpp", ("mbpp.jsonl", "mbpp.jsonl.gz"), URL, "google-research-datasets/mbpp", "full")
@@ -36,7 +36,6 @@ SPLITS = {"prompt": (1, 10), "test": (11, 510), "validation": (511, 600), "train
 SHOTS = (2, 3, 4)
 # What ends a bare completion: the paper's own marker, and what cannot be part of the answer.
 STOP = ("[DONE]", "\nassert ", '\n"""', "\nprint(", "\nif __name__", "\n```", "\n[BEGIN]")
-CHAT = "Please provide a self-contained Python script that solves the following problem in a markdown code block:"
 
 
 class Row(BaseModel):
@@ -109,10 +108,7 @@ def _rows(data: Rows) -> dict[int, Row]:
     rows: dict[int, Row] = {}
     seen: set[str] = set()
     for place, values in data:
-        try:
-            row = Row.model_validate(values)
-        except ValidationError as error:
-            raise SuiteError(f"{place}: {explain(error, Row, field)}") from None
+        row = parse(Row, values, place)
         if not row.description:
             raise SuiteError(f"{place}: the fields 'text' and 'prompt' are both missing or empty")
         unique(seen, str(row.task_id), place)
@@ -173,8 +169,13 @@ class Task(NamedTuple):
 Style = Callable[[Task], Wording]
 
 
-def _asserts(row: Row) -> str:
-    return "Your code should pass these tests:\n\n" + "\n".join(test.strip() for test in row.test_list)
+def _question(question: str) -> Wording:
+    return f"{question}\n[BEGIN]\n", "", question
+
+
+def _with_asserts(row: Row) -> str:
+    tests = "\n".join(test.strip() for test in row.test_list)
+    return f"{row.description} Your code should pass these tests:\n\n{tests}"
 
 
 def _docstring(task: Task) -> Wording:
@@ -184,9 +185,7 @@ def _docstring(task: Task) -> Wording:
 
 def _paper(task: Task) -> Wording:
     """Section 3.1 and figure 2 of the paper."""
-    work = f"{task.row.description} {_asserts(task.row)}"
-    question = f"You are an expert Python programmer, and here is your task: {work}"
-    return f"{question}\n[BEGIN]\n", "", question
+    return _question(f"You are an expert Python programmer, and here is your task: {_with_asserts(task.row)}")
 
 
 def _three_shots(task: Task) -> Wording:
@@ -195,25 +194,11 @@ def _three_shots(task: Task) -> Wording:
     return "".join(examples) + lead, "", "".join(examples) + question
 
 
-def _text(task: Task) -> Wording:
-    return f"{task.row.description}\n[BEGIN]\n", "", task.row.description
-
-
-def _name(task: Task) -> Wording:
-    question = f"{task.row.description} The function is called `{task.entry_point}`."
-    return f"{question}\n[BEGIN]\n", "", question
-
-
-def _with_asserts(task: Task) -> Wording:
-    question = f"{task.row.description} {_asserts(task.row)}"
-    return f"{question}\n[BEGIN]\n", "", question
-
-
 STYLES: dict[str, Style] = {
     "docstring": _docstring,
     "paper": _paper,
     "paper-3shot": _three_shots,
-    "text": _text,
-    "name": _name,
-    "asserts": _with_asserts,
+    "text": lambda task: _question(task.row.description),
+    "name": lambda task: _question(f"{task.row.description} The function is called `{task.entry_point}`."),
+    "asserts": lambda task: _question(_with_asserts(task.row)),
 }

@@ -12,12 +12,16 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from assay.suites.jsonlines import LineError, read_objects
 from assay.suites.model import SuiteError
+from assay.suites.validation import explain, field
 
 HUB = "hub:"
+Row = TypeVar("Row", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +92,7 @@ def read_source(origin: Origin, path: Path | None, hub_split: str = "test") -> R
 
 
 def _within(folder: Path, origin: Origin) -> Path | None:
-    candidates = (folder / name for name in origin.files)
-    return next((file for file in candidates if file.is_file()), None)
+    return next((folder / name for name in origin.files if (folder / name).is_file()), None)
 
 
 def _how(origin: Origin) -> str:
@@ -100,13 +103,18 @@ def _how(origin: Origin) -> str:
     )
 
 
+def read_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(place, row) of a JSON Lines file, plain or gzip. Raises SuiteError for a line that is no object."""
+    for number, row in read_objects(file):
+        if isinstance(row, LineError):
+            raise SuiteError(str(row))
+        yield f"{file}, line {number}", row
+
+
 def read_rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """(place, row) of a JSON Lines file, plain or gzip, or of a JSON array of objects (`.json`)."""
     if file.suffix != ".json":
-        for number, row in read_objects(file):
-            if isinstance(row, LineError):
-                raise SuiteError(str(row))
-            yield f"{file}, line {number}", row
+        yield from read_lines(file)
         return
     try:
         rows = json.loads(file.read_bytes())
@@ -118,6 +126,14 @@ def read_rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         if not isinstance(row, dict):
             raise SuiteError(f"{file}, entry {number}: expected a JSON object, got {type(row).__name__}")
         yield f"{file}, entry {number}", row
+
+
+def parse(model: type[Row], row: dict[str, Any], place: str) -> Row:
+    """Return `row` as a `model`; SuiteError names its place, the field and the value."""
+    try:
+        return model.model_validate(row)
+    except ValidationError as error:
+        raise SuiteError(f"{place}: {explain(error, model, field)}") from None
 
 
 def unique(seen: set[str], problem_id: str, place: str) -> None:

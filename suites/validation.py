@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 
 MAKERS = ("model", "train", "merge", "export", "compress")  # the keys that tell the kinds of variant apart
 SHOWN = 80  # characters of a value in a message
+_BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 _PLAIN = {
     bool: "true or false",
     int: "a whole number",
@@ -27,8 +28,6 @@ _PLAIN = {
     Path: "a path",
     Any: "any value",
 }
-
-_BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}  # by pydantic's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +242,9 @@ def _limits(metadata: Sequence[Any]) -> str:
     """Return the bounds that constraints give, as a phrase that follows the type."""
     parts: list[str] = []
     for one in metadata:
-        if isinstance(one, annotated_types.MinLen) and one.min_length == 1:
+        if getattr(one, "min_length", None) == 1:
             return " that is not empty"
+        parts += [f"{words} {getattr(one, key):,}" for key, words in _BOUNDS.items() if hasattr(one, key)]
         if isinstance(one, annotated_types.MaxLen):
             parts.append(f"at most {one.max_length} characters")
-        parts += [f"{text} {getattr(one, key):,}" for key, text in _BOUNDS.items() if hasattr(one, key)]
     return f", {' and '.join(parts)}" if parts else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -21,7 +22,6 @@ from assay.trainers.files import write_text
 RECORD = "artifact.json"
 ADAPTER_CONFIG = "adapter_config.json"
 _GGUF_MAGIC = b"GGUF"
-_CHUNK_BYTES = 1 << 20
 # Everything that changes what a model answers, and nothing else: logs and READMEs do not make another model.
 _CONTENT = (
     "*.safetensors",
@@ -52,7 +52,7 @@ class ArtifactKind(StrEnum):
     ENDPOINT = "endpoint"  # a model behind a server: `path` is its address and not a file
 
 
-_MODEL_FOLDERS = (ArtifactKind.BASE, ArtifactKind.TUNED, ArtifactKind.MERGED)
+MODEL_FOLDERS = (ArtifactKind.BASE, ArtifactKind.TUNED, ArtifactKind.MERGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,21 @@ def describe(
     return artifact
 
 
+def already_made(out: Path, parents: Sequence[Artifact], recipe: str) -> Artifact | None:
+    """Return the artifact in `out` where it was made of `parents` by `recipe`; None where there is nothing yet.
+
+    Raises ArtifactError where `out` holds anything else.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    if out.is_dir() and record_path(out).is_file():
+        existing = identify(out)
+        same = [a.sha256 for a in existing.parents] == [a.sha256 for a in parents]
+        if same and existing.recipe == recipe:
+            return existing
+    raise ArtifactError(f"{out} exists already and holds something else; remove it or choose another folder")
+
+
 def identify(path: Path, *, base: Artifact | None = None) -> Artifact:
     """Return the artifact at `path`, its content hashed and compared with its record.
 
@@ -126,21 +141,26 @@ def identify(path: Path, *, base: Artifact | None = None) -> Artifact:
         raise ArtifactError(f"no model at {path}: no such file or folder")
     kind = _format_of(path)
     record = _load_record(path)
-    if record is not None and kind is ArtifactKind.BASE and record.kind in _MODEL_FOLDERS:
-        kind = record.kind
-    if record is not None and record.kind is not kind:
-        raise ArtifactError(f"{record_path(path)} calls {path} a {record.kind}, but its files are a {kind}")
-    parent = _from_record(record.parent) if record is not None and record.parent is not None else None
+    parent = None
+    if record is not None:
+        if kind is ArtifactKind.BASE and record.kind in MODEL_FOLDERS:
+            kind = record.kind
+        if record.kind is not kind:
+            raise ArtifactError(
+                f"{record_path(path)} calls {path} a {record.kind}, but its files are a {kind}"
+            )
+        parent = None if record.parent is None else _from_record(record.parent)
     if kind is ArtifactKind.ADAPTER:
         parent = base or _base_of(path, parent)
     sha256 = content_sha256(path, parent)
-    if record is not None and record.sha256 != sha256:
+    if record is None:
+        return Artifact(kind, path, sha256, parent)
+    if record.sha256 != sha256:
         raise ArtifactError(
             f"{path} has changed since it was made: its files hash to {sha256[:12]}, {record_path(path).name} "
             f"says {record.sha256[:12]}; make it again, or delete that record to take the files as they are"
         )
-    others = _others(record) if record is not None else ()
-    return Artifact(kind, path, sha256, parent, record.recipe if record is not None else "", others)
+    return Artifact(kind, path, sha256, parent, record.recipe, _others(record))
 
 
 def content_sha256(path: Path, parent: Artifact | None = None) -> str:
@@ -174,9 +194,17 @@ def model_folder(artifact: Artifact) -> Path:
 
 def is_reward_model(artifact: Artifact) -> bool:
     """Return whether it is an adapter with a score head (`method = "reward"`), which cannot generate."""
-    if artifact.kind is not ArtifactKind.ADAPTER:
-        return False
-    return _read_json(artifact.path / ADAPTER_CONFIG).get("task_type") == "SEQ_CLS"
+    adapter = artifact.kind is ArtifactKind.ADAPTER
+    return adapter and _read_json(artifact.path / ADAPTER_CONFIG).get("task_type") == "SEQ_CLS"
+
+
+def stored_tensors(folder: Path) -> Iterator[tuple[str, Any]]:
+    """Yield (name, the safetensors file that has it, open as long as it is held) of every tensor in a model folder."""
+    from safetensors import safe_open
+
+    for file in sorted(folder.glob("*.safetensors")):
+        opened: Any = safe_open(str(file), "pt")
+        yield from ((name, opened) for name in opened.keys())  # noqa: SIM118  # not a dict
 
 
 def _format_of(path: Path) -> ArtifactKind:
@@ -235,16 +263,13 @@ def _load_record(path: Path) -> _Record | None:
 
 
 def _to_record(artifact: Artifact, *, with_path: bool) -> _Record:
-    parent = None if artifact.parent is None else _to_record(artifact.parent, with_path=True)
-    path = artifact.path.absolute() if with_path else None
-    others = [_to_record(other, with_path=True) for other in artifact.others] or None
     return _Record(
         kind=artifact.kind,
         sha256=artifact.sha256,
         recipe=artifact.recipe,
-        path=path,
-        parent=parent,
-        others=others,
+        path=artifact.path.absolute() if with_path else None,
+        parent=None if artifact.parent is None else _to_record(artifact.parent, with_path=True),
+        others=[_to_record(other, with_path=True) for other in artifact.others] or None,
     )
 
 
@@ -260,11 +285,8 @@ def _others(record: _Record) -> tuple[Artifact, ...]:
 
 
 def _file_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as f:
-        while chunk := f.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def _adapter_config_sha256(path: Path) -> str:

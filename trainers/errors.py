@@ -12,6 +12,9 @@ Errors of the sandbox and the suites (SandboxError, SuiteError, UnknownNameError
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class TrainersError(ValueError):
     """The base of the tree."""
@@ -42,3 +45,12 @@ class MissingExtraError(TrainersError):
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
         return type(self), (self.package, self.extra)  # a training's process sends it through a pipe
+
+
+@contextmanager
+def needs_extra(extra: str, package: str) -> Iterator[None]:
+    """Raise MissingExtraError for an import that fails within the block; `package` where the import has no name."""
+    try:
+        yield
+    except ImportError as e:
+        raise MissingExtraError(e.name or package, extra) from e

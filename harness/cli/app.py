@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
@@ -19,10 +19,10 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command_from_info, get_group_from_info
 
 from assay.harness.cli.options import AllowWeak, Json, NoCache, Quiet
+from assay.harness.console import new_table
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 __all__ = ["VERBS", "AllowWeak", "Json", "NoCache", "Quiet", "app", "load_verb", "new_table", "print_json"]
 
@@ -136,16 +136,6 @@ def print_json(value: Any) -> None:
     """Print one JSON object on stdout, for a program."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
     sys.stdout.flush()
-
-
-def new_table(title: str, *columns: str, right: Collection[str] = (), **style: Any) -> Table:
-    """Return an empty table for a terminal; columns named in `right` are aligned to the right."""
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", **style)
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    return table
 
 
 def screen() -> Console:

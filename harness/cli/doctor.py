@@ -26,7 +26,7 @@ def doctor(as_json: Json = False) -> None:
         print_json(report.to_json())
     else:
         report.print()
-    if not report.can_execute:
+    if report.isolation.level != "full":
         raise typer.Exit(4)
 
 

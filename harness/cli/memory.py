@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,9 +12,9 @@ from assay.harness.cli.app import Json, app, print_json
 from assay.harness.errors import BadInputError
 
 if TYPE_CHECKING:
-    from assay.harness.profiling.memory import Architecture, Prediction, Setup, Tier
+    from assay.harness.profiling.memory import Architecture, Setup, Tier
     from assay.harness.profiling.memory.devices import Device
-    from assay.harness.profiling.memory.verdict import Choice, Option, Verdict
+    from assay.harness.profiling.memory.verdict import Choice
     from assay.trainers.config import TrainConfig
 
 DEFAULT_LENGTH = 2048  # tokens
@@ -83,9 +83,10 @@ def memory(
     as_json: Json = False,
 ) -> None:
     """Predict the memory of one training or inference run, component by component, and whether a device has it."""
+    given = dict(locals())  # the options by their names
     from assay.harness.profiling.memory import DEFAULT_TIER, find_tier, predict
     from assay.harness.profiling.memory.devices import find_device
-    from assay.harness.profiling.memory.verdict import choose_tier, judge
+    from assay.harness.profiling.memory.verdict import as_object, choose_tier, judge, print_choice, print_plan
 
     if experiment is not None:
         raise BadInputError(
@@ -94,19 +95,7 @@ def memory(
         )
     if sum((tier is not None, model is not None, auto)) > 1:
         raise BadInputError("--tier, --model and --auto each say which model: give one of them")
-    weights = (method, objective, batch, seq, new_tokens, adapter, rank, targets)
-    training = (
-        optimizer,
-        accumulation,
-        checkpointing,
-        attention,
-        loss,
-        dtype,
-        double_quant,
-        upcast,
-        reference,
-    )
-    run = MemoryOptions._make(weights + training)
+    run = MemoryOptions(**{name: value for name, value in given.items() if name in MemoryOptions._fields})
     place = find_device(device)
     choice: Choice | None = None
     chosen: Tier | None = None
@@ -211,9 +200,11 @@ def training_config(run: MemoryOptions, length: int) -> TrainConfig:
     if run.reference in sources and "reference" in METHODS[run.objective].model_fields:
         table["reference"] = sources[run.reference]
     try:
-        return checked_config(table)
+        return checked_config(table, _option_of)
     except BadInputError as error:
-        raise BadInputError(_by_option(str(error))) from None
+        # A rule about several keys begins with the first of them.
+        key, colon, rest = str(error).partition(":")
+        raise BadInputError(f"{_option_of(key)}{colon}{rest}") from None
 
 
 def _prompt_tokens(run: MemoryOptions, length: int) -> int:
@@ -223,10 +214,9 @@ def _prompt_tokens(run: MemoryOptions, length: int) -> int:
     return max(0, length - run.new_tokens) if run.objective in SAMPLES_ITSELF else length
 
 
-def _by_option(message: str) -> str:
-    """Put the option that was typed in the place of a table's key."""
-    key = message.partition(" ")[0].rstrip(":")
-    return TABLE_KEYS.get(key, key) + message.removeprefix(key)
+def _option_of(key: str) -> str:
+    """Return the option that was typed in the place of a table's key."""
+    return TABLE_KEYS.get(key, key)
 
 
 def _given(settings: dict[str, Any]) -> dict[str, Any]:
@@ -305,190 +295,3 @@ def architecture_of(model: str) -> Architecture:
             f"could not fetch the {CONFIG} of {model!r} ({reason}); offline, give a local folder"
         ) from error
     return read_architecture(file, name=model)
-
-
-def as_object(
-    tier: Tier | None, prediction: Prediction, verdict: Verdict, choice: Choice | None
-) -> dict[str, Any]:
-    a = prediction.architecture
-    row: dict[str, Any] = {
-        "tier": tier.name if tier else None,
-        "model": a.name,
-        "architecture": architecture_object(a),
-        "setup": setup_object(prediction.setup),
-        **prediction.to_json(),
-        **verdict.to_json(),
-    }
-    if tier is not None and tier.claim_bytes is not None:
-        row["claim_bytes"] = tier.claim_bytes
-        row["claim_held"] = prediction.peak_bytes <= tier.claim_bytes
-    if choice is not None:
-        row["auto"] = [
-            {
-                "tier": c.tier.name,
-                "peak_bytes": c.prediction.peak_bytes if c.prediction else None,
-                "verdict": c.state,
-                "reason": c.reason,
-            }
-            for c in choice.candidates
-        ]
-    return row
-
-
-def architecture_object(a: Architecture) -> dict[str, Any]:
-    return {
-        "model_type": a.model_type,
-        "parameters": a.parameters,
-        "linear_parameters": a.linear_parameters,
-        "hidden": a.hidden,
-        "layers": a.layers,
-        "heads": a.heads,
-        "kv_heads": a.kv_heads,
-        "head_dim": a.head_dim,
-        "intermediate": a.intermediate,
-        "vocabulary": a.vocab,
-        "tokenizer_size": a.tokenizer_size,
-        "padded_rows": a.padded_rows,
-        "tied_embeddings": a.tied,
-        "qkv_bias": a.qkv_bias,
-        "dtype": a.dtype,
-        "kv_cache_bytes_per_token_16_bit": 2 * a.kv_values_per_token,
-        "assumptions": list(a.assumptions),
-    }
-
-
-def setup_object(setup: Setup) -> dict[str, Any]:
-    plain = {k: getattr(setup, k) for k in setup.__dataclass_fields__ if k not in ("adapter", "config")}
-    adapter = setup.adapter and {
-        "kind": setup.adapter.type,
-        "rank": setup.adapter.r,
-        "targets": setup.adapter.target_modules,
-    }
-    return plain | {"value": "head" if setup.value_head else "none", "adapter": adapter}
-
-
-def print_plan(tier: Tier | None, prediction: Prediction, verdict: Verdict) -> None:
-    from rich.table import Table
-
-    from assay.harness.console import terminal
-    from assay.harness.profiling.memory.architecture import gib
-
-    console = terminal()
-    title = f"{tier.name}: {tier.model}" if tier else prediction.architecture.name
-    table = Table(title=f"{title}\n{describe_setup(prediction.setup)}", title_justify="left")
-    table.add_column("component")
-    table.add_column("bytes", justify="right")
-    table.add_column("at peak", justify="right")
-    table.add_column("what it is")
-    peak = prediction.peak_phase
-    for component in prediction.components:
-        there = gib(component.bytes) if peak in component.phases else "-"
-        table.add_row(component.name, gib(component.bytes), there, component.note)
-    table.add_section()
-    table.add_row("peak", "", gib(prediction.peak_bytes), f"phase {peak!r}")
-    console.print(table)
-    for line in lines(tier, prediction, verdict):
-        console.print(line, soft_wrap=True, highlight=False)
-
-
-def lines(tier: Tier | None, prediction: Prediction, verdict: Verdict) -> Iterator[str]:
-    """Yield the lines under the table: architecture, phases, what is not in it, the claim, the verdict, the options."""
-    from assay.harness.profiling.memory.architecture import gib
-    from assay.harness.profiling.memory.predict import UNMEASURED
-
-    yield describe_architecture(prediction.architecture)
-    yield "phases: " + ", ".join(f"{name} {gib(n)}" for name, n in prediction.phases.items())
-    if prediction.setup.trains:
-        yield f"trained parameters: {prediction.trained_parameters:,}"
-    yield "not predicted: " + "; ".join(f"{name} ({reason})" for name, reason in UNMEASURED)
-    for assumption in prediction.architecture.assumptions:
-        yield f"assumed: {assumption}"
-    if tier is not None and tier.claim_bytes is not None:
-        yield claim(tier.claim_bytes, prediction)
-    yield from verdict_lines(prediction, verdict)
-
-
-def describe_setup(s: Setup) -> str:
-    parts = [s.objective, f"{s.weights} weights"]
-    if s.weights in ("nf4", "fp4"):
-        parts[-1] += " with double quantisation" if s.double_quant else ""
-    if s.adapter is not None:
-        modules = s.adapter.target_modules
-        where = modules if isinstance(modules, str) else ", ".join(modules)
-        parts.append(f"{s.adapter.type} r={s.adapter.r} on {where}")
-    parts.append(f"batch {s.batch} x {s.length} tokens" + ("" if s.trains else f" + {s.new_tokens} new"))
-    parts += [f"computing in {s.compute}", f"{s.attention} attention"]
-    if s.trains:
-        parts += [s.optimizer, "checkpointing" if s.checkpointing else "no checkpointing", f"{s.loss} loss"]
-    if s.reference != "none":
-        parts.append(f"{s.reference} reference")
-    return ", ".join(parts)
-
-
-def describe_architecture(a: Architecture) -> str:
-    vocabulary = f"vocabulary {a.vocab:,}"
-    if a.padded_rows is not None:
-        vocabulary += f" ({a.padded_rows} rows are padding)" if a.padded_rows else " (no padding)"
-    return (
-        f"{a.model_type}: {a.parameters:,} parameters, {a.linear_parameters:,} of them in block linears; "
-        f"{a.layers} layers, hidden {a.hidden}, {a.heads} heads over {a.kv_heads} KV heads (GQA), "
-        f"{'biases on q, k and v' if a.qkv_bias else 'no qkv bias'}, "
-        f"{'tied' if a.tied else 'untied'} embeddings, {vocabulary}, "
-        f"KV cache {2 * a.kv_values_per_token:,} B a token in 16 bits"
-    )
-
-
-def claim(claim_bytes: int, prediction: Prediction) -> str:
-    """Return the course's figure beside ours, in its own unit of 1e9 bytes."""
-    peak = prediction.peak_bytes
-    before = prediction.static_bytes
-    if prediction.setup.trains and prediction.setup.accumulation == 1:
-        before += prediction.bytes_of("gradients") + prediction.bytes_of("first block's gradients")
-    covers = "does not cover" if peak > claim_bytes else "covers"
-    static = f"{before / 1e9:.2f} GB before activations, " if prediction.setup.trains else ""
-    return (
-        f"the course's ~{claim_bytes / 1e9:.0f} GB {covers} this run: {static}{peak / 1e9:.2f} GB at its peak"
-    )
-
-
-def verdict_lines(prediction: Prediction, verdict: Verdict) -> Iterator[str]:
-    from assay.harness.profiling.memory.architecture import gib
-    from assay.harness.profiling.memory.verdict import COMFORTABLE
-
-    device = verdict.device
-    share = prediction.peak_bytes / device.room_bytes if device.room_bytes else float("inf")
-    yield (
-        f"{device.name}: {verdict.state}. {gib(prediction.peak_bytes)} of {gib(device.room_bytes)} "
-        f"({100 * share:.0f} %; {device.source}); up to {100 * COMFORTABLE:.0f} % leaves room for what is not predicted"
-    )
-    if verdict.options:
-        yield "what would help, each by itself:"
-    for option in verdict.options:
-        yield f"  {_option(option)}"
-    if verdict.together is not None:
-        yield f"together: {_option(verdict.together)}"
-    elif verdict.state != "fits" and not any(o.state == "fits" for o in verdict.options):
-        yield "no change of these settings makes it fit: take a smaller tier or a larger device"
-
-
-def _option(option: Option) -> str:
-    from assay.harness.profiling.memory.architecture import gib
-
-    return f"{option.change}: saves {gib(option.saves_bytes)}, then {gib(option.peak_bytes)}, {option.state}"
-
-
-def print_choice(choice: Choice, device: Device) -> None:
-    from assay.harness.console import terminal
-    from assay.harness.profiling.memory.architecture import gib
-
-    console = terminal()
-    if not device.gpu:
-        console.print(
-            "no GPU: planning for the CPU and its memory, with the tiers pocket and tiny", soft_wrap=True
-        )
-    for candidate in choice.candidates:
-        peak = gib(candidate.prediction.peak_bytes) if candidate.prediction else candidate.reason
-        mark = "  <- chosen" if candidate is choice.chosen else ""
-        console.print(
-            f"{candidate.tier.name:8} {peak}, {candidate.state}{mark}", soft_wrap=True, highlight=False
-        )

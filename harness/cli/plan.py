@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assay.harness.cli import options
-from assay.harness.cli.app import Json, app, print_json
+from assay.harness.cli.app import Json, app, new_table, print_json
 from assay.harness.cli.options import Results
 from assay.harness.errors import BadInputError
 
@@ -46,8 +46,6 @@ def plan(
 
 def plan_experiment(experiment: str, results: Path, *, memory: bool, as_json: bool) -> None:
     """Print the steps that `assay run` would do, with the predicted memory of those that hold a model."""
-    from rich.table import Table
-
     from assay.harness.console import PLAIN_WIDTH, terminal
     from assay.harness.experiment import find_experiment, load_experiment
     from assay.harness.pipeline.plan import make_plan, plan_json
@@ -67,9 +65,8 @@ def plan_experiment(experiment: str, results: Path, *, memory: bool, as_json: bo
             | {"memory": {name: one.to_json() for name, one in predicted.items()}}
         )
         return
-    table = Table(title=f"{planned.experiment.name}, run {planned.run_id}", title_justify="left")
-    for column in ("step", "id", "from", "state", *(["predicted peak"] if predicted else [])):
-        table.add_column(column, overflow="fold")
+    columns = ("step", "id", "from", "state", *(["predicted peak"] if predicted else []))
+    table = new_table(f"{planned.experiment.name}, run {planned.run_id}", *columns)
     for step in planned.steps:
         peak = _peak(predicted.get(step.name)) if predicted else []
         state = "done" if done[step.name] else "to do"

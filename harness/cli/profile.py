@@ -61,10 +61,12 @@ def profile_(
 
     A server is measured by assay loadtest (assay profile URL works too).
     """
+    given = dict(locals())  # the options by their names
     training = _training(train, method)
     if training is not None:
-        training |= {"rank": rank, "optimizer": optimizer, "checkpointing": checkpointing}
-        training |= {"attention": attention, "base": base, "upcast": upcast}
+        of_training = ("rank", "optimizer", "checkpointing", "attention", "base", "upcast")
+        training |= {name: given[name] for name in of_training}
+    same = ("prompt_tokens", "new_tokens", "samples", "repeats", "warmup", "device", "dtype", "weights")
     chosen = tuple(name.strip() for name in phases.split(",") if name.strip())
     job, architecture = _job(
         model,
@@ -73,16 +75,9 @@ def profile_(
         phases=chosen if training is None else ("load", "train"),
         training=training,
         batch_size=batch,
-        prompt_tokens=prompt_tokens,
-        new_tokens=new_tokens,
-        samples=samples,
-        repeats=repeats,
-        warmup=warmup,
-        device=device,
-        dtype=dtype,
-        weights=weights,
         threads=threads,
         exact_memory=exact_memory,
+        **{name: given[name] for name in same},
         memory_limit_bytes=None if memory_limit is None else round(memory_limit * GIB),
     )
     _check(job, within, lengths)
@@ -189,10 +184,8 @@ def _lengths(
     jobs = [at_length(job, tokens) for tokens in parse_lengths(lengths)]
     points = curve(_measured(one, architecture, out, quiet=quiet)[0] for one in jobs)
     file = options.fresh_path(out, f"{job.name}-lengths").with_suffix(".json")
-    write_summary(
-        file,
-        {"name": job.name, "job": job.model_dump(mode="json", exclude={"random_config"}), "curve": points},
-    )
+    workload = job.model_dump(mode="json", exclude={"random_config"})
+    write_summary(file, {"name": job.name, "job": workload, "curve": points})
     if as_json:
         print_json({"name": job.name, "file": str(file), "curve": points})
     else:
@@ -244,15 +237,12 @@ def _job(
                 + ", ".join(tier_names())
             )
         chosen = find_tier(tier or DEFAULT_TIER)
-        job = options.table(
-            Job, name=f"{chosen.name}-random", random_config=published_config(chosen.name), **workload
-        )
-        return job, chosen.architecture
+        workload |= {"random_config": published_config(chosen.name)}
+        return options.table(Job, name=f"{chosen.name}-random", **workload), chosen.architecture
     name = model or find_tier(tier or DEFAULT_TIER).model
     artifact = resolve_model(name)
-    job = options.table(
-        Job, name=options.slug(model or tier or DEFAULT_TIER), source=Source.of(artifact), **workload
-    )
+    slug = options.slug(model or tier or DEFAULT_TIER)
+    job = options.table(Job, name=slug, source=Source.of(artifact), **workload)
     if artifact.kind is ArtifactKind.GGUF:
         return job, None
     try:

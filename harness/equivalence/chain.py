@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import TypeAdapter
+
 from assay.harness.equivalence.measures import Distribution, PassRate, compare_logits, summarise
 from assay.harness.equivalence.states import base_state_of, state_of, structure_of, token_types_of
 from assay.harness.equivalence.tokens import Passage, Tokens, compare_tokens, render
@@ -16,7 +18,6 @@ from assay.harness.equivalence.weights import (
     compare_token_types,
     compare_weights,
     weight_lines,
-    weights_from_json,
 )
 from assay.harness.generation import load_generator
 from assay.harness.generation.load import MeasuredGenerator
@@ -110,37 +111,23 @@ class Link:
 
     def to_json(self) -> dict[str, Any]:
         """Return the link for a program and for `link_from_json`, which reads all but what follows from the rest."""
-        return {
-            "a": self.a,
-            "b": self.b,
+        values = asdict(self)
+        del values["pass_rate"]
+        return values | {
             "verdict": self.verdict,
             "reason": self.reason,
             "faults": list(self.faults),
-            "structure": list(self.structure),
-            "tokens": self.tokens.to_json(),
             "weights": self.weights.to_json() if self.weights else None,
-            "distribution": self.distribution.to_json() if self.distribution else None,
-            "greedy": asdict(self.greedy) if self.greedy else None,
             "pass@1": self.pass_rate.to_json() if self.pass_rate else None,
-            "unmeasured": self.unmeasured,
         }
 
 
 def link_from_json(values: dict[str, Any], pass_rate: PassRate | None) -> Link:
     """Return the link that `to_json` wrote, with pass@1 as it is known now."""
-    weights, distribution, greedy = (values[key] for key in ("weights", "distribution", "greedy"))
-    tokens = values["tokens"]
-    return Link(
-        a=values["a"],
-        b=values["b"],
-        tokens=Tokens(tokens["texts"], tokens["equal"], tuple(tokens["faults"])),
-        structure=tuple(values["structure"]),
-        weights=None if weights is None else weights_from_json(weights),
-        distribution=None if distribution is None else Distribution(**distribution),
-        greedy=None if greedy is None else Greedy(**greedy),
-        pass_rate=pass_rate,
-        unmeasured={k: v for k, v in values["unmeasured"].items() if k != "pass@1" or pass_rate is None},
-    )
+    link = TypeAdapter(Link).validate_python(values | {"pass_rate": pass_rate})
+    if pass_rate is not None:
+        link.unmeasured.pop("pass@1", None)
+    return link
 
 
 def compare_links(

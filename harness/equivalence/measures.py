@@ -50,9 +50,6 @@ class Distribution:
     perplexity_a: float
     perplexity_b: float
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def compare_logits(a: NDArray[Any], b: NDArray[Any], ids: Sequence[int]) -> PassageFigures:
     """Return the figures of one text from both models' logits [tokens, vocabulary].

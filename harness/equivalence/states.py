@@ -119,29 +119,21 @@ def _folder_state(artifact: Artifact) -> State:
     architecture = read_architecture(folder)
     if architecture.config.get("quantization_config"):
         return _quantised_state(folder, architecture)
-    readers: dict[str, Callable[[], Array]] = {}
+    files: dict[str, Path] = {}
     types: dict[str, str] = {}
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(str(file), "pt") as opened:
             for hf_name in opened.keys():  # noqa: SIM118  # not a dict
-                name = architecture.tensor_name(hf_name)
-                if name is not None:
+                files[hf_name] = file
+                if (name := architecture.tensor_name(hf_name)) is not None:
                     stored = str(opened.get_slice(hf_name).get_dtype())
                     types[name] = stored if stored in ("BF16", "F16") else "F32"
-                    readers[name] = partial(_stored, file, hf_name, architecture)
-    return State(OnDemand(readers | _rope_divisors(architecture)), types)
 
+    def read(hf_name: str) -> Any:
+        with safe_open(str(files[hf_name]), "pt") as opened:
+            return opened.get_tensor(hf_name)
 
-def _stored(file: Path, hf_name: str, architecture: Architecture) -> Array:
-    from safetensors import safe_open
-
-    with safe_open(str(file), "pt") as opened:
-        return _turned(architecture, hf_name, opened.get_tensor(hf_name))
-
-
-def _turned(architecture: Architecture, hf_name: str, value: Any) -> Array:
-    """Return a torch tensor in GGUF's layout."""
-    return np.asarray(architecture.turn(hf_name, value.detach().float().numpy()), dtype=np.float32)
+    return State(OnDemand(_named(architecture, files, read) | _rope_divisors(architecture)), types)
 
 
 def _rope_divisors(architecture: Architecture) -> dict[str, Callable[[], Array]]:
@@ -156,10 +148,11 @@ def _rope_divisors(architecture: Architecture) -> dict[str, Callable[[], Array]]
 def _named(
     architecture: Architecture, hf_names: Iterable[str], read: Callable[[str], Any]
 ) -> dict[str, Callable[[], Array]]:
-    """Return readers under GGUF's names of the torch tensors that `read` gives."""
+    """Return readers, under GGUF's names and in its layout, of the torch tensors that `read` gives."""
 
     def reader(hf_name: str) -> Array:
-        return _turned(architecture, hf_name, read(hf_name))
+        values = read(hf_name).detach().float().numpy()
+        return np.asarray(architecture.turn(hf_name, values), dtype=np.float32)
 
     names = {hf_name: architecture.tensor_name(hf_name) for hf_name in hf_names}
     return {name: partial(reader, hf_name) for hf_name, name in names.items() if name is not None}

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from assay.harness.errors import BadInputError
 from assay.harness.generation.load import MeasuredGenerator
@@ -22,9 +21,6 @@ class Tokens:
     texts: int
     equal: int
     faults: tuple[str, ...] = field(default=())
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

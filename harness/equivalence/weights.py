@@ -104,13 +104,6 @@ class Weights:
         return asdict(self) | {"rounding": None if rounding is None else asdict(rounding)}
 
 
-def weights_from_json(values: dict[str, Any]) -> Weights:
-    """Return what `to_json` wrote."""
-    tensors = tuple(TensorDifference(**t) for t in values["tensors"])
-    kept = {key: value for key, value in values.items() if key != "rounding"}
-    return Weights(**kept | {"tensors": tensors, "faults": tuple(values["faults"])})
-
-
 def summarise_rounding(tensors: Sequence[TensorDifference]) -> Rounding | None:
     """Return the loss by rounding; None where nothing was rounded."""
     rounded = [t for t in tensors if t.type_b not in (t.type_a, "F32") and t.rmse > 0]  # F32 holds all values

@@ -22,7 +22,7 @@ import hashlib
 import re
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from assay.suites import Problem, Suite
@@ -66,8 +66,8 @@ class Overlap:
 
     def flagged(self, method: str) -> list[str]:
         """Problems at or above THRESHOLD, the worst first."""
-        flagged = [(share, task) for task, share in self.shares[method].items() if share >= THRESHOLD]
-        return [task for share, task in sorted(flagged, key=lambda pair: -pair[0])]
+        shares = self.shares[method]
+        return sorted((task for task in shares if shares[task] >= THRESHOLD), key=lambda task: -shares[task])
 
     def summary(self) -> dict[str, Any]:
         """Return the figures that a report shows."""
@@ -80,9 +80,7 @@ class Overlap:
             "threshold": THRESHOLD,
             "methods": {method: self._method(method) for method in self.shares},
             "n_duplicates": len(self.duplicates),
-            "duplicates": [
-                {"task_id": d.task_id, "part": d.part, "source": d.source} for d in self.duplicates[:SHOWN]
-            ],
+            "duplicates": [asdict(duplicate) for duplicate in self.duplicates[:SHOWN]],
             "seconds": round(self.seconds, 3),
         }
 
@@ -242,29 +240,24 @@ class _Index:
         begins = np.cumsum([0, *(len(tokens) + 1 for _, tokens in block)])
         for at in hits.tolist():
             text = int(np.searchsorted(begins, at, side="right")) - 1
-            source, tokens = block[text]
-            self._compare(source, tokens, at - int(begins[text]), self._parts[int(hashes[at])])
-
-    def _compare(
-        self, source: str, tokens: list[str], at: int, parts: list[tuple[str, str, list[str]]]
-    ) -> None:
-        for task, part, other in parts:
-            if (task, part) not in self._known_duplicates and tokens[at : at + len(other)] == other:
-                self._known_duplicates.add((task, part))
-                self.duplicates.append(Duplicate(task, part, source))
+            (source, tokens), start = block[text], at - int(begins[text])
+            for task, part, other in self._parts[int(hashes[at])]:
+                same = tokens[start : start + len(other)] == other
+                if same and (task, part) not in self._known_duplicates:
+                    self._known_duplicates.add((task, part))
+                    self.duplicates.append(Duplicate(task, part, source))
 
     def shares(self) -> dict[str, dict[str, float]]:
         import numpy as np
 
-        shares: dict[str, dict[str, float]] = {}
-        for method, own in self._of.items():
-            shares[method] = {
-                task: float(self._seen[method, n][np.searchsorted(self._grams[method, n], grams)].mean())
-                if n
-                else 0.0
-                for task, (n, grams) in zip(self._tasks, own, strict=True)
-            }
-        return shares
+        def share(method: str, n: int, grams: Words) -> float:
+            seen = self._seen[method, n][np.searchsorted(self._grams[method, n], grams)] if n else np.zeros(1)
+            return float(seen.mean())
+
+        return {
+            method: {task: share(method, *grams) for task, grams in zip(self._tasks, own, strict=True)}
+            for method, own in self._of.items()
+        }
 
 
 def _wording(problem: Problem) -> str:

@@ -86,16 +86,8 @@ def _made(problem: Problem, answers: Answers | None) -> Problem:
     if problem.oracle is None or answers is None:
         return problem
     slow = min(MOST_CPU_S, problem.oracle.cpu_factor * answers.cpu_s) if answers.cpu_s > SLOW_S else 0.0
-    checked = problem.oracle.make_checks(answers.text)
-    return replace(
-        problem,
-        checks=checked.checks,
-        base_checks=checked.base_checks,
-        mode=checked.mode,
-        left_out=checked.left_out,
-        oracle=None,
-        cpu_s=round(slow, 1),
-    )
+    checked = problem.oracle.make_checks(answers.text)._asdict()
+    return replace(problem, **checked, oracle=None, cpu_s=round(slow, 1))
 
 
 def _roomy(table: SandboxTable) -> SandboxTable:
@@ -178,21 +170,19 @@ def _file(key: str) -> Path:
 def read_kept(key: str, say: Callable[[str], None]) -> Answers | None:
     """The answers kept under `key`, or None; a file that is not what was written is named and left out."""
     file = _file(key)
+    fault = f"{file} is damaged"
     try:
-        raw = file.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        say(f"cannot read {file} ({error}); its answers are computed again")
-        return None
-    try:
-        kept = json.loads(raw)
+        kept = json.loads(file.read_bytes())
         text, seal = kept["answers"], kept["sha256"]
         if kept["format"] == _FORMAT and kept["key"] == key and _seal(key, text, kept["cpu_s"]) == seal:
             return Answers(text, kept["cpu_s"])
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        fault = f"cannot read {file} ({error})"
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
-    say(f"{file} is damaged; its answers are computed again")
+    say(f"{fault}; its answers are computed again")
     return None
 
 

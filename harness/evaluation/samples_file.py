@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -116,7 +116,7 @@ class Evaluation:
 
 
 def _estimates(by_k: dict[int, Estimate]) -> dict[str, Any]:
-    return {str(k): estimate.to_json() for k, estimate in by_k.items()}
+    return {str(k): asdict(estimate) for k, estimate in by_k.items()}
 
 
 def evaluate_file(
@@ -297,13 +297,12 @@ class _Work:
 def refuse_overwrite(read: Mapping[str, Path], written: Mapping[str, Path]) -> None:
     """Raise BadInputError where a file to write is one that is read, also by a link, or where two files to write are
     the same. Keys say what a path is, for the message."""
-    done: dict[str, Path] = {}
+    known = dict(read)
     for what, path in written.items():
-        taken = next((name for name, other in read.items() if _same(path, other)), None)
-        taken = taken or next((name for name, other in done.items() if _same(path, other)), None)
+        taken = next((name for name, other in known.items() if _same(path, other)), None)
         if taken is not None:
             raise BadInputError(f"{what} {path} would overwrite {taken}: name another file")
-        done[what] = path
+        known[what] = path
 
 
 def _same(a: Path, b: Path) -> bool:
@@ -359,12 +358,8 @@ class Flakiness:
     path: Path
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "n": self.n,
-            "n_differing": self.n_differing,
-            "differing": list(self.first),
-            "file": str(self.path),
-        }
+        shown = {"differing": list(self.first), "file": str(self.path)}
+        return {"n": self.n, "n_differing": self.n_differing} | shown
 
 
 class Judged(NamedTuple):

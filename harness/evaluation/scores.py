@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,15 +27,14 @@ def limits_of(table: SandboxTable) -> Limits:
 
 def program_of(program_id: str, problem: Problem, extraction: Extraction, limits: Limits) -> Program:
     """Return the program that judges an answer; a problem whose reference is slow has more time than `limits` give."""
-    slow = problem.cpu_s > limits.cpu_s
+    if problem.cpu_s > limits.cpu_s:
+        limits = replace(limits, cpu_s=problem.cpu_s, wall_s=max(limits.wall_s, 4 * problem.cpu_s))
     return Program(
         id=program_id,
         candidate=extraction.program,
         checks=problem.checks,
         entry_point=problem.entry_point,
-        limits=replace(limits, cpu_s=problem.cpu_s, wall_s=max(limits.wall_s, 4 * problem.cpu_s))
-        if slow
-        else limits,
+        limits=limits,
         prelude=problem.prompt,
         mode=problem.mode,
     )
@@ -53,10 +52,7 @@ class Tally:
     base: Counter[str] = field(default_factory=Counter)  # samples that passed a problem's base checks
 
     def add(self, problem_id: str, outcome: Outcome, mode: str, *, base_passed: bool = False) -> None:
-        counts = self.problems.get(problem_id)
-        if counts is None:
-            counts = self.problems[problem_id] = [0] * len(OUTCOMES)
-        counts[_PLACE[outcome]] += 1
+        self.problems.setdefault(problem_id, [0] * len(OUTCOMES))[_PLACE[outcome]] += 1
         self.modes[mode] += 1
         self.base[problem_id] += base_passed
 
@@ -103,15 +99,12 @@ def scores(tally: Tally, k: Sequence[int] | None, where: str) -> dict[int, Estim
             f"pass@{max(ks)} needs {max(ks)} samples a problem, and {scarce} has {fewest}: "
             f"lower --k or add samples (the verdicts are in {where})"
         )
-    measured = tally.measured()
-    estimates = {}
+    estimates = _reached(tally.measured().values(), ks)
     for i in ks:
-        counts = [(n, c) for n, c in measured.values() if n >= i]
-        if not counts:
+        if i not in estimates:
             raise UnmeasuredError(
                 f"pass@{i}: no problem has {i} samples that could be measured (infra); see {where}"
             )
-        estimates[i] = estimate_pass_at_k(counts, i)
     return estimates
 
 
@@ -121,8 +114,7 @@ def base_scores(suite: Suite, tally: Tally, ks: Sequence[int]) -> dict[int, Esti
     counts = tally.measured_base()
     if not counts or not base.issuperset(counts):
         return {}
-    reached = {k: [(n, c) for n, c in counts.values() if n >= k] for k in ks}
-    return {k: estimate_pass_at_k(enough, k) for k, enough in reached.items() if enough}
+    return _reached(counts.values(), ks)
 
 
 def family_scores(suite: Suite, tally: Tally, ks: Sequence[int]) -> dict[str, dict[int, Estimate]]:
@@ -132,8 +124,10 @@ def family_scores(suite: Suite, tally: Tally, ks: Sequence[int]) -> dict[str, di
     for problem in suite.problems:
         if problem.family and problem.id in measured:
             groups.setdefault(problem.family, []).append(measured[problem.id])
-    estimates: dict[str, dict[int, Estimate]] = {}
-    for family, counts in sorted(groups.items()):
-        reached = {k: [(n, c) for n, c in counts if n >= k] for k in ks}
-        estimates[family] = {k: estimate_pass_at_k(enough, k) for k, enough in reached.items() if enough}
-    return estimates
+    return {family: _reached(counts, ks) for family, counts in sorted(groups.items())}
+
+
+def _reached(counts: Collection[tuple[int, int]], ks: Sequence[int]) -> dict[int, Estimate]:
+    """pass@k of each k that some problem has samples for, over those problems."""
+    reached = {k: [(n, c) for n, c in counts if n >= k] for k in ks}
+    return {k: estimate_pass_at_k(enough, k) for k, enough in reached.items() if enough}

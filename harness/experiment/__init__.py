@@ -1,18 +1,11 @@
 """The experiment file: its tables, and the checks that a file passes before anything runs."""
 
 from assay.harness.experiment.experiment import Experiment, Member
-from assay.harness.experiment.load import (
-    DATA_FILES,
-    find_experiment,
-    load_experiment,
-    read_toml,
-    reward_model_from,
-)
-from assay.harness.experiment.tables import SamplingTable, SandboxTable, SuiteTable, Table
+from assay.harness.experiment.load import find_experiment, load_experiment
+from assay.harness.experiment.tables import SamplingTable, SandboxTable, SuiteTable
 from assay.harness.experiment.variants import (
     AnyVariant,
     CompressVariant,
-    ExportVariant,
     MergeVariant,
     ModelVariant,
     PairsTable,
@@ -23,11 +16,9 @@ from assay.harness.experiment.variants import (
 )
 
 __all__ = [
-    "DATA_FILES",
     "AnyVariant",
     "CompressVariant",
     "Experiment",
-    "ExportVariant",
     "Member",
     "MergeVariant",
     "ModelVariant",
@@ -35,13 +26,10 @@ __all__ = [
     "SamplingTable",
     "SandboxTable",
     "SuiteTable",
-    "Table",
     "TrainVariant",
     "find_experiment",
     "load_experiment",
     "maker_of",
-    "read_toml",
-    "reward_model_from",
     "source_of",
     "sources_of",
 ]

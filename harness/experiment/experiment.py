@@ -99,31 +99,29 @@ class Experiment(Table):
                         f"before it: {', '.join(sorted(seen)) or 'none'}"
                     )
             pairs = variant.pairs_of(tables) if isinstance(variant, TrainVariant) else None
-            if pairs is not None:
-                if pairs not in tables:
-                    raise ValueError(
-                        f"variant {variant.name!r}: data.pairs = {pairs!r} names no [[pairs]] table; there "
-                        f"are: {', '.join(sorted(tables)) or 'none'}"
-                    )
-                if tables[pairs].model not in seen:
-                    raise ValueError(
-                        f"variant {variant.name!r} learns from pairs {pairs!r} of the model "
-                        f"{tables[pairs].model!r}, which must be a variant before it"
-                    )
+            if pairs is not None and pairs not in tables:
+                raise ValueError(
+                    f"variant {variant.name!r}: data.pairs = {pairs!r} names no [[pairs]] table; there "
+                    f"are: {', '.join(sorted(tables)) or 'none'}"
+                )
+            if pairs is not None and tables[pairs].model not in seen:
+                raise ValueError(
+                    f"variant {variant.name!r} learns from pairs {pairs!r} of the model "
+                    f"{tables[pairs].model!r}, which must be a variant before it"
+                )
             seen.append(variant.name)
         return seen
 
     def _check_pairs(self, variants: list[str]) -> None:
-        seen = set(variants)
+        names = [*variants, *(table.name for table in self.pairs)]
         for table in self.pairs:
-            if table.name in seen:
+            if names.count(table.name) > 1:
                 raise ValueError(f"pairs {table.name!r}: another table has that name already")
             if table.model not in variants:
                 raise ValueError(
                     f"pairs {table.name!r}: model = {table.model!r} is no variant; there are: "
                     f"{', '.join(sorted(variants))}"
                 )
-            seen.add(table.name)
 
     def members(self, name: str) -> tuple[Member, ...]:
         """Return the realisations of a declared variant, or of its preferences: itself, or one for each seed."""

@@ -37,22 +37,18 @@ def read_toml(path: Path) -> dict[str, Any]:
 def _relative_to(experiment: Experiment, folder: Path) -> Experiment:
     """Return the experiment with its relative file names taken from the experiment file's folder."""
     names = {one.name for one in (*experiment.variant, *experiment.pairs)}
-    variants = [_variant_from(v, folder, names) for v in experiment.variant]
-    pairs = [
-        table.model_copy(update={"suite": None if table.suite is None else _suite_from(table.suite, folder)})
-        for table in experiment.pairs
-    ]
-    return experiment.model_copy(
-        update={
-            "suite": _suite_from(experiment.suite, folder),
-            "variant": tuple(variants),
-            "pairs": tuple(pairs),
-        }
-    )
+    changes = {
+        "suite": _suite_from(experiment.suite, folder),
+        "variant": tuple(_variant_from(v, folder, names) for v in experiment.variant),
+        "pairs": tuple(
+            t.model_copy(update={"suite": _suite_from(t.suite, folder)}) for t in experiment.pairs
+        ),
+    }
+    return experiment.model_copy(update=changes)
 
 
-def _suite_from(suite: SuiteTable, folder: Path) -> SuiteTable:
-    if suite.path is None or str(suite.path).startswith("hub:"):
+def _suite_from(suite: SuiteTable | None, folder: Path) -> SuiteTable | None:
+    if suite is None or suite.path is None or str(suite.path).startswith("hub:"):
         return suite
     return suite.model_copy(update={"path": folder / suite.path})
 
@@ -62,9 +58,8 @@ def _variant_from(variant: AnyVariant, folder: Path, names: set[str]) -> AnyVari
         named = {key: variant.data.get(key) for key in DATA_FILES}
         named = {key: name for key, name in named.items() if key != "only" or name not in names}
         paths = {key: str(folder / name) for key, name in named.items() if isinstance(name, str)}
-        config = variant.config
-        if variant.reward_model not in names:
-            config = reward_model_from(config, folder)
+        here = variant.reward_model in names
+        config = variant.config if here else reward_model_from(variant.config, folder)
         return variant.model_copy(update={"config": config, "data": variant.data | paths})
     if isinstance(variant, ModelVariant) and (
         variant.model.startswith(".") or variant.model.endswith(".gguf")

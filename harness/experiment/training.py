@@ -6,13 +6,13 @@ import dataclasses
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from assay.harness.errors import BadInputError
 from assay.harness.experiment import Experiment, TrainVariant
-from assay.harness.experiment.validation import explain
+from assay.harness.experiment.validation import checked
 from assay.trainers.config import TrainConfig, config_class
 from assay.trainers.data.inputs import (
     PREFERENCE_METHODS,
@@ -23,7 +23,6 @@ from assay.trainers.data.inputs import (
 )
 from assay.trainers.data.preferences import Preferences
 
-T = TypeVar("T", bound=BaseModel)
 LATER = "made-by-the-experiment"  # stands for a file or a folder that a step makes
 
 
@@ -55,14 +54,10 @@ def check_training(variant: TrainVariant, experiment: Experiment) -> Training:
         kind = config_class(raw)
     except ValueError as error:
         raise BadInputError(f"{where}: {error}") from None
-    named = variant.reward_model
-    reward_model = named if named in {v.name for v in experiment.variant} else None
+    reward_model = _reward_model(variant, experiment)
     if reward_model is not None:
-        _check_reward_model(variant, reward_model, experiment)
         raw = raw | {"reward": raw["reward"] | {"model": LATER}}
-    elif named is not None:
-        _check_folder(variant, Path(named), experiment)
-    config = _table(kind, {"seed": experiment.seed} | raw, where)
+    config = checked(kind, {"seed": experiment.seed} | raw, where)
     where = f"variant {variant.name!r}, data"
     pairs = variant.pairs_of({table.name for table in experiment.pairs})
     if pairs is not None:
@@ -72,7 +67,7 @@ def check_training(variant: TrainVariant, experiment: Experiment) -> Training:
             f"{where}: method {config.method!r} learns from preferences: give `pairs`, the name of a [[pairs]] "
             "table, or `file`"
         )
-    data = _table(data_table(config.method), variant.data, where)
+    data = checked(data_table(config.method), variant.data, where)
     records = load_training_data(config.method, data)
     return Training(config, data, records, {"records": records.sha256}, reward_model=reward_model)
 
@@ -84,7 +79,7 @@ def _on_pairs(
     where, method = f"variant {variant.name!r}, data", config.method
     table = next(t for t in experiment.pairs if t.name == pairs)
     if method in REINFORCEMENT_METHODS and "pairs" not in variant.data:
-        data = _table(data_table(method), variant.data | {"only": LATER}, where)
+        data = checked(data_table(method), variant.data | {"only": LATER}, where)
         offered = load_training_data(method, data.model_copy(update={"only": None}))
         described: dict[str, Any] = {"records": offered.sha256, "only": "pairs"}
         return Training(config, data, None, described, pairs, reward_model)
@@ -101,47 +96,37 @@ def _on_pairs(
     given = {key: value for key, value in variant.data.items() if key != "pairs"}
     if "file" in given:
         raise BadInputError(f"{where}: `pairs` and `file` both say what to learn from: keep one")
-    data = _table(data_table(method), given | {"file": LATER}, where)
+    data = checked(data_table(method), given | {"file": LATER}, where)
     described = {"data": data.model_dump(mode="json", exclude={"file"})}
     return Training(config, data, None, described, pairs, reward_model)
 
 
-def _check_reward_model(variant: TrainVariant, name: str, experiment: Experiment) -> None:
-    names = [v.name for v in experiment.variant]
-    other = experiment.variant[names.index(name)]
+def _reward_model(variant: TrainVariant, experiment: Experiment) -> str | None:
+    """Return the variant that is the reward model, or None where there is none or it is a folder.
+
+    Raises BadInputError; of a name that is neither a variant nor a folder, a variant was meant.
+    """
+    name, names = variant.reward_model, [v.name for v in experiment.variant]
+    if name is None or (name not in names and Path(name).exists()):
+        return None
+    trained = [v for v in experiment.variant if isinstance(v, TrainVariant)]
+    known = [v.name for v in trained if v.config.get("method") == "reward"]
+    key = f"variant {variant.name!r}: config.reward.model"
+    if name not in names:
+        folder = Path(name)
+        near = difflib.get_close_matches(folder.name, known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise BadInputError(
+            f"{key} = {folder.name!r} is no variant, and there is no folder {folder}; {hint}"
+            f"Variants that are reward models: {', '.join(known) or 'none'}"
+        )
     if names.index(name) >= names.index(variant.name):
+        raise BadInputError(f"{key} = {name!r} must be a variant before it")
+    if name not in known:
         raise BadInputError(
-            f"variant {variant.name!r}: config.reward.model = {name!r} must be a variant before it"
+            f'{key} = {name!r} is no reward model; make it one with method = "reward", or name a folder'
         )
-    if not isinstance(other, TrainVariant) or other.config.get("method") != "reward":
-        raise BadInputError(
-            f"variant {variant.name!r}: config.reward.model = {name!r} is no reward model; make it one with "
-            'method = "reward", or name a folder'
-        )
-
-
-def _check_folder(variant: TrainVariant, folder: Path, experiment: Experiment) -> None:
-    """Refuse a name that is neither a variant's nor a folder's: a variant was meant."""
-    if folder.exists():
-        return
-    known = [
-        v.name
-        for v in experiment.variant
-        if isinstance(v, TrainVariant) and v.config.get("method") == "reward"
-    ]
-    near = difflib.get_close_matches(folder.name, known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise BadInputError(
-        f"variant {variant.name!r}: config.reward.model = {folder.name!r} is no variant, and there is no folder "
-        f"{folder}; {hint}Variants that are reward models: {', '.join(known) or 'none'}"
-    )
-
-
-def _table(model: type[T], raw: dict[str, Any], where: str) -> T:
-    try:
-        return model.model_validate(raw)
-    except ValidationError as error:
-        raise BadInputError(f"{where}: {explain(error, model)}") from None
+    return name
 
 
 def load_training_data(method: str, table: Any, *, allow_weak: bool = False) -> TrainingData:
@@ -151,9 +136,9 @@ def load_training_data(method: str, table: Any, *, allow_weak: bool = False) -> 
     """
     if method not in REINFORCEMENT_METHODS:
         return load_data(method, table)
-    from assay.harness.generation.load import open_policy_sampler
+    from assay.harness.generation.load import PolicySampler
 
-    return load_data(method, table, open_sampler=open_policy_sampler, allow_weak=allow_weak)
+    return load_data(method, table, open_sampler=PolicySampler, allow_weak=allow_weak)
 
 
 def load_made_pairs(method: str, table: BaseModel, file: Path, name: str) -> TrainingData:

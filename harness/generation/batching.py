@@ -38,19 +38,15 @@ class Engine(Protocol):
 
     def begin(self, rows: int, tokens_per_row: int, sampling: Sampling) -> None:
         """Make room; forget all rows."""
-        ...
 
     def admit(self, prompts: Sequence[Sequence[int]], copies: Sequence[int], draws: Draws) -> list[int]:
         """Append `copies[i]` rows that have read prompt i, and return the first token of each, in order."""
-        ...
 
     def step(self, tokens: Sequence[int], draws: Draws) -> list[int]:
         """Feed each row its last token, and return the next token of each."""
-        ...
 
     def remove(self, row: int) -> None:
         """Forget a row; the last row takes its number."""
-        ...
 
 
 class LoadedEngine(Engine, Protocol):
@@ -60,15 +56,12 @@ class LoadedEngine(Engine, Protocol):
 
     def logits(self, ids: Sequence[int]) -> Any:
         """Return an fp32 array [tokens, vocabulary]."""
-        ...
 
     def end(self) -> None:
         """Forget all rows after a run, and free what cannot be used again."""
-        ...
 
     def close(self) -> None:
         """Free the model."""
-        ...
 
 
 @runtime_checkable
@@ -77,7 +70,6 @@ class RoutedEngine(Protocol):
 
     def route(self, adapters: Sequence[str], copies: Sequence[int]) -> None:
         """Let adapter i answer prompt i of the next admission, and so its `copies[i]` rows."""
-        ...
 
 
 @dataclass(slots=True)
@@ -91,10 +83,6 @@ class GenerationStats:
     new_tokens: int = 0
     prompt_tokens: int = 0
     seconds: float = 0.0
-
-    @property
-    def tok_per_s(self) -> float:
-        return self.new_tokens / self.seconds if self.seconds > 0 else 0.0
 
 
 @dataclass(slots=True)
@@ -175,9 +163,8 @@ class Batch(Generic[T]):
         before: Sequence[int] | None = None
         while waiting and len(new) < free:
             prompt = prompt_of(waiting[0])
-            prompts += (
-                prompt is not before
-            )  # equal prompts of two objects count twice, which errs on the safe side
+            # equal prompts of two objects count twice, which errs on the safe side
+            prompts += prompt is not before
             longest = max(longest, len(prompt))
             if not may_join(waiting[0]) or (new and prompts * longest > PREFILL_TOKENS):
                 break

@@ -86,9 +86,7 @@ class LlamaEngine:
     def logits(self, ids: Sequence[int]) -> Any:
         """Return what the model expects behind each token of a text: an fp32 array [tokens, vocabulary]."""
         n = len(ids)
-        native = NativeContext(
-            self._model, rows=1, tokens_per_row=n, batch_tokens=max(n, 32), threads=self._threads
-        )
+        native = self._open(1, n, max(n, 32))
         try:
             return native.decode(list(ids), range(n), [0] * n, [True] * n).copy()
         finally:
@@ -97,14 +95,7 @@ class LlamaEngine:
     def begin(self, rows: int, tokens_per_row: int, sampling: Sampling) -> None:
         self.end()
         self._sampling = sampling
-        batch_tokens = max(_BATCH_TOKENS, rows)
-        self._native = NativeContext(
-            self._model,
-            rows=rows,
-            tokens_per_row=tokens_per_row,
-            batch_tokens=batch_tokens,
-            threads=self._threads,
-        )
+        self._native = self._open(rows, tokens_per_row, max(_BATCH_TOKENS, rows))
 
     def admit(self, prompts: Sequence[Sequence[int]], copies: Sequence[int], draws: Draws) -> list[int]:
         """Read prompt i into row base+i, then copy each to the places of its rows, the last prompt first.
@@ -145,6 +136,11 @@ class LlamaEngine:
     def close(self) -> None:
         self.end()
         self._model.close()
+
+    def _open(self, rows: int, length: int, batch_tokens: int) -> NativeContext:
+        return NativeContext(
+            self._model, rows=rows, tokens_per_row=length, batch_tokens=batch_tokens, threads=self._threads
+        )
 
     def _context(self) -> NativeContext:
         assert self._native is not None, "begin() comes first"

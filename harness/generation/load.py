@@ -64,10 +64,11 @@ def load_generator(
 class PolicySampler:
     """Samples from a policy while it is trained: the engine of evaluation on the live model (docs/decisions/0005).
 
-    Each call uses the weights as they are then; a token's random draws depend on its request's seed alone.
+    Each call uses the weights as they are then; a token's random draws depend on its request's seed alone. The class is
+    the trainers' `OpenSampler`; at module level, it pickles to a training's own process.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, batch_size: int) -> None:
+    def __init__(self, model: Any, tokenizer: Any, *, batch_size: int) -> None:
         self._engine = TorchEngine(model, tokenizer)
         self._batch_size = batch_size
         self.stats = GenerationStats()
@@ -80,8 +81,8 @@ class PolicySampler:
         max_new_tokens: int,
         stop: tuple[str, ...] = (),
     ) -> Iterator[SampledAnswer]:
-        sampling = Sampling(temperature=temperature, max_new_tokens=max_new_tokens, stop=stop)
         """Yield answers as they end, in any order; the token that ended one is its last."""
+        sampling = Sampling(temperature=temperature, max_new_tokens=max_new_tokens, stop=stop)
         requests = [Request(str(a.key), a.key, a.prompt, a.seed) for a in asks]
         prompts = {prompt: tuple(self._engine.encode(prompt)) for prompt in {r.prompt for r in requests}}
         for sample in run_batches(self._engine, requests, sampling, self._batch_size, self.stats):
@@ -93,11 +94,6 @@ class PolicySampler:
                 sample.completion,
                 sample.finish_reason == "stop",
             )
-
-
-def open_policy_sampler(model: Any, tokenizer: Any, *, batch_size: int) -> PolicySampler:
-    """Open the sampler of a policy (an `OpenSampler`); at module level, it pickles to a training's own process."""
-    return PolicySampler(model, tokenizer, batch_size)
 
 
 def load_adapters(

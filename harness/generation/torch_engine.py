@@ -142,7 +142,7 @@ class TorchEngine:
 
         `adapters` are the names of the adapters that `model` holds, in which its rows may differ.
         """
-        self._model = model
+        self.model = model
         self._routes = AdapterRoutes(model, adapters)
         self._tokenizer = tokenizer
         config = model.config.get_text_config()
@@ -155,10 +155,6 @@ class TorchEngine:
         self.end_ids = frozenset() if tokenizer is None else _end_ids(model, tokenizer)
         self._sampling = Sampling()
         self._cache: SlotCache | None = None
-
-    @property
-    def model(self) -> Any:
-        return self._model
 
     @property
     def cache_bytes(self) -> int:
@@ -178,7 +174,7 @@ class TorchEngine:
         import torch
 
         with torch.inference_mode():
-            out = self._model(input_ids=torch.tensor([list(ids)], device=self._model.device), use_cache=False)
+            out = self.model(input_ids=torch.tensor([list(ids)], device=self.model.device), use_cache=False)
         return out.logits[0].float().cpu().numpy()
 
     def begin(self, rows: int, tokens_per_row: int, sampling: Sampling) -> None:
@@ -195,16 +191,16 @@ class TorchEngine:
         ids = torch.zeros((len(prompts), max(lengths)), dtype=torch.long)
         for i, prompt in enumerate(prompts):
             ids[i, : len(prompt)] = torch.tensor(prompt)
-        device = self._model.device
+        device = self.model.device
         ends = sorted({n - 1 for n in lengths})
         with torch.inference_mode():
             cache = DynamicCache()
-            out = self._model(
+            out = self.model(
                 input_ids=ids.to(device),
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=torch.tensor(ends, device=device),
-                **self._routes.of_prompts(),
+                **self._routes.arguments(self._routes.prompts),
             )
             which = [i for i, n in enumerate(copies) for _ in range(n)]
             at = [ends.index(lengths[i] - 1) for i in which]
@@ -215,17 +211,17 @@ class TorchEngine:
     def step(self, tokens: Sequence[int], draws: Draws) -> list[int]:
         import torch
 
-        device = self._model.device
+        device = self.model.device
         cache = self._slots()
         with torch.inference_mode():
-            positions, mask = cache.before_step(self._model.dtype)
-            out = self._model(
+            positions, mask = cache.before_step(self.model.dtype)
+            out = self.model(
                 input_ids=torch.tensor(tokens, device=device)[:, None],
                 attention_mask=mask,
                 position_ids=positions[:, None],
                 past_key_values=cache.cache,
                 use_cache=True,
-                **self._routes.of_rows(),
+                **self._routes.arguments(self._routes.rows),
             )
             cache.after_step()
             return self._choose(out.logits[:, -1].float(), draws)
@@ -243,7 +239,7 @@ class TorchEngine:
     def close(self) -> None:
         import torch
 
-        self._model = self._cache = None
+        self.model = self._cache = None
         self._routes = AdapterRoutes(None, ())
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -273,15 +269,15 @@ class AdapterRoutes:
     """
 
     def __init__(self, model: Any, names: Sequence[str]) -> None:
-        self._model = model
+        self.model = model
         self._names = tuple(names)
         self._active = ""
-        self._prompts: list[str] = []
-        self._rows: list[str] = []
+        self.prompts: list[str] = []
+        self.rows: list[str] = []
         self._mixes = bool(names) and all(_mixes(model.peft_config[name]) for name in names)
 
     def clear(self) -> None:
-        self._prompts, self._rows = [], []
+        self.prompts, self.rows = [], []
 
     def admit(self, adapters: Sequence[str], copies: Sequence[int]) -> None:
         known = (*self._names, BASE) if self._names else ("",)
@@ -289,30 +285,24 @@ class AdapterRoutes:
             if name not in known:
                 names = ", ".join(self._names) or "none: its requests name no adapter"
                 raise BadInputError(f"this generator holds no adapter {name!r}; it holds {names}")
-        self._prompts = list(adapters)
-        self._rows += [name for name, n in zip(adapters, copies, strict=True) for _ in range(n)]
+        self.prompts = list(adapters)
+        self.rows += [name for name, n in zip(adapters, copies, strict=True) for _ in range(n)]
 
     def remove(self, row: int) -> None:
         if self._names:
-            self._rows[row] = self._rows[-1]
-        if self._rows:
-            self._rows.pop()
+            self.rows[row] = self.rows[-1]
+        if self.rows:
+            self.rows.pop()
 
-    def of_prompts(self) -> dict[str, Any]:
-        return self._arguments(self._prompts)
-
-    def of_rows(self) -> dict[str, Any]:
-        return self._arguments(self._rows)
-
-    def _arguments(self, adapters: Sequence[str]) -> dict[str, Any]:
-        """Return the keyword arguments of the forward pass."""
+    def arguments(self, adapters: Sequence[str]) -> dict[str, Any]:
+        """Return the keyword arguments of the forward pass over `prompts`, or over `rows`."""
         if not self._names:
             return {}
         distinct = set(adapters)
         if len(distinct) == 1 and distinct != {BASE}:
             (name,) = distinct
             if name != self._active:
-                self._model.set_adapter(name)
+                self.model.set_adapter(name)
                 self._active = name
             return {}
         if not self._mixes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import combinations
 from typing import Any, Literal
@@ -11,34 +12,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from assay.harness.experiment import source_of
+from assay.harness.leaderboard import schema, seeds
 from assay.harness.leaderboard.curves import learning_curves
-from assay.harness.leaderboard.rewards import paid_answers, reward_models
-from assay.harness.leaderboard.schema import (
-    Contamination,
-    Difference,
-    Estimate,
-    Leaderboard,
-    LinkRow,
-    ProfileFigures,
-    Row,
-    SeedScore,
-    StepFacts,
-    SuiteFacts,
-)
-from assay.harness.leaderboard.schema import Step as StepRow
-from assay.harness.leaderboard.seeds import (
-    Counts,
-    Runs,
-    compare_runs,
-    described,
-    estimate_runs,
-    pool_tables,
-    pooled,
-    runs_of,
-    sha256_of,
-    total,
-)
-from assay.harness.leaderboard.trainings import training_rows
+from assay.harness.leaderboard.trainings import paid_answers, reward_models, training_rows
 from assay.harness.pipeline.plan import Plan, Step
 from assay.harness.pipeline.runner import Run
 from assay.harness.pipeline.steps.compare import read_links
@@ -54,7 +30,7 @@ SCHEMA: Literal[1] = 1
 _TENSORS = 5  # of a link, those that differ most; all of them are in the compare step's folder
 
 
-def build_leaderboard(run: Run, tables: Mapping[str, pd.DataFrame]) -> Leaderboard:
+def build_leaderboard(run: Run, tables: Mapping[str, pd.DataFrame]) -> schema.Leaderboard:
     """Compute the leaderboard of a finished run from its samples (one table a member of a variant).
 
     Difference, interval and p are paired over the problems that both variants were measured on. p is adjusted
@@ -64,7 +40,8 @@ def build_leaderboard(run: Run, tables: Mapping[str, pd.DataFrame]) -> Leaderboa
     plan, store = run.plan, run.store
     experiment, score = plan.experiment, plan.experiment.score
     counts = {variant: count(table) for variant, table in tables.items()}
-    runs, samples = runs_of(plan, counts), pool_tables(plan, tables)
+    runs = {name: [counts[m.name] for m in members] for name, members in plan.members.items()}
+    samples = seeds.pool_tables(plan, tables)
     names = list(runs)
     claims = _adjusted(plan, runs, [(name, score.reference) for name in names if name != score.reference])
     against = {claim.a: claim for claim in claims}
@@ -75,7 +52,7 @@ def build_leaderboard(run: Run, tables: Mapping[str, pd.DataFrame]) -> Leaderboa
     rows = [
         _row(run, machine, name, samples[name], runs[name], rank[name], against.get(name)) for name in names
     ]
-    return Leaderboard(
+    return schema.Leaderboard(
         schema_=SCHEMA,
         experiment=experiment.name,
         run=plan.run_id,
@@ -83,7 +60,7 @@ def build_leaderboard(run: Run, tables: Mapping[str, pd.DataFrame]) -> Leaderboa
         seed=experiment.seed,
         training_seeds=tuple(experiment.seeds),
         reference=score.reference,
-        suite=SuiteFacts(
+        suite=schema.SuiteFacts(
             name=plan.suite.name,
             registered=experiment.suite.name,
             limit=experiment.suite.limit,
@@ -99,52 +76,46 @@ def build_leaderboard(run: Run, tables: Mapping[str, pd.DataFrame]) -> Leaderboa
         confidence=score.confidence,
         margin=score.margin,
         rows=tuple(sorted(rows, key=lambda row: row.rank or 0)),
-        comparisons=tuple(Difference(**pair.to_json()) for pair in pairs),
+        comparisons=tuple(schema.Difference(**asdict(pair)) for pair in pairs),
         links=tuple(_link(link.to_json()) for link in read_links(store, plan, counts)),
         contamination=_contamination(run),
         curves=learning_curves(store, plan),
         trainings=tuple(training_rows(store, plan)),
         reward_models=reward_models(store, plan),
         answers=paid_answers(store, plan),
-        steps=tuple(
-            StepRow(
-                id=s.id,
-                name=s.name,
-                seconds=step_record(store, s).get("seconds"),
-                reused=s.name not in run.did,
-            )
-            for s in plan.steps
-        ),
+        steps=_steps(run),
     )
 
 
-def _adjusted(plan: Plan, runs: Mapping[str, Runs], pairs: Sequence[tuple[str, str]]) -> list[Comparison]:
+def _adjusted(
+    plan: Plan, runs: Mapping[str, seeds.Runs], pairs: Sequence[tuple[str, str]]
+) -> list[Comparison]:
     """Compare each pair of variants, with p adjusted over all of them."""
-    score = plan.experiment.score
+    score, seed = plan.experiment.score, plan.experiment.seed
     comparisons = [
-        compare_runs(
-            a,
-            runs[a],
-            b,
-            runs[b],
-            margin=score.margin,
-            confidence=score.confidence,
-            seed=plan.experiment.seed,
-        )
+        seeds.compare_runs(runs, a, b, margin=score.margin, confidence=score.confidence, seed=seed)
         for a, b in pairs
     ]
     return adjust(comparisons, alpha=1 - score.confidence)
 
 
-def _link(link: dict[str, Any]) -> LinkRow:
+def _steps(run: Run) -> tuple[schema.Step, ...]:
+    seconds = {step.name: step_record(run.store, step).get("seconds") for step in run.plan.steps}
+    return tuple(
+        schema.Step(id=s.id, name=s.name, seconds=seconds[s.name], reused=s.name not in run.did)
+        for s in run.plan.steps
+    )
+
+
+def _link(link: dict[str, Any]) -> schema.LinkRow:
     weights = link["weights"]
     if weights is not None:
         worst = sorted(weights["tensors"], key=lambda t: -t["relative"])[:_TENSORS]
         link = link | {"weights": weights | {"tensors": worst}}
-    return LinkRow.model_validate(link)
+    return schema.LinkRow.model_validate(link)
 
 
-def _contamination(run: Run) -> dict[str, Contamination]:
+def _contamination(run: Run) -> dict[str, schema.Contamination]:
     """The overlap of each trained variant's records with the suite; its seeds learn from the same records."""
     plan = run.plan
     overlaps = {
@@ -152,7 +123,9 @@ def _contamination(run: Run) -> dict[str, Contamination]:
         for variant, members in plan.members.items()
         if members[0].name in plan.trainings
     }
-    return {name: Contamination.model_validate(overlap) for name, overlap in overlaps.items() if overlap}
+    return {
+        name: schema.Contamination.model_validate(overlap) for name, overlap in overlaps.items() if overlap
+    }
 
 
 def _row(
@@ -160,10 +133,10 @@ def _row(
     machine: dict[str, Any],
     variant: str,
     table: pd.DataFrame,
-    runs: Runs,
+    runs: seeds.Runs,
     rank: int,
     against: Comparison | None,
-) -> Row:
+) -> schema.Row:
     plan, score = run.plan, run.plan.experiment.score
     members = plan.members[variant]
     makers = [plan.maker(m.name) for m in members]
@@ -172,41 +145,38 @@ def _row(
     generated = [step_record(run.store, plan.step(f"generate-{m.name}")) for m in members]
     rate, unmeasured = _rate(generated, machine)
     profiled = _profiled(run, members[0].name, machine)
+    estimates = {
+        k: seeds.estimate_runs(variant, runs, k, confidence=score.confidence, seed=plan.experiment.seed)
+        for k in score.k
+    }
     no_device = {} if machine["gpu"] else {"vram_bytes": "no CUDA device on this machine"}
-    counts = pooled(runs)
-    return Row(
+    counts = seeds.pooled(runs)
+    return schema.Row(
         variant=variant,
         kind=artifacts[0]["kind"],
         rank=rank,
         parent=source_of(next(v for v in plan.experiment.variant if v.name == variant)),
         training_seeds=tuple(m.seed for m in members if m.seed is not None),
-        sha256=sha256_of([a["sha256"] for a in artifacts]),
-        recipe=described([a["recipe"] for a in artifacts], [m.seed for m in members]),
+        sha256=seeds.sha256_of([a["sha256"] for a in artifacts]),
+        recipe=seeds.described([a["recipe"] for a in artifacts], [m.seed for m in members]),
         path=_shown_path(run, makers[0], artifacts[0]["path"]),
         n_problems=len(counts),
         n_samples=len(table),
-        pass_at_k={
-            k: Estimate(
-                **estimate_runs(
-                    variant, runs, k, confidence=score.confidence, seed=plan.experiment.seed
-                ).to_json()
-            )
-            for k in score.k
-        },
-        vs_reference=Difference(**against.to_json()) if against else None,
+        pass_at_k={k: schema.Estimate(**asdict(estimate)) for k, estimate in estimates.items()},
+        vs_reference=schema.Difference(**asdict(against)) if against else None,
         outcomes=dict.fromkeys(Outcome, 0) | {Outcome(o): n for o, n in _tally(table["outcome"]).items()},
         modes=_tally(table["mode"]),
         cached=int(table["cached"].sum()) if "cached" in table else 0,
         families=_families(plan, counts),
-        tokens=total([g["n_tokens"] for g in generated]),
+        tokens=seeds.total([g["n_tokens"] for g in generated]),
         tok_per_s=rate,
-        generate_s=total([g["generate_s"] for g in generated]),
+        generate_s=seeds.total([g["generate_s"] for g in generated]),
         backend=generated[0]["backend"],
         make_s=None if makers[0].kind == "take" else sum(r["seconds"] for r in records) / len(records),
         size_bytes=artifacts[0]["size_bytes"],
         peak_rss_bytes=profiled["peak_rss_bytes"],
         vram_bytes=profiled["vram_bytes"],
-        profile=None if profiled["profile"] is None else ProfileFigures(**profiled["profile"]),
+        profile=None if profiled["profile"] is None else schema.ProfileFigures(**profiled["profile"]),
         finish=_tally(table["finish_reason"]),
         extraction=_tally(table["rule"]),
         unmeasured=profiled["unmeasured"] | no_device | unmeasured,
@@ -216,11 +186,11 @@ def _row(
 
 
 def _by_seed(
-    run: Run, variant: str, makers: Sequence[Step], records: Sequence[dict[str, Any]], runs: Runs
-) -> tuple[SeedScore, ...]:
+    run: Run, variant: str, makers: Sequence[Step], records: Sequence[dict[str, Any]], runs: seeds.Runs
+) -> tuple[schema.SeedScore, ...]:
     """Each training seed's own score; nothing for a variant that no seed was given to."""
     return tuple(
-        SeedScore(
+        schema.SeedScore(
             seed=member.seed,
             sha256=record["artifact"]["sha256"],
             path=_shown_path(run, step, record["artifact"]["path"]),
@@ -240,8 +210,10 @@ def _profiled(run: Run, variant: str, machine: dict[str, Any]) -> dict[str, Any]
     return figures(None, machine, NOT_REQUESTED if run.plan.experiment.profile is None else ON_A_SERVER)
 
 
-def _step_facts(maker: Step, record: dict[str, Any]) -> StepFacts:
-    return StepFacts(name=maker.name, id=maker.id, finished=record["finished"], machine=record["machine"])
+def _step_facts(maker: Step, record: dict[str, Any]) -> schema.StepFacts:
+    return schema.StepFacts(
+        name=maker.name, id=maker.id, finished=record["finished"], machine=record["machine"]
+    )
 
 
 def _rate(
@@ -276,7 +248,7 @@ def _shown_path(run: Run, maker: Step, path: str) -> str:
     return str((run.store.path(maker.name, maker.id) / path).relative_to(run.store.root))
 
 
-def _families(plan: Plan, counts: Counts) -> dict[str, Estimate]:
+def _families(plan: Plan, counts: seeds.Counts) -> dict[str, schema.Estimate]:
     """pass@1 by the suite's own labels; exploration, so no test rests on it."""
     groups: dict[str, list[tuple[int, int]]] = {}
     for problem in plan.suite.problems:
@@ -284,7 +256,7 @@ def _families(plan: Plan, counts: Counts) -> dict[str, Estimate]:
             groups.setdefault(problem.family, []).append(counts[problem.id])
     confidence = plan.experiment.score.confidence
     return {
-        family: Estimate(**estimate_pass_at_k(group, 1, confidence=confidence).to_json())
+        family: schema.Estimate(**asdict(estimate_pass_at_k(group, 1, confidence=confidence)))
         for family, group in sorted(groups.items())
     }
 

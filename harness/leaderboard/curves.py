@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from assay.harness.experiment import Member
 from assay.harness.leaderboard.schema import CurveRun, Curves, Points
 from assay.harness.pipeline.plan import Plan
 from assay.harness.pipeline.steps.artifacts import MODEL
@@ -22,6 +23,7 @@ from assay.trainers.methods.ppo import UNFINISHED
 from assay.trainers.rl.log import RL_LOG, RlStep, read_rl_steps
 from assay.trainers.run.log import EVAL_LOG, LOG, read_evals, read_steps, rows_of
 
+NONE_HELD_OUT = "nothing was held out; data.eval_fraction holds records out"
 MOST_POINTS = 300  # of a curve; neighbours are averaged beyond that
 
 # Fields of an RL log's line that are no curve of their own.
@@ -40,20 +42,25 @@ _PREFERENCE = {
 }
 
 
+def trained(plan: Plan) -> dict[str, list[Member]]:
+    """Return the members of each declared variant that was trained, reward models too: one a training seed."""
+    variants = (plan.members | plan.reward_models).items()
+    kept = {name: [m for m in members if m.name in plan.trainings] for name, members in variants}
+    return {name: members for name, members in kept.items() if members}
+
+
+def folder_of(store: Store, plan: Plan, member: str) -> Path:
+    """Return the folder that the training of `member` wrote."""
+    step = plan.step(f"train-{member}")
+    return store.path(step.name, step.id) / MODEL
+
+
 def learning_curves(store: Store, plan: Plan) -> dict[str, Curves]:
     """Return the curves of each variant that was trained, one run a training seed."""
     by_variant = {}
-    for name, members in (plan.members | plan.reward_models).items():
-        trained = [
-            (plan.trainings[member.name].config, step)
-            for member in members
-            for step in plan.steps
-            if step.kind == "train" and step.variant == member.name
-        ]
-        if not trained:
-            continue
-        runs = tuple(_run(store.path(step.name, step.id) / MODEL, config) for config, step in trained)
-        config = trained[0][0]
+    for name, members in trained(plan).items():
+        config = plan.trainings[members[0].name].config
+        runs = tuple(_run(folder_of(store, plan, m.name), plan.trainings[m.name].config) for m in members)
         by_variant[name] = Curves(
             method=config.method,
             step="update" if config.method in REINFORCEMENT_METHODS else "step",
@@ -70,12 +77,10 @@ def _run(folder: Path, config: CommonConfig) -> CurveRun:
         return _rl_run(config.seed, read_rl_steps(folder / RL_LOG))
     steps = read_steps(folder / LOG)
     series: dict[str, Mapping[int, float | None]] = {
-        "loss": {s.step: s.loss for s in steps},
-        "learning_rate": {s.step: s.learning_rate for s in steps},
-        "grad_norm": {s.step: s.grad_norm for s in steps},
-        "tok_per_s": {s.step: s.tok_per_s for s in steps},
-        "rss_gib": {s.step: s.rss_bytes / 2**30 for s in steps},
+        name: {s.step: getattr(s, name) for s in steps}
+        for name in ("loss", "learning_rate", "grad_norm", "tok_per_s")
     }
+    series["rss_gib"] = {s.step: s.rss_bytes / 2**30 for s in steps}
     held_out: dict[str, Mapping[int, float | None]] = {
         "loss": {p.step: p.loss for p in read_evals(folder / EVAL_LOG)}
     }
@@ -154,18 +159,12 @@ def _unmeasured(config: CommonConfig, runs: Sequence[CurveRun]) -> dict[str, str
 def _reasons(config: CommonConfig, logged: bool) -> dict[str, str]:
     """Return what the absence of each curve that may be missing means."""
     if config.method in REINFORCEMENT_METHODS:
-        if not logged:
-            return {
-                "reward": f"this training left no {RL_LOG} (rloo and grpo have written one since their updates are "
-                "logged): remove the folder of its step and run again"
-            }
-        return _rl_reasons(config)
+        return _rl_reasons(config, logged)
     if not logged:
         return {"loss": f"this training left no {LOG}"}
-    nothing_held = "nothing was held out; data.eval_fraction holds records out"
     if config.method not in PREFERENCE_METHODS:
-        return {"held_out/loss": nothing_held}
-    reasons = dict.fromkeys(("held_out/loss", "held_out/margin", "held_out/accuracy"), nothing_held)
+        return {"held_out/loss": NONE_HELD_OUT}
+    reasons = dict.fromkeys(("held_out/loss", "held_out/margin", "held_out/accuracy"), NONE_HELD_OUT)
     reasons |= {"margin": "the log has no margins", "accuracy": "the log has no accuracies"}
     if config.method == "kto":
         unpaired = "KTO's answers are not paired: there is no pair to be right about"
@@ -173,14 +172,18 @@ def _reasons(config: CommonConfig, logged: bool) -> dict[str, str]:
     return reasons
 
 
-def _rl_reasons(config: CommonConfig) -> dict[str, str]:
+def _rl_reasons(config: CommonConfig, logged: bool) -> dict[str, str]:
+    if not logged:
+        return {
+            "reward": f"this training left no {RL_LOG} (rloo and grpo have written one since their updates are "
+            "logged): remove the folder of its step and run again"
+        }
     reward = config.reward  # type: ignore[attr-defined]
+    reason = "no answer was measured on held-out checks"
     if reward.checks == "all" and reward.weak is None:
         reason = (
             'every check pays (reward.checks = "all"), so that none is held out; "half" holds one half out'
         )
-    else:
-        reason = "no answer was measured on held-out checks"
     reasons = dict.fromkeys(("held_pass_rate", "gap"), reason)
     free = getattr(config, "beta", None) == 0
     reasons["kl"] = "beta = 0: the reference is not asked" if free else "the log has no KL"

@@ -19,6 +19,13 @@ from assay.sandbox.model import Outcome
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Verdict = Literal["better", "worse", "equivalent", "undecided"]
 _OPPOSITE: dict[Verdict | None, Verdict | None] = {"better": "worse", "worse": "better"}
+# Why a training has no such figure where its method has none at all, which is another thing than one left unmeasured.
+HAS_NONE = "the method has none"
+NOT_PREFERENCE = "the method has no pairs"
+NOT_RL = "the method is not paid by checks"
+WRITES_NONE = "a reward model writes no answers"
+NO_DRAWS = "the method draws no answers: it learns from given ones"
+NO_SUCH_FIGURE = (HAS_NONE, NOT_PREFERENCE, NOT_RL, WRITES_NONE, NO_DRAWS)
 
 
 class Record(BaseModel):
@@ -426,11 +433,8 @@ class Leaderboard(Record):
         if twice:
             raise ValueError(f"variant {twice[0]!r} has more than one row")
         mentioned = [self.reference, *(name for c in self.comparisons for name in (c.a, c.b))]
-        mentioned += [
-            *self.contamination,
-            *self.answers,
-            *(v for m in self.reward_models.values() for v in m.pays),
-        ]
+        mentioned += [*self.contamination, *self.answers]
+        mentioned += [v for model in self.reward_models.values() for v in model.pays]
         trained = [*self.curves, *(t.variant for t in self.trainings)]
         mentioned += [name for name in trained if name not in self.reward_models]
         for name in mentioned:
@@ -490,17 +494,13 @@ class Leaderboard(Record):
 
     def comparison(self, a: str, b: str) -> Difference | None:
         """The paired difference a − b, turned round where it was stored as b − a; None where none was made."""
-        for c in self.comparisons:
-            if (c.a, c.b) == (a, b):
-                return c
-            if (c.a, c.b) == (b, a):
-                return c.turned()
-        row = self.row(a)
-        if b == self.reference and row.vs_reference is not None:
-            return row.vs_reference
-        row = self.row(b)
-        if a == self.reference and row.vs_reference is not None:
-            return row.vs_reference.turned()
+        measured = {(c.a, c.b): c for c in reversed(self.comparisons)}
+        claims = {(row.variant, self.reference): row.vs_reference for row in self.rows if row.vs_reference}
+        for made in (measured, claims):
+            if (a, b) in made:
+                return made[a, b]
+            if (b, a) in made:
+                return made[b, a].turned()
         return None
 
 

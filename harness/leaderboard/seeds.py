@@ -18,11 +18,6 @@ Counts = dict[str, tuple[int, int]]  # problem to (samples, passing samples)
 Runs = Sequence[Counts]  # one a training seed
 
 
-def runs_of(plan: Plan, counts: Mapping[str, Counts]) -> dict[str, Runs]:
-    """Return the counts of every declared variant, one for each of its training seeds."""
-    return {name: [counts[m.name] for m in members] for name, members in plan.members.items()}
-
-
 def estimate_runs(variant: str, runs: Runs, k: int, *, confidence: float, seed: int) -> Estimate:
     """pass@k of a variant: over problems where it was made once, over seeds and problems where it was made again.
 
@@ -40,27 +35,20 @@ def estimate_runs(variant: str, runs: Runs, k: int, *, confidence: float, seed: 
 
 
 def compare_runs(
-    a: str, runs_a: Runs, b: str, runs_b: Runs, *, margin: float, confidence: float, seed: int
+    runs: Mapping[str, Runs], a: str, b: str, *, margin: float, confidence: float, seed: int
 ) -> Comparison:
     """Compare pass@1 of a and b (a − b), paired by problem where both were measured, and by seed where both have seeds.
 
     Raises UnmeasuredError where no problem was measured for both.
     """
-    shared = [p for p in _measured(runs_a, 1) if all(p in run for run in runs_b)]
+    shared = [p for p in _measured(runs[a], 1) if all(p in run for run in runs[b])]
     if not shared:
         raise UnmeasuredError(f"{a} and {b} have no problem that was measured for both; run again to retry")
-    scores_a, scores_b = _scores(runs_a, shared, 1), _scores(runs_b, shared, 1)
-    if len(runs_a) == len(runs_b) == 1:
-        return compare(
-            a,
-            b,
-            scores_a[0],
-            scores_b[0],
-            binary=all(runs[0][p][0] == 1 for runs in (runs_a, runs_b) for p in shared),
-            margin=margin,
-            confidence=confidence,
-            seed=seed,
-        )
+    scores_a, scores_b = (_scores(runs[v], shared, 1) for v in (a, b))
+    if len(scores_a) == len(scores_b) == 1:
+        binary = all(runs[v][0][p][0] == 1 for v in (a, b) for p in shared)
+        one, other = scores_a[0], scores_b[0]
+        return compare(a, b, one, other, binary=binary, margin=margin, confidence=confidence, seed=seed)
     return compare_crossed(a, b, scores_a - scores_b, margin=margin, confidence=confidence)
 
 

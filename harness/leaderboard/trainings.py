@@ -1,43 +1,38 @@
-"""Compute the training part of the leaderboard: what each training took, what it learned, and what that cost.
+"""Compute the training part of the leaderboard: what each training took, learned and cost, and what paid for it.
 
-Times and memory are of the training alone in its process; every figure is also summed up over its seeds.
+What paid are reward models, as measured on held-out pairs, and answers with their rewards. Times and memory are of the
+training alone in its process; every figure is also summed up over its seeds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from assay.harness.leaderboard.schema import Spread, TrainingRow
+from assay.harness.leaderboard import schema
+from assay.harness.leaderboard.curves import NONE_HELD_OUT, folder_of, trained, weights_of
 from assay.harness.pipeline.plan import Plan, Step
-from assay.harness.pipeline.steps.artifacts import MODEL
 from assay.harness.pipeline.steps.compare import read_distance
 from assay.harness.pipeline.store import Store, step_record
 from assay.trainers.config import CommonConfig
+from assay.trainers.config.rl import GroupConfig
 from assay.trainers.data.inputs import PREFERENCE_METHODS, REINFORCEMENT_METHODS
 from assay.trainers.methods._trl import METRICS
-from assay.trainers.preference.reward_report import load_report
-from assay.trainers.rl.log import RL_LOG, read_rl_steps
+from assay.trainers.methods.grpo import steps_per_update
+from assay.trainers.preference.reward_report import REPORT, load_report
+from assay.trainers.rl.log import RL_LOG, ROLLOUTS, read_rl_steps
 from assay.trainers.run.log import EVAL_LOG, read_evals, rows_of
 
-# Figures of the training's own process, of which each is a field of `TrainingRow`; the other spreads there are what the
-# training learned and what that cost, from its logs.
-FIGURES = (
-    "train_s",
-    "tok_per_s",
-    "peak_rss_bytes",
-    "added_rss_bytes",
-    "peak_vram_bytes",
-    "final_loss",
-    "tokens",
-    "steps",
-)
-LEARNED = tuple(
+# The figures that are summed up over seeds: of the training's own process, and from its logs what it learned and cost.
+SPREADS = tuple(
     name
-    for name, field in TrainingRow.model_fields.items()
-    if field.annotation == (Spread | None) and name not in FIGURES
+    for name, field in schema.TrainingRow.model_fields.items()
+    if field.annotation == (schema.Spread | None)
 )
+SHOWN = 6  # answers of an update that a report shows
+MOST_TEXT = 1_500  # characters of an answer
 LAST = 5  # updates that an RL run's last figures are a mean of: one batch of answers says little
 
 _COPIED = (
@@ -50,27 +45,23 @@ _COPIED = (
     "versions",
 )
 _UNCOUNTED = "the trainer counted no tokens"
-_NOT_PREFERENCE = "the method has no pairs"
-_NOT_RL = "the method is not paid by checks"
-_WRITES_NONE = "a reward model writes no answers"
-_NO_DRAWS = "the method draws no answers: it learns from given ones"
 _RESUMED = "sampling was resumed after an interruption; a time of its rest is not its time"
 _DRAWN = ("drawn_answers", "drawn_tokens", "generate_s", "execute_s")
 Figures = dict[str, float | None]
 Reasons = dict[str, str]
 
 
-def training_rows(store: Store, plan: Plan) -> list[TrainingRow]:
+def training_rows(store: Store, plan: Plan) -> list[schema.TrainingRow]:
     """Return one row for each declared variant that was trained: mean, least and most over its seeds, and the runs.
 
     A figure that one run lacks is None, and `unmeasured` gives the reason.
     """
     rows = []
-    for name, members in (plan.members | plan.reward_models).items():
-        steps = [s for m in members for s in plan.steps if s.kind == "train" and s.variant == m.name]
+    for name, members in trained(plan).items():
+        steps = [(member.seed, plan.step(f"train-{member.name}")) for member in members]
         runs = [
-            _run(member.seed, facts, *learned(store, plan, step))
-            for member, step in zip(members, steps, strict=False)
+            _run(seed, facts, *learned(store, plan, step))
+            for seed, step in steps
             if (facts := step_record(store, step).get("training"))
         ]
         if runs:
@@ -82,26 +73,27 @@ def _run(seed: int | None, facts: dict[str, Any], figures: Figures, reasons: Rea
     """Join what the trainer recorded of one training with what it learned."""
     peak, start = facts["peak_rss_bytes"], facts["start_rss_bytes"]
     added = None if peak is None or start is None else int(peak - start)
-    run = {"seed": seed, **facts, "added_rss_bytes": added}
+    run = {"seed": seed, **figures, **facts, "added_rss_bytes": added}
     if not run["tokens"]:
         run |= dict.fromkeys(("tokens", "tok_per_s"))
         reasons = reasons | dict.fromkeys(("tokens", "tok_per_s"), _UNCOUNTED)
-    return run | figures | {"unmeasured": run["unmeasured"] | reasons}
+    return run | {"unmeasured": run["unmeasured"] | reasons}
 
 
-def _row(name: str, runs: Sequence[dict[str, Any]]) -> TrainingRow:
-    spreads: dict[str, Any] = {}
+def _row(name: str, runs: Sequence[dict[str, Any]]) -> schema.TrainingRow:
+    spreads: dict[str, Any] = dict.fromkeys(SPREADS)
     unmeasured: Reasons = {}
-    for figure in (*FIGURES, *LEARNED):
+    for figure in spreads:
         values = [float(run[figure]) for run in runs if run.get(figure) is not None]
-        spreads[figure] = None
         if len(values) == len(runs):
-            spreads[figure] = Spread(mean=sum(values) / len(values), least=min(values), most=max(values))
+            spreads[figure] = schema.Spread(
+                mean=sum(values) / len(values), least=min(values), most=max(values)
+            )
         else:
             cause = "peak_rss_bytes" if figure == "added_rss_bytes" else figure
             reasons = [run["unmeasured"][cause] for run in runs if cause in run["unmeasured"]]
             unmeasured[figure] = reasons[0] if reasons else "not recorded"
-    return TrainingRow(
+    return schema.TrainingRow(
         variant=name,
         method=runs[0]["method"],
         seeds=tuple(run["seed"] for run in runs),
@@ -115,10 +107,10 @@ def _row(name: str, runs: Sequence[dict[str, Any]]) -> TrainingRow:
 def learned(store: Store, plan: Plan, step: Step) -> tuple[Figures, Reasons]:
     """Return (figures, reasons of those that are None) of what one training learned and what that cost."""
     config = plan.trainings[step.variant].config
-    folder = store.path(step.name, step.id) / MODEL
+    folder = folder_of(store, plan, step.variant)
     is_reward_model = config.method == "reward"
-    distance, reason = (None, _WRITES_NONE) if is_reward_model else read_distance(store, plan, step)
-    figures: Figures = dict.fromkeys(LEARNED) | {"kl": None if distance is None else distance.kl}
+    distance, reason = (None, schema.WRITES_NONE) if is_reward_model else read_distance(store, plan, step)
+    figures: Figures = dict.fromkeys(SPREADS) | {"kl": None if distance is None else distance.kl}
     reasons = {"kl": reason}
     if config.method in REINFORCEMENT_METHODS:
         cost = _reinforcement(folder, _sampled(store, plan, step))
@@ -135,25 +127,28 @@ def _preference(config: CommonConfig, folder: Path) -> tuple[Figures, Reasons]:
     beta = getattr(config, "beta", None)
     if beta is None and config.method == "ppo":
         beta = config.kl.coefficient  # type: ignore[attr-defined]
-    reasons = {"beta": "the method has none"}
+    held_out = ("held_out_loss", "margin", "accuracy")
+    figures: Figures = {"beta": beta}
+    reasons = {"beta": schema.HAS_NONE} | dict.fromkeys(held_out, schema.NOT_PREFERENCE)
     if config.method in REINFORCEMENT_METHODS:
-        return {"beta": beta}, reasons | dict.fromkeys(
-            ("held_out_loss", "margin", "accuracy"), _NOT_PREFERENCE
-        )
+        return figures, reasons
     evals = read_evals(folder / EVAL_LOG)
-    figures: Figures = {"beta": beta, "held_out_loss": evals[-1].loss if evals else None}
-    none_held_out = "nothing was held out; data.eval_fraction holds records out"
-    reasons["held_out_loss"] = none_held_out
-    if config.method not in PREFERENCE_METHODS:
-        return figures, reasons | dict.fromkeys(("margin", "accuracy"), _NOT_PREFERENCE)
-    if config.method == "reward":
-        return figures | _judged(folder), reasons | dict.fromkeys(("margin", "accuracy"), none_held_out)
-    rows = [row for row in rows_of(folder / METRICS) if row["eval"]]
-    last = rows[-1] if rows else {}
+    figures["held_out_loss"] = evals[-1].loss if evals else None
+    reasons["held_out_loss"] = NONE_HELD_OUT
+    if config.method in PREFERENCE_METHODS:
+        figures |= _judged(folder) if config.method == "reward" else _preferred(folder)
+        reasons |= dict.fromkeys(held_out, NONE_HELD_OUT)
+    if config.method == "kto":
+        reasons["accuracy"] = "KTO's answers are not paired"
+    return figures, reasons
+
+
+def _preferred(folder: Path) -> Figures:
+    """Return margin and accuracy of the last evaluation that the trainer logged."""
+    evals = [row for row in rows_of(folder / METRICS) if row["eval"]]
+    last = evals[-1] if evals else {}
     margin = last.get("eval_rewards/margins", last.get("eval_log_odds_ratio"))
-    figures |= {"margin": margin, "accuracy": last.get("eval_rewards/accuracies")}
-    unpaired = "KTO's answers are not paired" if config.method == "kto" else none_held_out
-    return figures, reasons | {"margin": none_held_out, "accuracy": unpaired}
+    return {"margin": margin, "accuracy": last.get("eval_rewards/accuracies")}
 
 
 def _judged(folder: Path) -> Figures:
@@ -194,12 +189,12 @@ def _reinforcement(folder: Path, sampled: Figures | None) -> tuple[Figures, Reas
 def _given(store: Store, plan: Plan, step: Step, facts: dict[str, Any]) -> tuple[Figures, Reasons]:
     """Return what sampling and executing for its preferences took, where this run made them."""
     learn_s = facts.get("train_s")
-    reasons = dict.fromkeys(("gap", "pass_rate", "held_pass_rate"), _NOT_RL)
+    reasons = dict.fromkeys(("gap", "pass_rate", "held_pass_rate"), schema.NOT_RL)
     reasons["learn_s"] = reasons["total_s"] = facts.get("unmeasured", {}).get("train_s", "not recorded")
     sampled = _sampled(store, plan, step)
     if sampled is None:
         if plan.trainings[step.variant].config.method not in PREFERENCE_METHODS:
-            return {"learn_s": learn_s, "total_s": learn_s}, reasons | dict.fromkeys(_DRAWN, _NO_DRAWS)
+            return {"learn_s": learn_s, "total_s": learn_s}, reasons | dict.fromkeys(_DRAWN, schema.NO_DRAWS)
         file = "its preferences come from a file; what sampling for them cost is not in this run"
         return {"learn_s": learn_s}, reasons | dict.fromkeys((*_DRAWN, "total_s"), file)
     figures = sampled | {"learn_s": learn_s}
@@ -228,3 +223,90 @@ def _sampled(store: Store, plan: Plan, step: Step) -> Figures | None:
 def _sum(parts: Iterable[float | None]) -> float | None:
     known = list(parts)
     return None if any(p is None for p in known) else sum(p for p in known if p is not None)
+
+
+def reward_models(store: Store, plan: Plan) -> dict[str, schema.RewardModel]:
+    """Return each variant that is a reward model: whom it pays, and its trainer's report for every seed."""
+    models = {}
+    for name, members in plan.reward_models.items():
+        steps = {f"train-{member.name}" for member in members}
+        first = {v: trained[0].name for v, trained in plan.members.items()}
+        models[name] = schema.RewardModel(
+            pays=tuple(
+                v
+                for v, member in first.items()
+                if member in plan.trainings and steps & {*plan.step(f"train-{member}").inputs}
+            ),
+            runs=tuple(_reward_model(store, plan, member.name) for member in members),
+        )
+    return models
+
+
+def _reward_model(store: Store, plan: Plan, member: str) -> schema.RewardModelRun:
+    folder = folder_of(store, plan, member)
+    report = load_report(folder)
+    figures = {"unmeasured": f"the training left no {REPORT}"} if report is None else report.model_dump()
+    own = {"seed": plan.trainings[member].config.seed, "file": str((folder / REPORT).relative_to(store.root))}
+    return schema.RewardModelRun.model_validate(figures | own)
+
+
+def paid_answers(store: Store, plan: Plan) -> dict[str, schema.PaidAnswers]:
+    """Return some answers of each rewarded variant: its first training's last update, the best paid first.
+
+    `weights` are those of the reward's components; `file` has all answers of all updates.
+    """
+    by_variant = {}
+    for name, members in plan.members.items():
+        training = plan.trainings.get(members[0].name)
+        if training is None or training.config.method not in REINFORCEMENT_METHODS:
+            continue
+        config, file = training.config, folder_of(store, plan, members[0].name) / ROLLOUTS
+        last = last_rows(file)
+        by_variant[name] = schema.PaidAnswers(
+            seed=config.seed,
+            update=_update(config, last),
+            answers=len(last),
+            file=str(file.relative_to(store.root)),
+            weights=weights_of(config),
+            shown=tuple(_shown(row) for row in choose(last, SHOWN)),
+            unmeasured="" if last else f"the training left no {ROLLOUTS}",
+        )
+    return by_variant
+
+
+def last_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the answers of the last update in a file of answers, without a last line that a kill left half-written."""
+    rows: list[dict[str, Any]] = []
+    if not path.is_file():
+        return rows
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if not line.endswith("\n"):
+                break
+            row = json.loads(line)
+            if rows and rows[-1]["step"] != row["step"]:
+                rows = []
+            rows.append(row)
+    return rows
+
+
+def choose(rows: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
+    """Choose at most `count` rows, evenly spaced from the best paid to the worst, those without a reward last."""
+    ordered = sorted(rows, key=lambda row: (row["reward"] is None, -(row["reward"] or 0.0)))
+    if len(ordered) <= count:
+        return ordered
+    return [ordered[round(place * (len(ordered) - 1) / (count - 1))] for place in range(count)]
+
+
+def _shown(row: Mapping[str, Any]) -> schema.PaidAnswer:
+    text = row["text"]
+    kept = {key: row[key] for key in ("problem_id", "outcome", "reward", "components", "why", "held_passed")}
+    return schema.PaidAnswer.model_validate(kept | {"text": text[:MOST_TEXT], "cut": len(text) > MOST_TEXT})
+
+
+def _update(config: CommonConfig, rows: Sequence[Mapping[str, Any]]) -> int | None:
+    """Return the number of the update that the rows are of, from 1; TRL's rows have that of an optimiser step."""
+    if not rows:
+        return None
+    a_update = steps_per_update(config) if isinstance(config, GroupConfig) else 1
+    return (int(rows[0]["step"]) - 1) // a_update + 1

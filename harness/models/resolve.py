@@ -13,16 +13,14 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from assay.harness.errors import BadInputError, MissingToolError, UnmeasuredError
+from assay.harness.errors import BadInputError, UnmeasuredError
 from assay.trainers.artifact import Artifact, ArtifactKind, identify
-from assay.trainers.errors import ArtifactError, MissingExtraError, TrainersError
+from assay.trainers.errors import ArtifactError
 
 POCKET = "pocket"
 POCKET_FOLDER = Path(str(files("assay.trainers.pocket"))) / "model"
@@ -51,27 +49,12 @@ def resolve_model(name: str) -> Artifact:
     if Path(name).exists():
         return identify(Path(name).resolve())
     if HUB_ID.match(name):
-        return identify(_download(name))
+        from assay.harness.models.hub.fetch import parse_name, snapshot
+
+        return identify(snapshot(*parse_name(name)).folder)
     raise BadInputError(
         f"no model {name!r}: it is neither {POCKET!r}, nor a path that exists, nor a hub id (org/name[@revision])"
     )
-
-
-def _download(name: str) -> Path:
-    from assay.harness.models.hub.fetch import parse_name, snapshot
-
-    return snapshot(*parse_name(name)).folder
-
-
-@contextmanager
-def in_house_errors() -> Iterator[None]:
-    """Raise the trainers' errors as the harness' own, which carry exit codes."""
-    try:
-        yield
-    except MissingExtraError as error:
-        raise MissingToolError(str(error)) from error
-    except TrainersError as error:
-        raise BadInputError(str(error)) from error
 
 
 def adapter_of(path: Path, base: Artifact) -> Artifact:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from assay.harness.errors import BadInputError
@@ -37,7 +37,7 @@ from assay.trainers.artifact import Artifact, ArtifactKind
 from assay.trainers.config import RewardModelConfig
 from assay.trainers.merge.recipe import MergeRecipe
 
-__all__ = ["KINDS", "Plan", "Step", "make_plan", "plan_json", "relative_to"]
+__all__ = ["KINDS", "Plan", "Step", "make_plan", "plan_json"]
 
 _KINDS = (*artifacts.KINDS, PAIRS, GENERATE, EXECUTE, PROFILE, CONTAMINATION, COMPARE, KL)
 KINDS: dict[str, StepKind] = {kind.name: kind for kind in _KINDS}
@@ -81,11 +81,6 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     }
 
 
-def relative_to(path: Path, root: Path) -> str:
-    """Return `path` as seen from `root` where it lies below it, so that results can be moved."""
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
-
-
 def _kind_of(variant: AnyVariant) -> StepKind:
     """Return the kind of step that makes a variant; a model that exists is taken."""
     maker = str(maker_of(variant))
@@ -93,9 +88,7 @@ def _kind_of(variant: AnyVariant) -> StepKind:
 
 
 def _load_suite(table: SuiteTable) -> Suite:
-    return load_suite(
-        table.name, path=table.path, split=table.split, limit=table.limit, options=table.options
-    )
+    return load_suite(**table.model_dump())
 
 
 class _Planner:
@@ -108,43 +101,36 @@ class _Planner:
         self.makers: dict[str, str] = {}  # the step that makes each member, or its preferences
         self.trainings: dict[str, Training] = {}
         self.models: dict[str, Artifact] = {}
+        self.reward_models: set[str] = set()
 
     def plan(self) -> Plan:
         members = {v.name: self.experiment.members(v.name) for v in self.experiment.variant}
-        reward_models: set[str] = set()
         for variant in self.experiment.variant:
-            self._check_sources(variant, sources_of(variant), reward_models)
+            self._check_sources(variant, sources_of(variant))
             training = check_training(variant, self.experiment) if isinstance(variant, TrainVariant) else None
             if training is not None and isinstance(training.config, RewardModelConfig):
-                reward_models.add(variant.name)
+                self.reward_models.add(variant.name)
             for member in members[variant.name]:
                 self._make(variant, member, training)
             for table in self.experiment.pairs:
                 if table.model == variant.name:
-                    self._check_sources(table, (table.model,), reward_models)
+                    self._check_sources(table, (table.model,))
                     self._prefer(table, members[variant.name])
         reference = self.experiment.score.reference
-        if reference in reward_models:
+        if reference in self.reward_models:
             raise BadInputError(f"score.reference {reference!r}: {_REWARD_MODEL}")
-        evaluated = {name: forms for name, forms in members.items() if name not in reward_models}
+        evaluated = {name: forms for name, forms in members.items() if name not in self.reward_models}
         self._contamination(evaluated)
         self._evaluate(evaluated)
         self._profile(evaluated)
         self._compare()
         steps = self._in_order()
+        # The same steps scored in the same way are the same run.
         score = self.experiment.score.model_dump(mode="json")
-        return Plan(
-            self.experiment,
-            self.suite,
-            steps,
-            self.models,
-            self.trainings,
-            evaluated,
-            {name: forms for name, forms in members.items() if name in reward_models},
-            self.makers,
-            # The same steps scored in the same way are the same run.
-            digest({"steps": [(s.name, s.id) for s in steps], "score": score}),
-        )
+        run_id = digest({"steps": [(s.name, s.id) for s in steps], "score": score})
+        reward_models = {name: members[name] for name in members if name in self.reward_models}
+        products = (self.models, self.trainings, evaluated, reward_models, self.makers)
+        return Plan(self.experiment, self.suite, steps, *products, run_id)
 
     def _in_order(self) -> tuple[Step, ...]:
         """Return the steps; overlaps with data that exists come first, before anything is paid for."""
@@ -156,22 +142,13 @@ class _Planner:
     ) -> str:
         label, inputs = label or kind.name, tuple(inputs)
         config = kind.config(spec)
-        ids = [self.steps[name].id for name in inputs]
-        step = Step(
-            f"{label}-{variant}",
-            kind.name,
-            variant,
-            step_id(label, kind.version, config, ids),
-            config,
-            inputs,
-            spec,
-        )
-        self.steps[step.name] = step
+        ids = [self.steps[source].id for source in inputs]
+        name, identifier = f"{label}-{variant}", step_id(label, kind.version, config, ids)
+        self.steps[name] = Step(name, kind.name, variant, identifier, config, inputs, spec)
         if kind.makes is not None:
-            self.kinds[step.name] = kind.makes(
-                spec, [self.kinds.get(name, ArtifactKind.BASE) for name in inputs]
-            )
-        return step.name
+            sources = [self.kinds.get(source, ArtifactKind.BASE) for source in inputs]
+            self.kinds[name] = kind.makes(spec, sources)
+        return name
 
     def _shared(self, kind: StepKind, variant: str, spec: Any, inputs: Sequence[str], label: str) -> str:
         """Add a step, or return one with the same id that another table has already: it is done once."""
@@ -183,12 +160,10 @@ class _Planner:
             del self.steps[name]
         return twin
 
-    def _check_sources(
-        self, table: AnyVariant | PairsTable, sources: Sequence[str], reward_models: set[str]
-    ) -> None:
+    def _check_sources(self, table: AnyVariant | PairsTable, sources: Sequence[str]) -> None:
         """Refuse what a variant, or preferences, cannot be made from. Raises BadInputError."""
         for name in sources:
-            if name in reward_models:
+            if name in self.reward_models:
                 use = "sampled" if isinstance(table, PairsTable) else "the start of a variant"
                 raise BadInputError(f"{table.name!r}: {name!r} cannot be {use}: {_REWARD_MODEL}")
             if isinstance(table, PairsTable):
@@ -234,10 +209,8 @@ class _Planner:
         """Return the step whose model can be trained: `maker`, or where it makes an adapter the merge of that."""
         if self.kinds[maker] is not ArtifactKind.ADAPTER:
             return maker
-        merges = (s.name for s in self.steps.values() if s.kind == "merge")
-        plain = (
-            name for name in merges if self.steps[name].inputs == (maker,) and not self.steps[name].config
-        )
+        steps = self.steps.values()
+        plain = (s.name for s in steps if (s.kind, s.inputs, s.config) == ("merge", (maker,), {}))
         variant = f"{self.steps[maker].variant}{MERGED}"
         return next(plain, None) or self._add(KINDS["merge"], variant, MergeRecipe(), [maker])
 
@@ -280,7 +253,7 @@ class _Planner:
 
     def _profile(self, evaluated: dict[str, tuple[Member, ...]]) -> None:
         table, engine = self.experiment.profile, self.experiment.engine
-        for forms in evaluated.values() if table is not None else ():
+        for forms in evaluated.values():
             maker = self.makers[forms[0].name]
             if table is not None and self.kinds[maker] is not ArtifactKind.ENDPOINT:
                 spec = ProfileSpec(table, engine, gguf=self.kinds[maker] is ArtifactKind.GGUF)
@@ -288,7 +261,8 @@ class _Planner:
 
     def _compare(self) -> None:
         """Add, where there is a `[compare]` table, the links of the chain and the distances of the trainings."""
-        table, threads = self.experiment.compare, self.experiment.engine.threads
+        table = self.experiment.compare
+        threads = self.experiment.engine.threads or len(os.sched_getaffinity(0))
         if table is None:
             return
         for source, result in linked_steps(self.steps.values()):

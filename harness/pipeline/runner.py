@@ -1,11 +1,11 @@
-"""Running a plan: its missing steps in topological order, each done once and published whole."""
+"""Run a plan: its missing steps in topological order, each done once and published whole."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,9 +17,8 @@ from assay.harness.hardware import describe_machine
 from assay.harness.pipeline.plan import KINDS, Plan, Step, plan_json
 from assay.harness.pipeline.steps import Artifacts, Context, StepKind
 from assay.harness.pipeline.steps.generate import ModelPool
-from assay.harness.pipeline.store import Record, Store, tokens_of
+from assay.harness.pipeline.store import Record, Store
 
-DEFAULT_RESULTS = Path("results/runs")
 INPUTS = "made_from.json"
 WEAK = "weak isolation"
 
@@ -52,6 +51,8 @@ def run(
 
 
 class _Runner:
+    """Do the missing steps of one plan, under the lock of its experiment."""
+
     def __init__(self, context: Context, engines: ModelPool) -> None:
         self.context, self.engines = context, engines
         self.plan, self.store, self.progress = context.plan, context.store, context.progress
@@ -60,7 +61,7 @@ class _Runner:
     def run(self) -> Run:
         self._check_machine()
         waiting = list(self.plan.steps)
-        try:
+        with closing(self.engines):
             while waiting:
                 if not any(step.kind == "generate" for step in waiting):
                     self.engines.close()  # before a model is loaded for anything else
@@ -74,8 +75,6 @@ class _Runner:
                 else:
                     self._do_together(step, follower)
                     waiting.remove(follower)
-        finally:
-            self.engines.close()
         folder = self.store.root / self.plan.run_id
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "plan.json", plan_json(self.plan))
@@ -122,8 +121,7 @@ class _Runner:
             return equal[1]
         if kind.recover is None:
             return None
-        work = self._work(step)
-        recovered = kind.recover(self.context, step, work)
+        recovered = kind.recover(self.context, step, self._work(step))
         return None if recovered is None else self._commit(step, recovered)
 
     def _follower(self, step: Step, waiting: list[Step]) -> Step | None:
@@ -160,7 +158,7 @@ class _Runner:
     def _commit(self, step: Step, result: Record) -> Record:
         kind = KINDS[step.kind]
         finished = datetime.now(UTC).isoformat(timespec="microseconds")
-        record: Record = {
+        record = {
             "name": step.name,
             "kind": step.label,
             "format": kind.version,
@@ -178,8 +176,9 @@ class _Runner:
         return record
 
     def _made_from(self, step: Step) -> dict[str, str]:
-        """Return the token of each input: when and as what it was made."""
-        return tokens_of(self.store, (self.plan.step(name) for name in step.inputs))
+        """Return the token of each input: an artifact's or a file's sha256, else when it was made."""
+        records = {name: self.store.record(name, self.plan.step(name).id) for name in step.inputs}
+        return {name: record["token"] if record else "missing" for name, record in records.items()}
 
     def _work(self, step: Step) -> Path:
         """Return the step's unfinished folder.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,8 +27,9 @@ from assay.harness.errors import (
     exit_code_of,
     message_of,
 )
-from assay.harness.experiment import Experiment, find_experiment, load_experiment
+from assay.harness.experiment import find_experiment, load_experiment
 from assay.harness.leaderboard.build import build_leaderboard
+from assay.harness.leaderboard.schema import Difference
 from assay.harness.models.resolve import POCKET, resolve_model
 from assay.harness.pipeline.plan import make_plan
 from assay.harness.pipeline.runner import run
@@ -39,7 +41,6 @@ from assay.harness.report import write_report
 from assay.harness.training.settings import redact
 
 StepName = Literal["import", "infer", "train", "merge", "gguf", "infer-gguf", "profile", "verify"]
-STEPS: tuple[StepName, ...] = ("import", "infer", "train", "merge", "gguf", "infer-gguf", "profile", "verify")
 NEEDS: dict[StepName, tuple[StepName, ...]] = {
     "import": (),
     "infer": ("import",),
@@ -50,6 +51,7 @@ NEEDS: dict[StepName, tuple[StepName, ...]] = {
     "profile": ("import",),
     "verify": ("infer", "merge", "infer-gguf"),
 }
+STEPS: tuple[StepName, ...] = tuple(NEEDS)
 Status = Literal["pass", "fail", "unmeasured"]
 LINKS = (("base", "adapter"), ("adapter", "merged"), ("merged", "gguf"))
 
@@ -151,24 +153,22 @@ def _attempt(step: StepName, work: Callable[[], StepResult]) -> StepResult:
         return StepResult(step, "fail", redact(message), {"traceback": redact(traceback.format_exc())})
 
 
+@dataclass
 class _Stage:
-    def __init__(
-        self,
-        tier: Tier,
-        results: Path,
-        progress: Progress,
-        model: Path | None,
-        limit: int | None,
-        allow_weak: bool,
-        device: Device | None,
-    ) -> None:
-        self.tier, self.results, self.progress, self.allow_weak = tier, results, progress, allow_weak
-        self.given, self.limit, self.device = model, limit, device
-        self.folder = results / f"showcase-{tier.name}"
-        self.model = POCKET
-        self.board: dict[str, Any] = {}
+    """A showcase under way: the settings it was given, and what its steps have made so far."""
+
+    tier: Tier
+    results: Path
+    progress: Progress
+    given: Path | None
+    limit: int | None
+    allow_weak: bool
+    device: Device | None
+    model: str = POCKET
+
+    def __post_init__(self) -> None:
+        self.folder = self.results / f"showcase-{self.tier.name}"
         self.lab = load_experiment(find_experiment("showcase"))
-        self._fit: TierSettings | None = None
 
     def does(self, step: StepName) -> Callable[[], StepResult]:
         steps: dict[StepName, Callable[[], StepResult]] = {
@@ -188,13 +188,10 @@ class _Stage:
         """The tier's architecture as published, or that of the folder that is given in its place."""
         return self.tier.architecture if self.given is None else read_architecture(self.given)
 
-    @property
+    @cached_property
     def fit(self) -> TierSettings:
         """The settings, chosen once, before anything is fetched or loaded."""
-        if self._fit is None:
-            device = self.device or device_at_hand()
-            self._fit = choose_settings(self.tier, self.architecture, device, self.lab)
-        return self._fit
+        return choose_settings(self.tier, self.architecture, self.device or device_at_hand(), self.lab)
 
     def _import(self) -> StepResult:
         fit = self.fit
@@ -215,33 +212,23 @@ class _Stage:
 
     def _run(self, variants: int) -> dict[str, Any]:
         """Return the leaderboard of the experiment's first variants; what was done before is not done again."""
-        experiment = self._experiment(variants)
-        plan = make_plan(experiment)
+        lab = self.fit.apply(self.lab)
+        changes = {
+            "name": f"showcase-{self.tier.name}",
+            "suite": lab.suite.model_copy(update={"limit": self.limit}),
+            "variant": (lab.variant[0].model_copy(update={"model": self.model}), *lab.variant[1:variants]),
+        }
+        plan = make_plan(lab.model_copy(update=changes))
         done = run(plan, self.results, self.progress, allow_weak=self.allow_weak)
         tables = load_tables(done.store, plan)
         leaderboard = build_leaderboard(done, tables)
         write_report(done.folder, leaderboard, tables, plan.suite.by_id())
-        self.board = leaderboard.to_json()
         self.folder = done.folder
-        return self.board
-
-    def _experiment(self, variants: int) -> Experiment:
-        lab = self.fit.apply(self.lab)
-        base = lab.variant[0].model_copy(update={"model": self.model})
-        return lab.model_copy(
-            update={
-                "name": f"showcase-{self.tier.name}",
-                "suite": lab.suite.model_copy(update={"limit": self.limit}),
-                "variant": (base, *lab.variant[1:variants]),
-            }
-        )
-
-    def _row(self, variant: str) -> dict[str, Any]:
-        return next(r for r in self.board["rows"] if r["variant"] == variant)
+        return leaderboard.to_json()
 
     def _infer(self, step: StepName, variant: str, variants: int) -> StepResult:
         board = self._run(variants)
-        row = self._row(variant)
+        row = next(r for r in board["rows"] if r["variant"] == variant)
         status, message = answers_gate(row, board["suite"]["n_problems"] * board["sampling"]["samples"])
         figures = {"pass@1": row["pass@k"]["1"], "outcomes": row["outcomes"], "n_samples": row["n_samples"]}
         return StepResult(step, status, message, figures)
@@ -272,12 +259,10 @@ class _Stage:
         status: dict[str, Status] = {"equivalent": "pass", "better": "pass", "worse": "fail"}
         outcome = status.get(link["verdict"], "unmeasured")
         d = link["distribution"]
-        kl = (
-            ""
-            if d is None
-            else f"; mean KL {d['kl_mean']:.2g} nats, top-1 agreement {100 * d['top1_agreement']:.1f} %"
-        )
-        return StepResult(step, outcome, f"{a} → {b} {link['verdict']}: {link['reason']}{kl}", {"link": link})
+        message = f"{a} → {b} {link['verdict']}: {link['reason']}"
+        if d is not None:
+            message += f"; mean KL {d['kl_mean']:.2g} nats, top-1 agreement {100 * d['top1_agreement']:.1f} %"
+        return StepResult(step, outcome, message, {"link": link})
 
     def _profile(self) -> StepResult:
         from assay.harness import formatting
@@ -292,7 +277,8 @@ class _Stage:
             prompt_tokens=128,
             new_tokens=32,
         )
-        raw = self.folder / f"profile-{_next(self.folder)}.jsonl"
+        number = 1 + len(list(self.folder.glob("profile-*.jsonl")))
+        raw = self.folder / f"profile-{number}.jsonl"
         summary = summarise(profile(job, raw))
         write_summary(raw.with_suffix(".json"), summary)
         if summary["status"] != "done":
@@ -303,9 +289,8 @@ class _Stage:
             f"every phase measured, no figure is asked for; decode {formatting.rate(rate)} tokens/s at batch 1 in "
             f"{self.fit.dtype}, peak RSS {formatting.size(rss)}"
         )
-        return StepResult(
-            "profile", "pass", message, {"speed": summary["speed"], "memory": summary["memory"]}
-        )
+        figures = {name: summary[name] for name in ("speed", "memory")}
+        return StepResult("profile", "pass", message, figures)
 
     def _verify(self) -> StepResult:
         comparisons = self._run(4)["comparisons"]
@@ -337,10 +322,8 @@ def gains_gate(comparisons: Sequence[Mapping[str, Any]], margin: float) -> tuple
     if verdicts <= {"better", "equivalent"}:
         return "pass", message
     n = min(gain["n"] for gain in gains.values())
-    return (
-        "unmeasured",
-        f"{message}; {n} problems do not tell whether a loss is within the margin of {100 * margin:g} points",
-    )
+    message += f"; {n} problems do not tell whether a loss is within the margin of {100 * margin:g} points"
+    return "unmeasured", message
 
 
 def _in_words(gain: Mapping[str, Any]) -> str:
@@ -350,20 +333,9 @@ def _in_words(gain: Mapping[str, Any]) -> str:
 
 def _gain(comparisons: Sequence[Mapping[str, Any]], parent: str, child: str) -> dict[str, Any]:
     """Return the child's gain in pass@1 over its parent, and the paired test's verdict on the child."""
-    turned = {"better": "worse", "worse": "better"}
-    for c in comparisons:
-        if (c["a"], c["b"]) == (child, parent):
-            return {k: c[k] for k in ("difference", "low", "high", "n", "verdict")}
-        if (c["a"], c["b"]) == (parent, child):
-            return {
-                "difference": -c["difference"],
-                "low": -c["high"],
-                "high": -c["low"],
-                "n": c["n"],
-                "verdict": turned.get(c["verdict"], c["verdict"]),
-            }
+    for row in comparisons:
+        compared = Difference.model_validate(row)
+        if {compared.a, compared.b} == {child, parent}:
+            gain = compared if compared.a == child else compared.turned()
+            return gain.model_dump(include={"difference", "low", "high", "n", "verdict"})
     raise UnmeasuredError(f"{child} was not compared with {parent}")
-
-
-def _next(folder: Path) -> int:
-    return 1 + len(list(folder.glob("profile-*.jsonl")))

@@ -16,12 +16,14 @@ from assay.harness.generation.batching import PREFILL_TOKENS
 from assay.harness.pipeline.plan import Plan, Step
 from assay.harness.pipeline.steps.generate import GenerateSpec
 from assay.harness.profiling.memory import Architecture, Prediction, Setup, predict, read_architecture
+from assay.harness.profiling.memory.architecture import Dtype
 from assay.harness.training.dry_run import lengths_of, predict_training
 from assay.suites import Suite
 from assay.suites.model import chat_messages, completion_prompt
 from assay.trainers.artifact import Artifact, ArtifactKind, model_folder
 from assay.trainers.data.inputs import REINFORCEMENT_METHODS
-from assay.trainers.errors import TrainersError
+from assay.trainers.errors import MissingExtraError, TrainersError
+from assay.trainers.templates import load_tokenizer
 
 LOADING = ("train", "generate")  # kinds of steps that hold a whole model and are predicted
 
@@ -69,9 +71,7 @@ def _predicted(plan: Plan, step: Step) -> StepMemory:
             return _training(plan.trainings[step.variant], model, architecture)
         return _inference(plan, step, model, architecture)
     except ImportError as error:
-        return StepMemory(
-            None, f"unknown: {error.name} is not installed; install it with: pip install 'assay[train]'"
-        )
+        return StepMemory(None, f"unknown: {MissingExtraError(str(error.name), 'train')}")
     except (BadInputError, TrainersError) as error:  # what the prediction, or the training itself, cannot do
         return StepMemory(None, f"unknown: {error}")
 
@@ -84,7 +84,6 @@ def _origin(plan: Plan, step: Step) -> Artifact:
 
 
 def _training(training: Training, model: Artifact, architecture: Architecture) -> StepMemory:
-
     config, records, note = training.config, training.records, ""
     if records is None and config.method in REINFORCEMENT_METHODS:
         note = "with the longest prompt of all problems; which are practised on is known when pairs are made"
@@ -93,7 +92,7 @@ def _training(training: Training, model: Artifact, architecture: Architecture) -
     if records is None:
         note, longest = "at most: pairs as long as max_length; they are not made yet", config.max_length
     else:
-        longest = lengths_of(config, records, _tokenizer(model)).longest
+        longest = lengths_of(config, records, load_tokenizer(model)).longest
     if training.reward_model is not None:
         note += ("; " if note else "") + "without the reward model"
     return StepMemory(predict_training(config, architecture, longest), note)
@@ -105,22 +104,34 @@ def _inference(plan: Plan, step: Step, model: Artifact, architecture: Architectu
     spec: GenerateSpec = step.spec
     engine, sampling = spec.engine, spec.sampling
     gpu = engine.device != "cpu" and torch.cuda.is_available()
-    device = "cuda" if gpu else "cpu"
-    compute, weights = _types(plan, plan.step(step.inputs[0]), engine.dtype, architecture, device)
-    longest = _longest_prompt(spec.suite, sampling.style, _tokenizer(model))
+    maker, device = plan.step(step.inputs[0]), "cuda" if gpu else "cpu"
+    compute, weights = _types(plan, maker, engine.dtype, architecture, device)
+    longest = _longest_prompt(spec.suite, sampling.style, load_tokenizer(model))
     rows = min(engine.batch_size, sampling.samples * len(spec.suite.problems))
-    together = min(-(-rows // sampling.samples), max(1, PREFILL_TOKENS // longest))
-    setup = Setup(
+    prompts = -(-rows // sampling.samples)
+    setup = generation_setup(
+        rows, prompts, longest, sampling.max_new_tokens, weights=weights, compute=compute, gpu=gpu
+    )
+    return StepMemory(predict(architecture, setup))
+
+
+def generation_setup(
+    rows: int, prompts: int, length: int, new_tokens: int, *, weights: Any, compute: Dtype, gpu: bool
+) -> Setup:
+    """Return the Setup of drawing `rows` samples at once of `prompts` of at most `length` tokens each.
+
+    The engine reads as many prompts together as have no more than PREFILL_TOKENS tokens.
+    """
+    return Setup(
         objective="inference",
         weights=weights,
         compute=compute,
-        batch=together,
+        batch=min(prompts, max(1, PREFILL_TOKENS // length)),
         drawn=rows,
-        length=longest,
-        new_tokens=sampling.max_new_tokens,
+        length=length,
+        new_tokens=new_tokens,
         gpu=gpu,
     )
-    return StepMemory(predict(architecture, setup))
 
 
 def _types(
@@ -129,15 +140,13 @@ def _types(
     """Return the type computed in, and what weights are kept as, when `[engine]` loads the maker's model."""
     from assay.harness.generation.torch_engine import loading_dtype
 
-    variants = {v.name: v for v in plan.experiment.variant}
     if maker.kind == "train":
         config = plan.trainings[maker.variant].config
-        stored: str = "fp32" if config.full else architecture.dtype
-        if config.quantization is not None:  # the rounded weights, in plain layers
-            stored = "fp32"
+        # of a quantised base: the rounded weights, in plain layers
+        stored: str = "fp32" if config.full or config.quantization is not None else architecture.dtype
     elif maker.kind == "compress":
-        name = next(n for n in variants if maker.variant in {m.name for m in plan.experiment.members(n)})
-        variant = variants[name]
+        members = {m.name: v for v in plan.experiment.variant for m in plan.experiment.members(v.name)}
+        variant = members[maker.variant]
         assert isinstance(variant, CompressVariant)
         if variant.quantization in ("int8", "nf4", "fp4"):
             return loading_dtype(engine_dtype, architecture.dtype, device), variant.quantization
@@ -146,12 +155,6 @@ def _types(
         stored = architecture.dtype
     compute = loading_dtype(engine_dtype, stored, device)
     return compute, compute
-
-
-def _tokenizer(model: Artifact) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(str(model_folder(model)))
 
 
 def _longest_prompt(suite: Suite, style: str, tokenizer: Any) -> int:

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +50,7 @@ class Store:
         self.root = root
 
     def path(self, name: str, step_id: str) -> Path:
+        """Return the folder of the finished step."""
         return self.root / "steps" / f"{name}-{step_id}"
 
     def work(self, name: str, step_id: str) -> Path:
@@ -65,10 +66,7 @@ class Store:
     def record(self, name: str, step_id: str) -> Record | None:
         """Return what the finished step recorded about itself, or None when it is not done."""
         file = self.path(name, step_id) / STEP_FILE
-        if not file.exists():
-            return None
-        record: Record = read_json(file)
-        return record
+        return read_json(file) if file.exists() else None
 
     def equal_record(
         self, step: Step, version: int, made_from: Mapping[str, str]
@@ -143,12 +141,6 @@ def step_record(store: Store, step: Step) -> Record:
     if record is None:
         raise AssayError(f"step {step.name} is not done")
     return record
-
-
-def tokens_of(store: Store, steps: Iterable[Step]) -> dict[str, str]:
-    """Return for each step the token of its result: an artifact's or a file's sha256, else when it was made."""
-    records = ((step.name, store.record(step.name, step.id)) for step in steps)
-    return {name: record["token"] if record else "missing" for name, record in records}
 
 
 def _remove(folder: Path) -> None:

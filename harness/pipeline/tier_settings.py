@@ -10,38 +10,32 @@ model, which was trained from scratch a moment ago, bears 1e-3.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from assay.harness.errors import MissingToolError, UnmeasuredError
 from assay.harness.experiment import AnyVariant, Experiment, MergeVariant, TrainVariant
-from assay.harness.generation.batching import PREFILL_TOKENS
 from assay.harness.models.resolve import POCKET
+from assay.harness.pipeline.step_memory import generation_setup
 from assay.harness.profiling.memory import Architecture, Setup, Tier, checked_config, predict
 from assay.harness.profiling.memory.architecture import WIDTH, Dtype, gib
 from assay.harness.profiling.memory.devices import Device, cpu_device, nvml_device
 from assay.harness.profiling.memory.verdict import State, state_of
 from assay.trainers.config import TrainConfig
+from assay.trainers.errors import MissingExtraError
 
 RATE, LARGE_RATE = 2e-4, 1e-4
 LARGE = 30e9  # parameters
 ROWS = (64, 16, 4, 1)  # generated together
-HOST_COPIES = (
-    2  # of the model in fp32: a merge beside its base's rounded weights, and the two models of a link
-)
-
-
+# Copies of the model in fp32: a merge beside its base's rounded weights, and the two models of a link.
+HOST_COPIES = 2
 # Presets of the training table, 16 sequences a step each; the first that fits is taken.
+SMALLEST = {"batch_size": 1, "gradient_accumulation_steps": 16, "gradient_checkpointing": True}
 PRESETS: tuple[dict[str, Any], ...] = (
     {"batch_size": 16, "gradient_accumulation_steps": 1},
     {"batch_size": 4, "gradient_accumulation_steps": 4, "gradient_checkpointing": True},
-    {"batch_size": 1, "gradient_accumulation_steps": 16, "gradient_checkpointing": True},
-    {
-        "batch_size": 1,
-        "gradient_accumulation_steps": 16,
-        "gradient_checkpointing": True,
-        "quantization": {"type": "nf4"},
-    },
+    SMALLEST,
+    SMALLEST | {"quantization": {"type": "nf4"}},
 )
 
 
@@ -67,18 +61,16 @@ class TierSettings:
         return self.config.quantization is not None
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        of_the_table = {"batch_size", "gradient_accumulation_steps", "learning_rate"}
+        return self.config.model_dump(include=of_the_table) | {
             "method": "qlora" if self.quantised else "lora",
-            "batch_size": self.config.batch_size,
-            "gradient_accumulation_steps": self.config.gradient_accumulation_steps,
             "gradient_checkpointing": bool(self.config.gradient_checkpointing),
-            "learning_rate": self.config.learning_rate,
             "engine_dtype": self.dtype,
             "engine_batch_size": self.rows,
             "predicted_train_bytes": self.train_bytes,
             "predicted_generate_bytes": self.generate_bytes,
             "verdict": self.state,
-            "device": self.device.to_json(),
+            "device": asdict(self.device),
         }
 
     def __str__(self) -> str:
@@ -94,16 +86,16 @@ class TierSettings:
 
     def apply(self, lab: Experiment) -> Experiment:
         """Return the lab with these settings in place of the pocket model's."""
-        variants: list[AnyVariant] = []
-        for variant in lab.variant:
+
+        def changed(variant: AnyVariant) -> AnyVariant:
             if isinstance(variant, TrainVariant):
-                variants.append(variant.model_copy(update={"config": {**variant.config, **self.changes}}))
-            elif isinstance(variant, MergeVariant) and self.quantised:  # into the weights it was trained on
-                variants.append(variant.model_copy(update={"onto": "trained"}))
-            else:
-                variants.append(variant)
+                return variant.model_copy(update={"config": {**variant.config, **self.changes}})
+            if isinstance(variant, MergeVariant) and self.quantised:  # into the weights it was trained on
+                return variant.model_copy(update={"onto": "trained"})
+            return variant
+
         engine = lab.engine.model_copy(update={"dtype": self.dtype, "batch_size": self.rows})
-        return lab.model_copy(update={"engine": engine, "variant": tuple(variants)})
+        return lab.model_copy(update={"engine": engine, "variant": tuple(map(changed, lab.variant))})
 
 
 def choose_settings(tier: Tier, architecture: Architecture, device: Device, lab: Experiment) -> TierSettings:
@@ -146,9 +138,7 @@ def device_at_hand() -> Device:
     try:
         import torch
     except ImportError as error:
-        raise MissingToolError(
-            f"{error.name} is not installed; install it with: pip install 'assay[train]'"
-        ) from error
+        raise MissingExtraError(str(error.name), "train") from error
     if not torch.cuda.is_available():
         return cpu_device()
     device = nvml_device()
@@ -191,16 +181,7 @@ def _generating_bytes(
     """
     longest, new_tokens = _training(lab).config["max_length"], lab.sampling.max_new_tokens
     length = min(longest, (architecture.max_positions or longest + new_tokens) - new_tokens)
-    setup = Setup(
-        objective="inference",
-        weights=dtype,
-        compute=dtype,
-        batch=min(rows, max(1, PREFILL_TOKENS // length)),
-        drawn=rows,
-        length=length,
-        new_tokens=new_tokens,
-        gpu=device.gpu,
-    )
+    setup = generation_setup(rows, rows, length, new_tokens, weights=dtype, compute=dtype, gpu=device.gpu)
     return predict(architecture, setup).peak_bytes
 
 

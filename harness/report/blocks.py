@@ -211,23 +211,18 @@ def tabulate(
     marked: T | None = None,
 ) -> Table:
     """Build the table of the items. `name` is unique in the report: the anchors of the note and footnotes have it."""
-    columns, items = list(columns), list(items)
-    by_column = [[_cell(column.cell(item)) for item in items] for column in columns]
-    kept = [
-        c.names_row or not all(cell.says_nothing for cell in cells)
-        for c, cells in zip(columns, by_column, strict=True)
-    ]
-    rows = tuple(
-        tuple(cells[row] for cells, keep in zip(by_column, kept, strict=True) if keep)
-        for row in range(len(items))
-    )
+    items = list(items)
+    kept: list[tuple[Column[T], list[Cell]]] = []
     missing: dict[str, list[str]] = {}
-    for column, cells, keep in zip(columns, by_column, kept, strict=True):
-        reasons = dict.fromkeys(cell.reason for cell in cells if cell.unmeasured and cell.reason)
-        if not keep and reasons:
+    for column in columns:
+        cells = [c if isinstance(c := column.cell(item), Cell) else Cell(c) for item in items]
+        if column.names_row or not all(cell.says_nothing for cell in cells):
+            kept.append((column, cells))
+        elif reasons := dict.fromkeys(cell.reason for cell in cells if cell.unmeasured and cell.reason):
             missing.setdefault("; ".join(reasons), []).append(column.head)
+    rows = tuple(zip(*(cells for _, cells in kept), strict=True))
     return Table(
-        columns=tuple(column for column, keep in zip(columns, kept, strict=True) if keep),
+        columns=tuple(column for column, _ in kept),
         rows=rows,
         reasons=tuple(dict.fromkeys(c.reason for row in rows for c in row if c.unmeasured and c.reason)),
         left_out=tuple(
@@ -240,7 +235,3 @@ def tabulate(
         only=only,
         marked=None if marked is None else items.index(marked),
     )
-
-
-def _cell(given: Cell | str) -> Cell:
-    return given if isinstance(given, Cell) else Cell(given)

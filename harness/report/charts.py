@@ -108,25 +108,20 @@ def interval(
 
     `mark` is a value drawn as a dashed line; `reference` draws the dot hollow.
     """
-    lines = [_upright(scale, t, "grid") for t in scale.ticks]
+
+    def line(css: str, start: float, end: float, top: str, bottom: str) -> Markup:
+        return _element("line", css, x1=scale.at(start), x2=scale.at(end), y1=top, y2=bottom)
+
+    lines = [line("grid", t, t, "0", "100%") for t in scale.ticks]
     if mark is not None:
-        lines.append(_upright(scale, mark, "mark"))
-    ink = [_element("circle", "dot", cx=scale.at(value), cy="0", r="4")]
+        lines.append(line("mark", mark, mark, "0", "100%"))
+    ink = []
     if low is not None and high is not None:
-        ends = [
-            _element("line", "whisker", x1=scale.at(x), x2=scale.at(x), y1="-3", y2="3") for x in (low, high)
-        ]
-        ink = [
-            _element("line", "whisker", x1=scale.at(low), x2=scale.at(high), y1="0", y2="0"),
-            *ends,
-            *ink,
-        ]
+        ink.append(line("whisker", low, high, "0", "0"))
+        ink += [line("whisker", x, x, "-3", "3") for x in (low, high)]
+    ink.append(_element("circle", "dot", cx=scale.at(value), cy="0", r="4"))
     dot = _element("svg", "", *ink, y=y, overflow="visible")
     return _labelled("svg", "plot reference" if reference else "plot", label, *lines, dot)
-
-
-def _upright(scale: Scale, value: float, css: str) -> Markup:
-    return _element("line", css, x1=scale.at(value), x2=scale.at(value), y1="0", y2="100%")
 
 
 def stacked_bar(parts: Sequence[tuple[str, int]], *, label: str) -> Markup:

@@ -24,7 +24,7 @@ from assay.harness import formatting
 from assay.harness.errors import BadInputError
 from assay.harness.leaderboard.schema import Leaderboard
 from assay.harness.report import charts
-from assay.harness.report.blocks import Block, Samples
+from assay.harness.report.blocks import Samples
 from assay.harness.report.markdown import render_markdown
 from assay.harness.report.sample_browser import check_samples, packed, page_data
 from assay.harness.report.sections import sections
@@ -83,12 +83,12 @@ def _templates() -> jinja2.Environment:
         finalize=lambda value: value if hasattr(value, "__html__") else visible(str(value)),
     )
     templates.filters["one_line"] = one_line
-    templates.globals |= {"stacked_bar": charts.stacked_bar, "count": formatting.count, "block_kind": _kind}
+    templates.globals |= {
+        "stacked_bar": charts.stacked_bar,
+        "count": formatting.count,
+        "block_kind": lambda block: type(block).__name__,
+    }
     return templates
-
-
-def _kind(block: Block) -> str:
-    return type(block).__name__
 
 
 @cache

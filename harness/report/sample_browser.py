@@ -64,8 +64,8 @@ class _Strings:
         self.table: list[str] = []
         self._places: dict[str, int] = {}
 
-    def place(self, value: object, limit: int = MAX_TEXT) -> int:
-        text = "" if _missing(value) else str(value)
+    def place(self, value: Any, limit: int = MAX_TEXT) -> int:
+        text = "" if pd.isna(value) else str(value)
         if len(text) > limit:
             text = f"{text[:limit]}\n… {len(text) - limit:,} more characters, cut here"
         if text not in self._places:
@@ -169,7 +169,7 @@ def _program_cut_out(frame: pd.DataFrame) -> pd.DataFrame:
     """
     around, places = [], []
     for completion, program in zip(frame["completion"], frame["program"], strict=True):
-        known = not (_missing(completion) or _missing(program) or len(completion) > MAX_TEXT)
+        known = not (pd.isna(completion) or pd.isna(program) or len(completion) > MAX_TEXT)
         before, cut, after = completion.partition(program) if known and program else (completion, "", "")
         around.append(before + after if cut else completion)
         places.append(len(before.encode("utf-16-le", "surrogatepass")) // 2 if cut else -1)
@@ -178,18 +178,19 @@ def _program_cut_out(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _texts(frames: Mapping[str, pd.DataFrame], strings: _Strings) -> dict[str, dict[str, list[int]]]:
     """Give every text its place, problem by problem across variants, so that like texts lie beside one another."""
-    columns = {v: [c for c in TEXT_COLUMNS if c in frame.columns] for v, frame in frames.items()}
-    values = {v: {c: frames[v][c].tolist() for c in columns[v]} for v in frames}
-    places: dict[str, dict[str, list[int]]] = {v: {c: [] for c in columns[v]} for v in frames}
+    values = {
+        v: {c: frame[c].tolist() for c in TEXT_COLUMNS if c in frame.columns} for v, frame in frames.items()
+    }
+    places: dict[str, dict[str, list[int]]] = {v: {c: [] for c in columns} for v, columns in values.items()}
     rows = sorted(
         (place, row, order, v)
         for order, (v, frame) in enumerate(frames.items())
         for row, place in enumerate(frame["_place"].tolist())
     )
     for _, row, _, v in rows:
-        for column in columns[v]:
+        for column, texts in values[v].items():
             limit = MAX_OUTPUT if column == "output" else MAX_TEXT
-            places[v][column].append(strings.place(values[v][column][row], limit))
+            places[v][column].append(strings.place(texts[row], limit))
     return places
 
 
@@ -203,13 +204,9 @@ def _columns(frame: pd.DataFrame, texts: Mapping[str, list[int]]) -> dict[str, l
     )
 
 
-def _missing(value: object) -> bool:
-    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
-
-
 def _number(value: Any) -> int | float | None:
     """Return a number as JSON has it; seconds to the microsecond, missing values as null."""
-    if _missing(value) or not math.isfinite(float(value)):
+    if pd.isna(value) or not math.isfinite(float(value)):
         return None
     number = float(value)
     return int(number) if number.is_integer() and abs(number) < 2**53 else round(number, 6)

@@ -20,6 +20,7 @@ from assay.harness.leaderboard.schema import Difference, Leaderboard, Row
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
+NO_REASON = "no reason was recorded"
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|#~&])")
 
 
@@ -46,7 +47,7 @@ def rank(board: Leaderboard, row: Row) -> str:
 
 def why_unmeasured(row: Row, field: str, reason: str = "") -> str:
     """Return the recorded reason for a missing figure, or that none was recorded."""
-    return reason or row.unmeasured.get(field, "") or "no reason was recorded"
+    return reason or row.unmeasured.get(field, "") or NO_REASON
 
 
 def visible(text: str) -> str:

@@ -12,15 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.harness.errors import BadInputError
 from assay.harness.generation.types import FinishReason, Sampling
-from assay.harness.serving.protocol import (
-    ApiError,
-    Common,
-    bad_request,
-    chat_delta,
-    client_gone,
-    completion_choice,
-    usage,
-)
+from assay.harness.serving import protocol
 from assay.harness.serving.scheduler import (
     Event,
     Failure,
@@ -58,7 +50,7 @@ class Choices:
         while open_answers:
             index, event = await self.events.get()
             if isinstance(event, Failure):
-                raise ApiError(500, event.message, "server_error", "generation_failed")
+                raise protocol.ApiError(500, event.message, "server_error", "generation_failed")
             if event.finish is not None:
                 open_answers -= 1
             yield index, event
@@ -66,7 +58,7 @@ class Choices:
     @property
     def usage(self) -> dict[str, int]:
         """The tokens read and written so far."""
-        return usage(self.prompt_tokens, sum(len(ticket.ids) for ticket in self.tickets))
+        return protocol.usage(self.prompt_tokens, sum(len(ticket.ids) for ticket in self.tickets))
 
     def envelope(self, kind: str) -> dict[str, Any]:
         """Return the fields around the choices in a response of the given object kind."""
@@ -74,7 +66,12 @@ class Choices:
 
 
 def submit(
-    scheduler: Scheduler, model: str, prefix: str, request: Common, prompts: list[tuple[int, ...]], limit: int
+    scheduler: Scheduler,
+    model: str,
+    prefix: str,
+    request: protocol.Common,
+    prompts: list[tuple[int, ...]],
+    limit: int,
 ) -> Choices:
     """Queue every answer of a request, choice i of which draws with seed + i.
 
@@ -108,11 +105,11 @@ def submit(
         for ticket in tickets:
             ticket.cancel()
         if isinstance(error, OverloadedError):
-            raise ApiError(429, str(error), "rate_limit_error", "server_busy") from error
+            raise protocol.ApiError(429, str(error), "rate_limit_error", "server_busy") from error
         if isinstance(error, StoppedError):
-            raise ApiError(503, str(error), "server_error", "server_stopped") from error
+            raise protocol.ApiError(503, str(error), "server_error", "server_stopped") from error
         code = "context_length_exceeded" if "leaves" in str(error) or "room" in str(error) else None
-        raise bad_request(str(error), code) from error
+        raise protocol.bad_request(str(error), code) from error
     return Choices(
         id=f"{prefix}-{secrets.token_hex(12)}",
         created=int(time.time()),
@@ -130,7 +127,7 @@ async def collect(request: Request, batch: Choices) -> list[tuple[str, FinishRea
     try:
         await asyncio.wait({gone, work}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
-            raise client_gone()
+            raise protocol.client_gone()
         return work.result()
     finally:
         batch.cancel()
@@ -165,7 +162,7 @@ async def _disconnected(request: Request) -> None:
 
 
 def stream(
-    batch: Choices, kind: str, pieces: Callable[[int, Event], dict[str, Any]], request: Common
+    batch: Choices, kind: str, pieces: Callable[[int, Event], dict[str, Any]], request: protocol.Common
 ) -> Response:
     """Return the choices as server-sent events, a piece as soon as it can no longer change.
 
@@ -185,7 +182,7 @@ def stream(
             if with_usage:
                 yield _sse(envelope | {"choices": [], "usage": batch.usage})
             yield "data: [DONE]\n\n"
-        except ApiError as error:  # the head is sent: the error goes where the client reads
+        except protocol.ApiError as error:  # the head is sent: the error goes where the client reads
             yield _sse(error.to_json())
         finally:  # also where the client went away
             batch.cancel()
@@ -198,7 +195,7 @@ def completion_piece(index: int, event: Event) -> dict[str, Any]:
     """Return the piece of /v1/completions that an event makes; empty without text and end."""
     if not event.text and event.finish is None:
         return {}
-    return completion_choice(index, event.text, event.finish)
+    return protocol.completion_choice(index, event.text, event.finish)
 
 
 def chat_pieces() -> Callable[[int, Event], dict[str, Any]]:
@@ -210,7 +207,7 @@ def chat_pieces() -> Callable[[int, Event], dict[str, Any]]:
         if not first and not event.text and event.finish is None:
             return {}
         begun.add(index)
-        return chat_delta(index, event.text, event.finish, first=first)
+        return protocol.chat_delta(index, event.text, event.finish, first=first)
 
     return piece
 

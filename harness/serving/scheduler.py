@@ -138,14 +138,7 @@ class Scheduler:
     `on_finished` is called from that thread with every ticket whose answer has ended.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        *,
-        rows: int,
-        capacity: int,
-        queue_limit: int = 256,
-    ) -> None:
+    def __init__(self, engine: Engine, *, rows: int, capacity: int, queue_limit: int = 256) -> None:
         """`rows` answers at a time, each of at most `capacity` tokens with its prompt; `queue_limit` may wait."""
         if rows < 1:
             raise BadInputError(f"at least one answer at a time is needed, got {rows}")
@@ -245,9 +238,8 @@ class Scheduler:
                     return
             try:
                 self._turn()
-            except (
-                Exception
-            ) as error:  # out of memory, a fault of a driver: the batch fails, the rest goes on
+            except Exception as error:
+                # out of memory, a fault of a driver: the batch fails, the rest goes on
                 self._fail(self._batch.clear(), f"{type(error).__name__}: {error}")
 
     def _turn(self) -> None:

@@ -13,19 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from assay.harness.errors import BadInputError, MissingToolError
 from assay.harness.generation.load import MeasuredGenerator
+from assay.harness.serving import protocol
 from assay.harness.serving.choices import chat_pieces, collect, completion_piece, stream, submit
-from assay.harness.serving.protocol import (
-    COMPLETION_TOKENS,
-    ApiError,
-    ChatRequest,
-    Common,
-    CompletionRequest,
-    bad_request,
-    chat_choice,
-    client_gone,
-    completion_choice,
-    read_request,
-)
 from assay.harness.serving.scheduler import Scheduler, Ticket
 from assay.trainers.artifact import Artifact
 
@@ -36,7 +25,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-T = TypeVar("T", bound=Common)
+T = TypeVar("T", bound=protocol.Common)
 DEFAULT_CAPACITY = 4096
 MAX_BODY_BYTES = 16 << 20
 RETRY_AFTER_S = "1"
@@ -169,46 +158,46 @@ class Api:
 
     async def completions(self, request: Request) -> Response:
         """Answer /v1/completions, whole or as a stream."""
-        body = await _read(request, CompletionRequest)
+        body = await _read(request, protocol.CompletionRequest)
         self._check_model(body.model)
         prompts = [self.scheduler.encode(p) if isinstance(p, str) else tuple(p) for p in body.prompts]
         self._check_ids(prompts)
-        limit = body.max_tokens or COMPLETION_TOKENS
+        limit = body.max_tokens or protocol.COMPLETION_TOKENS
         batch = submit(self.scheduler, self.served.name, "cmpl", body, prompts, limit)
         if body.stream:
             return stream(batch, "text_completion", completion_piece, body)
         texts = await collect(request, batch)
-        choices = [completion_choice(i, text, finish) for i, (text, finish) in enumerate(texts)]
+        choices = [protocol.completion_choice(i, text, finish) for i, (text, finish) in enumerate(texts)]
         return _json(batch.envelope("text_completion") | {"choices": choices, "usage": batch.usage})
 
     async def chat(self, request: Request) -> Response:
         """Answer /v1/chat/completions, whole or as a stream."""
-        body = await _read(request, ChatRequest)
+        body = await _read(request, protocol.ChatRequest)
         self._check_model(body.model)
         try:
             prompt = self.served.render_chat([message.turn for message in body.messages])
         except BadInputError as error:
-            raise bad_request(str(error), param="messages") from error
+            raise protocol.bad_request(str(error), param="messages") from error
         limit = body.max_completion_tokens or body.max_tokens or self.scheduler.capacity
         prompts = [self.scheduler.encode(prompt)]
         batch = submit(self.scheduler, self.served.name, "chatcmpl", body, prompts, limit)
         if body.stream:
             return stream(batch, "chat.completion.chunk", chat_pieces(), body)
         texts = await collect(request, batch)
-        choices = [chat_choice(i, text, finish) for i, (text, finish) in enumerate(texts)]
+        choices = [protocol.chat_choice(i, text, finish) for i, (text, finish) in enumerate(texts)]
         return _json(batch.envelope("chat.completion") | {"choices": choices, "usage": batch.usage})
 
     def _check_model(self, name: str) -> None:
         own = self.served.name
         if name != own:
             message = f"the model {name!r} is not served here; this server has {own!r}"
-            raise ApiError(404, message, "invalid_request_error", "model_not_found", "model")
+            raise protocol.ApiError(404, message, "invalid_request_error", "model_not_found", "model")
 
     def _check_ids(self, prompts: list[tuple[int, ...]]) -> None:
         known = self.served.about["vocabulary"]
         for prompt in prompts:
             if prompt and max(prompt) >= known:
-                raise bad_request(
+                raise protocol.bad_request(
                     f"token id {max(prompt)} is not below the vocabulary, {known}", param="prompt"
                 )
 
@@ -226,15 +215,15 @@ class Api:
             try:
                 self._authorise(request)
                 response: Response = await handler(request)
-            except ApiError as error:
+            except protocol.ApiError as error:
                 headers = {"Retry-After": RETRY_AFTER_S} if error.status == 429 else None
                 response = _json(error.to_json(), error.status, headers)
             except ClientDisconnect:
-                response = _json(client_gone().to_json(), 499)
+                response = _json(protocol.client_gone().to_json(), 499)
             except Exception as error:
                 _log.exception("%s failed", path)
                 message = f"the server failed: {type(error).__name__}: {error}"
-                response = _json(ApiError(500, message, "server_error").to_json(), 500)
+                response = _json(protocol.ApiError(500, message, "server_error").to_json(), 500)
             self.metrics.responded(path, response.status_code)
             return response
 
@@ -246,13 +235,17 @@ class Api:
             return
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), key.encode()):
-            raise ApiError(401, "a valid API key is required", "authentication_error", "invalid_api_key")
+            raise protocol.ApiError(
+                401, "a valid API key is required", "authentication_error", "invalid_api_key"
+            )
 
     async def _no_route(self, request: Request, error: Exception) -> Response:
         status = getattr(error, "status_code", 404)
         message = f"no such endpoint: {request.method} {request.url.path}"
         self.metrics.responded("other", status)
-        return _json(ApiError(status, message, "invalid_request_error", "not_found").to_json(), status)
+        return _json(
+            protocol.ApiError(status, message, "invalid_request_error", "not_found").to_json(), status
+        )
 
 
 async def _read(request: Request, model: type[T]) -> T:
@@ -260,8 +253,10 @@ async def _read(request: Request, model: type[T]) -> T:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
-            raise ApiError(413, f"the body is larger than {MAX_BODY_BYTES} bytes", "invalid_request_error")
-    return read_request(bytes(body), model)
+            raise protocol.ApiError(
+                413, f"the body is larger than {MAX_BODY_BYTES} bytes", "invalid_request_error"
+            )
+    return protocol.read_request(bytes(body), model)
 
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -340,8 +335,7 @@ def run(api: Api, listening: socket.socket, on_ready: Callable[[], None]) -> Non
         api.app(), log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=5
     )
     server = uvicorn.Server(config)
-    listening.listen(
-        _BACKLOG
-    )  # a client that connects from here on waits for the server's loop, and is not refused
+    # a client that connects from here on waits for the server's loop, and is not refused
+    listening.listen(_BACKLOG)
     on_ready()
     server.run(sockets=[listening])

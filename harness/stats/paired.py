@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -50,9 +50,6 @@ class Comparison:
     n: int
     method: str
     verdict: Verdict
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def compare(
@@ -243,14 +240,13 @@ def compare_crossed(
     if se == 0:
         per_problem = difference.mean(axis=0)
         outer, inner = (interval(per_problem, confidence=c, seed=0) for c in (confidence, 1 - 2 * alpha))
-        p = sign_flip(per_problem, seed=0)
-        result = Comparison(a, b, mean, *outer, p, p, None, n, CROSSED, "undecided")
-        return replace(result, verdict=decide(result, inner, margin, alpha))
-    wide, narrow = (quantile(c, df) * se for c in (confidence, 1 - 2 * alpha))
-    p = two_sided_p(mean / se, df)
-    mde = (quantile(confidence, df) + NormalDist().inv_cdf(0.8)) * se
-    result = Comparison(a, b, mean, mean - wide, mean + wide, p, p, mde, n, CROSSED, "undecided")
-    return replace(result, verdict=decide(result, (mean - narrow, mean + narrow), margin, alpha))
+        p, mde = sign_flip(per_problem, seed=0), None
+    else:
+        wide, narrow = (quantile(c, df) * se for c in (confidence, 1 - 2 * alpha))
+        outer, inner = (mean - wide, mean + wide), (mean - narrow, mean + narrow)
+        p, mde = two_sided_p(mean / se, df), (quantile(confidence, df) + NormalDist().inv_cdf(0.8)) * se
+    result = Comparison(a, b, mean, *outer, p, p, mde, n, CROSSED, "undecided")
+    return replace(result, verdict=decide(result, inner, margin, alpha))
 
 
 def two_sided_p(t: float, df: float) -> float:

@@ -103,14 +103,7 @@ def rank(
     `resamples` the intervals are percentiles of a bootstrap instead. Each pair is tested (Wald, Holm over all pairs).
     Raises BadInputError and UnmeasuredError.
     """
-    if not 0 < confidence < 1:
-        raise BadInputError(f"confidence has to lie between 0 and 1, got {confidence}")
-    if not math.isfinite(elo_anchor):
-        raise BadInputError(f"the anchor's Elo has to be a number, got {elo_anchor}")
-    if anchor is not None and anchor not in matches.names:
-        raise BadInputError(f"the anchor {anchor!r} is not among the names: {', '.join(matches.names)}")
-    if resamples and resamples < FEWEST_RESAMPLES:
-        raise BadInputError(f"{resamples} resamples give no interval: take {FEWEST_RESAMPLES} or more")
+    _check(matches, anchor, elo_anchor, confidence, resamples)
     fitted = fit(matches.wins(), matches.names)
     if matches.problem is None:
         covariance, freedom = fitted.covariance, math.inf
@@ -153,6 +146,20 @@ def rank(
         gradient=fitted.gradient,
         unmeasured=unmeasured,
     )
+
+
+def _check(
+    matches: Matches, anchor: str | None, elo_anchor: float, confidence: float, resamples: int
+) -> None:
+    """Raise BadInputError for a setting that no ranking can be made by."""
+    if not 0 < confidence < 1:
+        raise BadInputError(f"confidence has to lie between 0 and 1, got {confidence}")
+    if not math.isfinite(elo_anchor):
+        raise BadInputError(f"the anchor's Elo has to be a number, got {elo_anchor}")
+    if anchor is not None and anchor not in matches.names:
+        raise BadInputError(f"the anchor {anchor!r} is not among the names: {', '.join(matches.names)}")
+    if resamples and resamples < FEWEST_RESAMPLES:
+        raise BadInputError(f"{resamples} resamples give no interval: take {FEWEST_RESAMPLES} or more")
 
 
 def _from_anchor(matches: Matches, anchor: str | None) -> Floats:

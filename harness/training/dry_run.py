@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from assay.harness.errors import BadInputError, MissingToolError
+from assay.harness.errors import BadInputError
 from assay.harness.profiling.memory import Architecture, Prediction, Setup, predict, read_architecture
 from assay.harness.profiling.memory.devices import unsized_device
 from assay.harness.training.file import Job
@@ -23,9 +23,10 @@ from assay.trainers.data import Records
 from assay.trainers.data.inputs import TrainingData
 from assay.trainers.data.preferences import LabeledCompletion, Pair, Preferences, Text
 from assay.trainers.data.problems import Environment
-from assay.trainers.errors import TrainingError
+from assay.trainers.errors import MissingExtraError, TrainingError
 from assay.trainers.model.prepare import alpha_warning
 from assay.trainers.preference.build import few
+from assay.trainers.templates import choose_template, load_tokenizer
 
 SHOWN = 2
 NO_ROOM = "no room for an answer within max_length"
@@ -86,14 +87,12 @@ def plan_training(job: Job) -> DryRun:
     """Tokenise the data, count the parameters, predict the memory.
 
     Raises TrainersError for what could not be trained: targets that the model lacks, a dtype or a quantisation that
-    this machine cannot do; MissingToolError where a library is missing.
+    this machine cannot do; MissingExtraError where a library is missing.
     """
     try:
         return _plan(job)
     except ImportError as error:
-        raise MissingToolError(
-            f"{error.name} is not installed; install it with: pip install 'assay[train]'"
-        ) from error
+        raise MissingExtraError(str(error.name), "train") from error
 
 
 def _plan(job: Job) -> DryRun:
@@ -121,7 +120,7 @@ def _plan(job: Job) -> DryRun:
         if scores:  # of one score a sequence; PEFT keeps the head that it trains beside the one that it found
             head, score = int(model.score.in_features), sum(p.numel() for p in model.score.parameters())
             trained, total = trained + head, total - score + 2 * head
-        lengths = lengths_of(config, job.records, _tokenizer(job))
+        lengths = lengths_of(config, job.records, load_tokenizer(job.base))
     steps, reason = _steps(config, lengths.rows)
     memory, memory_reason = _memory(job, lengths.longest)
     rollout = config.rollout if isinstance(config, PpoConfig | GroupConfig) else None
@@ -140,12 +139,6 @@ def _plan(job: Job) -> DryRun:
         memory=memory,
         memory_reason=memory_reason,
     )
-
-
-def _tokenizer(job: Job) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(str(model_folder(job.base)))
 
 
 def _warnings(job: Job) -> Iterator[str]:
@@ -209,26 +202,32 @@ def lengths_of(config: TrainConfig, records: TrainingData, tokenizer: Any) -> Le
 
 def _chats(config: TrainConfig, records: Records, tokenizer: Any) -> Lengths:
     from assay.trainers.data.encode import encode
-    from assay.trainers.templates import choose_template
 
     assert isinstance(config, SftConfig)
     encoded = encode(records.kept, tokenizer, choose_template(tokenizer, config.template), config.loss)
-    limit = config.max_length
-    lost = 0 if config.packing else encoded.unanswered(limit)
-    lengths = [min(len(ids), limit) for ids in encoded.input_ids]
+    lost = 0 if config.packing else encoded.unanswered(config.max_length)
+    lengths = [len(ids) for ids in encoded.input_ids]
+    left_out = {"no answer left within max_length": lost}
     examples = [
         {"chat": tokenizer.decode(ids), "learned": tokenizer.decode([t for t in labels if t >= 0])}
         for ids, labels in zip(encoded.input_ids[:SHOWN], encoded.labels[:SHOWN], strict=True)
     ]
-    return Lengths(
-        "chats",
-        len(lengths) - lost,
-        sum(lengths),
-        max(lengths),
-        encoded.longer_than(limit),
-        {"no answer left within max_length": lost} if lost else {},
-        tuple(examples),
-    )
+    return _cut("chats", len(lengths) - lost, lengths, config.max_length, left_out, examples)
+
+
+def _cut(
+    unit: str,
+    rows: int,
+    lengths: Sequence[int],
+    limit: int,
+    left_out: dict[str, int],
+    examples: list[dict[str, str]],
+) -> Lengths:
+    """Return the lengths of `rows` whose sequences are cut at `limit` tokens."""
+    tokens = [min(n, limit) for n in lengths]
+    cut = sum(n > limit for n in lengths)
+    reasons = {reason: n for reason, n in left_out.items() if n}
+    return Lengths(unit, rows, sum(tokens), max(tokens, default=0), cut, reasons, tuple(examples))
 
 
 def _preferences(config: TrainConfig, records: Preferences, tokenizer: Any) -> Lengths:
@@ -237,8 +236,8 @@ def _preferences(config: TrainConfig, records: Preferences, tokenizer: Any) -> L
     check_preferences(config, records, tokenizer)
     if config.method == "kto":
         return _labelled(config, records, tokenizer)
-    limit, rows, lost, cut = config.max_length, [], 0, 0
-    for pair in records.pairs():
+    limit, pairs, kept = config.max_length, records.pairs(), list[int]()
+    for pair in pairs:
         both = [_ids(config, pair.prompt, answer, tokenizer) for answer in (pair.chosen, pair.rejected)]
         shared, lengths = [_shared(*one) for one in both], [len(ids) for _, ids in both]
         if config.method == "reward":
@@ -247,20 +246,12 @@ def _preferences(config: TrainConfig, records: Preferences, tokenizer: Any) -> L
             keeps = all(s < min(limit, n) for s, n in zip(shared, lengths, strict=True))
         else:
             keeps = min(shared) < limit
-        lost += not keeps
         if keeps:
-            rows.append([min(n, limit) for n in lengths])
-            cut += sum(n > limit for n in lengths)
-    reason = TOO_LONG if config.method == "reward" else NO_ROOM
-    return Lengths(
-        "pairs",
-        len(rows),
-        sum(map(sum, rows)),
-        max((max(row) for row in rows), default=0),
-        cut,
-        {reason: lost} if lost else {},
-        tuple(_shown_pair(pair, tokenizer) for pair in records.pairs()[:SHOWN]),
-    )
+            kept += lengths
+    rows = len(kept) // 2
+    left_out = {TOO_LONG if config.method == "reward" else NO_ROOM: len(pairs) - rows}
+    examples = [_shown_pair(pair, tokenizer) for pair in pairs[:SHOWN]]
+    return _cut("pairs", rows, kept, limit, left_out, examples)
 
 
 def _labelled(config: TrainConfig, records: Preferences, tokenizer: Any) -> Lengths:
@@ -268,23 +259,14 @@ def _labelled(config: TrainConfig, records: Preferences, tokenizer: Any) -> Leng
 
     labelled = records.opinions()
     learned = mixed(labelled, config.batch_size, config.seed)
-    left_out = {ALONE: len(labelled) - len(learned)}
     lengths = []
     for one in learned:
         prompt, answered = _ids(config, one.prompt, one.completion, tokenizer)
         if _shared(prompt, answered) < config.max_length:
             lengths.append(len(answered))
-    left_out[NO_ROOM] = len(learned) - len(lengths)
-    kept = [min(n, config.max_length) for n in lengths]
-    return Lengths(
-        "answers",
-        len(kept),
-        sum(kept),
-        max(kept, default=0),
-        sum(n > config.max_length for n in lengths),
-        {reason: n for reason, n in left_out.items() if n},
-        tuple(_shown_labelled(one, tokenizer) for one in labelled[:SHOWN]),
-    )
+    left_out = {ALONE: len(labelled) - len(learned), NO_ROOM: len(learned) - len(lengths)}
+    examples = [_shown_labelled(one, tokenizer) for one in labelled[:SHOWN]]
+    return _cut("answers", len(lengths), lengths, config.max_length, left_out, examples)
 
 
 def _prompts(config: TrainConfig, environment: Environment, tokenizer: Any) -> Lengths:
@@ -339,11 +321,8 @@ def _shared(a: Sequence[int], b: Sequence[int]) -> int:
 def _shown_pair(pair: Pair, tokenizer: Any) -> dict[str, str]:
     prompt_text, chosen = _texts(pair.prompt, pair.chosen, tokenizer)
     _, rejected = _texts(pair.prompt, pair.rejected, tokenizer)
-    return {
-        "prompt": prompt_text,
-        "chosen": _answer(prompt_text, chosen),
-        "rejected": _answer(prompt_text, rejected),
-    }
+    answers = {"chosen": _answer(prompt_text, chosen), "rejected": _answer(prompt_text, rejected)}
+    return {"prompt": prompt_text} | answers
 
 
 def _shown_labelled(one: LabeledCompletion, tokenizer: Any) -> dict[str, str]:

@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from assay.harness.errors import BadInputError
-from assay.harness.experiment import DATA_FILES, Table, read_toml, reward_model_from
+from assay.harness.experiment.load import DATA_FILES, read_toml, reward_model_from
+from assay.harness.experiment.tables import Table
 from assay.harness.experiment.training import load_training_data
 from assay.harness.experiment.validation import checked, models_in
 from assay.harness.models.resolve import resolve_model

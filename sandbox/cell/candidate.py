@@ -50,29 +50,24 @@ def _answer(namespace: dict[str, Any], call: list[Any]) -> list[Any]:
             raise NameError(f"name {name!r} is not defined")
         result = namespace[name](*arguments, **named)
         form = codec.encode(result, liberal=True)
-        changed = [[i, after] for i, after in _changes(enumerate(arguments), forms)]
-        changed += [[key, after] for key, after in _changes(named.items(), named_forms)]
+        changed = _changes(enumerate(arguments), forms) + _changes(named.items(), named_forms)
     except codec.NotDataError as error:
         return [codec.NOT_DATA, str(error)]
     except BaseException as error:
-        return [codec.RAISED, _lineage(error), _message(error)]
+        lineage = [_name(kind) for kind in _mro(type(error))]  # the most derived class first
+        return [codec.RAISED, lineage, _message(error)]
     return [codec.RETURNED, form, changed]
 
 
-def _changes(arguments: Any, before: Any) -> list[tuple[Any, Any]]:
+def _changes(arguments: Any, before: Any) -> list[list[Any]]:
     """The mutable arguments that the call left different from what was passed."""
     changed = []
     for key, value in arguments:
         if type(value) in _CONTAINERS:
             after = codec.encode(value, liberal=True)
             if after != before[key]:
-                changed.append((key, after))
+                changed.append([key, after])
     return changed
-
-
-def _lineage(error: BaseException) -> list[str]:
-    """The names of an exception's classes, most derived first."""
-    return [_name(kind) for kind in _mro(type(error))]
 
 
 def _message(error: BaseException) -> str:

@@ -18,6 +18,7 @@ CONTAINER_EVENTS = (f"{_ROOT}/memory.events", f"{_ROOT}/memory/memory.oom_contro
 # The fork server's own memory, on top of what a sample may use.
 _SERVER_BYTES = 96 << 20
 _REMOVE_TRIES = 200
+_SWAP = ("memory.memsw.limit_in_bytes", "memory.swap.max")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +74,13 @@ def _hierarchies(text: str) -> list[tuple[str, str]]:
 
 def _create_v1(own: Mapping[str, str], limits: Mapping[str, Any], root: str) -> Group:
     memory = f"{root}/memory{own['memory']}".rstrip("/") + f"/{limits['name']}"
-    folders = [memory]
-    os.mkdir(memory)
-    try:
-        amount = str(int(limits["memory"]) + _SERVER_BYTES)
-        _write(f"{memory}/memory.limit_in_bytes", amount)
-        with contextlib.suppress(FileNotFoundError):  # only where swap is accounted
-            _write(f"{memory}/memory.memsw.limit_in_bytes", amount)
-        if "pids" in own:
-            pids = f"{root}/pids{own['pids']}".rstrip("/") + f"/{limits['name']}"
-            os.mkdir(pids)
-            folders.append(pids)
-            _write(f"{pids}/pids.max", str(limits["pids"]))
-    except OSError:
-        Group(tuple(folders)).remove()
-        raise
-    return Group(tuple(folders), f"{memory}/memory.oom_control", {"version": "1"})
+    amount = _memory(limits)
+    settings = {"memory.limit_in_bytes": amount, "memory.memsw.limit_in_bytes": amount}
+    folders = {memory: settings}
+    if "pids" in own:
+        pids = f"{root}/pids{own['pids']}".rstrip("/") + f"/{limits['name']}"
+        folders[pids] = {"pids.max": str(limits["pids"])}
+    return _make(folders, f"{memory}/memory.oom_control", "1")
 
 
 def _create_v2(own: Mapping[str, str], limits: Mapping[str, Any], root: str) -> Group:
@@ -103,16 +95,28 @@ def _create_v2(own: Mapping[str, str], limits: Mapping[str, Any], root: str) -> 
     if not {"memory", "pids"} <= set(enabled):
         _write(f"{parent}/cgroup.subtree_control", "+memory +pids")
     folder = f"{parent}/{limits['name']}"
-    os.mkdir(folder)
+    settings = {"memory.max": _memory(limits), "memory.swap.max": "0", "pids.max": str(limits["pids"])}
+    return _make({folder: settings}, f"{folder}/memory.events", "2")
+
+
+def _memory(limits: Mapping[str, Any]) -> str:
+    return str(int(limits["memory"]) + _SERVER_BYTES)
+
+
+def _make(folders: Mapping[str, Mapping[str, str]], events: str, version: str) -> Group:
+    """Make folders with their settings, all or none. Files for swap are only there where it is accounted."""
+    made: list[str] = []
     try:
-        _write(f"{folder}/memory.max", str(int(limits["memory"]) + _SERVER_BYTES))
-        with contextlib.suppress(FileNotFoundError):
-            _write(f"{folder}/memory.swap.max", "0")
-        _write(f"{folder}/pids.max", str(limits["pids"]))
+        for folder, settings in folders.items():
+            os.mkdir(folder)
+            made.append(folder)
+            for name, value in settings.items():
+                with contextlib.suppress(*([FileNotFoundError] if name in _SWAP else [])):
+                    _write(f"{folder}/{name}", value)
     except OSError:
-        Group((folder,)).remove()
+        Group(tuple(made)).remove()
         raise
-    return Group((folder,), f"{folder}/memory.events", {"version": "2"})
+    return Group(tuple(made), events, {"version": version})
 
 
 def _write(path: str, text: str) -> None:

@@ -145,12 +145,8 @@ def _pairs(content: Any) -> list[tuple[Any, Any]]:
     return [(decode(key), decode(value)) for key, value in content]
 
 
-def _integer(content: Any) -> int:
-    return int(content, 16)
-
-
 _DECODERS: dict[str, Callable[[Any], Any]] = {
-    "i": _integer,
+    "i": lambda content: int(content, 16),
     "t": _one_argument(tuple),
     "s": _one_argument(set),
     "f": _one_argument(frozenset),

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 import os
 import re
-import struct
 from array import array
 from collections.abc import Callable, Iterator
 
@@ -61,18 +61,15 @@ def _pages_of_child(proc: int, warm_up: Callable[[], None]) -> set[int]:
     if pid == 0:
         with contextlib.suppress(BaseException):
             warm_up()
-            pages = sorted(_exclusive(proc))
-            data = struct.pack(f"={len(pages)}Q", *pages)
+            data = array("Q", sorted(_exclusive(proc))).tobytes()
             while data:
                 data = data[os.write(writing, data) :]
         os._exit(0)
     os.close(writing)
-    parts = []
-    while part := os.read(reading, 1 << 16):
-        parts.append(part)
-    os.close(reading)
+    with open(reading, "rb") as pipe:
+        pages = array("Q", pipe.read())
     os.waitpid(pid, 0)
-    return {page for (page,) in struct.iter_unpack("=Q", b"".join(parts))}
+    return set(pages)
 
 
 def _written_by_server(proc: int, warm_up: Callable[[], None]) -> set[int]:
@@ -111,16 +108,9 @@ def _opener(folder: int) -> Callable[[str, int], int]:
 
 def _runs(pages: list[int]) -> Iterator[tuple[int, int]]:
     """Neighbouring pages as (address, size)."""
-    start = size = 0
-    for page in pages:
-        if size and page == start + size:
-            size += _PAGE
-            continue
-        if size:
-            yield start, size
-        start, size = page, _PAGE
-    if size:
-        yield start, size
+    for _, run in itertools.groupby(enumerate(pages), lambda place: place[1] - place[0] * _PAGE):
+        (_, start), *further = run
+        yield start, (1 + len(further)) * _PAGE
 
 
 def _register(runs: list[tuple[int, int]]) -> bool:

@@ -8,17 +8,7 @@ import struct
 from collections.abc import Mapping, Sequence
 
 from assay.sandbox.cell import kernel
-from assay.sandbox.cell.kernel import (
-    MS_BIND,
-    MS_NODEV,
-    MS_NOEXEC,
-    MS_NOSUID,
-    MS_PRIVATE,
-    MS_RDONLY,
-    MS_REC,
-    check,
-    libc,
-)
+from assay.sandbox.cell.kernel import check, libc
 
 SCRATCH = "/tmp"
 PACKAGES = "/packages"
@@ -44,10 +34,13 @@ def _bind(root: str, source: str, target: str) -> None:
     else:
         os.makedirs(os.path.dirname(destination), exist_ok=True)
         os.close(os.open(destination, os.O_CREAT | os.O_WRONLY, 0o444))
-    kernel.mount(source, destination, None, MS_BIND | MS_REC)
+    kernel.mount(source, destination, None, kernel.MS_BIND | kernel.MS_REC)
     # A device node stays usable on a read-only mount, but not on a nodev one.
     is_device = target in DEVICES
-    kernel.restrict_mount(destination, MS_RDONLY | MS_NOSUID | (MS_NOEXEC if is_device else MS_NODEV))
+    kernel.restrict_mount(
+        destination,
+        kernel.MS_RDONLY | kernel.MS_NOSUID | (kernel.MS_NOEXEC if is_device else kernel.MS_NODEV),
+    )
 
 
 def enter(
@@ -58,9 +51,9 @@ def enter(
     `binds` maps a path in the new root to its source on the host, `links` a path to what it points to, and
     `hidden` are bound folders to cover with emptiness.
     """
-    kernel.mount("none", "/", None, MS_REC | MS_PRIVATE)
+    kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     root = _place(list(binds.values()))
-    kernel.mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=755")
+    kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1m,mode=755")
     for folder in ("/dev", "/old", SCRATCH):
         os.mkdir(root + folder)
     for target, source in sorted(binds.items()):
@@ -68,7 +61,13 @@ def enter(
     for target, points_to in links.items():
         os.symlink(points_to, root + target)
     for folder in hidden:
-        kernel.mount("tmpfs", root + folder, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV, "size=0,mode=755")
+        kernel.mount(
+            "tmpfs",
+            root + folder,
+            "tmpfs",
+            kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV,
+            "size=0,mode=755",
+        )
     for device in DEVICES:
         if os.path.exists(device):
             _bind(root, device, device)
@@ -77,18 +76,13 @@ def enter(
     os.chdir("/")
     kernel.unmount("/old")
     os.rmdir("/old")
-    kernel.restrict_mount("/", MS_RDONLY | MS_NOSUID | MS_NODEV, below=False)
+    kernel.restrict_mount("/", kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV, below=False)
     os.chdir(SCRATCH)
 
 
 def mount_scratch(target: str, size: int) -> None:
-    kernel.mount(
-        "tmpfs",
-        target,
-        "tmpfs",
-        MS_NOSUID | MS_NODEV | MS_NOEXEC,
-        f"size={size},nr_inodes={_SCRATCH_INODES},mode=1777",
-    )
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+    kernel.mount("tmpfs", target, "tmpfs", flags, f"size={size},nr_inodes={_SCRATCH_INODES},mode=1777")
 
 
 # Landlock: read-only libraries, a writable scratch folder, and nothing outside, by rules on inodes.
@@ -103,9 +97,11 @@ _RULE_PATH_BENEATH = 1
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
 _MAKE_CHAR, _MAKE_BLOCK = 1 << 6, 1 << 11
 _REFER, _TRUNCATE, _IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
+_FILE_RIGHTS = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
 _NET_TCP = 3
 _SCOPE_ABSTRACT_UNIX_AND_SIGNAL = 3
 SIGNAL_SCOPE_ABI = 6
+_RIGHTS_SINCE = ((2, _REFER), (3, _TRUNCATE), (5, _IOCTL_DEV))
 
 
 def abi() -> int:
@@ -113,20 +109,9 @@ def abi() -> int:
     return max(0, int(libc.syscall(_CREATE, None, ctypes.c_size_t(0), _CREATE_VERSION)))
 
 
-def _handled(version: int) -> int:
-    rights = (1 << 13) - 1
-    if version >= 2:
-        rights |= _REFER
-    if version >= 3:
-        rights |= _TRUNCATE
-    if version >= 5:
-        rights |= _IOCTL_DEV
-    return rights
-
-
 def rule_set(readable: Sequence[str], writable: Sequence[str], version: int) -> int:
     """A rule-set descriptor: read and execute beneath `readable`, all but device nodes beneath `writable`."""
-    handled = _handled(version)
+    handled = ((1 << 13) - 1) | sum(right for since, right in _RIGHTS_SINCE if version >= since)
     attribute = struct.pack(
         "=QQQ",
         handled,
@@ -139,12 +124,8 @@ def rule_set(readable: Sequence[str], writable: Sequence[str], version: int) -> 
     everything = handled & ~(_MAKE_CHAR | _MAKE_BLOCK | _IOCTL_DEV)
     for paths, rights in ((readable, _EXECUTE | _READ_FILE | _READ_DIR), (writable, everything)):
         for path in paths:
-            _allow(rules, path, rights if os.path.isdir(path) else rights & _file_rights(version))
+            _allow(rules, path, rights if os.path.isdir(path) else rights & _FILE_RIGHTS)
     return rules
-
-
-def _file_rights(version: int) -> int:
-    return _EXECUTE | _WRITE_FILE | _READ_FILE | (_TRUNCATE if version >= 3 else 0)
 
 
 def _allow(rules: int, path: str, rights: int) -> None:

@@ -51,6 +51,7 @@ class Checks:
     def __init__(self, body: bytes) -> None:
         prelude, names, *checks = wire.split(body)
         self.sources = [prelude, *checks]
+        self.pure: bool | None = None  # once it is known, see `resident`
         self.names: list[str] = json.loads(names)
         self.prelude = runner.compile_source(prelude, "<prelude>") if prelude else None
         self.checks = [self._compile(check, f"<check {number}>") for number, check in enumerate(checks, 1)]

@@ -49,11 +49,7 @@ def is_pure(sources: Sequence[bytes]) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def _is_pure_source(source: bytes) -> bool:
-    return _is_pure_tree(ast.parse(wire.decode_text(source)))
-
-
-def _is_pure_tree(tree: ast.AST) -> bool:
-    return all(_is_pure_node(node) for node in ast.walk(tree))
+    return all(map(_is_pure_node, ast.walk(ast.parse(wire.decode_text(source)))))
 
 
 def _is_pure_node(node: ast.AST) -> bool:

@@ -132,9 +132,8 @@ def _rules(allow_processes: bool) -> dict[str, list[_Instruction]]:
         "clone": clone,
         "fork": [fork],
         "vfork": [fork],
-        "clone3": [
-            _deny(errno.ENOSYS)
-        ],  # its flags lie in memory, out of a filter's sight; libc falls back to clone
+        # Its flags lie in memory, out of a filter's sight; libc falls back to clone.
+        "clone3": [_deny(errno.ENOSYS)],
         "socket": _argument_in(0, (_AF_UNIX,), errno.EAFNOSUPPORT),
         "socketpair": _argument_in(0, (_AF_UNIX,), errno.EAFNOSUPPORT),
         "prlimit64": _argument_in(0, (0,), errno.EPERM),
@@ -179,10 +178,7 @@ def container_profile() -> dict[str, Any]:
     allow = "SCMP_ACT_ALLOW"
     return {
         "defaultAction": "SCMP_ACT_ERRNO",
-        "archMap": [
-            {"architecture": "SCMP_ARCH_X86_64", "subArchitectures": []},
-            {"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": []},
-        ],
+        "archMap": [{"architecture": f"SCMP_ARCH_{name.upper()}", "subArchitectures": []} for name in _ALLOW],
         "syscalls": [
             {"names": sorted(plain | set(_AT_START.split()) | {"fork", "vfork"}), "action": allow},
             {"names": ["clone"], "action": allow, "args": [not_new]},

@@ -7,6 +7,7 @@ descriptor the two share; they take the host's requests in the same order.
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import struct
@@ -88,17 +89,9 @@ def _answer_afresh(office: Office, fresh: Fresh, request: wire.Request, outgoing
 def warm_up(desk: fork.Desk) -> None:
     """One sample from request to response, to see which pages the server writes to."""
     body = wire.join([b"x = 1", b"assert x"])
-    request = wire.Request(0, 1000, 5000, 1 << 30, 1 << 20, 1 << 20, 0, 0, body)
-    packed = memoryview(request.pack())
-    position = 0
-
-    def read(size: int) -> bytes:
-        nonlocal position
-        position += size
-        return bytes(packed[position - size : position])
-
+    request = wire.Request(0, 1000, 5000, 1 << 30, 1 << 20, 1 << 20, 0, body)
     desk.warming = True
-    _shared(desk, wire.read_request(read)).pack()
+    _shared(desk, wire.read_request(io.BytesIO(request.pack()).read)).pack()
     desk.warming = False
 
 
@@ -121,17 +114,14 @@ class _Bench:
         self.may_stay = may_stay
         self.checks = judge.Cache()
         self.resident = resident.Resident(desk, self.checks)
-        self.pure: dict[bytes, bool] = {}
 
     def is_pure(self, body: bytes) -> bool:
         if not self.may_stay:
             return False
-        known = self.pure.get(body)
-        if known is None:
-            if len(self.pure) >= judge.CACHED_CHECKS:
-                self.pure.clear()
-            known = self.pure[body] = resident.is_pure(self.checks.get(body).sources)
-        return known
+        checks = self.checks.get(body)
+        if checks.pure is None:
+            checks.pure = resident.is_pure(checks.sources)
+        return checks.pure
 
 
 def _judge(desk: fork.Desk, request: wire.Request, peer: socket.socket, bench: _Bench) -> wire.Response:
@@ -180,7 +170,7 @@ def _candidate(desk: fork.Desk, request: wire.Request, peer: socket.socket) -> w
     message, descriptors, _, _ = socket.recv_fds(peer, _SEQUENCE.size, 1)
     if message != _SEQUENCE.pack(request.sequence) or len(descriptors) != 1:
         raise PeerLostError("the judge sent another sample's channel")
-    channel = descriptors[0]
+    (channel,) = descriptors
     started = time.monotonic()
     pid = _fork(desk, request, -1, channel, lambda: candidate.run(request.body))
     reason, usage = desk.attend(pid, request, channel, started)

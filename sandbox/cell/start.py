@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, NoReturn
 
 from assay.sandbox.cell import cgroup, fork, hotpages, jail, kernel, runner, seccomp, server, wire
@@ -36,7 +36,7 @@ class StepFailedError(Exception):
 
 
 @contextlib.contextmanager
-def _step(name: str) -> Any:
+def _step(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -48,20 +48,27 @@ def _say(control: int, message: dict[str, Any]) -> None:
     os.write(control, wire.LENGTH.pack(len(data)) + data)
 
 
+@contextlib.contextmanager
+def _failure_reported(control: int) -> Iterator[None]:
+    """Tell the host what keeps the cell from starting, in place of raising it."""
+    try:
+        yield
+    except StepFailedError as error:
+        _say(control, {"failed": error.step, "why": error.args[1]})
+    except Exception as error:
+        _say(control, {"failed": "start", "why": f"{type(error).__name__}: {error}"})
+
+
 def main() -> None:
     spec = json.loads(sys.argv[1])
     control, spec["peer"] = fork.park_descriptors([int(spec["control"]), int(spec["peer"])])
     if "incoming" in spec:
         (spec["incoming"],) = fork.park_descriptors([int(spec["incoming"])])
-    try:
+    with _failure_reported(control):
         if spec["namespaces"]:
             _start_stub(spec, control)
         else:
             _serve_without_namespaces(spec, control)
-    except StepFailedError as error:
-        _say(control, {"failed": error.step, "why": error.args[1]})
-    except Exception as error:
-        _say(control, {"failed": "start", "why": f"{type(error).__name__}: {error}"})
 
 
 # --- outside -----------------------------------------------------------------------------------------------------
@@ -143,16 +150,13 @@ def _answered(inner: socket.socket) -> None:
 
 def _start_server(spec: dict[str, Any], control: int, inner: socket.socket, group: cgroup.Group) -> NoReturn:
     try:
-        # Read when the host's root is long gone.
-        statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-        events = os.open(group.events, os.O_RDONLY | os.O_CLOEXEC) if group.events else -1
-        proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
-        _isolate(spec, inner)
-        _serve(spec, control, _Kept(statm, events, proc, inner), group.report)
-    except StepFailedError as error:
-        _say(control, {"failed": error.step, "why": error.args[1]})
-    except Exception as error:
-        _say(control, {"failed": "start", "why": f"{type(error).__name__}: {error}"})
+        with _failure_reported(control):
+            # Read when the host's root is long gone.
+            statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+            events = os.open(group.events, os.O_RDONLY | os.O_CLOEXEC) if group.events else -1
+            proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
+            _isolate(spec, inner)
+            _serve(spec, control, _Kept(statm, events, proc, inner), group.report)
     finally:
         os._exit(0)
 
@@ -194,13 +198,7 @@ def _serve(spec: dict[str, Any], control: int, kept: _Kept, memory: dict[str, st
     kept.stub.close()
     address_space = fork.address_space_bytes(kept.statm)
     desk = fork.Desk(control, address_space, kept.events, is_init=True)
-    _settle()
-    pinned = _pin_hot_pages(desk, kept.proc)
-    os.close(kept.proc)
-    fork.limit_locked_memory()
-    with _step("no_new_privs"):
-        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    pinned = _settle(desk, kept.proc, pin=True)
     rules = [*spec["binds"], *spec["links"], *filter(os.path.exists, jail.DEVICES)] if version else []
     instructions = seccomp.build()
 
@@ -239,13 +237,6 @@ class _Kept(NamedTuple):
     stub: socket.socket
 
 
-def _pin_hot_pages(desk: fork.Desk, proc: int) -> int:
-    """Pin the pages that samples write to; return how many (see `hotpages`). Reading one's own page map takes being
-    dumpable for as long as that lasts."""
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
-    return hotpages.pin(proc, runner.warm_up_sample, lambda: server.warm_up(desk))
-
-
 def _preload(spec: dict[str, Any]) -> None:
     """The standard modules that programs use most, and the packages asked for, once for all samples."""
     sys.path[:] = [folder for folder in sys.path if os.path.isdir(folder)]
@@ -261,11 +252,25 @@ def _preload(spec: dict[str, Any]) -> None:
     runner.warm_up()
 
 
-def _settle() -> None:
-    """Freeze the server's objects: the collector of a sample never touches, and so never copies, their pages."""
+def _settle(desk: fork.Desk, proc: int, *, pin: bool) -> int:
+    """Make the server ready to fork samples and to be restricted; return how many pages it pinned (see `hotpages`).
+
+    Its objects are frozen, so that the collector of a sample never touches, and so never copies, their pages. Reading
+    one's own page map, from the descriptor `proc` of /proc, takes being dumpable for as long as that lasts.
+    """
     gc.collect()
     gc.freeze()
     gc.disable()
+    pinned = 0
+    if pin:
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
+        pinned = hotpages.pin(proc, runner.warm_up_sample, lambda: server.warm_up(desk))
+    os.close(proc)
+    fork.limit_locked_memory()
+    with _step("no_new_privs"):
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    return pinned
 
 
 def _pieces(
@@ -304,13 +309,7 @@ def _serve_without_namespaces(spec: dict[str, Any], control: int) -> None:
     _preload(spec)
     address_space = fork.address_space_bytes(statm)
     desk = fork.Desk(incoming, address_space, events, is_init=is_init, scratch=spec["scratch_folder"])
-    _settle()
-    proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
-    pinned = _pin_hot_pages(desk, proc) if is_init else 0
-    os.close(proc)
-    fork.limit_locked_memory()
-    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    pinned = _settle(desk, os.open("/proc", os.O_PATH | os.O_CLOEXEC), pin=is_init)
     restrict = _restriction(spec, version, allow_processes=is_init)
     if is_init:
         restrict()

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-REQUEST = struct.Struct("!IIIQQQIII")
+REQUEST = struct.Struct("!IIIQQQII")
 RESPONSE = struct.Struct("!IBBiQQQQIIII")
 LENGTH = struct.Struct("!I")
 
@@ -38,11 +38,10 @@ class Request(NamedTuple):
     output: int
     file: int
     processes: int
-    peer: int
     body: bytes
 
     def pack(self) -> bytes:
-        return REQUEST.pack(*self[:8], len(self.body)) + self.body
+        return REQUEST.pack(*self[:7], len(self.body)) + self.body
 
 
 class Response(NamedTuple):

@@ -8,7 +8,7 @@ import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
@@ -139,6 +139,8 @@ class Cell:
                     raise EOFError("the cell closed its channel")
                 self._received += data
                 self._parse()
+                if len(data) < _RECEIVE_BYTES and isinstance(self._channel, socket.socket):
+                    return  # that was all, and asking again would cost as much as reading did
         except BlockingIOError:
             return
         except (OSError, EOFError) as error:
@@ -174,16 +176,12 @@ class Cell:
     def wait_ready(self) -> Self:
         """Wait for the cell's report on its isolation. Raises CellError, with the cell ended, when it has none."""
         deadline = time.monotonic() + START_TIMEOUT_S
-        try:
-            with selectors.DefaultSelector() as selector:
-                selector.register(self, selectors.EVENT_READ)
-                while not self.report:
-                    if not selector.select(max(0.0, deadline - time.monotonic())):
-                        raise CellError(f"the cell ended during its start: silent for {START_TIMEOUT_S:g} s")
-                    self.read()
-        except BaseException:
-            self.close()
-            raise
+        with ended_on_error([self]), selectors.DefaultSelector() as selector:
+            selector.register(self, selectors.EVENT_READ)
+            while not self.report:
+                if not selector.select(max(0.0, deadline - time.monotonic())):
+                    raise CellError(f"the cell ended during its start: silent for {START_TIMEOUT_S:g} s")
+                self.read()
         return self
 
     def hang_up(self) -> None:
@@ -201,6 +199,17 @@ class Cell:
         self.hang_up()
         while not self.has_ended(1.0):
             pass
+
+
+@contextlib.contextmanager
+def ended_on_error(cells: list[Cell]) -> Iterator[None]:
+    """End the cells that the list has by then, and wait until they are gone, where the block raises."""
+    try:
+        yield
+    except BaseException:
+        for cell in cells:
+            cell.close()
+        raise
 
 
 def spec_of(options: CellOptions) -> dict[str, Any]:
@@ -258,7 +267,7 @@ class CellPair:
             if answer.sequence != sequence:
                 raise EOFError(f"the cell answered {answer.sequence} where {sequence} was asked")
         if self.mode == "shared":
-            verdict: Verdict | None = verdicts.verdict_of(program, answers[0], mode="shared")
+            verdict: Verdict | None = verdicts.shared_verdict(program, answers[0])
         else:
             verdict = verdicts.split_verdict(program, *answers)
         quiet = any(verdicts.needs_quiet(program.limits, answer) for answer in answers)

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import metadata
 from typing import Any
 
 import docker
@@ -33,6 +34,7 @@ from assay.sandbox.host.cells import (
     CellOptions,
     DockerOptions,
     StepFailedError,
+    ended_on_error,
     spec_of,
 )
 from assay.sandbox.host.docker_client import REMEDY, connect
@@ -126,12 +128,9 @@ def ensure_image(client: docker.APIClient, options: CellOptions) -> str:
 
 
 def _version_of(package: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return metadata.version(package)
+    return ""
 
 
 def start_cells(
@@ -154,12 +153,11 @@ def start_cells(
         "container": _HARDENING + (f", runtime {docker_options.runtime}" if docker_options.runtime else "")
     }
     isolation = from_report("docker", report)
-    if isolation.level != "full":
-        for cell in cells:
-            cell.close()
-        raise IsolationError(
-            f"{isolation.label}: the cell is not process 1 of its container, or has no filter"
-        )
+    with ended_on_error(cells):
+        if isolation.level != "full":
+            raise IsolationError(
+                f"{isolation.label}: the cell is not process 1 of its container, or has no filter"
+            )
     return cells, isolation
 
 
@@ -177,18 +175,12 @@ def _start_pair(
 ) -> list[Cell]:
     """The judge's container has a small volume, in which it listens, and the candidate's has it too. A volume without
     a name is removed by the engine together with the last container that has it, whoever lives or dies here."""
-    cells: list[Cell] = []
-    try:
-        judge, cell = _start(client, name, replace(options, role="judge"), docker_options, _own_volume())
-        cells.append(cell)
-        volume = {"volumes_from": [f"{judge}:ro"]}
-        _, cell = _start(client, name, replace(options, role="candidate"), docker_options, volume)
-        cells.append(cell)
-        return [cell.wait_ready() for cell in cells]
-    except BaseException:
-        for cell in cells:
-            cell.close()
-        raise
+    container, judge = _start(client, name, replace(options, role="judge"), docker_options, _own_volume())
+    with ended_on_error([judge]):
+        volume = {"volumes_from": [f"{container}:ro"]}
+        _, candidate = _start(client, name, replace(options, role="candidate"), docker_options, volume)
+        with ended_on_error([candidate]):
+            return [judge.wait_ready(), candidate.wait_ready()]
 
 
 def _own_volume() -> dict[str, Any]:
@@ -207,6 +199,15 @@ def _start(
     volume: dict[str, Any],
 ) -> tuple[str, Cell]:
     """A container and its cell. `volume` is the part of its host configuration that a pair meets in, if any."""
+    spec = spec_of(options) | {
+        "control": 1,
+        "incoming": 0,
+        "peer": -1,
+        "peer_path": f"{_PEER_FOLDER}/s" if volume else "",
+        "namespaces": False,
+        "readable": ["/usr", "/lib", "/lib64", "/packages", *options.layout.binds],
+        "scratch_folder": "/tmp",
+    }
     container = client.create_container(
         name,
         [
@@ -215,7 +216,7 @@ def _start(
             "-s",
             "-P",
             f"{image.CELL_FOLDER}/sandbox/cell/boot.py",
-            json.dumps(_spec(options, paired=bool(volume))),
+            json.dumps(spec),
         ],
         stdin_open=True,
         user=_user(client),
@@ -244,18 +245,6 @@ def _user(client: docker.APIClient) -> str:
     features = _features(client.info())
     ids = _MAPPED_IDS if "name=rootless" in features or "name=userns" in features else _IDS
     return "{0}:{0}".format(secrets.choice(ids))
-
-
-def _spec(options: CellOptions, *, paired: bool) -> dict[str, Any]:
-    return spec_of(options) | {
-        "control": 1,
-        "incoming": 0,
-        "peer": -1,
-        "peer_path": f"{_PEER_FOLDER}/s" if paired else "",
-        "namespaces": False,
-        "readable": ["/usr", "/lib", "/lib64", "/packages", *options.layout.binds],
-        "scratch_folder": "/tmp",
-    }
 
 
 def _host_config(
@@ -324,10 +313,8 @@ class _End:
     def _remove(self) -> None:
         self._attached._response.close()  # the SDK keeps the HTTP response that it took the socket from
         self._attached.close()
-        with (
-            contextlib.suppress(Exception),
-            contextlib.closing(connect()) as client,
-        ):  # an engine that has gone
+        # An engine that has gone has removed it.
+        with contextlib.suppress(Exception), contextlib.closing(connect()) as client:
             with contextlib.suppress(docker.errors.APIError):
                 client.kill(self._container)
             deadline = time.monotonic() + _END_TIMEOUT_S
@@ -341,11 +328,10 @@ class _End:
 
 
 def _exists(client: docker.APIClient, container: str) -> bool:
-    try:
+    with contextlib.suppress(docker.errors.NotFound):
         client.inspect_container(container)
-    except docker.errors.NotFound:
-        return False
-    return True
+        return True
+    return False
 
 
 def probe() -> Isolation:

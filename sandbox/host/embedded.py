@@ -15,7 +15,7 @@ import tempfile
 import time
 
 from assay.sandbox.errors import IsolationError
-from assay.sandbox.host.cells import ENVIRONMENT, Cell, CellOptions, StepFailedError, spec_of
+from assay.sandbox.host.cells import ENVIRONMENT, Cell, CellOptions, StepFailedError, ended_on_error, spec_of
 from assay.sandbox.host.isolation import NAMESPACE_REMEDY, Isolation, from_report
 from assay.sandbox.host.layout import BOOT
 from assay.sandbox.model import Mode
@@ -42,11 +42,14 @@ def start_cells(options: CellOptions, mode: Mode, *, allow_weak: bool) -> tuple[
         failure = error
         cells = _start(_weaker(options), mode)
     isolation = from_report("embedded", cells[0].report, failure)
-    if isolation.level != "full" and not allow_weak:
-        for cell in cells:
-            cell.close()
-        missing = "; ".join(f"{p.name}: {p.detail}. {p.remedy}" for p in isolation.pieces if not p.present)
-        raise IsolationError(f"{isolation.label}: {missing}. Or accept the weaker level with --allow-weak")
+    with ended_on_error(cells):
+        if isolation.level != "full" and not allow_weak:
+            missing = "; ".join(
+                f"{p.name}: {p.detail}. {p.remedy}" for p in isolation.pieces if not p.present
+            )
+            raise IsolationError(
+                f"{isolation.label}: {missing}. Or accept the weaker level with --allow-weak"
+            )
     return cells, isolation
 
 
@@ -61,12 +64,8 @@ def _weaker(options: CellOptions) -> CellOptions:
 
 def _start(options: CellOptions, mode: Mode) -> list[Cell]:
     cells = launch_cells(options, mode)
-    try:
+    with ended_on_error(cells):
         return [cell.wait_ready() for cell in cells]
-    except BaseException:
-        for cell in cells:
-            cell.close()
-        raise
 
 
 def launch_cells(options: CellOptions, mode: Mode) -> list[Cell]:
@@ -77,11 +76,8 @@ def launch_cells(options: CellOptions, mode: Mode) -> list[Cell]:
     judges_end, candidates_end = socket.socketpair()
     with judges_end, candidates_end:
         judge = _spawn(dataclasses.replace(options, role="judge"), judges_end)
-        try:
+        with ended_on_error([judge]):
             return [judge, _spawn(dataclasses.replace(options, role="candidate"), candidates_end)]
-        except BaseException:
-            judge.close()
-            raise
 
 
 def _refusal(error: StepFailedError) -> str:
@@ -97,7 +93,6 @@ def _spawn(options: CellOptions, peer: socket.socket | None) -> Cell:
     folder = None if options.namespaces else tempfile.mkdtemp(prefix="assay-cell-")
     ours, other = socket.socketpair()
     layout = options.layout
-    passed = [other.fileno(), *([peer.fileno()] if peer else [])]
     spec = spec_of(options) | {
         "control": other.fileno(),
         "peer": peer.fileno() if peer else -1,
@@ -109,7 +104,12 @@ def _spawn(options: CellOptions, peer: socket.socket | None) -> Cell:
         "scratch_folder": folder,
         # Ids that belong to nobody; two cells get different ones.
         "id_base": (1 << 30) + 2 * secrets.randbelow(1 << 29),
-        "cgroup": _cgroup_limits(options) if options.cgroup else None,
+        "cgroup": options.cgroup
+        and {
+            "name": f"assay-{os.getpid()}-{next(_names)}",
+            "memory": options.memory_bytes,
+            "pids": options.processes,
+        },
     }
     with other:
         process = subprocess.Popen(
@@ -117,18 +117,13 @@ def _spawn(options: CellOptions, peer: socket.socket | None) -> Cell:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            pass_fds=passed,
+            pass_fds=[end.fileno() for end in (other, peer) if end],
             cwd="/",
             env=ENVIRONMENT,
             start_new_session=True,
         )
     ours.setblocking(False)
     return Cell(ours, _End(process, folder).wait)
-
-
-def _cgroup_limits(options: CellOptions) -> dict[str, str | int]:
-    name = f"assay-{os.getpid()}-{next(_names)}"
-    return {"name": name, "memory": options.memory_bytes, "pids": options.processes}
 
 
 class _End:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from queue import SimpleQueue
-from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from assay.sandbox.errors import SandboxError
@@ -86,9 +85,8 @@ class Executor:
     ) -> None:
         """Without `on_verdict`, verdicts are kept for `run`."""
         self._sandbox, self._scheduler = sandbox, sandbox.scheduler
-        self._collected: SimpleQueue[Verdict | None] = (
-            SimpleQueue()
-        )  # for `run`; None says that no further ones come
+        # For `run`; None says that no further ones come.
+        self._collected: SimpleQueue[Verdict | None] = SimpleQueue()
         self._on_verdict = on_verdict or self._collected.put
         self._cache = cache
         self._keys = None if cache is None else Keys.of(sandbox.isolation, sandbox.mode)
@@ -111,10 +109,9 @@ class Executor:
 
     def was_cached(self, program_id: str) -> bool:
         """Return whether the verdict came from another execution than the program's own; true once for each id."""
-        if program_id in self._cached:
-            self._cached.discard(program_id)
-            return True
-        return False
+        cached = program_id in self._cached
+        self._cached.discard(program_id)
+        return cached
 
     def submit(self, program: Program) -> None:
         """Have the program judged. Waits while too many are without a verdict. Raises what keeps the sandbox from
@@ -167,9 +164,7 @@ class Executor:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             self.stop()
             return

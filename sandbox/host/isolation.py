@@ -16,6 +16,7 @@ NAMESPACE_REMEDY = (
     "sysctl kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu 24.04), user.max_user_namespaces > 0; "
     "or use --backend docker where an engine runs"
 )
+_OWN_NAMESPACES = "user, PID, mount, network, IPC and UTS namespaces, read-only root, no capabilities"
 _REMEDIES = {
     "namespaces": NAMESPACE_REMEDY,
     "seccomp": "use an x86-64 or aarch64 machine whose kernel has CONFIG_SECCOMP_FILTER",
@@ -54,8 +55,11 @@ class Isolation:
 def from_report(backend: str, report: dict[str, Any], failure: StepFailedError | None = None) -> Isolation:
     """The isolation that a started cell reports; `failure` is why it has no namespaces."""
     cgroup, fresh = report["cgroup"], bool(report["fresh"])
+    namespaces = str(report.get("container", _OWN_NAMESPACES))
+    if not report["namespaces"]:
+        namespaces = f"{failure.step}: {failure.reason}" if failure else "not asked for"
     pieces = (
-        _piece("namespaces", report["namespaces"], _where(report) if report["namespaces"] else _why(failure)),
+        _piece("namespaces", report["namespaces"], namespaces),
         _piece("seccomp", report["seccomp"], "allow-list of system calls"),
         _piece("landlock", report["landlock"] > 0, f"ABI {report['landlock']}"),
         _piece("cgroup", "missing" not in cgroup, cgroup.get("missing") or f"version {cgroup['version']}"),
@@ -75,15 +79,6 @@ def from_report(backend: str, report: dict[str, Any], failure: StepFailedError |
 
 def _piece(name: str, present: bool, detail: str) -> Piece:
     return Piece(name, bool(present), detail, "" if present else _REMEDIES[name])
-
-
-def _where(report: dict[str, Any]) -> str:
-    own = "user, PID, mount, network, IPC and UTS namespaces, read-only root, no capabilities"
-    return str(report.get("container", own))
-
-
-def _why(failure: StepFailedError | None) -> str:
-    return f"{failure.step}: {failure.reason}" if failure else "not asked for"
 
 
 def _label(backend: str, level: Level, pieces: tuple[Piece, ...], fresh: bool) -> str:

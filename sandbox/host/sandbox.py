@@ -7,8 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from assay.sandbox.errors import ControlError, SandboxError
 from assay.sandbox.host import embedded
@@ -27,15 +26,12 @@ _DEPTH = {"embedded": 2, "docker": 5}
 
 _NOT_OPEN = "the sandbox is not open; use it as a context manager: with Sandbox() as sandbox"
 _CONTROL_CHECK = "assert double(21) == 42"
-_CONTROLS = (
-    (
-        Program("control-right", "def double(x):\n    return 2 * x\n", (_CONTROL_CHECK,), "double"),
-        Outcome.PASS,
-    ),
-    (
-        Program("control-wrong", "def double(x):\n    return None\n", (_CONTROL_CHECK,), "double"),
-        Outcome.FAIL,
-    ),
+_CONTROLS = tuple(
+    (Program(name, f"def double(x):\n    return {answer}\n", (_CONTROL_CHECK,), "double"), outcome)
+    for name, answer, outcome in (
+        ("control-right", "2 * x", Outcome.PASS),
+        ("control-wrong", "None", Outcome.FAIL),
+    )
 )
 
 
@@ -68,12 +64,13 @@ class Sandbox:
         limits: Limits | None = None,
         docker: DockerOptions | None = None,
     ) -> None:
-        if backend not in ("embedded", "docker"):
-            raise SandboxError(f"unknown backend {backend!r}; known: embedded, docker")
-        if mode not in ("split", "shared"):
-            raise SandboxError(f"unknown mode {mode!r}; known: split, shared")
-        if isolation not in ("cell", "fresh"):
-            raise SandboxError(f"unknown isolation {isolation!r}; known: cell, fresh")
+        for what, value, known in (
+            ("backend", backend, get_args(Backend)),
+            ("mode", mode, get_args(Mode)),
+            ("isolation", isolation, ("cell", "fresh")),
+        ):
+            if value not in known:
+                raise SandboxError(f"unknown {what} {value!r}; known: {', '.join(known)}")
         count = workers if workers is not None else os.cpu_count() or 1
         if count < 1:
             raise SandboxError(f"workers must be at least 1, got {count}")
@@ -131,9 +128,7 @@ class Sandbox:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _start_cells(self, options: CellOptions, mode: Mode) -> tuple[list[Cell], Isolation]:

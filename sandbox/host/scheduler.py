@@ -195,16 +195,16 @@ class Scheduler:
             jobs, self._jobs = [job for _, _, job in self._jobs], []
             jobs += self._quiet
             self._quiet.clear()
-            for job in jobs:
-                self._queue(job)
+            self._queue(*jobs)
 
-    def _queue(self, job: _Job) -> None:
-        if job.batch.cancelled:
-            job.batch.settle(job.ticket, job.program, None)
-        elif job.quiet:
-            self._quiet.append(job)
-        else:
-            heapq.heappush(self._jobs, (-job.program.limits.cpu_s, job.order, job))
+    def _queue(self, *jobs: _Job) -> None:
+        for job in jobs:
+            if job.batch.cancelled:
+                job.batch.settle(job.ticket, job.program, None)
+            elif job.quiet:
+                self._quiet.append(job)
+            else:
+                heapq.heappush(self._jobs, (-job.program.limits.cpu_s, job.order, job))
 
     def _hand_out(self) -> None:
         """Send jobs until every worker has enough."""
@@ -218,14 +218,11 @@ class Scheduler:
         self._hungry = True
         while self._jobs:
             job = self._jobs[0][-1]
-            worker = None if job.batch.cancelled else self._worker_for(job)
-            if worker is None and not job.batch.cancelled:
+            worker = self._worker_for(job)
+            if worker is None:
                 break
             heapq.heappop(self._jobs)
-            if worker is None:
-                job.batch.settle(job.ticket, job.program, None)
-            else:
-                self._send(worker, job)
+            self._send(worker, job)
         self._hungry = any(worker.load < self._depth for worker in self._workers)
 
     def _worker_for(self, job: _Job) -> _Worker | None:
@@ -236,11 +233,9 @@ class Scheduler:
             load, lane = worker.load, worker.lanes.get(job.mode)
             if load >= self._depth or worker.has_suspect or (job.attempts and load):
                 continue
-            if lane is None and worker.ending:
-                continue  # its old cells go first
             if lane is None or not lane.ready:
-                if lane is not None and lane.in_flight:
-                    continue
+                if lane.in_flight if lane else worker.ending:
+                    continue  # its old cells go first, and new ones start with one job
                 load += self._depth - 1
             if load < least:
                 best, least = worker, load
@@ -259,7 +254,7 @@ class Scheduler:
     def _transmit(self, lane: _Lane, sequence: int, job: _Job) -> None:
         assert lane.pair is not None
         if lane.ready and len(lane.in_flight) == 1:
-            lane.deadline = time.monotonic() + patience_of(job.program)
+            self._expect(lane)
         try:
             lane.pair.send(job.program, sequence)
         except EOFError:
@@ -308,9 +303,7 @@ class Scheduler:
             self._attach(lane.worker, result, lane)
             for sequence, job in list(lane.in_flight):
                 self._transmit(lane, sequence, job)
-            self._serve(
-                lane, result.cells[0], 0
-            )  # a backend that blocks may start cells that are ready by then
+            self._serve(lane, result.cells[0], 0)  # they may be ready by now
 
     def _attach(self, worker: _Worker, pair: CellPair, lane: _Lane | None = None) -> _Lane:
         lane = lane or _Lane(worker, pair.mode)
@@ -400,7 +393,7 @@ class Scheduler:
             lane.in_flight.popleft()
             self._expect(lane)
             if trial.retire or self._fresh:
-                self._drop(lane)
+                self._queue(*self._drop(lane))
             if trial.verdict is None:
                 job.mode = "shared"
                 self._queue(job)
@@ -431,12 +424,12 @@ class Scheduler:
         self._aborts = [(at, batch) for at, batch in self._aborts if at > now]
         for lane in list(self._lanes) if due else ():
             if any(job.batch in due for _, job in lane.in_flight):
-                self._drop(lane)
+                self._queue(*self._drop(lane))
 
     def _break(self, lane: _Lane, reason: str) -> None:
         """The cells died. The oldest job is under suspicion and tried again by itself; the others just go back."""
         suspect = lane.in_flight.popleft()[1] if lane.in_flight else None
-        self._drop(lane)
+        self._queue(*self._drop(lane))
         if suspect is None:
             return
         suspect.attempts += 1
@@ -449,14 +442,11 @@ class Scheduler:
 
     def _give_up(self, lane: _Lane, error: Exception) -> None:
         """The cells could not be started: whoever waits for them gets the error."""
-        jobs = [job for _, job in lane.in_flight]
-        lane.in_flight.clear()
-        self._drop(lane)
-        for job in jobs:
+        for job in self._drop(lane):
             self._refuse(job, error)
 
-    def _drop(self, lane: _Lane) -> None:
-        """End the cells, and have what they were sent judged by others."""
+    def _drop(self, lane: _Lane) -> list[_Job]:
+        """End the cells; return what they were sent and did not answer."""
         lane.dropped = True
         del lane.worker.lanes[lane.mode]
         self._lanes.remove(lane)
@@ -466,8 +456,7 @@ class Scheduler:
             self._hang_up(lane.worker, lane.pair)
         jobs = [job for _, job in lane.in_flight]
         lane.in_flight.clear()
-        for job in jobs:
-            self._queue(job)
+        return jobs
 
     def _hang_up(self, worker: _Worker, pair: CellPair) -> None:
         for cell in pair.cells:
@@ -487,12 +476,7 @@ class Scheduler:
                 self._hang_up(lane.worker, result)
         jobs = [*self._incoming, *self._quiet, *(job for _, _, job in self._jobs)]
         for lane in list(self._lanes):
-            jobs += [job for _, job in lane.in_flight]
-            lane.in_flight.clear()
-            self._drop(lane)
-        self._incoming.clear()
-        self._quiet.clear()
-        self._jobs.clear()
+            jobs += self._drop(lane)
         for job in jobs:
             job.batch.settle(job.ticket, job.program, None)
         for cell in [cell for worker in self._workers for cell in worker.ending]:

@@ -14,7 +14,6 @@ import signal
 import symtable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal
 
 from assay.sandbox.cell import wire
 from assay.sandbox.errors import SandboxError
@@ -35,24 +34,13 @@ _BY_CODE = {
 }
 
 
+Decision = tuple[Outcome, str]  # an outcome and its detail
+
 _BUILTINS = frozenset(vars(builtins))
 # They look inside a namespace or an object, where a proxy is not what it stands for.
-_INSPECTING = frozenset(
-    [
-        "isinstance",
-        "issubclass",
-        "hasattr",
-        "getattr",
-        "setattr",
-        "delattr",
-        "type",
-        "vars",
-        "dir",
-        "id",
-        "repr",
-        "str",
-    ]
-)
+_INSPECTING = frozenset((
+    "isinstance", "issubclass", "hasattr", "getattr", "setattr", "delattr", "type", "vars", "dir", "id", "repr", "str",
+))  # fmt: skip
 _WHOLE_NAMESPACE = frozenset(("globals", "locals", "eval", "exec", "vars", "__import__"))
 
 
@@ -124,7 +112,7 @@ class _Source:
 
 @lru_cache(maxsize=4096)
 def _source(check: str) -> _Source:
-    used, defined = _names((check,))
+    used, defined = _names(check)
     tree = ast.parse(check)
     loads = (node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
     return _Source(tree, frozenset(used), frozenset(defined), frozenset(_imports(tree)), frozenset(loads))
@@ -142,23 +130,16 @@ def _why_not_split(
     return next(filter(None, (_more_than_calls(tree, names) for tree in relevant)), "")
 
 
-def _names(sources: tuple[str, ...]) -> tuple[set[str], set[str]]:
-    """The global names that the sources use, and those that they define themselves."""
-    used: set[str] = set()
-    defined: set[str] = set()
-    for source in sources:
-        tables = [symtable.symtable(source, "<check>", "exec")]
-        top = tables[0]
-        while tables:
-            table = tables.pop()
-            tables += table.get_children()
-            for symbol in table.get_symbols():
-                if table is top or symbol.is_global():
-                    if symbol.is_referenced():
-                        used.add(symbol.get_name())
-                    if symbol.is_assigned() or symbol.is_imported():
-                        defined.add(symbol.get_name())
-    return used, defined
+def _names(source: str) -> tuple[set[str], set[str]]:
+    """Return the global names that a source uses, and those that it defines itself."""
+    top = symtable.symtable(source, "<check>", "exec")
+    tables, symbols = [top], []
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        symbols += [symbol for symbol in table.get_symbols() if table is top or symbol.is_global()]
+    used = {symbol.get_name() for symbol in symbols if symbol.is_referenced()}
+    return used, {symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()}
 
 
 def _imports(tree: ast.AST) -> set[str]:
@@ -176,7 +157,7 @@ def _prelude_names(prelude: str) -> tuple[set[str], str]:
     begin."""
     for source in (prelude, f"{prelude.rstrip()}\n    pass\n"):
         try:
-            _, defined = _names((source,))
+            _, defined = _names(source)
             compile(source, "<prelude>", "exec")
         except (SyntaxError, ValueError, RecursionError):
             continue
@@ -191,15 +172,11 @@ def _more_than_calls(tree: ast.AST, names: frozenset[str]) -> str:
         for child in ast.iter_child_nodes(node):
             if not (isinstance(child, ast.Name) and isinstance(child.ctx, ast.Load) and child.id in names):
                 continue
-            if _looks_like_a_class(child.id):
+            if child.id[:1].isupper() and "_" not in child.id:
                 return f"a check uses the class {child.id}"
             if not _is_harmless(node, child):
                 return f"a check uses {child.id} other than by calling it"
     return ""
-
-
-def _looks_like_a_class(name: str) -> bool:
-    return name[:1].isupper() and "_" not in name
 
 
 def _is_harmless(parent: ast.AST, name: ast.Name) -> bool:
@@ -219,7 +196,6 @@ def request_for(program: Program, sequence: int, body: bytes, *, extra_wall_s: f
         limits.output_bytes,
         limits.file_bytes,
         limits.processes,
-        0,
         body,
     )
 
@@ -236,26 +212,19 @@ def needs_quiet(limits: Limits, response: wire.Response) -> bool:
     return response.reason == wire.ENDED and _NEAR_CPU <= cpu_s / limits.cpu_s <= CPU_STOP
 
 
-def verdict_of(program: Program, response: wire.Response, *, mode: Mode) -> Verdict:
-    """Return the verdict on a sample that ran in one cell."""
-    outcome, detail = _outcome(program.limits, response)
-    return _verdict(program, response, outcome, detail, response.passed, response.output, mode)
+def shared_verdict(program: Program, response: wire.Response) -> Verdict:
+    """Return the verdict on a sample that ran in one cell together with its checks."""
+    decision = _outcome(program.limits, response)
+    return _verdict(program, response, decision, response.passed, response.output, "shared")
 
 
 def _verdict(
-    program: Program,
-    response: wire.Response,
-    outcome: Outcome,
-    detail: str,
-    passed: int,
-    output: bytes,
-    mode: Mode,
+    program: Program, response: wire.Response, decision: Decision, passed: int, output: bytes, mode: Mode
 ) -> Verdict:
     checks = len(program.checks)
     return Verdict(
         program.id,
-        outcome,
-        detail,
+        *decision,
         min(passed, checks),
         checks,
         response.cpu_us / 1e6,
@@ -266,8 +235,8 @@ def _verdict(
     )
 
 
-def _outcome(limits: Limits, response: wire.Response) -> tuple[Outcome, str]:
-    stopped = limit_reached(limits, response)
+def _outcome(limits: Limits, response: wire.Response) -> Decision:
+    stopped = _limit_reached(limits, response)
     if stopped:
         return stopped
     detail = response.detail.decode("utf-8", "replace")
@@ -276,7 +245,7 @@ def _outcome(limits: Limits, response: wire.Response) -> tuple[Outcome, str]:
     return Outcome.ERROR, ending(response.status) + " before its checks were done"
 
 
-def limit_reached(limits: Limits, response: wire.Response) -> tuple[Outcome, str] | None:
+def _limit_reached(limits: Limits, response: wire.Response) -> Decision | None:
     """The outcome when a limit ended the sample, whatever it had to say itself."""
     cpu_s = response.cpu_us / 1e6
     if response.flags & wire.OOM_KILLED:
@@ -305,7 +274,7 @@ def ending(status: int) -> str:
     return f"exited with status {os.WEXITSTATUS(status)}"
 
 
-def infra(program: Program, reason: str, mode: Mode | Literal["shared"] = "shared") -> Verdict:
+def infra(program: Program, reason: str, mode: Mode) -> Verdict:
     return Verdict(program.id, Outcome.INFRA, reason, 0, len(program.checks), mode=mode)
 
 
@@ -323,22 +292,20 @@ def _judge_body(prelude: str, names: tuple[str, ...], checks: tuple[str, ...]) -
 def split_verdict(program: Program, judge: wire.Response, candidate: wire.Response) -> Verdict | None:
     """Return the verdict from both cells of a pair; None when the checks turn out to need shared mode. CPU time and
     memory are the candidate's."""
-    decided = _split_outcome(program, judge, candidate)
-    if decided is None:
+    decision = _split_outcome(program, judge, candidate)
+    if decision is None:
         return None
     output = candidate.output + judge.output
-    return _verdict(program, candidate, *decided, judge.passed, output, "split")
+    return _verdict(program, candidate, decision, judge.passed, output, "split")
 
 
-def _split_outcome(
-    program: Program, judge: wire.Response, candidate: wire.Response
-) -> tuple[Outcome, str] | None:
+def _split_outcome(program: Program, judge: wire.Response, candidate: wire.Response) -> Decision | None:
     """A limit that the candidate reached comes first, then one that the judge reached over its answers, then the
     judge's word."""
-    reached = limit_reached(program.limits, candidate)
+    reached = _limit_reached(program.limits, candidate)
     if reached:
         return reached
-    over = limit_reached(program.limits, judge)
+    over = _limit_reached(program.limits, judge)
     if over:
         return over[0], f"while its answers were compared: {over[1]}"
     if judge.code == wire.NEEDS_SHARED:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from assay.suites import SUITES, load_suite
 from assay.suites.evalplus.build import make_oracle
@@ -14,8 +15,7 @@ from assay.suites.evalplus.inputs import mbpp_arguments
 from assay.suites.evalplus.profile import DEFAULT, PROFILES, Profile
 from assay.suites.humaneval import CHAT
 from assay.suites.model import Problem, Suite, SuiteError
-from assay.suites.sources import Origin, Rows, read_source, unique
-from assay.suites.validation import explain, field
+from assay.suites.sources import Origin, Rows, parse, read_source, unique
 
 # HumanEval+ and MBPP+ (Liu et al. 2023, arXiv 2305.01210) from EvalPlus' release files.
 #
@@ -24,16 +24,9 @@ from assay.suites.validation import explain, field
 # and passes the base where it is right on the base inputs.
 
 # The stop strings with which EvalPlus ends completions of base models.
-STOP = (
-    "\ndef ",
-    "\nclass ",
-    "\nimport ",
-    "\nfrom ",
-    "\nassert ",
-    "\n```",
-    "\nif __name__",
-    "\nprint(",
-    '\n"""',
+STOP = tuple(
+    f"\n{start}"
+    for start in ("def ", "class ", "import ", "from ", "assert ", "```", "if __name__", "print(", '"""')
 )
 RELEASES = "https://github.com/evalplus/{}_release/releases"
 MBPP = Origin(
@@ -43,11 +36,9 @@ MBPP = Origin(
 )
 HUMANEVAL = Origin(
     "humaneval+",
-    (
-        "HumanEvalPlus.jsonl.gz",
-        "HumanEvalPlus-v0.1.10.jsonl.gz",
-        "HumanEvalPlus-v0.1.9.jsonl.gz",
-        "HumanEvalPlus.jsonl",
+    tuple(
+        f"HumanEvalPlus{version}"
+        for version in (".jsonl.gz", "-v0.1.10.jsonl.gz", "-v0.1.9.jsonl.gz", ".jsonl")
     ),
     RELEASES.format("humanevalplus"),
 )
@@ -76,22 +67,6 @@ class EarlyRow(BaseModel):
     inputs: list[list[Any]] = Field(min_length=1)
 
 
-def profile_named(name: str) -> Profile:
-    if name not in PROFILES:
-        raise SuiteError(f"unknown profile {name!r}; known: {', '.join(PROFILES)}")
-    return PROFILES[name]
-
-
-def parse(model: type[BaseModel], place: str, row: dict[str, Any]) -> Any:
-    # plus_input is an object and not a list where a problem has no added inputs
-    if row.get("plus_input") == {}:
-        row = row | {"plus_input": []}
-    try:
-        return model.model_validate(row)
-    except ValidationError as error:
-        raise SuiteError(f"{place}: {explain(error, model, field)}") from None
-
-
 @SUITES.register("mbpp+")
 def load_mbpp(*, path: Path | None, split: str | None, compat: str = DEFAULT) -> Suite:
     """MBPP+; `compat` names the EvalPlus release whose rules decide."""
@@ -114,7 +89,9 @@ def _released(
 ) -> Suite:
     if split not in (None, "test"):
         raise SuiteError(f"{origin.suite} has only the split 'test', not {split!r}")
-    profile = profile_named(compat)
+    if compat not in PROFILES:
+        raise SuiteError(f"unknown profile {compat!r}; known: {', '.join(PROFILES)}")
+    profile = PROFILES[compat]
     rows = read_source(origin, path)
     if suite == "humaneval" and "inputs" in rows.rows[0][1]:
         problems = _early(rows, profile)
@@ -122,7 +99,9 @@ def _released(
         problems = []
         seen: set[str] = set()
         for place, values in rows:
-            row: Row = parse(Row, place, values)
+            if values.get("plus_input") == {}:  # and not a list, where a problem has no added inputs
+                values = values | {"plus_input": []}
+            row = parse(Row, values, place)
             unique(seen, row.task_id, place)
             problems.append(_problem(suite, row, profile, convert, place))
     return Suite(origin.suite, f"{rows.revision}:{profile.name}", tuple(problems), STOP, source=rows.source)
@@ -163,7 +142,7 @@ def _early(rows: Rows, profile: Profile) -> list[Problem]:
     inputs: dict[str, list[list[Any]]] = {}
     original = load_suite("humaneval")
     for place, values in rows:
-        row: EarlyRow = parse(EarlyRow, place, values)
+        row = parse(EarlyRow, values, place)
         task_id = row.task_id.replace("_", "/")
         unique(set(inputs), task_id, place)
         if task_id not in original.by_id():
@@ -187,13 +166,4 @@ def _early_problem(problem: Problem, inputs: list[list[Any]], profile: Profile) 
         # The file is from before EvalPlus' contracts: some of its inputs are not what the function is for.
         lenient=True,
     )
-    return Problem(
-        problem.id,
-        problem.prompt,
-        problem.entry_point,
-        (),
-        problem.canonical_solution,
-        problem.instruction,
-        base_checks=1,
-        oracle=oracle,
-    )
+    return replace(problem, checks=(), base_checks=1, oracle=oracle)

@@ -49,34 +49,13 @@ def _values(arguments: Arguments) -> Arguments:
     return [{key: tuple(value) for key, value in arguments[0].items()}, *arguments[1:]]
 
 
+# Problems whose every argument is a tuple.
+_LISTS_TO_TUPLES = (
+    2, 116, 132, 143, 222, 261, 273, 394, 399, 421, 424,
+    429, 470, 560, 579, 596, 616, 630, 726, 740, 744, 809,
+)  # fmt: skip
 _BY_SHAPE: tuple[tuple[Convert, tuple[int, ...]], ...] = (
-    (
-        _each(0),
-        (
-            2,
-            116,
-            132,
-            143,
-            222,
-            261,
-            273,
-            394,
-            399,
-            421,
-            424,
-            429,
-            470,
-            560,
-            579,
-            596,
-            616,
-            630,
-            726,
-            740,
-            744,
-            809,
-        ),
-    ),
+    (_each(0), _LISTS_TO_TUPLES),
     (_each(1), (63, 64, 70, 94, 120, 237, 272, 299, 400, 409, 417, 438, 473, 614, 780)),
     (_at(0, 1), (75, 413, 444, 753)),
     (_at(1, 0), (106, 750)),

@@ -7,16 +7,10 @@ from typing import Any
 
 SET_EQ_TASKS = frozenset(
     (
-        "similar_elements",
-        "find_char_long",
-        "common_in_nested_lists",
-        "extract_singly",
-        "larg_nnum",
-        "intersection_array",
-        "find_dissimilar",
-        "Diff",
+        "similar_elements", "find_char_long", "common_in_nested_lists", "extract_singly",
+        "larg_nnum", "intersection_array", "find_dissimilar", "Diff",
     )
-)
+)  # fmt: skip
 NOT_NONE_TASKS = frozenset(("check_str", "text_match_three", "text_starta_endb"))
 
 

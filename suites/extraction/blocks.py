@@ -19,6 +19,7 @@ _FENCE = re.compile(r"(?P<lead>.*?)(?P<fence>`{3,}|~{3,})(?P<info>.*)", re.DOTAL
 _MARKER = re.compile(r"[ \t]*(?:(?:[-*+]|\d+[.)])[ \t]+|(?:>[ \t]?)+)*")
 _TAGS = (("[PYTHON]", "[/PYTHON]"), ("<code>", "</code>"), ("[BEGIN]", "[DONE]"), ("<python>", "</python>"))
 _INLINE = re.compile(r"(?<!`)(`{1,3})(?!`)([^`\n]+)\1(?!`)")
+_PYTHON = ("", "python", "python3", "py", "python2", "pycon", "ipython", "code", "plaintext")
 _LANGUAGE = re.compile(r"\s*(?:python3?|py|Python)\b[ \t]*")
 
 
@@ -31,17 +32,7 @@ class Block(NamedTuple):
 
     @property
     def may_be_python(self) -> bool:
-        return self.language in (
-            "",
-            "python",
-            "python3",
-            "py",
-            "python2",
-            "pycon",
-            "ipython",
-            "code",
-            "plaintext",
-        )
+        return self.language in _PYTHON
 
 
 def clean(reply: str) -> str:
@@ -115,14 +106,11 @@ def _until_closed(lines: list[str], i: int, fence: str, quote: str) -> tuple[lis
             continue
         if stripped.startswith(fence) and not stripped.strip(fence[0]):
             return body, i, True
-        if (
-            stripped.endswith(fence)
-            and stripped.count(fence) == 1
-            and not stripped.startswith(("#", '"', "'"))
-        ):
+        is_comment_or_text = stripped.startswith(("#", '"', "'"))
+        if stripped.endswith(fence) and stripped.count(fence) == 1 and not is_comment_or_text:
             body.append(line.rstrip()[: -len(fence)])  # closed at the end of a line of code
             return body, i, True
-        if stripped.startswith(fence) and not _might_be_code(stripped[len(fence) :]):
+        if stripped.startswith(fence) and re.fullmatch(r"\s*\w*\s*", stripped[len(fence) :]):
             return body, i - 1, True  # the next block opens where this one was never closed
         body.append(line)
     return body, i, False
@@ -135,10 +123,6 @@ def _within_string(body: list[str], rest: list[str]) -> bool:
         if text.count(quote) % 2:
             return any(quote in line for line in rest)
     return False
-
-
-def _might_be_code(info: str) -> bool:
-    return not re.fullmatch(r"\s*\w*\s*", info)
 
 
 def _without_prompts(code: str) -> str:

@@ -23,6 +23,7 @@ import re
 import symtable
 import textwrap
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Literal, NamedTuple
 
 from assay.suites.extraction.blocks import Block, clean, fenced, inline, tagged
@@ -254,12 +255,8 @@ class _Reply:
 
 def _leading(lines: list[str]) -> tuple[str, str]:
     """The lines up to the first that leaves the indentation."""
-    kept: list[str] = []
-    for line in lines:
-        if line.strip() and not line[0].isspace():
-            return "\n".join(kept), "-cut"
-        kept.append(line)
-    return "\n".join(kept), ""
+    kept = list(takewhile(lambda line: not line.strip() or line[0].isspace(), lines))
+    return "\n".join(kept), "-cut" if len(kept) < len(lines) else ""
 
 
 def _names_of(code: str, parser: Parser) -> set[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 MAX_PARSED_CHARS = 2_000_000  # in all, for one reply
@@ -115,7 +114,7 @@ def _is_nothing(node: ast.stmt) -> bool:
     return isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
 
 
-def needed(tree: ast.Module, name: str) -> set[str]:
+def _needed(tree: ast.Module, name: str) -> set[str]:
     """The top-level names that the entry point uses, through whatever it calls."""
     uses: dict[str, set[str]] = {}
     for node in tree.body:
@@ -132,30 +131,26 @@ def needed(tree: ast.Module, name: str) -> set[str]:
 
 def trimmed(tree: ast.Module, code: str, name: str) -> str:
     """`code` without its demonstrations."""
-    needed_names, shows = needed(tree, name), set(_showing(tree, name))
+    needed_names = _needed(tree, name)
+    # Functions that demonstrate: they show something, or call the entry point without its calling them.
+    shows = {
+        node.name
+        for node in tree.body
+        if isinstance(node, _Function)
+        and node.name not in needed_names
+        and mentions(node) & (_SHOWS | {name})
+    }
     lines = code.split("\n")
     drop: set[int] = set()
     keep: set[int] = set()
     for node in tree.body:
-        target = drop if is_demonstration(node, name, needed_names, shows) else keep
+        target = drop if _is_demonstration(node, name, needed_names, shows) else keep
         target.update(range(node.lineno - 1, node.end_lineno or node.lineno))
     drop -= keep  # a line that holds both, as `import math; print(1)` does, stays
     return "\n".join(line for i, line in enumerate(lines) if i not in drop)
 
 
-def _showing(tree: ast.Module, name: str) -> Iterator[str]:
-    """The functions that demonstrate: they show something, or call the entry point without its calling them."""
-    needed_names = needed(tree, name)
-    for node in tree.body:
-        if (
-            isinstance(node, _Function)
-            and node.name not in needed_names
-            and (mentions(node) & (_SHOWS | {name}))
-        ):
-            yield node.name
-
-
-def is_demonstration(node: ast.stmt, name: str, needed_names: set[str], shows: set[str]) -> bool:
+def _is_demonstration(node: ast.stmt, name: str, needed_names: set[str], shows: set[str]) -> bool:
     """Return whether a top-level statement only shows or tests what is defined."""
     if isinstance(node, ast.Assert):
         return True

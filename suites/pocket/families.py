@@ -7,7 +7,7 @@ A Part stands alone as a problem ("Return <noun>.") or as a stage of a two-stage
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +17,9 @@ from assay.suites.pocket.operations import Atom, Op, atom, between, chance, pick
 Kind = Literal["int", "small", "digits", "ints", "str", "dict", "bool", "any"]
 Chooser = Callable[[Atom], str]
 """Which code an atom contributes: `right` for solutions, a noisy one for the pre-training corpus."""
+
+
+_LISTS = frozenset(op.key for op in ops.REDUCERS_TO_LIST)
 
 
 def right(a: Atom) -> str:
@@ -38,6 +41,15 @@ class Part:
     @property
     def sentence(self) -> str:
         return self.stages or f"Return {self.noun}."
+
+
+def _distinct(rng: random.Random, table: Sequence[Op], n: int) -> Iterator[Op]:
+    """`n` different rows of a table, each drawn when it is asked for."""
+    left = list(table)
+    for _ in range(n):
+        op = pick(rng, left)
+        left.remove(op)
+        yield op
 
 
 def _predicates(rng: random.Random, v: str, rate: float, two: float = 0.2) -> list[Atom]:
@@ -85,7 +97,7 @@ def list_part(rng: random.Random, v: str = "", gives: Kind = "any") -> Part:
         "list:" + _keys([reducer], mapping, conditions),
         f"{reducer.phrase} {value} for each v in {arg}{_where(conditions)}",
         ((arg, "ints"),),
-        "ints" if reducer.key in {o.key for o in ops.REDUCERS_TO_LIST} else "int",
+        "ints" if reducer.key in _LISTS else "int",
         (reducer, *mapping, *conditions),
         lines,
     )
@@ -111,12 +123,7 @@ def string_part(rng: random.Random, v: str = "", gives: Kind = "any") -> Part:
     """A chain of string steps, then the string itself, a number about it, or a test of it."""
     arg = v or pick(rng, ("s", "text", "word"))
     n = pick(rng, (1, 2, 2, 3, 3))
-    left = list(ops.STEPS_ON_STR)
-    steps = []
-    for _ in range(n):
-        op = pick(rng, left)
-        left.remove(op)
-        steps.append(atom(rng, op, arg, 2, 5))
+    steps = [atom(rng, op, arg, 2, 5) for op in _distinct(rng, ops.STEPS_ON_STR, n)]
     kind: Kind = gives if gives != "any" else pick(rng, ("str", "str", "int", "bool"))
     ends: list[Atom] = []
     if kind != "str":
@@ -141,12 +148,8 @@ def cond_part(rng: random.Random, v: str = "", gives: Kind = "any") -> Part:
             return Atom("word", word, word, word)
         return atom(rng, pick(rng, ops.RESULTS), arg)
 
-    left = list(ops.PREDICATES)
-    branches: list[tuple[Atom, Atom]] = []
-    for _ in range(pick(rng, (1, 2, 2, 3))):
-        op = pick(rng, left)
-        left.remove(op)
-        branches.append((atom(rng, op, arg, 2, 19), result()))
+    n = pick(rng, (1, 2, 2, 3))
+    branches = [(atom(rng, op, arg, 2, 19), result()) for op in _distinct(rng, ops.PREDICATES, n)]
     default = result()
 
     def lines(choose: Chooser) -> list[str]:
@@ -248,18 +251,14 @@ def dict_part(rng: random.Random, v: str = "", gives: Kind = "any") -> Part:
             return [f"out = {{k: {item} {over}}}", "return out"]
         return [f"out = [{'k' if form == 'keys' else item} {over}]", f"return {choose(ends[0])}"]
 
-    noun = {"dict": f"a dict of k to {value} for each k and v in {arg}"}.get(form, "")
-    if form == "keys":
-        noun = f"{ends[0].phrase} for each k and v in {arg}"
-    if form == "values":
-        noun = f"{ends[0].phrase} {value} for each k and v in {arg}"
-    lists = {o.key for o in ops.REDUCERS_TO_LIST}
+    end = ends[0].phrase if ends else ""
+    result = {"dict": f"a dict of k to {value}", "keys": end, "values": f"{end} {value}"}[form]
     gave: Kind = "dict" if form == "dict" else "int"
-    if ends and (ends[0].key in lists or ends[0].key == "keys"):
+    if ends and ends[0].key in (*_LISTS, "keys"):
         gave = "ints"
     return Part(
         f"dict:{form}:" + _keys(ends, mapping, conditions),
-        noun + _where(conditions),
+        f"{result} for each k and v in {arg}{_where(conditions)}",
         ((arg, "dict"),),
         gave,
         (*ends, *mapping, *conditions),

@@ -8,58 +8,30 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-from assay.trainers.config.adapter import (
-    AdapterTable,
-    LohaTable,
-    LokrTable,
-    LoraTable,
-    LowRankTable,
-    NoAdapter,
-    Task,
-    peft_arguments,
-    scaling,
-)
-from assay.trainers.config.common import (
-    CommonConfig,
-    GroupsTable,
-    LayerwiseTable,
-    QatTable,
-    QuantizationTable,
-    common_arguments,
-)
+from assay.trainers.config.adapter import LoraTable, LowRankTable, NoAdapter
+from assay.trainers.config.common import CommonConfig, QuantizationTable
 from assay.trainers.config.preference import DpoConfig, IpoConfig, KtoConfig, OrpoConfig, RewardModelConfig
 from assay.trainers.config.rl import GrpoConfig, PpoConfig, RlooConfig
-from assay.trainers.config.sft import SftConfig, sft_arguments
+from assay.trainers.config.sft import SftConfig
 
 __all__ = [
     "METHODS",
-    "AdapterTable",
     "CommonConfig",
     "DpoConfig",
-    "GroupsTable",
     "GrpoConfig",
     "IpoConfig",
     "KtoConfig",
-    "LayerwiseTable",
-    "LohaTable",
-    "LokrTable",
     "LoraTable",
     "LowRankTable",
     "NoAdapter",
     "OrpoConfig",
     "PpoConfig",
-    "QatTable",
     "QuantizationTable",
     "RewardModelConfig",
     "RlooConfig",
     "SftConfig",
-    "Task",
     "TrainConfig",
-    "common_arguments",
     "config_class",
-    "peft_arguments",
-    "scaling",
-    "sft_arguments",
 ]
 
 TrainConfig = CommonConfig

@@ -100,22 +100,16 @@ def peft_arguments(table: LowRankTable, task: Task = "CAUSAL_LM") -> dict[str, A
         "task_type": task,
         "modules_to_save": ["score"] if task == "SEQ_CLS" else None,
     }
-    match table:
-        case LoraTable():
-            return shared | {
-                "lora_alpha": table.alpha,
-                "lora_dropout": table.dropout,
-                "bias": table.bias,
-                "use_rslora": table.type == "rslora",
-                "use_dora": table.type == "dora",
-            }
-        case LohaTable():
-            drops = {"rank_dropout": table.rank_dropout, "module_dropout": table.module_dropout}
-            return shared | drops | {"alpha": table.alpha}
-        case LokrTable():
-            drops = {"rank_dropout": table.rank_dropout, "module_dropout": table.module_dropout}
-            factors = {"decompose_factor": table.factor, "decompose_both": table.decompose_both}
-            return shared | drops | factors | {"alpha": table.alpha}
+    if isinstance(table, LoraTable):
+        return shared | {
+            "lora_alpha": table.alpha,
+            "lora_dropout": table.dropout,
+            "bias": table.bias,
+            "use_rslora": table.type == "rslora",
+            "use_dora": table.type == "dora",
+        }
+    own = table.model_dump(include={"alpha", "rank_dropout", "module_dropout", "decompose_both"})
+    return shared | own | ({"decompose_factor": table.factor} if isinstance(table, LokrTable) else {})
 
 
 def scaling(table: LowRankTable) -> float:

@@ -262,37 +262,37 @@ class CommonConfig(ConfigTable):
         return self.gradient_checkpointing
 
 
+# Fields that transformers has under the same name and with the same meaning.
+_OF_THE_SAME_NAME = {
+    *("seed", "learning_rate", "weight_decay", "max_grad_norm", "gradient_accumulation_steps"),
+    *("save_steps", "save_total_limit", "logging_steps"),
+}
+
+
 def common_arguments(
     config: CommonConfig, output_dir: str, *, use_cpu: bool, dtype: str, evaluate: bool = False
 ) -> dict[str, Any]:
     """Return the keyword arguments of transformers.TrainingArguments and of its subclasses in TRL.
 
-    `evaluate` means that there are held-out records. Arguments that are not the user's choice are fixed here, with
-    their reasons.
+    `dtype` (fp32, bf16, fp16) is config.dtype resolved on this machine; `evaluate` means that there are held-out
+    records. Arguments that are not the user's choice are fixed here, with their reasons.
     """
     return {
         "output_dir": output_dir,
-        "seed": config.seed,
+        **config.model_dump(include=_OF_THE_SAME_NAME),
         "data_seed": config.seed,
         "optim": config.optimizer,
-        "learning_rate": config.learning_rate,
         "lr_scheduler_type": config.scheduler,
         # transformers reads a value below 1 as a share of all steps
         "warmup_steps": config.warmup_steps if config.warmup_ratio is None else config.warmup_ratio,
-        "weight_decay": config.weight_decay,
-        "max_grad_norm": config.max_grad_norm,
         "per_device_train_batch_size": config.batch_size,
-        "gradient_accumulation_steps": config.gradient_accumulation_steps,
         "num_train_epochs": config.epochs,
         "max_steps": -1 if config.max_steps is None else config.max_steps,
         "bf16": dtype == "bf16",
         "fp16": dtype == "fp16",
         "gradient_checkpointing": config.checkpoints(gpu=not use_cpu),
-        "save_steps": config.save_steps,
-        "save_total_limit": config.save_total_limit,
         "save_strategy": "steps",
         "use_cpu": use_cpu,
-        "logging_steps": config.logging_steps,
         "eval_strategy": "steps" if evaluate else "no",
         "eval_steps": config.eval_steps or config.save_steps,
         "per_device_eval_batch_size": config.batch_size,

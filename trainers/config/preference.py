@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from assay.trainers.config.adapter import NoAdapter
-from assay.trainers.config.common import CommonConfig, common_arguments
+from assay.trainers.config.common import CommonConfig
 
 Beta = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(gt=0)]
@@ -140,15 +140,10 @@ class RewardModelConfig(CommonConfig):
         return self
 
 
-PreferenceConfig = DpoConfig | IpoConfig | KtoConfig | OrpoConfig
-
-
-def dpo_arguments(
-    config: DpoConfig | IpoConfig, output_dir: str, *, use_cpu: bool, dtype: str, evaluate: bool = False
-) -> dict[str, Any]:
-    """Return the keyword arguments of trl.DPOConfig."""
+def dpo_arguments(config: DpoConfig | IpoConfig) -> dict[str, Any]:
+    """Return the keyword arguments of trl.DPOConfig beyond `common_arguments`."""
     losses, weights = dpo_losses(config)
-    return common_arguments(config, output_dir, use_cpu=use_cpu, dtype=dtype, evaluate=evaluate) | {
+    return {
         "beta": config.beta,
         "loss_type": losses,
         "loss_weights": weights,
@@ -181,15 +176,13 @@ def _preference_losses(config: DpoConfig | IpoConfig) -> tuple[list[str], list[f
     return ["sigmoid", "robust"], [2 * (1 - epsilon), -(1 - 2 * epsilon)]
 
 
-def kto_arguments(
-    config: KtoConfig, output_dir: str, *, use_cpu: bool, dtype: str, evaluate: bool = False
-) -> dict[str, Any]:
-    """Return the keyword arguments of trl.KTOConfig.
+def kto_arguments(config: KtoConfig) -> dict[str, Any]:
+    """Return the keyword arguments of trl.KTOConfig beyond `common_arguments`.
 
     Its KL term needs batches in their first order, so the examples are shuffled beforehand
     (`assay.trainers.methods.kto`).
     """
-    return common_arguments(config, output_dir, use_cpu=use_cpu, dtype=dtype, evaluate=evaluate) | {
+    return {
         "beta": config.beta,
         "desirable_weight": config.desirable_weight,
         "undesirable_weight": config.undesirable_weight,
@@ -201,11 +194,9 @@ def kto_arguments(
     }
 
 
-def reward_arguments(
-    config: RewardModelConfig, output_dir: str, *, use_cpu: bool, dtype: str, evaluate: bool = False
-) -> dict[str, Any]:
-    """Return the keyword arguments of trl.RewardConfig."""
-    return common_arguments(config, output_dir, use_cpu=use_cpu, dtype=dtype, evaluate=evaluate) | {
+def reward_arguments(config: RewardModelConfig) -> dict[str, Any]:
+    """Return the keyword arguments of trl.RewardConfig beyond `common_arguments`."""
+    return {
         "max_length": config.max_length,
         "center_rewards_coefficient": config.center or None,
         "disable_dropout": False,

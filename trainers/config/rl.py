@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from assay.trainers.config.adapter import NoAdapter, Positive
-from assay.trainers.config.common import CommonConfig, ConfigTable, common_arguments
+from assay.trainers.config.common import CommonConfig, ConfigTable
 from assay.trainers.config.preference import Reference
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -52,15 +52,8 @@ class RewardTable(ConfigTable):
 
     def weights(self) -> dict[str, float]:
         """Return the weights by component. Penalties are negative components, so their weights are positive."""
-        return {
-            "passed": self.passed,
-            "fraction": self.fraction,
-            "compiles": self.compiles,
-            "limit": self.limit,
-            "lint": self.lint,
-            "length": self.length,
-            "model": self.model_weight,
-        }
+        names = ("passed", "fraction", "compiles", "limit", "lint", "length")
+        return {name: getattr(self, name) for name in names} | {"model": self.model_weight}
 
 
 class RolloutTable(ConfigTable):
@@ -286,8 +279,8 @@ class GrpoConfig(GroupConfig):
     """Divide a group's advantages by their standard deviation, as the paper does."""
 
 
-def group_arguments(config: GroupConfig, output_dir: str, *, use_cpu: bool, dtype: str) -> dict[str, Any]:
-    """Return the keyword arguments that trl.RLOOConfig and trl.GRPOConfig share.
+def group_arguments(config: GroupConfig) -> dict[str, Any]:
+    """Return the keyword arguments of trl.RLOOConfig and trl.GRPOConfig beyond and in place of `common_arguments`.
 
     One update of ours takes `rollout.batch` answers and `epochs` passes in minibatches of `batch_size`; in TRL's words
     that is generation_batch_size, num_iterations and per_device_train_batch_size, and its optimiser steps are counted
@@ -297,7 +290,7 @@ def group_arguments(config: GroupConfig, output_dir: str, *, use_cpu: bool, dtyp
     minibatches = rollout.batch // config.batch_size
     steps = minibatches * int(config.epochs)
     warmup = config.warmup_steps * steps if config.warmup_ratio is None else config.warmup_ratio
-    return common_arguments(config, output_dir, use_cpu=use_cpu, dtype=dtype) | {
+    return {
         "max_steps": config.max_steps * steps,
         "warmup_steps": warmup,
         "num_train_epochs": 1,

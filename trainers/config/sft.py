@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from assay.trainers.config.common import CommonConfig, common_arguments
+from assay.trainers.config.common import CommonConfig
 
 
 class SftConfig(CommonConfig):
@@ -39,15 +39,12 @@ class SftConfig(CommonConfig):
         return "assistant" if self.assistant_only_loss else "all"
 
 
-def sft_arguments(
-    config: SftConfig, output_dir: str, *, use_cpu: bool, dtype: str, evaluate: bool = False
-) -> dict[str, Any]:
-    """Return the keyword arguments of trl.SFTConfig.
+def sft_arguments(config: SftConfig) -> dict[str, Any]:
+    """Return the keyword arguments of trl.SFTConfig beyond `common_arguments`.
 
-    `dtype` (fp32, bf16, fp16) is config.dtype resolved on this machine. `template` and the loss flags are not among
-    them: TRL gets ready-made labels (`assay.trainers.data.encode`).
+    `template` and the loss flags are not among them: TRL gets ready-made labels (`assay.trainers.data.encode`).
     """
-    return common_arguments(config, output_dir, use_cpu=use_cpu, dtype=dtype, evaluate=evaluate) | {
+    return {
         "max_length": config.max_length,
         "packing": config.packing,
         "train_sampling_strategy": "group_by_length" if config.group_by_length else "random",

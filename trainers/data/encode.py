@@ -84,21 +84,15 @@ def render(
     Raises TrainingError where the template refuses the chat.
     """
     from jinja2.exceptions import TemplateError
-    from transformers.utils.chat_template_utils import render_jinja_template
 
     messages = _messages(record, template)
     try:
-        texts, marked = render_jinja_template(
-            [messages],
-            chat_template=template.source,
-            return_assistant_tokens_mask=template.marked,
-            **tokenizer.special_tokens_map,
-        )
+        text, marked = _rendered(messages, tokenizer, template, return_assistant_tokens_mask=template.marked)
         if not spans:
-            return texts[0], []
+            return text, []
         if template.marked:
-            return texts[0], [(begin, end) for begin, end in marked[0]]
-        return texts[0], _assistant_spans(messages, texts[0], tokenizer, template)
+            return text, [(begin, end) for begin, end in marked]
+        return text, _assistant_spans(messages, text, tokenizer, template)
     except TemplateError as error:
         raise TrainingError(
             f"{record.source}: template {template.name!r} refuses this chat: {error}"
@@ -127,7 +121,7 @@ def _assistant_spans(
     for i, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
-        request = _request(messages[:i], tokenizer, template)
+        request, _ = _rendered(messages[:i], tokenizer, template, add_generation_prompt=True)
         answer = message["content"].strip()
         rest = text[len(request) :] if text.startswith(request) else None
         if rest is None or not rest.lstrip().startswith(answer):
@@ -144,17 +138,16 @@ def _assistant_spans(
     return spans
 
 
-def _request(messages: list[dict[str, str]], tokenizer: Any, template: Template) -> str:
-    """Return the text that asks for the next answer."""
+def _rendered(
+    messages: list[dict[str, str]], tokenizer: Any, template: Template, **options: bool
+) -> tuple[str, Any]:
+    """Return (the messages as text, the spans that the template marks in it, where `options` ask for them)."""
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    texts, _ = render_jinja_template(
-        [messages],
-        chat_template=template.source,
-        add_generation_prompt=True,
-        **tokenizer.special_tokens_map,
+    texts, marked = render_jinja_template(
+        [messages], chat_template=template.source, **options, **tokenizer.special_tokens_map
     )
-    return str(texts[0])
+    return str(texts[0]), marked[0] if marked else None
 
 
 def _chosen(spans: list[Span], text: str, record: TrainingRecord, loss: Loss) -> list[Span]:

@@ -23,6 +23,7 @@ from assay.trainers.errors import DataError
 
 Row = Mapping[str, Any]
 Messages = tuple[Message, ...]
+RowFunction = Callable[[dict[str, Any]], Any]  # the user's own
 
 # The fields of each format; the first is the one by which it is recognised, a `?` marks one that may be absent.
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -32,13 +33,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "prompt": ("prompt", "completion"),
     "chatml": ("text",),
 }
-_SHAREGPT = {
-    "human": "user",
-    "gpt": "assistant",
-    "user": "user",
-    "assistant": "assistant",
-    "system": "system",
-}
+_OWN_ROLES = {role: role for role in ROLES}
+_SHAREGPT = {"human": "user", "gpt": "assistant"} | {role: role for role in ("user", "assistant", "system")}
 _CHATML_TURN = re.compile(r"<\|im_start\|>([^\n]*)\n(.*?)<\|im_end\|>\s*", re.DOTALL)
 
 
@@ -64,10 +60,9 @@ def detect(row: Row) -> str:
 def parse(row: Row, form: str, roles: Mapping[str, str]) -> Messages:
     """Return the chat that `row` holds. Raises RowError where it is not of format `form`."""
     if form == "messages":
-        return _chat(row.get("messages"), "messages", "role", "content", {name: name for name in ROLES})
+        return _chat(row.get("messages"), "messages", "role", "content", _OWN_ROLES)
     if form == "sharegpt":
-        named = _SHAREGPT | dict(roles)
-        chat = _chat(row.get("conversations"), "conversations", "from", "value", named)
+        chat = _chat(row.get("conversations"), "conversations", "from", "value", _SHAREGPT | dict(roles))
         return _with_system(row, chat)
     if form == "alpaca":
         user = Message("user", _text(row, "instruction"), _text(row, "input", optional=True))
@@ -79,7 +74,7 @@ def parse(row: Row, form: str, roles: Mapping[str, str]) -> Messages:
     return _chatml(_text(row, "text"))
 
 
-def load_function(name: str) -> Callable[[dict[str, Any]], Any]:
+def load_function(name: str) -> RowFunction:
     """Load the user's function from `package.module:function` (the working directory is searched too) or
     `path/to/file.py:function`. Raises DataError."""
     place, _, function = name.rpartition(":")
@@ -93,9 +88,7 @@ def load_function(name: str) -> Callable[[dict[str, Any]], Any]:
     return loaded  # type: ignore[no-any-return]
 
 
-def parse_custom(
-    row: Row, function: Callable[[dict[str, Any]], Any], roles: Mapping[str, str]
-) -> Messages | None:
+def parse_custom(row: Row, function: RowFunction, roles: Mapping[str, str]) -> Messages | None:
     """Return the chat that the user's function makes of the row, or None to drop it.
 
     The function returns a list of messages, or a dictionary as a row of one of the known formats. Raises RowError.

@@ -7,12 +7,13 @@ methods act in an `Environment`. The folder of a run is claimed by the hash of i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-if TYPE_CHECKING:
-    from assay.trainers.data.problems import OpenSampler
+from assay.trainers.data.load import DataConfig, load_records
+from assay.trainers.data.preferences import PreferenceDataConfig, load_preferences
+from assay.trainers.data.problems import OpenSampler, ProblemsConfig, load_environment
 
 PREFERENCE_METHODS = ("dpo", "ipo", "kto", "orpo", "reward")
 REINFORCEMENT_METHODS = ("ppo", "rloo", "grpo")
@@ -35,16 +36,8 @@ class TrainingData(Protocol):
 def data_table(method: str) -> type[BaseModel]:
     """Return the class of the `[data]` table that a method reads."""
     if method in PREFERENCE_METHODS:
-        from assay.trainers.data.preferences import PreferenceDataConfig
-
         return PreferenceDataConfig
-    if method in REINFORCEMENT_METHODS:
-        from assay.trainers.data.problems import ProblemsConfig
-
-        return ProblemsConfig
-    from assay.trainers.data import DataConfig
-
-    return DataConfig
+    return ProblemsConfig if method in REINFORCEMENT_METHODS else DataConfig
 
 
 def load_data(
@@ -55,13 +48,7 @@ def load_data(
     `open_sampler` draws answers in an environment; `allow_weak` lets them be executed under less than full isolation.
     """
     if method in PREFERENCE_METHODS:
-        from assay.trainers.data.preferences import load_preferences
-
         return load_preferences(table, paired=method != "kto")
     if method in REINFORCEMENT_METHODS:
-        from assay.trainers.data.problems import load_environment
-
         return load_environment(table, open_sampler, allow_weak=allow_weak)
-    from assay.trainers.data import load_records
-
     return load_records(table)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
@@ -19,6 +19,7 @@ from assay.suites.registry import Registry, UnknownNameError
 from assay.trainers.data.formats import (
     FIELDS,
     Messages,
+    RowFunction,
     all_fields,
     detect,
     load_function,
@@ -30,8 +31,6 @@ from assay.trainers.data.sources import read_file, read_hub
 from assay.trainers.errors import DataError
 
 HELD_OUT = "held out for evaluation"
-# (row) -> (format it was read as, its chat or None where the user's function drops it)
-Parser = Callable[[Mapping[str, Any]], tuple[str, Messages | None]]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -147,14 +146,14 @@ def _read(config: DataConfig, file: Path | None, split: str, limit: int | None) 
             config.hub, subset=config.subset, revision=config.revision, split=split, limit=limit
         )
     reading = Reading(origin)
-    parser = _parser(config)
+    function = None if config.format in ("auto", *FIELDS) else load_function(config.format)
     for where, row in itertools.islice(rows, limit):
-        _take(reading, where, row, parser, config)
+        _take(reading, where, row, function, config)
     return reading.records()
 
 
 def _take(
-    reading: Reading, where: str, row: dict[str, Any] | str, parser: Parser, config: DataConfig
+    reading: Reading, where: str, row: dict[str, Any] | str, function: RowFunction | None, config: DataConfig
 ) -> None:
     try:
         if isinstance(row, str):
@@ -162,7 +161,7 @@ def _take(
         missing = sorted(set(config.columns.values()) - set(row))
         if missing and (config.bad_rows == "error" or reading.n_read == 0):
             raise DataError(_missing_columns(where, row, missing, config))
-        form, messages = parser(_renamed(row, config.columns))
+        form, messages = _parsed(_renamed(row, config.columns), function, config)
     except RowError as error:
         if config.bad_rows == "error":
             raise DataError(f'{where}: {error} (bad_rows = "drop" counts such rows and goes on)') from error
@@ -188,19 +187,14 @@ def _renamed(row: dict[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
     return rest | {name: row[column] for name, column in columns.items() if column in row}
 
 
-def _parser(config: DataConfig) -> Parser:
-    roles, form = config.roles, config.format
-    if form in FIELDS:
-        return lambda row: (form, parse(row, form, roles))
-    if form != "auto":
-        function = load_function(form)
-        return lambda row: (form, parse_custom(row, function, roles))
-
-    def by_columns(row: Mapping[str, Any]) -> tuple[str, Messages]:
-        detected = detect(row)
-        return detected, parse(row, detected, roles)
-
-    return by_columns
+def _parsed(
+    row: Mapping[str, Any], function: RowFunction | None, config: DataConfig
+) -> tuple[str, Messages | None]:
+    """Return (the format that the row was read as, its chat or None where the user's function drops it)."""
+    if function is not None:
+        return config.format, parse_custom(row, function, config.roles)
+    form = detect(row) if config.format == "auto" else config.format
+    return form, parse(row, form, config.roles)
 
 
 def _hold_out(records: Records, fraction: float, seed: int) -> Records:

@@ -119,14 +119,9 @@ class Reading:
 
 def content_sha256(kept: Sequence[TrainingRecord], evaluation: Sequence[TrainingRecord] = ()) -> str:
     """Return the hash of the records' content in order, one JSON line each, and of what is held out."""
-    digest = hashlib.sha256()
-    for record in kept:
-        digest.update(_line(record))
-    if evaluation:
-        digest.update(b"evaluation\n")
-    for record in evaluation:
-        digest.update(_line(record))
-    return digest.hexdigest()
+    mark = [b"evaluation\n"] if evaluation else []
+    lines = [*map(_line, kept), *mark, *map(_line, evaluation)]
+    return hashlib.sha256(b"".join(lines)).hexdigest()
 
 
 def _line(record: TrainingRecord) -> bytes:

@@ -12,12 +12,13 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from assay.suites.jsonlines import LineError, read_objects
 from assay.trainers.errors import DataError
 from assay.trainers.files import publish
 
@@ -60,14 +61,7 @@ class Source:
 
     @classmethod
     def of(cls, answer: Answer) -> Source:
-        return cls(
-            answer.index,
-            answer.seed,
-            answer.outcome,
-            answer.checks_passed,
-            answer.checks_total,
-            answer.n_tokens,
-        )
+        return cls(*(getattr(answer, f.name) for f in fields(cls)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,18 +184,14 @@ def load_preferences(config: PreferenceDataConfig, *, paired: bool = True) -> Pr
 
 
 def _read(path: Path, limit: int | None) -> tuple[list[Pair | LabeledCompletion], dict[str, int]]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8: {error}") from None
     rows: list[Pair | LabeledCompletion] = []
     seen: set[str] = set()
     dropped: Counter[str] = Counter()
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or (limit is not None and len(rows) >= limit):
-            continue
+    for number, line in read_objects(path):
+        if limit is not None and len(rows) >= limit:
+            break
+        if isinstance(line, LineError):
+            raise DataError(f"{path}:{number}: {line.problem}")
         row = _row(line, f"{path}:{number}")
         key = content_sha256([row])
         if key in seen:
@@ -216,13 +206,7 @@ def _read(path: Path, limit: int | None) -> tuple[list[Pair | LabeledCompletion]
     return rows, dict(dropped)
 
 
-def _row(line: str, where: str) -> Pair | LabeledCompletion:
-    try:
-        value = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{where}: not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise DataError(f"{where}: expected an object, got {type(value).__name__}")
+def _row(value: dict[str, Any], where: str) -> Pair | LabeledCompletion:
     prompt = _prompt(value, where)
     problem = value.get("problem_id")
     problem_id = (
@@ -260,24 +244,19 @@ def _answer(value: dict[str, Any], name: str, prompt: Text, where: str) -> str:
         return answer
     if isinstance(prompt, str):
         raise DataError(f"{where}: {name}: a text is needed where the prompt is one (got {answer!r:.60})")
-    if (
-        isinstance(answer, list)
-        and len(answer) == 1
-        and _is_message(answer[0])
-        and answer[0]["role"] == "assistant"
-    ):
-        return str(answer[0]["content"])
+    match answer:
+        case [{"role": "assistant", "content": str(content)}]:
+            return content
     raise DataError(
         f"{where}: {name}: one assistant message is needed where the prompt is a chat (got {answer!r:.60})"
     )
 
 
 def _is_message(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and isinstance(value.get("role"), str)
-        and isinstance(value.get("content"), str)
-    )
+    match value:
+        case {"role": str(), "content": str()}:
+            return True
+    return False
 
 
 def _hold_out(
@@ -295,10 +274,8 @@ def _hold_out(
             f"{path}: eval_fraction = {fraction:g} of {len(problems)} problems would leave none to train on"
         )
     held_out = set(problems[:size])
-    return (
-        [row for row in rows if row.problem_id not in held_out],
-        [row for row in rows if row.problem_id in held_out],
-    )
+    kept = [row for row in rows if row.problem_id not in held_out]
+    return kept, [row for row in rows if row.problem_id in held_out]
 
 
 def as_examples(rows: Iterable[Pair | LabeledCompletion]) -> list[dict[str, Any]]:
@@ -316,24 +293,14 @@ def as_row(row: Pair | LabeledCompletion, provenance: dict[str, Any]) -> dict[st
 
     known = {"problem_id": row.problem_id, **provenance}
     if isinstance(row, LabeledCompletion):
-        source = None if row.source is None else asdict(row.source)
-        return {
-            "prompt": prompt,
-            "completion": answer(row.completion),
-            "label": row.good,
-            **known,
-            "sample": source,
-        }
-    return {
-        "prompt": prompt,
-        "chosen": answer(row.chosen),
-        "rejected": answer(row.rejected),
-        "kind": row.kind,
-        "why": row.reason,
-        **known,
-        "chosen_sample": None if row.chosen_source is None else asdict(row.chosen_source),
-        "rejected_sample": None if row.rejected_source is None else asdict(row.rejected_source),
-    }
+        judged = {"completion": answer(row.completion), "label": row.good}
+        sources = {"sample": row.source}
+    else:
+        judged = {"chosen": answer(row.chosen), "rejected": answer(row.rejected)}
+        judged |= {"kind": row.kind, "why": row.reason}
+        sources = {"chosen_sample": row.chosen_source, "rejected_sample": row.rejected_source}
+    samples = {name: None if source is None else asdict(source) for name, source in sources.items()}
+    return {"prompt": prompt, **judged, **known, **samples}
 
 
 def content_sha256(
@@ -343,11 +310,7 @@ def content_sha256(
     digest = hashlib.sha256()
     for group in (rows, held_out):
         for row in group:
-            value = (
-                [row.prompt, row.chosen, row.rejected]
-                if isinstance(row, Pair)
-                else [row.prompt, row.completion, row.good]
-            )
-            digest.update(json.dumps(value, ensure_ascii=False).encode() + b"\n")
+            answers = [row.chosen, row.rejected] if isinstance(row, Pair) else [row.completion, row.good]
+            digest.update(json.dumps([row.prompt, *answers], ensure_ascii=False).encode() + b"\n")
         digest.update(b"--\n")
     return digest.hexdigest()

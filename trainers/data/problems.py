@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from assay.sandbox import Limits, Sandbox
 from assay.suites import Problem, load_suite
+from assay.suites.jsonlines import LineError, read_objects
 from assay.trainers.config.rl import RolloutTable
 from assay.trainers.errors import DataError, TrainingError
 
@@ -124,16 +124,11 @@ class Environment:
             raise TrainingError("this environment has no sampler; train by `assay train` or `assay run`")
         return self.open_sampler
 
-    @contextmanager
-    def sandbox(self, table: RolloutTable) -> Iterator[Sandbox]:
-        """Open a sandbox that passed its start-up control. Raises SandboxError where this machine cannot isolate."""
-        with Sandbox(
-            workers=table.workers or None,
-            packages=self.packages,
-            allow_weak=self.allow_weak,
-            limits=limits_of(table),
-        ) as sandbox:
-            yield sandbox
+    def sandbox(self, table: RolloutTable) -> Sandbox:
+        """Return the sandbox to open; it passes its start-up control then. Raises SandboxError where this machine
+        cannot isolate."""
+        workers, limits = table.workers or None, limits_of(table)
+        return Sandbox(workers=workers, packages=self.packages, allow_weak=self.allow_weak, limits=limits)
 
 
 def limits_of(table: RolloutTable) -> Limits:
@@ -170,17 +165,11 @@ def load_environment(
 def _named_in(file: Path, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
     """Return the problems whose id is some line's `problem_id`. Raises DataError."""
     named: set[str] = set()
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"only: {file} cannot be read: {error}") from error
-    for number, line in enumerate(lines, 1):
-        try:
-            named.add(json.loads(line)["problem_id"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"only: {file}, line {number}: no JSON object with a problem_id; give a file of `assay pairs`"
-            ) from error
+    for number, row in read_objects(file):
+        problem = row.problem if isinstance(row, LineError) else "no JSON object with a problem_id"
+        if isinstance(row, LineError) or not isinstance(row.get("problem_id"), str):
+            raise DataError(f"only: {file}, line {number}: {problem}; give a file of `assay pairs`")
+        named.add(row["problem_id"])
     kept = tuple(p for p in problems if p.id in named)
     if not kept:
         raise DataError(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.suites.jsonlines import LineError, read_objects
-from assay.trainers.errors import DataError, MissingExtraError
+from assay.trainers.errors import DataError, needs_extra
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet")
 _REVISION = re.compile(r"@([0-9a-f]{40})/")
@@ -40,10 +40,8 @@ def read_hub(
     can load. HF_TOKEN, HF_HOME and HF_HUB_OFFLINE are honoured by that library. Raises DataError and
     MissingExtraError.
     """
-    try:
+    with needs_extra("train", "datasets"):
         import datasets
-    except ImportError as error:
-        raise MissingExtraError("datasets", "train") from error
     from assay.trainers.run.runtime import quiet_libraries
 
     try:
@@ -107,15 +105,10 @@ def _json(path: Path) -> Rows:
         raise DataError(f"{path}: not JSON: {error}") from error
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
-    if isinstance(value, dict):
-        value = [value]
-    if not isinstance(value, list):
+    rows = [value] if isinstance(value, dict) else value
+    if not isinstance(rows, list):
         raise DataError(f"{path}: expected a list of objects, found {type(value).__name__}")
-    return _objects(path, value)
-
-
-def _objects(path: Path, values: list[Any]) -> Rows:
-    for i, row in enumerate(values):
+    for i, row in enumerate(rows):
         problem = f"expected a JSON object, got {type(row).__name__}"
         yield f"{path}[{i}]", row if isinstance(row, dict) else problem
 
@@ -124,24 +117,15 @@ def _parquet(path: Path) -> Rows:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        file = pq.ParquetFile(path)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path} cannot be read as Parquet: {error}") from error
-    return _batches(path, file)
-
-
-def _batches(path: Path, file: Any) -> Rows:
-    import pyarrow as pa
-
     number = 0
     try:
-        for batch in file.iter_batches(batch_size=1024):
+        for batch in pq.ParquetFile(path).iter_batches(batch_size=1024):
             for row in batch.to_pylist():
                 yield f"{path}, row {number}", row
                 number += 1
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}, from row {number} on: cannot be read: {error}") from error
+        where = f" from row {number} on" if number else ""
+        raise DataError(f"{path} cannot be read as Parquet{where}: {error}") from error
 
 
 def _open(path: Path) -> Any:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from assay.trainers.artifact import Artifact, ArtifactKind, describe, model_folder
-from assay.trainers.errors import ArtifactError, ExportError, MissingExtraError
+from assay.trainers.errors import ArtifactError, ExportError, needs_extra
 from assay.trainers.files import publish
 from assay.trainers.gguf.architectures import Architecture, read_architecture
 from assay.trainers.gguf.native import NativeAdapter, NativeModel
@@ -27,12 +28,9 @@ def export_adapter(adapter: Artifact, out_file: Path, *, over: Path | None = Non
     if adapter.kind is not ArtifactKind.ADAPTER:
         raise ExportError(f"{adapter.path} is of kind {adapter.kind}, not an adapter")
     out_file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with publish(out_file) as part:
-            _write(adapter, part, out_file.stem)
-            _prove_fits(adapter, part, over)
-    except ImportError as e:
-        raise MissingExtraError(e.name or "gguf", "gguf") from e
+    with needs_extra("gguf", "gguf"), publish(out_file) as part:
+        _write(adapter, part, out_file.stem)
+        _prove_fits(adapter, part, over)
     return describe(ArtifactKind.GGUF, out_file, adapter, "LoRA factors F32, GGUF adapter file")
 
 
@@ -41,8 +39,7 @@ def _write(adapter: Artifact, out: Path, name: str) -> None:
 
     architecture = read_architecture(model_folder(adapter))
     config = _config(adapter.path)
-    writer = gguf.GGUFWriter(str(out), architecture.name)
-    try:
+    with closing(gguf.GGUFWriter(str(out), architecture.name)) as writer:
         writer.add_type("adapter")
         writer.add_name(name)
         writer.add_string("adapter.type", "lora")
@@ -55,8 +52,6 @@ def _write(adapter: Artifact, out: Path, name: str) -> None:
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
-    finally:
-        writer.close()
 
 
 def _config(folder: Path) -> Any:

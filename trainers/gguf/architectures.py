@@ -13,7 +13,8 @@ from assay.trainers.errors import ExportError
 # Hugging Face's name -> GGUF's. llama.cpp rotates pairs of neighbours in llama's heads, transformers the two halves.
 _ARCHITECTURES = {"Qwen2ForCausalLM": "qwen2", "LlamaForCausalLM": "llama", "MistralForCausalLM": "llama"}
 _INTERLEAVED = {"llama"}
-_NEEDED = {
+_ROPE_KEYS: dict[str, tuple[str, ...]] = {
+    "default": (),
     "linear": ("factor",),
     "yarn": ("factor",),
     "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
@@ -96,11 +97,9 @@ def read_architecture(folder: Path) -> Architecture:
         raise ExportError(f"{folder}: activation {config['hidden_act']!r}; llama.cpp's {name} computes silu")
     architecture = Architecture(name, config)
     kind = architecture.rope["rope_type"]
-    if kind not in ("default", "linear", "yarn", "llama3"):
-        raise ExportError(
-            f"{folder}: rope scaling {kind!r} is not exported; known: default, linear, yarn, llama3"
-        )
-    for key in _NEEDED.get(kind, ()):
+    if kind not in _ROPE_KEYS:
+        raise ExportError(f"{folder}: rope scaling {kind!r} is not exported; known: {', '.join(_ROPE_KEYS)}")
+    for key in _ROPE_KEYS[kind]:
         if architecture.rope.get(key) is None:
             raise ExportError(f"{folder}: rope {kind!r} has no {key!r} in config.json")
     if architecture.rope.get("partial_rotary_factor", 1.0) != 1.0:
@@ -136,23 +135,17 @@ def _add_rope(writer: Any, architecture: Architecture) -> None:
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         writer.add_rope_scaling_factor(rope["factor"])
     elif rope["rope_type"] == "yarn":
-        fixed = {"attention_factor", "mscale", "mscale_all_dim"} & {
-            k for k, v in rope.items() if v is not None
-        }
-        if fixed:
+        given = {key for key, value in rope.items() if value is not None}
+        if fixed := given & {"attention_factor", "mscale", "mscale_all_dim"}:
             raise ExportError(
                 f"yarn with {', '.join(sorted(fixed))} set is not exported; only its defaults are"
             )
         writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
         writer.add_rope_scaling_factor(rope["factor"])
-        original = (
-            rope.get("original_max_position_embeddings") or architecture.config["max_position_embeddings"]
-        )
-        writer.add_rope_scaling_orig_ctx_len(original)
-        if rope.get("beta_fast") is not None:
-            writer.add_rope_scaling_yarn_beta_fast(rope["beta_fast"])
-        if rope.get("beta_slow") is not None:
-            writer.add_rope_scaling_yarn_beta_slow(rope["beta_slow"])
+        original = rope.get("original_max_position_embeddings")
+        writer.add_rope_scaling_orig_ctx_len(original or architecture.config["max_position_embeddings"])
+        for key in sorted(given & {"beta_fast", "beta_slow"}):
+            getattr(writer, f"add_rope_scaling_yarn_{key}")(rope[key])
 
 
 def rope_divisors(architecture: Architecture) -> list[float] | None:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from assay.trainers.errors import ArtifactError, MissingExtraError
@@ -104,13 +103,12 @@ class NativeModel:
     def piece(self, token_id: int) -> bytes:
         """Return the bytes of a token; none for a control token."""
         size = 256
-        buffer = ctypes.create_string_buffer(size)
-        n = self._lib.llama_token_to_piece(self.vocab, token_id, buffer, size, 0, False)
-        if n < 0:
-            size = -n
+        while True:
             buffer = ctypes.create_string_buffer(size)
             n = self._lib.llama_token_to_piece(self.vocab, token_id, buffer, size, 0, False)
-        return buffer.raw[:n]
+            if n >= 0:
+                return buffer.raw[:n]
+            size = -n
 
     def token_text(self, token_id: int) -> str:
         raw: bytes = self._lib.llama_vocab_get_text(self.vocab, token_id)
@@ -124,9 +122,7 @@ class NativeModel:
     def __enter__(self) -> NativeModel:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -7,16 +7,14 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from assay.trainers.artifact import Artifact
+from assay.trainers.artifact import Artifact, stored_tensors
 from assay.trainers.errors import ExportError
 from assay.trainers.gguf.architectures import read_architecture, rope_divisors
-from assay.trainers.gguf.native import captured_log, llama_cpp
-from assay.trainers.gguf.write import PLAIN_TYPES, QUANTIZATIONS, ROPE_DIVISORS, begin, native_type, shapes
+from assay.trainers.gguf.write import PLAIN_TYPES, QUANTIZATIONS, ROPE_DIVISORS, begin, run_quantizer
 
 _ALIGNMENT = 32
 # One line of llama.cpp's quantizer a tensor: "[ 3/51] blk.0.attn_k.weight - [ 256, 128, 1, 1], type = f32, … (q4_K)"
@@ -51,8 +49,8 @@ def _predict(path: Path, header_bytes: int, tensors: dict[str, tuple[int, ...]],
         sizes = [_bytes_of(name, tensors[name], ggml) for name, ggml in named.items()]
     except ExportError as e:
         return PredictedSize(kind, None, None, str(e))
-    weights = sum(_count(shape) for shape in tensors.values())
-    padded = sum(-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes)
+    weights = sum(map(math.prod, tensors.values()))
+    padded = sum(map(_aligned, sizes))
     return PredictedSize(kind, header_bytes + padded, 8 * sum(sizes) / weights)
 
 
@@ -62,15 +60,8 @@ def _plain(tensors: dict[str, tuple[int, ...]], kind: str) -> dict[str, str]:
 
 
 def _dry_run(path: Path, tensors: dict[str, tuple[int, ...]], kind: str) -> dict[str, str]:
-    lib = llama_cpp()
-    params = lib.llama_model_quantize_default_params()
-    params.ftype, params.nthread, params.dry_run = native_type(kind), 1, True
-    with captured_log() as log:
-        status = lib.llama_model_quantize(os.fsencode(path), os.fsencode(path.with_suffix(".none")), params)
-    text = "".join(log)
-    if status != 0:
-        raise ExportError(f"llama.cpp refuses {kind}: {text.strip().splitlines()[-1:] or status}")
-    types = {m["name"]: (m["kind"] or "f32").upper() for m in _LINE.finditer(text)}
+    log = run_quantizer(path, path.with_suffix(".none"), kind, threads=1, dry_run=True)
+    types = {m["name"]: (m["kind"] or "f32").upper() for m in _LINE.finditer(log)}
     if set(types) != set(tensors):
         raise ExportError(f"llama.cpp's quantizer listed {len(types)} tensors, the model has {len(tensors)}")
     return types
@@ -82,11 +73,7 @@ def _bytes_of(name: str, shape: tuple[int, ...], ggml: str) -> int:
     block, size = gguf.GGML_QUANT_SIZES[{k.name.upper(): k for k in gguf.GGMLQuantizationType}[ggml]]
     if shape[-1] % block:
         raise ExportError(f"{name} {list(shape)} cannot be {ggml}: {shape[-1]} is not divisible by {block}")
-    return _count(shape) // int(block) * int(size)
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    return math.prod(shape)
+    return math.prod(shape) // int(block) * int(size)
 
 
 @contextmanager
@@ -95,22 +82,27 @@ def _skeleton(model: Artifact) -> Iterator[tuple[Path, int, dict[str, tuple[int,
     import numpy as np
 
     architecture = read_architecture(model.path)
-    tensors = {n: s for hf, s in shapes(model.path) if (n := architecture.tensor_name(hf)) is not None}
+    tensors = {
+        name: tuple(opened.get_slice(hf_name).get_shape())
+        for hf_name, opened in stored_tensors(model.path)
+        if (name := architecture.tensor_name(hf_name)) is not None
+    }
     divisors = rope_divisors(architecture)
     if divisors is not None:
         tensors[ROPE_DIVISORS] = (len(divisors),)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "skeleton.gguf"
-        writer: Any = begin(model.path, path, architecture, "f32", model.path.name)
-        try:
+        with closing(begin(model.path, path, architecture, "f32", model.path.name)) as writer:
             for name, shape in tensors.items():
-                writer.add_tensor_info(name, shape, np.dtype(np.float32), 4 * _count(shape))
+                writer.add_tensor_info(name, shape, np.dtype(np.float32), 4 * math.prod(shape))
             writer.write_header_to_file()
             writer.write_kv_data_to_file()
             writer.write_ti_data_to_file()
-        finally:
-            writer.close()
-        header = -(-path.stat().st_size // _ALIGNMENT) * _ALIGNMENT
-        padded = sum(-(-4 * _count(s) // _ALIGNMENT) * _ALIGNMENT for s in tensors.values())
-        os.truncate(path, header + padded)
+        header = _aligned(path.stat().st_size)
+        os.truncate(path, header + sum(_aligned(4 * math.prod(shape)) for shape in tensors.values()))
         yield path, header, tensors
+
+
+def _aligned(size: int) -> int:
+    """Return the bytes that a tensor of `size` bytes takes in the file."""
+    return -(-size // _ALIGNMENT) * _ALIGNMENT

@@ -68,40 +68,31 @@ def read_vocabulary(folder: Path, vocab_size: int) -> Vocabulary:
     pre = pre_tokenizer_of(folder, spec_of(tokenizer))
     by_id = {i: token for token, i in model["vocab"].items()}
     added = {entry["id"]: entry for entry in spec.get("added_tokens", [])}
-    highest = max([*by_id, *added])
-    if highest >= vocab_size:
+    if (highest := max([*by_id, *added])) >= vocab_size:
         raise ExportError(f"{folder}: token id {highest} lies outside the model's vocabulary of {vocab_size}")
-    tokens: list[str] = []
-    types: list[TokenType] = []
-    for i in range(vocab_size):
-        if i in added:
-            tokens.append(added[i]["content"])
-            types.append(TokenType.CONTROL if added[i]["special"] else TokenType.USER_DEFINED)
-        elif i in by_id:
-            tokens.append(by_id[i])
-            types.append(TokenType.NORMAL)
-        else:
-            tokens.append(f"[PAD{i}]")
-            types.append(TokenType.UNUSED)
+    named = {i: (token, TokenType.NORMAL) for i, token in by_id.items()}
+    for i, entry in added.items():
+        named[i] = (entry["content"], TokenType.CONTROL if entry["special"] else TokenType.USER_DEFINED)
+    rows = [named.get(i, (f"[PAD{i}]", TokenType.UNUSED)) for i in range(vocab_size)]
+    tokens, types = zip(*rows, strict=True)
     merges = tuple(m if isinstance(m, str) else " ".join(m) for m in model["merges"])
     ids = {token: i for i, token in enumerate(tokens)}
     eos, pad, bos = _special_ids(folder, ids)
     add_bos = bos is not None and tokenizer("x")["input_ids"][:1] == [bos]
-    template = _chat_template(folder)
-    return Vocabulary(tuple(tokens), tuple(types), merges, eos, pad, bos, template, pre, add_bos)
+    template = saved_template(folder)
+    if template is not None:
+        template = strip_generation_markers(template)
+    return Vocabulary(tokens, types, merges, eos, pad, bos, template, pre, add_bos)
 
 
 def _check_kind(folder: Path, spec: dict[str, Any]) -> None:
     model = spec.get("model", {})
-    if model.get("type") == "BPE" and model.get("byte_fallback"):
-        raise ExportError(
-            f"{folder}: the tokenizer is SentencePiece's (BPE with byte fallback, as Llama 2's and CodeLlama's); "
-            "only byte-level BPE can be exported to GGUF here"
-        )
-    if model.get("type") != "BPE":
-        raise ExportError(
-            f"{folder}: the tokenizer is {model.get('type')!r}; only byte-level BPE can be exported to GGUF here"
-        )
+    kind = repr(model.get("type"))
+    if kind == "'BPE'" and model.get("byte_fallback"):
+        kind = "SentencePiece's (BPE with byte fallback, as Llama 2's and CodeLlama's)"
+    elif kind == "'BPE'":
+        return
+    raise ExportError(f"{folder}: the tokenizer is {kind}; only byte-level BPE can be exported to GGUF here")
 
 
 def strip_generation_markers(template: str) -> str:
@@ -127,11 +118,6 @@ def _special_ids(folder: Path, ids: dict[str, int]) -> tuple[int, int, int | Non
         raise ExportError(f"{folder}: tokenizer_config.json names no eos_token of the vocabulary")
     pad = find("pad_token")
     return eos, eos if pad is None else pad, find("bos_token")
-
-
-def _chat_template(folder: Path) -> str | None:
-    template = saved_template(folder)
-    return None if template is None else strip_generation_markers(template)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from assay.trainers.artifact import Artifact, ArtifactKind, describe
-from assay.trainers.errors import ArtifactError, ExportError, MissingExtraError
+from assay.trainers.artifact import MODEL_FOLDERS, Artifact, ArtifactKind, describe, stored_tensors
+from assay.trainers.errors import ArtifactError, ExportError, needs_extra
 from assay.trainers.files import publish
 from assay.trainers.gguf.architectures import (
     Architecture,
@@ -57,21 +57,18 @@ def export_gguf(model: Artifact, out_file: Path, quantize: str = "f16", *, threa
     kind = quantize.lower()
     if kind not in QUANTIZATIONS:
         raise ExportError(f"unknown GGUF quantisation {quantize!r}; known: {', '.join(QUANTIZATIONS)}")
-    if model.kind not in (ArtifactKind.BASE, ArtifactKind.TUNED, ArtifactKind.MERGED):
+    if model.kind not in MODEL_FOLDERS:
         what = "merge it first" if model.kind is ArtifactKind.ADAPTER else "it is GGUF already"
         raise ExportError(f"{model.path} is of kind {model.kind}: {what}")
     out_file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with publish(out_file) as part:
-            if kind in PLAIN_TYPES:
-                write_gguf(model.path, part, kind, out_file.stem)
-                how = f"gguf package, weights {kind.upper()}, norms and biases F32"
-            else:
-                _write_quantized(model.path, part, kind, out_file.stem, threads)
-                how = f"gguf package to F32, llama.cpp quantizer to {kind.upper()}"
-            _prove_loads(part, model.path)
-    except ImportError as e:
-        raise MissingExtraError(e.name or "gguf", "gguf") from e
+    with needs_extra("gguf", "gguf"), publish(out_file) as part:
+        if kind in PLAIN_TYPES:
+            write_gguf(model.path, part, kind, out_file.stem)
+            how = f"gguf package, weights {kind.upper()}, norms and biases F32"
+        else:
+            _write_quantized(model.path, part, kind, out_file.stem, threads)
+            how = f"gguf package to F32, llama.cpp quantizer to {kind.upper()}"
+        _prove_loads(part, model.path)
     return describe(ArtifactKind.GGUF, out_file, model, how)
 
 
@@ -80,21 +77,24 @@ def _write_quantized(folder: Path, out: Path, kind: str, name: str, threads: int
     plain = out.with_name(f"{out.name}.f32")
     try:
         write_gguf(folder, plain, "f32", name)
-        _quantize(plain, out, kind, threads)
+        run_quantizer(plain, out, kind, threads)
     finally:
         plain.unlink(missing_ok=True)
 
 
-def _quantize(source: Path, target: Path, kind: str, threads: int) -> None:
+def run_quantizer(source: Path, target: Path, kind: str, threads: int, *, dry_run: bool = False) -> str:
+    """Write the F32 file `source` as `kind` by llama.cpp's quantizer; return its log. A dry run writes nothing."""
     lib = llama_cpp()
     params = lib.llama_model_quantize_default_params()
-    params.ftype = native_type(kind)
-    params.nthread = threads
-    with captured_log() as log:
+    params.ftype = getattr(lib, f"LLAMA_FTYPE_MOSTLY_{kind.upper()}")
+    params.nthread, params.dry_run = threads, dry_run
+    with captured_log() as pieces:
         status = lib.llama_model_quantize(os.fsencode(source), os.fsencode(target), params)
+    log = "".join(pieces)
     if status != 0:
-        message = " ".join("".join(log).split("\n")[-2:]).strip()
+        message = " ".join(log.split("\n")[-2:]).strip()
         raise ExportError(f"llama.cpp could not quantise to {kind} (status {status}): {message:.300}")
+    return log
 
 
 def _prove_loads(path: Path, folder: Path) -> None:
@@ -110,12 +110,9 @@ def _prove_loads(path: Path, folder: Path) -> None:
         raise ExportError(f"what was written does not load: {e}") from e
     with model:
         _prove_tokens(model, folder)
-        context = NativeContext(model, rows=1, tokens_per_row=32, batch_tokens=32, threads=1)
-        try:
+        with closing(NativeContext(model, rows=1, tokens_per_row=32, batch_tokens=32, threads=1)) as context:
             if not np.isfinite(context.decode([0], [0], [0], [True])).all():
                 raise ExportError(f"{path.name}: logits are not finite; the weights exceed the type's range")
-        finally:
-            context.close()
 
 
 def _prove_tokens(model: NativeModel, folder: Path) -> None:
@@ -135,11 +132,6 @@ def _prove_tokens(model: NativeModel, folder: Path) -> None:
             )
 
 
-def native_type(name: str) -> int:
-    """Return llama.cpp's number for a type of NATIVE_TYPES."""
-    return int(getattr(llama_cpp(), f"LLAMA_FTYPE_MOSTLY_{name.upper()}"))
-
-
 def write_gguf(folder: Path, out: Path, type_name: str, name: str) -> None:
     """Write `folder`'s weights, configuration and tokenizer to `out`. Raises ExportError where it cannot be done."""
     import gguf
@@ -147,20 +139,18 @@ def write_gguf(folder: Path, out: Path, type_name: str, name: str) -> None:
 
     architecture = read_architecture(folder)
     tensor_type = gguf.GGMLQuantizationType[PLAIN_TYPES[type_name][1]]
-    writer = begin(folder, out, architecture, type_name, name)
-    try:
+    with closing(begin(folder, out, architecture, type_name, name)) as writer:
         divisors = rope_divisors(architecture)
         if divisors is not None:
             writer.add_tensor(ROPE_DIVISORS, np.array(divisors, dtype=np.float32))
-        for hf_name, tensor in _weights(folder):
+        for hf_name, opened in stored_tensors(folder):
             gguf_name = architecture.tensor_name(hf_name)
             if gguf_name is not None:  # None: llama.cpp uses the embedding where there is no output tensor
+                tensor = opened.get_tensor(hf_name).float().numpy()
                 _add_tensor(writer, hf_name, gguf_name, architecture.turn(hf_name, tensor), tensor_type)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
-    finally:
-        writer.close()
 
 
 def begin(folder: Path, out: Path, architecture: Architecture, type_name: str, name: str) -> Any:
@@ -212,24 +202,3 @@ def _add_tensor(writer: Any, hf_name: str, name: str, tensor: Any, kind: Any) ->
         except gguf.quants.QuantError as e:
             raise ExportError(f"{hf_name} {tensor.shape} cannot be {kind.name}: {e}") from e
         writer.add_tensor(name, packed, raw_dtype=kind)
-
-
-def _weights(folder: Path) -> Iterator[tuple[str, Any]]:
-    """Yield every tensor as (name, fp32 array), file by file: one tensor is in memory twice at a time."""
-    import torch
-    from safetensors import safe_open
-
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(str(file), "pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118  # not a dict
-                yield name, tensors.get_tensor(name).to(torch.float32).numpy()
-
-
-def shapes(folder: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Yield (name, shape) of every tensor, from the files' headers alone."""
-    from safetensors import safe_open
-
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(str(file), "pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118  # not a dict
-                yield name, tuple(tensors.get_slice(name).get_shape())

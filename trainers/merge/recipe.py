@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Strategy = Literal[
-    "lora",
-    "linear",
-    "cat",
-    "svd",
-    "ties",
-    "ties_svd",
-    "dare_linear",
-    "dare_linear_svd",
-    "dare_ties",
-    "dare_ties_svd",
-    "magnitude_prune",
-    "magnitude_prune_svd",
-    "slerp",
-]
-STRATEGIES: tuple[Strategy, ...] = Strategy.__args__  # type: ignore[attr-defined]
+_Random = Literal["dare_linear", "dare_linear_svd", "dare_ties", "dare_ties_svd"]
+_Pruning = Literal["ties", "ties_svd", _Random, "magnitude_prune", "magnitude_prune_svd"]
+Strategy = Literal["lora", "linear", "cat", "svd", _Pruning, "slerp"]
+STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 # These combine the factors A and B apart from each other, so both adapters' must have the same shape.
 _EQUAL_RANKS: frozenset[Strategy] = frozenset(
     {"linear", "ties", "dare_linear", "dare_ties", "magnitude_prune"}
 )
-_PRUNING: frozenset[Strategy] = frozenset(
-    s for s in STRATEGIES if s.startswith(("ties", "dare", "magnitude"))
-)
-_RANDOM: frozenset[Strategy] = frozenset(s for s in STRATEGIES if s.startswith("dare"))
+_PRUNING: frozenset[Strategy] = frozenset(get_args(_Pruning))
+_RANDOM: frozenset[Strategy] = frozenset(get_args(_Random))
 
 
 class MergeRecipe(BaseModel):

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.trainers.artifact import (
     Artifact,
     ArtifactKind,
+    already_made,
     describe,
     identify,
     is_reward_model,
     model_folder,
-    record_path,
+    stored_tensors,
 )
 from assay.trainers.config import QuantizationTable
-from assay.trainers.errors import ArtifactError, MissingExtraError
+from assay.trainers.errors import ArtifactError, needs_extra
 from assay.trainers.files import publish
 from assay.trainers.merge.recipe import MergeRecipe
 from assay.trainers.model.precision import torch_dtype
@@ -63,21 +64,19 @@ def merge(
     recipe = recipe or MergeRecipe()
     base = _common_base(adapters)
     text = recipe.describe(len(adapters))
-    if (existing := _existing(out, adapters, text)) is not None:
+    if (existing := already_made(out, adapters, text)) is not None:
         return existing
     let_idle_threads_sleep()
-    try:
-        with publish(out) as part, quiet_libraries():
-            merged = _merged(base, adapters, recipe, on_stage)
-            on_stage("saving")
-            part.mkdir(parents=True)
-            merged.to(torch_dtype(recipe.dtype)).save_pretrained(str(part))
-            load_tokenizer(adapters[0]).save_pretrained(str(part))
-            on_stage("measuring the change")
-            save_change(part, weight_change(model_folder(base), part))
-            describe(ArtifactKind.MERGED, part, adapters[0], text, tuple(adapters[1:]))
-    except ImportError as e:
-        raise MissingExtraError(e.name or "peft", "train") from e
+    with needs_extra("train", "peft"), publish(out) as part, quiet_libraries():
+        merged = _merged(base, adapters, recipe, on_stage)
+        on_stage("saving")
+        part.mkdir(parents=True)
+        merged.to(torch_dtype(recipe.dtype)).save_pretrained(str(part))
+        load_tokenizer(adapters[0]).save_pretrained(str(part))
+        on_stage("measuring the change")
+        change = weight_change(model_folder(base), part)
+        (part / FILE).write_text(json.dumps(change, indent=1) + "\n", encoding="utf-8")
+        describe(ArtifactKind.MERGED, part, adapters[0], text, tuple(adapters[1:]))
     return identify(out)
 
 
@@ -93,27 +92,14 @@ def _common_base(adapters: Sequence[Artifact]) -> Artifact:
             )
         if adapter.parent is None:
             raise ArtifactError(f"adapter {adapter.path} has no base model recorded")
-    first = adapters[0].parent
-    assert first is not None
-    for adapter in adapters[1:]:
-        if adapter.parent is not None and adapter.parent.sha256 != first.sha256:
+    first, *others = [adapter.parent for adapter in adapters if adapter.parent is not None]
+    for adapter, base in zip(adapters[1:], others, strict=True):
+        if base.sha256 != first.sha256:
             raise ArtifactError(
                 f"these adapters have different bases: {adapters[0].path} was trained on {first.path} "
-                f"({first.sha256[:12]}), {adapter.path} on {adapter.parent.path} ({adapter.parent.sha256[:12]})"
+                f"({first.sha256[:12]}), {adapter.path} on {base.path} ({base.sha256[:12]})"
             )
     return first
-
-
-def _existing(out: Path, adapters: Sequence[Artifact], text: str) -> Artifact | None:
-    """Return the same merge where `out` holds it already; None where there is nothing yet. Raises ArtifactError."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return None
-    if out.is_dir() and record_path(out).is_file():
-        existing = identify(out)
-        same = [a.sha256 for a in existing.parents] == [a.sha256 for a in adapters]
-        if same and existing.recipe == text:
-            return existing
-    raise ArtifactError(f"{out} exists already and holds something else; remove it or choose another folder")
 
 
 def _merged(base: Artifact, adapters: Sequence[Artifact], recipe: MergeRecipe, on_stage: OnStage) -> Any:
@@ -158,8 +144,7 @@ def _load_base(base: Artifact, recipe: MergeRecipe, adapters: Sequence[Artifact]
     from transformers import AutoModelForCausalLM
 
     folder = str(model_folder(base))
-    table = _rounding(recipe, adapters)
-    if table is None:
+    if (table := _rounding(recipe, adapters)) is None:
         return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     return load_rounded_base(folder, table, dtype=torch.float32)
 
@@ -219,9 +204,7 @@ def slerp(first: torch.Tensor, second: torch.Tensor, t: float) -> torch.Tensor:
     import torch
 
     norms = torch.linalg.vector_norm(first) * torch.linalg.vector_norm(second)
-    if float(norms) == 0:
-        return (1 - t) * first + t * second
-    cosine = float((first * second).sum() / norms)
+    cosine = float((first * second).sum() / norms) if norms else 1.0
     angle = math.acos(max(-1.0, min(1.0, cosine)))
     if min(angle, math.pi - angle) < _NEARLY_PARALLEL:
         return (1 - t) * first + t * second
@@ -272,14 +255,14 @@ def _add_slerp(model: Any, names: Sequence[str], t: float) -> None:
 
 def weight_change(base: Path, merged: Path) -> dict[str, Any]:
     """Return ‖W' − W‖, ‖W‖ and their ratio (Frobenius) over the tensors that changed, and how many did."""
-    old = dict(_files_of(base))
+    old = dict(stored_tensors(base))
     moved, before, changed, total = 0.0, 0.0, 0, 0
-    for name, tensor in tensors(merged):
+    for name, file in stored_tensors(merged):
         if name not in old:
             continue
         total += 1
-        was = _read(old[name], name)
-        difference = float((tensor - was).double().pow(2).sum())
+        was, now = (opened.get_tensor(name).float() for opened in (old[name], file))
+        difference = float((now - was).double().pow(2).sum())
         if difference > 0:
             changed += 1
             moved += difference
@@ -293,39 +276,10 @@ def weight_change(base: Path, merged: Path) -> dict[str, Any]:
     }
 
 
-def save_change(folder: Path, values: dict[str, Any]) -> None:
-    """Write `merge.json`."""
-    (folder / FILE).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-
-
 def load_change(folder: Path) -> dict[str, Any] | None:
-    """Return what `save_change` wrote; None where the folder has no `merge.json`."""
+    """Return the folder's `merge.json`; None where it has none."""
     file = folder / FILE
     if not file.is_file():
         return None
     values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return values
-
-
-def tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield every tensor of a model folder as (name, fp32), one in memory at a time."""
-    for name, file in _files_of(folder):
-        yield name, _read(file, name)
-
-
-def _files_of(folder: Path) -> Iterator[tuple[str, Path]]:
-    from safetensors import safe_open
-
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(str(file), "pt") as opened:
-            for name in opened.keys():  # noqa: SIM118  # not a dict
-                yield name, file
-
-
-def _read(file: Path, name: str) -> torch.Tensor:
-    import torch
-    from safetensors import safe_open
-
-    with safe_open(str(file), "pt") as opened:
-        tensor: torch.Tensor = opened.get_tensor(name)
-    return tensor.to(torch.float32)

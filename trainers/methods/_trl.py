@@ -21,27 +21,27 @@ from assay.sandbox import Sandbox, VerdictCache
 from assay.suites.sources import verdicts_path
 from assay.trainers.artifact import Artifact, ArtifactKind, describe, model_folder
 from assay.trainers.config import CommonConfig
+from assay.trainers.config.common import common_arguments
 from assay.trainers.data.inputs import TrainingData
-from assay.trainers.data.preferences import LabeledCompletion, Pair, Preferences, as_examples
+from assay.trainers.data.preferences import Preferences, as_examples
 from assay.trainers.data.problems import Environment
-from assay.trainers.errors import MissingExtraError, TrainingError
+from assay.trainers.errors import TrainingError, needs_extra
 from assay.trainers.model.optimizers import make_optimizer
 from assay.trainers.model.precision import arithmetic, base_dtype, torch_dtype
-from assay.trainers.model.prepare import Prepare, describe_weights, prepare_model, restore, trainable_copies
+from assay.trainers.model.prepare import (
+    Prepare,
+    describe_weights,
+    parameter_bytes,
+    prepare_model,
+    restore,
+    trainable_copies,
+)
+from assay.trainers.run import folder
 from assay.trainers.run.callback import step_callback
 from assay.trainers.run.facts import measure, save_facts
-from assay.trainers.run.folder import (
-    CHECKPOINTS,
-    RewardIsolation,
-    claim,
-    record_isolation,
-    refuse_weak,
-    resume_point,
-    save_weights,
-    seeded,
-)
 from assay.trainers.run.log import LOG, OnStep, append_line, keep_until, read_steps
 from assay.trainers.run.runtime import bound_compiled_products, quiet_libraries
+from assay.trainers.templates import load_tokenizer
 
 METRICS = "preference_log.jsonl"
 
@@ -53,7 +53,7 @@ def train_into(
     data: TrainingData,
     build: Callable[[], Any],
     recipe: Callable[[Any], str],
-    isolation: RewardIsolation | None = None,
+    isolation: folder.RewardIsolation | None = None,
     checkpoint_files: Sequence[str] | None = None,
 ) -> Artifact:
     """Train what `build` returns, from the newest checkpoint on, and save it in `out`; return the artifact.
@@ -63,25 +63,22 @@ def train_into(
     answers, where the method has one. `checkpoint_files` are those of a complete checkpoint, where it is not
     transformers'. Raises TrainingError and MissingExtraError.
     """
-    if (finished := claim(out, base, config, data)) is not None:
+    if (finished := folder.claim(out, base, config, data)) is not None:
         return finished
     started = time.perf_counter()
     bound_compiled_products()
-    try:
-        with quiet_libraries(), seeded(config.seed):
-            checkpoint = resume_point(out, config, checkpoint_files)
-            trainer = build()
-            ready = time.perf_counter()
-            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-            trained = time.perf_counter()
-            if not trainer.state.global_step:
-                raise TrainingError(
-                    f"{config.method} made no step on {data.counts()}: nothing was learned, and nothing is kept"
-                )
-            text = recipe(trainer)
-            save_weights(trainer, config, out)
-    except ImportError as e:
-        raise MissingExtraError(e.name or "a training package", "train") from e
+    with needs_extra("train", "a training package"), quiet_libraries(), folder.seeded(config.seed):
+        checkpoint = folder.resume_point(out, config, checkpoint_files)
+        trainer = build()
+        ready = time.perf_counter()
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        trained = time.perf_counter()
+        if not trainer.state.global_step:
+            raise TrainingError(
+                f"{config.method} made no step on {data.counts()}: nothing was learned, and nothing is kept"
+            )
+        text = recipe(trainer)
+        folder.save_weights(trainer, config, out)
     facts = measure(
         trainer,
         read_steps(out / LOG),
@@ -95,7 +92,7 @@ def train_into(
     )
     save_facts(out, facts)
     artifact = describe(ArtifactKind.TUNED if config.full else ArtifactKind.ADAPTER, out, base, text)
-    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+    shutil.rmtree(out / folder.CHECKPOINTS, ignore_errors=True)
     return artifact
 
 
@@ -113,11 +110,11 @@ def train_in_environment(
 
     `recipe` gets the trainer and the label of that isolation. A finished folder is returned without a sandbox.
     """
-    refuse_weak(out, allow_weak=environment.allow_weak)
-    if (finished := claim(out, base, config, environment)) is not None:
+    folder.refuse_weak(out, allow_weak=environment.allow_weak)
+    if (finished := folder.claim(out, base, config, environment)) is not None:
         return finished
     with VerdictCache(verdicts_path()) as cache, environment.sandbox(config.rollout) as sandbox:
-        isolation = record_isolation(out, sandbox.isolation)
+        isolation = folder.record_isolation(out, sandbox.isolation)
         return train_into(
             out,
             base,
@@ -131,14 +128,14 @@ def train_in_environment(
 
 
 def trainer_arguments(
-    translate: Callable[..., dict[str, Any]], config: CommonConfig, out: Path, **more: Any
+    config: CommonConfig, out: Path, own: dict[str, Any], *, evaluate: bool = False
 ) -> dict[str, Any]:
-    """Return the library's keyword arguments for `config` on this machine, as `translate` of trainers.config gives
-    them."""
+    """Return the library's keyword arguments for `config` on this machine; `own` are those of the method alone."""
     import torch
 
-    use_cpu = not torch.cuda.is_available()
-    return translate(config, str(out / CHECKPOINTS), use_cpu=use_cpu, dtype=arithmetic(config), **more)
+    use_cpu, checkpoints = not torch.cuda.is_available(), str(out / folder.CHECKPOINTS)
+    dtype = arithmetic(config)
+    return common_arguments(config, checkpoints, use_cpu=use_cpu, dtype=dtype, evaluate=evaluate) | own
 
 
 def assemble(
@@ -166,7 +163,10 @@ def assemble(
         model,
         args=args,
         optimizers=(make_optimizer(model, config, args), None),
-        callbacks=[step_callback(out, out / CHECKPOINTS, config.alarm, on_step, scaled=scaled), *callbacks],
+        callbacks=[
+            step_callback(out, out / folder.CHECKPOINTS, config.alarm, on_step, scaled=scaled),
+            *callbacks,
+        ],
         **arguments,
     )
     if "ref" in getattr(trainer.model, "peft_config", {}):
@@ -190,13 +190,6 @@ def describe_unused(config: CommonConfig, evaluation: object | None) -> str:
     return ", eval_steps unused: nothing is held out" if unused else ""
 
 
-def load_tokenizer(base: Artifact) -> Any:
-    """Return the base's tokenizer."""
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(str(model_folder(base)))
-
-
 def load_policy(base: Artifact, config: CommonConfig, prepare: Prepare = prepare_model) -> Any:
     """Return the prepared model (adapter on, or every weight) on the attention that suits its length."""
     import torch
@@ -206,6 +199,27 @@ def load_policy(base: Artifact, config: CommonConfig, prepare: Prepare = prepare
 
 
 # Methods that learn from preferences.
+
+
+def train_on_preferences(
+    build: Callable[..., Any],
+    base: Artifact,
+    config: CommonConfig,
+    preferences: Preferences,
+    out: Path,
+    on_step: OnStep | None,
+    loss: str,
+    by: str = "TRL",
+) -> Artifact:
+    """Run `train_into` with the trainer that a method's `build` makes; `loss` and `by` are for the recipe."""
+    return train_into(
+        out,
+        base,
+        config,
+        preferences,
+        lambda: build(base, config, preferences, out, on_step),
+        lambda trainer: describe_preferences(config, preferences, trainer, loss, by),
+    )
 
 
 def preference_tokenizer(base: Artifact, config: CommonConfig, preferences: Preferences) -> Any:
@@ -232,12 +246,13 @@ def assemble_on_preferences(
     args: Any,
     out: Path,
     on_step: OnStep | None,
-    train: Iterable[Pair | LabeledCompletion],
-    held_out: Iterable[Pair | LabeledCompletion] | None,
+    preferences: Preferences,
     **arguments: Any,
 ) -> Any:
-    """Return TRL's trainer `kind` over examples of preferences, with the log of margins."""
+    """Return TRL's trainer `kind` over the rows of `preferences`, with the log of margins."""
     from datasets import Dataset
+
+    held_out = preferences.evaluation
 
     return assemble(
         kind,
@@ -247,8 +262,8 @@ def assemble_on_preferences(
         out,
         on_step,
         callbacks=[metrics_callback(out)],
-        train_dataset=Dataset.from_list(as_examples(train)),
-        eval_dataset=None if held_out is None else Dataset.from_list(as_examples(held_out)),
+        train_dataset=Dataset.from_list(as_examples(preferences.kept)),
+        eval_dataset=None if held_out is None else Dataset.from_list(as_examples(held_out.kept)),
         **arguments,
     )
 
@@ -266,7 +281,7 @@ def make_reference(base: Artifact, config: Any) -> Any:
 def reference_bytes(trainer: Any) -> int:
     """Return what the reference costs beyond the policy, in bytes."""
     reference = getattr(trainer, "ref_model", None)
-    return 0 if reference is None else sum(p.numel() * p.element_size() for p in reference.parameters())
+    return 0 if reference is None else parameter_bytes(reference)
 
 
 def metrics_callback(out: Path, extra: Callable[[bool], dict[str, float]] | None = None) -> Any:

@@ -28,14 +28,8 @@ def train_dpo(
 
     `out` also gets `preference_log.jsonl`: margins, accuracies and log-probabilities a step. Resumes after a kill.
     """
-    return _trl.train_into(
-        out,
-        base,
-        config,
-        preferences,
-        lambda: build_trainer(base, config, preferences, out, on_step),
-        lambda trainer: _trl.describe_preferences(config, preferences, trainer, _describe_loss(config)),
-    )
+    loss = _describe_loss(config)
+    return _trl.train_on_preferences(build_trainer, base, config, preferences, out, on_step, loss)
 
 
 def build_trainer(
@@ -50,8 +44,8 @@ def build_trainer(
     from trl import DPOConfig as TrlConfig
     from trl import DPOTrainer
 
-    held_out = preferences.evaluation
-    args = TrlConfig(**_trl.trainer_arguments(dpo_arguments, config, out, evaluate=held_out is not None))
+    evaluate = preferences.evaluation is not None
+    args = TrlConfig(**_trl.trainer_arguments(config, out, dpo_arguments(config), evaluate=evaluate))
     tokenizer = _trl.preference_tokenizer(base, config, preferences)
     return _trl.assemble_on_preferences(
         DPOTrainer,
@@ -60,8 +54,7 @@ def build_trainer(
         args,
         out,
         on_step,
-        preferences.kept,
-        None if held_out is None else held_out.kept,
+        preferences,
         ref_model=_trl.make_reference(base, config),
         processing_class=tokenizer,
     )

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from assay.sandbox import Executor, Outcome, Sandbox, VerdictCache
@@ -26,20 +27,12 @@ from assay.trainers.errors import TrainingError
 from assay.trainers.methods import _trl
 from assay.trainers.model.precision import arithmetic
 from assay.trainers.model.prepare import describe_weights, prepare_model
+from assay.trainers.rl import log as rl_log
 from assay.trainers.rl.check_split import TrainingProblem, describe_left_out, training_problems
-from assay.trainers.rl.log import (
-    RL_LOG,
-    ROLLOUTS,
-    RlStep,
-    append_rl_step,
-    append_rows,
-    judged_fields,
-    mean_reward,
-    read_rl_steps,
-)
 from assay.trainers.rl.reward import Reward, lint_counts, score
 from assay.trainers.rl.rollout import programs_of
 from assay.trainers.run.log import LOG, OnStep, keep_until, read_steps
+from assay.trainers.templates import load_tokenizer
 
 GroupTable = RlooConfig | GrpoConfig
 
@@ -78,13 +71,13 @@ def build_trainer(
     import trl
     from datasets import Dataset
 
-    arguments = _trl.trainer_arguments(group_arguments, config, out)
+    arguments = _trl.trainer_arguments(config, out, group_arguments(config))
     if isinstance(config, GrpoConfig):
         arguments |= {"scale_rewards": "group" if config.scale_rewards else "none", "loss_type": "grpo"}
         kind, args = trl.GRPOTrainer, trl.GRPOConfig(**arguments)
     else:
         kind, args = trl.RLOOTrainer, trl.RLOOConfig(**arguments)
-    tokenizer = _trl.load_tokenizer(base)
+    tokenizer = load_tokenizer(base)
     problems, left_out = training_problems(environment, config.reward, config.rollout.style, tokenizer)
     if len(problems) < config.rollout.prompts:
         raise TrainingError(
@@ -99,8 +92,8 @@ def build_trainer(
     ]
     steps = read_steps(out / LOG)
     done = steps[-1].step if steps else 0
-    keep_until(out / ROLLOUTS, done)
-    keep_until(out / RL_LOG, done // steps_per_update(config))
+    keep_until(out / rl_log.ROLLOUTS, done)
+    keep_until(out / rl_log.RL_LOG, done // steps_per_update(config))
     log = UpdateLog(config, out)
     trainer = _trl.assemble(
         kind,
@@ -166,10 +159,10 @@ def execution_reward(
                     "problem_id": problem.problem.id,
                     "text": texts[key],
                     "n_tokens": n_tokens,
-                    **judged_fields(verdict, paid, held_passed),
+                    **rl_log.judged_fields(verdict, paid, held_passed),
                 }
             )
-        append_rows(out / ROLLOUTS, rows)
+        rl_log.append_rows(out / rl_log.ROLLOUTS, rows)
         if all(answer.reward is None for answer in answers):
             raise TrainingError(
                 f"step {step}: none of {len(answers)} answers could be measured (infra); see `assay doctor`"
@@ -208,9 +201,9 @@ class UpdateLog:
 
     def __init__(self, config: GroupConfig, out: Path) -> None:
         self.config = config
-        self.file = out / RL_LOG
+        self.file = out / rl_log.RL_LOG
         self.steps_per_update = steps_per_update(config)
-        before = read_rl_steps(self.file)
+        before = rl_log.read_rl_steps(self.file)
         self.tokens_before = before[-1].tokens if before else 0
         self._begin()
 
@@ -255,37 +248,32 @@ class UpdateLog:
                     return
                 log.logs.append({k: float(v) for k, v in logs.items() if isinstance(v, int | float)})
                 if state.global_step % log.steps_per_update == 0:
-                    append_rl_step(log.file, log._line(state.global_step // log.steps_per_update))
+                    rl_log.append_rl_step(log.file, log._line(state.global_step // log.steps_per_update))
                     log._begin()
 
         return Updates()
 
-    def _line(self, update: int) -> RlStep:
+    def _line(self, update: int) -> rl_log.RlStep:
         config = self.config
-        known = [answer for answer in self.answers if answer.reward is not None]
-        paid = [(answer.reward, answer.held_passed) for answer in known if answer.reward is not None]
-        length = sum(answer.tokens for answer in known) / len(known)
+        paid = [(a.reward, a.held_passed) for a in self.answers if a.reward is not None]
+        length = fmean(a.tokens for a in self.answers if a.reward is not None)
         kl = self._mean("kl")
-        return RlStep(
+        return rl_log.RlStep(
             step=update,
             total_steps=config.max_steps,
-            **mean_reward(paid)._asdict(),
+            **rl_log.mean_reward(paid)._asdict(),
             # TRL's is a mean over tokens: RLOO's k1 of the policy that drew, GRPO's k3 over the update's steps
             kl=None if kl is None else kl * self._mean_of_all("completions/mean_length", length),
             kl_coefficient=config.beta,
             policy_loss=self._mean_of_all("loss", math.nan),
-            value_loss=None,
             entropy=self._mean("entropy"),
             clip_fraction=self._mean("clip_ratio/region_mean"),
-            value_clip_fraction=None,
-            drift=None,
-            explained_variance=None,
             grad_norm=self._mean("grad_norm"),
             learning_rate=self._mean_of_all("learning_rate", 0.0),
             length=length,
             unfinished=self._mean_of_all("completions/clipped_ratio", 0.0),
-            answers=len(known),
-            infra=len(self.answers) - len(known),
+            answers=len(paid),
+            infra=len(self.answers) - len(paid),
             tampering=sum(bool(reward.reason) for reward, _ in paid),
             tokens=self.tokens_before + int(max(row.get("num_tokens", 0.0) for row in self.logs)),
             generate_s=self.generate_s,
@@ -298,7 +286,7 @@ class UpdateLog:
     def _mean(self, name: str) -> float | None:
         """Return the mean over the update's optimiser steps that have the figure; None where none has it."""
         values = [row[name] for row in self.logs if math.isfinite(row.get(name, math.nan))]
-        return sum(values) / len(values) if values else None
+        return fmean(values) if values else None
 
     def _mean_of_all(self, name: str, default: float) -> float:
         mean = self._mean(name)

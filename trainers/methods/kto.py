@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,8 @@ def train_kto(
     base: Artifact, config: KtoConfig, preferences: Preferences, out: Path, on_step: OnStep | None = None
 ) -> Artifact:
     """Train on good and bad answers into the folder `out`. Resumes after a kill. Raises TrainingError."""
-    return _trl.train_into(
-        out,
-        base,
-        config,
-        preferences,
-        lambda: build_trainer(base, config, preferences, out, on_step),
-        lambda trainer: _trl.describe_preferences(
-            config, preferences, trainer, _describe_loss(config, preferences)
-        ),
-    )
+    loss = _describe_loss(config, preferences)
+    return _trl.train_on_preferences(build_trainer, base, config, preferences, out, on_step, loss)
 
 
 def build_trainer(
@@ -48,7 +41,11 @@ def build_trainer(
     from trl import KTOTrainer
 
     held_out = preferences.evaluation
-    args = TrlConfig(**_trl.trainer_arguments(kto_arguments, config, out, evaluate=held_out is not None))
+    if held_out is not None:
+        held_out = replace(held_out, kept=held_out.opinions())
+    args = TrlConfig(
+        **_trl.trainer_arguments(config, out, kto_arguments(config), evaluate=held_out is not None)
+    )
     tokenizer = _trl.preference_tokenizer(base, config, preferences)
     answers = preferences.opinions()
     if len({answer.good for answer in answers}) < 2:
@@ -60,20 +57,19 @@ def build_trainer(
         args,
         out,
         on_step,
-        mixed(answers, config.batch_size, config.seed),
-        None if held_out is None else held_out.opinions(),
+        replace(preferences, kept=mixed(answers, config.batch_size, config.seed), evaluation=held_out),
         ref_model=_trl.make_reference(base, config),
         processing_class=tokenizer,
     )
 
 
-def mixed(answers: Sequence[LabeledCompletion], batch_size: int, seed: int) -> list[LabeledCompletion]:
+def mixed(answers: Sequence[LabeledCompletion], batch_size: int, seed: int) -> tuple[LabeledCompletion, ...]:
     """Return the answers shuffled once, without a last batch of one.
 
     TRL pairs the answers of a batch with each other's prompts when the batches are formed, and reads the data in that
     order; an answer alone in its batch would be paired with itself.
     """
-    order = random.Random(seed).sample(list(answers), len(answers))
+    order = tuple(random.Random(seed).sample(list(answers), len(answers)))
     return order[:-1] if len(order) % batch_size == 1 else order
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.trainers import TRAINERS
 from assay.trainers.artifact import Artifact
-from assay.trainers.config import OrpoConfig, common_arguments
+from assay.trainers.config import OrpoConfig
 from assay.trainers.data.encode import IGNORED
 from assay.trainers.data.preferences import Pair, Preferences
 from assay.trainers.errors import TrainingError
@@ -30,13 +30,8 @@ def train_orpo(
 ) -> Artifact:
     """Train on pairs into the folder `out`. Resumes after a kill. Raises TrainingError."""
     loss = f"λ={config.beta:g}, NLL of the preferred answer, log-probabilities averaged, no reference model"
-    return _trl.train_into(
-        out,
-        base,
-        config,
-        preferences,
-        lambda: build_trainer(base, config, preferences, out, on_step),
-        lambda trainer: _trl.describe_preferences(config, preferences, trainer, loss, by="a loss of our own"),
+    return _trl.train_on_preferences(
+        build_trainer, base, config, preferences, out, on_step, loss, by="a loss of our own"
     )
 
 
@@ -94,7 +89,7 @@ def build_trainer(
     tokenizer = _trl.preference_tokenizer(base, config, preferences)
     train = tokenise(preferences.pairs(), tokenizer, config.max_length)
     args = TrainingArguments(
-        **_trl.trainer_arguments(common_arguments, config, out, evaluate=held_out is not None),
+        **_trl.trainer_arguments(config, out, {}, evaluate=held_out is not None),
         remove_unused_columns=False,
         prediction_loss_only=True,
         include_num_input_tokens_seen="non_padding",

@@ -22,26 +22,12 @@ from assay.trainers.artifact import Artifact
 from assay.trainers.config.rl import PpoConfig
 from assay.trainers.data.problems import Environment, Sampler
 from assay.trainers.errors import TrainingError
-from assay.trainers.methods._trl import load_tokenizer, train_in_environment
+from assay.trainers.methods._trl import train_in_environment
 from assay.trainers.model.precision import arithmetic
 from assay.trainers.model.prepare import describe_weights
+from assay.trainers.rl import log as rl_log
 from assay.trainers.rl import objective
 from assay.trainers.rl.check_split import TrainingProblem, choose, describe_left_out, training_problems
-from assay.trainers.rl.log import (
-    RL_LOG,
-    ROLLOUTS,
-    RlStep,
-    ScoredRollout,
-    Update,
-    UpdateFacts,
-    append_rl_step,
-    append_rows,
-    describe_update,
-    judged_fields,
-    log_as_training_step,
-    mean_update,
-    read_rl_steps,
-)
 from assay.trainers.rl.objective import KlController
 from assay.trainers.rl.policy import (
     CHECKPOINT_FILES,
@@ -67,6 +53,7 @@ from assay.trainers.rl.reward import (
 from assay.trainers.rl.rollout import Rollout, RolloutSample, roll_out
 from assay.trainers.run.folder import CHECKPOINTS
 from assay.trainers.run.log import OnStep, keep_until
+from assay.trainers.templates import load_tokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,7 +103,9 @@ class PpoTrainer:
     def train(self, resume_from_checkpoint: str | None = None) -> None:
         """Make all updates from the newest checkpoint on, which `Ppo.run` finds itself, and save the value head."""
         self.ppo.run(
-            self._sandbox, lambda step: log_as_training_step(step, self._out, self._on_step), self._cache
+            self._sandbox,
+            lambda step: rl_log.log_as_training_step(step, self._out, self._on_step),
+            self._cache,
         )
         save_value_head(self.ppo.policy, self._out)
         self.state.global_step = self.ppo.config.max_steps
@@ -178,18 +167,18 @@ class Ppo:
     def run(
         self,
         sandbox: Sandbox | StandIn,
-        on_step: Callable[[RlStep], None],
+        on_step: Callable[[rl_log.RlStep], None],
         cache: VerdictCache | None = None,
     ) -> None:
         """Make the updates that are still to be made, from the newest checkpoint on. Raises TrainingError."""
         config, checkpoints = self.config, self.out / CHECKPOINTS
         first = load_newest(checkpoints, self.policy, self.optimizer, self.controller)
-        for name in (RL_LOG, ROLLOUTS):
+        for name in (rl_log.RL_LOG, rl_log.ROLLOUTS):
             keep_until(self.out / name, first)
-        self.tokens = sum(s.tokens for s in read_rl_steps(self.out / RL_LOG)[-1:])
+        self.tokens = sum(s.tokens for s in rl_log.read_rl_steps(self.out / rl_log.RL_LOG)[-1:])
         for step in range(first, config.max_steps):
             done = self._step(sandbox, step, cache)
-            append_rl_step(self.out / RL_LOG, done)
+            rl_log.append_rl_step(self.out / rl_log.RL_LOG, done)
             if (step + 1) % config.save_steps == 0:
                 keep = config.save_total_limit
                 save_checkpoint(checkpoints, step + 1, self.policy, self.optimizer, self.controller, keep)
@@ -197,7 +186,7 @@ class Ppo:
             if done.alarm is not None and config.kl.on_alarm == "stop":
                 raise TrainingError(f"stopped at step {step + 1}: {done.alarm}; {_advice(config)}")
 
-    def _step(self, sandbox: Sandbox | StandIn, step: int, cache: VerdictCache | None) -> RlStep:
+    def _step(self, sandbox: Sandbox | StandIn, step: int, cache: VerdictCache | None) -> rl_log.RlStep:
         import torch
 
         config = self.config
@@ -234,16 +223,21 @@ class Ppo:
         update = self._learn(batch, before, gained, returns, step)
         self.controller.update(kl, len(known))
         self.tokens += int(batch.attention.sum())
-        facts = UpdateFacts(step + 1, kl, coefficient, critic, rate, self.tokens, time.perf_counter() - began)
-        return describe_update(config, rollout, scored, verdicts, update, facts, self._alarm(kl))
+        train_s = max(0.0, time.perf_counter() - began - rollout.generate_s - rollout.wait_s)
+        facts = rl_log.UpdateFacts(
+            step + 1, kl, coefficient, None if math.isnan(critic) else critic, rate, self.tokens, train_s
+        )
+        return rl_log.describe_update(
+            config, rollout, scored, verdicts, update, facts, self.controller.alarm(kl)
+        )
 
-    def _score(self, rollout: Rollout) -> tuple[list[ScoredRollout | None], dict[str, Verdict]]:
+    def _score(self, rollout: Rollout) -> tuple[list[rl_log.ScoredRollout | None], dict[str, Verdict]]:
         """Return each answer with its reward, None where its execution was not measured, and all verdicts."""
         samples, config = rollout.samples, self.config
         model_scores = [None] * len(samples) if self.model_scores is None else self.model_scores(samples)
         findings = lint_counts([sample.program for sample in samples], config.reward)
         verdicts = rollout.verdicts()
-        scored: list[ScoredRollout | None] = []
+        scored: list[rl_log.ScoredRollout | None] = []
         for key, (sample, model_score) in enumerate(zip(samples, model_scores, strict=True)):
             tokens = len(sample.drawn.token_ids)
             verdict = verdicts[f"paid/{key}"]
@@ -254,11 +248,11 @@ class Ppo:
                 continue
             if config.unfinished:
                 reward = _less_unfinished(reward, sample, config.unfinished)
-            scored.append(ScoredRollout(sample, reward, None if held_out is None else held_out.passed))
+            scored.append(rl_log.ScoredRollout(sample, reward, None if held_out is None else held_out.passed))
         return scored, verdicts
 
     def _token_rewards(
-        self, known: Sequence[ScoredRollout], batch: Batch, before: PolicyOutput, ref_logp: Tensor
+        self, known: Sequence[rl_log.ScoredRollout], batch: Batch, before: PolicyOutput, ref_logp: Tensor
     ) -> tuple[Tensor, float]:
         """Return rewards [rows, steps] and the mean KL of a sequence in nats.
 
@@ -285,7 +279,7 @@ class Ppo:
 
     def _learn(
         self, batch: Batch, before: PolicyOutput, gained: Tensor, returns: Tensor, step: int
-    ) -> Update:
+    ) -> rl_log.Update:
         """Take the epochs of clipped steps over one batch, in minibatches of rows."""
         import torch
 
@@ -315,7 +309,7 @@ class Ppo:
                 # Before the next forward pass, whose peak they would add to.
                 self.optimizer.zero_grad(set_to_none=True)
                 updates.append(
-                    Update(
+                    rl_log.Update(
                         policy.loss.item(),
                         value.item(),
                         entropy.item(),
@@ -325,7 +319,7 @@ class Ppo:
                         norm.item(),
                     )
                 )
-        return mean_update(updates)
+        return rl_log.mean_update(updates)
 
     def _set_rate(self, step: int) -> float:
         config = self.config
@@ -337,16 +331,11 @@ class Ppo:
             group["lr"] = group["base"] * factor
         return config.learning_rate * factor
 
-    def _alarm(self, kl: float) -> str | None:
-        if not self.controller.alarm(kl):
-            return None
-        return f"KL is {kl:.3g} nats a sequence, above twice its target of {self.config.kl.target:g}"
-
     def _write_answers(
         self,
         step: int,
         samples: Sequence[RolloutSample],
-        scored: Sequence[ScoredRollout | None],
+        scored: Sequence[rl_log.ScoredRollout | None],
         verdicts: dict[str, Verdict],
     ) -> None:
         """Append every answer with its verdict and its reward, component by component, to `rollouts.jsonl`."""
@@ -359,7 +348,7 @@ class Ppo:
                 "text": sample.drawn.text,
                 "n_tokens": len(sample.drawn.token_ids),
                 "ended": sample.drawn.ended,
-                **judged_fields(
+                **rl_log.judged_fields(
                     verdicts[f"paid/{key}"],
                     None if answer is None else answer.reward,
                     None if answer is None else answer.held_passed,
@@ -367,7 +356,7 @@ class Ppo:
             }
             for key, (sample, answer) in enumerate(zip(samples, scored, strict=True))
         ]
-        append_rows(self.out / ROLLOUTS, rows)
+        rl_log.append_rows(self.out / rl_log.ROLLOUTS, rows)
 
 
 def _rows(

@@ -43,16 +43,8 @@ def train_reward_model(
     `out` also gets `held_out.jsonl` (every held-out pair's scores) and `reward_model.json` (accuracy, margins,
     calibration). The model scores answers and cannot generate: `load_reward_model` loads it. Resumes after a kill.
     """
-    artifact = _trl.train_into(
-        out,
-        base,
-        config,
-        preferences,
-        lambda: build_trainer(base, config, preferences, out, on_step),
-        lambda trainer: _trl.describe_preferences(
-            config, preferences, trainer, "Bradley–Terry, one score a sequence"
-        ),
-    )
+    loss = "Bradley–Terry, one score a sequence"
+    artifact = _trl.train_on_preferences(build_trainer, base, config, preferences, out, on_step, loss)
     if load_report(out) is None:
         evaluate(out, preferences)
     return artifact
@@ -86,8 +78,8 @@ def build_trainer(
     from trl import RewardTrainer
 
     assert not isinstance(config.adapter, NoAdapter)
-    held_out = preferences.evaluation
-    args = TrlConfig(**_trl.trainer_arguments(reward_arguments, config, out, evaluate=held_out is not None))
+    evaluate = preferences.evaluation is not None
+    args = TrlConfig(**_trl.trainer_arguments(config, out, reward_arguments(config), evaluate=evaluate))
     tokenizer = _trl.preference_tokenizer(base, config, preferences)
     classifier = load_classifier(str(model_folder(base)), base_dtype(config, arithmetic(config)))
     trainer = _trl.assemble_on_preferences(
@@ -97,8 +89,7 @@ def build_trainer(
         args,
         out,
         on_step,
-        preferences.kept,
-        None if held_out is None else held_out.kept,
+        preferences,
         processing_class=tokenizer,
     )
     if len(trainer.train_dataset) == 0:
@@ -116,6 +107,7 @@ class RewardModel:
     def score(self, items: Sequence[Item]) -> list[float]:
         """Return one score an item, its text rendered as in training (`trl.RewardTrainer`'s way)."""
         import torch
+        from torch.nn.utils.rnn import pad_sequence
 
         rows = [self._ids(prompt, answer) for prompt, answer in items]
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
@@ -123,12 +115,11 @@ class RewardModel:
         pad = self._model.config.get_text_config().pad_token_id
         for start in range(0, len(order), self._batch_size):
             piece = order[start : start + self._batch_size]
-            width = max(len(rows[i]) for i in piece)
-            ids = torch.tensor([rows[i] + [pad] * (width - len(rows[i])) for i in piece])
-            mask = torch.tensor([[1] * len(rows[i]) + [0] * (width - len(rows[i])) for i in piece])
+            tokens = [torch.tensor(rows[i], device=self._model.device) for i in piece]
+            ids = pad_sequence(tokens, batch_first=True, padding_value=pad)
+            mask = pad_sequence([torch.ones_like(row) for row in tokens], batch_first=True)
             with torch.no_grad():
-                device = self._model.device
-                scores = self._model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits[:, 0]
+                scores = self._model(input_ids=ids, attention_mask=mask).logits[:, 0]
             for i, score in zip(piece, scores.float().tolist(), strict=True):
                 results[i] = score
         return results

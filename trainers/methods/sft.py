@@ -19,7 +19,8 @@ from typing import Any
 
 from assay.trainers import TRAINERS
 from assay.trainers.artifact import Artifact
-from assay.trainers.config import SftConfig, sft_arguments
+from assay.trainers.config import SftConfig
+from assay.trainers.config.sft import sft_arguments
 from assay.trainers.data import Records
 from assay.trainers.data.encode import Encoded, encode
 from assay.trainers.errors import TrainingError
@@ -27,7 +28,7 @@ from assay.trainers.methods import _trl
 from assay.trainers.model.precision import arithmetic
 from assay.trainers.model.prepare import Prepare, describe_weights, prepare_model
 from assay.trainers.run.log import OnStep
-from assay.trainers.templates import Template, choose_template
+from assay.trainers.templates import Template, choose_template, load_tokenizer
 
 _LEARNED_FROM = {"all": "every token", "assistant": "assistant turns", "completion": "the last turn"}
 
@@ -47,7 +48,7 @@ def train_sft(
 
     def build() -> Any:
         data.append(_tokenise(base, config, records))
-        return _build(base, config, data[0], out, on_step)
+        return build_trainer(base, config, records, out, on_step, tokens=data[0])
 
     return _trl.train_into(
         out, base, config, records, build, lambda trainer: _recipe(config, records, data[0], trainer)
@@ -61,9 +62,28 @@ def build_trainer(
     out: Path,
     on_step: OnStep | None = None,
     prepare: Prepare = prepare_model,
+    tokens: _Tokens | None = None,
 ) -> Any:
-    """Return the trl.SFTTrainer, ready to train: records tokenised and masked, model prepared."""
-    return _build(base, config, _tokenise(base, config, records), out, on_step, prepare)
+    """Return the trl.SFTTrainer, ready to train: records tokenised and masked (`tokens`, where they are already), model
+    prepared."""
+    from trl import SFTConfig as TrlConfig
+    from trl import SFTTrainer
+
+    data = tokens or _tokenise(base, config, records)
+    args = TrlConfig(
+        **_trl.trainer_arguments(config, out, sft_arguments(config), evaluate=data.held_out is not None)
+    )
+    return _trl.assemble(
+        SFTTrainer,
+        _trl.load_policy(base, config, prepare),
+        config,
+        args,
+        out,
+        on_step,
+        train_dataset=_dataset(data.train),
+        eval_dataset=None if data.held_out is None else _dataset(data.held_out),
+        processing_class=data.tokenizer,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +98,7 @@ class _Tokens:
 
 def _tokenise(base: Artifact, config: SftConfig, records: Records) -> _Tokens:
     _trl.check_held_out(config, records.evaluation)
-    tokenizer = _trl.load_tokenizer(base)
+    tokenizer = load_tokenizer(base)
     template = choose_template(tokenizer, config.template)
     if not template.native:
         tokenizer.chat_template = template.saved
@@ -94,31 +114,6 @@ def _tokenise(base: Artifact, config: SftConfig, records: Records) -> _Tokens:
     train = encoded(records, "")
     held_out = None if records.evaluation is None else encoded(records.evaluation, "held-out ")
     return _Tokens(tokenizer, template, train, held_out)
-
-
-def _build(
-    base: Artifact,
-    config: SftConfig,
-    data: _Tokens,
-    out: Path,
-    on_step: OnStep | None,
-    prepare: Prepare = prepare_model,
-) -> Any:
-    from trl import SFTConfig as TrlConfig
-    from trl import SFTTrainer
-
-    args = TrlConfig(**_trl.trainer_arguments(sft_arguments, config, out, evaluate=data.held_out is not None))
-    return _trl.assemble(
-        SFTTrainer,
-        _trl.load_policy(base, config, prepare),
-        config,
-        args,
-        out,
-        on_step,
-        train_dataset=_dataset(data.train),
-        eval_dataset=None if data.held_out is None else _dataset(data.held_out),
-        processing_class=data.tokenizer,
-    )
 
 
 def _dataset(encoded: Encoded) -> Any:

@@ -11,17 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from assay.trainers.artifact import Artifact, model_folder
-from assay.trainers.config import (
-    CommonConfig,
-    LokrTable,
-    LoraTable,
-    LowRankTable,
-    NoAdapter,
-    QuantizationTable,
-    Task,
-    peft_arguments,
-)
-from assay.trainers.config.adapter import AdapterTable
+from assay.trainers.config import CommonConfig, LoraTable, LowRankTable, NoAdapter, QuantizationTable
+from assay.trainers.config.adapter import AdapterTable, LokrTable, Task, peft_arguments
 from assay.trainers.errors import TrainingError
 from assay.trainers.model.precision import arithmetic, base_dtype, compute_dtype, torch_dtype
 from assay.trainers.model.quantize import (
@@ -252,6 +243,11 @@ def count_parameters(model: Any) -> tuple[int, int]:
         total += n
         trainable += n if p.requires_grad else 0
     return trainable, total
+
+
+def parameter_bytes(model: Any, *, trainable: bool = False) -> int:
+    """Return the bytes of a model's parameters, or of the trainable ones."""
+    return sum(p.nbytes for p in model.parameters() if p.requires_grad or not trainable)
 
 
 def describe_weights(config: CommonConfig) -> str:

@@ -16,16 +16,15 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from assay.trainers.artifact import Artifact, ArtifactKind, describe, identify, record_path
+from assay.trainers.artifact import MODEL_FOLDERS, Artifact, already_made, describe, identify
 from assay.trainers.config import QuantizationTable
-from assay.trainers.errors import ArtifactError, MissingExtraError, TrainingError
+from assay.trainers.errors import ArtifactError, TrainingError, needs_extra
 from assay.trainers.files import publish, write_text
 from assay.trainers.model.precision import refuse_emulated_bf16, torch_dtype
 from assay.trainers.run.runtime import let_idle_threads_sleep, quiet_libraries
 
 BASE_QUANTIZATION = "base_quantization.json"
 BLOCK = 64  # weights per fp32 scale in NF4 and FP4
-NESTED_BLOCK = 256  # scales per fp32 scale of scales, in double quantisation
 GGUF_BLOCK = 32  # weights per fp16 scale in Q4_0 and Q8_0
 # The 16 values of NF4, as bitsandbytes has them; a test derives them from the normal distribution's quantiles.
 NF4 = (
@@ -138,14 +137,12 @@ def prepare_for_training(model: Any, table: QuantizationTable, *, checkpointing:
 def weight_bytes(module: Any) -> int:
     """Return the bytes that a quantised layer keeps for its weight: codes and scales, without bias and code book."""
     weight = module.weight
-    total = int(weight.numel() * weight.element_size())
     state = getattr(weight, "quant_state", None)
     if state is None:  # LLM.int8: one fp32 scale a row
-        return total + 4 * int(module.out_features)
-    total += int(state.absmax.numel() * state.absmax.element_size())
+        return int(weight.nbytes) + 4 * int(module.out_features)
+    total = int(weight.nbytes + state.absmax.nbytes)
     if state.nested:
-        inner = state.state2.absmax
-        total += int(inner.numel() * inner.element_size()) + 4  # and the fp32 mean that was taken off
+        total += int(state.state2.absmax.nbytes) + 4  # and the fp32 mean that was taken off
     return total
 
 
@@ -300,32 +297,19 @@ def compress_model(source: Artifact, out: Path, kind: Compression, *, double_qua
     loads by itself, since its config.json records the quantisation; its size on disk is what it takes to load. It
     appears by one rename. Raises ArtifactError, TrainingError and MissingExtraError.
     """
-    if source.kind not in (ArtifactKind.BASE, ArtifactKind.TUNED, ArtifactKind.MERGED):
+    if source.kind not in MODEL_FOLDERS:
         raise ArtifactError(
             f"{source.path} is of kind {source.kind}; only base, tuned and merged models can be compressed"
         )
     recipe = f"weights as {kind}" + (" (bitsandbytes)" if kind in ("int8", "nf4", "fp4") else "")
     if kind in ("nf4", "fp4") and double_quant:
         recipe += ", double quantisation"
-    if record_path(out).is_file():
-        existing = identify(out)
-        if (
-            existing.parent is not None
-            and existing.parent.sha256 == source.sha256
-            and existing.recipe == recipe
-        ):
-            return existing
-    if out.exists():
-        raise ArtifactError(
-            f"{out} exists already and holds something else; remove it or choose another folder"
-        )
+    if (existing := already_made(out, [source], recipe)) is not None:
+        return existing
     let_idle_threads_sleep()
-    try:
-        with publish(out) as part, quiet_libraries():
-            _write(source.path, part, kind, double_quant)
-            describe(source.kind, part, source, recipe)
-    except ImportError as e:
-        raise MissingExtraError(e.name or "bitsandbytes", "train") from e
+    with needs_extra("train", "bitsandbytes"), publish(out) as part, quiet_libraries():
+        _write(source.path, part, kind, double_quant)
+        describe(source.kind, part, source, recipe)
     return identify(out)
 
 

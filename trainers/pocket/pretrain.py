@@ -320,10 +320,6 @@ def train(
     return model, tokenizer, facts
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def save(out: Path, recipe: Recipe, model: Any, tokenizer: Any, facts: dict[str, Any]) -> None:
     """Write bf16 weights, tokenizer and PROVENANCE.json into `out`, which must not exist yet or be empty."""
     import tokenizers
@@ -340,11 +336,9 @@ def save(out: Path, recipe: Recipe, model: Any, tokenizer: Any, facts: dict[str,
         **facts,
         "versions": {
             "python": sys.version.split()[0],
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "tokenizers": tokenizers.__version__,
+            **{library.__name__: library.__version__ for library in (torch, transformers, tokenizers)},
         },
-        "sha256": {p.name: _sha256(p) for p in files},
+        "sha256": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files},
     }
     (out / "PROVENANCE.json").write_text(json.dumps(provenance, indent=1) + "\n")
 

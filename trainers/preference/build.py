@@ -7,6 +7,8 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import combinations, groupby, islice, product
 from typing import Literal
 
 from assay.trainers.data.preferences import Answer, LabeledCompletion, Pair, Source
@@ -48,9 +50,8 @@ class Built:
 
     def notes(self) -> list[str]:
         """Return the warning about an agreement that could not be measured; empty where it could."""
-        return (
-            [f"agreement of quality with execution unmeasured: {self.unmeasured}"] if self.unmeasured else []
-        )
+        note = f"agreement of quality with execution unmeasured: {self.unmeasured}"
+        return [note] if self.unmeasured else []
 
 
 def few(count: int, what: str = "pairs") -> list[str]:
@@ -120,10 +121,8 @@ def _measured(groups: Iterable[Sequence[Answer]], built: Built, *, needed: bool)
 
 
 def _by_problem(answers: Iterable[Answer]) -> dict[str, list[Answer]]:
-    groups: dict[str, list[Answer]] = {}
-    for answer in answers:
-        groups.setdefault(answer.problem_id, []).append(answer)
-    return {name: sorted(group, key=lambda a: a.index) for name, group in sorted(groups.items())}
+    ordered = sorted(answers, key=lambda a: (a.problem_id, a.index))
+    return {name: list(group) for name, group in groupby(ordered, key=lambda a: a.problem_id)}
 
 
 def _usable(group: Sequence[Answer], dropped: Counter[str]) -> list[Answer]:
@@ -157,18 +156,16 @@ def _matched(
     passing, failing = _shuffled(passing, rng), _shuffled(failing, rng)
     left: list[Answer] = []
     paired: set[tuple[int, int]] = set()
-    for round_, chosen in (
-        (i, passing[i % len(passing)]) for i in range(min(count, len(passing) * len(failing)))
-    ):
+    for round_ in range(min(count, len(passing) * len(failing))):
+        chosen = passing[round_ % len(passing)]
         left = left or list(failing)
-        free = [f for f in left if (chosen.index, f.index) not in paired] or [
-            f for f in failing if (chosen.index, f.index) not in paired
-        ]
+        free = [f for f in left if (chosen.index, f.index) not in paired]
+        free = free or [f for f in failing if (chosen.index, f.index) not in paired]
         if not free:
             continue
-        rejected = (
-            max(free, key=lambda f: _likeness(chosen, f)) if match == "nearest" else free[round_ % len(free)]
-        )
+        rejected = free[round_ % len(free)]
+        if match == "nearest":
+            rejected = max(free, key=partial(_likeness, chosen))
         left = [f for f in left if f is not rejected]
         paired.add((chosen.index, rejected.index))
         reason = f"pass against {rejected.outcome} ({rejected.checks_passed}/{rejected.checks_total} checks)"
@@ -180,15 +177,11 @@ def _quality_pairs(
 ) -> Iterator[Pair]:
     """Yield pairs of programs that pass, one better in something and worse in nothing: lint findings, cyclomatic
     complexity, docstring, run time."""
-    order = _shuffled(passing, rng)
-    n = 0
-    for i, one in enumerate(order):
-        for other in order[i + 1 :]:
-            for better, worse in ((one, other), (other, one)):
-                reason = _better(better, worse, quality)
-                if reason and n < count:
-                    n += 1
-                    yield _pair("quality", better, worse, reason)
+    pairs = combinations(_shuffled(passing, rng), 2)
+    both_ways = ((better, worse) for one, other in pairs for better, worse in ((one, other), (other, one)))
+    better_ones = ((b, w, reason) for b, w in both_ways if (reason := _better(b, w, quality)))
+    for better, worse, reason in islice(better_ones, count):
+        yield _pair("quality", better, worse, reason)
 
 
 def _better(one: Answer, other: Answer, quality: Mapping[str, Quality]) -> str:
@@ -228,15 +221,14 @@ def _agree(
 
     By the rule that makes quality pairs, without the run time, since a failure may be quick.
     """
-    for p in passing:
-        for f in failing:
-            a, b = quality.get(p.program), quality.get(f.program)
-            if a is None or b is None:
-                continue
-            agrees = bool(_in_favour(_by_rubric(a, b)))
-            if agrees or _in_favour(_by_rubric(b, a)):
-                built.compared += 1
-                built.agreement = (built.agreement or 0.0) + agrees
+    for p, f in product(passing, failing):
+        a, b = quality.get(p.program), quality.get(f.program)
+        if a is None or b is None:
+            continue
+        agrees = bool(_in_favour(_by_rubric(a, b)))
+        if agrees or _in_favour(_by_rubric(b, a)):
+            built.compared += 1
+            built.agreement = (built.agreement or 0.0) + agrees
 
 
 def _pair(kind: Literal["execution", "quality"], chosen: Answer, rejected: Answer, reason: str) -> Pair:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from assay.trainers.errors import MissingExtraError, TrainersError
+from assay.trainers.errors import TrainersError, needs_extra
 
 # Comparison with None, True and False; `not … in`, `not … is`; bare except; a lambda with a name; ambiguous names;
 # unused imports and variables; star imports; repeated keys; shadowed builtins; mutable defaults; a name assigned to
@@ -25,6 +25,7 @@ RULES = (
     *("E711", "E712", "E713", "E714", "E722", "E731", "E741"),
     *("F401", "F403", "F601", "F841", "A001", "B006", "PLW0127"),
 )
+_CHECK = "check --isolated --no-cache --ignore-noqa --exit-zero --quiet --target-version py311 --output-format json"
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -48,13 +49,11 @@ class Quality:
 
 def measure_all(programs: Sequence[str]) -> list[Quality | None]:
     """Return each program's quality; None where it does not parse. Raises MissingExtraError without ruff or radon."""
-    try:
+    with needs_extra("train", "radon"):
         from radon.visitors import ComplexityVisitor
-    except ImportError as error:
-        raise MissingExtraError("radon", "train") from error
     results: list[Quality | None] = []
     for program, findings in zip(programs, lint(programs), strict=True):
-        tree = _parse(program)
+        tree = parse_program(program)
         if tree is None:
             results.append(None)
             continue
@@ -67,23 +66,12 @@ def measure_all(programs: Sequence[str]) -> list[Quality | None]:
 def lint(programs: Sequence[str]) -> list[list[Finding]]:
     """Return ruff's findings in each program by line; none where it does not parse. Raises MissingExtraError."""
     findings: list[list[Finding]] = [[] for _ in programs]
-    parsed = [i for i, program in enumerate(programs) if _parse(program) is not None]
+    parsed = [i for i, program in enumerate(programs) if parse_program(program) is not None]
     if not parsed:
         return findings
-    try:
+    with needs_extra("train", "ruff"):
         from ruff import find_ruff_bin
-    except ImportError as error:
-        raise MissingExtraError("ruff", "train") from error
-    command = [
-        find_ruff_bin(),
-        "check",
-        "--isolated",
-        "--no-cache",
-        "--ignore-noqa",
-        "--exit-zero",
-        "--quiet",
-    ]
-    command += ["--target-version", "py311", "--select", ",".join(RULES), "--output-format", "json", "."]
+    command = [find_ruff_bin(), *_CHECK.split(), "--select", ",".join(RULES), "."]
     with tempfile.TemporaryDirectory(prefix="assay-lint-") as folder:
         for i in parsed:
             (Path(folder) / f"{i}.py").write_text(programs[i], encoding="utf-8", errors="replace")
@@ -96,7 +84,8 @@ def lint(programs: Sequence[str]) -> list[list[Finding]]:
     return [sorted(of_program, key=lambda f: (f.line, f.rule)) for of_program in findings]
 
 
-def _parse(program: str) -> ast.Module | None:
+def parse_program(program: str) -> ast.Module | None:
+    """Return the program's syntax tree; None where Python does not parse it. Nothing of it is run."""
     try:
         return ast.parse(program)
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean, pstdev
 
 from pydantic import BaseModel, ConfigDict
 
@@ -77,30 +78,26 @@ class RewardReport(_Model):
 
     pairs: int
     problems: int
-    accuracy: Interval | None
-    mean_margin: float | None
-    margins: tuple[Bar, ...]
-    reliability: tuple[Bin, ...]
-    calibration_error: float | None
-    scores: Scores | None
+    accuracy: Interval | None = None
+    mean_margin: float | None = None
+    margins: tuple[Bar, ...] = ()
+    reliability: tuple[Bin, ...] = ()
+    calibration_error: float | None = None
+    scores: Scores | None = None
     unmeasured: str | None = None
 
 
 def describe(scored: Sequence[Scored]) -> RewardReport:
     """Return the report on `scored`; all unmeasured where it is empty."""
     if not scored:
-        return RewardReport(
-            pairs=0, problems=0, accuracy=None, mean_margin=None, margins=(), reliability=(),
-            calibration_error=None, scores=None, unmeasured="no pairs were held out (data.eval_fraction)",
-        )  # fmt: skip
+        return RewardReport(pairs=0, problems=0, unmeasured="no pairs were held out (data.eval_fraction)")
     answers = [s.chosen for s in scored] + [s.rejected for s in scored]
-    mean = sum(answers) / len(answers)
     reliability = _reliability(scored)
     return RewardReport(
         pairs=len(scored),
         problems=len({s.problem_id for s in scored}),
         accuracy=_accuracy(scored),
-        mean_margin=sum(s.margin for s in scored) / len(scored),
+        mean_margin=fmean(s.margin for s in scored),
         margins=_histogram([s.margin for s in scored]),
         reliability=reliability,
         calibration_error=sum(
@@ -109,7 +106,7 @@ def describe(scored: Sequence[Scored]) -> RewardReport:
             if b.confidence is not None and b.accuracy is not None
         )
         / len(scored),
-        scores=Scores(mean=mean, spread=math.sqrt(sum((a - mean) ** 2 for a in answers) / len(answers))),
+        scores=Scores(mean=fmean(answers), spread=pstdev(answers)),
     )
 
 
@@ -184,8 +181,8 @@ def _reliability(scored: Sequence[Scored]) -> tuple[Bin, ...]:
             low=0.5 + i * width,
             high=0.5 + (i + 1) * width,
             pairs=len(bin_),
-            confidence=sum(c for c, _ in bin_) / len(bin_) if bin_ else None,
-            accuracy=sum(r for _, r in bin_) / len(bin_) if bin_ else None,
+            confidence=fmean(c for c, _ in bin_) if bin_ else None,
+            accuracy=fmean(r for _, r in bin_) if bin_ else None,
         )
         for i, bin_ in enumerate(bins)
     )

@@ -54,13 +54,11 @@ def training_problems(
         candidate = training_problem(problem, render(problem, style, tokenizer), split, table.weak)
         if candidate.paid:
             problems.append(candidate)
-    if not problems and table.weak == "types":
-        raise TrainingError(
-            'reward.weak = "types": no problem has a check of the form `assert call(...) == literal`; leave weak out'
-        )
     if not problems:
         raise TrainingError(
-            'reward.checks = "half": no problem has two checks that can be told apart; use "all"'
+            'reward.weak = "types": no problem has a check of the form `assert call(...) == literal`; leave weak out'
+            if table.weak == "types"
+            else 'reward.checks = "half": no problem has two checks that can be told apart; use "all"'
         )
     return problems, len(environment.kept) - len(problems)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -21,7 +20,7 @@ RL_LOG = "rl_log.jsonl"
 ROLLOUTS = "rollouts.jsonl"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RlStep:
     """One update of ppo, rloo or grpo.
 
@@ -43,18 +42,18 @@ class RlStep:
     reward: float
     components: dict[str, float]
     pass_rate: float
-    held_pass_rate: float | None
-    gap: float | None
-    kl: float | None
+    held_pass_rate: float | None = None
+    gap: float | None = None
+    kl: float | None = None
     kl_coefficient: float
     policy_loss: float
-    value_loss: float | None
-    entropy: float | None
-    clip_fraction: float | None
-    value_clip_fraction: float | None
-    drift: float | None
-    explained_variance: float | None
-    grad_norm: float | None
+    value_loss: float | None = None
+    entropy: float | None = None
+    clip_fraction: float | None = None
+    value_clip_fraction: float | None = None
+    drift: float | None = None
+    explained_variance: float | None = None
+    grad_norm: float | None = None
     learning_rate: float
     length: float
     unfinished: float
@@ -147,15 +146,15 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class UpdateFacts:
-    """The other figures of an update; `took_s` is its wall time in all."""
+    """The other figures of an update, named as in `RlStep`."""
 
     step: int
     kl: float
     kl_coefficient: float
-    explained_variance: float
+    explained_variance: float | None
     learning_rate: float
     tokens: int
-    took_s: float
+    train_s: float
 
 
 class Means(NamedTuple):
@@ -201,24 +200,18 @@ def describe_update(
     known = [answer for answer in scored if answer is not None]
     n = len(known)
     return RlStep(
-        step=facts.step,
         total_steps=config.max_steps,
         **mean_reward([(answer.reward, answer.held_passed) for answer in known])._asdict(),
         **asdict(update),
-        kl=facts.kl,
-        kl_coefficient=facts.kl_coefficient,
-        explained_variance=None if math.isnan(facts.explained_variance) else facts.explained_variance,
-        learning_rate=facts.learning_rate,
+        **asdict(facts),
         length=sum(len(answer.sample.drawn.token_ids) for answer in known) / n,
         unfinished=sum(not answer.sample.drawn.ended for answer in known) / n,
         answers=n,
         infra=len(scored) - n,
         tampering=sum(bool(answer.reward.reason) for answer in known),
-        tokens=facts.tokens,
         generate_s=rollout.generate_s,
         execute_wait_s=rollout.wait_s,
         execute_s=rollout.busy_s,
-        train_s=max(0.0, facts.took_s - rollout.generate_s - rollout.wait_s),
         alarm=alarm,
         outcomes=dict(Counter(str(verdicts[f"paid/{key}"].outcome) for key in range(len(scored)))),
     )

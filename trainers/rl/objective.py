@@ -142,9 +142,11 @@ class KlController:
             self.coefficient *= 1 + error * samples / self.horizon
         return self.coefficient
 
-    def alarm(self, kl: float) -> bool:
-        """Return whether the KL is above twice the target."""
-        return self.target is not None and kl > 2 * self.target
+    def alarm(self, kl: float) -> str | None:
+        """Return the alarm about a KL above twice the target; None where it is not, or there is no target."""
+        if self.target is None or kl <= 2 * self.target:
+            return None
+        return f"KL is {kl:.3g} nats a sequence, above twice its target of {self.target:g}"
 
 
 def rate_factor(scheduler: str, step: int, warmup: int, total: int) -> float:

@@ -7,7 +7,8 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +17,7 @@ from assay.trainers.config.rl import PpoConfig
 from assay.trainers.errors import TrainingError
 from assay.trainers.files import publish
 from assay.trainers.model.precision import arithmetic
-from assay.trainers.model.prepare import Prepare, prepare_model
+from assay.trainers.model.prepare import Prepare, parameter_bytes, prepare_model
 from assay.trainers.rl.objective import KlController
 from assay.trainers.run.folder import newest_checkpoint, step_of
 
@@ -84,21 +85,17 @@ def make_batch(episodes: Sequence[Episode], pad_id: int, device: Any = "cpu") ->
 
     if any(not e.action_ids or not e.prompt_ids for e in episodes):
         raise TrainingError("an episode has no prompt or no action; at least one token each is needed")
-    width = max(len(e.prompt_ids) + len(e.action_ids) for e in episodes)
-    steps = max(len(e.action_ids) for e in episodes)
-    ids = torch.full((len(episodes), width), pad_id, dtype=torch.long)
-    attention = torch.zeros((len(episodes), width), dtype=torch.long)
-    actions = torch.zeros((len(episodes), steps), dtype=torch.long)
-    mask = torch.zeros((len(episodes), steps))
-    at = torch.zeros((len(episodes), steps), dtype=torch.long)
-    for i, (prompt, taken) in enumerate(episodes):
-        n, m = len(prompt), len(taken)
-        ids[i, : n + m] = torch.tensor([*prompt, *taken])
-        attention[i, : n + m] = 1
-        actions[i, :m] = torch.tensor(list(taken))
-        mask[i, :m] = 1
-        at[i, :m] = torch.arange(n - 1, n + m - 1)
-    return Batch(*(t.to(device) for t in (ids, attention, actions, mask, at)))
+    pad = partial(torch.nn.utils.rnn.pad_sequence, batch_first=True)
+    sequences = [torch.tensor([*e.prompt_ids, *e.action_ids]) for e in episodes]
+    actions = [torch.tensor([*e.action_ids]) for e in episodes]
+    batch = Batch(
+        ids=pad(sequences, padding_value=pad_id),
+        attention=pad([torch.ones_like(ids) for ids in sequences]),
+        actions=pad(actions),
+        mask=pad([torch.ones(len(ids)) for ids in actions]),
+        at=pad([torch.arange(len(prompt) - 1, len(prompt) + len(taken) - 1) for prompt, taken in episodes]),
+    )
+    return replace(batch, **{f.name: getattr(batch, f.name).to(device) for f in fields(batch)})
 
 
 class Policy:
@@ -185,9 +182,7 @@ class Policy:
 
     def reference_bytes(self) -> int:
         """Return what the reference costs beyond the policy in bytes: 0 with the adapter off."""
-        if self.copy is None:
-            return 0
-        return sum(p.numel() * p.element_size() for p in self.copy.parameters())
+        return 0 if self.copy is None else parameter_bytes(self.copy)
 
     def recompute_activations(self) -> None:
         """Switch on gradient checkpointing in the layers that have it; transformers' do it in training mode only.
@@ -207,7 +202,7 @@ class Policy:
         """Put the parameters of `state` back. Raises TrainingError where the names are not this policy's."""
         import torch
 
-        own = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        own = self.state()
         if own.keys() != state.keys():
             odd = sorted(own.keys() ^ state.keys())[:3]
             raise TrainingError(
@@ -257,13 +252,15 @@ def _copy_of_base(model: Any) -> Any:
 
 def save_value_head(policy: Policy, folder: Path) -> None:
     """Write the value head into `folder`."""
-    from safetensors.torch import save_file
-
     target = folder / VALUE_HEAD
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {n: p.detach().cpu().contiguous() for n, p in policy.value_head.state_dict().items()}, str(target)
-    )
+    _save_tensors(policy.value_head.state_dict(), target)
+
+
+def _save_tensors(tensors: dict[str, Tensor], file: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, str(file))
 
 
 def load_value_head(policy: Policy, folder: Path) -> None:
@@ -290,15 +287,13 @@ def save_checkpoint(
     A checkpoint holds everything that decides the later steps.
     """
     import torch
-    from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"checkpoint-{step}"
     shutil.rmtree(target, ignore_errors=True)
     with publish(target) as part:
         part.mkdir()
-        state = {name: tensor.cpu().contiguous() for name, tensor in policy.state().items()}
-        save_file(state, str(part / _POLICY))
+        _save_tensors(policy.state(), part / _POLICY)
         save_value_head(policy, part)
         torch.save(optimizer.state_dict(), part / _OPTIMIZER)
         (part / _STATE).write_text(json.dumps({"step": step, "kl_coefficient": controller.coefficient}))

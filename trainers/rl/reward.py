@@ -11,7 +11,6 @@ property: it changes what is best, on purpose.
 
 from __future__ import annotations
 
-import ast
 import codeop
 import warnings
 from collections.abc import Callable, Sequence
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING
 from assay.sandbox.model import Outcome, Verdict
 from assay.suites.model import chat_messages
 from assay.trainers.config.rl import RewardTable
-from assay.trainers.preference.quality import lint
+from assay.trainers.preference.quality import lint, parse_program
 from assay.trainers.rl.rollout import RolloutSample
 from assay.trainers.rl.tampering import tampering
 
@@ -66,7 +65,7 @@ def score(
     parts = {
         "passed": float(passed),
         "fraction": verdict.checks_passed / verdict.checks_total if verdict.checks_total else float(passed),
-        "compiles": float(compiles(program)),
+        "compiles": float(parse_program(program) is not None),
         "limit": -1.0 if verdict.outcome in (Outcome.TIMEOUT, Outcome.MEMORY, Outcome.OUTPUT) else 0.0,
         "lint": 0.0 - min(findings, LINT_CAP) / LINT_CAP,
         "length": length_penalty(tokens, table.free_tokens, 1.0),
@@ -84,15 +83,6 @@ def score(
 def lint_counts(programs: Sequence[str], table: RewardTable) -> list[int]:
     """Return ruff's findings in each program, counted at once; zeros where lint has no weight."""
     return [len(findings) for findings in lint(programs)] if table.lint else [0] * len(programs)
-
-
-def compiles(program: str) -> bool:
-    """Return whether Python parses the text into a program; nothing of it is run."""
-    try:
-        ast.parse(program)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
 
 
 def reward_model_scores(table: RewardTable, style: str) -> ModelScores | None:

@@ -26,22 +26,17 @@ class RolloutSample:
     program: str
 
 
+@dataclass(slots=True)
 class Rollout:
     """A batch of answers, and their verdicts, which come while the caller goes on. `generate_s` is the wall time of
-    drawing, `wait_s` that of waiting for verdicts: the part of the execution that hid behind nothing."""
+    drawing, `wait_s` that of waiting for verdicts: the part of the execution that hid behind nothing. The executor
+    fills the verdicts, by program id."""
 
-    def __init__(
-        self,
-        samples: list[RolloutSample],
-        executor: Executor,
-        verdicts: dict[str, Verdict],
-        generate_s: float,
-    ) -> None:
-        """`executor` fills `verdicts`, by program id."""
-        self.samples = samples
-        self.generate_s = generate_s
-        self.wait_s = 0.0
-        self._executor, self._verdicts = executor, verdicts
+    samples: list[RolloutSample]
+    _executor: Executor
+    _verdicts: dict[str, Verdict]
+    generate_s: float
+    wait_s: float = 0.0
 
     @property
     def busy_s(self) -> float:

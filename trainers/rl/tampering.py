@@ -14,6 +14,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from assay.trainers.preference.quality import parse_program
+
 # Modules that reach into the interpreter, other processes or the machine: no answer to a code problem needs them.
 _MODULES = frozenset(
     {
@@ -47,11 +49,8 @@ _PRETENDERS = frozenset({"AssertionError", "BaseException", "type"})
 def tampering(program: str, *, shared: bool = False) -> str | None:
     """Return the construct that reaches for the judge, with its line; None where there is none, or where the program
     does not parse (it then ran nothing). `shared`: it was judged in the process of its checks."""
-    try:
-        tree = ast.parse(program)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    return next(_findings(tree, shared), None)
+    tree = parse_program(program)
+    return None if tree is None else next(_findings(tree, shared), None)
 
 
 def _findings(tree: ast.Module, shared: bool) -> Iterator[str]:

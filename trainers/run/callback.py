@@ -12,26 +12,16 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from assay.trainers.artifact import stored_tensors
 from assay.trainers.config.common import AlarmTable
 from assay.trainers.errors import TrainingError
+from assay.trainers.run import log as run_log
 from assay.trainers.run.folder import step_of
-from assay.trainers.run.log import (
-    EVAL_LOG,
-    LOG,
-    EvalPoint,
-    OnStep,
-    TrainingStep,
-    append_step,
-    read_evals,
-    read_steps,
-    rss_bytes,
-)
 
 _ENOUGH = 5
 
@@ -50,12 +40,7 @@ class Watch:
     _losses: deque[float] = field(default_factory=deque)
     _in_a_row: int = 0
 
-    def replay(self, steps: Iterable[TrainingStep]) -> None:
-        """Take the steps that a resumed run has logged before."""
-        for step in steps:
-            self.see(step)
-
-    def see(self, step: TrainingStep) -> str | None:
+    def see(self, step: run_log.TrainingStep) -> str | None:
         """Return what is wrong at this step, or None."""
         if not math.isfinite(step.loss):
             return f"loss is {step.loss} at step {step.step}"
@@ -74,15 +59,18 @@ class Watch:
                     f"and {self.table.spike_margin:g} nats above that is a spike"
                 )
         self._in_a_row = 0
-        self._losses.append(step.loss)
-        while len(self._losses) > self.table.window:
-            self._losses.popleft()
+        self._losses = deque([*self._losses, step.loss], self.table.window)
         self.last_good = step.step
         return None
 
 
 def step_callback(
-    out: Path, checkpoints: Path, alarms: AlarmTable, on_step: OnStep | None = None, *, scaled: bool = False
+    out: Path,
+    checkpoints: Path,
+    alarms: AlarmTable,
+    on_step: run_log.OnStep | None = None,
+    *,
+    scaled: bool = False,
 ) -> Any:
     """Return the transformers.TrainerCallback that logs into the folder `out` and raises TrainingError on an alarm.
 
@@ -92,20 +80,23 @@ def step_callback(
     import torch
     from transformers import TrainerCallback
 
-    logged = read_steps(out / LOG)
+    logged = run_log.read_steps(out / run_log.LOG)
     cuda = torch.cuda.is_available()
 
     class StepLog(TrainerCallback):  # type: ignore[misc]  # the hook that transformers offers
         def __init__(self) -> None:
             self.watch = Watch(alarms, scaled)
-            self.watch.replay(logged)
+            for step in logged:
+                self.watch.see(step)
             self.began = time.monotonic()
             self.busy_s = 0.0
             self.rate = math.nan
             # TRL counts from 0 again in a resumed run; the log says what was read before.
             self.before = logged[-1].tokens if logged else 0
             self.tokens = self.before
-            self.best = min((point.loss for point in read_evals(out / EVAL_LOG)), default=math.inf)
+            self.best = min(
+                (point.loss for point in run_log.read_evals(out / run_log.EVAL_LOG)), default=math.inf
+            )
 
         def on_step_begin(self, *_: Any, **__: Any) -> None:
             self.began = time.monotonic()
@@ -127,7 +118,7 @@ def step_callback(
                 return
             # A count in the trainer's state goes on after a kill; TRL's own begins anew.
             tokens = int(state.num_input_tokens_seen) or self.before + int(logs.get("num_tokens", 0))
-            step = TrainingStep(
+            step = run_log.TrainingStep(
                 step=state.global_step,
                 total_steps=state.max_steps,
                 epoch=float(logs.get("epoch", 0.0)),
@@ -136,11 +127,11 @@ def step_callback(
                 grad_norm=float(logs.get("grad_norm", math.nan)),
                 tokens=tokens,
                 tok_per_s=max(tokens - self.tokens, 0) / max(self.busy_s, 1e-9),
-                rss_bytes=rss_bytes(),
+                rss_bytes=run_log.rss_bytes(),
                 vram_bytes=int(torch.cuda.max_memory_allocated()) if cuda else None,
             )
             self.tokens, self.busy_s = tokens, 0.0
-            append_step(out / LOG, step)
+            run_log.append_step(out / run_log.LOG, step)
             if on_step is not None:
                 on_step(step)
             if (trouble := self.watch.see(step)) is not None:
@@ -150,19 +141,19 @@ def step_callback(
             self, _args: Any, state: Any, _control: Any, metrics: dict[str, float], **_: Any
         ) -> None:
             loss = float(metrics["eval_loss"])
-            point = EvalPoint(
+            point = run_log.EvalPoint(
                 step=state.global_step,
                 loss=loss,
                 seconds=float(metrics.get("eval_runtime", math.nan)),
                 best=loss < self.best,
             )
             self.best = min(self.best, loss)
-            append_step(out / EVAL_LOG, point)
+            run_log.append_step(out / run_log.EVAL_LOG, point)
 
     return StepLog()
 
 
-def _stopped(trouble: str, step: TrainingStep, checkpoints: Path, last_good: int) -> str:
+def _stopped(trouble: str, step: run_log.TrainingStep, checkpoints: Path, last_good: int) -> str:
     good = last_good_checkpoint(checkpoints, last_good)
     kept = (
         "no good checkpoint was saved before it: a smaller save_steps keeps one"
@@ -186,15 +177,11 @@ def last_good_checkpoint(folder: Path, step: int) -> Path | None:
 
 def _finite(checkpoint: Path) -> bool:
     import torch
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
 
-    files = list(checkpoint.glob("*.safetensors"))
+    weights = (file.get_tensor(name) for name, file in stored_tensors(checkpoint))
     try:
-        for file in files:
-            with safe_open(file, framework="pt") as weights:
-                for name in weights.keys():  # noqa: SIM118  # not a mapping
-                    if not bool(torch.isfinite(weights.get_tensor(name).float()).all()):
-                        return False
+        finite = [bool(torch.isfinite(weight.float()).all()) for weight in weights]
     except (OSError, SafetensorError):
         return False
-    return bool(files)
+    return bool(finite) and all(finite)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -22,7 +23,7 @@ from assay.trainers.config import CommonConfig
 from assay.trainers.data.inputs import TrainingData
 from assay.trainers.files import write_text
 from assay.trainers.model.precision import arithmetic
-from assay.trainers.model.prepare import count_parameters
+from assay.trainers.model.prepare import count_parameters, parameter_bytes
 from assay.trainers.run.folder import RewardIsolation
 from assay.trainers.run.log import TrainingStep
 
@@ -99,29 +100,25 @@ def measure(
         effective_batch=config.batch_size * config.gradient_accumulation_steps,
         trainable_parameters=trainable,
         total_parameters=total,
-        trained_bytes=sum(
-            p.numel() * p.element_size() for p in trainer.model.parameters() if p.requires_grad
-        ),
+        trained_bytes=parameter_bytes(trainer.model, trainable=True),
         tokens=tokens,
         final_loss=log[-1].loss if log else None,
         load_s=load_s,
         train_s=None if resumed else train_s,
         tok_per_s=None if resumed else tokens / train_s,
-        peak_rss_bytes=memory.get("peak_rss_bytes"),
-        start_rss_bytes=memory.get("start_rss_bytes"),
-        peak_vram_bytes=memory.get("peak_vram_bytes"),
         resumed=resumed,
         isolation=None if isolation is None else isolation.label,
         isolation_level=None if isolation is None else isolation.level,
         unmeasured=unmeasured,
+        **memory,
     )
 
 
-def _memory(resumed: bool) -> tuple[dict[str, int | None], dict[str, str]]:
+def _memory(resumed: bool) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the memory that a training alone in this process took, and the reason for each figure that is unknown."""
     import torch
 
-    memory: dict[str, int | None] = {}
+    memory: dict[str, Any] = dict.fromkeys(("peak_rss_bytes", "start_rss_bytes", "peak_vram_bytes"))
     unmeasured: dict[str, str] = {}
     own = OWN_PROCESS in os.environ
     if resumed or not own:
@@ -151,13 +148,11 @@ def versions() -> dict[str, str]:
 def peak_rss_bytes() -> int | None:
     """Return the largest resident set that this process has had (VmHWM); None without /proc."""
     try:
-        with open("/proc/self/status", encoding="ascii") as status:
-            for line in status:
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024
+        status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:
-        pass
-    return None
+        return None
+    high_water = re.search(r"^VmHWM:\s*(\d+)", status, re.MULTILINE)
+    return None if high_water is None else int(high_water[1]) * 1024
 
 
 def save_facts(out: Path, facts: TrainingFacts) -> None:

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from assay.sandbox import Isolation
 from assay.sandbox.host.isolation import Level
-from assay.trainers.artifact import Artifact, ArtifactKind, identify, is_reward_model, record_path
+from assay.trainers.artifact import MODEL_FOLDERS, Artifact, identify, is_reward_model, record_path
 from assay.trainers.config import CommonConfig
 from assay.trainers.data.inputs import TrainingData
 from assay.trainers.errors import TrainingError
@@ -45,7 +45,7 @@ def claim(out: Path, base: Artifact, config: CommonConfig, data: TrainingData) -
 
     Raises TrainingError for a base that cannot be trained and for a folder that other inputs have begun.
     """
-    if base.kind not in (ArtifactKind.BASE, ArtifactKind.MERGED, ArtifactKind.TUNED):
+    if base.kind not in MODEL_FOLDERS:
         raise TrainingError(
             f"training starts from a base, tuned or merged model; {base.path} is of kind {base.kind}"
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -119,8 +120,6 @@ def _train(
 
 def _how_it_died(code: int | None, out: Path) -> str:
     if code is not None and code < 0:
-        import signal
-
         name = signal.Signals(-code).name
         hint = "; the kernel does that when memory runs out" if name == "SIGKILL" else ""
         return (

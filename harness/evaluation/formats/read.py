@@ -129,18 +129,14 @@ class Tasks:
             named = self._numbered.get(task, [])
             if len(named) == 1:
                 return named[0]
-            return MalformedRow(
-                f"field {field!r}: no one problem of the suite {self.suite.name!r} is numbered {task}"
-            )
-        if not isinstance(task, str):
-            return MalformedRow(
-                f"field {field!r} is {'missing' if task is None else f'not a string: {task!r:.80}'}"
-            )
-        if task not in self.known:
-            return MalformedRow(
-                f"field {field!r}: {task!r:.80} is no problem of the suite {self.suite.name!r}"
-            )
-        return task
+            problem = f": no one problem of the suite {self.suite.name!r} is numbered {task}"
+        elif not isinstance(task, str):
+            problem = " is missing" if task is None else f" is not a string: {task!r:.80}"
+        elif task not in self.known:
+            problem = f": {task!r:.80} is no problem of the suite {self.suite.name!r}"
+        else:
+            return task
+        return MalformedRow(f"field {field!r}{problem}")
 
 
 @dataclass(frozen=True, slots=True)

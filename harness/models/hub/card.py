@@ -136,11 +136,7 @@ def _model_index(measured: Measured) -> list[Any]:
             metric_type="pass@k",
             metric_name=f"pass@{k}",
             metric_value=_percent(estimate.value),
-            metric_args={
-                "k": k,
-                "low": _percent(estimate.low),
-                "high": _percent(estimate.high),
-            },
+            metric_args={"k": k, "low": _percent(estimate.low), "high": _percent(estimate.high)},
         )
         for k, estimate in measured.scores().items()
     ]

@@ -101,14 +101,7 @@ def snapshot(repository: str, revision: str | None, *, file: str | None = None) 
     whole in the cache) or MissingToolError.
     """
     try:
-        from huggingface_hub import constants, snapshot_download
-        from huggingface_hub.errors import (
-            GatedRepoError,
-            HfHubHTTPError,
-            LocalEntryNotFoundError,
-            RepositoryNotFoundError,
-            RevisionNotFoundError,
-        )
+        from huggingface_hub import constants, errors, snapshot_download
     except ImportError:
         raise MissingToolError(
             f"{repository!r} lies on the hub; to fetch it: pip install 'assay[train]', or give a local folder"
@@ -116,32 +109,27 @@ def snapshot(repository: str, revision: str | None, *, file: str | None = None) 
     name = repository + (f"@{revision}" if revision else "")
     offline = bool(constants.HF_HUB_OFFLINE)
 
-    def download(cached_only: bool) -> Path:
-        return Path(
-            snapshot_download(
-                repository,
-                revision=revision,
-                allow_patterns=_patterns(file),
-                ignore_patterns=None if file else ["*/*"],
-                local_files_only=cached_only,
-                endpoint=endpoint(),
-            )
-        )
-
     try:
         commit = None if offline else _commit(repository, revision)
-        folder = download(cached_only=commit is None)
-    except GatedRepoError as error:
+        fetched = snapshot_download(
+            repository,
+            revision=revision,
+            allow_patterns=_patterns(file),
+            ignore_patterns=None if file else ["*/*"],
+            local_files_only=commit is None,
+            endpoint=endpoint(),
+        )
+    except errors.GatedRepoError as error:
         raise BadInputError(
             f"{name}: its owner gives access on request; ask on its page, then set HF_TOKEN ({_first(error)})"
         ) from error
-    except RevisionNotFoundError as error:
+    except errors.RevisionNotFoundError as error:
         raise BadInputError(f"{repository} has no revision {revision!r}") from error
-    except RepositoryNotFoundError as error:
+    except errors.RepositoryNotFoundError as error:
         raise BadInputError(
             f"no repository {repository!r} on the hub (a private one needs HF_TOKEN)"
         ) from error
-    except LocalEntryNotFoundError as error:
+    except errors.LocalEntryNotFoundError as error:
         reason = "HF_HUB_OFFLINE is set" if offline else "the hub does not answer"
         raise UnreachableError(
             f"{name} is not whole in the local hub cache and {reason}: fetch it once with a connection, or give a "
@@ -149,10 +137,11 @@ def snapshot(repository: str, revision: str | None, *, file: str | None = None) 
         ) from error
     except Exception as error:
         unanswered = _is_unanswered(error)
-        if not unanswered and not isinstance(error, HfHubHTTPError | OSError | ValueError):
+        if not unanswered and not isinstance(error, errors.HfHubHTTPError | OSError | ValueError):
             raise
         kind = UnreachableError if unanswered else BadInputError
         raise kind(f"could not fetch {name} from the hub: {_first(error)}") from error
+    folder = Path(fetched)
     _require_weights(folder, name, file)
     return Snapshot(repository, commit or folder.name, folder, "hub" if commit else "cache")
 

@@ -9,24 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from assay.harness.errors import BadInputError, CheckFailedError, MissingToolError
 from assay.harness.leaderboard.schema import read_leaderboard
+from assay.harness.models.hub import fetch
 from assay.harness.models.hub.card import Measured, eval_results, public_recipe, render_card
-from assay.harness.models.hub.fetch import (
-    LICENCES,
-    MODEL,
-    UNSTATED,
-    endpoint,
-    hashes,
-    parse_name,
-    read_import,
-)
 from assay.harness.training.settings import redact
 from assay.trainers.artifact import Artifact, ArtifactKind, identify
 
@@ -85,7 +77,7 @@ def plan_push(
         import huggingface_hub  # noqa: F401
     except ImportError:
         raise MissingToolError("pushing needs huggingface_hub: pip install 'assay[train]'") from None
-    repository, revision = parse_name(repository)
+    repository, revision = fetch.parse_name(repository)
     if revision is not None:
         raise BadInputError(f"a push goes to the repository's main branch; leave out @{revision}")
     artifact = identify(model)
@@ -113,9 +105,9 @@ def plan_push(
             f"suite {measured.suite!r} is no benchmark on the hub: no .eval_results, model-index only"
         )
     items += [_item(path, text.encode(), None) for path, text in texts.items()]
-    manifest = _manifest(repository, artifact, base_model, recipe, measured, items, created)
-    items.append(_item(MANIFEST, manifest.encode(), None))
     push = Push(repository, artifact, tuple(items), measured, tuple(notes))
+    manifest = _manifest(push, base_model, recipe, created)
+    push = replace(push, items=(*push.items, _item(MANIFEST, manifest.encode(), None)))
     _refuse_secrets(push)
     return push
 
@@ -129,7 +121,7 @@ def send(
     token = os.environ.get(TOKEN)
     if not token:
         raise BadInputError(f"a push needs a token with write access in the environment variable {TOKEN}")
-    api = HfApi(endpoint=endpoint(), token=token)
+    api = HfApi(endpoint=fetch.endpoint(), token=token)
     operations = [
         CommitOperationAdd(i.path, i.source if isinstance(i.source, bytes) else str(i.source))
         for i in push.items
@@ -181,11 +173,9 @@ def _row(run: Path, artifact: Artifact) -> Measured:
 
 def _base_name(artifact: Artifact) -> str | None:
     """Return the hub id of the model at the root, where an import recorded it or a configuration names one."""
-    root = artifact
-    while root.parent is not None:
-        root = root.parent
-    if root.path.is_dir() and (imported := read_import(root.path)) is not None:
-        return imported.repository
+    *_, root = _imports(artifact)
+    if root is not None:
+        return root.repository
     config = artifact.path / "adapter_config.json"
     if config.is_file():
         named = json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path")
@@ -196,18 +186,23 @@ def _base_name(artifact: Artifact) -> str | None:
 
 def _licence_of(artifact: Artifact) -> str | None:
     """Return the licence recorded at the import of the model or of one of its parents."""
+    return next((i.licence for i in _imports(artifact) if i and i.licence != fetch.UNSTATED), None)
+
+
+def _imports(artifact: Artifact) -> Iterator[fetch.Imported | None]:
+    """Yield the import that the model came from, then those of its ancestors up to the root."""
     at: Artifact | None = artifact
     while at is not None:
-        if at.path.is_dir() and (imported := read_import(at.path)) and imported.licence != UNSTATED:
-            return imported.licence
+        yield fetch.read_import(at.path)
         at = at.parent
-    return None
 
 
 def _model_files(artifact: Artifact) -> list[Path]:
     if artifact.path.is_file():
         return [artifact.path]
-    return sorted({p for pattern in (*MODEL, *LICENCES) for p in artifact.path.glob(pattern) if p.is_file()})
+    return sorted(
+        {p for pattern in (*fetch.MODEL, *fetch.LICENCES) for p in artifact.path.glob(pattern) if p.is_file()}
+    )
 
 
 def _item(path: str, source: Path | bytes, base_model: str | None) -> Item:
@@ -215,7 +210,7 @@ def _item(path: str, source: Path | bytes, base_model: str | None) -> Item:
         source = _without_local_paths(source, base_model)
     if isinstance(source, bytes):
         return Item(path, len(source), hashlib.sha256(source).hexdigest(), source)
-    return Item(path, source.stat().st_size, hashes(source)[0], source)
+    return Item(path, source.stat().st_size, fetch.hashes(source)[0], source)
 
 
 def _without_local_paths(path: Path, base_model: str | None) -> bytes:
@@ -234,30 +229,23 @@ def _without_local_paths(path: Path, base_model: str | None) -> bytes:
 
 def _is_hub_id(name: str) -> bool:
     try:
-        parse_name(name)
+        fetch.parse_name(name)
     except BadInputError:
         return False
     return not name.startswith((".", "/", "~")) and not Path(name).exists()
 
 
-def _manifest(
-    repository: str,
-    artifact: Artifact,
-    base_model: str | None,
-    recipe: str,
-    measured: Measured | None,
-    items: list[Item],
-    created: str,
-) -> str:
+def _manifest(push: Push, base_model: str | None, recipe: str, created: str) -> str:
+    measured = push.measured
     leaderboard, row = (measured.leaderboard.to_json(), measured.row.to_json()) if measured else ({}, {})
     manifest = {
-        "repository": repository,
-        "kind": artifact.kind.value,
-        "sha256": artifact.sha256,
+        "repository": push.repository,
+        "kind": push.artifact.kind.value,
+        "sha256": push.artifact.sha256,
         "base_model": base_model,
         "recipe": recipe,
         "created": created,
-        "files": {i.path: {"sha256": i.sha256, "size_bytes": i.size_bytes} for i in items},
+        "files": {i.path: {"sha256": i.sha256, "size_bytes": i.size_bytes} for i in push.items},
         "measured": measured
         and {
             "variant": measured.row.variant,

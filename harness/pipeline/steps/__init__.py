@@ -9,6 +9,7 @@ publishing).
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from assay.harness.console import Progress
 from assay.harness.evaluation.judge import CacheUse
 from assay.harness.experiment import Experiment, Member
 from assay.harness.experiment.training import Training
+from assay.harness.files import read_json
 from assay.harness.pipeline.store import Record, Step, Store, step_record
 from assay.suites import Suite
 from assay.trainers.artifact import Artifact, ArtifactKind, identify
@@ -126,9 +128,6 @@ class Context:
     cache: CacheUse = dataclasses.field(default_factory=CacheUse)
     on_sample: Callable[[Sample], None] = lambda _: None
 
-    def step(self, name: str) -> Step:
-        return self.plan.step(name)
-
     def record(self, name: str) -> Record:
         """Return the record of a finished step. Raises AssayError."""
         return step_record(self.store, self.plan.step(name))
@@ -143,8 +142,11 @@ class Context:
         return self.models.of(self.plan.step(name))
 
 
-def _never(*_: Any) -> str:
-    return ""
+def old_result(store: Store, folder: str, name: str, decisive: str) -> Any | None:
+    """Return what version 0.1 left in a folder beside the steps, which the text `decisive` decides, or None."""
+    digest = hashlib.sha256(decisive.encode()).hexdigest()[:12]
+    file = store.root / folder / f"{name}-{digest}.json"
+    return read_json(file) if file.exists() else None
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ class StepKind:
     run: Callable[[Context, Step, Path], Record]
     config: Callable[[Any], dict[str, Any]] = lambda spec: spec.config()
     version: int = 1
-    unsettled: Callable[[Context, Step, Record], str] = _never
+    unsettled: Callable[[Context, Step, Record], str] = lambda *_: ""
     reopen: Callable[[Context, Step, Path, Path], None] | None = None
     before: Callable[[Context, Sequence[Step]], None] | None = None
     recover: Callable[[Context, Step, Path], Record | None] | None = None

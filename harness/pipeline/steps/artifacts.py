@@ -11,9 +11,9 @@ from typing import Any
 
 from assay.harness.experiment import CompressVariant
 from assay.harness.experiment.training import Training, load_made_pairs
-from assay.harness.pipeline.steps import Context, Plan, StepKind
-from assay.harness.pipeline.steps.pairs import pairs_file
-from assay.harness.pipeline.store import Record, Step, Store
+from assay.harness.pipeline.steps import Context, StepKind
+from assay.harness.pipeline.steps.pairs import FILE as PAIRS_FILE
+from assay.harness.pipeline.store import Record, Step
 from assay.trainers.artifact import Artifact, ArtifactKind
 from assay.trainers.data.inputs import REINFORCEMENT_METHODS, TrainingData
 from assay.trainers.data.problems import Environment
@@ -59,9 +59,8 @@ class TrainSpec:
         if training.records is not None:
             return training.records
         assert self.pairs is not None, training
-        return load_made_pairs(
-            training.config.method, training.data, pairs_file(folder(self.pairs)), self.pairs
-        )
+        file = folder(self.pairs) / PAIRS_FILE
+        return load_made_pairs(training.config.method, training.data, file, self.pairs)
 
 
 def size_bytes(path: Path) -> int:
@@ -69,12 +68,6 @@ def size_bytes(path: Path) -> int:
     if path.is_file():
         return path.stat().st_size
     return sum(f.stat().st_size for f in path.glob("*.safetensors"))
-
-
-def records_of(store: Store, plan: Plan, variant: str) -> TrainingData:
-    """Return what the training of `variant` learns from, in a run whose preferences are made."""
-    spec: TrainSpec = plan.maker(variant).spec
-    return spec.records(lambda name: store.path(name, plan.step(name).id))
 
 
 def _record(context: Context, step: Step, artifact: Artifact, work: Path) -> Record:
@@ -179,7 +172,7 @@ def _merged(context: Context, step: Step, folder: Path) -> str:
     """Say which adapters a merge is of, where there are several, and how far it moved the base."""
     from assay.trainers.merge.write import load_change
 
-    names = [context.step(name).variant for name in step.inputs]
+    names = [context.plan.step(name).variant for name in step.inputs]
     of = f", of {' and '.join(names)}" if len(names) > 1 else ""
     change = load_change(folder)
     if change is None:

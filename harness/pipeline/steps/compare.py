@@ -9,11 +9,11 @@ charge for and what DPO's β holds down. In nats an answer, at temperature 1.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from assay.harness.experiment.tables import CompareTable
 from assay.harness.files import read_json, write_json
 from assay.harness.generation import load_generator
 from assay.harness.generation.load import MeasuredGenerator
-from assay.harness.pipeline.steps import Context, Plan, StepKind
+from assay.harness.pipeline.steps import Context, Plan, StepKind, old_result
 from assay.harness.pipeline.steps.generate import TABLE
 from assay.harness.pipeline.store import Record, Step, Store
 from assay.suites import Suite
@@ -36,11 +36,6 @@ from assay.trainers.artifact import Artifact
 
 FILE = "link.json"
 NO_TABLE = "the experiment has no [compare] table, which asks for it"
-_OLD_LINKS, _OLD_LINKS_FORMAT = (
-    "links",
-    2,
-)  # the folders of version 0.1, and what their names were hashed from
-_OLD_DISTANCES, _OLD_DISTANCES_FORMAT = "distances", 1
 _RESAMPLES = 2000
 
 
@@ -63,13 +58,12 @@ def linked_steps(steps: Iterable[Step]) -> list[tuple[Step, Step]]:
     models.
     """
     known = {step.name: step for step in steps}
-    return [(known[step.inputs[0]], step) for step in known.values() if _keeps_its_input(step)]
-
-
-def _keeps_its_input(step: Step) -> bool:
-    if step.kind != "merge":
-        return step.kind in ("export", "compress")
-    return len(step.inputs) == 1 and step.spec.weights in ((), (1,))
+    return [
+        (known[step.inputs[0]], step)
+        for step in known.values()
+        if step.kind in ("export", "compress")
+        or (step.kind == "merge" and len(step.inputs) == 1 and step.spec.weights in ((), (1,)))
+    ]
 
 
 def read_links(store: Store, plan: Plan, counts: Mapping[str, Mapping[str, tuple[int, int]]]) -> list[Link]:
@@ -82,13 +76,8 @@ def read_links(store: Store, plan: Plan, counts: Mapping[str, Mapping[str, tuple
         first, second = (plan.step(name).variant for name in step.inputs)
         rates = {}
         if first in counts and second in counts:
-            rates = pass_rates(
-                counts,
-                [(first, second)],
-                margin=score.margin,
-                confidence=score.confidence,
-                seed=plan.experiment.seed,
-            )
+            settings = score.model_dump(include={"margin", "confidence"})
+            rates = pass_rates(counts, [(first, second)], **settings, seed=plan.experiment.seed)
         links.append(link_from_json(read_json(file), rates.get((first, second))))
     return links
 
@@ -103,9 +92,9 @@ def _compare(context: Context, step: Step, work: Path) -> Record:
         return {"unmeasured": str(error)}
     with context.progress.task(step.name) as task:
         (link,) = compare_links(
-            {context.step(name).variant: context.artifact(name) for name in step.inputs},
+            {context.plan.step(name).variant: context.artifact(name) for name in step.inputs},
             passages,
-            threads=spec.threads or len(os.sched_getaffinity(0)),
+            threads=spec.threads,
             greedy_tokens=spec.table.greedy_tokens,
             on_stage=lambda stage: task.update(0, stage),
         )
@@ -118,24 +107,18 @@ def _recover_link(context: Context, step: Step, work: Path) -> Record | None:
     spec: CompareSpec = step.spec
     records = [context.record(name) for name in step.inputs]
     decisive = {
-        "format": _OLD_LINKS_FORMAT,
+        "format": 2,
         "steps": [record["id"] for record in records],
         "made": [record["token"] for record in records],
         "suite": spec.suite.revision,
         "compare": spec.table.model_dump(mode="json"),
     }
-    names = "--".join(context.step(name).variant for name in step.inputs)
-    file = _old_file(context, _OLD_LINKS, names, decisive)
-    if not file.exists():
+    names = "--".join(context.plan.step(name).variant for name in step.inputs)
+    link = old_result(context.store, "links", names, json.dumps(decisive, sort_keys=True))
+    if link is None:
         return None
-    write_json(work / FILE, read_json(file))
+    write_json(work / FILE, link)
     return {}
-
-
-def _old_file(context: Context, folder: str, name: str, decisive: dict[str, Any]) -> Path:
-    """Return where version 0.1 left a result that `decisive` decides."""
-    digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:12]
-    return context.store.root / folder / f"{name}-{digest}.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,13 +171,14 @@ def _recover_distance(context: Context, step: Step, _: Path) -> Record | None:
     """Take the distance that version 0.1 measured of the same two models and samples."""
     spec: KlSpec = step.spec
     decisive = {
-        "format": _OLD_DISTANCES_FORMAT,
+        "format": 1,
         "steps": [step.inputs[0], *(context.record(name)["id"] for name in step.inputs[1:])],
         "made": context.record(step.inputs[2])["token"],
         "texts": spec.texts,
     }
-    file = _old_file(context, _OLD_DISTANCES, step.variant, decisive)
-    return {"distance": read_json(file)} if file.exists() else None
+    text = json.dumps(decisive, sort_keys=True)
+    distance = old_result(context.store, "distances", step.variant, text)
+    return None if distance is None else {"distance": distance}
 
 
 def _answers(folder: Path, spec: KlSpec) -> list[tuple[str, list[int]]]:
@@ -202,33 +186,19 @@ def _answers(folder: Path, spec: KlSpec) -> list[tuple[str, list[int]]]:
     samples = pd.read_parquet(folder / TABLE)
     first = samples[samples["index"] == 0]
     rows = first[first["problem_id"].isin({p.id for p in spec.suite.problems[: spec.texts]})]
-    return [
-        (str(row["prompt"]), [int(t) for t in row["token_ids"]])
-        for row in rows.to_dict("records")
-        if len(row["token_ids"])
-    ]
+    answers = zip(rows["prompt"], rows["token_ids"], strict=True)
+    return [(str(prompt), [int(t) for t in tokens]) for prompt, tokens in answers if len(tokens)]
 
 
 def _measure(
     start: Artifact, trained: Artifact, answers: Sequence[tuple[str, list[int]]], spec: KlSpec
 ) -> Distance | None:
-    reference, policy = (_load(model, spec.threads) for model in (start, trained))
-    try:
+    load = partial(load_generator, batch_size=32, threads=spec.threads, device="cpu", dtype="fp32")
+    with closing(load(start)) as reference, closing(load(trained)) as policy:
         room = min(reference.engine.context, policy.engine.context)
-        measured = []
-        for prompt, tokens in answers:
-            ids = [*policy.encode(prompt), *tokens]
-            if len(ids) <= room:
-                measured.append(_of_answer(policy, reference, ids, len(tokens)))
+        encoded = [([*policy.encode(prompt), *tokens], len(tokens)) for prompt, tokens in answers]
+        measured = [_of_answer(policy, reference, ids, n) for ids, n in encoded if len(ids) <= room]
         return summarise(measured, spec.seed) if measured else None
-    finally:
-        policy.close()
-        reference.close()
-
-
-def _load(artifact: Artifact, threads: int) -> MeasuredGenerator:
-    threads = threads or len(os.sched_getaffinity(0))
-    return load_generator(artifact, batch_size=32, threads=threads, device="cpu", dtype="fp32")
 
 
 def _of_answer(policy: MeasuredGenerator, reference: MeasuredGenerator, ids: list[int], n: int) -> Any:

@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from assay.harness.evaluation.contamination import overlap
 from assay.harness.files import read_json, write_json
 from assay.harness.leaderboard.seeds import sha256_of
-from assay.harness.pipeline.steps import Context, Plan, StepKind
+from assay.harness.pipeline.steps import Context, Plan, StepKind, old_result
 from assay.harness.pipeline.steps.artifacts import TrainSpec
 from assay.harness.pipeline.store import Record, Step, Store
 from assay.suites import Suite
+from assay.trainers.data.inputs import TrainingData
 
 FILE = "overlap.json"
 _NO_TEXT = ("source", "role", "id", "key")
-_OLD_FOLDER = "contamination"  # where version 0.1 left overlaps
 _VERSION = 2  # raised when an overlap is defined anew
-
-
-class TrainingSet(Protocol):
-    """What a trainer learns from: chats, judged answers, or problems to solve (trainers/data/inputs.py)."""
-
-    @property
-    def sha256(self) -> str: ...
-
-    @property
-    def kept(self) -> Sequence[Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +38,13 @@ class ContaminationSpec:
         first = next(iter(self.trainings.values())).training
         return {"suite": self.suite.revision, "method": first.config.method, "data": first.described}
 
-    def sets(self, context: Context) -> list[TrainingSet]:
+    def sets(self, context: Context) -> list[TrainingData]:
         """Return the sets that are learned from, each once. Raises TrainersError."""
         records = [spec.records(context.folder) for spec in self.trainings.values()]
         return list({one.sha256: one for one in records}.values())
 
 
-def training_texts(records: TrainingSet) -> Iterator[tuple[str, str]]:
+def training_texts(records: TrainingData) -> Iterator[tuple[str, str]]:
     """Yield (source, text) of every record that is trained on; those held out for evaluation are left out."""
     for number, record in enumerate(records.kept, start=1):
         source = getattr(record, "source", None) or getattr(record, "id", None) or f"record {number}"
@@ -108,14 +97,14 @@ def _overlap(context: Context, step: Step, work: Path) -> Record:
 def _recover(context: Context, step: Step, work: Path) -> Record | None:
     """Take the overlap that version 0.1 computed of the same sets."""
     spec: ContaminationSpec = step.spec
-    if not (context.store.root / _OLD_FOLDER).exists():
+    if not (context.store.root / "contamination").exists():
         return None  # before the sets are read
     records = sha256_of([one.sha256 for one in spec.sets(context)])
-    digest = hashlib.sha256(f"{_VERSION}/{records}/{spec.suite.revision}".encode()).hexdigest()[:12]
-    file = context.store.root / _OLD_FOLDER / f"{next(iter(spec.trainings))}-{digest}.json"
-    if not file.exists():
+    decisive = f"{_VERSION}/{records}/{spec.suite.revision}"
+    overlapping = old_result(context.store, "contamination", next(iter(spec.trainings)), decisive)
+    if overlapping is None:
         return None
-    write_json(work / FILE, read_json(file))
+    write_json(work / FILE, overlapping)
     return {}
 
 

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import pandas as pd
@@ -33,25 +33,7 @@ from assay.suites.extraction.extract import Extraction, Form, extract
 LINES = "verdicts.jsonl"
 TABLE = "verdicts.parquet"
 FLUSH_EVERY_S = 1.0
-KEYS = ["problem_id", "index"]
-COLUMNS = (
-    "problem_id",
-    "index",
-    "program",
-    "rule",
-    "outcome",
-    "detail",
-    "output",
-    "checks_passed",
-    "checks_total",
-    "cpu_s",
-    "wall_s",
-    "peak_bytes",
-    "mode",
-    "isolation",
-    "isolation_level",
-    "cached",
-)
+MEASURED = ("checks_passed", "checks_total", "cpu_s", "wall_s", "peak_bytes", "mode")  # of a Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +43,6 @@ class ExecuteSpec:
     suite: Suite
     sandbox: SandboxTable
     style: str
-
-    @property
-    def form(self) -> Form:
-        """What a sample's text is: a chat reply, or a completion of the prompt."""
-        return "reply" if self.style == "chat" else "completion"
 
     def config(self) -> dict[str, Any]:
         limits = self.sandbox.model_dump(mode="json", exclude={"workers"})
@@ -106,7 +83,8 @@ class Execution:
             return
         executor = self._started()
         problem = self._problems[sample.problem_id]
-        extraction = extract(problem, sample.completion, self.spec.form)
+        form: Form = "reply" if self.spec.style == "chat" else "completion"
+        extraction = extract(problem, sample.completion, form)
         program_id = f"{sample.problem_id}#{sample.index}"
         self._pending[program_id] = (sample, extraction)
         executor.submit(program_of(program_id, problem, extraction, self._limits))
@@ -124,10 +102,8 @@ class Execution:
         self._stack.callback(self._flush)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
 
     def _on_verdict(self, verdict: Verdict) -> None:
         assert self._executor is not None
@@ -153,7 +129,7 @@ class Execution:
             row.setdefault("cached", False)  # of a run that had no cache yet
         order = {p.id: i for i, p in enumerate(self.spec.suite.problems)}
         rows.sort(key=lambda row: (order[row["problem_id"]], row["index"]))
-        pd.DataFrame(rows, columns=list(COLUMNS)).to_parquet(self.path.with_name(TABLE), index=False)
+        pd.DataFrame(rows).to_parquet(self.path.with_name(TABLE), index=False)
         return {
             "n_verdicts": len(rows),
             "outcomes": dict(Counter(row["outcome"] for row in rows)),
@@ -168,10 +144,13 @@ class Execution:
 
 
 def joined(samples_in: Path, verdicts_in: Path) -> pd.DataFrame:
-    """The samples of a finished step with the verdicts of another, in the suite's order. Raises UnmeasuredError."""
+    """Return the samples of a finished step with the verdicts of another, in the suite's order.
+
+    Raises UnmeasuredError where some sample has no verdict.
+    """
     samples = pd.read_parquet(samples_in / generate.TABLE)
     verdicts = pd.read_parquet(verdicts_in / TABLE)
-    both = samples.merge(verdicts, on=KEYS, how="left", validate="one_to_one")
+    both = samples.merge(verdicts, on=["problem_id", "index"], how="left", validate="one_to_one")
     if len(both) != len(samples) or both["outcome"].isna().any():
         raise UnmeasuredError(
             f"{verdicts_in}: some samples have no verdict; remove this folder and run again"
@@ -180,16 +159,19 @@ def joined(samples_in: Path, verdicts_in: Path) -> pd.DataFrame:
 
 
 def _standing(rows: list[dict[str, Any]], *, allow_weak: bool) -> list[dict[str, Any]]:
-    """Drop the rows that have to be executed again: `infra`, which is no verdict on a program, and, unless
-    `allow_weak`, verdicts given under weak isolation."""
+    """Return the rows that need no further execution.
+
+    The others are `infra`, which is no verdict on a program, and, unless `allow_weak`, verdicts given under weak
+    isolation.
+    """
     rows = [row for row in rows if row["outcome"] != Outcome.INFRA.value]
     return [row for row in rows if allow_weak or row["isolation_level"] == "full"]
 
 
 def keep_verdicts(finished: Path, work: Path, *, allow_weak: bool) -> None:
     """Write the verdicts of a finished step that stand as lines into its unfinished folder."""
-    rows = pd.read_parquet(finished / TABLE).to_dict("records")
-    kept = _standing([{str(k): v for k, v in row.items()} for row in rows], allow_weak=allow_weak)
+    rows: Any = pd.read_parquet(finished / TABLE).to_dict("records")
+    kept = _standing(rows, allow_weak=allow_weak)
     (work / LINES).unlink(missing_ok=True)
     if kept:
         append_lines(work / LINES, kept)
@@ -198,7 +180,7 @@ def keep_verdicts(finished: Path, work: Path, *, allow_weak: bool) -> None:
 def _row(
     sample: Sample, extraction: Extraction, verdict: Verdict, isolation: Isolation, *, cached: bool
 ) -> dict[str, Any]:
-    """Return the line of one verdict, with the columns of COLUMNS."""
+    """Return the line of one verdict; its keys are the table's columns."""
     return {
         "problem_id": sample.problem_id,
         "index": sample.index,
@@ -207,12 +189,7 @@ def _row(
         "outcome": verdict.outcome.value,
         "detail": storable(verdict.detail),
         "output": storable(verdict.output),
-        "checks_passed": verdict.checks_passed,
-        "checks_total": verdict.checks_total,
-        "cpu_s": verdict.cpu_s,
-        "wall_s": verdict.wall_s,
-        "peak_bytes": verdict.peak_bytes,
-        "mode": verdict.mode,
+        **{name: getattr(verdict, name) for name in MEASURED},
         "isolation": isolation.label,
         "isolation_level": isolation.level,
         "cached": cached,
@@ -220,7 +197,7 @@ def _row(
 
 
 def storable(text: str) -> str:
-    """Text as UTF-8 can hold it: a lone surrogate, which a program may print, becomes its escape."""
+    """Return text as UTF-8 can hold it: a lone surrogate, which a program may print, becomes its escape."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -235,27 +212,17 @@ def load_tables(store: Store, plan: Plan) -> dict[str, pd.DataFrame]:
 
 
 def count(table: pd.DataFrame) -> Counts:
-    """(samples, passing samples) of each problem, in the table's order. `infra` is not measured: left out."""
+    """Return (samples, passing samples) of each problem, in the table's order, without `infra`, which is unmeasured."""
     measured = table[table["outcome"] != Outcome.INFRA.value]
-    counts: dict[str, tuple[int, int]] = {}
-    for problem, passed in zip(
-        measured["problem_id"], measured["outcome"] == Outcome.PASS.value, strict=True
-    ):
-        n, c = counts.get(problem, (0, 0))
-        counts[problem] = (n + 1, c + int(passed))
-    return counts
+    passed = (measured["outcome"] == Outcome.PASS.value).groupby(measured["problem_id"], sort=False)
+    return {problem: (int(n), int(c)) for problem, n, c in passed.agg(["size", "sum"]).itertuples()}
 
 
 def _open(context: Context, step: Step, work: Path) -> Execution:
     spec: ExecuteSpec = step.spec
-    return Execution(
-        spec,
-        work,
-        lambda on_verdict: open_executor(
-            spec.sandbox, spec.suite, on_verdict, cache=context.cache, allow_weak=context.allow_weak
-        ),
-        allow_weak=context.allow_weak,
-    )
+    settings: dict[str, Any] = {"cache": context.cache, "allow_weak": context.allow_weak}
+    opened = partial(open_executor, spec.sandbox, spec.suite, **settings)
+    return Execution(spec, work, opened, allow_weak=context.allow_weak)
 
 
 def _execute(context: Context, step: Step, work: Path) -> Record:

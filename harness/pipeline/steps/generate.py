@@ -7,9 +7,10 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -17,6 +18,8 @@ from assay.harness.console import Task
 from assay.harness.experiment import SamplingTable, SuiteTable
 from assay.harness.experiment.tables import EngineTable
 from assay.harness.files import read_json, recover_lines, write_json
+from assay.harness.generation.batching import EngineGenerator
+from assay.harness.generation.load import MeasuredGenerator, OneAdapter, load_adapters, load_generator
 from assay.harness.generation.types import Generator, Request, Sample, Sampling
 from assay.harness.pipeline.fingerprints import prompts_sha256, resolved_device
 from assay.harness.pipeline.steps import Context, StepKind
@@ -24,10 +27,7 @@ from assay.harness.pipeline.store import Record, Step
 from assay.suites import Problem, Suite
 from assay.suites.model import chat_messages, completion_prompt
 from assay.trainers.artifact import Artifact, ArtifactKind
-
-if TYPE_CHECKING:
-    from assay.harness.generation.batching import EngineGenerator
-    from assay.harness.generation.load import MeasuredGenerator
+from assay.trainers.model.quantize import BASE_QUANTIZATION
 
 LINES = "samples.jsonl"
 TABLE = "samples.parquet"
@@ -88,7 +88,7 @@ def _generate(context: Context, step: Step, work: Path) -> Record:
     missing = [(p, i) for p in problems for i in samples if (p.id, i) not in present]
     title, total = f"{doing(step)} {step.variant}", len(present) + len(missing)
     with context.progress.task(title, total=total, unit="samples") as task:
-        timing = _produce(context, step, missing, work / LINES, task) if missing else _NOTHING
+        timing = _produce(context, step, missing, work / LINES, task) if missing else _Timing()
     rows = recover_lines(work / LINES)
     order = {p.id: i for i, p in enumerate(problems)}
     rows.sort(key=lambda row: (order[row["problem_id"]], row["index"]))
@@ -120,12 +120,9 @@ def doing(step: Step) -> str:
 class _Timing:
     """Tokens made, the seconds that took, and the seconds of loading before."""
 
-    n_tokens: int
-    seconds: float
-    load_s: float
-
-
-_NOTHING = _Timing(0, 0.0, 0.0)
+    n_tokens: int = 0
+    seconds: float = 0.0
+    load_s: float = 0.0
 
 
 def _produce(
@@ -133,8 +130,7 @@ def _produce(
 ) -> _Timing:
     before = time.perf_counter()
     spec: GenerateSpec = step.spec
-    generator = _open(context, step)
-    try:
+    with closing(_open(context, step)) as generator:
         write_json(lines.with_name(BACKEND), generator.backend)
         started = time.perf_counter()
         n_tokens, seconds = 0, 0.0
@@ -148,8 +144,6 @@ def _produce(
         # Once more: only when asked does a server say which settings it refuses.
         write_json(lines.with_name(BACKEND), generator.backend)
         return _Timing(n_tokens, time.perf_counter() - started, started - before)
-    finally:
-        generator.close()
 
 
 def _open(context: Context, step: Step) -> MeasuredGenerator:
@@ -157,11 +151,10 @@ def _open(context: Context, step: Step) -> MeasuredGenerator:
     if not step.spec.shares_base:
         return load(step.spec.engine, artifact)
     pool: ModelPool = context.engines
-    waiting = (s for s in context.plan.steps if s.kind == "generate" and s.spec.shares_base)
     pending = {
         s.variant: context.artifact(s.inputs[0])
-        for s in waiting
-        if context.store.record(s.name, s.id) is None
+        for s in context.plan.steps
+        if s.kind == "generate" and s.spec.shares_base and context.store.record(s.name, s.id) is None
     }
     return pool.open(step.variant, artifact, pending)
 
@@ -170,25 +163,13 @@ def _answers(
     spec: GenerateSpec, generator: Generator, missing: list[tuple[Problem, int]]
 ) -> Iterator[Sample]:
     table = spec.sampling
-    sampling = Sampling(
-        temperature=table.temperature,
-        top_p=table.top_p,
-        top_k=table.top_k,
-        max_new_tokens=table.max_new_tokens,
-        stop=spec.stop,
-    )
-    prompts: dict[str, str] = {}
-
-    def prompt(problem: Problem) -> str:
-        if problem.id not in prompts:
-            prompts[problem.id] = (
-                generator.render_chat(chat_messages(problem))
-                if table.style == "chat"
-                else completion_prompt(problem)
-            )
-        return prompts[problem.id]
-
-    requests = (Request(p.id, i, prompt(p), seed_of(spec.seed, p.id, i)) for p, i in missing)
+    sampling = Sampling(**table.model_dump(exclude={"style", "samples"}), stop=spec.stop)
+    problems = {p.id: p for p, _ in missing}
+    prompts = {
+        name: generator.render_chat(chat_messages(p)) if table.style == "chat" else completion_prompt(p)
+        for name, p in problems.items()
+    }
+    requests = (Request(p.id, i, prompts[p.id], seed_of(spec.seed, p.id, i)) for p, i in missing)
     return generator.generate(requests, sampling)
 
 
@@ -214,23 +195,15 @@ def _row(sample: Sample) -> dict[str, Any]:
     return fields | {"n_tokens": len(sample.token_ids) if sample.counted else None}
 
 
-def _sample(row: dict[str, Any]) -> Sample:
-    return Sample(
-        problem_id=row["problem_id"],
-        index=int(row["index"]),
-        seed=int(row["seed"]),
-        prompt=row["prompt"],
-        completion=row["completion"],
-        token_ids=tuple(int(t) for t in row["token_ids"]),
-        finish_reason=row["finish_reason"],
-        counted=bool(pd.notna(row["n_tokens"])),
-    )
+def _sample(row: Mapping[Any, Any]) -> Sample:
+    fields = {name: row[name] for name in COLUMNS if name != "n_tokens"}
+    fields["token_ids"] = tuple(int(t) for t in row["token_ids"])
+    return Sample(**fields, counted=bool(pd.notna(row["n_tokens"])))
 
 
 def load_samples(folder: Path) -> Iterator[Sample]:
     """Yield the samples of a finished generate step, in the suite's order."""
-    for row in pd.read_parquet(folder / TABLE).to_dict("records"):
-        yield _sample({str(key): value for key, value in row.items()})
+    yield from map(_sample, pd.read_parquet(folder / TABLE).to_dict("records"))
 
 
 def sharing_key(artifact: Artifact) -> str | None:
@@ -240,8 +213,6 @@ def sharing_key(artifact: Artifact) -> str | None:
     and biases that were trained are the base's own. Adapters of a quantised base stay apart too: what they were trained
     on is not the base as it is stored.
     """
-    from assay.trainers.model.quantize import BASE_QUANTIZATION
-
     if artifact.kind is not ArtifactKind.ADAPTER or artifact.parent is None:
         return None
     if (artifact.path / BASE_QUANTIZATION).is_file() or not _is_plain_lora(artifact.path):
@@ -280,18 +251,10 @@ class ModelPool:
         group = {name: other for name, other in pending.items() if key and sharing_key(other) == key}
         if len(group) < 2:
             return load(self._engine, artifact)
-        from assay.harness.generation.load import load_adapters
-
         # PEFT makes module names of an adapter's: a variant's may hold a dot, which those must not
         self._adapters = {name: f"a{i}" for i, name in enumerate(group)}
-        engine = self._engine
-        self._shared = load_adapters(
-            {self._adapters[name]: other for name, other in group.items()},
-            batch_size=engine.batch_size,
-            threads=engine.threads or len(os.sched_getaffinity(0)),
-            device=engine.device,
-            dtype=engine.dtype,
-        )
+        adapters = {self._adapters[name]: other for name, other in group.items()}
+        self._shared = load_adapters(adapters, **_loading(self._engine))
         return self._one(variant)
 
     def serves(self, variant: str) -> bool:
@@ -304,23 +267,19 @@ class ModelPool:
         self._shared, self._adapters = None, {}
 
     def _one(self, variant: str) -> MeasuredGenerator:
-        from assay.harness.generation.load import OneAdapter
-
         assert self._shared is not None
         return OneAdapter(self._shared, self._adapters[variant], len(self._adapters) - 1)
 
 
 def load(engine: EngineTable, artifact: Artifact) -> MeasuredGenerator:
     """Return a generator of one model, as `[engine]` says."""
-    from assay.harness.generation import load_generator
+    own_type = {"dtype": "auto"} if artifact.kind is ArtifactKind.GGUF else {}
+    return load_generator(artifact, **_loading(engine) | own_type)
 
-    return load_generator(
-        artifact,
-        batch_size=engine.batch_size,
-        threads=engine.threads or len(os.sched_getaffinity(0)),
-        device=engine.device,
-        dtype="auto" if artifact.kind is ArtifactKind.GGUF else engine.dtype,
-    )
+
+def _loading(engine: EngineTable) -> dict[str, Any]:
+    """Return the arguments by which `[engine]` loads a model."""
+    return engine.model_dump() | {"threads": engine.threads or len(os.sched_getaffinity(0))}
 
 
 GENERATE = StepKind("generate", _generate, scratch=(LINES,), title=lambda _: "")

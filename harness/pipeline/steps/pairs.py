@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assay.harness.errors import BadInputError, UnmeasuredError
+from assay.harness.errors import UnmeasuredError
 from assay.harness.pipeline.steps import Context, StepKind
 from assay.harness.pipeline.steps.execute import joined
 from assay.harness.pipeline.steps.generate import GenerateSpec
@@ -72,9 +72,6 @@ def write_pairs(
 
     Raises UnmeasuredError where the samples hold no preference.
     """
-    unknown = set(options.kinds) - set(KINDS)
-    if unknown or not options.kinds:
-        raise BadInputError(f"unknown kind {sorted(unknown) or ''}; known: {', '.join(KINDS)}")
     built = build(
         answers, kinds=options.kinds, per_problem=options.per_problem, match=options.match, seed=options.seed
     )
@@ -108,24 +105,19 @@ def provenance(spec: GenerateSpec, model: str, model_sha256: str) -> dict[str, A
     }
 
 
-def pairs_file(folder: Path) -> Path:
-    """Return where a pairs step leaves its result in its folder."""
-    return folder / FILE
-
-
 def _pair(context: Context, step: Step, work: Path) -> Record:
     """Pair the samples of the step's first input with the verdicts of its second. Raises UnmeasuredError."""
     options: PairingOptions = step.spec
     sampled, verified = step.inputs
-    spec: GenerateSpec = context.step(sampled).spec
-    maker = context.step(sampled).inputs[0]
+    spec: GenerateSpec = context.plan.step(sampled).spec
+    maker = context.plan.step(sampled).inputs[0]
     answers = answers_of(
         joined(context.folder(sampled), context.folder(verified)).to_dict("records"),
         spec.suite.by_id(),
         chat=spec.sampling.style == "chat",
     )
     model_sha256 = context.record(maker)["artifact"]["sha256"]
-    source = provenance(spec, context.step(maker).variant, model_sha256)
+    source = provenance(spec, context.plan.step(maker).variant, model_sha256)
     built, written = write_pairs(answers, options, source, work / FILE)
     record: Record = {
         "pairs": {

@@ -23,6 +23,10 @@ NOT_REQUESTED = (
     "variants share one process; a [profile] table in the experiment measures each alone in its own"
 )
 ON_A_SERVER = "the model is on a server"
+_NO_PEAK = {
+    "peak_rss_bytes": "this system does not tell a process's peak",
+    "vram_bytes": "the profiled process used no CUDA device",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,40 +75,27 @@ def figures(record: Record | None, machine: dict[str, Any], reason: str) -> dict
         return _nothing(f"{measured['status']}: {measured['detail']}")
     if any(profiled[key] != machine[key] for key in ("device", "cpu", "cores")):
         return _nothing(f"profiled on another machine ({profiled['device']}); not comparable")
-    unmeasured = {}
     peaks = {
-        name: max((m[counter] for m in measured["memory"].values() if counter in m), default=None)
-        for name, counter in (("peak_rss_bytes", "rss_peak_bytes"), ("vram_bytes", "allocated_peak_bytes"))
+        "peak_rss_bytes": _peak(measured, "rss_peak_bytes"),
+        "vram_bytes": _peak(measured, "allocated_peak_bytes"),
     }
-    if peaks["peak_rss_bytes"] is None:
-        unmeasured["peak_rss_bytes"] = "this system does not tell a process's peak"
-    if peaks["vram_bytes"] is None:
-        unmeasured["vram_bytes"] = "the profiled process used no CUDA device"
     shown = {
         "workload": measured["workload"],
         "load_average": measured["load_average"][0],
-        "added_rss_bytes": max(
-            (
-                m["rss_peak_increase_bytes"]
-                for m in measured["memory"].values()
-                if "rss_peak_increase_bytes" in m
-            ),
-            default=None,
-        ),
-        "prefill_tok_per_s": _rate(measured, "prefill"),
-        "decode_tok_per_s": _rate(measured, "decode"),
-        "generate_tok_per_s": _rate(measured, "generate"),
+        "added_rss_bytes": _peak(measured, "rss_peak_increase_bytes"),
+        **{f"{phase}_tok_per_s": _rate(measured, phase) for phase in ("prefill", "decode", "generate")},
     }
+    unmeasured = {name: reason for name, reason in _NO_PEAK.items() if peaks[name] is None}
     return {**peaks, "profile": shown, "unmeasured": unmeasured}
 
 
 def _nothing(reason: str) -> dict[str, Any]:
-    return {
-        "peak_rss_bytes": None,
-        "vram_bytes": None,
-        "profile": None,
-        "unmeasured": {"peak_rss_bytes": reason, "vram_bytes": reason},
-    }
+    absent = dict.fromkeys((*_NO_PEAK, "profile"))
+    return {**absent, "unmeasured": dict.fromkeys(_NO_PEAK, reason)}
+
+
+def _peak(measured: dict[str, Any], counter: str) -> int | None:
+    return max((m[counter] for m in measured["memory"].values() if counter in m), default=None)
 
 
 def _rate(measured: dict[str, Any], phase: str) -> float | None:

@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,25 +29,6 @@ class Limits:
     connect_s: float = 10.0
     stall_s: float = 60.0
     total_s: float = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """The result of one request. `status` is "done" or the kind of its failure.
-
-    `sent` is on time.perf_counter's clock, when the connection stood and the request was written. Seconds since then:
-    `pieces_s` of every event that brought text, `end_s` of the last event that brought text or the finish reason.
-    Token counts are the server's own `usage`, None where it gives none.
-    """
-
-    sent: float
-    status: str
-    detail: str = ""
-    pieces_s: tuple[float, ...] = ()
-    end_s: float | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    finish_reason: str | None = None
 
 
 class _Failed(Exception):  # noqa: N818  # its name is what a trace's status says
@@ -69,21 +50,31 @@ class Events:
                 yield line[5:].strip().decode("utf-8", errors="replace")
 
 
-class _Answer:
-    """A trace that is being followed."""
+@dataclass(slots=True)
+class Trace:
+    """The result of one request, filled in as it is followed. `status` is "done" or the kind of its failure.
 
-    def __init__(self, sent: float) -> None:
-        self.sent = sent
-        self.pieces: list[float] = []
-        self.end: float | None = None
-        self.finish: str | None = None
-        self.usage: dict[str, Any] = {}
-        self.closed = False
+    `sent` is on time.perf_counter's clock, when the connection stood and the request was written. Seconds since then:
+    `pieces_s` of every event that brought text, `end_s` of the last event that brought text or the finish reason.
+    Token counts are the server's own `usage`, None where it gives none.
+    """
 
-    def take(self, data: str, now: float) -> None:
+    sent: float
+    status: str = DONE
+    detail: str = ""
+    pieces_s: list[float] = field(default_factory=list)
+    end_s: float | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    finish_reason: str | None = None
+
+    def fail(self, status: str, detail: str) -> None:
+        self.status, self.detail = status, detail
+
+    def take(self, data: str, now: float) -> bool:
+        """Add one event that came `now`, and return whether it ends the stream. _Failed where its shape is unknown."""
         if data == "[DONE]":
-            self.closed = True
-            return
+            return True
         try:
             event = json.loads(data)
         except (ValueError, RecursionError):
@@ -92,27 +83,16 @@ class _Answer:
             raise _Failed("no object in an event", data[:_MESSAGE_CHARACTERS])
         if event.get("error"):
             raise _Failed("error within the stream", json.dumps(event["error"])[:_MESSAGE_CHARACTERS])
-        if isinstance(event.get("usage"), dict):
-            self.usage = event["usage"]
+        if isinstance(usage := event.get("usage"), dict):
+            self.prompt_tokens = _count(usage.get("prompt_tokens"))
+            self.completion_tokens = _count(usage.get("completion_tokens"))
         for choice in _choices(event, data):
             if text_of(choice):
-                self.pieces.append(now - self.sent)
-                self.end = now - self.sent
+                self.end_s = now - self.sent
+                self.pieces_s.append(self.end_s)
             if choice.get("finish_reason"):
-                self.finish = str(choice["finish_reason"])
-                self.end = now - self.sent
-
-    def trace(self, status: str, detail: str = "") -> Trace:
-        return Trace(
-            self.sent,
-            status,
-            detail,
-            tuple(self.pieces),
-            self.end,
-            _count(self.usage.get("prompt_tokens")),
-            _count(self.usage.get("completion_tokens")),
-            self.finish,
-        )
+                self.finish_reason, self.end_s = str(choice["finish_reason"]), now - self.sent
+        return False
 
 
 def _choices(event: dict[str, Any], data: str) -> list[dict[str, Any]]:
@@ -134,31 +114,31 @@ def text_of(choice: dict[str, Any]) -> str:
 def ask(endpoint: Endpoint, body: dict[str, Any], limits: Limits) -> Trace:
     """Send one streamed chat request and follow its answer. Whatever the server does is a trace, nothing raises."""
     connection = _connection(endpoint, limits)
-    answer = _Answer(time.perf_counter())
+    trace = Trace(time.perf_counter())
     try:
         try:
             connection.connect()
         except OSError as error:
             raise _Failed("no connection", f"{type(error).__name__}: {error}") from None
         connection.sock.settimeout(limits.stall_s)
-        answer.sent = time.perf_counter()
-        _follow(connection, endpoint, body, answer, limits)
+        trace.sent = time.perf_counter()
+        _follow(connection, endpoint, body, trace, limits)
     except _Failed as failed:
-        return answer.trace(failed.status, failed.detail)
+        trace.fail(failed.status, failed.detail)
     except TimeoutError:
-        return answer.trace("stalled", f"nothing came for {limits.stall_s:g} s")
+        trace.fail("stalled", f"nothing came for {limits.stall_s:g} s")
     except (OSError, http.client.HTTPException) as error:
-        return answer.trace("connection broken", f"{type(error).__name__}: {error}")
+        trace.fail("connection broken", f"{type(error).__name__}: {error}")
     finally:
         connection.close()
-    return answer.trace(DONE)
+    return trace
 
 
 def _follow(
     connection: http.client.HTTPConnection,
     endpoint: Endpoint,
     body: dict[str, Any],
-    answer: _Answer,
+    trace: Trace,
     limits: Limits,
 ) -> None:
     key = os.environ.get(KEY_VARIABLE, "").strip()
@@ -171,17 +151,17 @@ def _follow(
         raise _Failed(f"status {response.status}", _message_of(response))
     if "text/event-stream" not in (response.getheader("content-type") or ""):
         raise _Failed("not streamed", f"the answer is {response.getheader('content-type')!r}")
-    events = Events()
-    while not answer.closed:
+    events, closed = Events(), False
+    while not closed:
         data = response.read1(_READ_BYTES)
         now = time.perf_counter()
         if not data:
             break
         for event in events.feed(data):
-            answer.take(event, now)
-        if now - answer.sent > limits.total_s and not answer.closed:
+            closed = trace.take(event, now) or closed
+        if now - trace.sent > limits.total_s and not closed:
             raise _Failed("too long", f"not done after {limits.total_s:g} s")
-    if answer.finish is None and not answer.closed:
+    if trace.finish_reason is None and not closed:
         raise _Failed("cut off", "the stream ended without a finish reason")
 
 

@@ -11,7 +11,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from assay.harness.errors import BadInputError, UnmeasuredError
 from assay.harness.hardware import describe_machine
 from assay.harness.models.resolve import Endpoint
 from assay.harness.profiling.load.client import DONE, Limits, Trace, ask
+from assay.harness.profiling.measure import job
 
 FORMAT = 1
 GIVE_UP = 10  # failures one after the other, and at least two of each worker, end a level
@@ -76,11 +77,6 @@ def measure(
     Raises BadInputError where `raw` exists or the server refuses such requests, UnmeasuredError where it answers none.
     """
     extra = _extras(endpoint, workload)
-    raw.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        out = raw.open("x", encoding="utf-8")
-    except FileExistsError:
-        raise BadInputError(f"{raw} exists; a measurement is never written over") from None
     lock = threading.Lock()
 
     def write(kind: str, **values: Any) -> None:
@@ -90,7 +86,7 @@ def measure(
             out.flush()
             on_event(event)
 
-    with out:
+    with job.open_record(raw, "a measurement") as out:
         write(
             "start",
             format=FORMAT,
@@ -106,30 +102,28 @@ def measure(
         write("stop")
 
 
+@dataclass
 class _Level:
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        workload: Workload,
-        concurrency: int,
-        extra: dict[str, Any],
-        write: Callable[..., None],
-    ) -> None:
-        self._endpoint, self._workload, self._extra, self._write = endpoint, workload, extra, write
-        self._concurrency = concurrency
+    """The requests at one concurrency; `extra` stands in the body of each."""
+
+    _endpoint: Endpoint
+    _workload: Workload
+    _concurrency: int
+    _extra: dict[str, Any]
+    _write: Callable[..., None]
+
+    def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._number = self._sent = self._failures = 0
         self._stopped = threading.Event()
-        self._warm = threading.Barrier(concurrency, action=self._begin)
+        self._warm = threading.Barrier(self._concurrency, action=self._begin)
         self._began = 0.0
         self._errors: list[BaseException] = []
 
     def run(self) -> None:
         """Work until all is sent and answered. What a worker raises ends the level, and is raised here."""
-        workers = [
-            threading.Thread(target=self._work, name=f"assay-load-{i}", daemon=True)
-            for i in range(self._concurrency)
-        ]
+        names = [f"assay-load-{i}" for i in range(self._concurrency)]
+        workers = [threading.Thread(target=self._work, name=name, daemon=True) for name in names]
         try:
             for worker in workers:
                 worker.start()
@@ -219,24 +213,5 @@ def _check(endpoint: Endpoint, trace: Trace) -> None:
 
 
 def read_events(raw: Path) -> list[dict[str, Any]]:
-    """Return the record back; a last line cut by a kill is left out. BadInputError names the file and the line."""
-    lines = raw.read_text(encoding="utf-8").split("\n")
-    events: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, 1):
-        if not line:
-            continue
-        try:
-            event = json.loads(line)
-            event["event"]
-        except (ValueError, KeyError, TypeError):
-            if number == len(lines):
-                break
-            raise BadInputError(f"{raw}:{number}: not an event of a load measurement") from None
-        events.append(event)
-    _check_start(raw, events)
-    return events
-
-
-def _check_start(raw: Path, events: Sequence[dict[str, Any]]) -> None:
-    if not events or events[0]["event"] != "start" or events[0].get("format") != FORMAT:
-        raise BadInputError(f"{raw} is not a load measurement of format {FORMAT}")
+    """Return the record's events. Raises BadInputError as `assay.harness.profiling.measure.job.read_events`."""
+    return job.read_events(raw, "a load measurement", FORMAT)

@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from assay.harness import formatting
+from assay.harness.console import new_table
 from assay.harness.profiling.load.client import DONE
 from assay.harness.profiling.measure.summary import duration
 
@@ -168,39 +169,25 @@ def render(summary: Mapping[str, Any]) -> RenderableType:
 
 
 def _throughput_row(summary: Mapping[str, Any]) -> RenderableType:
-    from rich.table import Table
-
-    table = Table(title="Throughput", title_justify="left")
-    for column in (
-        "in flight",
-        "done",
-        "failed",
-        "dropped",
-        "seconds",
-        "requests/s",
-        "output tok/s",
-        "total tok/s",
-    ):
-        table.add_column(column, justify="right")
+    counts, rates = ("in flight", "done", "failed", "dropped"), ("requests/s", "output tok/s", "total tok/s")
+    columns = (*counts, "seconds", *rates)
+    table = new_table("Throughput", *columns, right=columns)
     for level in summary["levels"]:
-        rates = (level.get(key) for key in ("requests_per_s", "output_tok_per_s", "total_tok_per_s"))
+        measured = (level.get(key) for key in ("requests_per_s", "output_tok_per_s", "total_tok_per_s"))
         table.add_row(
             str(level["concurrency"]),
             str(level["done"]),
             str(sum(level["errors"].values())),
             str(level["warmup_dropped"]),
             "" if level["seconds"] is None else formatting.seconds(level["seconds"]),
-            *(formatting.UNMEASURED if rate is None else f"{rate:,.4g}" for rate in rates),
+            *(formatting.UNMEASURED if rate is None else f"{rate:,.4g}" for rate in measured),
         )
     return table
 
 
 def _latency_row(summary: Mapping[str, Any]) -> RenderableType:
-    from rich.table import Table
-
-    table = Table(title="Latency", title_justify="left")
-    for column in ("in flight", "", "mean", "sd", *(f"p{q}" for q in PERCENTILES), "most", "n"):
-        table.add_column(column, justify="left" if not column else "right")
+    figures_of = ("mean", "sd", *(f"p{q}" for q in PERCENTILES), "most", "n")
+    table = new_table("Latency", "in flight", "", *figures_of, right=("in flight", *figures_of))
     for level in summary["levels"]:
         for key, label in LATENCIES.items():
             s = level.get(key)

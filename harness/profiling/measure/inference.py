@@ -16,6 +16,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
@@ -28,7 +29,9 @@ from assay.harness.generation.types import Request, Sampling
 from assay.harness.profiling.measure.job import Job, Recorder, cap_allocator
 from assay.harness.profiling.measure.predicted import cache_of, weights_of
 from assay.harness.profiling.measure.random_weights import (
+    WARM_UP_MODEL,
     Endless,
+    EngineOf,
     load_random,
     load_rounded,
     random_model,
@@ -37,18 +40,6 @@ from assay.harness.profiling.measure.random_weights import (
 from assay.harness.profiling.memory.architecture import FAMILIES
 from assay.trainers.artifact import ArtifactKind, model_folder
 from assay.trainers.templates import load_tokenizer
-
-# A model of a few kilobytes, for loading and running once what every model needs.
-_TINY = {
-    "model_type": "qwen2",
-    "vocab_size": 384,
-    "hidden_size": 16,
-    "intermediate_size": 48,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 512,
-}
 
 
 class Loaded(Protocol):
@@ -97,8 +88,8 @@ def _phases(
     job: Job, model: Loaded, rows: Sequence[Sequence[int]]
 ) -> dict[str, Callable[[], dict[str, Any]]]:
     return {
-        "prefill": lambda: {"seconds": _prefill(job, model.engine, rows)},
-        "decode": lambda: _decode(job, model.engine, rows),
+        "prefill": lambda: {"seconds": _decode(job, model.engine, rows, 1)["ttft_s"]},
+        "decode": lambda: _decode(job, model.engine, rows, job.new_tokens),
         "generate": lambda: _generate(job, model, rows),
     }
 
@@ -113,14 +104,7 @@ def _warm_kernels(job: Job, recorder: Recorder) -> None:
     with recorder.phase("kernels"):
         if job.source is not None:
             load_tokenizer(job.source.artifact())
-        model = load_random(
-            config,
-            device=job.device,
-            dtype=dtype_of(job),
-            seed=job.seed,
-            quantization=job.quantization,
-            layers=1,
-        )
+        model = _random(job, config, layers=1)
         rows = [tokens_of(job, row, model.vocabulary) for row in range(job.batch_size)]
         for once in _phases(job, model, rows).values():
             once()
@@ -139,22 +123,16 @@ def tokens_of(job: Job, row: int, vocabulary: int) -> list[int]:
     return [draw.randrange(vocabulary) for _ in range(job.prompt_tokens)]
 
 
-def _prefill(job: Job, engine: Engine, rows: Sequence[Sequence[int]]) -> float:
-    """Return the seconds from the prompts to the first token of each on the host. Making room is not counted."""
-    engine.begin(len(rows), job.prompt_tokens + job.new_tokens, Sampling(max_new_tokens=job.new_tokens))
-    began = time.perf_counter()
-    engine.admit(rows, [1] * len(rows), _greedy(len(rows), 0))
-    return time.perf_counter() - began
-
-
-def _decode(job: Job, engine: Engine, rows: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """Return TTFT, then the seconds of each step until `new_tokens` are written of each row."""
+def _decode(job: Job, engine: Engine, rows: Sequence[Sequence[int]], tokens_written: int) -> dict[str, Any]:
+    """Return TTFT, from the prompts to the first token of each on the host, then the seconds of each step until
+    `tokens_written` are written of each row. Making room, always for the job's `new_tokens`, is not counted.
+    """
     engine.begin(len(rows), job.prompt_tokens + job.new_tokens, Sampling(max_new_tokens=job.new_tokens))
     began = time.perf_counter()
     tokens = engine.admit(rows, [1] * len(rows), _greedy(len(rows), 0))
     first = time.perf_counter()
     steps, before = [], first
-    for position in range(1, job.new_tokens):
+    for position in range(1, tokens_written):
         tokens = engine.step(tokens, _greedy(len(rows), position))
         now = time.perf_counter()
         steps.append(now - before)
@@ -168,11 +146,8 @@ def _greedy(rows: int, position: int) -> Draws:
 
 def _generate(job: Job, model: Loaded, rows: Sequence[Sequence[int]]) -> dict[str, Any]:
     """Return the seconds to draw `samples` of each prompt at temperature 1, all of them in flight together."""
-    requests = [
-        Request(str(row), index, str(row), seed=index)
-        for row in range(len(rows))
-        for index in range(job.samples)
-    ]
+    drawn = product(range(len(rows)), range(job.samples))
+    requests = [Request(str(row), index, str(row), seed=index) for row, index in drawn]
     stats = GenerationStats()
     sampling = Sampling(temperature=1.0, max_new_tokens=job.new_tokens)
     began = time.perf_counter()
@@ -220,11 +195,12 @@ def _warm_up(job: Job) -> None:
     if job.source is not None and job.source.kind is ArtifactKind.ADAPTER:
         import peft  # noqa: F401
     with TemporaryDirectory() as folder:
-        tiny = stand_in(_TINY, Path(folder))
-        random_model(_TINY, device="cpu", dtype="fp32", seed=0).save_pretrained(folder)
+        tiny = stand_in(WARM_UP_MODEL, Path(folder))
+        random_model(WARM_UP_MODEL, device="cpu", dtype="fp32", seed=0).save_pretrained(folder)
         dtype = dtype_of(job)
         model = load_transformers(tiny, batch_size=1, threads=None, device=job.device, dtype=dtype)
-        _decode(job, model.engine, [tokens_of(job, row, model.vocabulary) for row in range(job.batch_size)])
+        rows = [tokens_of(job, row, model.vocabulary) for row in range(job.batch_size)]
+        _decode(job, model.engine, rows, job.new_tokens)
         model.close()
 
 
@@ -262,19 +238,24 @@ def give_back() -> None:
 
 
 def _load(job: Job) -> Loaded:
-    table = job.quantization
-    if job.source is not None and table is not None:
-        folder = str(model_folder(job.source.artifact()))
-        return load_rounded(folder, device=job.device, dtype=dtype_of(job), quantization=table)
-    if job.source is not None:
-        return load_generator(
-            job.source.artifact(),
-            batch_size=job.batch_size,
-            threads=job.threads or None,
-            device=job.device,
-            dtype=job.dtype,
-        )
-    assert job.random_config is not None
+    if job.source is None:
+        return _random(job, config_of(job))
+    artifact, device, table = job.source.artifact(), job.device, job.quantization
+    if table is not None:
+        folder = str(model_folder(artifact))
+        return load_rounded(folder, device=device, dtype=dtype_of(job), quantization=table)
+    threads = job.threads or None
+    return load_generator(
+        artifact, batch_size=job.batch_size, threads=threads, device=device, dtype=job.dtype
+    )
+
+
+def _random(job: Job, config: dict[str, Any], layers: int | None = None) -> EngineOf:
     return load_random(
-        job.random_config, device=job.device, dtype=dtype_of(job), seed=job.seed, quantization=table
+        config,
+        device=job.device,
+        dtype=dtype_of(job),
+        seed=job.seed,
+        quantization=job.quantization,
+        layers=layers,
     )

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TextIO
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -235,6 +235,31 @@ class Record:
 
 def read_record(path: Path) -> Record:
     """Read a record back; a last line cut by a kill is left out. Raises BadInputError that names file and line."""
+    return Record(path, tuple(read_events(path, "a profile", FORMAT)))
+
+
+def open_record(path: Path, measurement: str) -> TextIO:
+    """Return the new file of a record, opened for writing. Raises BadInputError where it exists."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return path.open("x", encoding="utf-8")
+    except FileExistsError:
+        raise BadInputError(f"{path} exists; {measurement} is never written over") from None
+
+
+def how_it_ended(code: int, stderr: str) -> str:
+    """Return the end of a process in words: its signal or exit status, and the last line that it wrote to stderr."""
+    last = stderr.strip().splitlines()
+    ended = f"signal {-code}" if code < 0 else f"status {code}"
+    return f"{ended}: {last[-1] if last else 'it wrote nothing'}"
+
+
+def read_events(path: Path, measurement: str, version: int) -> list[dict[str, Any]]:
+    """Return the events of a record, one JSON object a line, whose first is `start` with the format's version.
+
+    A last line cut by a kill is left out. Raises BadInputError that names file and line, and the `measurement` that it
+    should be of.
+    """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except OSError as error:
@@ -249,11 +274,11 @@ def read_record(path: Path) -> Record:
         except (ValueError, KeyError, TypeError):
             if number == len(lines):
                 break
-            raise BadInputError(f"{path}:{number}: not an event of a profile") from None
+            raise BadInputError(f"{path}:{number}: not an event of {measurement}") from None
         events.append(event)
-    if not events or events[0]["event"] != "start" or events[0].get("format") != FORMAT:
-        raise BadInputError(f"{path} is not a profile of format {FORMAT}")
-    return Record(path, tuple(events))
+    if not events or events[0]["event"] != "start" or events[0].get("format") != version:
+        raise BadInputError(f"{path} is not {measurement} of format {version}")
+    return events
 
 
 class Recorder:

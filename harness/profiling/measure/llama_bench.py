@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.harness import formatting
-from assay.harness.profiling.measure.job import Job
+from assay.harness.console import new_table
+from assay.harness.profiling.measure.job import Job, how_it_ended
 from assay.trainers.artifact import ArtifactKind
 
 if TYPE_CHECKING:
@@ -57,9 +58,7 @@ def llama_bench(job: Job, raw: Path) -> dict[str, Any]:
     }
     code, output, errors = _in_its_own_process(json.dumps(request))
     if code:
-        ended = f"signal {-code}" if code < 0 else f"status {code}"
-        last = errors.strip().splitlines()
-        return {"unmeasured": f"{ended}: {last[-1] if last else 'it wrote nothing'}"}
+        return {"unmeasured": how_it_ended(code, errors)}
     seconds: dict[str, list[float]] = json.loads(output)
     with raw.open("a", encoding="utf-8") as out:
         out.write(json.dumps({"event": "llama_bench", "asked": request, "seconds": seconds}) + "\n")
@@ -100,15 +99,12 @@ def _rates(tokens: int, seconds: list[float]) -> dict[str, Any]:
 
 
 def render(result: Mapping[str, Any]) -> RenderableType:
-    from rich.table import Table
     from rich.text import Text
 
     if "unmeasured" in result:
         return Text(f"llama-bench: {formatting.UNMEASURED}: {result['unmeasured']}")
     title = f"By llama-bench's definitions: {result['threads']} threads, flash attention, nothing sampled"
-    table = Table(title=title, title_justify="left")
-    for column in ("test", "tokens/s", "n (dropped)"):
-        table.add_column(column, justify="left" if column == "test" else "right")
+    table = new_table(title, "test", "tokens/s", "n (dropped)", right=("tokens/s", "n (dropped)"))
     for name, s in result["tests"].items():
         spread = "" if s["sd"] is None else f" ± {s['sd']:,.2f}"
         table.add_row(name, f"{s['mean']:,.2f}{spread}", f"{s['n']} ({result['warmup_dropped']})")

@@ -9,8 +9,9 @@ context.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from assay.harness.errors import BadInputError
@@ -49,31 +50,24 @@ HELD = 0.2  # of the prediction: how far from it the measured peak may be, unles
 class Row:
     """One component's two figures.
 
-    `predicted` None: not predicted, by intent. `measured` None: for the reason in `note`. `error` is predicted over
-    measured, less one.
+    `predicted_bytes` None: not predicted, by intent. `measured_bytes` None: for the reason in `note`. `error` is
+    predicted over measured, less one.
     """
 
     name: str
     kind: Kind
-    predicted: int | None
-    measured: int | None
+    predicted_bytes: int | None
+    measured_bytes: int | None
     note: str = ""
 
     @property
     def error(self) -> float | None:
-        if self.predicted is None or not self.measured:
+        if self.predicted_bytes is None or not self.measured_bytes:
             return None
-        return self.predicted / self.measured - 1
+        return self.predicted_bytes / self.measured_bytes - 1
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "predicted_bytes": self.predicted,
-            "measured_bytes": self.measured,
-            "error": self.error,
-            "note": self.note,
-        }
+        return asdict(self) | {"error": self.error}
 
 
 def setup_of(
@@ -106,33 +100,28 @@ def predicted(
         return None, "the prediction does not know this format or architecture"
     compute = summary.get("compute") or (architecture.dtype if job.dtype == "auto" else job.dtype)
     try:
-        setup = setup_of(
-            job, architecture, gpu=gpu, compute=compute, attention=summary.get("attention", "sdpa")
-        )
+        attention = summary.get("attention", "sdpa")
+        setup = setup_of(job, architecture, gpu=gpu, compute=compute, attention=attention)
         return predict(architecture, setup), ""
     except (BadInputError, TrainersError) as error:  # a combination that the prediction does not know
         return None, str(error)
 
 
-def compare(
-    prediction: Prediction, summary: Mapping[str, Any], unseen: Mapping[str, str] | None = None
-) -> list[Row]:
+def compare(prediction: Prediction, summary: Mapping[str, Any], unseen: Mapping[str, str]) -> list[Row]:
     """Return rows of the components, of what is left out of them, and of the peak.
 
     `unseen` gives, for components whose count would miss a part, the reason.
     """
     counted: Mapping[str, int] = summary.get("components") or {}
     reason = TRANSIENT if counted else f"unmeasured: {summary['status']}"
-    rows = list(_components(prediction, counted, reason))
     rows = [
-        replace(r, measured=None, note=unseen[r.name]) if unseen and r.name in unseen else r for r in rows
+        replace(row, measured_bytes=None, note=unseen[row.name]) if row.name in unseen else row
+        for row in _components(prediction, counted, reason)
     ]
     rows += _left_out(summary["memory"], summary.get("device_before_bytes"))
     peak, counter = measured_peak(summary)
-    rows.append(
-        Row("peak", "peak", prediction.peak_bytes, peak, counter or f"unmeasured: {summary['status']}")
-    )
-    return rows
+    note = counter or f"unmeasured: {summary['status']}"
+    return [*rows, Row("peak", "peak", prediction.peak_bytes, peak, note)]
 
 
 def with_prediction(
@@ -146,13 +135,8 @@ def with_prediction(
     gpu = bool(summary["machine"]["gpu"]) and job.device != "cpu"
     prediction, reason = predicted(job, architecture, summary, gpu=gpu)
     if prediction is None:
-        return {
-            **summary,
-            "predicted": None,
-            "unpredicted": reason,
-            "comparison": [],
-            "prediction": judged(None, within),
-        }
+        nothing: dict[str, Any] = {"predicted": None, "unpredicted": reason, "comparison": []}
+        return {**summary, **nothing, "prediction": judged(None, within)}
     predicted_json = prediction.to_json()
     keys = ("components", "phases", "peak_phase", "peak_bytes", "unmeasured")
     unseen = {"activations": UNSEEN} if job.training is not None and job.training.method == "int8" else {}
@@ -171,27 +155,23 @@ def judged(peak: Row | None, within: float) -> dict[str, Any]:
     `beyond` is measured over predicted, less one.
     """
     beyond = None
-    if peak is not None and peak.predicted and peak.measured:
-        beyond = peak.measured / peak.predicted - 1
+    if peak is not None and peak.predicted_bytes and peak.measured_bytes:
+        beyond = peak.measured_bytes / peak.predicted_bytes - 1
     verdict = "unmeasured" if beyond is None else "held" if abs(beyond) <= within else "missed"
     return {"beyond": beyond, "within": within, "verdict": verdict}
 
 
 def _components(prediction: Prediction, counted: Mapping[str, int], reason: str) -> Iterator[Row]:
     group_of = {name: key for key, names in TOGETHER.items() if key in counted for name in names}
-    seen: set[str] = set()
+    predicted: Counter[str] = Counter()
+    notes: dict[str, str] = {}
     for component in prediction.components:
         key = group_of.get(component.name, component.name)
-        if key in seen:
-            continue
-        seen.add(key)
-        predicted = (
-            sum(prediction.bytes_of(name) for name in TOGETHER[key])
-            if key in group_of.values()
-            else component.bytes
-        )
+        predicted[key] += component.bytes
+        notes.setdefault(key, component.note)
+    for key, note in notes.items():
         measured = counted.get(key)
-        yield Row(key, "component", predicted, measured, reason if measured is None else component.note)
+        yield Row(key, "component", predicted[key], measured, reason if measured is None else note)
 
 
 def _left_out(memory: Mapping[str, Mapping[str, int]], before: int | None) -> Iterator[Row]:
@@ -207,13 +187,9 @@ def _left_out(memory: Mapping[str, Mapping[str, int]], before: int | None) -> It
     phase = largest_phase(memory, "allocated_peak_bytes")
     if phase is not None:
         at_peak = memory[phase]
-        yield Row(
-            "fragmentation",
-            "left out",
-            None,
-            at_peak["reserved_peak_bytes"] - at_peak["allocated_peak_bytes"],
-            "reserved by the CUDA allocator and not in use at its peak",
-        )
+        unused = at_peak["reserved_peak_bytes"] - at_peak["allocated_peak_bytes"]
+        note = "reserved by the CUDA allocator and not in use at its peak"
+        yield Row("fragmentation", "left out", None, unused, note)
         process, source = process_bytes(at_peak, before)
         context = None if process is None else process - at_peak["reserved_peak_bytes"]
         yield Row("device context", "left out", None, context, source)
@@ -246,12 +222,8 @@ def measured_peak(summary: Mapping[str, Any]) -> tuple[int | None, str]:
 
 
 def largest_phase(memory: Mapping[str, Mapping[str, int]], key: str) -> str | None:
-    phases = {
-        name: figures[key]
-        for name, figures in memory.items()
-        if key in figures and name not in ("import", "kernels")
-    }
-    return max(phases, key=lambda name: phases[name], default=None)
+    phases = [name for name in memory if key in memory[name] and name not in ("import", "kernels")]
+    return max(phases, key=lambda name: memory[name][key], default=None)
 
 
 def weights_of(model: Any) -> dict[str, int]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.harness.hardware import open_nvml, visible_devices
+from assay.harness.profiling.memory.devices import available_bytes
 
 LARGEST = 12  # sizes of blocks that a snapshot names
 _FIELDS = {"VmRSS": "rss_bytes", "RssAnon": "anon_bytes", "RssFile": "file_bytes", "VmHWM": "rss_peak_bytes"}
@@ -35,18 +36,6 @@ def host_memory(pid: int) -> dict[str, int]:
         if name in _FIELDS:
             figures[_FIELDS[name]] = int(value.split()[0]) * 1024
     return figures
-
-
-def available_bytes() -> int | None:
-    """Return the bytes of the host's memory that can be had without swapping; None where the kernel does not tell."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return None
 
 
 def reset_peak() -> bool:

@@ -36,6 +36,19 @@ ORIGIN = "synthetic text of a stated length"
 _SHA256 = hashlib.sha256(ORIGIN.encode()).hexdigest()
 _VOCABULARY = 300  # of the stand-in tokenizer: bytes, special tokens and few merges
 
+# A model for loading and running once what every model needs: wide enough that every library is imported and every path
+# taken, small enough to weigh nothing.
+WARM_UP_MODEL: dict[str, Any] = {
+    "model_type": "qwen2",
+    "vocab_size": 512,
+    "hidden_size": 64,
+    "intermediate_size": 64,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "max_position_embeddings": 32768,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class EngineOf:
@@ -258,12 +271,8 @@ class Endless:
         self.end_ids: frozenset[int] = frozenset()
         self.pieces = [b""] * vocabulary
         self.context = engine.context
-        self.begin, self.admit, self.step, self.remove = (
-            engine.begin,
-            engine.admit,
-            engine.step,
-            engine.remove,
-        )
+        self.begin, self.admit = engine.begin, engine.admit
+        self.step, self.remove = engine.step, engine.remove
 
     def encode(self, text: str) -> list[int]:
         return list(self._rows[int(text)])

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.harness import formatting
+from assay.harness.console import new_table
 from assay.harness.errors import BadInputError
 from assay.harness.profiling.measure.job import Job, Record
 from assay.trainers.files import write_text
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 P99_NEEDS = 500  # samples: 5 in the tail
+NO_WORKLOAD = ("name", "source", "random_config", "phases", "threads", "seed")  # fields of a job
 # Counters of memory that a table shows, by their keys in a summary.
 MEMORY = {
     "allocated_peak_bytes": "allocated",
@@ -44,6 +46,7 @@ def summarise(record: Record) -> dict[str, Any]:
     speed = {phase: figures for phase in job["phases"] if (figures := _speed(record, phase, job)) is not None}
     status = {"status": "killed", "detail": "the profile itself was killed"} if stop is None else stop
     reason = status["detail"] or status["status"]
+    joules, no_energy = _energy(record)
     facts = {k: v for event in record.of("fact") for k, v in event.items() if k not in ("event", "t")}
     return {
         "schema": 1,
@@ -55,30 +58,14 @@ def summarise(record: Record) -> dict[str, Any]:
         "created": start["created"],
         "machine": start["machine"],
         "load_average": start["load_average"],
-        "workload": {
-            k: job[k]
-            for k in (
-                "training",
-                "exact_memory",
-                "batch_size",
-                "prompt_tokens",
-                "new_tokens",
-                "samples",
-                "repeats",
-                "warmup",
-                "device",
-                "dtype",
-                "weights",
-                "memory_limit_bytes",
-            )
-        },
+        "workload": {k: v for k, v in job.items() if k not in NO_WORKLOAD},
         "allocator_cap_bytes": None,  # unless the measured process says that it set one
         **facts,
         "speed": speed,
         "memory": _memory(record),
         "device_before_bytes": _device_before(record),
-        "energy_j": _energy(record),
-        "energy_unmeasured": _no_energy(record),
+        "energy_j": joules,
+        "energy_unmeasured": no_energy,
         "snapshot": status.get("snapshot"),
         "foreign_pids": sorted({p for e in record.of("memory") for p in e.get("foreign_pids", ())}),
         "unmeasured": {phase: reason for phase in job["phases"] if phase not in speed},
@@ -125,15 +112,13 @@ def _speed(record: Record, phase: str, job: dict[str, Any]) -> dict[str, Any] | 
     figures: dict[str, Any] = {"seconds": series([e["seconds"] for e in kept]), "warmup_dropped": dropped}
     rows, prompt, new = job["batch_size"], job["prompt_tokens"], job["new_tokens"]
     match phase:
-        case "prefill":
+        case "prefill" | "train":
             figures["tok_per_s"] = _rates(rows * prompt, (e["seconds"] for e in kept))
         case "decode":
             figures["ttft_s"] = series([e["ttft_s"] for e in kept])
             figures["tpot_s"] = series([(e["seconds"] - e["ttft_s"]) / (new - 1) for e in kept])
             figures["itl_s"] = series([s for e in kept for s in e["steps_s"]])
             figures["tok_per_s"] = _rates(rows * (new - 1), (e["seconds"] - e["ttft_s"] for e in kept))
-        case "train":
-            figures["tok_per_s"] = _rates(rows * prompt, (e["seconds"] for e in kept))
         case "generate":
             figures["tok_per_s"] = _rates(kept[0]["new_tokens"], (e["seconds"] for e in kept))
     return figures
@@ -184,27 +169,21 @@ def _device_before(record: Record) -> int | None:
     return next(seen, None)
 
 
-def _no_energy(record: Record) -> str | None:
-    """Return the reason why no energy was measured; None where it was."""
-    seen = [s["energy_mj"] for s in record.of("memory") if "energy_mj" in s]
+def _energy(record: Record) -> tuple[dict[str, float] | None, str | None]:
+    """Return the joules of the whole device in each phase, by NVML's counter; or None, and why none were measured."""
+    seen = [(s["t"], s["energy_mj"]) for s in record.of("memory") if "energy_mj" in s]
     if not seen:
-        return "no CUDA device was watched by NVML"
-    if all(mj is None for mj in seen):
-        return "this device does not count its energy (NVML does from Volta on)"
-    return None if _energy(record) else "every phase ended before NVML was asked twice"
-
-
-def _energy(record: Record) -> dict[str, float] | None:
-    """Return the joules of the whole device in each phase, by NVML's counter; None where the device has none."""
-    counted = [(s["t"], s["energy_mj"]) for s in record.of("memory") if s.get("energy_mj") is not None]
+        return None, "no CUDA device was watched by NVML"
+    if all(mj is None for _, mj in seen):
+        return None, "this device does not count its energy (NVML does from Volta on)"
     joules = {}
     for end in record.of("end"):
         begin = record.first("begin", end["phase"])
         assert begin is not None
-        inside = [mj for t, mj in counted if begin["t"] <= t <= end["t"]]
+        inside = [mj for t, mj in seen if mj is not None and begin["t"] <= t <= end["t"]]
         if len(inside) >= 2:
             joules[end["phase"]] = (inside[-1] - inside[0]) / 1000
-    return joules or None
+    return (joules, None) if joules else (None, "every phase ended before NVML was asked twice")
 
 
 def parse_lengths(text: str) -> tuple[int, ...]:
@@ -244,12 +223,10 @@ def curve(summaries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def render_curve(name: str, points: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(f"{name}: peak memory against sequence length"), title_justify="left")
-    for column in ("tokens", "predicted", "measured", "error", "beyond the length before"):
-        table.add_column(column, justify="right")
+    columns = ("tokens", "predicted", "measured", "error", "beyond the length before")
+    table = new_table(Text(f"{name}: peak memory against sequence length"), *columns, right=columns)
     before: Mapping[str, Any] | None = None
     for point in points:
         predicted, measured, error = point["predicted_bytes"], point["measured_bytes"], point["error"]
@@ -294,29 +271,22 @@ def render(summary: Mapping[str, Any]) -> RenderableType:
         f"{machine['cores']} cores{', ' + machine['gpu'] if machine['gpu'] else ''}; "
         f"load {summary['load_average'][0]:.1f}"
     )
-    parts: list[RenderableType] = [
-        Text.assemble((summary["name"], "bold"), head),
-        _speed_table(summary),
-        _memory_table(summary),
-    ]
+    parts = [_speed_table(summary), _memory_table(summary)]
     if summary["comparison"]:
         parts.append(comparison(summary["comparison"]))
-    parts += [Text(remark) for remark in _remarks(summary)]
-    return Group(*parts)
+    title = Text.assemble((summary["name"], "bold"), head)
+    return Group(title, *parts, *map(Text, _remarks(summary)))
 
 
 def _speed_table(summary: Mapping[str, Any]) -> RenderableType:
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(title="Speed", title_justify="left")
-    for column in ("phase", "median", "95 % interval", "CV", "tokens/s", "n (dropped)"):
-        table.add_column(column, justify="left" if column == "phase" else "right")
+    figures_of = ("median", "95 % interval", "CV", "tokens/s", "n (dropped)")
+    table = new_table("Speed", "phase", *figures_of, right=figures_of)
     for phase, figures in summary["speed"].items():
         rate = figures.get("tok_per_s")
-        _row(
-            table, phase, figures["seconds"], rate, f"{figures['seconds']['n']} ({figures['warmup_dropped']})"
-        )
+        n = f"{figures['seconds']['n']} ({figures['warmup_dropped']})"
+        _row(table, phase, figures["seconds"], rate, n)
         for name, label in (("ttft_s", "TTFT"), ("tpot_s", "TPOT"), ("itl_s", "ITL")):
             if name in figures:
                 _row(table, f"  {label}", figures[name], None, str(figures[name]["n"]))
@@ -338,13 +308,9 @@ def _row(table: Any, label: str, s: Mapping[str, Any], rate: Mapping[str, Any] |
 
 
 def _memory_table(summary: Mapping[str, Any]) -> RenderableType:
-    from rich.table import Table
-
     counters = [key for key in MEMORY if any(key in figures for figures in summary["memory"].values())]
-    table = Table(title="Most memory held in each phase", title_justify="left")
-    table.add_column("phase")
-    for key in counters:
-        table.add_column(MEMORY[key], justify="right")
+    names = [MEMORY[key] for key in counters]
+    table = new_table("Most memory held in each phase", "phase", *names, right=names)
     for phase, figures in summary["memory"].items():
         table.add_row(phase, *(formatting.size(figures[k]) if k in figures else "" for k in counters))
     return table
@@ -378,13 +344,10 @@ def _remarks(summary: Mapping[str, Any]) -> Iterator[str]:
 
 def comparison(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Return the table of predicted next to measured memory, a line a component."""
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(title="Memory, predicted and measured", title_justify="left")
-    for column in ("component", "predicted", "measured", "error"):
-        table.add_column(column, justify="left" if column == "component" else "right")
-    table.add_column("what it is", overflow="fold")
+    figures = ("predicted", "measured", "error")
+    table = new_table("Memory, predicted and measured", "component", *figures, "what it is", right=figures)
     for row in rows:
         if row["kind"] == "peak":
             table.add_section()

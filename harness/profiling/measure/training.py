@@ -17,9 +17,10 @@ from typing import Any, Protocol
 
 from assay.harness.errors import BadInputError
 from assay.harness.profiling.measure.inference import config_of, give_back, import_torch, tokens_of
-from assay.harness.profiling.measure.job import Job, Recorder, Training
+from assay.harness.profiling.measure.job import Job, Recorder
 from assay.harness.profiling.measure.predicted import Gradients, Kept, state_of, weights_of
 from assay.harness.profiling.measure.random_weights import (
+    WARM_UP_MODEL,
     EndlessSampler,
     chats,
     exercises,
@@ -40,19 +41,6 @@ _BUILDERS = {
     "dpo": "assay.trainers.methods.dpo",
     "kto": "assay.trainers.methods.kto",
     "orpo": "assay.trainers.methods.orpo",
-}
-_NEVER = 10**9  # a step that no profile comes to
-_RATE = 1e-6  # so low that a loss moves little, however many steps
-# Wide enough that every library is imported and every path taken, small enough to weigh nothing.
-_WARM_UP_MODEL = {
-    "model_type": "qwen2",
-    "vocab_size": 512,
-    "hidden_size": 64,
-    "intermediate_size": 64,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "max_position_embeddings": 32768,
 }
 
 OnStep = Callable[[dict[str, Any]], None]
@@ -81,8 +69,8 @@ def _measure(job: Job, recorder: Recorder, folder: Path) -> None:
     assert job.training is not None
     with recorder.phase("import"):
         import_torch(job, recorder)
-        nobody = job.model_copy(update={"source": None, "random_config": _WARM_UP_MODEL})
-        _warm_up(nobody, _WARM_UP_MODEL, folder / "import")
+        nobody = job.model_copy(update={"source": None, "random_config": WARM_UP_MODEL})
+        _warm_up(nobody, WARM_UP_MODEL, folder / "import")
     config = config_of(job)
     if config.get("model_type") in FAMILIES:
         with recorder.phase("kernels"):  # as of inference: what the libraries keep for these shapes
@@ -146,28 +134,32 @@ def _build(job: Job, config: dict[str, Any], steps: int, folder: Path, layers: i
             "a model with its weights, or train an adapter"
         )
     base = stand_in(config, folder / "base") if job.source is None else job.source.artifact()
-    unfilled = job.source is None or layers is not None
-    prepare = _random(job, config, layers) if unfilled else _stored(job)
+    prepare = _prepare(job, config, layers)
     if isinstance(table, PpoConfig):
         return _Ppo(job, base, table, folder / "out", prepare)
     return _Trl(job, base, table, folder / "out", prepare)
 
 
-def _random(job: Job, model_config: dict[str, Any], layers: int | None) -> Prepare:
-    """Return the maker of random weights where a training loads its base's, prepared as the trainers prepare them."""
+def _prepare(job: Job, model_config: dict[str, Any], layers: int | None) -> Prepare:
+    """Return what loads and prepares a training's base as the trainers do: with random weights where it has none, or
+    where only some `layers` of it are made.
+    """
     assert job.training is not None
     training = job.training
 
-    def prepare(_base: Artifact, table: CommonConfig, dtype: str, attention: str) -> Any:
+    def prepare(base: Artifact, table: CommonConfig, dtype: str, attention: str) -> Any:
+        if training.attention != "auto":
+            attention = training.attention
+        if job.source is not None and layers is None:
+            return prepare_model(base, table, dtype, attention)
         quantization = table.quantization
-        stored = compute_dtype(table, dtype) if quantization is not None else base_dtype(table, dtype)
         model = random_model(
             model_config,
             device=job.device,
-            dtype=stored,
+            dtype=(base_dtype if quantization is None else compute_dtype)(table, dtype),
             seed=job.seed,
             quantization=quantization,
-            attention=_attention(training, attention),
+            attention=attention,
             layers=layers,
         )
         return make_trainable(model, table)
@@ -175,18 +167,12 @@ def _random(job: Job, model_config: dict[str, Any], layers: int | None) -> Prepa
     return prepare
 
 
-def _stored(job: Job) -> Prepare:
-    assert job.training is not None
-    training = job.training
+def _synchronize() -> None:
+    """Wait for the device to finish what it was given."""
+    import torch
 
-    def prepare(base: Artifact, config: CommonConfig, dtype: str, attention: str) -> Any:
-        return prepare_model(base, config, dtype, _attention(training, attention))
-
-    return prepare
-
-
-def _attention(training: Training, chosen: str) -> str:
-    return chosen if training.attention == "auto" else training.attention
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 class _Trl:
@@ -254,10 +240,7 @@ def _fixed(model: Any) -> list[Any]:
 
 
 def _step_timer(session: _Trl, on_step: OnStep) -> Any:
-    import torch
     from transformers import TrainerCallback
-
-    wait = torch.cuda.synchronize if torch.cuda.is_available() else (lambda: None)
 
     class Timer(TrainerCallback):  # type: ignore[misc]  # the hook that transformers offers
         began = 0.0
@@ -266,11 +249,11 @@ def _step_timer(session: _Trl, on_step: OnStep) -> Any:
             session.watch(_bare(optimizer))
 
         def on_step_begin(self, *_: Any, **__: Any) -> None:
-            wait()
+            _synchronize()
             self.began = time.perf_counter()
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            wait()
+            _synchronize()
             on_step({"seconds": time.perf_counter() - self.began})
 
     return Timer()
@@ -297,14 +280,11 @@ class _Ppo:
         self._gradients = Gradients(self.ppo.optimizer)
 
     def run(self, on_step: OnStep) -> None:
-        import torch
-
-        wait = torch.cuda.synchronize if torch.cuda.is_available() else (lambda: None)
         began = time.perf_counter()
 
         def on_update(step: Any) -> None:
             nonlocal began
-            wait()
+            _synchronize()
             now = time.perf_counter()
             on_step({"seconds": now - began, "generate_s": step.generate_s, "train_s": step.train_s})
             began = now

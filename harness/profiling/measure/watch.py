@@ -18,10 +18,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from assay.harness.errors import BadInputError
 from assay.harness.hardware import ORDER, describe_machine
-from assay.harness.profiling.measure.job import FORMAT, KILLED, Job, Record, read_record
-from assay.harness.profiling.measure.process_memory import Device, available_bytes, host_memory, open_device
+from assay.harness.profiling.measure.job import (
+    FORMAT,
+    KILLED,
+    Job,
+    Record,
+    how_it_ended,
+    open_record,
+    read_record,
+)
+from assay.harness.profiling.measure.process_memory import Device, host_memory, open_device
+from assay.harness.profiling.memory.devices import available_bytes
 
 PERIOD_S = 0.02  # between two samples of memory
 _PIPE_BYTES = 1 << 20  # no pipe holds more unless it is asked to, so that one read empties it
@@ -39,12 +47,7 @@ def profile(job: Job, raw: Path, on_event: OnEvent = lambda event: None) -> Reco
     The measured process's end is recorded as `stop` with a status: done, out of memory, killed, or failed with its
     reason. Raises BadInputError where `raw` exists.
     """
-    raw.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        out = raw.open("x", encoding="utf-8")
-    except FileExistsError:
-        raise BadInputError(f"{raw} exists; a profile is never written over") from None
-    with out:
+    with open_record(raw, "a profile") as out:
         write = _writer(out, on_event)
         write(
             {
@@ -69,11 +72,6 @@ def environment(job: Job, ours: Mapping[str, str]) -> dict[str, str]:
     first = ours.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     seen = {"CUDA_VISIBLE_DEVICES": "" if job.device == "cpu" else first}
     return {**ORDER, **ours, **(_EXACT if job.exact_memory else {}), **seen}
-
-
-def _host_in_words() -> str:
-    free = available_bytes()
-    return "free memory is unknown" if free is None else f"{free / 2**30:.1f} GiB were available just after"
 
 
 def _writer(out: TextIO, on_event: OnEvent) -> OnEvent:
@@ -159,16 +157,11 @@ def _follow(
 def _unsaid(code: int, stderr_tail: bytes) -> dict[str, Any]:
     """Return the stop of a process that ended without one of its own."""
     if code == -signal.SIGKILL:
-        return {
-            "event": "stop",
-            "status": KILLED,
-            "detail": "by SIGKILL, from outside; the kernel does that to the largest process when memory runs out "
-            f"({_host_in_words()})",
-        }
-    last = stderr_tail.decode(errors="replace").strip().splitlines()
-    ended = f"signal {-code}" if code < 0 else f"status {code}"
-    return {
-        "event": "stop",
-        "status": "failed",
-        "detail": f"{ended}: {last[-1] if last else 'it wrote nothing'}",
-    }
+        free = available_bytes()
+        host = (
+            "free memory is unknown" if free is None else f"{free / 2**30:.1f} GiB were available just after"
+        )
+        detail = "by SIGKILL, from outside; the kernel does that to the largest process when memory runs out"
+        return {"event": "stop", "status": KILLED, "detail": f"{detail} ({host})"}
+    detail = how_it_ended(code, stderr_tail.decode(errors="replace"))
+    return {"event": "stop", "status": "failed", "detail": detail}

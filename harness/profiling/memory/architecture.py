@@ -26,7 +26,7 @@ Attention = Literal["eager", "sdpa", "flash"]
 
 CONFIG = "config.json"
 DEFAULT_TIER = "small"
-WIDTH: dict[Dtype, int] = {"fp32": 4, "bf16": 2, "fp16": 2}  # bytes of a number
+WIDTH: dict[str, int] = {"fp32": 4, "bf16": 2, "fp16": 2}  # bytes of a number
 QUANTISED: tuple[WeightFormat, ...] = ("int8", "nf4", "fp4")
 # bitsandbytes' defaults (Dettmers et al. 2023, arXiv 2305.14314): one scale for 64 weights; with double quantisation
 # the scales are 8-bit numbers themselves, with one fp32 scale for 256 of them.
@@ -99,12 +99,8 @@ class Architecture:
     @property
     def block(self) -> tuple[Linear, ...]:
         """The linear layers of one block, in the order in which they are computed."""
-        h, q, kv, f = (
-            self.hidden,
-            self.heads * self.head_dim,
-            self.kv_heads * self.head_dim,
-            self.intermediate,
-        )
+        h, f = self.hidden, self.intermediate
+        q, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim
         return (
             Linear("q_proj", h, q, self.qkv_bias),
             Linear("k_proj", h, kv, self.qkv_bias),
@@ -278,13 +274,10 @@ class Tier:
 
 def published_config(tier: str) -> dict[str, Any]:
     """Return the tier's published config.json, from which transformers can build the model without its weights."""
-    row = _row(tier)
-    if "config" not in row:
-        config: dict[str, Any] = json.loads((POCKET_FOLDER / "config.json").read_text(encoding="utf-8"))
-        return config
-    text = (files(__package__) / "tier_configs" / row["config"]).read_text(encoding="utf-8")
-    loaded: dict[str, Any] = json.loads(text)
-    return loaded
+    name = _row(tier).get("config")
+    file = POCKET_FOLDER / CONFIG if name is None else files(__package__) / "tier_configs" / name
+    config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return config
 
 
 def find_tier(name: str) -> Tier:
@@ -329,15 +322,6 @@ def is_float(weights: WeightFormat) -> bool:
     return weights not in QUANTISED
 
 
-def float_width(weights: WeightFormat) -> int:
-    """Return the bytes of one weight of an unquantised format."""
-    match weights:
-        case "fp32" | "bf16" | "fp16":
-            return WIDTH[weights]
-        case _:
-            raise ValueError(f"{weights} is no floating-point format")
-
-
 def matrix_bytes(rows: int, columns: int, weights: WeightFormat, *, double_quant: bool) -> int:
     """Return the bytes of a weight matrix [rows, columns] with the scales that belong to it.
 
@@ -356,4 +340,4 @@ def matrix_bytes(rows: int, columns: int, weights: WeightFormat, *, double_quant
         case "int8":
             return n + 4 * rows
         case _:
-            return n * float_width(weights)
+            return n * WIDTH[weights]

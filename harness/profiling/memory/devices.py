@@ -81,16 +81,6 @@ class Device:
                 f"{self.name} ({sm}) has no FlashAttention 2, which needs sm80; use sdpa or eager"
             )
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "room_bytes": self.room_bytes,
-            "total_bytes": self.total_bytes,
-            "gpu": self.gpu,
-            "capability": list(self.capability) if self.capability else None,
-            "source": self.source,
-        }
-
 
 def unsized_device(*, gpu: bool) -> Device:
     """Return a device whose memory is not looked at: what a training's table comes to on a GPU or a CPU."""
@@ -152,15 +142,23 @@ def cpu_device() -> Device:
     """Return this machine's memory: what is available, within the control group's limit where one is set."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     room, source = total, "all memory"
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                room, source = int(line.split()[1]) << 10, "available memory"
+    available = available_bytes()
+    if available is not None:
+        room, source = available, "available memory"
     left = _left_in_cgroup()
     if left is not None and left < room:
         room, source = left, "what the control group's limit leaves"
     return Device("CPU", room, total, False, None, source)
+
+
+def available_bytes() -> int | None:
+    """Return the bytes of the host's memory that can be had without swapping; None where the kernel does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    sizes = (int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
+    return next(sizes, None)
 
 
 def _left_in_cgroup() -> int | None:

@@ -8,29 +8,13 @@ memory) is named as unmeasured, never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from assay.harness.generation.token_choice import scratch_bytes
-from assay.harness.profiling.memory.activations import (
-    ANSWERS_KEPT,
-    ANSWERS_READ,
-    backward_scratch_bytes,
-    block_input_bytes,
-    dequantised_bytes,
-    forward_scratch_bytes,
-    head_copy_bytes,
-    int8_inputs_bytes,
-    int8_product_bytes,
-    kept_after_blocks,
-    kept_by_block,
-    loss_bytes,
-    mask_bytes,
-    outside_the_graph,
-    recomputed_bytes,
-)
-from assay.harness.profiling.memory.architecture import WIDTH, Architecture, float_width, matrix_bytes
+from assay.harness.profiling.memory.activations import ANSWERS_KEPT, ANSWERS_READ, Block
+from assay.harness.profiling.memory.architecture import WIDTH, Architecture, matrix_bytes
 from assay.harness.profiling.memory.optimizers import (
     PAGED,
     Trained,
@@ -101,16 +85,7 @@ class Prediction:
     def to_json(self) -> dict[str, Any]:
         at_peak = self.peak_phase
         return {
-            "components": [
-                {
-                    "name": c.name,
-                    "bytes": c.bytes,
-                    "at_peak": at_peak in c.phases,
-                    "phases": list(c.phases),
-                    "note": c.note,
-                }
-                for c in self.components
-            ],
+            "components": [asdict(c) | {"at_peak": at_peak in c.phases} for c in self.components],
             "phases": self.phases,
             "peak_phase": at_peak,
             "peak_bytes": self.peak_bytes,
@@ -135,9 +110,7 @@ def trained_tensors(architecture: Architecture, setup: Setup) -> list[Trained]:
     """
     tensors: list[Trained] = []
     if setup.trains:
-        tensors = (
-            _adapter_tensors(architecture, setup) if setup.adapter else _base_tensors(architecture, setup)
-        )
+        tensors = (_adapter_tensors if setup.adapter else _base_tensors)(architecture, setup)
     if setup.value_head or setup.objective == "reward":
         tensors.append(Trained(1, architecture.hidden + setup.value_head, 1, 4))
     return tensors
@@ -183,7 +156,7 @@ def _training(a: Architecture, s: Setup) -> Iterator[Component]:
     if s.accumulation > 1:
         yield Component("gradients", gradients, phases, f"of {numbers:,} numbers, kept between passes")
     elif s.adapter is None:  # the head's come first, the first block's last
-        width = float_width(s.weights)
+        width = WIDTH[s.weights]
         first = width * a.linear_parameters // a.layers
         yield Component(
             "gradients", gradients - first, ("backward end", "update"), f"of {numbers:,} numbers in all"
@@ -209,14 +182,12 @@ def _before_learning(s: Setup) -> tuple[str, ...]:
 
 
 def _activations(a: Architecture, s: Setup) -> Iterator[Component]:
-    if s.checkpointing:
-        yield from _checkpointed(a, s)
-    else:
-        yield from _all_kept(a, s)
+    block = Block(a, s)
+    yield from _checkpointed(block) if s.checkpointing else _all_kept(block)
     yield Component(
-        "last norm", kept_after_blocks(a, s), ("loss",), "and the rotary tables, the head's input"
+        "last norm", block.kept_after_blocks(), ("loss",), "and the rotary tables, the head's input"
     )
-    yield Component("head copy", head_copy_bytes(a, s), ("loss",), "the output head cast by autocast")
+    yield Component("head copy", block.head_copy(), ("loss",), "the output head cast by autocast")
     notes = {
         "full": "three fp32 tensors [tokens, vocabulary]",
         "chunked": "one tile at a time",
@@ -224,57 +195,47 @@ def _activations(a: Architecture, s: Setup) -> Iterator[Component]:
     }
     kept = ANSWERS_KEPT * 4 * s.answers * a.vocab if s.loss == "answers" else 0
     yield Component("answers' log-softmax", kept, ("loss",), "two fp32 tensors [answer tokens, vocabulary]")
-    yield Component("logits", loss_bytes(a, s) - kept, ("loss",), notes[s.loss])
-    scratch = backward_scratch_bytes(a, s)
+    yield Component("logits", block.loss() - kept, ("loss",), notes[s.loss])
+    scratch = block.backward_scratch()
     yield Component("backward scratch", scratch, ("backward", "backward end"), "gradients within one block")
     multiplied = (*_before_learning(s), "backward", "backward end")
-    yield Component("dequantised weight", dequantised_bytes(a, s), multiplied, f"the largest, in {s.compute}")
+    yield Component("dequantised weight", block.dequantised(), multiplied, f"the largest, in {s.compute}")
 
 
-def _all_kept(a: Architecture, s: Setup) -> Iterator[Component]:
+def _all_kept(block: Block) -> Iterator[Component]:
     """Yield every block's activations, up to the backward pass of the last block; at its end the first block's are
     left.
     """
-    block, phases, last = kept_by_block(a, s), ("loss", "backward"), ("backward end",)
-    spared = _spared_norm(a, s)
-    copies = a.layers * block.weight_copies - (outside_the_graph(a, s) - spared)
-    yield Component("activations", a.layers * block.activations - spared, phases, "of all blocks")
+    a, phases = block.a, ("loss", "backward")
+    spared = 0 if block.full else block.norm()  # nothing before the first block trains
+    copies = a.layers * block.weight_copies() - block.spared_copies()
+    yield Component("activations", a.layers * block.activations() - spared, phases, "of all blocks")
     yield Component(
-        "attention scores", a.layers * block.scores, phases, "eager attention keeps [L, L] matrices"
+        "attention scores", a.layers * block.scores(), phases, "eager attention keeps [L, L] matrices"
     )
     yield Component("autocast copies", copies, phases, "weights cast, kept for the backward pass")
     yield Component(
-        "adapter deltas", a.layers * block.deltas, phases, "the adapter's products as whole matrices"
+        "adapter deltas", a.layers * block.deltas(), phases, "the adapter's products as whole matrices"
     )
-    yield Component("first block", block.total, last, "what the first block kept")
+    yield Component("first block", block.kept(), ("backward end",), "what the first block kept")
 
 
-def _checkpointed(a: Architecture, s: Setup) -> Iterator[Component]:
-    block, again = kept_by_block(a, s), ("backward", "backward end")
-    inputs = a.layers * block_input_bytes(a, s)
-    yield Component("activations", inputs, ("loss", "backward"), "checkpointed: each block's input")
-    yield Component("attention mask", mask_bytes(a, s), ("loss", "backward"), "of eager attention")
-    hidden = a.layers * int8_inputs_bytes(a, s)
-    yield Component(
-        "int8 inputs", hidden, ("loss", "backward"), "of all int8 layers; checkpointing cannot free them"
-    )
-    yield Component("recomputed block", recomputed_bytes(a, s), again, "one block's activations, made again")
-    yield Component(
-        "attention scores", block.scores, again, "of one block; eager attention keeps [L, L] matrices"
-    )
-    yield Component("autocast copies", block.weight_copies, again, "of one block's weights")
-    yield Component("adapter deltas", block.deltas, again, "one block's products as whole matrices")
-    if s.adapter is None:
-        cached = a.layers * block.weight_copies
-        yield Component(
-            "autocast cache", cached, ("loss",), "casts of trained weights last to the end of the pass"
-        )
-
-
-def _spared_norm(a: Architecture, s: Setup) -> int:
-    if s.adapter is None or s.checkpointing:
-        return 0
-    return s.tokens * (a.hidden + 1) * 4
+def _checkpointed(block: Block) -> Iterator[Component]:
+    layers, phases, again = block.a.layers, ("loss", "backward"), ("backward", "backward end")
+    yield Component("activations", layers * block.input_stream(), phases, "checkpointed: each block's input")
+    yield Component("attention mask", block.mask(), phases, "of eager attention")
+    hidden = layers * block.int8_inputs()
+    yield Component("int8 inputs", hidden, phases, "of all int8 layers; checkpointing cannot free them")
+    again_bytes = block.recomputed()
+    yield Component("recomputed block", again_bytes, again, "one block's activations, made again")
+    note = "of one block; eager attention keeps [L, L] matrices"
+    yield Component("attention scores", block.scores(), again, note)
+    copies = block.weight_copies()
+    yield Component("autocast copies", copies, again, "of one block's weights")
+    yield Component("adapter deltas", block.deltas(), again, "one block's products as whole matrices")
+    if block.full:
+        note = "casts of trained weights last to the end of the pass"
+        yield Component("autocast cache", layers * copies, ("loss",), note)
 
 
 def _further_models(a: Architecture, s: Setup, phases: tuple[str, ...]) -> Iterator[Component]:
@@ -291,6 +252,7 @@ def _rollout(a: Architecture, s: Setup) -> Iterator[Component]:
     """Yield the memory of sampling before the update: a cache for all sequences at their full length, which PPO's
     sampler keeps to its next update. PPO draws without autocast, in the type of what is not quantised.
     """
+    block = Block(a, s)
     ppo = s.objective == "ppo"
     rows = s.drawn or s.sequences
     width = WIDTH[s.rest() if ppo else s.compute]
@@ -302,14 +264,14 @@ def _rollout(a: Architecture, s: Setup) -> Iterator[Component]:
     if ppo:
         read = ANSWERS_READ * 4 * s.answers * a.vocab
         yield Component("answers' logits", read, ("weigh",), "four fp32 tensors [answer tokens, vocabulary]")
-        scratch = forward_scratch_bytes(a, s, s.tokens, s.length)
+        scratch = block.forward_scratch(s.tokens, s.length)
         yield Component("forward scratch", scratch, ("weigh",), "the live tensors of one block")
     numbers = 4 * _ROLLOUT_NUMBERS * rows * s.length
     yield Component("rollout buffers", numbers, (*_before_learning(s), *ALWAYS), "five numbers a token")
 
 
 def _inference(a: Architecture, s: Setup) -> Iterator[Component]:
-    width = WIDTH[s.compute]
+    block, width = Block(a, s), WIDTH[s.compute]
     yield from weight_components(a, s, INFERENCE)
     if s.adapter is not None:
         yield Component(
@@ -320,17 +282,17 @@ def _inference(a: Architecture, s: Setup) -> Iterator[Component]:
     yield Component("KV cache", cache * rows * capacity, phases, f"{rows} x {capacity} tokens, {s.compute}")
     prompt = cache * s.batch * s.length
     yield Component("prompt's cache", prompt, INFERENCE[:2], "its keys and values before they are copied in")
-    scratch = forward_scratch_bytes(a, s, s.batch * s.length, s.length)
+    scratch = block.forward_scratch(s.batch * s.length, s.length)
     yield Component("prefill scratch", scratch, ("prefill",), "the live tensors of one block")
-    decode = forward_scratch_bytes(a, s, rows, 1)
+    decode = block.forward_scratch(rows, 1)
     yield Component("decode scratch", decode, ("decode",), "the live tensors of one block")
     drawing = rows * a.vocab * (width + 4) + _draw_bytes(a, s, rows, ours=True)
     note = "of the last position, in fp32, and the noise of a sampled token"
     yield Component("logits", drawing, INFERENCE[1:], note)
     for phase, tokens in (("prefill", s.batch * s.length), ("decode", rows)):
-        products = int8_product_bytes(a, s, tokens)
+        products = block.int8_product(tokens)
         yield Component(f"int8 {phase}", products, (phase,), "inputs and products of one layer")
-    yield Component("dequantised weight", dequantised_bytes(a, s), INFERENCE, f"the largest, in {s.compute}")
+    yield Component("dequantised weight", block.dequantised(), INFERENCE, f"the largest, in {s.compute}")
 
 
 def _draw_bytes(a: Architecture, s: Setup, rows: int, ours: bool) -> int:
@@ -342,20 +304,16 @@ def _draw_bytes(a: Architecture, s: Setup, rows: int, ours: bool) -> int:
 
 def _adapter_tensors(a: Architecture, s: Setup) -> list[Trained]:
     assert s.adapter is not None
-    shapes: Iterable[tuple[int, int]] = (
-        shape for linear in adapted(a, s.adapter) for shape in adapter_shapes(linear, s.adapter)
-    )
+    shapes = [shape for linear in adapted(a, s.adapter) for shape in adapter_shapes(linear, s.adapter)]
     return [Trained(rows, columns, a.layers, 4) for rows, columns in shapes]
 
 
 def _base_tensors(a: Architecture, s: Setup) -> list[Trained]:
-    width = float_width(s.weights)
+    width = WIDTH[s.weights]
     tensors = [Trained(x.outputs, x.inputs, a.layers, width) for x in a.block]
     tensors += [Trained(1, x.outputs, a.layers, width) for x in a.block if x.bias]
-    tensors += [
-        Trained(1, a.hidden, 2 * a.layers + 1, width),
-        Trained(a.vocab, a.hidden, 1, width, embedding=True),
-    ]
+    tensors.append(Trained(1, a.hidden, 2 * a.layers + 1, width))
+    tensors.append(Trained(a.vocab, a.hidden, 1, width, embedding=True))
     if a.head_norms:
         tensors.append(Trained(1, a.head_dim, 2 * a.layers, width))
     if not a.tied:

@@ -6,6 +6,7 @@ that its table refuses has no Setup, so nothing is refused here a second time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self, cast, get_args
 
@@ -174,11 +175,7 @@ class Setup:
         """Return the type of what is never quantised: embedding, head, norms, biases."""
         if self.quantised:
             return "fp32" if self.trains and self.upcast else self.compute
-        match self.weights:
-            case "fp32" | "bf16" | "fp16":
-                return self.weights
-            case _:
-                raise AssertionError(self.weights)
+        return cast(Dtype, self.weights)
 
 
 def objective_of(config: TrainConfig) -> Objective:
@@ -202,8 +199,11 @@ def method_settings(method: str, objective: str) -> dict[str, Any]:
     return table
 
 
-def checked_config(table: dict[str, Any]) -> TrainConfig:
-    """Return the checked training table. Raises BadInputError in the words of `assay.trainers.config`."""
+def checked_config(table: dict[str, Any], label: Callable[[str], str] | None = None) -> TrainConfig:
+    """Return the checked training table. Raises BadInputError in the words of `assay.trainers.config`.
+
+    `label` gives what the user typed in place of a key, such as an option.
+    """
     try:
         kind = config_class(table)
     except ValueError as error:
@@ -211,7 +211,7 @@ def checked_config(table: dict[str, Any]) -> TrainConfig:
     try:
         return kind.model_validate(table)
     except ValidationError as error:
-        raise BadInputError(explain(error, kind)) from None
+        raise BadInputError(explain(error, kind, label)) from None
 
 
 def check(setup: Setup, architecture: Architecture) -> None:

@@ -1,16 +1,19 @@
-"""Whether a run fits a device, the single changes that would help it to fit, and the largest tier that does."""
+"""The verdict on a run: whether it fits a device, the single changes that would help it to fit, and the largest tier
+that does; and the table and JSON object that `assay memory` prints of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from assay.harness.console import new_table, terminal
 from assay.harness.errors import BadInputError
-from assay.harness.profiling.memory.architecture import Architecture, Tier, find_tier, tier_names
+from assay.harness.profiling.memory.architecture import Architecture, Tier, find_tier, gib, tier_names
 from assay.harness.profiling.memory.devices import Device
 from assay.harness.profiling.memory.optimizers import state_bytes
-from assay.harness.profiling.memory.predict import Prediction, predict, trained_tensors
+from assay.harness.profiling.memory.predict import UNMEASURED, Prediction, predict, trained_tensors
 from assay.harness.profiling.memory.setup import SAMPLES_ITSELF, Setup
 from assay.trainers.errors import TrainersError
 
@@ -56,7 +59,7 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         return {
             "verdict": self.state,
-            "device": self.device.to_json(),
+            "device": asdict(self.device),
             "comfortable_share": COMFORTABLE,
             "options": [o.to_json() for o in self.options],
             "together": self.together.to_json() if self.together else None,
@@ -68,8 +71,7 @@ def judge(prediction: Prediction, device: Device) -> Verdict:
     state = state_of(prediction.peak_bytes, device)
     if state == "fits":
         return Verdict(state, device, (), None)
-    options = find_options(prediction, device)
-    return Verdict(state, device, options, _together(prediction, device))
+    return Verdict(state, device, find_options(prediction, device), _together(prediction, device))
 
 
 def state_of(peak_bytes: int, device: Device) -> State:
@@ -84,14 +86,18 @@ def find_options(prediction: Prediction, device: Device) -> tuple[Option, ...]:
     options = []
     for change, make_setup in _changes(prediction.architecture, prediction.setup):
         try:
-            setup = make_setup()
-            peak = predict(prediction.architecture, setup).peak_bytes
+            changed = predict(prediction.architecture, make_setup())
         except (BadInputError, TrainersError):  # what the training table does not allow is no option
             continue
-        saved = prediction.peak_bytes - peak
-        if saved > _WORTH_NAMING * prediction.peak_bytes:
-            options.append(Option(change, setup, peak, saved, state_of(peak, device)))
+        option = _changed(change, changed, prediction, device)
+        if option.saves_bytes > _WORTH_NAMING * prediction.peak_bytes:
+            options.append(option)
     return tuple(sorted(options, key=lambda option: -option.saves_bytes))
+
+
+def _changed(change: str, changed: Prediction, before: Prediction, device: Device) -> Option:
+    peak = changed.peak_bytes
+    return Option(change, changed.setup, peak, before.peak_bytes - peak, state_of(peak, device))
 
 
 def _together(prediction: Prediction, device: Device) -> Option | None:
@@ -113,9 +119,7 @@ def _together(prediction: Prediction, device: Device) -> Option | None:
         current = predict(prediction.architecture, options[0].setup)
     if len(changes) < 2:
         return None
-    peak = current.peak_bytes
-    saved = prediction.peak_bytes - peak
-    return Option("; ".join(changes), current.setup, peak, saved, state_of(peak, device))
+    return _changed("; ".join(changes), current, prediction, device)
 
 
 Change = tuple[str, Callable[[], Setup]]
@@ -147,9 +151,8 @@ def _training_changes(a: Architecture, s: Setup) -> Iterator[Change]:
     def change(text: str, **settings: Any) -> Change:
         return text, lambda: s.amended(a, **settings)
 
-    shared = (
-        {"reference": "adapter_off"} if s.reference == "separate" and hasattr(s.config, "reference") else {}
-    )
+    separate = s.reference == "separate" and hasattr(s.config, "reference")
+    shared = {"reference": "adapter_off"} if separate else {}
     nf4 = {"type": "nf4", "double_quant": True, "upcast_fp32": s.upcast}
     if s.adapter is None:
         yield change("LoRA of rank 16 instead of all weights", adapter={"type": "lora"}, **shared)
@@ -169,9 +172,8 @@ def _training_changes(a: Architecture, s: Setup) -> Iterator[Change]:
         yield change("optimizer paged_adamw_8bit", optimizer="paged_adamw_8bit")
     if not s.quantised and s.adapter is not None:
         again = s.checkpointing or s.gpu
-        text = "QLoRA: weights nf4 with double quantisation" + (
-            ", checkpointing" if again and not s.checkpointing else ""
-        )
+        text = "QLoRA: weights nf4 with double quantisation"
+        text += ", checkpointing" if again and not s.checkpointing else ""
         yield change(text, quantization=nf4, gradient_checkpointing=again, base_dtype="auto")
     if s.weights == "int8":
         yield change("weights nf4 with double quantisation instead of int8", quantization=nf4)
@@ -220,3 +222,169 @@ def _candidate(tier: Tier, device: Device, setup_for: Callable[[Architecture], S
     except (BadInputError, TrainersError) as error:
         return Candidate(tier, None, "does not fit", str(error))
     return Candidate(tier, prediction, state_of(prediction.peak_bytes, device))
+
+
+def as_object(
+    tier: Tier | None, prediction: Prediction, verdict: Verdict, choice: Choice | None
+) -> dict[str, Any]:
+    """Return a run's prediction, verdict and tier as `assay memory --json` prints them."""
+    a = prediction.architecture
+    row: dict[str, Any] = {
+        "tier": tier.name if tier else None,
+        "model": a.name,
+        "architecture": architecture_object(a),
+        "setup": setup_object(prediction.setup),
+        **prediction.to_json(),
+        **verdict.to_json(),
+    }
+    if tier is not None and tier.claim_bytes is not None:
+        row["claim_bytes"] = tier.claim_bytes
+        row["claim_held"] = prediction.peak_bytes <= tier.claim_bytes
+    if choice is not None:
+        row["auto"] = [
+            {
+                "tier": c.tier.name,
+                "peak_bytes": c.prediction.peak_bytes if c.prediction else None,
+                "verdict": c.state,
+                "reason": c.reason,
+            }
+            for c in choice.candidates
+        ]
+    return row
+
+
+def architecture_object(a: Architecture) -> dict[str, Any]:
+    same = [
+        "model_type",
+        "parameters",
+        "linear_parameters",
+        "hidden",
+        "layers",
+        "heads",
+        "kv_heads",
+        "head_dim",
+    ]
+    same += ["intermediate", "tokenizer_size", "padded_rows", "qkv_bias", "dtype", "assumptions"]
+    return {name: getattr(a, name) for name in same} | {
+        "vocabulary": a.vocab,
+        "tied_embeddings": a.tied,
+        "kv_cache_bytes_per_token_16_bit": 2 * a.kv_values_per_token,
+    }
+
+
+def setup_object(setup: Setup) -> dict[str, Any]:
+    plain = {k: getattr(setup, k) for k in setup.__dataclass_fields__ if k not in ("adapter", "config")}
+    adapter = setup.adapter and {
+        "kind": setup.adapter.type,
+        "rank": setup.adapter.r,
+        "targets": setup.adapter.target_modules,
+    }
+    return plain | {"value": "head" if setup.value_head else "none", "adapter": adapter}
+
+
+def print_plan(tier: Tier | None, prediction: Prediction, verdict: Verdict) -> None:
+    console = terminal()
+    title = f"{tier.name}: {tier.model}" if tier else prediction.architecture.name
+    title += f"\n{describe_setup(prediction.setup)}"
+    table = new_table(title, "component", "bytes", "at peak", "what it is", right=("bytes", "at peak"))
+    peak = prediction.peak_phase
+    for component in prediction.components:
+        there = gib(component.bytes) if peak in component.phases else "-"
+        table.add_row(component.name, gib(component.bytes), there, component.note)
+    table.add_section()
+    table.add_row("peak", "", gib(prediction.peak_bytes), f"phase {peak!r}")
+    console.print(table)
+    for line in lines(tier, prediction, verdict):
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+def lines(tier: Tier | None, prediction: Prediction, verdict: Verdict) -> Iterator[str]:
+    """Yield the lines under the table: architecture, phases, what is not in it, the claim, the verdict, the options."""
+    yield describe_architecture(prediction.architecture)
+    yield "phases: " + ", ".join(f"{name} {gib(n)}" for name, n in prediction.phases.items())
+    if prediction.setup.trains:
+        yield f"trained parameters: {prediction.trained_parameters:,}"
+    yield "not predicted: " + "; ".join(f"{name} ({reason})" for name, reason in UNMEASURED)
+    for assumption in prediction.architecture.assumptions:
+        yield f"assumed: {assumption}"
+    if tier is not None and tier.claim_bytes is not None:
+        yield claim(tier.claim_bytes, prediction)
+    yield from verdict_lines(prediction, verdict)
+
+
+def describe_setup(s: Setup) -> str:
+    parts = [s.objective, f"{s.weights} weights"]
+    if s.weights in ("nf4", "fp4"):
+        parts[-1] += " with double quantisation" if s.double_quant else ""
+    if s.adapter is not None:
+        modules = s.adapter.target_modules
+        where = modules if isinstance(modules, str) else ", ".join(modules)
+        parts.append(f"{s.adapter.type} r={s.adapter.r} on {where}")
+    parts.append(f"batch {s.batch} x {s.length} tokens" + ("" if s.trains else f" + {s.new_tokens} new"))
+    parts += [f"computing in {s.compute}", f"{s.attention} attention"]
+    if s.trains:
+        parts += [s.optimizer, "checkpointing" if s.checkpointing else "no checkpointing", f"{s.loss} loss"]
+    if s.reference != "none":
+        parts.append(f"{s.reference} reference")
+    return ", ".join(parts)
+
+
+def describe_architecture(a: Architecture) -> str:
+    vocabulary = f"vocabulary {a.vocab:,}"
+    if a.padded_rows is not None:
+        vocabulary += f" ({a.padded_rows} rows are padding)" if a.padded_rows else " (no padding)"
+    return (
+        f"{a.model_type}: {a.parameters:,} parameters, {a.linear_parameters:,} of them in block linears; "
+        f"{a.layers} layers, hidden {a.hidden}, {a.heads} heads over {a.kv_heads} KV heads (GQA), "
+        f"{'biases on q, k and v' if a.qkv_bias else 'no qkv bias'}, "
+        f"{'tied' if a.tied else 'untied'} embeddings, {vocabulary}, "
+        f"KV cache {2 * a.kv_values_per_token:,} B a token in 16 bits"
+    )
+
+
+def claim(claim_bytes: int, prediction: Prediction) -> str:
+    """Return the course's figure beside ours, in its own unit of 1e9 bytes."""
+    peak = prediction.peak_bytes
+    before = prediction.static_bytes
+    if prediction.setup.trains and prediction.setup.accumulation == 1:
+        before += prediction.bytes_of("gradients") + prediction.bytes_of("first block's gradients")
+    covers = "does not cover" if peak > claim_bytes else "covers"
+    static = f"{before / 1e9:.2f} GB before activations, " if prediction.setup.trains else ""
+    return (
+        f"the course's ~{claim_bytes / 1e9:.0f} GB {covers} this run: {static}{peak / 1e9:.2f} GB at its peak"
+    )
+
+
+def verdict_lines(prediction: Prediction, verdict: Verdict) -> Iterator[str]:
+    device = verdict.device
+    share = prediction.peak_bytes / device.room_bytes if device.room_bytes else float("inf")
+    yield (
+        f"{device.name}: {verdict.state}. {gib(prediction.peak_bytes)} of {gib(device.room_bytes)} "
+        f"({100 * share:.0f} %; {device.source}); up to {100 * COMFORTABLE:.0f} % leaves room for what is not predicted"
+    )
+    if verdict.options:
+        yield "what would help, each by itself:"
+    for option in verdict.options:
+        yield f"  {_in_words(option)}"
+    if verdict.together is not None:
+        yield f"together: {_in_words(verdict.together)}"
+    elif verdict.state != "fits" and not any(o.state == "fits" for o in verdict.options):
+        yield "no change of these settings makes it fit: take a smaller tier or a larger device"
+
+
+def _in_words(option: Option) -> str:
+    return f"{option.change}: saves {gib(option.saves_bytes)}, then {gib(option.peak_bytes)}, {option.state}"
+
+
+def print_choice(choice: Choice, device: Device) -> None:
+    console = terminal()
+    if not device.gpu:
+        console.print(
+            "no GPU: planning for the CPU and its memory, with the tiers pocket and tiny", soft_wrap=True
+        )
+    for candidate in choice.candidates:
+        peak = gib(candidate.prediction.peak_bytes) if candidate.prediction else candidate.reason
+        mark = "  <- chosen" if candidate is choice.chosen else ""
+        console.print(
+            f"{candidate.tier.name:8} {peak}, {candidate.state}{mark}", soft_wrap=True, highlight=False
+        )

@@ -12,8 +12,6 @@ from assay.harness.report import charts, wording
 from assay.harness.report.blocks import QUIET, Block, Cell, Column, Note, Table, figure, tabulate
 from assay.sandbox.model import Outcome
 
-NONE_RECORDED = "no reason was recorded"
-
 
 def leaderboard(board: Leaderboard) -> list[Block]:
     """Return the table of variants, best first, with the legend of its outcomes."""
@@ -79,12 +77,13 @@ def _name(row: Row) -> Cell:
 
 def _score_column(k: int | None, css: str = "", *, strong: bool = False) -> Column[Row]:
     def cell(row: Row) -> Cell:
-        return _estimate(row, f"pass@{k}", headline(row, k))
+        return estimate_cell(row, f"pass@{k}", headline(row, k))
 
     return Column(f"pass@{k}", cell, unit="%", css=css, strong=strong, first="descending")
 
 
-def _estimate(row: Row, field: str, e: Estimate | None) -> Cell:
+def estimate_cell(row: Row, field: str, e: Estimate | None) -> Cell:
+    """Return pass@k with its interval, or why it is unmeasured."""
     e = e or Estimate()
     reason = wording.why_unmeasured(row, field, e.reason)
     return figure(e.value, formatting.percent, reason, low=e.low, high=e.high)
@@ -105,9 +104,13 @@ def _plot(
         return Cell()
     span = formatting.span(e.low, e.high, formatting.percent).replace(formatting.DASH, " to ")
     label = f"{name}{formatting.percent(e.value)} %{f', {span}' if span else ''}"
-    draw = partial(
-        charts.interval, scale, e.value, e.low, e.high, label=label, mark=mark, reference=reference, y=y
-    )
+    return _interval(scale, e.value, e, label, mark=mark, reference=reference, y=y)
+
+
+def _interval(
+    scale: charts.Scale, value: float, ends: Estimate | Difference, label: str, **options: Any
+) -> Cell:
+    draw = partial(charts.interval, scale, value, ends.low, ends.high, label=label, **options)
     return Cell(drawing=draw)
 
 
@@ -125,10 +128,7 @@ def _difference_plot(board: Leaderboard, scale: charts.Scale, row: Row) -> Cell:
     if d is None or d.difference is None or row.variant == board.reference:
         return Cell()
     label = wording.in_words(board, row.variant, d)
-    draw = partial(
-        charts.interval, scale, d.difference, d.low, d.high, label=label, mark=0.0, y=charts.FIRST_LINE
-    )
-    return Cell(drawing=draw)
+    return _interval(scale, d.difference, d, label, mark=0.0, y=charts.FIRST_LINE)
 
 
 def _p(board: Leaderboard, row: Row) -> Cell:
@@ -163,6 +163,8 @@ def _made_in(row: Row) -> Cell:
 def families(board: Leaderboard) -> list[Block]:
     """Return small multiples: a row a family, a column a variant, one axis for all; nothing without families."""
     names = list(dict.fromkeys(name for row in board.rows for name in row.families))
+    if not names:
+        return []
     reference = board.row(board.reference)
     names.sort(key=lambda name: -((reference.families.get(name) or Estimate()).value or 0.0))
     estimates = [e for row in board.rows for e in row.families.values()]
@@ -180,14 +182,12 @@ def families(board: Leaderboard) -> list[Block]:
         columns += _family_columns(row, reference, scale)
     note = f"pass@{board.headline_k} in percent, with {wording.confidence(board)} intervals."
     drawn = f"The dashed line is {board.reference} in that family."
-    return (
-        [tabulate(columns, names, name="families", note=note, drawn=drawn, css="families")] if names else []
-    )
+    return [tabulate(columns, names, name="families", note=note, drawn=drawn, css="families")]
 
 
 def _family_columns(row: Row, reference: Row, scale: charts.Scale) -> list[Column[str]]:
     def value(name: str) -> Cell:
-        return _estimate(row, f"families.{name}", row.families.get(name))
+        return estimate_cell(row, f"families.{name}", row.families.get(name))
 
     def drawn(name: str) -> Cell:
         mark = (reference.families.get(name) or Estimate()).value
@@ -202,6 +202,8 @@ def _family_columns(row: Row, reference: Row, scale: charts.Scale) -> list[Colum
 
 def comparisons(board: Leaderboard) -> list[Block]:
     """Return all pairs that were tested, each with what it showed and what it could have shown."""
+    if not board.comparisons:
+        return []
     values = [v for c in board.comparisons for v in (c.low, c.difference, c.high)]
     scale = charts.scale_for(values, include=(0.0,))
 
@@ -209,9 +211,7 @@ def comparisons(board: Leaderboard) -> list[Block]:
         if c.difference is None:
             return Cell()
         label = wording.in_words(board, c.a, c, other=c.b)
-        return Cell(
-            drawing=partial(charts.interval, scale, c.difference, c.low, c.high, label=label, mark=0.0)
-        )
+        return _interval(scale, c.difference, c, label, mark=0.0)
 
     def of(field: str, show: Callable[[Any], str]) -> Callable[[Difference], str]:
         return lambda c: formatting.DASH if getattr(c, field) is None else show(getattr(c, field))
@@ -221,7 +221,7 @@ def comparisons(board: Leaderboard) -> list[Block]:
         return Cell(word, css=f"v-{word}")
 
     def difference(c: Difference) -> Cell:
-        reason = c.reason or NONE_RECORDED
+        reason = c.reason or wording.NO_REASON
         return figure(c.difference, formatting.points, reason, low=c.low, high=c.high)
 
     columns: list[Column[Difference]] = [
@@ -236,11 +236,7 @@ def comparisons(board: Leaderboard) -> list[Block]:
         Column("problems", of("n", formatting.count)),
     ]
     note = f"First minus second, in percentage points of pass@{board.headline_k}, on the same problems."
-    return (
-        [tabulate(columns, board.comparisons, name="pairs", note=note, css="pairs")]
-        if board.comparisons
-        else []
-    )
+    return [tabulate(columns, board.comparisons, name="pairs", note=note, css="pairs")]
 
 
 def profiles(board: Leaderboard) -> list[Block]:

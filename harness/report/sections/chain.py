@@ -66,8 +66,8 @@ def _weights(link: LinkRow) -> Cell:
 
 def _rounding(link: LinkRow) -> Cell:
     """Return the error of the tensors that are stored in another type; earlier versions did not measure it."""
-    weights = link.weights
-    if weights is None or weights["relative"] is None or "rounding" not in weights:
+    weights = link.weights or {}
+    if weights.get("relative") is None or "rounding" not in weights:
         return Cell(formatting.UNMEASURED, reason=link.unmeasured.get("weights", ""))
     rounding = weights["rounding"]
     if rounding is None:

@@ -174,12 +174,19 @@ def _in_words(curves: Curves, figure: str) -> str:
     return figure
 
 
-def _line(curves: Curves, label: str, name: str, factor: float, colour: int = 0) -> charts.Line | None:
-    """Return a curve over all seeds that have it; the reward's parts are as they are paid: times their weights."""
-    if name.startswith("component/"):
-        factor = curves.weights.get(name.removeprefix("component/"), 1.0)
-    seeds = [[(x, y * factor) for x, y in points] for run in curves.runs if (points := _points(run, name))]
-    return charts.Line(label, seeds, colour) if seeds else None
+def _lines(named: Sequence[tuple[Curves, str, str]], factor: float) -> list[charts.Line]:
+    """Return the curves of (curves, label, name in the log) that are there, each over all seeds that have it.
+
+    The reward's parts are as they are paid: times their weights. A curve's place is its colour.
+    """
+    lines = []
+    for colour, (curves, label, name) in enumerate(named):
+        part = name.removeprefix("component/")
+        by = factor if part == name else curves.weights.get(part, 1.0)
+        seeds = [[(x, y * by) for x, y in points] for run in curves.runs if (points := _points(run, name))]
+        if seeds:
+            lines.append(charts.Line(label, seeds, colour))
+    return lines
 
 
 def _points(run: CurveRun, name: str) -> list[tuple[float, float]]:
@@ -188,10 +195,7 @@ def _points(run: CurveRun, name: str) -> list[tuple[float, float]]:
 
 
 def _figure(variant: str, curves: Curves, chart: Chart) -> Figure | None:
-    given = [
-        _line(curves, label, name, chart.factor, place) for place, (label, name) in enumerate(chart.curves)
-    ]
-    lines = [line for line in given if line]
+    lines = _lines([(curves, label, name) for label, name in chart.curves], chart.factor)
     if not lines or (chart.folded and all(y == 0 for line in lines for _, y in line.drawn)):
         return None
     marks = [
@@ -260,11 +264,7 @@ def _together(board: Leaderboard, methods: tuple[str, ...]) -> list[Block]:
     figures = []
     for chart in _TOGETHER[methods]:
         ((_, name),) = chart.curves
-        given = [
-            _line(curves, variant, name, chart.factor, place)
-            for place, (variant, curves) in enumerate(shown.items())
-        ]
-        lines = [line for line in given if line]
+        lines = _lines([(curves, variant, name) for variant, curves in shown.items()], chart.factor)
         if len(lines) > 1:
             step = next(iter(shown.values())).step
             label = _spoken("together", chart.title, chart.unit, lines)
@@ -294,10 +294,10 @@ def _table(board: Leaderboard) -> Block:
     for name, curves in board.curves.items():
         for chart in charts_of(curves):
             for label, series in chart.curves:
-                line = _line(curves, label, series, chart.factor)
-                if line and (mean := line.mean()):
-                    title = chart.title if len(chart.curves) == 1 else f"{chart.title}: {label}"
-                    courses.append(_Course(name, title, chart.unit, mean, len(line.seeds)))
+                for line in _lines([(curves, label, series)], chart.factor):
+                    if mean := line.mean():
+                        title = chart.title if len(chart.curves) == 1 else f"{chart.title}: {label}"
+                        courses.append(_Course(name, title, chart.unit, mean, len(line.seeds)))
     columns: list[Column[_Course]] = [
         Column("variant", lambda c: c.variant, "l", names_row=True),
         Column("figure", lambda c: c.title, "l"),

@@ -14,10 +14,34 @@ from assay.harness.report import wording
 from assay.harness.report.blocks import Block, Cell, Column, Heading, Pairs, figure, tabulate
 from assay.harness.report.sections.trainings import REINFORCEMENT
 
+_OVERLAP = {
+    "overlap": "The share of a problem's distinct n-grams (of its statement and its canonical solution) that occur in "
+    "a training text. words-13: 13 words, lower case, without punctuation (as GPT-3, arXiv 2005.14165). code-10: 10 "
+    "tokens of code with punctuation. Flagged from 1 % on. It is an overlap of text, not of problems: where training "
+    "set and suite are written from the same templates, as pocket's are, n-grams recur though every problem is "
+    "another; there, that no problem is a duplicate and that whole kinds of problems are held out is what says the "
+    "test is fair.",
+    "duplicates": "Problems whose whole prompt, whole solution, or both in a row stand in one training text, token by "
+    "token (parts of fewer than 10 tokens are not looked for).",
+}
+_REINFORCED = {
+    "hacking gap": "The share of an update's answers that pass the checks which pay the reward, less the share that "
+    "pass the checks held out, which are never paid for: what the policy has learned about the reward's checks rather "
+    "than about the problem. On the problems it practises on.",
+    "KL of an update": "Nats an answer from the reference, estimated on the answers drawn: by PPO's estimator (k1 "
+    "unless said otherwise), RLOO's k1, or GRPO's k3 over its steps. The target is what an adaptive price aims at; "
+    "above twice the target an alarm is raised.",
+}
+_LEARNED = {
+    "KL from its start": "Of the trained model from the model it was trained from, on the trained model's own answers "
+    "in this run (one a problem): at each token of an answer the divergence of the whole distributions at temperature "
+    "1, summed over the answer, averaged over answers. Measured where the experiment has a [compare] table.",
+}
+
 
 def definitions(board: Leaderboard) -> list[Block]:
     """Return what each printed figure means. The methods are those recorded with the figures themselves."""
-    return [Pairs(tuple(_definitions(board)), "definitions")]
+    return [Pairs(tuple(_definitions(board).items()), "definitions")]
 
 
 def provenance(board: Leaderboard) -> list[Block]:
@@ -62,120 +86,41 @@ def _methods(names: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(name for name in names if name)) or "the method was not recorded"
 
 
-def _definitions(board: Leaderboard) -> list[tuple[str, str]]:
+def _definitions(board: Leaderboard) -> dict[str, str]:
     level = wording.confidence(board)
     k = board.headline_k or 1
     margin = "" if board.margin is None else f" of ±{board.margin * 100:g} points"
-    compared: list[Difference] = [*board.comparisons, *(r.vs_reference for r in board.rows if r.vs_reference)]
-    return [
-        (
-            "pass@k",
-            "The chance that at least one of k samples of a problem passes all its checks, estimated without bias "
-            "from the n samples taken, c of them passing, as 1 − C(n−c, k) / C(n, k), and averaged over problems "
-            "(Chen et al. 2021, arXiv 2107.03374). In percent.",
-        ),
-        (
-            f"{level} interval",
-            f"Made so that {level} of such intervals, over repetitions of the whole experiment, cover the true value. "
-            f"Method for pass@k: {_methods(e.method for r in board.rows for e in r.pass_at_k.values())}.",
-        ),
-        (
-            "difference, p",
-            "Differences are in percentage points of pass@"
-            f"{k} and paired: both variants answered the same problems. p is the chance of a difference at least as "
-            "large if there were none, adjusted for the number of claims tested together: in the leaderboard those "
-            "against the reference, among the pairs all pairs. "
-            f"Method: {_methods(d.method for d in compared)}.",
-        ),
-        (
-            "rank",
-            "1 + the number of variants proven better by the paired test. Variants that no test tells apart may share "
-            "a rank, marked =. A figure that is higher without proof ranks no higher.",
-        ),
-        (
-            "verdict",
-            "better, worse: the paired test excludes no difference. Equivalent: the difference is shown to lie within "
-            f"the margin of equivalence{margin}. Undecided: neither is shown. The smallest detectable difference is "
-            "the true one that this many problems would show with 80 % power in that comparison taken alone, before "
-            "any adjustment; it is unmeasured where the two differed on no problem, or on all alike.",
-        ),
-        (
-            "outcomes",
-            "How each sample's program ended in the sandbox. pass: every check held. fail: a check did not. error: it "
-            "raised, did not compile, or ended by itself. timeout, memory, output: it went over that limit. infra: the "
-            "fault was the machine's; such samples count neither as passed nor as failed.",
-        ),
-        *_overlap(board),
-        *_trained(board),
-        (
-            "size",
-            "Bytes of the artifact's own files, in binary units. An adapter cannot run without the base that it was "
-            "trained on, whose bytes stand beside its own.",
-        ),
-        (
-            "tok/s",
-            "Tokens generated, divided by the seconds of generation, on the machine named here, all batches included.",
-        ),
-        (
-            "made in",
-            "Seconds that the step took that made the artifact from its parent (training, merge, or export); "
-            "given where it was taken as it was.",
-        ),
-    ]
-
-
-def _overlap(board: Leaderboard) -> list[tuple[str, str]]:
-    if not board.contamination:
-        return []
-    return [
-        (
-            "overlap",
-            "The share of a problem's distinct n-grams (of its statement and its canonical solution) that occur in a "
-            "training text. words-13: 13 words, lower case, without punctuation (as GPT-3, arXiv 2005.14165). code-10: "
-            "10 tokens of code with punctuation. Flagged from 1 % on. It is an overlap of text, not of problems: where "
-            "training set and suite are written from the same templates, as pocket's are, n-grams recur though every "
-            "problem is another; there, that no problem is a duplicate and that whole kinds of problems are held out "
-            "is what says the test is fair.",
-        ),
-        (
-            "duplicates",
-            "Problems whose whole prompt, whole solution, or both in a row stand in one training text, token by token "
-            "(parts of fewer than 10 tokens are not looked for).",
-        ),
-    ]
-
-
-def _trained(board: Leaderboard) -> list[tuple[str, str]]:
     methods = {curves.method for curves in board.curves.values()}
-    terms = []
-    if methods & set(REINFORCEMENT):
-        terms.append(
-            (
-                "hacking gap",
-                "The share of an update's answers that pass the checks which pay the reward, less the share that pass "
-                "the checks held out, which are never paid for: what the policy has learned about the reward's checks "
-                "rather than about the problem. On the problems it practises on.",
-            )
-        )
-        terms.append(
-            (
-                "KL of an update",
-                "Nats an answer from the reference, estimated on the answers drawn: by PPO's estimator (k1 unless said "
-                "otherwise), RLOO's k1, or GRPO's k3 over its steps. The target is what an adaptive price aims "
-                "at; above twice the target an alarm is raised.",
-            )
-        )
-    if board.trainings and methods - {"sft"}:
-        terms.append(
-            (
-                "KL from its start",
-                "Of the trained model from the model it was trained from, on the trained model's own answers in this "
-                "run (one a problem): at each token of an answer the divergence of the whole distributions at "
-                "temperature 1, summed over the answer, averaged over answers. Measured where the experiment has a "
-                "[compare] table.",
-            )
-        )
-    return terms
+    compared: list[Difference] = [*board.comparisons, *(r.vs_reference for r in board.rows if r.vs_reference)]
+    return {
+        "pass@k": "The chance that at least one of k samples of a problem passes all its checks, estimated without "
+        "bias from the n samples taken, c of them passing, as 1 − C(n−c, k) / C(n, k), and averaged over problems "
+        "(Chen et al. 2021, arXiv 2107.03374). In percent.",
+        f"{level} interval": f"Made so that {level} of such intervals, over repetitions of the whole experiment, cover "
+        f"the true value. Method for pass@k: {_methods(e.method for r in board.rows for e in r.pass_at_k.values())}.",
+        "difference, p": f"Differences are in percentage points of pass@{k} and paired: both variants answered the "
+        "same problems. p is the chance of a difference at least as large if there were none, adjusted for the number "
+        "of claims tested together: in the leaderboard those against the reference, among the pairs all pairs. "
+        f"Method: {_methods(d.method for d in compared)}.",
+        "rank": "1 + the number of variants proven better by the paired test. Variants that no test tells apart may "
+        "share a rank, marked =. A figure that is higher without proof ranks no higher.",
+        "verdict": "better, worse: the paired test excludes no difference. Equivalent: the difference is shown to lie "
+        f"within the margin of equivalence{margin}. Undecided: neither is shown. The smallest detectable difference is "
+        "the true one that this many problems would show with 80 % power in that comparison taken alone, before any "
+        "adjustment; it is unmeasured where the two differed on no problem, or on all alike.",
+        "outcomes": "How each sample's program ended in the sandbox. pass: every check held. fail: a check did not. "
+        "error: it raised, did not compile, or ended by itself. timeout, memory, output: it went over that limit. "
+        "infra: the fault was the machine's; such samples count neither as passed nor as failed.",
+        **(_OVERLAP if board.contamination else {}),
+        **(_REINFORCED if methods & set(REINFORCEMENT) else {}),
+        **(_LEARNED if board.trainings and methods - {"sft"} else {}),
+        "size": "Bytes of the artifact's own files, in binary units. An adapter cannot run without the base that it "
+        "was trained on, whose bytes stand beside its own.",
+        "tok/s": "Tokens generated, divided by the seconds of generation, on the machine named here, all batches "
+        "included.",
+        "made in": "Seconds that the step took that made the artifact from its parent (training, merge, or export); "
+        "given where it was taken as it was.",
+    }
 
 
 def _facts(board: Leaderboard) -> list[tuple[str, str]]:

@@ -19,16 +19,12 @@ _STANDS = {
 def _evidence(board: Leaderboard, d: Difference) -> str:
     parts = []
     if d.low is not None and d.high is not None:
-        low, high = (d.low, d.high) if (d.difference or 0) >= 0 else (-d.high, -d.low)
-        parts.append(f"{wording.confidence(board)} interval {_plain(low)} to {_plain(high)}")
+        ends = (d.low, d.high) if (d.difference or 0) >= 0 else (-d.high, -d.low)
+        low, high = (formatting.points(end).removeprefix("+") for end in ends)
+        parts.append(f"{wording.confidence(board)} interval {low} to {high}")
     if d.shown_p is not None:
         parts.append(formatting.p_clause(d.shown_p))
     return f" ({', '.join(parts)})" if parts else ""
-
-
-def _plain(value: float) -> str:
-    text = formatting.points(value)
-    return text.removeprefix("+")
 
 
 def _against_reference(board: Leaderboard, row: Row) -> str:
@@ -52,7 +48,7 @@ def _each_or_all(board: Leaderboard, rows: Sequence[Row], direction: str) -> lis
 
 def _leader_clauses(board: Leaderboard, leader: Row, others: Sequence[Row]) -> list[str]:
     """Say how the other variants stand to the leader, one clause for each kind of finding."""
-    groups: dict[str, list[str]] = {"undecided": [], "equivalent": [], "worse": [], "better": []}
+    groups: dict[str, list[str]] = {verdict: [] for verdict in _STANDS}
     apart: list[Row] = []
     for row in others:
         d = board.comparison(row.variant, leader.variant)
@@ -66,12 +62,10 @@ def _leader_clauses(board: Leaderboard, leader: Row, others: Sequence[Row]) -> l
 
 def _clause(verdict: str, names: Sequence[str], other: str) -> list[str]:
     """Say how variants with one verdict stand to another variant; nothing where there are none."""
+    if not names:
+        return []
     one, several = _STANDS[verdict]
-    return (
-        [f"{formatting.enumerate_names(names)} {one if len(names) == 1 else several} {other}"]
-        if names
-        else []
-    )
+    return [f"{formatting.enumerate_names(names)} {one if len(names) == 1 else several} {other}"]
 
 
 def verdict(board: Leaderboard) -> str:
@@ -85,7 +79,10 @@ def verdict(board: Leaderboard) -> str:
     others = [row for row in board.ranked if row.variant != board.reference]
     if not others:
         return _alone(board, reference)
-    by_verdict = {v: _with_verdict(others, v) for v in ("better", "worse", "equivalent", "undecided")}
+    by_verdict: dict[str, list[Row]] = {verdict: [] for verdict in _STANDS}
+    for row in others:
+        if (d := row.vs_reference) is not None and d.difference is not None and d.verdict is not None:
+            by_verdict[d.verdict].append(row)
     if by_verdict["better"]:
         leader = by_verdict["better"][0]
         rest = [row for row in others if row is not leader and row not in by_verdict["worse"]]
@@ -100,15 +97,6 @@ def verdict(board: Leaderboard) -> str:
     if not clauses:
         return f"No variant was compared with {board.reference}; the differences are {formatting.UNMEASURED}."
     return "; ".join(clauses) + "."
-
-
-def _with_verdict(rows: Sequence[Row], verdict: str) -> list[Row]:
-    """Return the rows whose measured difference from the reference has this verdict."""
-    return [
-        row
-        for row in rows
-        if (d := row.vs_reference) is not None and d.difference is not None and d.verdict == verdict
-    ]
 
 
 def _alone(board: Leaderboard, row: Row) -> str:
@@ -127,15 +115,10 @@ def _alone(board: Leaderboard, row: Row) -> str:
 
 def setting(board: Leaderboard) -> str:
     """Describe the run in one line: problems, samples, decoding, variants."""
-    parts = []
-    suite = board.suite
-    if suite.n_problems is not None:
-        parts.append(
-            f"{formatting.count(suite.n_problems)} problems of {suite.name}{f' ({suite.split})' if suite.split else ''}"
-        )
-    else:
-        parts.append(suite.name)
-    sampling = board.sampling
+    suite, sampling = board.suite, board.sampling
+    split = f" ({suite.split})" if suite.split else ""
+    n = suite.n_problems
+    parts = [suite.name if n is None else f"{formatting.count(n)} problems of {suite.name}{split}"]
     if sampling.get("samples") is not None:
         many = sampling["samples"]
         parts.append(f"{many} sample{'' if many == 1 else 's'} a problem")

@@ -6,15 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from assay.harness import formatting
-from assay.harness.leaderboard.schema import (
-    Bin,
-    Interval,
-    Leaderboard,
-    PaidAnswer,
-    PaidAnswers,
-    RewardModel,
-    RewardModelRun,
-)
+from assay.harness.leaderboard import schema
 from assay.harness.report import charts
 from assay.harness.report.blocks import (
     Block,
@@ -28,9 +20,10 @@ from assay.harness.report.blocks import (
     figure,
     tabulate,
 )
+from assay.harness.report.wording import NO_REASON
 
 CHANCE = 0.5
-Item = tuple[str, RewardModel, RewardModelRun]
+Item = tuple[str, schema.RewardModel, schema.RewardModelRun]
 _MODELS_NOTE = (
     "A reward model scores answers and writes none, so it has no pass@1. Accuracy is the share of held-out pairs whose "
     "preferred answer it scores higher (a tie counts half), with a 95 % interval over problems (Korn and Graubard "
@@ -46,11 +39,11 @@ _ANSWERS_NOTE = (
 _HELD_OUT = {True: "passed", False: "failed", None: formatting.DASH}
 
 
-def in_words(run: RewardModelRun) -> str:
+def in_words(run: schema.RewardModelRun) -> str:
     """Return accuracy, margin and calibration in one line, or why there are none."""
     accuracy = run.accuracy
     if accuracy is None:
-        return f"held-out accuracy {formatting.UNMEASURED}: {_reason(run)}"
+        return f"held-out accuracy {formatting.UNMEASURED}: {run.unmeasured or NO_REASON}"
     margin, error = (
         formatting.UNMEASURED if value is None else show(value)
         for value, show in ((run.mean_margin, _margin), (run.calibration_error, formatting.percent))
@@ -62,22 +55,18 @@ def in_words(run: RewardModelRun) -> str:
     )
 
 
-def against_a_coin(accuracy: Interval) -> str:
+def against_a_coin(accuracy: schema.Interval) -> str:
     """Say whether the interval leaves 50 % out."""
     if accuracy.low > CHANCE:
         return "better than a coin"
     return "worse than a coin" if accuracy.high < CHANCE else "not told from a coin"
 
 
-def _reason(run: RewardModelRun) -> str:
-    return run.unmeasured or "no reason was recorded"
-
-
 def _margin(value: float) -> str:
     return formatting.general(value, 3)
 
 
-def reward_models(board: Leaderboard) -> list[Block]:
+def reward_models(board: schema.Leaderboard) -> list[Block]:
     """Return table and drawings of reward models; nothing where the experiment has none."""
     runs = [(name, model, run) for name, model in board.reward_models.items() for run in model.runs]
     if not runs:
@@ -93,11 +82,11 @@ def _table(runs: list[Item]) -> Block:
     def accuracy(item: Item) -> Cell:
         a = item[2].accuracy
         if a is None:
-            return Cell(formatting.UNMEASURED, reason=_reason(item[2]))
+            return Cell(formatting.UNMEASURED, reason=item[2].unmeasured or NO_REASON)
         return figure(a.value, formatting.percent, low=a.low, high=a.high)
 
     def of(field: str, show: formatting.Show) -> Callable[[Item], Cell]:
-        return lambda item: figure(getattr(item[2], field), show, _reason(item[2]))
+        return lambda item: figure(getattr(item[2], field), show, item[2].unmeasured or NO_REASON)
 
     columns: list[Column[Item]] = [
         Column("reward model", lambda item: item[0], "l", names_row=True),
@@ -113,48 +102,37 @@ def _table(runs: list[Item]) -> Block:
     return tabulate(columns, runs, name="reward-models", note=_MODELS_NOTE)
 
 
-def _drawings(name: str, run: RewardModelRun, number: int) -> list[Block]:
-    margins = partial(charts.histogram, run.margins, f"{name}: held-out pairs by margin; {in_words(run)}")
-    label = f"{name}: how often it is right against how sure it is; {in_words(run)}"
-    sure = partial(charts.reliability, run.reliability, label)
+def _drawings(name: str, run: schema.RewardModelRun, number: int) -> list[Block]:
+    words = in_words(run)
+    margins = partial(charts.histogram, run.margins, f"{name}: held-out pairs by margin; {words}")
+    sure = partial(
+        charts.reliability, run.reliability, f"{name}: how often it is right against how sure it is; {words}"
+    )
 
-    def share(field: str) -> Callable[[Bin], str]:
+    def share(field: str) -> Callable[[schema.Bin], str]:
         return lambda b: formatting.DASH if (v := getattr(b, field)) is None else formatting.percent(v)
 
-    columns: list[Column[Bin]] = [
-        Column(
-            "how sure",
-            lambda b: f"{b.low * 100:g}{formatting.DASH}{b.high * 100:g}",
-            unit="%",
-            names_row=True,
-        ),
+    def range_of(b: schema.Bin) -> str:
+        return f"{b.low * 100:g}{formatting.DASH}{b.high * 100:g}"
+
+    columns: list[Column[schema.Bin]] = [
+        Column("how sure", range_of, unit="%", names_row=True),
         Column("pairs", lambda b: formatting.count(b.pairs)),
         Column("sure on average", share("confidence"), unit="%"),
         Column("right", share("accuracy"), unit="%"),
     ]
+    table = tabulate(columns, run.reliability, name=f"bins-{number}", css="plain bins")
+    file = Note(f"Every held-out pair's scores lie beside {run.file}.")
+    right = "a dot is a bin, its area the pairs; on the line, 80 % sure is 80 % right"
+    wrong = "of held-out pairs; left of 0 the order is wrong"
     return [
         Heading(name, "reward model", 4, "html"),
-        Figures(
-            (
-                Figure("Margins", margins, "of held-out pairs; left of 0 the order is wrong"),
-                Figure(
-                    "Calibration",
-                    sure,
-                    "a dot is a bin, its area the pairs; on the line, 80 % sure is 80 % right",
-                ),
-            )
-        ),
-        Fold(
-            f"Calibration of {name}, bin by bin",
-            (
-                tabulate(columns, run.reliability, name=f"bins-{number}", css="plain bins"),
-                Note(f"Every held-out pair's scores lie beside {run.file}."),
-            ),
-        ),
+        Figures((Figure("Margins", margins, wrong), Figure("Calibration", sure, right))),
+        Fold(f"Calibration of {name}, bin by bin", (table, file)),
     ]
 
 
-def answers(board: Leaderboard) -> list[Block]:
+def answers(board: schema.Leaderboard) -> list[Block]:
     """Return some answers of each rewarded training with what they were paid; nothing where nothing was rewarded."""
     blocks: list[Block] = []
     if board.answers:
@@ -167,9 +145,9 @@ def answers(board: Leaderboard) -> list[Block]:
     return blocks
 
 
-def _about(name: str, paid: PaidAnswers) -> str:
+def _about(name: str, paid: schema.PaidAnswers) -> str:
     if not paid.shown:
-        return f"{name}: answers {formatting.UNMEASURED}: {paid.unmeasured or 'no reason was recorded'}."
+        return f"{name}: answers {formatting.UNMEASURED}: {paid.unmeasured or NO_REASON}."
     seed = "" if paid.seed is None else f", training seed {paid.seed}"
     return (
         f"{name}{seed}: {len(paid.shown)} of the {formatting.count(paid.answers)} answers of update {paid.update}; all "
@@ -177,15 +155,15 @@ def _about(name: str, paid: PaidAnswers) -> str:
     )
 
 
-def _answer_columns(paid: PaidAnswers) -> list[Column[PaidAnswer]]:
-    def component(name: str, weight: float) -> Column[PaidAnswer]:
-        def cell(answer: PaidAnswer) -> str:
+def _answer_columns(paid: schema.PaidAnswers) -> list[Column[schema.PaidAnswer]]:
+    def component(name: str, weight: float) -> Column[schema.PaidAnswer]:
+        def cell(answer: schema.PaidAnswer) -> str:
             parts = answer.components
             return formatting.UNMEASURED if parts is None else _signed(weight * parts[name])
 
         return Column(f"{name} × {weight:g}", cell)
 
-    def text(answer: PaidAnswer) -> Cell:
+    def text(answer: schema.PaidAnswer) -> Cell:
         return Cell(fold=answer.text + ("\n… cut here; the file has it whole" if answer.cut else ""))
 
     return [

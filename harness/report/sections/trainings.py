@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from assay.harness import formatting
-from assay.harness.leaderboard.schema import Leaderboard, Row, SeedScore, Spread, TrainingRow, headline
+from assay.harness.leaderboard.schema import NO_SUCH_FIGURE, Leaderboard, Row, Spread, TrainingRow, headline
 from assay.harness.report import wording
 from assay.harness.report.blocks import QUIET, Block, Cell, Column, Heading, Table, figure, tabulate
+from assay.harness.report.sections.board import estimate_cell
 
 REINFORCEMENT = ("ppo", "rloo", "grpo")
 _PLAIN = ("sft",)  # where nothing else was trained, the table of trainings says it all
@@ -17,14 +18,6 @@ _TOOK_NOTE = (
     "libraries included; the training's part is what came on top of the process as it was before a model was loaded. "
     "On a CUDA device the allocator's peak is given too. Where a variant was trained with "
     "several seeds, the figure is the mean, with least and most."
-)
-# Reasons that say that a method has no such figure, which is not the same as that it was not measured.
-_SAYS_NOTHING = (
-    "the method has none",
-    "the method has no pairs",
-    "the method is not paid by checks",
-    "a reward model writes no answers",
-    "the method draws no answers: it learns from given ones",
 )
 
 
@@ -101,7 +94,7 @@ def _by_seed(board: Leaderboard) -> list[Block]:
         return []
 
     def score(place: int, row: Row) -> str:
-        scores: Sequence[SeedScore] = row.by_seed
+        scores = row.by_seed
         return formatting.percent(scores[place].pass_at_1) if place < len(scores) else formatting.DASH
 
     widest = max(several, key=lambda row: len(row.by_seed))
@@ -158,7 +151,7 @@ def _methods(
     def none_of(column: Column[TrainingRow]) -> Callable[[TrainingRow], Cell | str]:
         def cell(row: TrainingRow) -> Cell | str:
             given = column.cell(row)
-            says_nothing = isinstance(given, Cell) and given.unmeasured and given.reason in _SAYS_NOTHING
+            says_nothing = isinstance(given, Cell) and given.unmeasured and given.reason in NO_SUCH_FIGURE
             # a policy's loss is not one that falls as it learns
             policy_loss = column.head == "last loss" and row.method in REINFORCEMENT
             return formatting.DASH if says_nothing or policy_loss else given
@@ -167,11 +160,12 @@ def _methods(
 
     def passed(row: TrainingRow) -> Cell:
         scored = board.scored(row.variant)
-        if scored is None:
-            return Cell(formatting.DASH)
-        estimate = headline(scored, board.headline_k)
-        reason = wording.why_unmeasured(scored, f"pass@{board.headline_k}", estimate.reason)
-        return figure(estimate.value, formatting.percent, reason, low=estimate.low, high=estimate.high)
+        k = board.headline_k
+        return (
+            Cell(formatting.DASH)
+            if scored is None
+            else estimate_cell(scored, f"pass@{k}", headline(scored, k))
+        )
 
     def difference(row: TrainingRow) -> Cell:
         scored = board.scored(row.variant)

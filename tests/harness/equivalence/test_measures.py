@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from assay.harness.equivalence.chain import Link
 from assay.harness.equivalence.measures import (
@@ -30,7 +31,6 @@ from assay.harness.equivalence.weights import (
     Weights,
     compare_weights,
     weight_lines,
-    weights_from_json,
 )
 from assay.harness.errors import BadInputError
 from assay.suites import load_suite
@@ -96,7 +96,7 @@ def test_rounding_errors_by_hand() -> None:
     assert compare_weights(a, replace(b, types={"w": "nf4"}), learned=True).rounding is None
     stored = replace(a, types=dict.fromkeys(("w", "v", "same", "kept"), "BF16"))
     assert compare_weights(stored, b).rounding is None  # fp32 holds what bf16 does: something else moved
-    assert weights_from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert TypeAdapter(Weights).validate_python(json.loads(json.dumps(found.to_json()))) == found
     told = weight_lines(found)
     assert told[0].endswith(
         "kept 0.71 (70.71%, F32 → F32), w 0.35 (10.00%, F32 → Q8_0), v 0.14 (7.07%, F32 → nf4)"

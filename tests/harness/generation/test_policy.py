@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
 from assay.harness.generation import Request, Sampling, load_generator  # noqa: E402
-from assay.harness.generation.load import open_policy_sampler  # noqa: E402
+from assay.harness.generation.load import PolicySampler  # noqa: E402
 from assay.trainers import Artifact, identify  # noqa: E402
 from assay.trainers.data.problems import SampleRequest  # noqa: E402
 from tests.tiny import make_tiny_model  # noqa: E402
@@ -46,9 +46,7 @@ def test_it_draws_what_evaluation_would_draw_and_keeps_the_end_token(tiny: Artif
     model, tokenizer = load(tiny.path)
     drawn = {
         d.key: d
-        for d in open_policy_sampler(model, tokenizer, batch_size=4).draw(
-            ASKS, temperature=1.0, max_new_tokens=40
-        )
+        for d in PolicySampler(model, tokenizer, batch_size=4).draw(ASKS, temperature=1.0, max_new_tokens=40)
     }
     generator = load_generator(tiny, batch_size=4)
     requests = [Request(str(a.key), a.key, a.prompt, a.seed) for a in ASKS]
@@ -70,7 +68,7 @@ def test_it_draws_what_evaluation_would_draw_and_keeps_the_end_token(tiny: Artif
 
 def test_a_stop_string_ends_an_answer_without_an_end_token(tiny: Artifact) -> None:
     model, tokenizer = load(tiny.path)
-    sampler = open_policy_sampler(model, tokenizer, batch_size=4)
+    sampler = PolicySampler(model, tokenizer, batch_size=4)
     for one in sampler.draw(ASKS, temperature=1.0, max_new_tokens=60, stop=("e",)):
         assert "e" not in one.text
         if one.ended:
@@ -79,7 +77,7 @@ def test_a_stop_string_ends_an_answer_without_an_end_token(tiny: Artifact) -> No
 
 def test_it_sees_the_weights_as_they_are_at_each_call(tiny: Artifact) -> None:
     model, tokenizer = load(tiny.path)
-    sampler = open_policy_sampler(model, tokenizer, batch_size=4)
+    sampler = PolicySampler(model, tokenizer, batch_size=4)
 
     def texts() -> list[str]:
         return [
@@ -94,4 +92,4 @@ def test_it_sees_the_weights_as_they_are_at_each_call(tiny: Artifact) -> None:
 
 
 def test_it_pickles_by_name_into_another_process() -> None:
-    assert pickle.loads(pickle.dumps(open_policy_sampler)) is open_policy_sampler
+    assert pickle.loads(pickle.dumps(PolicySampler)) is PolicySampler

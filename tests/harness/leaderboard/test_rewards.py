@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.harness.leaderboard.rewards import MOST_TEXT, choose, last_rows, paid_answers, reward_models
+from assay.harness.leaderboard.trainings import MOST_TEXT, choose, last_rows, paid_answers, reward_models
 from assay.trainers.preference.reward_report import Scored, describe, save
 from assay.trainers.rl.log import ROLLOUTS, append_rows
 from tests.harness.leaderboard.test_curves import World

@@ -80,7 +80,7 @@ def test_another_seed_redoes_nothing_of_the_others(tmp_path: Path) -> None:
         ("[3, 5]", "[3, 3]", "one is named twice"),
         ("max_steps = 2", "seed = 1", "both set the training seed"),
         ('name = "plain"', 'name = "lora.s3"', "has the name that 'lora' gets for training seed 3"),
-        ("[3, 5]", "[-1]", "greater than or equal to 0"),
+        ("[3, 5]", "[-1]", "seeds.0 = -1 is not allowed: it must be a whole number, at least 0 and below"),
     ],
 )
 def test_seeds_that_cannot_be_meant_are_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
@@ -126,9 +126,11 @@ def test_seeded_variants_are_compared_by_problem_and_by_seed() -> None:
     def runs(table: np.ndarray) -> list[dict[str, tuple[int, int]]]:
         return [{p: (1, int(x)) for p, x in zip(names, row, strict=True)} for row in table]
 
-    found = compare_runs("a", runs(a), "b", runs(b), margin=0.05, confidence=0.95, seed=0)
+    found = compare_runs({"a": runs(a), "b": runs(b)}, "a", "b", margin=0.05, confidence=0.95, seed=0)
     assert found == compare_crossed("a", "b", (a - b).astype(float), margin=0.05)
-    base = compare_runs("a", runs(a), "base", runs(b[:1]), margin=0.05, confidence=0.95, seed=0)
+    base = compare_runs(
+        {"a": runs(a), "base": runs(b[:1])}, "a", "base", margin=0.05, confidence=0.95, seed=0
+    )
     assert base == compare_crossed("a", "base", (a - b[:1]).astype(float), margin=0.05)
 
 

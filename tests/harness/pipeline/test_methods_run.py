@@ -166,13 +166,13 @@ def test_trainings_start_from_the_merged_adapter_and_learn_from_the_pairs(done: 
 @pytest.mark.parametrize("name", ["dpo.s0", "judge.s0", "ppo.s0"])
 def test_a_dry_run_tells_what_the_training_then_was(done: Run, name: str) -> None:
     from assay.harness.pipeline.steps import Artifacts
-    from assay.harness.pipeline.steps.artifacts import records_of
     from assay.harness.training.dry_run import plan_training
     from assay.harness.training.file import Job
 
     artifacts = Artifacts(done.store, done.plan.steps)
     start = artifacts.of(done.plan.step("merge-sft.s0+merged"))
-    training, records = done.plan.trainings[name], records_of(done.store, done.plan, name)
+    training, plan = done.plan.trainings[name], done.plan
+    records = plan.maker(name).spec.records(lambda made: done.store.path(made, plan.step(made).id))
     config: Any = training.config
     if name == "ppo.s0":
         judge = artifacts.of(done.plan.step("train-judge.s0")).path

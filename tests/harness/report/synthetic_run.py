@@ -336,7 +336,7 @@ def training_row(variant: str, method: str, **figures: Any) -> dict[str, Any]:
 
 
 def reward_model(*pays: str) -> dict[str, Any]:
-    """A reward model that is right in four of five held-out pairs, as `assay.harness.leaderboard.rewards` tells it."""
+    """A reward model that is right in four of five held-out pairs, as `leaderboard.trainings` gives it."""
     bins = [{"low": 0.5 + i / 20, "high": 0.55 + i / 20, "pairs": 0} for i in range(10)]
     bins[1] |= {"pairs": 30, "confidence": 0.58, "accuracy": 23 / 30}
     bins[6] |= {"pairs": 10, "confidence": 0.82, "accuracy": 0.9}

@@ -8,15 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from assay.trainers.config import (
-    LohaTable,
-    LokrTable,
-    LoraTable,
-    NoAdapter,
-    SftConfig,
-    peft_arguments,
-    sft_arguments,
-)
+from assay.trainers.config import LoraTable, NoAdapter, SftConfig
+from assay.trainers.config.adapter import LohaTable, LokrTable, peft_arguments
+from assay.trainers.config.common import common_arguments
+from assay.trainers.config.sft import sft_arguments
 
 # field -> (a value other than the default, TRL's name for it, TRL's value)
 SFT_FIELDS: dict[str, tuple[object, str, object]] = {
@@ -89,8 +84,8 @@ def test_every_field_reaches_trl(field: str, tmp_path: Path) -> None:
 
     def received(config: SftConfig) -> Any:
         dtype = "fp32" if config.dtype == "auto" else config.dtype
-        arguments = sft_arguments(config, str(tmp_path), use_cpu=True, dtype=dtype, evaluate=True)
-        return getattr(TrlConfig(**arguments), name)
+        shared = common_arguments(config, str(tmp_path), use_cpu=True, dtype=dtype, evaluate=True)
+        return getattr(TrlConfig(**shared | sft_arguments(config)), name)
 
     changed = received(SftConfig.model_validate({"method": "sft", field: value}))
     assert getattr(changed, "value", changed) == expected

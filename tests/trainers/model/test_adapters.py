@@ -10,7 +10,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from assay.trainers import Artifact, Records, SftConfig, TrainingError
-from assay.trainers.config import LowRankTable, QuantizationTable, scaling
+from assay.trainers.config import LowRankTable, QuantizationTable
+from assay.trainers.config.adapter import scaling
 from assay.trainers.methods.sft import train_sft
 from assay.trainers.model.prepare import (
     adapter_parameters,

@@ -280,7 +280,7 @@ def test_a_bf16_base_of_an_unknown_type_is_refused(tiny: Artifact) -> None:
         ({"optimizer": "paged_adamw_32bit"}, "no CUDA device"),
         ({"quantization": {"type": "nf4", "compute_dtype": "fp16"}}, "needs a CUDA device"),
         ({"quantization": {"type": "nf4"}, "adapter": {"type": "loha"}}, "use lora, rslora or dora"),
-        ({"quantization": {"type": "int8", "double_quant": True}}, "is of 4-bit types"),
+        ({"quantization": {"type": "int8", "double_quant": True}}, "belongs to the 4-bit types"),
         ({"dtype": "fp16"}, "needs a CUDA device"),
     ],
 )

@@ -254,7 +254,7 @@ def test_single_answers_are_for_kto_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("[1]", r":1: expected an object, got list"),
+        ("[1]", r":1: expected a JSON object, got list"),
         ("{", r":1: not JSON"),
         ('{"chosen": "a", "rejected": "b"}', r":1: prompt: a text or a list of messages"),
         ('{"prompt": "x", "chosen": "a"}', r":1: rejected: a text is needed .*got None"),

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from assay.trainers import TRAINERS
 from assay.trainers.config import METHODS, GrpoConfig, PpoConfig, RlooConfig
+from assay.trainers.config.common import common_arguments
 from assay.trainers.config.preference import dpo_arguments, kto_arguments, reward_arguments
 from assay.trainers.config.rl import KlTable, RewardTable, group_arguments
 from assay.trainers.data.inputs import PREFERENCE_METHODS, REINFORCEMENT_METHODS
@@ -51,7 +52,8 @@ def test_fields_reach_trl(method: str, values: dict[str, Any], reach: dict[str, 
         "grpo": (trl.GRPOConfig, group_arguments),
     }
     kind, arguments = kinds[method]
-    received = kind(**arguments(config, str(tmp_path), use_cpu=True, dtype="fp32"))
+    shared = common_arguments(config, str(tmp_path), use_cpu=True, dtype="fp32")
+    received = kind(**shared | arguments(config))
     assert {name: getattr(received, name) for name in reach} == reach
     assert (received.learning_rate, received.seed, received.per_device_train_batch_size) == (
         3e-4,
@@ -65,9 +67,9 @@ def test_fields_reach_trl(method: str, values: dict[str, Any], reach: dict[str, 
 def test_a_control_arms_warm_up_counts_updates_as_ppos_does(method: str) -> None:
     """Two minibatches and two passes are four optimiser steps of one update."""
     values: dict[str, Any] = {"batch_size": 32, "epochs": 2, "rollout": {"prompts": 16, "samples": 4}}
-    warmed = group_arguments(made(method, warmup_steps=3, **values), "out", use_cpu=True, dtype="fp32")
+    warmed = group_arguments(made(method, warmup_steps=3, **values))
     assert (warmed["warmup_steps"], warmed["max_steps"]) == (12, 200)
-    share = group_arguments(made(method, warmup_ratio=0.1, **values), "out", use_cpu=True, dtype="fp32")
+    share = group_arguments(made(method, warmup_ratio=0.1, **values))
     assert share["warmup_steps"] == 0.1
 
 

@@ -234,8 +234,9 @@ def test_the_controller_holds_a_process_at_its_target() -> None:
 def test_a_fixed_coefficient_stays_and_still_raises_its_alarm() -> None:
     controller = KlController(0.1, target=3.0)
     assert controller.update(100.0, 100) == 0.1
-    assert (controller.alarm(6.0), controller.alarm(6.01)) == (False, True)
-    assert not KlController(0.1).alarm(1e9)
+    assert controller.alarm(6.0) is None
+    assert controller.alarm(6.01) == "KL is 6.01 nats a sequence, above twice its target of 3"
+    assert KlController(0.1).alarm(1e9) is None
 
 
 # --- schedules

@@ -11,8 +11,9 @@ from assay.sandbox import Limits, Outcome, Program, Sandbox, SandboxError, Verdi
 from assay.sandbox.selfcheck import load_corpus
 from assay.suites import Problem, load_suite
 from assay.trainers.config.rl import RewardTable
+from assay.trainers.preference.quality import parse_program
 from assay.trainers.rl.check_split import hacking_gap, split_checks, training_problem, types_only
-from assay.trainers.rl.reward import compiles, lint_counts, score
+from assay.trainers.rl.reward import lint_counts, score
 from assay.trainers.rl.tampering import tampering
 
 ATTACKS = Path(__file__).parents[2] / "attacks"
@@ -160,9 +161,9 @@ def test_no_canonical_solution_is_taken_for_tampering(suite: str, split: str | N
 
 
 def test_compiles_means_parses() -> None:
-    assert compiles("def f(): pass")
-    assert not compiles("def f(: pass")
-    assert not compiles("\0")
+    assert parse_program("def f(): pass") is not None
+    assert parse_program("def f(: pass") is None
+    assert parse_program("\0") is None
 
 
 def test_the_split_is_disjoint_complete_and_the_same_everywhere() -> None:

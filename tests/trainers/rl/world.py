@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from assay.harness.generation.load import open_policy_sampler
+from assay.harness.generation.load import PolicySampler
 from assay.sandbox import Outcome, Program, StandIn, Verdict
 from assay.suites import Problem
 from assay.trainers import Artifact
@@ -38,7 +38,7 @@ def problem(i: int = 0) -> Problem:
 
 def environment(count: int = 4) -> Environment:
     kept = tuple(problem(i) for i in range(count))
-    return Environment(kept, problems_sha256(kept), "toy", open_sampler=open_policy_sampler)
+    return Environment(kept, problems_sha256(kept), "toy", open_sampler=PolicySampler)
 
 
 def ppo_config(**changes: Any) -> PpoConfig:

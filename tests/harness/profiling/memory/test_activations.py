@@ -182,7 +182,7 @@ def test_the_chunked_loss_takes_one_tile(chunks: int) -> None:
     import torch
     from trl.kernels.chunked_logprob import ChunkedLogProbFunction
 
-    from assay.harness.profiling.memory.activations import CHUNK_VOCABULARY, FP32, loss_bytes
+    from assay.harness.profiling.memory.activations import CHUNK_VOCABULARY, FP32, Block
     from tests.harness.profiling.memory.live import LiveBytes
 
     vocabulary, tokens, hidden = CHUNK_VOCABULARY * chunks, 96, 64
@@ -197,7 +197,7 @@ def test_the_chunked_loss_takes_one_tile(chunks: int) -> None:
         )
         found[0].sum().backward()
     chunked = replace(setup, loss="chunked", batch=1, length=tokens)
-    assert loss_bytes(a, chunked) == pytest.approx(live.peak, rel=0.01)
+    assert Block(a, chunked).loss() == pytest.approx(live.peak, rel=0.01)
     assert live.peak < 3 * FP32 * tokens * vocabulary * 4
 
 

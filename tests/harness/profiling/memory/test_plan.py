@@ -343,6 +343,7 @@ def test_int8_multiplies_by_its_codes_and_dequantises_for_gradients_alone() -> N
         ({"objective": "ppo", "accumulation": 2}, "--accumulation: .*leave it at 1"),
         ({"objective": "grpo", "accumulation": 2}, "--accumulation: .*leave it at 1"),
         ({"objective": "kto", "batch": 1}, "--batch: .*at least 2"),
+        ({"objective": "ppo", "new_tokens": 0}, "--new-tokens 0 is not allowed: .*at least 1"),
         (
             {"objective": "dpo", "method": "qlora", "reference": "separate"},
             "another model than the quantised base",
@@ -462,7 +463,7 @@ def test_settings_that_cannot_run_are_refused() -> None:
         predict(a, Setup(batch=0))
     with pytest.raises(BadInputError, match="40000 tokens do not fit"):
         predict(a, Setup(length=40_000))
-    with pytest.raises(AssayError, match=r"adapter\.r = 0 is not allowed"):
+    with pytest.raises(AssayError, match=r"adapter\.(lora\.)?r = 0 is not allowed.*at least 1"):
         checked_config({"method": "sft", "adapter": {"r": 0}})
 
 
