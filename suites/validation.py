@@ -142,7 +142,7 @@ class _Place:
 
 
 def _tags(model: type[BaseModel]) -> set[str]:
-    """The tags that pydantic may put into a location for `model` as a member of a union."""
+    """Return the tags that pydantic may put into a location for `model` as a member of a union."""
     makers = {name for name in MAKERS if name in model.model_fields}
     return makers | (set(choices(model.model_fields["type"])) if "type" in model.model_fields else set())
 
@@ -153,7 +153,7 @@ def _is_label(part: str) -> bool:
 
 
 def _item_of(annotation: Any) -> Any:
-    """The annotation of what a list, tuple or free table holds."""
+    """Return the annotation of what a list, tuple or free table holds."""
     for one in _members(annotation):
         if get_origin(one) in (list, tuple, dict):
             arguments = [a for a in get_args(one) if a is not Ellipsis]
@@ -175,7 +175,7 @@ def models_in(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _members(annotation: Any) -> list[Any]:
-    """The members of a union, without None; another annotation is its only member."""
+    """Return the members of a union, without None; another annotation is its only member."""
     if get_origin(annotation) is Annotated:
         return _members(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
@@ -239,7 +239,7 @@ def bounds_in_words(item: Any) -> str:
 
 
 def _limits(metadata: Sequence[Any]) -> str:
-    """The bounds that constraints give, as a phrase that follows the type."""
+    """Return the bounds that constraints give, as a phrase that follows the type."""
     parts: list[str] = []
     for one in metadata:
         if getattr(one, "min_length", None) == 1:

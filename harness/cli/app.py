@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import os
+import re
 import sys
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from importlib import import_module
-from typing import Annotated, Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -15,75 +21,34 @@ from typer.main import get_command_from_info, get_group_from_info
 from assay.harness.cli.options import AllowWeak, Json, NoCache, Quiet
 from assay.harness.console import new_table
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 __all__ = ["VERBS", "AllowWeak", "Json", "NoCache", "Quiet", "app", "load_verb", "new_table", "print_json"]
 
-EVALUATE, TRAIN, ARTIFACTS, SERVE, MACHINE = "Evaluate", "Train", "Artifacts", "Serve", "Machine"
-
-
-class Verb(NamedTuple):
-    """A command of `assay`: its module in this folder, its panel, and the first paragraph of its help."""
-
-    module: str
-    panel: str
-    help: str
-
-
-VERBS = {
-    "run": Verb(
-        "run", EVALUATE, "Run an experiment: train, merge, export, generate, execute, score, report."
-    ),
-    "plan": Verb(
-        "plan",
-        EVALUATE,
-        "Print the steps that `assay run` would do, which are done, and the difference that could be detected.",
-    ),
-    "eval": Verb("eval", EVALUATE, "Score a model on a suite."),
-    "score": Verb("score", EVALUATE, "Score a file of samples from any model."),
-    "compare": Verb("compare", EVALUATE, "Test that each model still equals the one before it."),
-    "contamination": Verb(
-        "contamination", EVALUATE, "Measure how much of a suite's problems is in a training set."
-    ),
-    "rank": Verb("rank", EVALUATE, "Fit Bradley–Terry strengths and Elo to pairwise comparisons."),
-    "samples": Verb("convert", EVALUATE, "Write samples in another evaluator's format."),
-    "showcase": Verb("run", EVALUATE, "Run every stage of a tier's model, each with its own check."),
-    "train": Verb("train", TRAIN, "Train one model: an adapter, or every weight."),
-    "pairs": Verb("pairs", TRAIN, "Make preference pairs from a model's own samples."),
-    "merge": Verb(
-        "merge", ARTIFACTS, "Fold adapters into their base: one model folder that loads without PEFT."
-    ),
-    "export": Verb("export", ARTIFACTS, "Write a model as one GGUF file for llama.cpp."),
-    "import": Verb("hub", ARTIFACTS, "Fetch a model from the Hugging Face Hub."),
-    "push": Verb("hub", ARTIFACTS, "Publish a model on the Hugging Face Hub with a card of its figures."),
-    "generate": Verb("generate", SERVE, "Answer one prompt, streamed to the terminal."),
-    "serve": Verb("serve", SERVE, "Serve a model with OpenAI's interface."),
-    "loadtest": Verb(
-        "loadtest",
-        SERVE,
-        "Measure a server's throughput and latency under load (was: assay profile URL, which still works).",
-    ),
-    "doctor": Verb("doctor", MACHINE, "Show what this machine can do, and what to install for more."),
-    "memory": Verb(
-        "memory",
-        MACHINE,
-        "Predict the memory of one training or inference run, component by component, and whether a device has it.",
-    ),
-    "profile": Verb(
-        "profile",
-        MACHINE,
-        "Measure a model's memory and speed in a process of its own, each component next to its prediction.",
-    ),
-    "sandbox": Verb("doctor", MACHINE, "Test the sandbox by itself."),
+PANELS = {
+    "Evaluate": "run plan eval score compare contamination rank samples showcase",
+    "Train": "train pairs",
+    "Artifacts": "merge export import push",
+    "Serve": "generate serve loadtest",
+    "Machine": "doctor memory profile sandbox",
+}
+VERBS = {name: panel for panel, names in PANELS.items() for name in names.split()}
+MODULES = {  # of the verbs that do not have a module of their own name
+    "samples": "convert",
+    "showcase": "run",
+    "import": "hub",
+    "push": "hub",
+    "sandbox": "doctor",
 }
 
 
 class Verbs(TyperGroup):
-    """A group that lists every verb from the table above and imports a verb's module when it is called."""
+    """A group that lists every verb of the table above and imports a verb's module when it is called."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        loaded = self.commands
-        listed = {name: loaded.get(name) or _listed(name, verb) for name, verb in VERBS.items()}
-        self.commands = {**listed, **loaded}
+        self.commands = {name: TyperCommand(name, rich_help_panel=panel) for name, panel in VERBS.items()}
         self.lists = False  # whether commands are listed, which needs none of their modules
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
@@ -92,28 +57,32 @@ class Verbs(TyperGroup):
         return load_verb(cmd_name)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
+        for name, command in self.commands.items():
+            command.help = first_paragraph(name)
         self.lists = True
         super().format_help(ctx, formatter)
         self.lists = False
 
 
-def _listed(name: str, verb: Verb) -> TyperCommand:
-    """Return a command that `assay --help` can list without the verb's module."""
-    return TyperCommand(name, help=verb.help, rich_help_panel=verb.panel)
+def first_paragraph(verb: str) -> str:
+    """Return the first paragraph of a verb's help, read from its module's text, which is not imported."""
+    text = Path(__file__).with_name(f"{MODULES.get(verb, verb)}.py").read_text(encoding="utf-8")
+    match = re.search(rf'\ndef {verb}_?\(.*?"""(.+?)(?:\n\n|""")', text, re.DOTALL)
+    assert match is not None, f"no function {verb} with a docstring"
+    return " ".join(match[1].split())
 
 
 def load_verb(name: str) -> Any:
     """Import a verb's module and return its command."""
-    import_module(f"assay.harness.cli.{VERBS[name].module}")
+    import_module(f"assay.harness.cli.{MODULES.get(name, name)}")
+    style: dict[str, Any] = {"pretty_exceptions_short": False, "rich_markup_mode": "rich"}
     for group in app.registered_groups:
         if group.typer_instance is not None and group.typer_instance.info.name == name:
-            group.rich_help_panel = VERBS[name].panel
-            return get_group_from_info(
-                group, pretty_exceptions_short=False, suggest_commands=True, rich_markup_mode="rich"
-            )
+            group.rich_help_panel = VERBS[name]
+            return get_group_from_info(group, suggest_commands=True, **style)
     info = next(c for c in app.registered_commands if name in (c.name, getattr(c.callback, "__name__", "")))
-    info.rich_help_panel = VERBS[name].panel
-    return get_command_from_info(info, pretty_exceptions_short=False, rich_markup_mode="rich")
+    info.rich_help_panel = VERBS[name]
+    return get_command_from_info(info, **style)
 
 
 app = typer.Typer(
@@ -127,10 +96,53 @@ app = typer.Typer(
 )
 
 
+def verb(
+    name: str | None = None, *, within: typer.Typer | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a function a verb: each parameter whose type is a group of options (options.py) becomes those options."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        groups: dict[str, list[str]] = {}
+        parameters: list[inspect.Parameter] = []
+        signature = inspect.signature(function, eval_str=True)
+        for one in signature.parameters.values():
+            if not is_dataclass(one.annotation):
+                parameters.append(one.replace(kind=one.KEYWORD_ONLY))
+                continue
+            group: Any = one.annotation
+            default = group() if one.default is one.empty else one.default
+            hints = get_type_hints(group, include_extras=True)
+            groups[one.name] = [field.name for field in fields(group)]
+            parameters += [
+                inspect.Parameter(n, one.KEYWORD_ONLY, default=getattr(default, n), annotation=hints[n])
+                for n in groups[one.name]
+            ]
+
+        @functools.wraps(function)
+        def call(**values: Any) -> None:
+            for name, names in groups.items():
+                make: Any = signature.parameters[name].annotation
+                values[name] = make(**{option: values.pop(option) for option in names})
+            function(**values)
+
+        call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        (within or app).command(name)(call)
+        return function
+
+    return register
+
+
 def print_json(value: Any) -> None:
     """Print one JSON object on stdout, for a program."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
     sys.stdout.flush()
+
+
+def screen() -> Console:
+    """Return the console of results, which are as wide as the terminal, or 140 columns in a file or a pipe."""
+    from assay.harness import console
+
+    return console.terminal(plain_width=console.PLAIN_WIDTH)
 
 
 def _version(requested: bool) -> None:

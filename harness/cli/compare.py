@@ -9,50 +9,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
 from assay.harness.cli import options
-from assay.harness.cli.app import app, print_json
+from assay.harness.cli.app import print_json, screen, verb
+from assay.harness.errors import BadInputError
 
 if TYPE_CHECKING:
     from assay.harness.console import Progress
-    from assay.harness.equivalence import Link, Passage
+    from assay.harness.equivalence import Passage
     from assay.harness.equivalence.measures import PassRate
     from assay.harness.experiment import Experiment
 
 WORSE, UNDECIDED = 1, 2
 STAGES = 5  # of a link
+PROBLEMS = options.Problems(suite=None)
+SAMPLING = options.Sampling(n=1, temperature=0.0, max_new_tokens=512, style="chat")
 
 
-@app.command()
+@verb()
 def compare(
-    models: Annotated[
-        list[str], typer.Argument(help="Two or more models, each compared with the one before it.")
-    ],
+    models: Annotated[list[str], Argument(help="Two or more models, each compared with the one before it.")],
     corpus: Annotated[
-        str,
-        typer.Option("--corpus", help="A file of texts, or a suite whose canonical solutions are the texts."),
+        str, Option(help="A file of texts, or a suite whose canonical solutions are the texts.")
     ] = "pocket",
-    texts: Annotated[
-        int, typer.Option("--texts", min=1, help="Texts of the corpus that are compared, at most.")
-    ] = 64,
-    suite: options.OptionalSuite = None,
-    suite_path: options.SuitePath = None,
-    split: options.Split = None,
-    limit: options.Limit = None,
-    n: options.N = 1,
-    temperature: options.Temperature = 0.0,
-    max_new_tokens: options.MaxNewTokens = 512,
-    style: options.Style = "chat",
-    margin: Annotated[
-        float, typer.Option("--margin", help="The difference of pass@1 that does not matter.")
-    ] = 0.05,
-    greedy_tokens: Annotated[
-        int, typer.Option("--greedy-tokens", min=1, help="Tokens of each greedy answer that is compared.")
-    ] = 64,
+    texts: Annotated[int, Option(min=1, help="Texts of the corpus that are compared, at most.")] = 64,
+    problems: options.Problems = PROBLEMS,
+    sampling: options.Sampling = SAMPLING,
+    margin: Annotated[float, Option(help="The difference of pass@1 that does not matter.")] = 0.05,
+    greedy_tokens: Annotated[int, Option(min=1, help="Tokens of each greedy answer that is compared.")] = 64,
     threads: options.EngineThreads = 0,
     results: options.Results = options.RESULTS,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    shown: options.Shown = options.SHOWN,
     allow_weak: options.AllowWeak = False,
 ) -> None:
     """Test that each model still equals the one before it.
@@ -62,33 +50,24 @@ def compare(
     """
     import os
 
-    from assay.harness.console import Progress
     from assay.harness.equivalence import compare_links
-    from assay.harness.errors import BadInputError
+    from assay.harness.equivalence.chain import render_links
     from assay.harness.models.resolve import resolve_model
 
     if len(models) < 2:
         raise BadInputError(f"MODELS {' '.join(models)}: a comparison needs two models or more")
-    progress = Progress(enabled=not quiet)
+    progress = shown.progress()
     named = dict(zip(_labels(models), (resolve_model(m) for m in models), strict=True))
-    passages = _passages(corpus, texts, suite_path if corpus == suite else None)
+    passages = _passages(corpus, texts, problems.suite_path if corpus == problems.suite else None)
     rates = None
-    if suite is not None:
+    if problems.suite is not None:
         from assay.harness.experiment import Experiment
 
-        options.check_sampling(n, temperature)
-        sampling: dict[str, object] = {
-            "samples": n,
-            "temperature": temperature,
-            "max_new_tokens": max_new_tokens,
-            "style": style,
-        }
-        problems: dict[str, object] = {"name": suite, "path": suite_path, "split": split, "limit": limit}
         experiment = options.table(
             Experiment,
             name=options.slug("compare-" + "-".join(named)),
-            suite=problems,
-            sampling=sampling,
+            suite=problems.table(),
+            sampling=sampling.table(),
             engine={"dtype": "fp32", "threads": threads},
             score={"margin": margin, "reference": next(iter(named))},
             variant=[{"name": name, "model": model} for name, model in zip(named, models, strict=True)],
@@ -109,23 +88,15 @@ def compare(
             greedy_tokens=greedy_tokens,
             on_stage=on_stage,
         )
-    _print(links, as_json=as_json)
+    if shown.as_json:
+        print_json({"links": [link.to_json() for link in links]})
+    else:
+        screen().print(render_links(links))
     verdicts = {link.verdict for link in links}
     if "worse" in verdicts:
         raise typer.Exit(WORSE)
     if "undecided" in verdicts:
         raise typer.Exit(UNDECIDED)
-
-
-def _print(links: Sequence[Link], *, as_json: bool) -> None:
-    if as_json:
-        print_json({"links": [link.to_json() for link in links]})
-        return
-    from assay.harness.console import PLAIN_WIDTH, terminal
-    from assay.harness.equivalence.chain import render_links
-
-    console = terminal(plain_width=PLAIN_WIDTH)
-    console.print(render_links(links))
 
 
 def _labels(models: Sequence[str]) -> list[str]:
@@ -144,7 +115,6 @@ def _labels(models: Sequence[str]) -> list[str]:
 
 def _passages(corpus: str, texts: int, path: Path | None) -> list[Passage]:
     from assay.harness.equivalence import load_passages, suite_passages
-    from assay.harness.errors import BadInputError
     from assay.suites import SUITES, load_suite
 
     if Path(corpus).is_file():

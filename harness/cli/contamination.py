@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
-from assay.harness.cli.app import app, new_table, print_json
-from assay.harness.cli.options import Json, Quiet, Split, Suite, SuitePath
+from assay.harness.cli.app import new_table, print_json, screen, verb
+from assay.harness.cli.options import SHOWN, Shown, Split, Suite, SuitePath
+from assay.harness.errors import BadInputError
 
 if TYPE_CHECKING:
     from assay.harness.evaluation.contamination import Overlap
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
 HUB = "hub:"
 
 
-@app.command()
+@verb()
 def contamination(
     training: Annotated[
         str,
-        typer.Argument(
+        Argument(
             help="The training set: a file (JSON Lines, JSON, Parquet), hub:ORG/NAME, or a suite that makes records."
         ),
     ],
@@ -29,20 +30,15 @@ def contamination(
     suite_path: SuitePath = None,
     split: Split = None,
     n: Annotated[
-        int | None,
-        typer.Option("--n", min=1, help="Records to take of a file, the first ones, or to make by a suite."),
+        int | None, Option(min=1, help="Records to take of a file, the first ones, or to make by a suite.")
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", help="Write every problem's overlap to this JSON file.")
-    ] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    output: Annotated[Path | None, Option(help="Write every problem's overlap to this JSON file.")] = None,
+    shown: Shown = SHOWN,
 ) -> None:
     """Measure how much of a suite's problems is in a training set.
 
     Reported are n-gram overlap and complete duplicates, by problem.
     """
-    from assay.harness.console import Progress
     from assay.harness.evaluation.contamination import overlap
     from assay.harness.files import write_json
     from assay.harness.pipeline.steps.contamination import training_texts
@@ -50,18 +46,17 @@ def contamination(
 
     problems = load_suite(suite, path=suite_path, split=split)
     records = _records(training, n)
-    with Progress(enabled=not quiet).task("compare", total=len(records.kept), unit="records"):
+    with shown.progress().task("compare", total=len(records.kept), unit="records"):
         measured = overlap(problems, training_texts(records))
     if output:
         write_json(output, measured.to_json())
-    if as_json:
+    if shown.as_json:
         print_json(measured.to_json())
     else:
         _show(measured)
 
 
 def _records(training: str, n: int | None) -> Records:
-    from assay.harness.errors import BadInputError
     from assay.trainers.data import RECORDS, DataConfig, load_records
 
     is_suite = training in RECORDS.names() and not Path(training).exists()
@@ -73,10 +68,9 @@ def _records(training: str, n: int | None) -> Records:
 
 
 def _show(measured: Overlap) -> None:
-    from assay.harness.console import PLAIN_WIDTH, terminal
     from assay.harness.evaluation.contamination import METHODS, THRESHOLD
 
-    console = terminal(plain_width=PLAIN_WIDTH)
+    console = screen()
     total = len(next(iter(measured.shares.values())))
     title = f"{measured.suite}: {total} problems, {measured.n_texts} training texts"
     table = new_table(title, "n-grams", "flagged", "mean overlap", "worst")

@@ -8,33 +8,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
-from assay.harness.cli.app import app, print_json
+from assay.harness.cli.app import print_json, verb
 from assay.harness.cli.options import Json, OptionalSuite, Split, SuiteOption, SuitePath, parse_options
 from assay.harness.cli.score import Format
+from assay.harness.errors import BadInputError
 
 if TYPE_CHECKING:
     from assay.harness.evaluation.formats import Sample, SampleFile
 
 
-@app.command()
+@verb()
 def samples(
     source: Annotated[
         Path,
-        typer.Argument(
-            help="A run's folder (with --variant), or samples in any format that assay score reads."
-        ),
+        Argument(help="A run's folder (with --variant), or samples in any format that assay score reads."),
     ],
     output: Annotated[
-        Path,
-        typer.Option("-o", "--output", help="The file to write; a name that ends in .gz is compressed."),
+        Path, Option("-o", "--output", help="The file to write; a name that ends in .gz is compressed.")
     ],
-    to: Annotated[
-        str, typer.Option("--to", help="The format: jsonl, human-eval, evalplus or bigcode.")
-    ] = "jsonl",
-    variant: Annotated[
-        str | None, typer.Option("--variant", help="The variant of a run whose samples are written.")
-    ] = None,
+    to: Annotated[str, Option(help="The format: jsonl, human-eval, evalplus or bigcode.")] = "jsonl",
+    variant: Annotated[str | None, Option(help="The variant of a run whose samples are written.")] = None,
     suite: OptionalSuite = None,
     suite_path: SuitePath = None,
     split: Split = None,
@@ -46,18 +41,13 @@ def samples(
 
     They are read from a run or from any samples file; --suite is humaneval, or the run's own.
     """
-    from assay.harness.errors import BadInputError
     from assay.harness.evaluation.formats import open_samples, write_samples
     from assay.harness.evaluation.formats.read import table_in
     from assay.harness.evaluation.samples_file import refuse_overwrite
     from assay.suites import load_suite
 
-    table: dict[str, Any] = {
-        "name": suite or "humaneval",
-        "path": suite_path,
-        "split": split,
-        "options": parse_options(suite_option),
-    }
+    table: dict[str, Any] = {"name": suite or "humaneval", "path": suite_path, "split": split}
+    table["options"] = parse_options(suite_option)
     if (source / "plan.json").is_file():
         own = {"--suite-path": suite_path, "--split": split, "--suite-option": suite_option}
         if suite is None and (given := [name for name, value in own.items() if value]):
@@ -71,15 +61,8 @@ def samples(
     faults: list[str] = []
     written = write_samples(_good(file, faults), problems, output, to)
     if as_json:
-        print_json(
-            {
-                "written": written,
-                "format": to,
-                "output": str(output),
-                "read_as": file.format,
-                "malformed": faults,
-            }
-        )
+        about = {"written": written, "format": to, "output": str(output), "read_as": file.format}
+        print_json(about | {"malformed": faults})
     else:
         print(f"{written} samples, read as {file.format}, written as {to}: {output}")
     if faults:
@@ -103,7 +86,6 @@ def _good(file: SampleFile, faults: list[str]) -> Iterator[Sample]:
 
 def _of_run(folder: Path, variant: str | None, suite: dict[str, Any] | None) -> tuple[Path, dict[str, Any]]:
     """Return the folder of the variant's generate step, and the suite that it answers."""
-    from assay.harness.errors import BadInputError
     from assay.harness.files import read_json
     from assay.harness.pipeline.store import Store
 
@@ -116,11 +98,5 @@ def _of_run(folder: Path, variant: str | None, suite: dict[str, Any] | None) -> 
         raise BadInputError(f"{folder}: {fault}; variants: {', '.join(steps)}{advice}")
     path = Store(folder.parent).path(steps[variant]["name"], steps[variant]["id"])
     own = plan["experiment"]["suite"]
-    given_path = Path(own["path"]) if own.get("path") else None
-    return path, suite or {
-        "name": own["name"],
-        "path": given_path,
-        "split": own.get("split"),
-        "limit": own.get("limit"),
-        "options": own.get("options"),
-    }
+    settings = {key: own.get(key) for key in ("name", "split", "limit", "options")}
+    return path, suite or settings | {"path": Path(own["path"]) if own.get("path") else None}

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Option
 
-from assay.harness.cli.app import app, new_table, print_json
-from assay.harness.cli.options import AllowWeak, Backend, Isolation, Json, Quiet, one_of
+from assay.harness.cli.app import app, new_table, print_json, verb
+from assay.harness.cli.options import SHOWN, AllowWeak, Backend, Isolation, Json, Shown, one_of
 
 
-@app.command()
+@verb()
 def doctor(as_json: Json = False) -> None:
     """Show what this machine can do, and what to install for more.
 
@@ -29,39 +30,36 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(4)
 
 
-sandbox_app = typer.Typer(name="sandbox", help="Test the sandbox by itself.", no_args_is_help=True)
+sandbox_app = typer.Typer(name="sandbox", no_args_is_help=True)
 app.add_typer(sandbox_app)
 
 
 @sandbox_app.callback()
-def _root() -> None:
+def sandbox() -> None:
     """Test the sandbox by itself."""
 
 
-@sandbox_app.command()
+@verb(within=sandbox_app)
 def selfcheck(
     corpus: Annotated[
-        Path | None,
-        typer.Option("--corpus", help="The attack corpus; left out, tests/attacks of the checkout."),
+        Path | None, Option(help="The attack corpus; left out, tests/attacks of the checkout.")
     ] = None,
     backend: Backend = "embedded",
     isolation: Isolation = "cell",
-    as_json: Json = False,
-    quiet: Quiet = False,
+    shown: Shown = SHOWN,
     allow_weak: AllowWeak = False,
 ) -> None:
     """Run the attack corpus on this machine.
 
     Counted are forged passes, calls that were not denied, and traces left for the next sample.
     """
-    from assay.harness.console import Progress
     from assay.sandbox import Sandbox
     from assay.sandbox.model import Mode
     from assay.sandbox.selfcheck import DEFAULT_FOLDER, Finding, load_corpus, run_corpus, summarise
 
     place: Any = one_of("--backend", backend, ("embedded", "docker"))
     level: Any = one_of("--isolation", isolation, ("cell", "fresh"))
-    progress = Progress(enabled=not quiet)
+    progress = shown.progress()
     rows, faults = [], list[Finding]()
     modes: tuple[Mode, ...] = ("split", "shared")
     attacks = load_corpus(corpus or DEFAULT_FOLDER)
@@ -74,15 +72,12 @@ def selfcheck(
         findings = run_corpus(open_sandbox, attacks, mode)
         rows += summarise(backend, mode, findings)
         faults += [f for f in findings if not all(row.good for row in summarise(backend, mode, [f]))]
-    if as_json:
-        print_json(
-            {
-                "rows": [dataclasses.asdict(row) | {"good": row.good} for row in rows],
-                "faults": [{"attack": f.attack.name, "outcome": f.verdict.outcome.value} for f in faults],
-            }
-        )
+    table = [asdict(row) | {"good": row.good} for row in rows]
+    if shown.as_json:
+        named = [{"attack": f.attack.name, "outcome": f.verdict.outcome.value} for f in faults]
+        print_json({"rows": table, "faults": named})
     else:
-        _show([dataclasses.asdict(row) | {"good": row.good} for row in rows], [f.attack.name for f in faults])
+        _show(table, [f.attack.name for f in faults])
     if faults:
         raise typer.Exit(1)
 

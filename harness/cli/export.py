@@ -2,66 +2,61 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
-from assay.harness.cli.app import app, new_table, print_json
-from assay.harness.cli.options import Json, Model, Quiet, one_of
+from assay.harness.cli.app import new_table, print_json, verb
+from assay.harness.cli.options import SHOWN, Model, Shown, one_of
+from assay.harness.errors import BadInputError
 
 if TYPE_CHECKING:
     from assay.trainers.artifact import Artifact
 
 
-@app.command()
+@verb()
 def export(
     model: Model,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write.")] = None,
-    format: Annotated[str, typer.Option("--format", help="The format: gguf.")] = "gguf",
+    out: Annotated[Path | None, Option("--out", "-o", help="The file to write.")] = None,
+    format: Annotated[str, Option(help="The format: gguf.")] = "gguf",
     quantize: Annotated[
         str,
-        typer.Option(
-            "--quantize",
-            help="The type of the weights: f32, f16, bf16, q8_0, q6_k, q5_k_m, q4_k_m, …; --plan lists all.",
+        Option(
+            help="The type of the weights: f32, f16, bf16, q8_0, q6_k, q5_k_m, q4_k_m, …; --plan lists all."
         ),
     ] = "f16",
     plan: Annotated[
-        bool,
-        typer.Option("--plan", help="Print how large the file of each type would be, and write nothing."),
+        bool, Option("--plan", help="Print how large the file of each type would be, and write nothing.")
     ] = False,
     over: Annotated[
         Path | None,
-        typer.Option(
-            "--over", help="A GGUF file of an adapter's base, on which the exported adapter is loaded once."
-        ),
+        Option(help="A GGUF file of an adapter's base, on which the exported adapter is loaded once."),
     ] = None,
     rounding: Annotated[
-        bool, typer.Option("--rounding/--no-rounding", help="Measure every tensor's rounding error (RMSE).")
+        bool, Option("--rounding/--no-rounding", help="Measure every tensor's rounding error (RMSE).")
     ] = True,
-    threads: Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 is one per core.")] = 0,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    threads: Annotated[int, Option(min=0, help="CPU threads; 0 is one per core.")] = 0,
+    shown: Shown = SHOWN,
 ) -> None:
     """Write a model as one GGUF file for llama.cpp.
 
     An adapter becomes a GGUF LoRA file. The file is loaded once to test it.
     """
-    from assay.harness.console import Progress
     from assay.harness.equivalence.states import state_of
     from assay.harness.equivalence.weights import compare_weights, weight_lines
-    from assay.harness.errors import BadInputError
     from assay.harness.models.resolve import describe_json, resolve_model
     from assay.trainers.artifact import ArtifactKind
 
     one_of("--format", format, ("gguf",))
     source = resolve_model(model)
     if plan:
-        _plan(source, as_json=as_json)
+        _plan(source, as_json=shown.as_json)
         return
     if out is None:
         raise BadInputError("give the file to write with -o FILE.gguf, or --plan to print sizes only")
-    progress = Progress(enabled=not quiet)
+    progress = shown.progress()
     with progress.task(f"export {out.name}"):
         artifact = _export(source, out, quantize, over, threads)
     weights = None
@@ -69,13 +64,10 @@ def export(
         with progress.task("rounding errors"):
             weights = compare_weights(state_of(source), state_of(artifact))
     size = artifact.path.stat().st_size
-    if as_json:
+    if shown.as_json:
         reason = "--no-rounding" if not rounding else "an adapter's factors are written in F32"
-        measured = (
-            {"weights": weights.to_json()}
-            if weights
-            else {"weights": None, "unmeasured": {"weights": reason}}
-        )
+        unmeasured = {"weights": None, "unmeasured": {"weights": reason}}
+        measured = {"weights": weights.to_json()} if weights else unmeasured
         print_json(describe_json(artifact) | {"size_bytes": size} | measured)
         return
     print(f"{out}: {size:,} bytes, {artifact.recipe}\n  sha256 {artifact.sha256}")
@@ -86,7 +78,6 @@ def export(
 def _export(source: Artifact, out: Path, quantize: str, over: Path | None, threads: int) -> Artifact:
     import os
 
-    from assay.harness.errors import BadInputError
     from assay.trainers.artifact import ArtifactKind
     from assay.trainers.gguf import export_adapter, export_gguf
 
@@ -102,7 +93,6 @@ def _export(source: Artifact, out: Path, quantize: str, over: Path | None, threa
 
 
 def _plan(source: Artifact, *, as_json: bool) -> None:
-    from assay.harness.errors import BadInputError
     from assay.trainers.artifact import ArtifactKind
     from assay.trainers.gguf.sizes import predict_sizes
 
@@ -112,15 +102,7 @@ def _plan(source: Artifact, *, as_json: bool) -> None:
         )
     sizes = predict_sizes(source)
     if as_json:
-        rows: list[dict[str, Any]] = [
-            {
-                "quantize": p.quantize,
-                "bytes": p.bytes,
-                "bits_per_weight": p.bits_per_weight,
-                "refusal": p.refusal or None,
-            }
-            for p in sizes
-        ]
+        rows = [asdict(p) | {"refusal": p.refusal or None} for p in sizes]
         print_json({"model": str(source.path), "sizes": rows})
         return
     from assay.harness.console import terminal
@@ -129,7 +111,6 @@ def _plan(source: Artifact, *, as_json: bool) -> None:
     table = new_table(f"{source.path.name} as GGUF", *columns, right=columns[1:3], box=None)
     for p in sizes:
         size = "" if p.bytes is None else f"{p.bytes:,}"
-        table.add_row(
-            p.quantize, size, "" if p.bits_per_weight is None else f"{p.bits_per_weight:.2f}", p.refusal
-        )
+        bits = "" if p.bits_per_weight is None else f"{p.bits_per_weight:.2f}"
+        table.add_row(p.quantize, size, bits, p.refusal)
     terminal(plain_width=120).print(table)

@@ -6,15 +6,16 @@ import queue
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Option
 
 from assay.harness.cli import options
-from assay.harness.cli.app import app, print_json
-from assay.harness.errors import UnmeasuredError
+from assay.harness.cli.app import print_json, verb
+from assay.harness.errors import BadInputError, UnmeasuredError
 
 if TYPE_CHECKING:
     from assay.harness.generation.load import MeasuredGenerator
@@ -22,43 +23,26 @@ if TYPE_CHECKING:
     from assay.harness.serving.scheduler import Event
 
 
-@app.command()
+@verb()
 def generate(
     model: options.Model,
-    prompt: Annotated[
-        str | None, typer.Option("--prompt", "-p", help="The prompt; - reads it from stdin.")
-    ] = None,
-    prompt_file: Annotated[
-        Path | None, typer.Option("--prompt-file", help="A file that holds the prompt.")
-    ] = None,
+    prompt: Annotated[str | None, Option("--prompt", "-p", help="The prompt; - reads it from stdin.")] = None,
+    prompt_file: Annotated[Path | None, Option(help="A file that holds the prompt.")] = None,
     style: options.Style = "chat",
-    system: Annotated[str | None, typer.Option("--system", help="The system turn of a chat.")] = None,
+    system: Annotated[str | None, Option(help="The system turn of a chat.")] = None,
     max_new_tokens: options.MaxNewTokens = 512,
     temperature: options.Temperature = 0.0,
     top_p: Annotated[
-        float,
-        typer.Option(
-            "--top-p", help="Nucleus sampling: the share of probability that is kept; 1 turns it off."
-        ),
+        float, Option(help="Nucleus sampling: the share of probability that is kept; 1 turns it off.")
     ] = 1.0,
-    top_k: Annotated[
-        int, typer.Option("--top-k", help="Sample from this many likeliest tokens; 0 turns it off.")
-    ] = 0,
-    stop: Annotated[
-        list[str] | None, typer.Option("--stop", help="A text that ends the answer; may be repeated.")
-    ] = None,
+    top_k: Annotated[int, Option(help="Sample from this many likeliest tokens; 0 turns it off.")] = 0,
+    stop: Annotated[list[str] | None, Option(help="A text that ends the answer; may be repeated.")] = None,
     seed: options.Seed = 0,
-    device: options.EngineDevice = "auto",
-    dtype: options.EngineDtype = "auto",
-    threads: options.EngineThreads = 0,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    engine: options.Engine = options.ENGINE,
+    shown: options.Shown = options.SHOWN,
 ) -> None:
     """Answer one prompt, streamed to the terminal."""
-    import os
-
-    from assay.harness.errors import BadInputError
-    from assay.harness.generation import Sampling, load_generator
+    from assay.harness.generation import Sampling
     from assay.harness.models.resolve import resolve_model
 
     text = read_prompt(prompt, prompt_file)
@@ -69,29 +53,21 @@ def generate(
         )
     artifact = resolve_model(model)
     started = time.perf_counter()
-    generator = load_generator(
-        artifact,
-        batch_size=1,
-        threads=threads or len(os.sched_getaffinity(0)),
-        device=device,
-        dtype=dtype,
-    )
+    generator = engine.load(artifact, batch_size=1)
     load_s = time.perf_counter() - started
     sampling = Sampling(temperature, top_p, top_k, max_new_tokens, tuple(stop or ()))
-    try:
+    with closing(generator):
         if style == "chat":
             turns = [{"role": "system", "content": system}] if system is not None else []
             text = generator.render_chat([*turns, {"role": "user", "content": text}])
-        written = answer(generator, text, sampling, seed, (lambda piece: None) if as_json else show)
+        written = answer(generator, text, sampling, seed, (lambda piece: None) if shown.as_json else show)
         backend = generator.backend
-    finally:
-        generator.close()
-    if as_json:
+    if shown.as_json:
         about = {"model": model, "kind": artifact.kind.value, "sha256": artifact.sha256, "backend": backend}
         print_json(about | {"style": style, "prompt": text, "load_s": load_s} | written.to_json())
         return
     sys.stdout.write("\n")
-    if not quiet:
+    if not shown.quiet:
         facts = [f"{len(written.token_ids)} tokens", written.finish_reason, f"seed {written.seed}"]
         facts += [] if written.ttft_s is None else [f"first after {written.ttft_s * 1000:.0f} ms"]
         facts += [] if written.tok_per_s is None else [f"{written.tok_per_s:,.0f} tokens/s"]
@@ -99,8 +75,6 @@ def generate(
 
 
 def read_prompt(prompt: str | None, file: Path | None) -> str:
-    from assay.harness.errors import BadInputError
-
     if (prompt is None) == (file is None):
         raise BadInputError("give --prompt TEXT (- for stdin) or --prompt-file FILE; one of the two")
     try:
@@ -151,7 +125,7 @@ def answer(
     scheduler = Scheduler(engine, rows=1, capacity=len(prompt_ids) + sampling.max_new_tokens)
     events: queue.SimpleQueue[Event | Failure] = queue.SimpleQueue()
     pieces: list[str] = []
-    try:
+    with closing(scheduler):
         ticket = scheduler.submit(SampleRequest(prompt_ids, sampling, seed), events.put)
         while True:
             event = events.get()
@@ -162,8 +136,6 @@ def answer(
                 on_text(event.text)
             if event.finish is not None:
                 break
-    finally:
-        scheduler.close()
     times, n = ticket.times, len(ticket.ids)
     duration = times.latency_s
     return Answer(

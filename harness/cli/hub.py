@@ -5,35 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
-from assay.harness.cli.app import app, print_json
-from assay.harness.cli.options import Json, Quiet
+from assay.harness.cli.app import print_json, verb
+from assay.harness.cli.options import SHOWN, Shown
 
 
-@app.command(name="import")
+@verb(name="import")
 def import_(
     name: Annotated[
-        str, typer.Argument(help="The model: hf://org/name or hf://org/name@revision; hf:// may be left out.")
+        str, Argument(help="The model: hf://org/name or hf://org/name@revision; hf:// may be left out.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
+    out: Annotated[Path, Option("--out", "-o", help="The folder to write.")],
     file: Annotated[
-        str | None,
-        typer.Option("--file", help="Fetch this GGUF file of the repository, in place of its safetensors."),
+        str | None, Option(help="Fetch this GGUF file of the repository, in place of its safetensors.")
     ] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    shown: Shown = SHOWN,
 ) -> None:
     """Fetch a model from the Hugging Face Hub.
 
     Its commit, every file's hash and its licence are recorded.
     """
-    from assay.harness.console import Progress
     from assay.harness.models.hub import import_model
 
-    with Progress(enabled=not quiet).task(f"import {name}"):
+    with shown.progress().task(f"import {name}"):
         imported = import_model(name, out, file=file)
-    if as_json:
+    if shown.as_json:
         print_json(imported.to_json())
         return
     from assay.harness.formatting import size
@@ -48,40 +45,34 @@ def import_(
         )
 
 
-@app.command()
+@verb()
 def push(
-    repository: Annotated[str, typer.Argument(help="The repository on the hub: org/name.")],
-    model: Annotated[Path, typer.Option("--file", help="The model: a folder or a .gguf file.")],
+    repository: Annotated[str, Argument(help="The repository on the hub: org/name.")],
+    model: Annotated[Path, Option("--file", help="The model: a folder or a .gguf file.")],
     run: Annotated[
-        Path | None,
-        typer.Option("--run", help="A run's folder, whose figures for this model go into the card."),
+        Path | None, Option(help="A run's folder, whose figures for this model go into the card.")
     ] = None,
-    base: Annotated[str | None, typer.Option("--base", help="The base model's name on the hub.")] = None,
+    base: Annotated[str | None, Option(help="The base model's name on the hub.")] = None,
     licence: Annotated[
-        str | None,
-        typer.Option("--license", help="The model's licence; left out, the base's, if it is recorded."),
+        str | None, Option("--license", help="The model's licence; left out, the base's, if it is recorded.")
     ] = None,
     dry_run: Annotated[
         bool,
-        typer.Option(
-            "--dry-run/--send", help="Print what would be sent, or send it with the token in HF_TOKEN."
-        ),
+        Option("--dry-run/--send", help="Print what would be sent, or send it with the token in HF_TOKEN."),
     ] = True,
-    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    private: Annotated[bool, Option("--private", help="Make a new repository private.")] = False,
+    shown: Shown = SHOWN,
 ) -> None:
     """Publish a model on the Hugging Face Hub with a card of its figures.
 
     Nothing is sent without --send.
     """
-    from assay.harness.console import Progress
     from assay.harness.models.hub import plan_push, send
 
-    progress = Progress(enabled=not quiet)
+    progress = shown.progress()
     planned = plan_push(repository, model, run=run, base_model=base, licence=licence)
     sent = None if dry_run else send(planned, private=private, on_progress=progress.say)
-    if as_json:
+    if shown.as_json:
         print_json(planned.to_json() | {"sent": sent})
         return
     from assay.harness.formatting import size

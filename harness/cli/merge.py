@@ -5,54 +5,43 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
-from assay.harness.cli.app import app, print_json
-from assay.harness.cli.options import Json, Quiet, parse_numbers, table
+from assay.harness.cli.app import print_json, verb
+from assay.harness.cli.options import SHOWN, Shown, parse_numbers, table
 
 
-@app.command()
+@verb()
 def merge(
-    base: Annotated[str, typer.Argument(help="The base model: pocket, a folder or a hub id.")],
-    adapters: Annotated[list[Path], typer.Argument(help="Adapter folders, one or more.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
+    base: Annotated[str, Argument(help="The base model: pocket, a folder or a hub id.")],
+    adapters: Annotated[list[Path], Argument(help="Adapter folders, one or more.")],
+    out: Annotated[Path, Option("--out", "-o", help="The folder to write.")],
     strategy: Annotated[
         str,
-        typer.Option(
-            "--strategy",
+        Option(
             help="The way to combine the adapters: lora for one; linear, cat, svd, ties, dare_linear, dare_ties, "
-            "magnitude_prune, slerp, …_svd for several.",
+            "magnitude_prune, slerp, …_svd for several."
         ),
     ] = "lora",
     weights: Annotated[
         str,
-        typer.Option(
-            "--weights",
-            help="The weight of each adapter, separated by commas, such as 0.7,0.3; left out, 1/n each.",
-        ),
+        Option(help="The weight of each adapter, separated by commas, such as 0.7,0.3; left out, 1/n each."),
     ] = "",
     density: Annotated[
-        float | None, typer.Option("--density", help="The share of entries that the pruning strategies keep.")
+        float | None, Option(help="The share of entries that the pruning strategies keep.")
     ] = None,
-    svd_rank: Annotated[
-        int | None, typer.Option("--svd-rank", help="The rank that strategies ending in svd cut to.")
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="The seed of the entries that DARE drops.")] = 0,
+    svd_rank: Annotated[int | None, Option(help="The rank that strategies ending in svd cut to.")] = None,
+    seed: Annotated[int, Option(help="The seed of the entries that DARE drops.")] = 0,
     onto: Annotated[
         str,
-        typer.Option(
-            "--onto",
-            help="The base: full as stored, trained as the adapter saw it, or quantised to nf4, fp4, int8.",
+        Option(
+            help="The base: full as stored, trained as the adapter saw it, or quantised to nf4, fp4, int8."
         ),
     ] = "full",
-    dtype: Annotated[
-        str, typer.Option("--dtype", help="The type that the sum is stored in: fp32, bf16 or fp16.")
-    ] = "fp32",
-    as_json: Json = False,
-    quiet: Quiet = False,
+    dtype: Annotated[str, Option(help="The type that the sum is stored in: fp32, bf16 or fp16.")] = "fp32",
+    shown: Shown = SHOWN,
 ) -> None:
     """Fold adapters into their base: one model folder that loads without PEFT."""
-    from assay.harness.console import Progress
     from assay.harness.models.resolve import adapter_of, describe_json, resolve_model
     from assay.trainers.merge.recipe import MergeRecipe
     from assay.trainers.merge.write import load_change
@@ -70,12 +59,12 @@ def merge(
     model = resolve_model(base)
     sources = [adapter_of(path, model) for path in adapters]
     stages = ["loading the base", "merging", "saving", "measuring the change"]
-    with Progress(enabled=not quiet).task("merge", total=len(stages), unit="stages") as task:
+    with shown.progress().task("merge", total=len(stages), unit="stages") as task:
         from assay.trainers.merge import merge as do
 
         merged = do(sources, out, recipe, lambda stage: task.update(stages.index(stage), stage))
     change = load_change(out) or {}
-    if as_json:
+    if shown.as_json:
         print_json(describe_json(merged) | {"change": change})
         return
     print(f"{out}: {merged.recipe}")

@@ -6,120 +6,179 @@ A sentence that describes a field of a file is the field's own; a test compares 
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from typer import Argument, Option
 from typer.core import TyperCommand
+
+from assay.harness.console import Progress
+from assay.harness.errors import BadInputError
+
+if TYPE_CHECKING:
+    from assay.harness.generation.load import MeasuredGenerator
+    from assay.trainers.artifact import Artifact
 
 T = TypeVar("T")
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # click's own, which typer may hold a copy of
 
 # The problems.
-_suite = typer.Option(
-    "--suite",
-    help="The suite: humaneval, humaneval+, mbpp, mbpp-sanitized, mbpp+, pocket, jsonl, or a plugin's.",
+_suite = Option(
+    help="The suite: humaneval, humaneval+, mbpp, mbpp-sanitized, mbpp+, pocket, jsonl, or a plugin's."
 )
 Suite = Annotated[str, _suite]
 OptionalSuite = Annotated[str | None, _suite]
 SuitePath = Annotated[
     Path | None,
-    typer.Option(
-        "--suite-path", help="The suite's file or folder, or hub:ID@REVISION to load it from the hub."
-    ),
+    Option(help="The suite's file or folder, or hub:ID@REVISION to load it from the hub."),
 ]
 SuiteOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--suite-option",
-        help="KEY=VALUE, one of the suite's own options, such as style of mbpp and compat of humaneval+ and mbpp+.",
+    Option(
+        help="KEY=VALUE, one of the suite's own options, such as style of mbpp and compat of humaneval+ and mbpp+."
     ),
 ]
 Split = Annotated[
-    str | None,
-    typer.Option("--split", help="The split, such as train, dev or test, for a suite that has splits."),
+    str | None, Option(help="The split, such as train, dev or test, for a suite that has splits.")
 ]
-Limit = Annotated[
-    int | None, typer.Option("--limit", min=1, help="Take only this many problems, the first ones.")
-]
+Limit = Annotated[int | None, Option(min=1, help="Take only this many problems, the first ones.")]
 
-# The settings of sampling. A verb that must know whether an option was given takes the optional type.
-_n = typer.Option("--n", help="Samples drawn for each problem.")
-_temperature = typer.Option("--temperature", help="Sampling temperature; 0 is greedy decoding.")
-_max_new_tokens = typer.Option("--max-new-tokens", help="Tokens that a completion may have at most.")
-_style = typer.Option(
-    "--style",
-    help="The form of a prompt: chat uses the model's chat template, completion continues the problem's code.",
+# The settings of sampling.
+_temperature = Option(help="Sampling temperature; 0 is greedy decoding.")
+_max_new_tokens = Option(help="Tokens that a completion may have at most.")
+_style = Option(
+    help="The form of a prompt: chat uses the model's chat template, completion continues the problem's code."
 )
-_seed = typer.Option("--seed", help="The seed of everything that is drawn at random.")
-N = Annotated[int, _n]
-OptionalN = Annotated[int | None, _n]
+_seed = Option(help="The seed of everything that is drawn at random.")
 Temperature = Annotated[float, _temperature]
-OptionalTemperature = Annotated[float | None, _temperature]
 MaxNewTokens = Annotated[int, _max_new_tokens]
-OptionalMaxNewTokens = Annotated[int | None, _max_new_tokens]
 Style = Annotated[str, _style]
-OptionalStyle = Annotated[str | None, _style]
 Seed = Annotated[int, _seed]
 OptionalSeed = Annotated[int | None, _seed]
 
 # The engine and the sandbox.
-EngineDevice = Annotated[str, typer.Option("--device", help="The device: auto, cpu or cuda.")]
-EngineDtype = Annotated[
-    str, typer.Option("--dtype", help="The type to compute in: auto (as stored), fp32, bf16 or fp16.")
-]
 EngineThreads = Annotated[
-    int, typer.Option("--threads", min=0, help="CPU threads of generation; 0 is one per core.")
+    int, Option("--threads", min=0, help="CPU threads of generation; 0 is one per core.")
 ]
-Workers = Annotated[
-    int,
-    typer.Option("--workers", min=0, help="Programs that run at the same time; 0 is one per core."),
-]
+Workers = Annotated[int, Option(min=0, help="Programs that run at the same time; 0 is one per core.")]
 Backend = Annotated[
-    str,
-    typer.Option(
-        "--backend",
-        help="The place that programs run in: embedded is this machine, docker a hardened container.",
-    ),
+    str, Option(help="The place that programs run in: embedded is this machine, docker a hardened container.")
 ]
 Isolation = Annotated[
     str,
-    typer.Option(
-        "--isolation",
+    Option(
         help="cell isolates once for many programs; fresh gives each program a PID and a mount namespace, at a lower "
-        "rate.",
+        "rate."
     ),
 ]
 
 # What is read, written and printed.
-Model = Annotated[str, typer.Argument(help="A model: pocket, a folder, a .gguf file or a hub id.")]
-Results = Annotated[Path, typer.Option("--results", help="The folder that runs are kept in.")]
+Model = Annotated[str, Argument(help="A model: pocket, a folder, a .gguf file or a hub id.")]
+Results = Annotated[Path, Option(help="The folder that runs are kept in.")]
 RESULTS = Path("results/runs")
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress on stderr.")]
+Json = Annotated[bool, Option("--json", help="Print one JSON object on stdout.")]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="Print no progress on stderr.")]
 NoCache = Annotated[
-    bool, typer.Option("--no-cache", help="Execute every sample again, without the cache of verdicts.")
+    bool, Option("--no-cache", help="Execute every sample again, without the cache of verdicts.")
 ]
 AllowWeak = Annotated[
     bool,
-    typer.Option(
+    Option(
         "--allow-weak", help="Accept weaker isolation than this machine should give; every report says so."
     ),
 ]
+
+# Groups of options, each a dataclass that `verb` of app.py expands: a verb takes the group as one parameter.
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is printed: the result as a table or as JSON, and progress."""
+
+    as_json: Json = False
+    quiet: Quiet = False
+
+    def progress(self) -> Progress:
+        return Progress(enabled=not self.quiet)
+
+
+SHOWN = Shown()
+
+
+@dataclass(frozen=True, slots=True)
+class Problems:
+    """The problems of a suite; a verb gives its own default suite, which may be none."""
+
+    suite: OptionalSuite = "humaneval"
+    suite_path: SuitePath = None
+    split: Split = None
+    limit: Limit = None
+
+    def table(self) -> dict[str, Any]:
+        """Return the table `[suite]` of an experiment."""
+        return {"name": self.suite, "path": self.suite_path, "split": self.split, "limit": self.limit}
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """The settings of sampling; None leaves one to the default of an experiment."""
+
+    n: Annotated[int | None, Option(help="Samples drawn for each problem.")] = None
+    temperature: Annotated[float | None, _temperature] = None
+    max_new_tokens: Annotated[int | None, _max_new_tokens] = None
+    style: Annotated[str | None, _style] = None
+
+    def table(self) -> dict[str, Any]:
+        """Return the table `[sampling]` of an experiment.
+
+        Raises BadInputError for several greedy samples, which would all be the same.
+        """
+        n, temperature = self.n or 1, self.temperature or 0
+        if temperature == 0 and n > 1:
+            raise BadInputError(
+                f"--n {n} at temperature 0 gives the same sample {n} times: give --n 1, or a --temperature above 0"
+            )
+        options = {"samples": self.n} | asdict(self)
+        return {key: value for key, value in options.items() if key != "n" and value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The engine that generates."""
+
+    device: Annotated[str, Option(help="The device: auto, cpu or cuda.")] = "auto"
+    dtype: Annotated[str, Option(help="The type to compute in: auto (as stored), fp32, bf16 or fp16.")] = (
+        "auto"
+    )
+    threads: EngineThreads = 0
+
+    def load(self, artifact: Artifact, batch_size: int) -> MeasuredGenerator:
+        """Load a model to generate `batch_size` samples at once."""
+        from assay.harness.generation import load_generator
+
+        settings = asdict(self) | {"threads": self.threads or len(os.sched_getaffinity(0))}
+        return load_generator(artifact, batch_size=batch_size, **settings)
+
+
+ENGINE = Engine()
+
 
 # Options of a run and of the device that it is held against: `memory`, `profile`, `loadtest`.
 
 
 def _panel(name: str) -> Callable[[str, str], Any]:
-    return lambda flag, text: typer.Option(flag, help=text, rich_help_panel=name)
+    return lambda flag, text: Option(flag, help=text, rich_help_panel=name)
 
 
 _model, _work, _device, _train = (_panel(name) for name in ("Model", "Workload", "Device", "Training"))
 
-NoExperiment = Annotated[str | None, typer.Argument(hidden=True, metavar="")]
-ProfiledModel = Annotated[str | None, typer.Argument(help="A tier, a folder, a .gguf file or a hub id.")]
+NoExperiment = Annotated[str | None, Argument(hidden=True, metavar="")]
+ProfiledModel = Annotated[str | None, Argument(help="A tier, a folder, a .gguf file or a hub id.")]
 TierName = Annotated[str | None, _model("--tier", "pocket, tiny, small (the default), medium or large.")]
 ModelInsteadOfTier = Annotated[str | None, _model("--model", "A folder, config.json or hub id, not a tier.")]
 Auto = Annotated[bool, _model("--auto", "Choose the largest tier that fits the device.")]
@@ -177,12 +236,10 @@ TrainAttention = Annotated[str, _train("--attention", "auto (the trainer's choic
 BaseDtype = Annotated[str, _train("--base", "The type of lora's frozen base; auto is the arithmetic's.")]
 
 PROFILES = Path("results/profiles")
-ProfileOut = Annotated[
-    Path, typer.Option("--out", "-o", help="The folder of the raw record and its summary.")
-]
+ProfileOut = Annotated[Path, Option("--out", "-o", help="The folder of the raw record and its summary.")]
 Within = Annotated[
     float | None,
-    typer.Option(
+    Option(
         "--within", help="Exit with 1 where the peak misses its prediction by more than so many per cent."
     ),
 ]
@@ -215,8 +272,6 @@ def table(model: type[T], options: Mapping[str, str] | None = None, /, **values:
 
 def one_of(option: str, value: str, allowed: Sequence[str]) -> str:
     """Return `value`. Raises BadInputError that names the option and the nearest allowed value if it is not allowed."""
-    from assay.harness.errors import BadInputError
-
     if value in allowed:
         return value
     near = difflib.get_close_matches(value, allowed, n=1)
@@ -226,20 +281,8 @@ def one_of(option: str, value: str, allowed: Sequence[str]) -> str:
     )
 
 
-def check_sampling(n: int, temperature: float) -> None:
-    """Raise BadInputError for several greedy samples, which would all be the same."""
-    from assay.harness.errors import BadInputError
-
-    if temperature == 0 and n > 1:
-        raise BadInputError(
-            f"--n {n} at temperature 0 gives the same sample {n} times: give --n 1, or a --temperature above 0"
-        )
-
-
 def refuse(flags: Mapping[str, Any], reason: str) -> None:
     """Raise BadInputError that names the options that were given and have nothing to act on."""
-    from assay.harness.errors import BadInputError
-
     idle = [
         f"{flag} {value}" if value is not True else flag for flag, value in flags.items() if value is not None
     ]
@@ -254,8 +297,6 @@ def slug(text: str) -> str:
 
 def parse_options(pairs: list[str] | None) -> dict[str, str]:
     """Return the values of `--suite-option KEY=VALUE`."""
-    from assay.harness.errors import BadInputError
-
     parts = [text.partition("=") for text in pairs or []]
     bad = next((key + sign + value for key, sign, value in parts if not key or not value), None)
     if bad is not None:
@@ -267,8 +308,6 @@ def parse_options(pairs: list[str] | None) -> dict[str, str]:
 
 def parse_numbers(option: str, text: str, kind: type[T], example: str) -> tuple[T, ...]:
     """Return the numbers of a comma-separated list. Raises BadInputError that names the option."""
-    from assay.harness.errors import BadInputError
-
     try:
         return tuple(kind(part) for part in text.split(",")) if text else ()  # type: ignore[call-arg]
     except ValueError:
@@ -279,8 +318,6 @@ def parse_numbers(option: str, text: str, kind: type[T], example: str) -> tuple[
 
 def parse_k(text: str) -> tuple[int, ...] | None:
     """Return the k of `--k 1,10`, or None where the option was not given."""
-    from assay.harness.errors import BadInputError
-
     numbers = parse_numbers("--k", text, int, "1,10")
     if numbers and min(numbers) < 1:
         raise BadInputError(f"--k {text!r} is not allowed: each k must be at least 1")
@@ -301,10 +338,6 @@ def fresh_path(folder: Path, name: str) -> Path:
 
 def check_choice(flag: str, value: str | None, known: Sequence[str]) -> None:
     """Raise BadInputError that names the option, the value, the nearest known one, and all known ones."""
-    import difflib
-
-    from assay.harness.errors import BadInputError
-
     if value is None or value in known:
         return
     near = difflib.get_close_matches(value, known, n=1)
@@ -318,7 +351,6 @@ def moved_to(verb: str, goes: Callable[[list[str], set[str]], bool]) -> type[Typ
     `goes` gets the arguments and the flags that only `verb` has, and says whether the arguments are meant for it. What
     the verb that is meant does not have, such as an option of the other one, raises BadInputError.
     """
-    from assay.harness.errors import BadInputError
 
     class Moved(TyperCommand):
         def make_context(

@@ -10,10 +10,11 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Option
 
 from assay.harness.cli import options
-from assay.harness.cli.app import app, print_json
+from assay.harness.cli.app import print_json, verb
+from assay.harness.errors import BadInputError
 
 if TYPE_CHECKING:
     from assay.harness.pipeline.runner import Run
@@ -21,47 +22,38 @@ if TYPE_CHECKING:
     from assay.trainers.preference.build import Built
 
 
-@app.command()
+VARIANT = "model"
+PROBLEMS = options.Problems(suite="pocket")
+SAMPLING = options.Sampling(n=8, temperature=1.0, max_new_tokens=256, style="chat")
+
+
+@verb()
 def pairs(
     model: options.Model,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The JSON Lines file to write.")],
-    suite: options.Suite = "pocket",
-    suite_path: options.SuitePath = None,
-    split: options.Split = None,
-    limit: options.Limit = None,
-    n: options.N = 8,
-    temperature: options.Temperature = 1.0,
-    max_new_tokens: options.MaxNewTokens = 256,
-    style: options.Style = "chat",
+    out: Annotated[Path, Option("--out", "-o", help="The JSON Lines file to write.")],
+    problems: options.Problems = PROBLEMS,
+    sampling: options.Sampling = SAMPLING,
     seed: options.Seed = 0,
     kind: Annotated[
         str,
-        typer.Option(
-            "--kind",
-            help="Kinds of pair: execution (pass against fail), quality (among passes), or execution,quality.",
+        Option(
+            help="Kinds of pair: execution (pass against fail), quality (among passes), or execution,quality."
         ),
     ] = "execution",
-    per_problem: Annotated[
-        int,
-        typer.Option("--per-problem", min=1, help="Pairs of each kind for one problem at most."),
-    ] = 4,
+    per_problem: Annotated[int, Option(min=1, help="Pairs of each kind for one problem at most.")] = 4,
     match: Annotated[
-        str,
-        typer.Option(
-            "--match", help="The failing answer of a pair: the one nearest to the passing answer, or random."
-        ),
+        str, Option(help="The failing answer of a pair: the one nearest to the passing answer, or random.")
     ] = "nearest",
     single: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--single", help="Write single answers with a label, which kto learns from, in place of pairs."
         ),
     ] = False,
     results: options.Results = options.RESULTS,
     workers: options.Workers = 0,
     threads: options.EngineThreads = 0,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    shown: options.Shown = options.SHOWN,
     allow_weak: options.AllowWeak = False,
 ) -> None:
     """Make preference pairs from a model's own samples.
@@ -69,8 +61,6 @@ def pairs(
     The model is sampled on the train split (or on problems of your own), every answer is executed, and pairs are
     written that dpo, ipo, kto, orpo and reward models learn from.
     """
-    from assay.harness.console import Progress
-    from assay.harness.errors import BadInputError
     from assay.harness.experiment import Experiment
     from assay.harness.pipeline.plan import make_plan
     from assay.harness.pipeline.runner import run
@@ -78,29 +68,29 @@ def pairs(
     from assay.trainers.preference.build import few
 
     options.one_of("--match", match, ("nearest", "random"))
-    if n < 2:
-        raise BadInputError(f"--n {n} gives nothing to prefer: give at least 2")
-    if temperature <= 0:
+    if (sampling.n or 0) < 2:
+        raise BadInputError(f"--n {sampling.n} gives nothing to prefer: give at least 2")
+    if (temperature := sampling.temperature or 0) <= 0:
         raise BadInputError(f"--temperature {temperature:g} gives equal samples: give a temperature above 0")
-    if suite_path is None and split not in (None, "train"):
+    if problems.suite_path is None and problems.split not in (None, "train"):
         raise BadInputError(
-            f"--split {split}: learning from it would make what is measured there worthless; use train, or problems of "
-            "your own (--suite jsonl --suite-path FILE)"
+            f"--split {problems.split}: learning from it would make what is measured there worthless; use train, or "
+            "problems of your own (--suite jsonl --suite-path FILE)"
         )
     kinds = tuple(options.one_of("--kind", part.strip(), KINDS) for part in kind.split(","))
-    split = split or ("train" if suite_path is None else None)
+    split = problems.split or ("train" if problems.suite_path is None else None)
     experiment = options.table(
         Experiment,
-        name=options.slug(f"pairs-{model}-{suite}"),
+        name=options.slug(f"pairs-{model}-{problems.suite}"),
         seed=seed,
-        suite={"name": suite, "path": suite_path, "split": split, "limit": limit},
-        sampling={"samples": n, "temperature": temperature, "max_new_tokens": max_new_tokens, "style": style},
+        suite=problems.table() | {"split": split},
+        sampling=sampling.table(),
         engine={"threads": threads},
         sandbox={"workers": workers},
         score={"reference": VARIANT},
         variant=[{"name": VARIANT, "model": model}],
     )
-    progress = Progress(enabled=not quiet)
+    progress = shown.progress()
     done = run(make_plan(experiment), results, progress, allow_weak=allow_weak)
     pairing = PairingOptions(kinds, per_problem, match, single, seed)  # type: ignore[arg-type]
     built, written = make_pairs(done, pairing, out)
@@ -119,7 +109,7 @@ def pairs(
     }
     for warning in summary["warnings"]:
         progress.say(f"warning: {warning}")
-    if as_json:
+    if shown.as_json:
         print_json(summary)
         return
     by_kind = "" if single else f" ({', '.join(f'{n} by {k}' for k, n in summary['by_kind'].items())})"
@@ -128,9 +118,6 @@ def pairs(
     for reason, count in built.dropped.items():
         print(f"  {count} answers left out: {reason}")
     print(f"  {agreement_in_words(built.agreement, built.compared)}")
-
-
-VARIANT = "model"
 
 
 def make_pairs(done: Run, pairing: PairingOptions, out: Path) -> tuple[Built, int]:

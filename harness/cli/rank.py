@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
-from assay.harness.cli.app import app, print_json
-from assay.harness.cli.options import Json, Quiet, Seed
+from assay.harness.cli.app import new_table, print_json, screen, verb
+from assay.harness.cli.options import SHOWN, Seed, Shown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -16,39 +17,32 @@ if TYPE_CHECKING:
     from assay.harness.stats.ranking import Ranking
 
 UNMEASURED = "unmeasured"
+STYLE: dict[str, Any] = {"box": None, "pad_edge": False, "header_style": "dim"}
 MOST_COLUMNS = 8  # of the table of chances; --json has all
 
 
-@app.command()
+@verb()
 def rank(
     file: Annotated[
         Path,
-        typer.Argument(
+        Argument(
             help="Rows a,b,winner (a name or tie; problem, where several are on one) as .csv, .jsonl or .json, or a "
             'JSON matrix {"names": [...], "wins": [[...]], "ties": [[...]]}.'
         ),
     ],
     anchor: Annotated[
-        str | None,
-        typer.Option("--anchor", help="The name whose strength is 0; left out, the mean of all is."),
+        str | None, Option(help="The name whose strength is 0; left out, the mean of all is.")
     ] = None,
-    elo: Annotated[float, typer.Option("--elo", help="The Elo figure of the anchor.")] = 1000.0,
-    confidence: Annotated[
-        float, typer.Option("--confidence", help="The confidence level of intervals and tests.")
-    ] = 0.95,
+    elo: Annotated[float, Option(help="The Elo figure of the anchor.")] = 1000.0,
+    confidence: Annotated[float, Option(help="The confidence level of intervals and tests.")] = 0.95,
     bootstrap: Annotated[
-        int,
-        typer.Option(
-            "--bootstrap", min=0, help="Compute intervals from this many resamples of problems (or rows)."
-        ),
+        int, Option(min=0, help="Compute intervals from this many resamples of problems (or rows).")
     ] = 0,
     seed: Seed = 0,
     independent: Annotated[
-        bool,
-        typer.Option("--independent", help="Treat comparisons as independent even if they name problems."),
+        bool, Option("--independent", help="Treat comparisons as independent even if they name problems.")
     ] = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    shown: Shown = SHOWN,
 ) -> None:
     """Fit Bradley–Terry strengths and Elo to pairwise comparisons.
 
@@ -57,14 +51,13 @@ def rank(
     """
     from dataclasses import replace
 
-    from assay.harness.console import Progress
     from assay.harness.stats import rank as rank_players
     from assay.harness.stats import read_matches
 
     matches = read_matches(file)
     if independent:
         matches = replace(matches, problem=None)
-    with Progress(enabled=not quiet).task("bootstrap", total=bootstrap or None, unit="resamples") as task:
+    with shown.progress().task("bootstrap", total=bootstrap or None, unit="resamples") as task:
         ranking = rank_players(
             matches,
             anchor=anchor,
@@ -74,12 +67,10 @@ def rank(
             seed=seed,
             on_resample=task.update,
         )
-    if as_json:
+    if shown.as_json:
         print_json({"file": str(file)} | ranking.to_json())
     else:
-        from assay.harness.console import PLAIN_WIDTH, terminal
-
-        terminal(plain_width=PLAIN_WIDTH).print(render_ranking(ranking))
+        screen().print(render_ranking(ranking))
     if ranking.unmeasured:
         raise typer.Exit(2)
 
@@ -87,16 +78,11 @@ def rank(
 def render_ranking(ranking: Ranking) -> RenderableType:
     """Return the standings, the expected scores of each pair if the names are few, and what the figures mean."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("rank", justify="right")
-    table.add_column("name", overflow="fold")
-    for name in ("strength", f"{100 * ranking.confidence:g} % interval", "Elo", "interval"):
-        table.add_column(name, justify="right")
-    for name in ("games", "wins", "ties", "losses"):
-        table.add_column(name, justify="right")
+    strengths = ("strength", f"{100 * ranking.confidence:g} % interval", "Elo", "interval")
+    figures = (*strengths, "games", "wins", "ties", "losses")
+    table = new_table("", "rank", "name", *figures, right=("rank", *figures), **STYLE)
     for s in ranking.standings:
         mark = "=" if s.rank in ranking.tied_ranks else ""
         counts = (UNMEASURED if x is None else f"{x:,}" for x in (s.wins, s.ties, s.losses))
@@ -118,12 +104,8 @@ def render_ranking(ranking: Ranking) -> RenderableType:
 
 
 def _chances(ranking: Ranking) -> RenderableType:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("expected score, %, against", overflow="fold")
-    for s in ranking.standings:
-        table.add_column(s.name, justify="right", overflow="fold")
+    names = [s.name for s in ranking.standings]
+    table = new_table("", "expected score, %, against", *names, right=names, **STYLE)
     for s, row in zip(ranking.standings, ranking.chances, strict=True):
         table.add_row(s.name, *("–" if p is None else f"{100 * p:.1f}" for p in row))
     return table

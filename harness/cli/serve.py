@@ -4,43 +4,29 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
 from typing import Annotated
 
-import typer
+from typer import Option
 
-from assay.harness.cli.app import app
-from assay.harness.cli.options import EngineDevice, EngineDtype, EngineThreads, Model, Quiet
+from assay.harness.cli.app import verb
+from assay.harness.cli.options import ENGINE, Engine, Model, Quiet
 
 KEY = "ASSAY_API_KEY"
 
 
-@app.command()
+@verb()
 def serve(
     model: Model,
-    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="The port to listen on; 0 takes a free one.")
-    ] = 8000,
-    name: Annotated[
-        str | None, typer.Option("--name", help="The model's name in requests; left out, MODEL itself.")
-    ] = None,
-    parallel: Annotated[
-        int, typer.Option("--parallel", min=1, help="Answers that are generated at the same time.")
-    ] = 8,
+    host: Annotated[str, Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")] = 8000,
+    name: Annotated[str | None, Option(help="The model's name in requests; left out, MODEL itself.")] = None,
+    parallel: Annotated[int, Option(min=1, help="Answers that are generated at the same time.")] = 8,
     context: Annotated[
-        int,
-        typer.Option(
-            "--context",
-            min=0,
-            help="Tokens of a prompt with its answer; 0 is the model's limit, 4096 at most.",
-        ),
+        int, Option(min=0, help="Tokens of a prompt with its answer; 0 is the model's limit, 4096 at most.")
     ] = 0,
-    queue: Annotated[
-        int, typer.Option("--queue", min=1, help="Requests that may wait; further ones get status 429.")
-    ] = 256,
-    device: EngineDevice = "auto",
-    dtype: EngineDtype = "auto",
-    threads: EngineThreads = 0,
+    queue: Annotated[int, Option(min=1, help="Requests that may wait; further ones get status 429.")] = 256,
+    engine: Engine = ENGINE,
     quiet: Quiet = False,
 ) -> None:
     """Serve a model with OpenAI's interface.
@@ -51,7 +37,6 @@ def serve(
     import importlib.util
 
     from assay.harness.errors import BadInputError, MissingToolError
-    from assay.harness.generation import load_generator
     from assay.harness.models.resolve import resolve_model
     from assay.harness.serving.server import Options, bind, open_api, run
 
@@ -63,34 +48,19 @@ def serve(
         raise BadInputError(f"{KEY} = {key!r} is empty: give it a key, or unset it to serve without one")
     options = Options(host, port, parallel, context, queue, key)
     artifact = resolve_model(model)
-    listening = bind(host, port)  # before the model is loaded, which may take long
-    try:
-        generator = load_generator(
-            artifact,
-            batch_size=parallel,
-            threads=threads or len(os.sched_getaffinity(0)),
-            device=device,
-            dtype=dtype,
-        )
-        try:
-            with open_api(generator, artifact, name or model, options) as api:
-                address, keyed = listening.getsockname(), ", key required" if key else ""
+    with closing(bind(host, port)) as listening:  # before the model is loaded, which may take long
+        generator = engine.load(artifact, batch_size=parallel)
+        with closing(generator), open_api(generator, artifact, name or model, options) as api:
+            address, keyed = listening.getsockname(), ", key required" if key else ""
 
-                def ready() -> None:
-                    if not quiet:
-                        served = f"{name or model} ({artifact.kind.value}; {generator.backend})"
-                        places = f"{parallel} answers of {api.scheduler.capacity} tokens at a time"
-                        print(
-                            f"serving {served} at {url_of(address)}, {places}{keyed}",
-                            file=sys.stderr,
-                            flush=True,
-                        )
+            def ready() -> None:
+                if not quiet:
+                    served = f"{name or model} ({artifact.kind.value}; {generator.backend})"
+                    places = f"{parallel} answers of {api.scheduler.capacity} tokens at a time"
+                    line = f"serving {served} at {url_of(address)}, {places}{keyed}"
+                    print(line, file=sys.stderr, flush=True)
 
-                run(api, listening, ready)
-        finally:
-            generator.close()
-    finally:
-        listening.close()
+            run(api, listening, ready)
 
 
 def url_of(address: tuple[str, int]) -> str:

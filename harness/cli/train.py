@@ -5,37 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
-from assay.harness.cli.app import app, new_table, print_json
-from assay.harness.cli.options import AllowWeak, Json, Quiet
+from assay.harness.cli.app import new_table, print_json, screen, verb
+from assay.harness.cli.options import SHOWN, AllowWeak, Shown
+from assay.harness.errors import BadInputError
 
 if TYPE_CHECKING:
     from assay.harness.training.dry_run import DryRun
     from assay.harness.training.file import Job
 
 
-@app.command()
+@verb()
 def train(
     config: Annotated[
         Path | None,
-        typer.Argument(help="A training file (TOML); left out, environment variables hold every setting."),
+        Argument(help="A training file (TOML); left out, environment variables hold every setting."),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The folder of the result.")] = None,
+    out: Annotated[Path | None, Option("--out", "-o", help="The folder of the result.")] = None,
     dry_run: Annotated[
         bool,
-        typer.Option(
-            "--dry-run", help="Print settings, data, parameters and predicted memory, and train nothing."
-        ),
+        Option("--dry-run", help="Print settings, data, parameters and predicted memory, and train nothing."),
     ] = False,
     settings: Annotated[
         bool,
-        typer.Option(
-            "--settings", help="List the settings of a training file and their environment variables."
-        ),
+        Option("--settings", help="List the settings of a training file and their environment variables."),
     ] = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    shown: Shown = SHOWN,
     allow_weak: AllowWeak = False,
 ) -> None:
     """Train one model: an adapter, or every weight.
@@ -46,18 +42,16 @@ def train(
     from assay.harness.training.file import load_job
 
     if settings:
-        _print_settings(as_json)
+        _print_settings(shown.as_json)
         return
     job = load_job(config, out, allow_weak=allow_weak)
     if dry_run:
-        _print_dry_run(job, plan_training(job), as_json)
+        _print_dry_run(job, plan_training(job), shown.as_json)
         return
-    _train(job, as_json=as_json, quiet=quiet)
+    _train(job, shown)
 
 
-def _train(job: Job, *, as_json: bool, quiet: bool) -> None:
-    from assay.harness.console import Progress
-    from assay.harness.errors import BadInputError
+def _train(job: Job, shown: Shown) -> None:
     from assay.trainers.model.prepare import alpha_warning
     from assay.trainers.preference.reward_report import load_report
     from assay.trainers.run.facts import load_facts
@@ -68,7 +62,7 @@ def _train(job: Job, *, as_json: bool, quiet: bool) -> None:
         raise BadInputError(
             "there is no folder for the result: give -o DIR, or `out` in the file, or OUTPUT_DIR"
         )
-    progress = Progress(enabled=not quiet)
+    progress = shown.progress()
     for name, reason in job.unused.items():
         progress.say(f"{name} is set and changes nothing: {reason}")
     if warning := alpha_warning(job.config.adapter, job.config.quantization):
@@ -84,17 +78,10 @@ def _train(job: Job, *, as_json: bool, quiet: bool) -> None:
     training = None if facts is None else facts.model_dump(mode="json")
     report = load_report(trained.path)
     measured = None if report is None else report.model_dump(mode="json")
-    if as_json:
-        print_json(
-            {
-                "path": str(trained.path),
-                "kind": trained.kind.value,
-                "sha256": trained.sha256,
-                "recipe": trained.recipe,
-            }
-            | {"training": training}
-            | ({} if measured is None else {"reward_model": measured})
-        )
+    if shown.as_json:
+        model = {"path": str(trained.path), "kind": trained.kind.value, "sha256": trained.sha256}
+        judged = {} if measured is None else {"reward_model": measured}
+        print_json(model | {"recipe": trained.recipe, "training": training} | judged)
         return
     print(f"{trained.kind}: {trained.path}\n{trained.recipe}")
     if facts is not None:
@@ -136,7 +123,7 @@ def _print_settings(as_json: bool) -> None:
 
     from assay.harness.cli.reference import TRAINING, rows
 
-    console = _console()
+    console = screen()
     title = "environment, then .env, then the file, then the default"
     table = new_table(title, "variable", "setting", "meaning")
     for v in VARIABLES:
@@ -154,7 +141,7 @@ def _print_dry_run(job: Job, prepared: DryRun, as_json: bool) -> None:
     if as_json:
         print_json({"settings": settings, "unused": job.unused} | prepared.to_json())
         return
-    console = _console()
+    console = screen()
     table = new_table("settings", "setting", "value", "from")
     for key, setting in settings.items():
         table.add_row(key, str(setting["value"]), setting["source"])
@@ -190,12 +177,10 @@ def _print_dry_run(job: Job, prepared: DryRun, as_json: bool) -> None:
 
 def _lengths_in_words(job: Job, prepared: DryRun) -> str:
     lengths = prepared.lengths
-    text = f"{lengths.rows:,} {lengths.unit}, {lengths.tokens:,} tokens, longest {lengths.longest:,}"
-    if prepared.answers is not None:
-        text = f"{lengths.rows:,} {lengths.unit}, prompts of {lengths.tokens:,} tokens, longest {lengths.longest:,}"
-    else:
-        text += f"; {lengths.cut} cut at max_length = {job.config.max_length}"
-    return text + "".join(
+    prompts = "" if prepared.answers is None else "prompts of "
+    cut = f"; {lengths.cut} cut at max_length = {job.config.max_length}" if prepared.answers is None else ""
+    tokens = f"{prompts}{lengths.tokens:,} tokens, longest {lengths.longest:,}{cut}"
+    return f"{lengths.rows:,} {lengths.unit}, {tokens}" + "".join(
         f"; {n} {lengths.unit} left out: {reason}" for reason, n in lengths.left_out.items()
     )
 
@@ -216,9 +201,3 @@ def _print_memory(console: Any, prepared: DryRun) -> None:
     console.print(table)
     for part in memory["unmeasured"]:
         console.print(f"not in it: {part['name']}, {part['reason']}")
-
-
-def _console() -> Any:
-    from assay.harness.console import PLAIN_WIDTH, terminal
-
-    return terminal(plain_width=PLAIN_WIDTH)
