@@ -28,7 +28,7 @@ from assay.trainers.errors import ArtifactError
 if TYPE_CHECKING:
     from assay.harness.generation.types import Sample
 
-__all__ = ["Artifacts", "Context", "Plan", "StepKind", "Stream", "old_result"]
+__all__ = ["Artifacts", "Context", "Plan", "StepKind", "Stream"]
 
 
 @dataclass(frozen=True)
