@@ -29,8 +29,6 @@ _PLAIN = {
     Any: "any value",
 }
 
-_BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}  # by pydantic's name
-
 
 @dataclass(frozen=True, slots=True)
 class Words:
@@ -244,9 +242,9 @@ def _limits(metadata: Sequence[Any]) -> str:
     """Return the bounds that constraints give, as a phrase that follows the type."""
     parts: list[str] = []
     for one in metadata:
-        if isinstance(one, annotated_types.MinLen) and one.min_length == 1:
+        if getattr(one, "min_length", None) == 1:
             return " that is not empty"
+        parts += [f"{words} {getattr(one, key):,}" for key, words in _BOUNDS.items() if hasattr(one, key)]
         if isinstance(one, annotated_types.MaxLen):
             parts.append(f"at most {one.max_length} characters")
-        parts += [f"{text} {getattr(one, key):,}" for key, text in _BOUNDS.items() if hasattr(one, key)]
     return f", {' and '.join(parts)}" if parts else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from functools import cache
@@ -12,6 +13,13 @@ import pytest
 
 from assay.sandbox import Sandbox, SandboxError
 from tests.cpu import NO_BF16, bf16_is_fast
+
+
+def pytest_configure() -> None:
+    """Ctrl-C interrupts tests that send it to themselves also where the runner was started with it ignored, as a shell
+    does for jobs in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @cache

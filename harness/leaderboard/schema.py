@@ -496,11 +496,11 @@ class Leaderboard(Record):
         """The paired difference a − b, turned round where it was stored as b − a; None where none was made."""
         measured = {(c.a, c.b): c for c in reversed(self.comparisons)}
         claims = {(row.variant, self.reference): row.vs_reference for row in self.rows if row.vs_reference}
-        for made in (measured, claims):
-            if (a, b) in made:
-                return made[a, b]
-            if (b, a) in made:
-                return made[b, a].turned()
+        for known in (measured, claims):
+            if (a, b) in known:
+                return known[a, b]
+            if (b, a) in known:
+                return known[b, a].turned()
         return None
 
 

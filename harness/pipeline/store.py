@@ -39,7 +39,7 @@ class Step:
 
     @property
     def label(self) -> str:
-        """What `name` begins with: the kind, but "sample" and "verify" where answers are drawn for preferences."""
+        """The beginning of `name`: the kind, but "sample" and "verify" where answers are drawn for preferences."""
         return self.name.removesuffix(f"-{self.variant}")
 
 

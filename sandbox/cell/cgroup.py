@@ -105,18 +105,18 @@ def _memory(limits: Mapping[str, Any]) -> str:
 
 def _make(folders: Mapping[str, Mapping[str, str]], events: str, version: str) -> Group:
     """Make folders with their settings, all or none. Files for swap are only there where it is accounted."""
-    made: list[str] = []
+    created: list[str] = []
     try:
         for folder, settings in folders.items():
             os.mkdir(folder)
-            made.append(folder)
+            created.append(folder)
             for name, value in settings.items():
                 with contextlib.suppress(*([FileNotFoundError] if name in _SWAP else [])):
                     _write(f"{folder}/{name}", value)
     except OSError:
-        Group(tuple(made)).remove()
+        Group(tuple(created)).remove()
         raise
-    return Group(tuple(made), events, {"version": version})
+    return Group(tuple(created), events, {"version": version})
 
 
 def _write(path: str, text: str) -> None:

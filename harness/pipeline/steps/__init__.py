@@ -30,7 +30,7 @@ from assay.trainers.errors import ArtifactError
 if TYPE_CHECKING:
     from assay.harness.generation.types import Sample
 
-__all__ = ["Artifacts", "Context", "Plan", "StepKind", "Stream"]
+__all__ = ["Artifacts", "Context", "Plan", "StepKind", "Stream", "old_result"]
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Artifacts:
 
 @dataclass(frozen=True)
 class Context:
-    """What a step may use while it runs. `on_sample` gets every sample that a generation makes or made."""
+    """The means that a step has while it runs. `on_sample` gets every sample that a generation makes or made."""
 
     plan: Plan
     store: Store

@@ -38,7 +38,7 @@ MEASURED = ("checks_passed", "checks_total", "cpu_s", "wall_s", "peak_bytes", "m
 
 @dataclass(frozen=True, slots=True)
 class ExecuteSpec:
-    """How samples of `suite` are judged; `style` is the style in which they were drawn."""
+    """The settings of judging samples of `suite`; `style` is the style in which they were drawn."""
 
     suite: Suite
     sandbox: SandboxTable

@@ -39,7 +39,7 @@ NOT_COUNTED = "the server does not tell how many tokens it wrote (its answers ha
 
 @dataclass(frozen=True, slots=True)
 class GenerateSpec:
-    """Which samples are drawn: of `suite` (loaded as `table` says), `sampling.samples` a problem.
+    """The samples that are drawn: of `suite` (loaded as `table` says), `sampling.samples` a problem.
 
     `shares_base` lets adapters of one base be sampled from one load of it, which needs all of them to be made already.
     """
