@@ -60,9 +60,9 @@ class TrainingFacts(BaseModel):
     load_s: float
     train_s: float | None
     tok_per_s: float | None
-    peak_rss_bytes: int | None
-    start_rss_bytes: int | None
-    peak_vram_bytes: int | None
+    peak_rss_bytes: int | None = None
+    start_rss_bytes: int | None = None
+    peak_vram_bytes: int | None = None
     resumed: bool
     warnings: tuple[str, ...] = ()
     isolation: str | None = None
@@ -118,7 +118,7 @@ def _memory(resumed: bool) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the memory that a training alone in this process took, and the reason for each figure that is unknown."""
     import torch
 
-    memory: dict[str, Any] = dict.fromkeys(("peak_rss_bytes", "start_rss_bytes", "peak_vram_bytes"))
+    memory: dict[str, Any] = {}
     unmeasured: dict[str, str] = {}
     own = OWN_PROCESS in os.environ
     if resumed or not own:
