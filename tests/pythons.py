@@ -30,7 +30,7 @@ TESTS = (
     "tests/harness/test_console.py",
     "tests/harness/test_doctor.py",
 )
-NEEDED = ("pytest", "hypothesis")
+NEEDED = ("pytest", "hypothesis", "scipy", "statsmodels")
 MARKS = "not train and not gguf and not docker and not slow and not conformance"
 
 
