@@ -33,7 +33,7 @@ class BadInputError(AssayError):
 
 
 class UnreachableError(BadInputError):
-    """What was named lies on a hub that does not answer, or that must not be contacted."""
+    """The hub that holds what was named does not answer, or must not be contacted."""
 
 
 class MissingToolError(AssayError):

@@ -136,7 +136,7 @@ class Row:
 
     @property
     def good(self) -> bool:
-        """In shared mode a forgery that passes is the known weakness, which is stated; everything else is a fault."""
+        """Whether the row holds no fault; a forgery passing in shared mode is the known weakness, and stated."""
         if self.kind == "forgery" and self.mode == "shared":
             return not self.undenied and not self.canary_differences
         return not (self.wrong_passes or self.undenied or self.unexpected or self.canary_differences)

@@ -98,7 +98,7 @@ AllowWeak = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What is printed: the result as a table or as JSON, and progress."""
+    """The output: the result as a table or as JSON, and progress."""
 
     as_json: Json = False
     quiet: Quiet = False

@@ -31,7 +31,7 @@ Format = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """How samples are judged and scored."""
+    """The settings of judging and scoring samples."""
 
     backend: options.Backend = "embedded"
     mode: Annotated[

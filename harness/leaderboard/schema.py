@@ -52,7 +52,7 @@ class Interval(Record):
 
 
 class Bar(Record):
-    """How many held-out pairs have a margin in [low, high)."""
+    """The number of held-out pairs whose margin lies in [low, high)."""
 
     low: Number
     high: Number
@@ -321,7 +321,7 @@ class CurveRun(Record):
 
 
 class Curves(Record):
-    """What the trainings of one variant logged (`assay.harness.leaderboard.curves`)."""
+    """The logs of the trainings of one variant (`assay.harness.leaderboard.curves`)."""
 
     method: str
     step: str = "step"
@@ -332,8 +332,9 @@ class Curves(Record):
 
 
 class TrainingRow(Record):
-    """What the trainings of one variant took, learned and cost; None is unmeasured, for the reason given. `runs` has
-    the figures of each training by itself."""
+    """The duration, result and cost of the trainings of one variant; None is unmeasured, for the reason given.
+
+    `runs` has the figures of each training by itself."""
 
     variant: str
     method: str = ""
@@ -372,7 +373,7 @@ class TrainingRow(Record):
 
 
 class OverlapMethod(Record):
-    """By one kind of n-gram: how many problems are flagged, the mean overlap of all, and the worst ones."""
+    """The overlap by one kind of n-gram: problems flagged, the mean of all, and the worst ones."""
 
     n: int
     n_flagged: int
@@ -381,7 +382,7 @@ class OverlapMethod(Record):
 
 
 class Contamination(Record):
-    """What a training set has in common with the suite (harness/contamination)."""
+    """The overlap of a training set with the suite (`assay.harness.evaluation.contamination`)."""
 
     suite: str = ""
     suite_revision: str = ""
@@ -480,7 +481,7 @@ class Leaderboard(Record):
         return tuple(sorted(self.rows, key=key))
 
     def _generation(self, row: Row) -> int:
-        """How many steps of making lie between a variant and its first ancestor."""
+        """Return the number of steps of making between a variant and its first ancestor."""
         parents = {r.variant: r.parent for r in self.rows}
         seen, at = {row.variant}, row.parent
         while at is not None and at not in seen:

@@ -1,1 +1,1 @@
-"""From an experiment to its steps, and from the steps to their results on disk."""
+"""The steps of an experiment: planning them, running them, and keeping their results on disk."""

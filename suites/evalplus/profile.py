@@ -1,4 +1,4 @@
-"""Whose verdicts are to be reproduced: EvalPlus' rules change with its releases, so a profile names one."""
+"""The release whose verdicts are reproduced: EvalPlus' rules change with its releases, so a profile names one."""
 
 from __future__ import annotations
 

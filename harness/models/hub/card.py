@@ -41,8 +41,9 @@ class Measured:
 
     @property
     def benchmark(self) -> tuple[str, str] | None:
-        """Where the hub files this result: only the whole benchmark on its own split, never a part of it and never a
-        user's file of the same name."""
+        """Return the benchmark under which the hub files this result.
+
+        Only the whole benchmark on its own split is filed, never a part and never a user's file of the same name."""
         suite = self.leaderboard.suite
         filed = BENCHMARKS.get(suite.registered)
         if filed is None or suite.limit is not None or suite.split not in (None, filed[2]):
@@ -54,7 +55,7 @@ class Measured:
         return {k: e for k, e in self.row.pass_at_k.items() if e.value is not None}
 
     def notes(self) -> str:
-        """How the figure came about, in one line."""
+        """Return the origin of the figure in one line."""
         board, k = self.leaderboard, min(self.row.pass_at_k)
         sampling, first = board.sampling, self.row.pass_at_k[k]
         temperature, samples = sampling["temperature"], sampling["samples"]

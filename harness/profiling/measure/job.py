@@ -176,7 +176,7 @@ class Job(BaseModel):
 
     @property
     def quantization(self) -> QuantizationTable | None:
-        """How inference keeps the linear layers; the unquantised rest stays in the compute type."""
+        """The type in which inference keeps the linear layers; the unquantised rest stays in the compute type."""
         if self.weights == "stored":
             return None
         return QuantizationTable(type=self.weights, upcast_fp32=False)
