@@ -242,7 +242,7 @@ def _hardware(machine: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _shown_path(run: Run, maker: Step, path: str) -> str:
-    """Return the place of an artifact: as the user called it, or relative to the results' folder."""
+    """Return the place of an artifact: as the user called it, or relative to the experiment's folder."""
     if maker.kind == "take":
         return str(maker.config["model"])
     return str((run.store.path(maker.name, maker.id) / path).relative_to(run.store.root))
