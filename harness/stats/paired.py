@@ -253,6 +253,8 @@ def two_sided_p(t: float, df: float) -> float:
     """Return P(|T| ≥ |t|) of Student's t = I_x(df/2, 1/2) at x = df/(df + t²) (Abramowitz and Stegun 26.7.1)."""
     if math.isinf(df):
         return 2 * NormalDist().cdf(-abs(t))
+    if t * t < 1:  # p is above 0.3, and x so near to 1 that its rounding would show: 1 - I_{1-x}(1/2, df/2)
+        return 1 - _beta(t * t / (df + t * t), 0.5, df / 2)
     return _beta(df / (df + t * t), df / 2, 0.5)
 
 
