@@ -17,7 +17,7 @@ from assay.trainers.gguf.vocabulary import TokenType
 from assay.trainers.merge import merge_adapter
 from tests.harness.equivalence.conftest import Chain, edited, with_token_type
 
-pytestmark = [pytest.mark.train, pytest.mark.gguf]
+pytestmark = [pytest.mark.slow, pytest.mark.train, pytest.mark.gguf]
 Hold = Callable[[Artifact, Artifact], Link]
 CONTROL, NORMAL, USER_DEFINED = 3, 1, 4
 END_OF_TURN = 2

@@ -20,6 +20,8 @@ from assay.harness.generation.token_choice import (
     mix64,
 )
 
+pytestmark = pytest.mark.slow
+
 SEEDS = st.integers(min_value=-(2**63), max_value=2**64 - 1)
 
 

@@ -6,6 +6,7 @@ import re
 import zlib
 from html.parser import HTMLParser
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -52,6 +53,7 @@ def test_escaped_text_reads_back_as_text_and_opens_nothing(hostile: str) -> None
         ),
     )
 )
+@pytest.mark.slow
 def test_packed_data_holds_the_value_and_nothing_that_could_end_its_element(value: dict[str, object]) -> None:
     encoded = packed(value)
     assert re.fullmatch(r"[A-Za-z0-9+/]+=*", encoded)

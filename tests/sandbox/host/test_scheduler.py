@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from assay.sandbox import Executor, Limits, Outcome, Program, SandboxError, Verdict
+from assay.sandbox import CellError, Executor, Limits, Outcome, Program, SandboxError, Verdict
 from assay.sandbox.cell import wire
 from assay.sandbox.host.cells import Cell, CellPair
 from assay.sandbox.host.scheduler import Scheduler
 from assay.sandbox.host.verdicts import Rules
 from tests.fake_sandbox import ISOLATION
 
-LONG_S = 20.0
+LONG_S = 120.0
 RULES = Rules("shared", largest=Limits(memory_bytes=1 << 40))
 PASSED = wire.Response(0, wire.ENDED, wire.PASSED, 0, 1000, 1000, 9, 0, 1, 0, b"", b"")
 
@@ -203,6 +203,9 @@ def test_the_scheduler_outlives_what_it_did_not_expect(where: str) -> None:
     def fail_to_end(_timeout_s: float) -> bool:
         raise OSError("the engine has gone")
 
+    def end_early() -> None:
+        raise CellError("the cell ended during its start")
+
     def answer(_request: wire.Request) -> wire.Response:
         if where == "receive" and failing:
             raise OSError("the cell dies")
@@ -213,7 +216,9 @@ def test_the_scheduler_outlives_what_it_did_not_expect(where: str) -> None:
             raise BlockingIOError(11, "Resource temporarily unavailable")
         pair = cells(answer)
         if where == "start" and failing:
-            pair.cells[0]._channel.shutdown(socket.SHUT_RD)
+            pair.cells[
+                0
+            ].read = end_early  # its report may be in the channel already: closing that would not do
         if where == "end":
             pair.cells[0]._wait_for_end = fail_to_end
         return pair

@@ -15,7 +15,7 @@ from assay.suites.pocket import pocket_sft_records
 from assay.trainers.pocket import pretrain
 from assay.trainers.pocket.pretrain import FOLDER, Recipe, rate_at
 
-pytestmark = pytest.mark.train
+pytestmark = [pytest.mark.slow, pytest.mark.train]
 
 TOY = {
     "steps": 6,

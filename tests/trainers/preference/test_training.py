@@ -20,7 +20,7 @@ from assay.trainers.methods.reward_model import load_reward_model  # noqa: E402
 from assay.trainers.preference.reward_report import HELD_OUT, load_report  # noqa: E402
 from assay.trainers.run.log import LOG, read_steps  # noqa: E402
 
-pytestmark = pytest.mark.train
+pytestmark = [pytest.mark.slow, pytest.mark.train]
 
 
 def config_of(method: str, **changes: Any) -> Any:

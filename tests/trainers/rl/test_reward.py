@@ -137,6 +137,7 @@ UNSEEN = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_no_forgery_of_the_corpus_earns_anything(sandbox: Sandbox) -> None:
     """Each is run for real and paid by the default table: 0 for all 67, most by their source, all by their verdict."""
     attacks = [a for a in load_corpus(ATTACKS) if a.kind == "forgery"]

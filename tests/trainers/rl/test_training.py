@@ -27,7 +27,7 @@ from assay.trainers.run.folder import record_isolation, refuse_weak, seeded  # n
 from assay.trainers.run.log import LOG, TrainingStep, append_step, read_steps  # noqa: E402
 from assay.trainers.run.runtime import quiet_libraries  # noqa: E402
 
-pytestmark = [pytest.mark.train, pytest.mark.isolated]
+pytestmark = [pytest.mark.slow, pytest.mark.train, pytest.mark.isolated]
 
 
 def group_config(method: str, **changes: Any) -> Any:

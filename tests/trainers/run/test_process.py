@@ -18,6 +18,7 @@ pytestmark = pytest.mark.train
 Make = Callable[..., SftConfig]
 
 
+@pytest.mark.slow
 def test_it_is_the_same_training_with_its_own_memory(
     adapter: Artifact, tiny: Artifact, chats: Records, small_config: Make, tmp_path: Path
 ) -> None:
@@ -67,6 +68,7 @@ def test_what_the_trainer_refuses_is_raised_here(
         train_alone(tiny, small_config(adapter={"target_modules": ["w_proj"]}), chats, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_reported_and_the_next_goes_on(
     adapter: Artifact, tiny: Artifact, chats: Records, small_config: Make, tmp_path: Path
 ) -> None:

@@ -22,6 +22,8 @@ from assay.trainers.artifact import identify
 from tests.harness.models.hub.fake_hub import TOKEN, FakeHub
 from tests.harness.report.synthetic_run import make_leaderboard, make_problems, make_samples
 
+pytestmark = pytest.mark.slow
+
 CARD = b"---\nlicense: apache-2.0\n---\n# A model\n"
 MODEL = {p.name: p.read_bytes() for p in POCKET_FOLDER.iterdir() if p.is_file() and p.name != "artifact.json"}
 ROOT = Path(__file__).parents[4]

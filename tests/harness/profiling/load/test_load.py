@@ -213,6 +213,7 @@ def test_nobody_there(closed_port: int) -> None:
     assert "refused" in trace.detail
 
 
+@pytest.mark.slow
 def test_errors_are_counted_and_the_rest_measured(serve: Callable[[Script], Server], tmp_path: Path) -> None:
     def script(n: int, _body: dict[str, Any]) -> Any:
         return {3: (503, {"error": {"message": "busy"}}), 4: [event("a"), "stall"]}.get(n, GOOD)

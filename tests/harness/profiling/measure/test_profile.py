@@ -45,6 +45,7 @@ QUICK: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 def test_a_model_is_measured_whole(tmp_path: Path) -> None:
     job = Job(name="pocket", source=Source.of(identify(POCKET_FOLDER)), batch_size=3, samples=2, **QUICK)
     record = profile(job, tmp_path / "raw.jsonl")
