@@ -13,7 +13,7 @@ from assay.sandbox.host.cells import DockerOptions
 from assay.sandbox.host.executor import Executor, StandIn
 from assay.sandbox.host.isolation import Isolation, Piece
 from assay.sandbox.host.sandbox import Sandbox, probe
-from assay.sandbox.model import Limits, Mode, Outcome, Program, Verdict
+from assay.sandbox.model import Limits, Mode, Note, Outcome, Program, Verdict
 from assay.sandbox.selfcheck import Row, selfcheck
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "IsolationError",
     "Limits",
     "Mode",
+    "Note",
     "Outcome",
     "Piece",
     "Program",

@@ -42,6 +42,10 @@ class Program:
 
     `prelude` is trusted source that the checks may use the names of, such as the problem's own prompt: split mode
     runs it in the judge. `mode` says how this program has to be judged; None leaves it to what its checks need.
+
+    `check_cpu_s` limits the CPU seconds of single checks, one for each of `checks`; empty leaves them to
+    `limits.cpu_s`, the limit of all of them together. `stateful` says that a right program's answers may hang on the
+    order in which it is asked, as a reference solution showed, so that this is no fault.
     """
 
     id: str
@@ -51,11 +55,21 @@ class Program:
     limits: Limits = field(default_factory=Limits)
     prelude: str = ""
     mode: Mode | None = None
+    check_cpu_s: tuple[float, ...] = ()
+    stateful: bool = False
+
+
+Note = Literal["near_limit", "not_data", "stateful"]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome of one Program. Times in seconds, memory in bytes; `output` is stdout and stderr, capped."""
+    """The outcome of one Program. Times in seconds, memory in bytes; `output` is stdout and stderr, capped.
+
+    `notes` say what a reader of the outcome should know: "near_limit" that it ended within 20 % of a limit of time and
+    was judged again with nothing else running; "not_data" that its checks met something that cannot cross between judge
+    and candidate; "stateful" that its answers depended on the order of the questions.
+    """
 
     id: str
     outcome: Outcome
@@ -67,6 +81,7 @@ class Verdict:
     peak_bytes: int = 0
     mode: Mode = "shared"
     output: str = ""
+    notes: tuple[Note, ...] = ()
 
     @property
     def passed(self) -> bool:

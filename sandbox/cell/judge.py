@@ -7,18 +7,15 @@ compared or printed here. What the candidate can do is answer, or fail to.
 from __future__ import annotations
 
 import builtins
-import functools
 import gc
-import json
 import random
-import types
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from assay.sandbox.cell import codec, fork, runner, wire
+from assay.sandbox.cell.checks import Checks
 
 MAX_CALLS = 100_000
-CACHED_CHECKS = 256
 
 _EXCEPTIONS: dict[str, type[BaseException]] = {
     name: kind
@@ -37,46 +34,6 @@ class NeedsSharedError(BaseException):
 
 class CandidateError(Exception):
     """An exception of the candidate's that no builtin one stands for."""
-
-
-@functools.lru_cache(maxsize=1024)
-def _compiled(source: bytes, filename: str) -> types.CodeType:
-    """Checks that problems have in common, such as the rules by which answers are compared, are compiled once."""
-    return runner.compile_source(source, filename)
-
-
-class Checks:
-    """A prelude and checks, compiled once in the server for all samples of a problem."""
-
-    def __init__(self, body: bytes) -> None:
-        prelude, names, *checks = wire.split(body)
-        self.sources = [prelude, *checks]
-        self.pure: bool | None = None  # once it is known, see `resident`
-        self.names: list[str] = json.loads(names)
-        self.prelude = runner.compile_source(prelude, "<prelude>") if prelude else None
-        self.checks = [self._compile(check, f"<check {number}>") for number, check in enumerate(checks, 1)]
-
-    @staticmethod
-    def _compile(source: bytes, filename: str) -> types.CodeType | bytes:
-        try:
-            return _compiled(source, filename)
-        except Exception:
-            return source  # running it raises the same again, where it is reported
-
-
-class Cache:
-    """The checks seen last, by their bytes."""
-
-    def __init__(self) -> None:
-        self._known: dict[bytes, Checks] = {}
-
-    def get(self, body: bytes) -> Checks:
-        checks = self._known.get(body)
-        if checks is None:
-            while len(self._known) >= CACHED_CHECKS:
-                del self._known[next(iter(self._known))]
-            checks = self._known[body] = Checks(body)
-        return checks
 
 
 class Counterpart:

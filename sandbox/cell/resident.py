@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
 from assay.sandbox.cell import fork, judge, runner, wire
+from assay.sandbox.cell.checks import Cache
 
 _COMMAND = struct.Struct("!I")
 _REPLY = struct.Struct("!BII")
@@ -79,7 +80,7 @@ class Outcome(NamedTuple):
 class Resident:
     """The server's handle on its resident judge, which is forked when it is first needed."""
 
-    def __init__(self, desk: fork.Desk, checks: judge.Cache) -> None:
+    def __init__(self, desk: fork.Desk, checks: Cache) -> None:
         """`checks` are the server's compiled ones: a judge that replaces another starts with them."""
         self._desk = desk
         self._checks = checks
@@ -134,7 +135,7 @@ class Resident:
         return ours
 
 
-def _stay(commands: socket.socket, cache: judge.Cache) -> NoReturn:
+def _stay(commands: socket.socket, cache: Cache) -> NoReturn:
     """Judge one sample after the other, in the resident judge, until the server goes or ends it."""
     gc.enable()
     while True:

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from assay.sandbox.cell import candidate, fork, judge, resident, runner, wire
+from assay.sandbox.cell.checks import Cache
 
 Role = Literal["shared", "judge", "candidate"]
 Body = Callable[[], None]
@@ -112,7 +113,7 @@ class _Bench:
     def __init__(self, desk: fork.Desk, *, may_stay: bool) -> None:
         """`may_stay` allows a judge that stays."""
         self.may_stay = may_stay
-        self.checks = judge.Cache()
+        self.checks = Cache()
         self.resident = resident.Resident(desk, self.checks)
 
     def is_pure(self, body: bytes) -> bool:

@@ -26,7 +26,7 @@ from typing import Any, Self
 from assay.sandbox.host.isolation import Isolation
 from assay.sandbox.model import Outcome, Program, Verdict
 
-FORMAT = 1  # raised when what is stored, or which verdicts are, changes
+FORMAT = 2  # raised when what is stored, or which verdicts are, changes
 WRITE_EVERY = 256
 WRITE_EVERY_S = 1.0
 MAX_BYTES = 1 << 30
@@ -35,10 +35,11 @@ NEAR = 0.5
 BUSY_S = 30.0  # what another process may take to finish with the file
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
-_TABLE = """CREATE TABLE IF NOT EXISTS verdict (
+# Named after the format: a file may hold the table of another one beside it.
+_TABLE = """CREATE TABLE IF NOT EXISTS verdict_2 (
     key BLOB PRIMARY KEY, outcome TEXT NOT NULL, detail TEXT NOT NULL, passed INTEGER NOT NULL,
     total INTEGER NOT NULL, cpu_s REAL NOT NULL, wall_s REAL NOT NULL, peak INTEGER NOT NULL, mode TEXT NOT NULL,
-    output BLOB NOT NULL)"""
+    output BLOB NOT NULL, notes TEXT NOT NULL)"""
 
 
 @cache
@@ -166,7 +167,7 @@ class VerdictCache:
             if kept is not None:
                 return replace(kept, id=program_id)
             try:
-                row = self._db.execute("SELECT * FROM verdict WHERE key = ?", (key,)).fetchone()
+                row = self._db.execute("SELECT * FROM verdict_2 WHERE key = ?", (key,)).fetchone()
                 return None if row is None else _verdict(row, program_id)
             except sqlite3.Error as error:
                 self._start_anew(error)
@@ -177,7 +178,7 @@ class VerdictCache:
     def _forget(self, key: bytes) -> None:
         try:
             with self._db:
-                self._db.execute("DELETE FROM verdict WHERE key = ?", (key,))
+                self._db.execute("DELETE FROM verdict_2 WHERE key = ?", (key,))
         except sqlite3.Error as error:
             self._start_anew(error)
 
@@ -201,7 +202,7 @@ class VerdictCache:
         rows = [_row(key, verdict) for key, verdict in self._unwritten.items()]
         try:
             with self._db:
-                self._db.executemany("INSERT OR IGNORE INTO verdict VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
+                self._db.executemany("INSERT OR IGNORE INTO verdict_2 VALUES (?,?,?,?,?,?,?,?,?,?,?)", rows)
         except sqlite3.Error as error:
             self._start_anew(error)
             return  # they wait on, for the temporary file
@@ -266,8 +267,8 @@ def _limit_size(db: sqlite3.Connection) -> None:
     if (used[0] - used[1]) * used[2] <= MAX_BYTES:
         return
     with db:
-        half = "(SELECT (MIN(rowid) + MAX(rowid)) / 2 FROM verdict)"
-        db.execute(f"DELETE FROM verdict WHERE rowid < {half}")
+        half = "(SELECT (MIN(rowid) + MAX(rowid)) / 2 FROM verdict_2)"
+        db.execute(f"DELETE FROM verdict_2 WHERE rowid < {half}")
 
 
 def _row(key: bytes, v: Verdict) -> tuple[object, ...]:
@@ -275,6 +276,7 @@ def _row(key: bytes, v: Verdict) -> tuple[object, ...]:
     detail = _bytes(v.detail).decode("utf-8", "replace")
     return (
         key, v.outcome.value, detail, v.checks_passed, v.checks_total, v.cpu_s, v.wall_s, v.peak_bytes, v.mode, output,
+        " ".join(v.notes),
     )  # fmt: skip
 
 
@@ -282,7 +284,10 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def _verdict(row: tuple[object, ...], program_id: str) -> Verdict:
-    _, outcome, detail, passed, total, cpu_s, wall_s, peak, mode, output = row
-    text = zlib.decompress(output).decode() if output else ""  # type: ignore[arg-type]
-    return Verdict(program_id, Outcome(outcome), detail, passed, total, cpu_s, wall_s, peak, mode, text)  # type: ignore[arg-type]
+def _verdict(row: tuple[Any, ...], program_id: str) -> Verdict:
+    _, outcome, detail, passed, total, cpu_s, wall_s, peak, mode, output, notes = row
+    text = zlib.decompress(output).decode() if output else ""
+    notes = tuple(notes.split())
+    return Verdict(
+        program_id, Outcome(outcome), detail, passed, total, cpu_s, wall_s, peak, mode, text, notes
+    )

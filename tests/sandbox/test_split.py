@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from assay.sandbox import Limits, Outcome, Program, Sandbox, Verdict
 from assay.sandbox.cell import codec
-from assay.sandbox.host.verdicts import Needs, Rules
+from assay.sandbox.host.needs import Needs
+from assay.sandbox.host.verdicts import Rules
 
 
 @pytest.fixture(scope="module")

@@ -181,7 +181,7 @@ def test_a_row_that_cannot_be_read_is_executed_again_and_written_anew(
     db = sqlite3.connect(path)
     with db:
         changed = db.execute(
-            f"UPDATE verdict SET {damage} WHERE key = ?", (Keys.of(ISOLATION, "split").key(program("a")),)
+            f"UPDATE verdict_2 SET {damage} WHERE key = ?", (Keys.of(ISOLATION, "split").key(program("a")),)
         )
         assert changed.rowcount == 1
     db.close()
@@ -214,7 +214,7 @@ def count(path: Path) -> int:
     except sqlite3.OperationalError:
         return 0
     try:
-        return int(db.execute("SELECT COUNT(*) FROM verdict").fetchone()[0])
+        return int(db.execute("SELECT COUNT(*) FROM verdict_2").fetchone()[0])
     except sqlite3.OperationalError:
         return 0
     finally:
@@ -243,7 +243,7 @@ def test_a_cache_that_breaks_in_the_middle_costs_no_verdict(
     path = tmp_path / "v.sqlite"
     keys = Keys.of(ISOLATION, "split")
     with VerdictCache(path) as cache:
-        cache._db.execute("DROP TABLE verdict")
+        cache._db.execute("DROP TABLE verdict_2")
         assert cache.get(keys.key(program("a")), "a") is None
         cache.put(keys.key(program("a")), Verdict("a", Outcome.FAIL))
         cache._write()
