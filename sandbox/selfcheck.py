@@ -5,81 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal
 
-from assay.sandbox.errors import SandboxError
+from assay.sandbox.corpus import DEFAULT_FOLDER, WEAKNESSES, Attack, Sample, load_corpus
 from assay.sandbox.host.sandbox import Backend, Sandbox
-from assay.sandbox.model import Limits, Mode, Outcome, Program, Verdict
+from assay.sandbox.model import Mode, Outcome, Program, Verdict
 
-# The attack corpus: hostile programs, forgeries and correct programs, one file each, with what is expected of them.
-#
-# A file is a candidate whose leading comments say how it is judged::
-#
-#     # expect: error timeout        the outcomes that are right
-#     # check: assert f(1) == 2      its check, a line each (this one when there is none)
-#     # limits: cpu_s=0.5 wall_s=1   fields of Limits
-#     # denied: yes                  it prints DENIED when it was kept from what it tried, ALLOWED when it was not
-#     # prelude: def g(x): return x  the check's own helpers, a line each
-
-Kind = Literal["hostile", "forgery", "control"]
-DEFAULT_FOLDER = Path(__file__).resolve().parent.parent / "tests" / "attacks"
-
-_DEFAULT_CHECK = "assert f(1) == 2"
-_KEYS = ("expect", "check", "limits", "denied", "prelude")
-
-
-@dataclass(frozen=True, slots=True)
-class Attack:
-    """One file of the corpus. `must_be_denied` says that its output tells whether it was."""
-
-    name: str
-    kind: Kind
-    program: Program
-    expected: frozenset[Outcome]
-    must_be_denied: bool
-
-
-def load_corpus(folder: Path = DEFAULT_FOLDER) -> list[Attack]:
-    """All attacks below `folder`, by kind and name. SandboxError when there are none or one is malformed."""
-    attacks = [
-        load_attack(path, kind) for kind in get_args(Kind) for path in sorted((folder / kind).glob("*.py"))
-    ]
-    if not attacks:
-        raise SandboxError(
-            f"no attack corpus at {folder}; it lies in a checkout's tests/attacks: pass that folder"
-        )
-    return attacks
-
-
-def load_attack(path: Path, kind: Kind) -> Attack:
-    source = path.read_text(encoding="utf-8")
-    header: dict[str, list[str]] = {}
-    for line in source.splitlines():
-        key, colon, value = line.removeprefix("# ").partition(": ")
-        if not (line.startswith("# ") and colon and key in _KEYS):
-            break
-        header.setdefault(key, []).append(value)
-    try:
-        expected = frozenset(Outcome(word) for word in " ".join(header["expect"]).split())
-        limits = Limits(**_numbers(" ".join(header.get("limits", []))))
-    except (KeyError, ValueError, TypeError) as error:
-        raise SandboxError(f"{path}: its header is wrong: {type(error).__name__}: {error}") from error
-    program = Program(
-        f"{kind}/{path.stem}",
-        source,
-        ("\n".join(header.get("check", [_DEFAULT_CHECK])),),
-        "f",
-        limits,
-        "\n".join(header.get("prelude", [])),
-    )
-    return Attack(program.id, kind, program, expected, "denied" in header)
-
-
-def _numbers(text: str) -> dict[str, Any]:
-    pairs = (word.split("=") for word in text.split())
-    return {key: float(value) if key.endswith("_s") else int(value) for key, value in pairs}
+# Makes a sandbox with as many workers as it is given.
+MakeSandbox = Callable[[int], Sandbox]
 
 
 # What a sample can see of the one before it: its files, processes, descriptors, limits, signals, modules, state.
@@ -101,24 +35,41 @@ print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())), sys.getrecursionlimi
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one attack."""
+    """The result of one attack: each of its runs with its verdict, and whether the canaries after it differed."""
 
     attack: Attack
-    verdict: Verdict
+    mode: Mode
+    runs: tuple[tuple[Sample, Verdict], ...]
     canary_same: bool
 
     @property
     def wrong_pass(self) -> bool:
-        return self.attack.kind != "control" and self.verdict.passed
+        return any(v.passed and Outcome.PASS not in sample.expected for sample, v in self.runs)
 
     @property
     def undenied(self) -> bool:
-        output = self.verdict.output
-        return self.attack.must_be_denied and ("ALLOWED" in output or "DENIED" not in output)
+        outputs = [verdict.output for sample, verdict in self.runs if sample.must_be_denied]
+        return any("ALLOWED" in output or "DENIED" not in output for output in outputs)
 
     @property
     def unexpected(self) -> bool:
-        return self.verdict.outcome not in self.attack.expected
+        return any(verdict.outcome not in sample.expected for sample, verdict in self.runs)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The first verdict that is not as expected, else the last."""
+        wrong = (verdict for sample, verdict in self.runs if verdict.outcome not in sample.expected)
+        return next(wrong, self.runs[-1][1])
+
+    @property
+    def good(self) -> bool:
+        """Whether it holds no fault; a forgery passing in shared mode is the known weakness, and stated."""
+        passes = (self.wrong_pass or self.unexpected) and not self.is_known_weakness
+        return not (passes or self.undenied or not self.canary_same)
+
+    @property
+    def is_known_weakness(self) -> bool:
+        return self.attack.kind == "forgery" and self.mode == "shared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,33 +78,33 @@ class Row:
 
     backend: str
     mode: Mode
-    kind: Kind
+    kind: str
     run: int
     wrong_passes: int
     undenied: int
     unexpected: int
     canary_differences: int
-
-    @property
-    def good(self) -> bool:
-        """Whether the row holds no fault; a forgery passing in shared mode is the known weakness, and stated."""
-        if self.kind == "forgery" and self.mode == "shared":
-            return not self.undenied and not self.canary_differences
-        return not (self.wrong_passes or self.undenied or self.unexpected or self.canary_differences)
+    good: bool
 
 
 def attack_all(sandbox: Sandbox, attacks: Iterable[Attack], mode: Mode) -> Iterator[Finding]:
-    """Run each attack and then a canary in the same cell; `sandbox` must have one worker.
+    """Run each attack and then a canary in the same cells.
 
-    A canary differs when its verdict or anything it prints is not what a fresh cell's canary printed.
+    With one worker an attack's samples run one after the other, each when the last has its verdict; with more, side by
+    side. A canary differs when its verdict or anything it prints is not what a fresh cell's canary printed.
     """
     canary = Program("canary", _CANARY, ("assert f(1) == 2",), "f", mode=mode)
     (clean,) = sandbox.run([canary])
     for attack in attacks:
-        (verdict,) = sandbox.run([replace(attack.program, mode=mode)])
-        (after,) = sandbox.run([canary])
-        same = after.outcome is clean.outcome is Outcome.PASS and after.output == clean.output
-        yield Finding(attack, verdict, same)
+        programs = {f"{sample.program.id}#{n}": sample for n, sample in enumerate(attack.sequence)}
+        given = [replace(sample.program, id=name, mode=mode) for name, sample in programs.items()]
+        if sandbox.workers == 1:
+            verdicts = [verdict for program in given for verdict in sandbox.run([program])]
+        else:
+            verdicts = list(sandbox.run(given))
+        after = list(sandbox.run(replace(canary, id=f"canary{n}") for n in range(sandbox.workers)))
+        same = all(v.outcome is clean.outcome is Outcome.PASS and v.output == clean.output for v in after)
+        yield Finding(attack, mode, tuple((programs[v.id], v) for v in verdicts), same)
 
 
 def selfcheck(
@@ -171,40 +122,62 @@ def selfcheck(
     attacks = load_corpus(corpus)
     for backend in backends:
         for mode in modes:
-            make = partial(Sandbox, backend, mode, 1, isolation=isolation)
+
+            def make(workers: int, backend: Backend = backend, mode: Mode = mode) -> Sandbox:
+                return Sandbox(backend, mode, workers, isolation=isolation)
+
             yield from summarise(backend, mode, run_corpus(make, attacks, mode, parallel=parallel))
 
 
 def run_corpus(
-    make_sandbox: Callable[[], Sandbox], attacks: Sequence[Attack], mode: Mode, *, parallel: int = 2
+    make_sandbox: MakeSandbox, attacks: Sequence[Attack], mode: Mode, *, parallel: int = 2
 ) -> list[Finding]:
-    """Run `attacks` on `parallel` sandboxes of one worker each, made by `make_sandbox`; findings in their order."""
+    """Run those of `attacks` that mean something in `mode`, on `parallel` sandboxes of one worker each; then those that
+    want several workers, one after the other in a sandbox of their own. Findings come in the attacks' order."""
+    attacks = [attack for attack in attacks if mode in attack.modes]
+    alone = [attack for attack in attacks if attack.workers == 1]
 
     def work(first: int) -> list[Finding]:
-        with make_sandbox() as sandbox:
-            return list(attack_all(sandbox, attacks[first::parallel], mode))
+        with make_sandbox(1) as sandbox:
+            return list(attack_all(sandbox, alone[first::parallel], mode))
 
     with ThreadPoolExecutor(parallel, "sandbox-selfcheck") as pool:
         findings = [finding for part in pool.map(work, range(parallel)) for finding in part]
+    for attack in attacks:
+        if attack.workers > 1:
+            with make_sandbox(attack.workers) as sandbox:
+                findings += attack_all(sandbox, [attack], mode)
     places = {attack.name: place for place, attack in enumerate(attacks)}
     return sorted(findings, key=lambda finding: places[finding.attack.name])
 
 
 def summarise(backend: str, mode: Mode, findings: Iterable[Finding]) -> list[Row]:
+    """A row for each folder of the corpus."""
+    findings = list(findings)
+    kinds = dict.fromkeys(finding.attack.kind for finding in findings)
+    return [_row(backend, mode, kind, [f for f in findings if f.attack.kind == kind]) for kind in kinds]
+
+
+def summarise_weaknesses(backend: str, mode: Mode, findings: Iterable[Finding]) -> list[Row]:
+    """A row for each of WEAKNESSES that the findings' files attack."""
     findings = list(findings)
     rows = []
-    for kind in dict.fromkeys(finding.attack.kind for finding in findings):
-        of_kind = [finding for finding in findings if finding.attack.kind == kind]
-        rows.append(
-            Row(
-                backend,
-                mode,
-                kind,
-                len(of_kind),
-                sum(f.wrong_pass for f in of_kind),
-                sum(f.undenied for f in of_kind),
-                sum(f.unexpected for f in of_kind),
-                sum(not f.canary_same for f in of_kind),
-            )
-        )
+    for number, title in WEAKNESSES.items():
+        against = [finding for finding in findings if finding.attack.weakness == number]
+        if against:
+            rows.append(_row(backend, mode, f"{number} {title}", against))
     return rows
+
+
+def _row(backend: str, mode: Mode, kind: str, findings: list[Finding]) -> Row:
+    return Row(
+        backend,
+        mode,
+        kind,
+        len(findings),
+        sum(f.wrong_pass for f in findings),
+        sum(f.undenied for f in findings),
+        sum(f.unexpected for f in findings),
+        sum(not f.canary_same for f in findings),
+        all(f.good for f in findings),
+    )

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Option
 
 from assay.harness.cli.app import app, new_table, print_json, verb
 from assay.harness.cli.options import SHOWN, AllowWeak, Backend, Isolation, Json, Shown, one_of
+
+if TYPE_CHECKING:
+    from assay.sandbox import Row
+    from assay.sandbox.selfcheck import Finding
 
 
 @verb()
@@ -54,47 +58,64 @@ def selfcheck(
     Counted are forged passes, calls that were not denied, and traces left for the next sample.
     """
     from assay.sandbox import Sandbox
+    from assay.sandbox.corpus import DEFAULT_FOLDER, load_corpus
     from assay.sandbox.model import Mode
-    from assay.sandbox.selfcheck import DEFAULT_FOLDER, Finding, load_corpus, run_corpus, summarise
+    from assay.sandbox.selfcheck import run_corpus, summarise, summarise_weaknesses
 
     place: Any = one_of("--backend", backend, ("embedded", "docker"))
     level: Any = one_of("--isolation", isolation, ("cell", "fresh"))
     progress = shown.progress()
-    rows, faults = [], list[Finding]()
+    rows, weaknesses, faults = list[Row](), list[Row](), list[Finding]()
     modes: tuple[Mode, ...] = ("split", "shared")
     attacks = load_corpus(corpus or DEFAULT_FOLDER)
     for mode in modes:
         progress.say(f"{len(attacks)} programs in {mode} mode, a canary after each")
 
-        def open_sandbox(mode: Mode = mode) -> Sandbox:
-            return Sandbox(backend=place, workers=1, mode=mode, isolation=level, allow_weak=allow_weak)
+        def open_sandbox(workers: int, mode: Mode = mode) -> Sandbox:
+            return Sandbox(backend=place, workers=workers, mode=mode, isolation=level, allow_weak=allow_weak)
 
         findings = run_corpus(open_sandbox, attacks, mode)
         rows += summarise(backend, mode, findings)
-        faults += [f for f in findings if not all(row.good for row in summarise(backend, mode, [f]))]
-    table = [asdict(row) | {"good": row.good} for row in rows]
+        weaknesses += summarise_weaknesses(backend, mode, findings)
+        faults += [finding for finding in findings if not finding.good]
     if shown.as_json:
-        named = [{"attack": f.attack.name, "outcome": f.verdict.outcome.value} for f in faults]
-        print_json({"rows": table, "faults": named})
+        named = [
+            {"attack": f.attack.name, "mode": f.mode, "outcome": f.verdict.outcome.value} for f in faults
+        ]
+        print_json(
+            {
+                "rows": [asdict(row) for row in rows],
+                "weaknesses": [asdict(row) for row in weaknesses],
+                "faults": named,
+            }
+        )
     else:
-        _show(table, [f.attack.name for f in faults])
+        _show("Attack corpus", rows)
+        _show("By what they attack", weaknesses)
+        _conclude(faults)
     if faults:
         raise typer.Exit(1)
 
 
-def _show(rows: list[dict[str, object]], faults: list[str]) -> None:
+def _show(title: str, rows: list[Row]) -> None:
+    from assay.harness.console import terminal
+
+    names = ("backend", "mode", "kind", "run", "wrong_passes", "undenied", "unexpected", "canary_differences")
+    table = new_table(title, *(name.replace("_", " ") for name in names))
+    for row in rows:
+        table.add_row(*(str(getattr(row, name)) for name in names), style="" if row.good else "red")
+    terminal().print(table)
+
+
+def _conclude(faults: list[Finding]) -> None:
     from rich.text import Text
 
     from assay.harness.console import terminal
 
-    names = ("backend", "mode", "kind", "run", "wrong_passes", "undenied", "unexpected", "canary_differences")
-    table = new_table("Attack corpus", *(name.replace("_", " ") for name in names))
-    for row in rows:
-        table.add_row(*(str(row[name]) for name in names), style="" if row["good"] else "red")
     console = terminal()
-    console.print(table)
     console.print(
         "A forgery that passes in shared mode is that mode's known weakness: reports count shared verdicts."
     )
     if faults:
-        console.print(Text.assemble(("not held:", "red"), f" {', '.join(faults)}"))
+        names = ", ".join(f"{f.attack.name} ({f.mode}: {f.verdict.outcome})" for f in faults)
+        console.print(Text.assemble(("not held:", "red"), f" {names}"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from assay.sandbox import Limits, Outcome, Program, Sandbox, SandboxError, Verdict
-from assay.sandbox.selfcheck import load_corpus
+from assay.sandbox.corpus import load_corpus
 from assay.suites import Problem, load_suite
 from assay.trainers.config.rl import RewardTable
 from assay.trainers.preference.quality import parse_program
@@ -139,8 +139,9 @@ UNSEEN = {
 
 @pytest.mark.slow
 def test_no_forgery_of_the_corpus_earns_anything(sandbox: Sandbox) -> None:
-    """Each is run for real and paid by the default table: 0 for all 67, most by their source, all by their verdict."""
-    attacks = [a for a in load_corpus(ATTACKS) if a.kind == "forgery"]
+    """Each is run for real and paid by the default table: 0 for all, by their verdict; most of those that go for the
+    checks beside them are seen in their source too."""
+    attacks = [a for a in load_corpus(ATTACKS) if a.kind == "forgery" and not a.is_scenario]
     programs = {a.program.id: a for a in attacks}
     assert len(programs) == len(attacks) >= 67
     paid, unseen = {}, set()
@@ -149,7 +150,7 @@ def test_no_forgery_of_the_corpus_earns_anything(sandbox: Sandbox) -> None:
         found = score(attack.program.candidate, verdict, 1, RewardTable())
         assert found is not None
         paid[attack.name] = found.total
-        if tampering(attack.program.candidate) is None:
+        if attack.weakness is None and tampering(attack.program.candidate) is None:
             unseen.add(attack.name.rpartition("/")[2])
     assert {name: total for name, total in paid.items() if total} == {}
     assert unseen == UNSEEN
