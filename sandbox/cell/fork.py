@@ -17,7 +17,7 @@ from _signal import pthread_sigmask  # type: ignore[import-not-found]
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from assay.sandbox.cell import wire
+from assay.sandbox.cell import progress, wire
 from assay.sandbox.cell.jail import SCRATCH
 
 # The wrapper in `signal` makes enums of its answer, once for each sample.
@@ -58,6 +58,7 @@ class Desk:
         memory, or -1."""
         self.null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         self.output = os.memfd_create("output")
+        self.progress = progress.create()
         self.report_end, self.report = os.pipe()
         os.set_blocking(self.report_end, False)
         self.is_init = is_init
@@ -104,14 +105,20 @@ class Desk:
             processes = request.processes + 2
             limit(resource.RLIMIT_NPROC, (processes, processes))
 
-    def attend(self, pid: int, request: wire.Request, hangup: int, started: float) -> tuple[int, Usage]:
+    def attend(
+        self, pid: int, request: wire.Request, hangup: int, started: float
+    ) -> tuple[int, Usage, progress.Watch | None]:
         """Wait until the sample ends, uses up its CPU or wall time, or `hangup` closes, then see to it that nothing
-        of it is left. Says which it was, and what the sample and all it started used."""
-        reason, ended = self._wait(pid, request, hangup, started)
-        return reason, self.reap(pid, ended)
+        of it is left. Says which it was, what the sample and all it started used, and what was seen of its checks
+        where they have limits of their own."""
+        watch = None
+        if request.check_cpu_ms:
+            watch = progress.Watch(self.progress, tuple(ms / 1000 for ms in request.check_cpu_ms))
+        reason, ended = self._wait(pid, request, hangup, started, watch)
+        return reason, self.reap(pid, ended), watch
 
     def _wait(
-        self, pid: int, request: wire.Request, hangup: int, started: float
+        self, pid: int, request: wire.Request, hangup: int, started: float, watch: progress.Watch | None
     ) -> tuple[int, _Ended | None]:
         """Its end is waited for by its signal, which is blocked and so kept: that costs one call a sample."""
         cpu_left = request.cpu_ms / 1000
@@ -124,8 +131,9 @@ class Desk:
                 return wire.ENDED, ended
             if self._has_hung_up(hangup):
                 return wire.HUNG_UP, None
-            cpu_left = request.cpu_ms / 1000 - cpu_s_of(pid)
-            if cpu_left <= 0:
+            used = cpu_s_of(pid)
+            cpu_left = request.cpu_ms / 1000 - used
+            if cpu_left <= 0 or (watch is not None and watch.is_over(used)):
                 return wire.CPU_LIMIT, None
             if time.monotonic() >= wall_end:
                 return wire.WALL_LIMIT, None

@@ -25,7 +25,7 @@ from builtins import (  # noqa: UP029
 from collections.abc import Sequence
 from typing import Any
 
-from assay.sandbox.cell import seeding, wire
+from assay.sandbox.cell import progress, seeding, wire
 
 REPORT = struct.Struct("!16sBII")  # token, code, checks passed, length of the detail that follows
 MODULE = "candidate"
@@ -81,6 +81,7 @@ def run_checks(checks: Sequence[bytes | types.CodeType], namespace: dict[str, An
     code, passed, detail = wire.PASSED, 0, ""
     for number, check in enumerate(checks, 1):
         filename = f"<check {number}>"
+        progress.begin(number)
         try:
             run_source(check, filename, namespace)
             passed += 1
@@ -89,6 +90,7 @@ def run_checks(checks: Sequence[bytes | types.CodeType], namespace: dict[str, An
                 code = code_of(error, in_check=True)
                 which = f"check {number} of {len(checks)}: " if len(checks) > 1 else ""
                 detail = which + describe(error, filename)
+    progress.begin(0)
     return code, passed, detail
 
 

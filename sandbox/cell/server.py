@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple
 
-from assay.sandbox.cell import candidate, fork, judge, resident, runner, wire
+from assay.sandbox.cell import candidate, fork, judge, progress, resident, runner, wire
 from assay.sandbox.cell.checks import Cache
 
 Role = Literal["shared", "judge", "candidate"]
@@ -63,6 +63,10 @@ def serve(
     """Answer requests until the host closes the channel."""
     read = partial(os.read, incoming)
     link = socket.socket(fileno=peer) if peer >= 0 else None
+    try:
+        _share_progress(desk, role, link)
+    except (OSError, PeerLostError):
+        return
     office = Office(role, link, _Bench(desk, may_stay=fresh is None), desk, fresh)
     while True:
         try:
@@ -75,12 +79,28 @@ def serve(
             return
 
 
+def _share_progress(desk: fork.Desk, role: Role, link: socket.socket | None) -> None:
+    """Settle on the file that says which check runs: of a pair it is the judge's, which the candidate's cell gets."""
+    if role == "candidate" and link is not None:
+        _, descriptors, _, _ = socket.recv_fds(link, 1, 1)
+        if len(descriptors) != 1:
+            raise PeerLostError("the judge is gone")
+        os.dup2(descriptors[0], desk.progress, inheritable=False)
+        os.close(descriptors[0])
+        return
+    progress.write_to(desk.progress)
+    if link is not None:
+        socket.send_fds(link, [b"\0"], [desk.progress])
+
+
 def _answer_afresh(office: Office, fresh: Fresh, request: wire.Request, outgoing: int) -> bool:
     """Have a process in new namespaces answer one request; everything there ends with it. False when it failed."""
     pid = fresh.enter()
     if pid == 0:
         try:
-            _send(outgoing, office._replace(desk=fresh.desk()).answer(request).pack())
+            desk = fresh.desk()
+            os.dup2(office.desk.progress, desk.progress, inheritable=False)
+            _send(outgoing, office._replace(desk=desk).answer(request).pack())
             os._exit(0)
         finally:
             os._exit(1)
@@ -104,6 +124,7 @@ def _send(descriptor: int, data: bytes) -> None:
 
 def _shared(desk: fork.Desk, request: wire.Request) -> wire.Response:
     token = os.urandom(16)
+    progress.clear()
     return _reported(desk, request, -1, token, lambda: runner.run_shared(request.body, token, fork.REPORT_FD))
 
 
@@ -127,6 +148,7 @@ class _Bench:
 
 def _judge(desk: fork.Desk, request: wire.Request, peer: socket.socket, bench: _Bench) -> wire.Response:
     ours, other = socket.socketpair()
+    progress.begin(0)
     try:
         socket.send_fds(peer, [_SEQUENCE.pack(request.sequence)], [other.fileno()])
     except OSError as error:
@@ -174,9 +196,9 @@ def _candidate(desk: fork.Desk, request: wire.Request, peer: socket.socket) -> w
     (channel,) = descriptors
     started = time.monotonic()
     pid = _fork(desk, request, -1, channel, lambda: candidate.run(request.body))
-    reason, usage = desk.attend(pid, request, channel, started)
+    reason, usage, watch = desk.attend(pid, request, channel, started)
     os.close(channel)
-    return _response(desk, request, reason, usage, started)
+    return _response(desk, request, reason, usage, started, watch)
 
 
 def _reported(
@@ -187,9 +209,9 @@ def _reported(
     pid = _fork(desk, request, desk.report, channel, body)
     if channel >= 0:
         os.close(channel)
-    reason, usage = desk.attend(pid, request, -1, started)
+    reason, usage, watch = desk.attend(pid, request, -1, started)
     message = desk.take_report()
-    response = _response(desk, request, reason, usage, started)
+    response = _response(desk, request, reason, usage, started, watch)
     if len(message) < runner.REPORT.size:
         return response
     seal, code, passed, size = runner.REPORT.unpack_from(message)
@@ -210,7 +232,12 @@ def _fork(desk: fork.Desk, request: wire.Request, report: int, channel: int, bod
 
 
 def _response(
-    desk: fork.Desk, request: wire.Request, reason: int, usage: fork.Usage, started: float
+    desk: fork.Desk,
+    request: wire.Request,
+    reason: int,
+    usage: fork.Usage,
+    started: float,
+    watch: progress.Watch | None,
 ) -> wire.Response:
     wall_us = round((time.monotonic() - started) * 1e6)
     written, shown = desk.collect_output()
@@ -228,4 +255,6 @@ def _response(
         flags,
         b"",
         shown,
+        watch.number if watch else 0,
+        round(watch.used_s * 1e6) if watch else 0,
     )

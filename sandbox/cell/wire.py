@@ -1,6 +1,7 @@
 """The frames between the host and a cell: fixed binary headers, then bytes. Kept lean, for it runs between forks.
 
-Host to cell: REQUEST, then a body of blobs (candidate, then checks). Cell to host: RESPONSE, then detail, then output.
+Host to cell: REQUEST, then the limits of single checks, then a body of blobs (candidate, then checks). Cell to host:
+RESPONSE, then detail, then output.
 The first frame a cell sends is READY: a length and a JSON object that says which isolation pieces are on, or
 which step failed.
 """
@@ -11,8 +12,8 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-REQUEST = struct.Struct("!IIIQQQII")
-RESPONSE = struct.Struct("!IBBiQQQQIIII")
+REQUEST = struct.Struct("!IIIQQQIII")
+RESPONSE = struct.Struct("!IBBiQQQQIIQIII")
 LENGTH = struct.Struct("!I")
 
 # Why the cell stopped waiting for a sample.
@@ -29,7 +30,8 @@ DETAIL_BYTES = 600
 
 
 class Request(NamedTuple):
-    """One sample to run. Times in milliseconds, sizes in bytes; `body` is what `join` packed."""
+    """One sample to run. Times in milliseconds, sizes in bytes; `body` is what `join` packed. `check_cpu_ms` limits the
+    CPU time of single checks, one for each; empty leaves them to `cpu_ms`."""
 
     sequence: int
     cpu_ms: int
@@ -39,13 +41,17 @@ class Request(NamedTuple):
     file: int
     processes: int
     body: bytes
+    check_cpu_ms: tuple[int, ...] = ()
 
     def pack(self) -> bytes:
-        return REQUEST.pack(*self[:7], len(self.body)) + self.body
+        head = REQUEST.pack(*self[:7], len(self.check_cpu_ms), len(self.body))
+        return head + struct.pack(f"!{len(self.check_cpu_ms)}I", *self.check_cpu_ms) + self.body
 
 
 class Response(NamedTuple):
-    """The end of one sample. `status` is the wait status; `code` is what the sample's own runner reported."""
+    """The end of one sample. `status` is the wait status; `code` is what the sample's own runner reported. `check` is
+    the number of the check that used most of its own CPU limit, as far as was seen, and `check_cpu_us` what it used; 0
+    where none has such a limit, or none ran for long."""
 
     sequence: int
     reason: int
@@ -59,9 +65,12 @@ class Response(NamedTuple):
     flags: int
     detail: bytes
     output: bytes
+    check: int = 0
+    check_cpu_us: int = 0
 
     def pack(self) -> bytes:
-        return RESPONSE.pack(*self[:10], len(self.detail), len(self.output)) + self.detail + self.output
+        sizes = len(self.detail), len(self.output)
+        return RESPONSE.pack(*self[:10], *self[12:], *sizes) + self.detail + self.output
 
 
 def join(blobs: Sequence[bytes]) -> bytes:
@@ -95,19 +104,21 @@ def read_exactly(read: Callable[[int], bytes], size: int) -> bytes:
 
 
 def read_request(read: Callable[[int], bytes]) -> Request:
-    *fields, size = REQUEST.unpack(read_exactly(read, REQUEST.size))
-    return Request._make((*fields, read_exactly(read, size)))
+    *fields, checks, size = REQUEST.unpack(read_exactly(read, REQUEST.size))
+    limits = struct.unpack(f"!{checks}I", read_exactly(read, 4 * checks)) if checks else ()
+    return Request._make((*fields, read_exactly(read, size), limits))
 
 
 def parse_response(data: bytearray) -> tuple[Response, int] | None:
     """The response that `data` begins with, and its length in bytes; None while a part of it is missing."""
     if len(data) < RESPONSE.size:
         return None
-    *fields, detail, output = RESPONSE.unpack_from(data)
+    *fields, check, check_cpu_us, detail, output = RESPONSE.unpack_from(data)
     middle, end = RESPONSE.size + detail, RESPONSE.size + detail + output
     if len(data) < end:
         return None
-    return Response._make((*fields, bytes(data[RESPONSE.size : middle]), bytes(data[middle:end]))), end
+    texts = bytes(data[RESPONSE.size : middle]), bytes(data[middle:end])
+    return Response._make((*fields, *texts, check, check_cpu_us)), end
 
 
 def encode_text(source: str) -> bytes:

@@ -250,12 +250,14 @@ class CellPair:
     def send(self, program: Program, sequence: int) -> None:
         """Raises EOFError when a cell is gone."""
         if self.mode == "shared":
-            self.cells[0].send(verdicts.request_for(program, sequence, verdicts.shared_body(program)))
+            body = verdicts.shared_body(program)
+            self.cells[0].send(verdicts.request_for(program, sequence, body, check_cpu_s=program.check_cpu_s))
             return
         judge, candidate = self.cells
         for_judge, for_candidate = verdicts.split_bodies(program, self._rules.needs(program))
         judge.send(verdicts.request_for(program, sequence, for_judge, extra_wall_s=_JUDGE_LAG_S))
-        candidate.send(verdicts.request_for(program, sequence, for_candidate))
+        limits = program.check_cpu_s
+        candidate.send(verdicts.request_for(program, sequence, for_candidate, check_cpu_s=limits))
 
     def receive(self, program: Program, sequence: int) -> Trial | None:
         """Return the verdict on the oldest program that was sent; None while a cell has not answered yet. Raises

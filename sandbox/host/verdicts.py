@@ -61,7 +61,14 @@ class Rules:
         return self.needs(program).mode if program.mode is None else "split"
 
 
-def request_for(program: Program, sequence: int, body: bytes, *, extra_wall_s: float = 0) -> wire.Request:
+def request_for(
+    program: Program,
+    sequence: int,
+    body: bytes,
+    *,
+    extra_wall_s: float = 0,
+    check_cpu_s: tuple[float, ...] = (),
+) -> wire.Request:
     limits = program.limits
     return wire.Request(
         sequence,
@@ -72,6 +79,7 @@ def request_for(program: Program, sequence: int, body: bytes, *, extra_wall_s: f
         limits.file_bytes,
         limits.processes,
         body,
+        tuple([max(1, round(seconds * 1000 * CPU_STOP)) for seconds in check_cpu_s]),
     )
 
 
@@ -89,7 +97,7 @@ def needs_quiet(limits: Limits, response: wire.Response) -> bool:
 
 def shared_verdict(program: Program, response: wire.Response) -> Verdict:
     """Return the verdict on a sample that ran in one cell together with its checks."""
-    decision = _outcome(program.limits, response)
+    decision = check_limit_reached(program, response) or _outcome(program.limits, response)
     return _verdict(program, response, decision, response.passed, response.output, "shared")
 
 
@@ -118,6 +126,17 @@ def _outcome(limits: Limits, response: wire.Response) -> Decision:
     if response.code in _BY_CODE:
         return _BY_CODE[response.code], detail
     return Outcome.ERROR, ending(response.status) + " before its checks were done"
+
+
+def check_limit_reached(program: Program, response: wire.Response) -> Decision | None:
+    """The outcome when a check's own CPU limit ended the sample; `response` is of the cell that ran the candidate."""
+    if response.reason != wire.CPU_LIMIT or not 0 < response.check <= len(program.check_cpu_s):
+        return None
+    limit_s, used_s = program.check_cpu_s[response.check - 1], response.check_cpu_us / 1e6
+    if used_s < limit_s:
+        return None
+    which = f"check {response.check} of {len(program.checks)}"
+    return Outcome.TIMEOUT, f"CPU time of {which}: {used_s:.2f} s used of {limit_s:g} s"
 
 
 def _limit_reached(limits: Limits, response: wire.Response) -> Decision | None:
@@ -177,7 +196,7 @@ def split_verdict(program: Program, judge: wire.Response, candidate: wire.Respon
 def _split_outcome(program: Program, judge: wire.Response, candidate: wire.Response) -> Decision | None:
     """A limit that the candidate reached comes first, then one that the judge reached over its answers, then the
     judge's word."""
-    reached = _limit_reached(program.limits, candidate)
+    reached = check_limit_reached(program, candidate) or _limit_reached(program.limits, candidate)
     if reached:
         return reached
     over = _limit_reached(program.limits, judge)

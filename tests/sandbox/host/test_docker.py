@@ -56,6 +56,16 @@ def test_verdicts_equal_those_of_the_embedded_backend() -> None:
     assert containers() == []
 
 
+def test_limits_of_single_checks_hold_between_containers() -> None:
+    candidate = "def f(x):\n    while x == 2:\n        pass\n    return x"
+    checks = tuple(f"assert f({x}) == {x}" for x in range(4))
+    for mode in ("split", "shared"):
+        program = Program("p", candidate, checks, "f", Limits(cpu_s=30, wall_s=40), check_cpu_s=(0.5,) * 4)
+        with Sandbox("docker", workers=1, mode=mode) as box:
+            (verdict,) = box.run([program])
+        assert verdict.detail.startswith("CPU time of check 3 of 4: 0.5"), verdict
+
+
 def test_packages_are_in_the_image() -> None:
     pytest.importorskip("numpy")
     with Sandbox("docker", workers=1, mode="shared", packages=("numpy",)) as box:
