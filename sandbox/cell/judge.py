@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from assay.sandbox.cell import codec, fork, runner, wire
+from assay.sandbox.cell import asking, codec, fork, runner, wire
 from assay.sandbox.cell.checks import Checks
 
 MAX_CALLS = 100_000
@@ -141,22 +141,23 @@ def _exception(lineage: Sequence[Any], text: str) -> BaseException:
     return CandidateError(text)
 
 
-def run(checks: Checks, token: bytes) -> None:
+def run(checks: Checks, token: bytes, drawn: asking.Drawn) -> None:
     """Judge and report, in a judge forked for one sample."""
     gc.enable()
-    code, passed, detail = judge(checks, fork.CHANNEL_FD)
+    code, passed, detail = judge(checks, fork.CHANNEL_FD, drawn)
     runner.flush()
     runner.send_report(fork.REPORT_FD, token, code, passed, detail)
 
 
-def judge(checks: Checks, channel: int) -> tuple[int, int, str]:
-    """Wait until the candidate has run as a module, then run the checks; a code, how many passed, a description."""
+def judge(checks: Checks, channel: int, drawn: asking.Drawn) -> tuple[int, int, str]:
+    """Wait until the candidate has run as a module, then run the checks in the order that was drawn; a code, how many
+    passed, a description."""
     random.seed(0)
     candidate = Counterpart(channel)
     code, detail = candidate.load()
     passed = 0
     if code == wire.PASSED:
-        code, passed, detail = _judge(checks, candidate)
+        code, passed, detail = _judge(checks, candidate, drawn)
     if candidate.needs_shared:
         code, detail = wire.NEEDS_SHARED, candidate.needs_shared
     elif candidate.gone:
@@ -164,7 +165,7 @@ def judge(checks: Checks, channel: int) -> tuple[int, int, str]:
     return code, passed, detail
 
 
-def _judge(checks: Checks, candidate: Counterpart) -> tuple[int, int, str]:
+def _judge(checks: Checks, candidate: Counterpart, drawn: asking.Drawn) -> tuple[int, int, str]:
     namespace = runner.new_module().__dict__
     if checks.prelude is not None:
         try:
@@ -173,4 +174,4 @@ def _judge(checks: Checks, candidate: Counterpart) -> tuple[int, int, str]:
             return wire.NEEDS_SHARED, 0, f"the prelude raises {runner.describe(error, '<prelude>')}"
     for name in checks.names:
         namespace[name] = candidate.proxy(name)
-    return runner.run_checks(checks.checks, namespace)
+    return asking.ask(checks, namespace, drawn)

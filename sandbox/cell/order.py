@@ -40,10 +40,15 @@ def draw(keys: Sequence[int], number: int, turn: int) -> list[int]:
     return order
 
 
+def step(number: int) -> int:
+    """The next of a sequence of 64-bit numbers, of which the upper bits look drawn."""
+    return (number * 6364136223846793005 + 1442695040888963407) & _MASK
+
+
 def _shuffle(count: int, number: int) -> list[int]:
     order = list(range(count))
     for last in range(count - 1, 0, -1):
-        number = (number * 6364136223846793005 + 1442695040888963407) & _MASK
+        number = step(number)
         other = (number >> 33) % (last + 1)
         order[last], order[other] = order[other], order[last]
     return order

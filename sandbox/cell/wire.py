@@ -1,6 +1,6 @@
 """The frames between the host and a cell: fixed binary headers, then bytes. Kept lean, for it runs between forks.
 
-Host to cell: REQUEST, then the limits of single checks, then a body of blobs (candidate, then checks). Cell to host:
+Host to cell: REQUEST, then the limits of single checks, the order of the questions, and a body of blobs (candidate, then checks). Cell to host:
 RESPONSE, then detail, then output.
 The first frame a cell sends is READY: a length and a JSON object that says which isolation pieces are on, or
 which step failed.
@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-REQUEST = struct.Struct("!IIIQQQIII")
+REQUEST = struct.Struct("!IIIQQQIIII")
 RESPONSE = struct.Struct("!IBBiQQQQIIQIII")
 LENGTH = struct.Struct("!I")
 
@@ -23,15 +23,16 @@ ENDED, CPU_LIMIT, WALL_LIMIT, HUNG_UP = range(4)
 RETIRE, OOM_KILLED = 1, 2
 
 # Who speaks in Response.code, and what they say.
-NO_REPORT, PASSED, FAILED, ERROR, OUT_OF_MEMORY, NEEDS_SHARED, CANDIDATE_GONE = range(7)
+NO_REPORT, PASSED, FAILED, ERROR, OUT_OF_MEMORY, NEEDS_SHARED, CANDIDATE_GONE, UNCONFIRMED, STATEFUL = range(9)
+IN_DRAWN_ORDER = 16  # beside FAILED or ERROR: not in the order in which the checks are written
 
 SHOWN_OUTPUT_BYTES = 16 << 10
-DETAIL_BYTES = 600
+DETAIL_BYTES = 2000
 
 
 class Request(NamedTuple):
     """One sample to run. Times in milliseconds, sizes in bytes; `body` is what `join` packed. `check_cpu_ms` limits the
-    CPU time of single checks, one for each; empty leaves them to `cpu_ms`."""
+    CPU time of single checks, one for each; empty leaves them to `cpu_ms`. `order` is for a judge (see `asking`)."""
 
     sequence: int
     cpu_ms: int
@@ -42,10 +43,12 @@ class Request(NamedTuple):
     processes: int
     body: bytes
     check_cpu_ms: tuple[int, ...] = ()
+    order: bytes = b""
 
     def pack(self) -> bytes:
-        head = REQUEST.pack(*self[:7], len(self.check_cpu_ms), len(self.body))
-        return head + struct.pack(f"!{len(self.check_cpu_ms)}I", *self.check_cpu_ms) + self.body
+        head = REQUEST.pack(*self[:7], len(self.check_cpu_ms), len(self.order), len(self.body))
+        limits = struct.pack(f"!{len(self.check_cpu_ms)}I", *self.check_cpu_ms)
+        return head + limits + self.order + self.body
 
 
 class Response(NamedTuple):
@@ -104,9 +107,12 @@ def read_exactly(read: Callable[[int], bytes], size: int) -> bytes:
 
 
 def read_request(read: Callable[[int], bytes]) -> Request:
-    *fields, checks, size = REQUEST.unpack(read_exactly(read, REQUEST.size))
+    *fields, checks, order_size, size = REQUEST.unpack(read_exactly(read, REQUEST.size))
     limits = struct.unpack(f"!{checks}I", read_exactly(read, 4 * checks)) if checks else ()
-    return Request._make((*fields, read_exactly(read, size), limits))
+    order, body = b"", read_exactly(read, order_size + size)
+    if order_size:
+        order, body = body[:order_size], body[order_size:]
+    return Request._make((*fields, body, limits, order))
 
 
 def parse_response(data: bytearray) -> tuple[Response, int] | None:

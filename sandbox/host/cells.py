@@ -225,11 +225,13 @@ def spec_of(options: CellOptions) -> dict[str, Any]:
 
 class Trial(NamedTuple):
     """One verdict, or None when the checks need shared mode after all; whether a loaded machine could have decided it;
-    and whether the cells are to be replaced."""
+    whether the cells are to be replaced; and what the judge reported, for the next turn (see `orders`)."""
 
     verdict: Verdict | None
     needs_quiet: bool
     retire: bool
+    code: int
+    detail: bytes
 
 
 class CellPair:
@@ -247,7 +249,7 @@ class CellPair:
     def is_ready(self) -> bool:
         return all(cell.report for cell in self.cells)
 
-    def send(self, program: Program, sequence: int) -> None:
+    def send(self, program: Program, sequence: int, order: bytes = b"") -> None:
         """Raises EOFError when a cell is gone."""
         if self.mode == "shared":
             body = verdicts.shared_body(program)
@@ -255,7 +257,7 @@ class CellPair:
             return
         judge, candidate = self.cells
         for_judge, for_candidate = verdicts.split_bodies(program, self._rules.needs(program))
-        judge.send(verdicts.request_for(program, sequence, for_judge, extra_wall_s=_JUDGE_LAG_S))
+        judge.send(verdicts.request_for(program, sequence, for_judge, extra_wall_s=_JUDGE_LAG_S, order=order))
         limits = program.check_cpu_s
         candidate.send(verdicts.request_for(program, sequence, for_candidate, check_cpu_s=limits))
 
@@ -273,7 +275,8 @@ class CellPair:
         else:
             verdict = verdicts.split_verdict(program, *answers)
         quiet = any(verdicts.needs_quiet(program.limits, answer) for answer in answers)
-        return Trial(verdict, quiet, any(answer.flags & wire.RETIRE for answer in answers))
+        retire = any(answer.flags & wire.RETIRE for answer in answers)
+        return Trial(verdict, quiet, retire, answers[0].code, answers[0].detail)
 
 
 def patience_of(program: Program) -> float:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from assay.sandbox.errors import CellError, SandboxError
-from assay.sandbox.host import verdicts
+from assay.sandbox.host import orders, verdicts
 from assay.sandbox.host.cells import START_TIMEOUT_S, Cell, CellPair, patience_of
 from assay.sandbox.model import Mode, Program, Verdict
 
@@ -50,6 +50,7 @@ class _Job:
     ticket: Any
     mode: Mode
     order: int
+    asked: orders.Asked
     attempts: int = 0
     quiet: bool = False  # to be judged with nothing else running
 
@@ -145,7 +146,8 @@ class Scheduler:
     def submit(self, program: Program, batch: Batch, ticket: Any) -> None:
         """Have the program judged; `ticket` comes back with the result. Raises SandboxError for limits above the
         sandbox's, and when the sandbox is closed."""
-        job = _Job(program, batch, ticket, self._rules.mode_of(program), next(self._orders))
+        mode = self._rules.mode_of(program)
+        job = _Job(program, batch, ticket, mode, next(self._orders), orders.Asked(program, mode))
         with self._lock:  # after `close` has begun, nothing comes into a queue that no one reads
             if self._closing:
                 raise SandboxError("the sandbox is closed; open one to run programs")
@@ -256,7 +258,7 @@ class Scheduler:
         if lane.ready and len(lane.in_flight) == 1:
             self._expect(lane)
         try:
-            lane.pair.send(job.program, sequence)
+            lane.pair.send(job.asked.program, sequence, job.asked.order)
         except EOFError:
             return  # reading finds that out and deals with it
         except Exception as error:  # whatever it is, the batch ends with it and the scheduler lives
@@ -387,7 +389,7 @@ class Scheduler:
             self._expect(lane)
         while lane.in_flight:
             sequence, job = lane.in_flight[0]
-            trial = pair.receive(job.program, sequence)
+            trial = pair.receive(job.asked.program, sequence)
             if trial is None:
                 return
             lane.in_flight.popleft()
@@ -401,12 +403,16 @@ class Scheduler:
                 job.quiet = True
                 self._queue(job)
             else:
-                job.batch.settle(job.ticket, job.program, trial.verdict)
+                verdict = job.asked.settle(trial, trial.verdict)
+                if verdict is None and not job.batch.cancelled:
+                    self._queue(job)  # in another order
+                else:
+                    job.batch.settle(job.ticket, job.program, verdict)
 
     def _expect(self, lane: _Lane) -> None:
         """Set the time by which the oldest job in flight has to be answered."""
         job = lane.in_flight[0][1] if lane.in_flight else None
-        lane.deadline = time.monotonic() + patience_of(job.program) if job else float("inf")
+        lane.deadline = time.monotonic() + patience_of(job.asked.program) if job else float("inf")
 
     def _look_at_clock(self) -> None:
         now = time.monotonic()

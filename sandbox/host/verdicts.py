@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from assay.sandbox.cell import wire
@@ -28,6 +28,10 @@ _BY_CODE = {
     wire.FAILED: Outcome.FAIL,
     wire.ERROR: Outcome.ERROR,
     wire.OUT_OF_MEMORY: Outcome.MEMORY,
+    wire.UNCONFIRMED: Outcome.PASS,
+    wire.STATEFUL: Outcome.FAIL,
+    wire.FAILED | wire.IN_DRAWN_ORDER: Outcome.FAIL,
+    wire.ERROR | wire.IN_DRAWN_ORDER: Outcome.ERROR,
 }
 
 
@@ -68,6 +72,7 @@ def request_for(
     *,
     extra_wall_s: float = 0,
     check_cpu_s: tuple[float, ...] = (),
+    order: bytes = b"",
 ) -> wire.Request:
     limits = program.limits
     return wire.Request(
@@ -80,6 +85,7 @@ def request_for(
         limits.processes,
         body,
         tuple([max(1, round(seconds * 1000 * CPU_STOP)) for seconds in check_cpu_s]),
+        order,
     )
 
 
@@ -174,13 +180,14 @@ def infra(program: Program, reason: str, mode: Mode) -> Verdict:
 
 def split_bodies(program: Program, needs: Needs) -> tuple[bytes, bytes]:
     """Return the request bodies of the judge cell and of the candidate cell."""
-    judge = _judge_body(needs.prelude, needs.names, program.checks)
+    judge = _judge_body(needs.prelude, needs.names, program.checks, program.base_checks)
     return judge, wire.join([wire.encode_text(program.candidate)])
 
 
 @lru_cache(maxsize=512)
-def _judge_body(prelude: str, names: tuple[str, ...], checks: tuple[str, ...]) -> bytes:
-    return wire.join([wire.encode_text(part) for part in (prelude, json.dumps(names), *checks)])
+def _judge_body(prelude: str, names: tuple[str, ...], checks: tuple[str, ...], first_run: int) -> bytes:
+    needed = json.dumps({"names": names, "first_run": first_run})
+    return wire.join([wire.encode_text(part) for part in (prelude, needed, *checks)])
 
 
 def split_verdict(program: Program, judge: wire.Response, candidate: wire.Response) -> Verdict | None:
@@ -190,7 +197,14 @@ def split_verdict(program: Program, judge: wire.Response, candidate: wire.Respon
     if decision is None:
         return None
     output = candidate.output + judge.output
-    return _verdict(program, candidate, decision, judge.passed, output, "split")
+    verdict = _verdict(program, candidate, decision, judge.passed, output, "split")
+    return stateful(verdict) if judge.code == wire.STATEFUL and verdict.outcome is Outcome.FAIL else verdict
+
+
+def stateful(verdict: Verdict) -> Verdict:
+    """Return the verdict on a candidate whose answers hang on the order in which it is asked."""
+    detail = f"stateful: right in one order of the questions and not in another: {verdict.detail}"
+    return replace(verdict, outcome=Outcome.FAIL, detail=detail, notes=(*verdict.notes, "stateful"))
 
 
 def _split_outcome(program: Program, judge: wire.Response, candidate: wire.Response) -> Decision | None:
@@ -206,7 +220,8 @@ def _split_outcome(program: Program, judge: wire.Response, candidate: wire.Respo
         return None
     detail = judge.detail.decode("utf-8", "replace")
     if judge.code in _BY_CODE:
-        return _BY_CODE[judge.code], detail
+        outcome = _BY_CODE[judge.code]
+        return outcome, "" if outcome is Outcome.PASS else detail
     if judge.code == wire.CANDIDATE_GONE:
         how = detail if candidate.reason == wire.HUNG_UP else ending(candidate.status)
         return Outcome.ERROR, f"{how} before its checks were done"
