@@ -37,6 +37,7 @@ def program_of(program_id: str, problem: Problem, extraction: Extraction, limits
         limits=limits,
         prelude=problem.prompt,
         mode=problem.mode,
+        base_checks=problem.base_checks,
     )
 
 

@@ -21,7 +21,7 @@ _PLAIN = frozenset((bool, int, float, str, bytes, type(None)))
 _CONTAINERS = frozenset((list, tuple, set))
 
 
-class Drawn(NamedTuple):
+class QuestionOrder(NamedTuple):
     """What is drawn for a sample: a number, 0 for the order in which checks are written, and the turn. `calls` are
     questions that an earlier turn asked, to be asked in between in this one."""
 
@@ -33,16 +33,19 @@ class Drawn(NamedTuple):
         return _HEAD.pack(self.number, self.turn) + self.calls if self.number else b""
 
     @classmethod
-    def unpack(cls, data: bytes) -> Drawn:
-        return cls(*_HEAD.unpack_from(data), data[_HEAD.size :]) if data else cls()
+    def unpack(cls, data: bytes) -> QuestionOrder:
+        if not data:
+            return cls()
+        number, turn = _HEAD.unpack_from(data)
+        return cls(number, turn, data[_HEAD.size :])
 
 
-def ask(checks: Checks, namespace: dict[str, Any], drawn: Drawn) -> tuple[int, int, str]:
+def ask(checks: Checks, namespace: dict[str, Any], drawn: QuestionOrder) -> tuple[int, int, str]:
     """Run the checks; return the code, how many passed, and a description. A pass that another turn has to confirm is
     UNCONFIRMED, and its description the calls to ask then; what fails in a turn after the first is STATEFUL."""
     plan = checks.plan
     if plan.kept:
-        drawn = Drawn()
+        drawn = QuestionOrder()
     namespace[order.ASK] = order.Parts(drawn.number, drawn.turn)
     calls = None
     if drawn.number and plan.hides_calls and not plan.is_confirmed(0):
@@ -97,11 +100,11 @@ class _Kept:
 class _Among:
     """Asks other questions between those of the checks, and throws their answers away."""
 
-    def __init__(self, drawn: Drawn) -> None:
+    def __init__(self, drawn: QuestionOrder) -> None:
         calls = ast.literal_eval(drawn.calls.decode() or "[]")
         self._calls = [calls[i] for i in order.draw(range(len(calls)), drawn.number, drawn.turn)]
         self._number = order.step(drawn.number + drawn.turn)
-        self._asked = 0
+        self._count = 0
         self._functions: dict[str, Callable[..., Any]] = {}
 
     def wrap(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -115,9 +118,9 @@ class _Among:
         return among
 
     def _ask_others(self) -> None:
-        first, self._asked = self._asked == 0, self._asked + 1
+        first, self._count = self._count == 0, self._count + 1
         self._number = order.step(self._number)
-        if self._calls and (first or (self._asked <= _CALLS_WITH_OTHERS and self._number >> 63)):
+        if self._calls and (first or (self._count <= _CALLS_WITH_OTHERS and self._number >> 63)):
             name, arguments, named = self._calls.pop()
             try:
                 self._functions[name](*arguments, **named)
@@ -134,4 +137,6 @@ def _is_plain(value: Any, depth: int) -> bool:
         return False
     if kind is dict:
         return all(_is_plain(k, depth + 1) and _is_plain(v, depth + 1) for k, v in value.items())
-    return kind in _CONTAINERS and bool(value or kind is not set) and all(_is_plain(v, depth + 1) for v in value)
+    return (
+        kind in _CONTAINERS and bool(value or kind is not set) and all(_is_plain(v, depth + 1) for v in value)
+    )

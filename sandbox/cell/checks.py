@@ -8,7 +8,7 @@ import json
 import types
 
 from assay.sandbox.cell import order, runner, wire
-from assay.sandbox.cell.asking import Drawn
+from assay.sandbox.cell.asking import QuestionOrder
 
 CACHED_CHECKS = 256
 
@@ -40,7 +40,7 @@ class Checks:
             position: compile(tree, f"<check {position + 1}>", "exec")
             for position, tree in self.plan.heads.items()
         }
-        self._as_written = self._arranged(Drawn())
+        self._as_written = self._arranged(QuestionOrder())
 
     def _compile(self, number: int, source: bytes) -> types.CodeType | bytes:
         filename = f"<check {number}>"
@@ -50,16 +50,20 @@ class Checks:
         except Exception:
             return source  # running it raises the same again, where it is reported
 
-    def steps(self, drawn: Drawn) -> list[Step]:
+    def steps(self, drawn: QuestionOrder) -> list[Step]:
         """Return what to run, in the order that was drawn."""
         return self._arranged(drawn) if drawn.number and self.plan.runs else self._as_written
 
-    def _arranged(self, drawn: Drawn) -> list[Step]:
+    def _arranged(self, drawn: QuestionOrder) -> list[Step]:
         positions = list(range(len(self.checks)))
-        steps: dict[int, list[Step]] = {position: [(position + 1, self.checks[position])] for position in positions}
+        steps: dict[int, list[Step]] = {
+            position: [(position + 1, self.checks[position])] for position in positions
+        }
         for run in self.plan.runs:
             chosen = order.draw(run.keys, drawn.number, drawn.turn) if drawn.number else range(len(run.keys))
-            heads = [(position + 1, self._heads[position]) for position in run.positions if position in self._heads]
+            heads = [
+                (position + 1, self._heads[position]) for position in run.positions if position in self._heads
+            ]
             parts = [(run.positions[i] + 1, self.checks[run.positions[i]]) for i in chosen]
             for position in run.positions:
                 steps[position] = []

@@ -1,4 +1,4 @@
-"""The order in which the questions of a problem's checks are asked: what may be moved, and how.
+"""The order in which the questions of a problem's checks are targets: what may be moved, and how.
 
 A candidate that has memorised the answers in the order of its checks needs to know no question. So questions that
 have nothing to do with each other are asked in an order that is drawn for each program. Checks are looked at and
@@ -121,15 +121,15 @@ _Part = list[_Line]
 
 
 @lru_cache(maxsize=4096)
-def _statements(source: str, asked: frozenset[str]) -> list[tuple[ast.stmt, Facts]]:
+def _statements(source: str, targets: frozenset[str]) -> list[tuple[ast.stmt, Facts]]:
     """The statements of a check. Nothing changes them: what is rewritten is parsed anew."""
     given: set[str] = set()
-    return [(statement, look(statement, asked, given)) for statement in ast.parse(source).body]
+    return [(statement, look(statement, targets, given)) for statement in ast.parse(source).body]
 
 
 class _Planner:
-    def __init__(self, sources: Sequence[str], asked: frozenset[str], first_run: int) -> None:
-        self._sources, self._asked, self._first_run = sources, asked, first_run
+    def __init__(self, sources: Sequence[str], targets: frozenset[str], first_run: int) -> None:
+        self._sources, self._targets, self._first_run = sources, targets, first_run
         self._trees: dict[int, ast.Module] = {}
         self._heads: dict[int, ast.Module] = {}
         self._answers: dict[str, str] = {}
@@ -141,7 +141,7 @@ class _Planner:
         lines = [
             _Line(check, place, *pair)
             for check, source in enumerate(self._sources)
-            for place, pair in enumerate(_statements(source, self._asked))
+            for place, pair in enumerate(_statements(source, self._targets))
         ]
         definitions, parts = self._divide(lines)
         self._rewrite_functions(lines)
@@ -172,9 +172,9 @@ class _Planner:
         parts = _joined(others, variables, helpers)
         return definitions, [part for part in parts if any(helpers.asks(line.facts) for line in part)]
 
-    def _weigh(self, parts: list[_Part], asked: frozenset[str]) -> tuple[int, ...]:
+    def _weigh(self, parts: list[_Part], targets: frozenset[str]) -> tuple[int, ...]:
         """Count what the order of these parts decides; return the keys of their answers."""
-        keys = _numbered(["\n".join(answer_key(line.statement, asked) for line in part) for part in parts])
+        keys = _numbered(["\n".join(answer_key(line.statement, targets) for line in part) for part in parts])
         self._bits += _bits(keys)
         return keys
 
@@ -183,7 +183,7 @@ class _Planner:
         calls = [(line.check, *_called(line.statement)) for line in lines]
         times = Counter((check, name) for check, name, _ in calls)
         for check, name, arguments in calls:
-            if not name or name in self._asked or times[check, name] > 1:
+            if not name or name in self._targets or times[check, name] > 1:
                 continue
             functions = [
                 node
@@ -200,15 +200,17 @@ class _Planner:
 
     def _rewrite_function(self, function: ast.FunctionDef, arguments: list[ast.expr], check: int) -> None:
         pairs = zip(function.args.args, arguments, strict=False)
-        asked = self._asked | {p.arg for p, a in pairs if isinstance(a, ast.Name) and a.id in self._asked}
+        targets = self._targets | {
+            p.arg for p, a in pairs if isinstance(a, ast.Name) and a.id in self._targets
+        }
         given: set[str] = set()
         lines = [
-            _Line(check, place, statement, look(statement, asked, given))
+            _Line(check, place, statement, look(statement, targets, given))
             for place, statement in enumerate(function.body)
         ]
         _, parts = self._divide(lines)
-        self._hides |= any(_n_asked(part) > 1 for part in parts)
-        keys = self._weigh(parts, asked)
+        self._hides |= any(_n_questions(part) > 1 for part in parts)
+        keys = self._weigh(parts, targets)
         if len(parts) > 1:
             function.body = _with_functions(function.body, parts, check, keys)
 
@@ -217,7 +219,7 @@ class _Planner:
         fixed: set[int] = set()
         for part in parts:
             checks = {line.check for line in part}
-            self._hides |= _n_asked(part) > 1
+            self._hides |= _n_questions(part) > 1
             if len(checks) > 1:
                 fixed |= checks
             for check in checks:
@@ -225,11 +227,13 @@ class _Planner:
         movable = [check for check in sorted(of_check) if check not in fixed]
         for check in movable:
             if len(of_check[check]) > 1:
-                keys = self._weigh(of_check[check], self._asked)
+                keys = self._weigh(of_check[check], self._targets)
                 tree = self._tree(check)
                 tree.body = _with_functions(tree.body, of_check[check], check, keys)
         for positions in _consecutive(movable, self._first_run):
-            keys = self._weigh([sum(of_check[check], []) for check in positions], self._asked)
+            keys = self._weigh(
+                [[line for part in of_check[check] for line in part] for check in positions], self._targets
+            )
             yield Run(tuple(positions), keys)
             for check in positions:
                 first = [line.place for line in definitions if line.check == check]
@@ -253,14 +257,14 @@ class _Helpers:
         while changed:
             before = len(self._asking) + len(self._drawing)
             for line in definitions:
-                if line.facts.n_asked or line.facts.reads & self._asking:
+                if line.facts.n_questions or line.facts.reads & self._asking:
                     self._asking |= line.facts.writes
                 if line.facts.uses_random or line.facts.reads & self._drawing:
                     self._drawing |= line.facts.writes
             changed = len(self._asking) + len(self._drawing) > before
 
     def asks(self, facts: Facts) -> bool:
-        return facts.n_asked > 0 or bool(facts.reads & self._asking)
+        return facts.n_questions > 0 or bool(facts.reads & self._asking)
 
     def draws(self, facts: Facts) -> bool:
         return facts.uses_random or bool(facts.reads & self._drawing)
@@ -309,8 +313,8 @@ def _joined(lines: list[_Line], variables: set[str], helpers: _Helpers) -> list[
     return sorted(parts.values(), key=lambda part: part[0][:2])
 
 
-def _n_asked(part: _Part) -> int:
-    return sum(line.facts.n_asked for line in part)
+def _n_questions(part: _Part) -> int:
+    return sum(line.facts.n_questions for line in part)
 
 
 def _called(statement: ast.stmt) -> tuple[str, list[ast.expr]]:
@@ -355,9 +359,13 @@ def _with_functions(
         statements = [body[line.place] for line in part]
         function = ast.FunctionDef(name, ast.arguments([], [], None, [], [], None, []), statements, [])
         if "type_params" in ast.FunctionDef._fields:
-            function.type_params = []
+            function.type_params = []  # type: ignore[attr-defined]
         written.append(ast.copy_location(function, statements[0]))
-    arguments = [ast.Constant(check), ast.Constant(keys), *(ast.Name(name, ast.Load()) for name in names)]
+    arguments = [
+        ast.Constant(check),
+        ast.Constant(keys),  # type: ignore[arg-type]
+        *(ast.Name(name, ast.Load()) for name in names),
+    ]
     call = ast.Call(ast.Name(ASK, ast.Load()), arguments, [])
     for node in (*arguments, call.func, call, run := ast.Expr(call)):
         ast.copy_location(node, body[-1])

@@ -24,14 +24,14 @@ class KeptError(Exception):
 @dataclass(slots=True)
 class Facts:
     """`reads` and `writes` are the names that a statement uses, and those that it binds or changes in its block.
-    `n_asked` counts its questions, a loop as many. `is_definition` says that it may as well come first. `case` is the
+    `n_questions` counts its questions, a loop as many. `is_definition` says that it may as well come first. `case` is the
     function of a numbered case, `case(3)`, and `maker` the one whose result the statement gives a name. `equal` is a
     question with the constant that its answer has to equal. `random_names` are those of modules and functions that
     draw random numbers, which have a state in common."""
 
     reads: set[str] = field(default_factory=set)
     writes: set[str] = field(default_factory=set)
-    n_asked: int = 0
+    n_questions: int = 0
     is_definition: bool = False
     is_import: bool = False
     case: str = ""
@@ -41,12 +41,12 @@ class Facts:
     random_names: set[str] = field(default_factory=set)
 
 
-def look(statement: ast.stmt, asked: frozenset[str], given: set[str]) -> Facts:
-    """Return what the statement does. `asked` are the names that stand for functions of the candidate; `given` those
+def look(statement: ast.stmt, targets: frozenset[str], given: set[str]) -> Facts:
+    """Return what the statement does. `targets` are the names that stand for functions of the candidate; `given` those
     that stand for what it returned, and gets further ones. Raises KeptError for commands, and for what this does not
     understand."""
     facts = Facts()
-    reader = _Reader(facts, asked, given)
+    reader = _Reader(facts, targets, given)
     reader.walk(statement, nested=False, loops=0, expects_error=False)
     if isinstance(statement, ast.FunctionDef):
         local = _local_names(statement)
@@ -58,34 +58,36 @@ def look(statement: ast.stmt, asked: frozenset[str], given: set[str]) -> Facts:
         case ast.Import() | ast.ImportFrom():
             facts.is_definition = facts.is_import = True
         case ast.Pass() | ast.Expr(ast.Constant() | ast.Name()) | ast.ClassDef(decorator_list=[]):
-            facts.is_definition = not facts.n_asked
+            facts.is_definition = not facts.n_questions
         case ast.Assign([ast.Name()], value) | ast.AnnAssign(ast.Name(), _, value) if _is_constant(value):
             facts.is_definition = True
-        case ast.Assign([ast.Name()], ast.Call(ast.Name(maker))) if maker not in asked | _BUILTINS:
+        case ast.Assign([ast.Name()], ast.Call(ast.Name(maker))) if maker not in targets | _BUILTINS:
             facts.maker = maker
-        case ast.Expr(ast.Call(ast.Name(case), [_, *_] as arguments, [])) if all(map(_is_constant, arguments)):
+        case ast.Expr(ast.Call(ast.Name(case), [_, *_] as arguments, [])) if all(
+            map(_is_constant, arguments)
+        ):
             facts.case = case
         case ast.Assert(ast.Compare(ast.Call(ast.Name(name)) as call, [ast.Eq()], [value])):
-            if name in asked and _is_constant(value):
+            if name in targets and _is_constant(value):
                 facts.equal = ast.dump(call), ast.dump(value)
     return facts
 
 
-def answer_key(statement: ast.stmt, asked: frozenset[str]) -> str:
+def answer_key(statement: ast.stmt, targets: frozenset[str]) -> str:
     """Return the statement without its questions' arguments and without its message: where this is the same, the
     answer is."""
-    return _shape(statement.test if isinstance(statement, ast.Assert) else statement, asked)
+    return _shape(statement.test if isinstance(statement, ast.Assert) else statement, targets)
 
 
-def _shape(node: ast.AST, asked: frozenset[str]) -> str:
+def _shape(node: ast.AST, targets: frozenset[str]) -> str:
     if isinstance(node, ast.Constant):
         return repr(node.value)
     if isinstance(node, ast.Name):
         return node.id
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in asked:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in targets:
         return f"{node.func.id}?"
     name = getattr(node, "attr", None) or getattr(node, "arg", None) or ""
-    return f"{type(node).__name__}{name}({','.join([_shape(child, asked) for child in ast.iter_child_nodes(node)])})"
+    return f"{type(node).__name__}{name}({','.join([_shape(child, targets) for child in ast.iter_child_nodes(node)])})"
 
 
 def root_of(node: ast.AST) -> str:
@@ -115,7 +117,13 @@ def _has_constant_defaults(arguments: ast.arguments) -> bool:
 
 def _local_names(function: ast.FunctionDef) -> set[str]:
     arguments = function.args
-    several = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg)
+    several = (
+        *arguments.posonlyargs,
+        *arguments.args,
+        *arguments.kwonlyargs,
+        arguments.vararg,
+        arguments.kwarg,
+    )
     local = {one.arg for one in several if one is not None}
     for node in ast.walk(function):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
@@ -134,16 +142,17 @@ def _is_raised_for(node: ast.With) -> bool:
 class _Reader:
     """Walks one statement. Names of functions and comprehensions within it count as read, never as bound."""
 
-    def __init__(self, facts: Facts, asked: frozenset[str], given: set[str]) -> None:
-        self._facts, self._asked, self._given = facts, asked, given
+    def __init__(self, facts: Facts, targets: frozenset[str], given: set[str]) -> None:
+        self._facts, self._targets, self._given = facts, targets, given
 
     def walk(self, node: ast.AST, *, nested: bool, loops: int, expects_error: bool) -> None:
         if isinstance(node, _LEAVING) or (isinstance(node, ast.Return) and not nested):
             raise KeptError(f"a check has {type(node).__name__.lower()}")
         self._see(node, nested, loops, expects_error)
+        children: list[ast.AST]
         if isinstance(node, ast.Try) and node.handlers:
-            for child in node.body:
-                self.walk(child, nested=nested, loops=loops, expects_error=True)
+            for part in node.body:
+                self.walk(part, nested=nested, loops=loops, expects_error=True)
             children = [*node.handlers, *node.orelse, *node.finalbody]
         else:
             children = list(ast.iter_child_nodes(node))
@@ -163,8 +172,8 @@ class _Reader:
                 if name in _NAMESPACES:
                     raise KeptError(f"a check uses {name}()")
                 facts.reads.add(name)
-                if name in self._asked:
-                    facts.n_asked += 10 if loops else 1
+                if name in self._targets:
+                    facts.n_questions += 10 if loops else 1
             case ast.Name(name):
                 self._bind(name, nested)
             case ast.NamedExpr(ast.Name(name)):
@@ -179,7 +188,11 @@ class _Reader:
                 facts.random_names.update(alias.asname or alias.name for alias in names)
             case ast.FunctionDef(name) | ast.AsyncFunctionDef(name) | ast.ClassDef(name):
                 self._bind(name, nested)
-            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+            case (
+                ast.ExceptHandler(name=str(name))
+                | ast.MatchAs(name=str(name))
+                | ast.MatchStar(name=str(name))
+            ):
                 self._bind(name, nested)
             case ast.Attribute() | ast.Subscript() if not isinstance(node.ctx, ast.Load):
                 self._change(root_of(node))
@@ -208,20 +221,20 @@ class _Reader:
             self._facts.writes.add(name)
 
     def _change(self, root: str) -> None:
-        if not root or root in self._asked:
+        if not root or root in self._targets:
             raise KeptError("a check changes something of the candidate's")
         self._facts.writes.add(root)
 
     def _take(self, targets: list[ast.expr], value: ast.expr | None) -> None:
         """Note the names of what the candidate gives."""
         names = {n.id for n in ast.walk(value) if isinstance(n, ast.Name)} if value is not None else set()
-        if names & (self._asked | self._given):
+        if names & (self._targets | self._given):
             self._given.update(n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name))
 
     def _call(self, function: ast.expr, has_arguments: bool) -> None:
-        if isinstance(function, ast.Name) and function.id in self._asked and not has_arguments:
+        if isinstance(function, ast.Name) and function.id in self._targets and not has_arguments:
             raise KeptError(f"a check calls {function.id}() without arguments")
-        if isinstance(function, ast.Attribute) and root_of(function) in self._given | self._asked:
+        if isinstance(function, ast.Attribute) and root_of(function) in self._given | self._targets:
             raise KeptError(f"a check calls a method of {root_of(function)}")
 
     def _statement(self, call: ast.Call, expects_error: bool) -> None:
@@ -229,7 +242,7 @@ class _Reader:
         if expects_error:
             return
         if isinstance(function, ast.Name):
-            if function.id in self._asked or (function.id in _BUILTINS and function.id != "print"):
+            if function.id in self._targets or (function.id in _BUILTINS and function.id != "print"):
                 raise KeptError(f"a check calls {function.id} for what it does")
             return
         if isinstance(function, ast.Attribute):

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
 from assay.sandbox.cell import fork, judge, runner, wire
-from assay.sandbox.cell.asking import Drawn
+from assay.sandbox.cell.asking import QuestionOrder
 from assay.sandbox.cell.checks import Cache
 
 _COMMAND = struct.Struct("!II")
@@ -145,7 +145,7 @@ def _stay(commands: socket.socket, cache: Cache) -> NoReturn:
             os._exit(0)
         order_size, size = _COMMAND.unpack(header)
         body = wire.read_exactly(commands.recv, order_size + size)
-        drawn = Drawn.unpack(body[:order_size])
+        drawn = QuestionOrder.unpack(body[:order_size])
         code, passed, detail = judge.judge(cache.get(body[order_size:]), descriptors[0], drawn)
         os.close(descriptors[0])
         runner.flush()

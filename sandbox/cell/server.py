@@ -17,7 +17,7 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from assay.sandbox.cell import candidate, fork, judge, progress, resident, runner, wire
-from assay.sandbox.cell.asking import Drawn
+from assay.sandbox.cell.asking import QuestionOrder
 from assay.sandbox.cell.checks import Cache
 
 Role = Literal["shared", "judge", "candidate"]
@@ -161,7 +161,7 @@ def _judge(desk: fork.Desk, request: wire.Request, peer: socket.socket, bench: _
     bench.resident.stop()
     token = os.urandom(16)
     checks = bench.checks.get(request.body)
-    drawn = Drawn.unpack(request.order)
+    drawn = QuestionOrder.unpack(request.order)
     return _reported(desk, request, ours.detach(), token, lambda: judge.run(checks, token, drawn))
 
 

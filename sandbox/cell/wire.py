@@ -1,7 +1,7 @@
 """The frames between the host and a cell: fixed binary headers, then bytes. Kept lean, for it runs between forks.
 
-Host to cell: REQUEST, then the limits of single checks, the order of the questions, and a body of blobs (candidate, then checks). Cell to host:
-RESPONSE, then detail, then output.
+Host to cell: REQUEST, then the limits of single checks, the order of the questions, and a body of blobs (candidate,
+then checks). Cell to host: RESPONSE, then detail, then output.
 The first frame a cell sends is READY: a length and a JSON object that says which isolation pieces are on, or
 which step failed.
 """
@@ -23,7 +23,9 @@ ENDED, CPU_LIMIT, WALL_LIMIT, HUNG_UP = range(4)
 RETIRE, OOM_KILLED = 1, 2
 
 # Who speaks in Response.code, and what they say.
-NO_REPORT, PASSED, FAILED, ERROR, OUT_OF_MEMORY, NEEDS_SHARED, CANDIDATE_GONE, UNCONFIRMED, STATEFUL = range(9)
+NO_REPORT, PASSED, FAILED, ERROR, OUT_OF_MEMORY, NEEDS_SHARED, CANDIDATE_GONE, UNCONFIRMED, STATEFUL = range(
+    9
+)
 IN_DRAWN_ORDER = 16  # beside FAILED or ERROR: not in the order in which the checks are written
 
 SHOWN_OUTPUT_BYTES = 16 << 10

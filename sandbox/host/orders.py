@@ -14,7 +14,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from assay.sandbox.cell import wire
-from assay.sandbox.cell.asking import Drawn
+from assay.sandbox.cell.asking import QuestionOrder
 from assay.sandbox.host import verdicts
 from assay.sandbox.host.cells import Trial
 from assay.sandbox.host.state import keeps_nothing
@@ -74,7 +74,7 @@ def number_of(program: Program) -> int:
     return int.from_bytes(blake2b(text, key=machine_key(), digest_size=8).digest(), "little") or 1
 
 
-class Asked:
+class Questioning:
     """One program in the orders in which it is asked, turn by turn. `program` is it with the limits of this turn, and
     `order` what the judge is sent."""
 
@@ -83,7 +83,7 @@ class Asked:
     def __init__(self, program: Program, mode: Mode) -> None:
         self._program = self.program = program
         is_drawn = mode == "split" and not program.stateful
-        self._drawn = Drawn(number_of(program)) if is_drawn else Drawn()
+        self._drawn = QuestionOrder(number_of(program)) if is_drawn else QuestionOrder()
         self.order = self._drawn.pack()
         self._first: Verdict | None = None
 
@@ -96,10 +96,10 @@ class Asked:
             if keeps_nothing(self._program.candidate):
                 return verdict
             calls = self._drawn.calls or trial.detail
-            self._turn(Drawn(self._drawn.number, self._drawn.turn + 1, calls))
+            self._turn(QuestionOrder(self._drawn.number, self._drawn.turn + 1, calls))
             return None
         if trial.code & wire.IN_DRAWN_ORDER and not keeps_nothing(self._program.candidate):
-            self._turn(Drawn())
+            self._turn(QuestionOrder())
             return None
         return first if first is not None and verdict.passed else verdict
 
@@ -109,7 +109,7 @@ class Asked:
             return verdict
         return verdicts.stateful(self._first)
 
-    def _turn(self, drawn: Drawn) -> None:
+    def _turn(self, drawn: QuestionOrder) -> None:
         self._drawn, self.order = drawn, drawn.pack()
         if drawn.turn == 1:
             self.program = _with_longer_limits(self._program)

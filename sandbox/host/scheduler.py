@@ -50,7 +50,7 @@ class _Job:
     ticket: Any
     mode: Mode
     order: int
-    asked: orders.Asked
+    questioning: orders.Questioning
     attempts: int = 0
     quiet: bool = False  # to be judged with nothing else running
 
@@ -147,7 +147,7 @@ class Scheduler:
         """Have the program judged; `ticket` comes back with the result. Raises SandboxError for limits above the
         sandbox's, and when the sandbox is closed."""
         mode = self._rules.mode_of(program)
-        job = _Job(program, batch, ticket, mode, next(self._orders), orders.Asked(program, mode))
+        job = _Job(program, batch, ticket, mode, next(self._orders), orders.Questioning(program, mode))
         with self._lock:  # after `close` has begun, nothing comes into a queue that no one reads
             if self._closing:
                 raise SandboxError("the sandbox is closed; open one to run programs")
@@ -258,7 +258,7 @@ class Scheduler:
         if lane.ready and len(lane.in_flight) == 1:
             self._expect(lane)
         try:
-            lane.pair.send(job.asked.program, sequence, job.asked.order)
+            lane.pair.send(job.questioning.program, sequence, job.questioning.order)
         except EOFError:
             return  # reading finds that out and deals with it
         except Exception as error:  # whatever it is, the batch ends with it and the scheduler lives
@@ -389,7 +389,7 @@ class Scheduler:
             self._expect(lane)
         while lane.in_flight:
             sequence, job = lane.in_flight[0]
-            trial = pair.receive(job.asked.program, sequence)
+            trial = pair.receive(job.questioning.program, sequence)
             if trial is None:
                 return
             lane.in_flight.popleft()
@@ -403,7 +403,7 @@ class Scheduler:
                 job.quiet = True
                 self._queue(job)
             else:
-                verdict = job.asked.settle(trial, trial.verdict)
+                verdict = job.questioning.settle(trial, trial.verdict)
                 if verdict is None and not job.batch.cancelled:
                     self._queue(job)  # in another order
                 else:
@@ -412,7 +412,7 @@ class Scheduler:
     def _expect(self, lane: _Lane) -> None:
         """Set the time by which the oldest job in flight has to be answered."""
         job = lane.in_flight[0][1] if lane.in_flight else None
-        lane.deadline = time.monotonic() + patience_of(job.asked.program) if job else float("inf")
+        lane.deadline = time.monotonic() + patience_of(job.questioning.program) if job else float("inf")
 
     def _look_at_clock(self) -> None:
         now = time.monotonic()

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 
-_MODULES = "bisect|cmath|collections|copy|fractions|heapq|itertools|math|re|statistics|string|typing|__future__"
+_MODULES = (
+    "bisect|cmath|collections|copy|fractions|heapq|itertools|math|re|statistics|string|typing|__future__"
+)
 _TEXT = re.compile(
     r'"""(?:[^\\]|\\.)*?"""|\'\'\'(?:[^\\]|\\.)*?\'\'\'|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|#[^\n]*',
     re.DOTALL,
