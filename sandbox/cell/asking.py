@@ -4,40 +4,20 @@ from __future__ import annotations
 
 import ast
 import functools
-import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from assay.sandbox.cell import order, runner, wire
+from assay.sandbox.cell.wire import QuestionOrder
 
 if TYPE_CHECKING:
     from assay.sandbox.cell.checks import Checks
 
-_HEAD = struct.Struct("!QB")
 _KEPT_CALLS = 8
 _CALL_CHARS = 200  # of a call that is kept, as source
 _CALLS_WITH_OTHERS = 16
 _PLAIN = frozenset((bool, int, float, str, bytes, type(None)))
 _CONTAINERS = frozenset((list, tuple, set))
-
-
-class QuestionOrder(NamedTuple):
-    """What is drawn for a sample: a number, 0 for the order in which checks are written, and the turn. `calls` are
-    questions that an earlier turn asked, to be asked in between in this one."""
-
-    number: int = 0
-    turn: int = 0
-    calls: bytes = b""
-
-    def pack(self) -> bytes:
-        return _HEAD.pack(self.number, self.turn) + self.calls if self.number else b""
-
-    @classmethod
-    def unpack(cls, data: bytes) -> QuestionOrder:
-        if not data:
-            return cls()
-        number, turn = _HEAD.unpack_from(data)
-        return cls(number, turn, data[_HEAD.size :])
 
 
 def ask(checks: Checks, namespace: dict[str, Any], drawn: QuestionOrder) -> tuple[int, int, str]:

@@ -8,7 +8,7 @@ import json
 import types
 
 from assay.sandbox.cell import order, runner, wire
-from assay.sandbox.cell.asking import QuestionOrder
+from assay.sandbox.cell.wire import QuestionOrder
 
 CACHED_CHECKS = 256
 

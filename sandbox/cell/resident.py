@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
 from assay.sandbox.cell import fork, judge, runner, wire
-from assay.sandbox.cell.asking import QuestionOrder
 from assay.sandbox.cell.checks import Cache
+from assay.sandbox.cell.wire import QuestionOrder
 
 _COMMAND = struct.Struct("!II")
 _REPLY = struct.Struct("!BII")

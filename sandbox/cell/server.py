@@ -17,8 +17,8 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from assay.sandbox.cell import candidate, fork, judge, progress, resident, runner, wire
-from assay.sandbox.cell.asking import QuestionOrder
 from assay.sandbox.cell.checks import Cache
+from assay.sandbox.cell.wire import QuestionOrder
 
 Role = Literal["shared", "judge", "candidate"]
 Body = Callable[[], None]

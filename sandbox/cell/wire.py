@@ -15,6 +15,7 @@ from typing import NamedTuple
 REQUEST = struct.Struct("!IIIQQQIIII")
 RESPONSE = struct.Struct("!IBBiQQQQIIQIII")
 LENGTH = struct.Struct("!I")
+_ORDER = struct.Struct("!QB")
 
 # Why the cell stopped waiting for a sample.
 ENDED, CPU_LIMIT, WALL_LIMIT, HUNG_UP = range(4)
@@ -32,9 +33,29 @@ SHOWN_OUTPUT_BYTES = 16 << 10
 DETAIL_BYTES = 2000
 
 
+class QuestionOrder(NamedTuple):
+    """What is drawn for a sample: a number, 0 for the order in which checks are written, and the turn. `calls` are
+    questions that an earlier turn asked, to be asked in between in this one."""
+
+    number: int = 0
+    turn: int = 0
+    calls: bytes = b""
+
+    def pack(self) -> bytes:
+        return _ORDER.pack(self.number, self.turn) + self.calls if self.number else b""
+
+    @classmethod
+    def unpack(cls, data: bytes) -> QuestionOrder:
+        if not data:
+            return cls()
+        number, turn = _ORDER.unpack_from(data)
+        return cls(number, turn, data[_ORDER.size :])
+
+
 class Request(NamedTuple):
     """One sample to run. Times in milliseconds, sizes in bytes; `body` is what `join` packed. `check_cpu_ms` limits the
-    CPU time of single checks, one for each; empty leaves them to `cpu_ms`. `order` is for a judge (see `asking`)."""
+    CPU time of single checks, one for each; empty leaves them to `cpu_ms`. `order` is for a judge, a packed
+    QuestionOrder."""
 
     sequence: int
     cpu_ms: int

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from assay.sandbox.cell import wire
-from assay.sandbox.cell.asking import QuestionOrder
+from assay.sandbox.cell.wire import QuestionOrder
 from assay.sandbox.host import verdicts
 from assay.sandbox.host.cells import Trial
 from assay.sandbox.host.state import keeps_nothing
