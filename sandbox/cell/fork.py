@@ -17,8 +17,9 @@ from _signal import pthread_sigmask  # type: ignore[import-not-found]
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from assay.sandbox.cell import progress, wire
-from assay.sandbox.cell.jail import SCRATCH
+from assay.sandbox.cell import kernel, progress, wire
+from assay.sandbox.cell.pids import NO_COUNTER, PidCounter
+from assay.sandbox.cell.scratch import Scratch
 
 # The wrapper in `signal` makes enums of its answer, once for each sample.
 
@@ -37,6 +38,7 @@ _TICK_S = 0.05
 _SHORTEST_WAIT_S = 0.005
 _ADDRESS_SPACE_STEP = 64 << 20
 _CPU_CLOCK_OF_PROCESS = 2
+_NO_TIME = (0, 0)
 _CHILD_ENDED = frozenset((signal.SIGCHLD,))
 
 _Ended = tuple[int, int, resource.struct_rusage]  # what wait4 gives
@@ -49,10 +51,17 @@ class Usage(NamedTuple):
 
 
 class Desk:
-    """The server's belongings between samples: an output file, a report pipe, the scratch folder's empty state."""
+    """The server's belongings between samples: an output file, a report pipe, the scratch folder, process numbers."""
 
     def __init__(
-        self, control: int, address_space: int, events: int, *, is_init: bool, scratch: str = SCRATCH
+        self,
+        control: int,
+        address_space: int,
+        events: int,
+        scratch: Scratch,
+        *,
+        is_init: bool,
+        pids: PidCounter = NO_COUNTER,
     ) -> None:
         """`address_space` is the server's own, see `address_space_bytes`; `events` a file that counts kills for
         memory, or -1."""
@@ -69,9 +78,8 @@ class Desk:
         # Set where each sample has to be restricted by itself.
         self.restrict: Callable[[], None] | None = None
         self._scratch = scratch
-        self._scratch_fd = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._is_mount = os.path.ismount(scratch)
-        self._scratch_state = self._state()
+        self.pids = pids
+        os.utime(self.output, ns=_NO_TIME)
         self._flags = fcntl.fcntl(self.output, fcntl.F_GETFL)
         self._mode = stat.S_IMODE(os.fstat(self.output).st_mode)
         self._address_space = address_space
@@ -79,8 +87,15 @@ class Desk:
         self._last_events = self._read_events()
         pthread_sigmask(signal.SIG_BLOCK, _CHILD_ENDED)  # it is waited for, see `_wait`
 
+    def fork(self) -> int:
+        """os.fork() of a sample, whose process number is the same whatever ran before it."""
+        self.pids.restart()
+        return os.fork()
+
     def apply_limits(self, request: wire.Request, report: int, channel: int) -> None:
         """Give the forked sample its descriptors and limits. Everything else of the server's is closed."""
+        if self.pids.is_reset:
+            kernel.give_up_capabilities()
         if self.restrict is not None:
             self.restrict()
         pthread_sigmask(signal.SIG_UNBLOCK, _CHILD_ENDED)
@@ -203,6 +218,7 @@ class Desk:
     def take_report(self) -> bytes:
         """Return what the sample wrote to its report pipe; the pipe is left as new."""
         fcntl.fcntl(self.report, fcntl.F_SETFL, os.O_WRONLY)
+        os.utime(self.report, ns=_NO_TIME)
         report = b""
         try:
             while len(part := os.read(self.report_end, _REPORT_BYTES)) == _REPORT_BYTES:
@@ -216,15 +232,16 @@ class Desk:
 
     def collect_output(self) -> tuple[int, bytes]:
         """Return how many bytes the sample wrote and what is shown of them, leaving the file as new for the next."""
-        size = os.fstat(self.output).st_size
-        shown = b""
+        status = os.fstat(self.output)
+        size, shown = status.st_size, b""
         if size:
             shown = self._shown(size)
             os.ftruncate(self.output, 0)
         # What else a sample can change about a file that it shares with the next one.
+        if status.st_mtime or status.st_atime:
+            os.utime(self.output, ns=_NO_TIME)
         os.lseek(self.output, 0, os.SEEK_SET)
         fcntl.fcntl(self.output, fcntl.F_SETFL, self._flags)
-        fcntl.flock(self.output, fcntl.LOCK_UN)
         os.fchmod(self.output, self._mode)
         return size, shown
 
@@ -244,25 +261,8 @@ class Desk:
         return os.pread(self._events, 512, 0) if self._events >= 0 else b""
 
     def tidy(self) -> bool:
-        """Empty the scratch folder; False when it could not be brought back to what it was."""
-        try:
-            state = self._state()
-            if state == self._scratch_state:
-                return True
-            if state[0] != self._scratch_state[0]:
-                os.fchmod(self._scratch_fd, stat.S_IMODE(self._scratch_state[0]))
-            _empty(self._scratch)
-            return self._state() == self._scratch_state
-        except (OSError, RecursionError):
-            return False
-
-    def _state(self) -> tuple[int, int, int]:
-        """Mode of the scratch folder and what is free in it; its entries where it has no file system of its own."""
-        mode = os.fstat(self._scratch_fd).st_mode
-        if not self._is_mount:
-            return mode, len(os.listdir(self._scratch)), 0
-        space = os.fstatvfs(self._scratch_fd)
-        return mode, space.f_bfree, space.f_ffree
+        """Have the scratch folder as new; False when it could not be brought back to that."""
+        return self._scratch.tidy()
 
 
 def cpu_s_of(pid: int) -> float:
@@ -277,17 +277,6 @@ def _oom_kills(events: bytes) -> int:
         if name == b"oom_kill":
             return int(count)
     return 0
-
-
-def _empty(folder: str) -> None:
-    with os.scandir(folder) as entries:
-        for entry in list(entries):
-            if entry.is_dir(follow_symlinks=False):
-                os.chmod(entry.path, 0o700)
-                _empty(entry.path)
-                os.rmdir(entry.path)
-            else:
-                os.unlink(entry.path)
 
 
 def address_space_bytes(statm: int) -> int:

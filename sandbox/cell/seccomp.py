@@ -65,14 +65,14 @@ _SPECIAL = {
     "x86_64": {
         "clone": 56, "fork": 57, "vfork": 58, "clone3": 435, "socket": 41, "socketpair": 53, "prlimit64": 302,
         "ioctl": 16, "prctl": 157, "fcntl": 72, "open": 2, "openat": 257, "madvise": 28, "clock_gettime": 228,
-        "clock_getres": 229, "clock_nanosleep": 230, "timer_create": 222, "flock": 73, "fstatfs": 138,
-        "preadv2": 327, "pwritev2": 328, "getsockopt": 55, "setsockopt": 54,
+        "clock_getres": 229, "clock_nanosleep": 230, "timer_create": 222, "flock": 73,
+        "preadv2": 327, "pwritev2": 328, "getsockopt": 55, "setsockopt": 54, "capset": 126,
     },
     "aarch64": {
         "clone": 220, "clone3": 435, "socket": 198, "socketpair": 199, "prlimit64": 261, "ioctl": 29,
         "prctl": 167, "fcntl": 25, "openat": 56, "madvise": 233, "clock_gettime": 113, "clock_getres": 114,
-        "clock_nanosleep": 115, "timer_create": 107, "flock": 32, "fstatfs": 44, "preadv2": 286,
-        "pwritev2": 287, "getsockopt": 209, "setsockopt": 208,
+        "clock_nanosleep": 115, "timer_create": 107, "flock": 32, "preadv2": 286,
+        "pwritev2": 287, "getsockopt": 209, "setsockopt": 208, "capset": 91,
     },
 }  # fmt: skip
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -101,11 +101,9 @@ _READ_FLAGS = 0x17
 _O_TMPFILE = 0x400000
 # SO_COOKIE SO_NETNS_COOKIE SO_PEERPIDFD, and SO_PASSPIDFD: numbers that the kernel counts up over all processes.
 _SOCKET_COUNTERS, _SO_PASSPIDFD = (57, 71, 77), 76
-# The CPU clocks of process 1, which is the server, and of a process's own, as unsigned numbers: see clock_getcpuclockid.
+# CPU clocks of process 1, which is the server, and of a process's own, as unsigned numbers: see clock_getcpuclockid.
 _CLOCKS_OF_INIT, _CLOCKS_OF_OTHERS, _OWN_CLOCKS = 0xFFFFFFF0, 0x80000000, 0xFFFFFFF8
 _AF_UNIX = 1
-# A sample's limit of open files: it cannot have a descriptor from this number on.
-FIRST_HIGH_FD = 256
 
 _Instruction = tuple[int, int, int, int]
 
@@ -145,6 +143,14 @@ def _argument_without(index: int, bits: int, otherwise: int) -> list[_Instructio
     return [_argument(index), (_JUMP_SET, 0, 1, bits), _deny(otherwise), _ALLOWED]
 
 
+def _arguments_are(*values: int) -> list[_Instruction]:
+    """Allow when the low halves of the first arguments are `values`."""
+    body: list[_Instruction] = []
+    for index, value in enumerate(values):
+        body += [_argument(index), (_JUMP_EQ, 1, 0, value & 0xFFFFFFFF), _deny()]
+    return [*body, _ALLOWED]
+
+
 def _clock(allow_processes: bool) -> list[_Instruction]:
     """All clocks but CPU clocks of a process that is not a sample's. The server, which is under this filter where
     samples may have processes, reads its samples'; there it is process 1."""
@@ -153,7 +159,7 @@ def _clock(allow_processes: bool) -> list[_Instruction]:
     return [_argument(0), (_JUMP_GE, 0, 2, first), (_JUMP_GE, 1, 0, _OWN_CLOCKS), denied, _ALLOWED]
 
 
-def _rules(allow_processes: bool) -> dict[str, list[_Instruction]]:
+def _rules(allow_processes: bool, give_up: tuple[int, int]) -> dict[str, list[_Instruction]]:
     """The calls whose answer depends on their arguments, each with a body that always returns.
 
     Locks on files are a means to signal to a sample that runs at the same time in another cell, for both read the same
@@ -176,6 +182,7 @@ def _rules(allow_processes: bool) -> dict[str, list[_Instruction]]:
                   *_argument_in(1, _FCNTLS, _deny(errno.EINVAL))],
         "ioctl": _argument_in(1, _IOCTLS, _deny(errno.ENOTTY)),
         "madvise": [_argument(2), *_when_in(_ADVICES_IGNORED, _IGNORED), *_argument_in(2, _ADVICES, _deny())],
+        "capset": _arguments_are(*give_up),
         "clone": clone,
         "fork": [fork],
         "vfork": [fork],
@@ -191,15 +198,17 @@ def _rules(allow_processes: bool) -> dict[str, list[_Instruction]]:
         "clock_nanosleep": clock,
         "timer_create": clock,
         "flock": [_IGNORED],
-        # The server asks what is free in the scratch folder, by a descriptor that no sample can have.
-        "fstatfs": [_argument(0), (_JUMP_GE, 0, 1, FIRST_HIGH_FD), _ALLOWED, _deny()],
         "preadv2": read_flags,
         "pwritev2": read_flags,
     }  # fmt: skip
 
 
-def build(*, allow_processes: bool = True) -> bytes:
-    """The filter's instructions; `allow_processes=False` leaves threads but denies new processes."""
+def build(*, allow_processes: bool = True, give_up: tuple[int, int] = (0, 0)) -> bytes:
+    """The filter's instructions; `allow_processes=False` leaves threads but denies new processes.
+
+    `give_up` are the arguments of capset with which a sample gives up the server's capability, for which the filter
+    is already there. Others may call it like that, too: there is nothing to gain by it.
+    """
     special, plain = _SPECIAL[MACHINE], _ALLOW[MACHINE].split()
     program: list[_Instruction] = [
         (_LOAD, 0, 0, _OFFSET_ARCH),
@@ -209,7 +218,7 @@ def build(*, allow_processes: bool = True) -> bytes:
     ]
     if MACHINE == "x86_64":
         program += [(_JUMP_GE, 0, 1, _X32_BIT), _return(_RET_KILL_PROCESS)]
-    for name, body in _rules(allow_processes).items():
+    for name, body in _rules(allow_processes, give_up).items():
         if name in special:
             program += [(_JUMP_EQ, 0, len(body), special[name]), *body]
     for pair in plain:
