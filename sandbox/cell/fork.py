@@ -62,9 +62,10 @@ class Desk:
         *,
         is_init: bool,
         pids: PidCounter = NO_COUNTER,
+        has_rights: bool = False,
     ) -> None:
         """`address_space` is the server's own, see `address_space_bytes`; `events` a file that counts kills for
-        memory, or -1."""
+        memory, or -1; `has_rights` that this process has capabilities, which samples are not to have."""
         self.null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         self.output = os.memfd_create("output")
         self.progress = progress.create()
@@ -79,6 +80,7 @@ class Desk:
         self.restrict: Callable[[], None] | None = None
         self._scratch = scratch
         self.pids = pids
+        self._has_rights = has_rights
         os.utime(self.output, ns=_NO_TIME)
         self._flags = fcntl.fcntl(self.output, fcntl.F_GETFL)
         self._mode = stat.S_IMODE(os.fstat(self.output).st_mode)
@@ -88,13 +90,14 @@ class Desk:
         pthread_sigmask(signal.SIG_BLOCK, _CHILD_ENDED)  # it is waited for, see `_wait`
 
     def fork(self) -> int:
-        """os.fork() of a sample, whose process number is the same whatever ran before it."""
+        """os.fork() of a sample, which sees the same whatever ran before it."""
         self.pids.restart()
+        self._scratch.begin()
         return os.fork()
 
     def apply_limits(self, request: wire.Request, report: int, channel: int) -> None:
         """Give the forked sample its descriptors and limits. Everything else of the server's is closed."""
-        if self.pids.is_reset:
+        if self._has_rights:
             kernel.give_up_capabilities()
         if self.restrict is not None:
             self.restrict()

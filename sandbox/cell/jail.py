@@ -77,7 +77,7 @@ def enter(
     _make_devices(root)
     kernel.pivot_root(root, root + "/old")
     os.chdir("/")
-    kernel.unmount("/old")
+    kernel.unmount("/old", kernel.MNT_DETACH)
     os.rmdir("/old")
     kernel.restrict_mount("/", kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV, below=False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from _signal import SIGCHLD
+from _signal import SIGCHLD  # type: ignore[import-not-found]
 
 NEWTIME = 0x00000080
 NEWNS = 0x00020000
@@ -28,6 +28,7 @@ PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
 
 # Masks of capabilities.
+CAP_FOWNER = 1 << 3
 CAP_SYS_ADMIN = 1 << 21
 CAP_CHECKPOINT_RESTORE = 1 << 40
 
@@ -111,8 +112,8 @@ def restrict_mount(target: str, flags: int, *, below: bool = True) -> None:
     mount(None, target, None, MS_BIND | MS_REMOUNT | flags | kept)
 
 
-def unmount(target: str) -> None:
-    check(libc.umount2(target.encode(), MNT_DETACH), f"umount {target}")
+def unmount(target: str, flags: int = 0) -> None:
+    check(libc.umount2(target.encode(), flags), f"umount {target}")
 
 
 def pivot_root(new: str, old: str) -> None:
@@ -162,15 +163,18 @@ def give_up_capabilities() -> None:
     check(libc.capset(_CAPABILITY_HEADER, _NO_CAPABILITIES), "capset")
 
 
-def let_inherit(capability: int) -> None:
-    """Make a capability inheritable, which it cannot become once it is out of the bounding set. Needs all of them."""
-    check(libc.capset(_CAPABILITY_HEADER, _capability_sets(_ALL_CAPABILITIES, capability)), "capset")
+def let_inherit(kept: int) -> None:
+    """Make capabilities inheritable, which they cannot become once out of the bounding set. Needs all of them."""
+    check(libc.capset(_CAPABILITY_HEADER, _capability_sets(_ALL_CAPABILITIES, kept)), "capset")
 
 
-def keep_capability_over_exec(kept: int) -> None:
-    """Have the capability of the mask `kept`, and no others, and have it still after execve. On a kernel that does not
-    know it: none."""
+def keep_capabilities_over_exec(kept: int) -> None:
+    """Have the capabilities of the mask `kept` that the kernel knows, and no others, and have them still after
+    execve."""
     check(libc.capset(_CAPABILITY_HEADER, _capability_sets(kept, kept)), "capset")
     zero = ctypes.c_ulong(0)
-    number = ctypes.c_ulong(kept.bit_length() - 1)
-    libc.prctl(_PR_CAP_AMBIENT, ctypes.c_ulong(_PR_CAP_AMBIENT_RAISE), number, zero, zero)
+    for number in range(kept.bit_length()):
+        if kept >> number & 1:
+            libc.prctl(
+                _PR_CAP_AMBIENT, ctypes.c_ulong(_PR_CAP_AMBIENT_RAISE), ctypes.c_ulong(number), zero, zero
+            )

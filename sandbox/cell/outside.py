@@ -18,7 +18,7 @@ import select
 import sys
 import time
 from _json import encode_basestring_ascii  # nothing can be imported any more between the two roots
-from _signal import SIGKILL
+from _signal import SIGKILL  # type: ignore[import-not-found]
 from _socket import SCM_RIGHTS, SOL_SOCKET, socket, socketpair
 
 from assay.sandbox.cell import jail, kernel
@@ -34,6 +34,9 @@ _ALIVE_CHECK_MS = 2000
 _SECOND_NS = 10**9
 _FIRST_SERVER_FD = 16
 _LENGTH_BYTES = 4
+# The capabilities that the server keeps, in the cell's own user namespace, for what it does between samples: begin their
+# process numbers anew, and set the times of the scratch folder. For fresh namespaces it is another one.
+_RIGHTS = kernel.CAP_CHECKPOINT_RESTORE | kernel.CAP_FOWNER
 _ENDED_BY_ITSELF = 3  # the keeper's exit status when the server did, and was not made to
 # What the server may ask of the keeper, and what it is answered when that failed.
 NEW_SCRATCH, HIDE_CODE, REFUSED = b"s", b"h", b"-"
@@ -311,19 +314,19 @@ def _answer(request: bytes, scratch_bytes: int) -> bytes:
 
 
 def _become_server(spec: dict[str, Any], control: int, kept: dict[str, int], has_clocks: bool) -> NoReturn:
-    """Become the sample user, give up every capability but one, and execute the interpreter in the new root."""
+    """Become the sample user, give up all capabilities but `_RIGHTS`, and execute the interpreter in the new root."""
     try:
         with failure_reported(control):
             with step("capabilities"):
-                kept_capability = server_capability(fresh=spec["fresh"])
-                kernel.let_inherit(kept_capability)
+                rights = kernel.CAP_SYS_ADMIN if spec["fresh"] else _RIGHTS
+                kernel.let_inherit(rights)
                 kernel.drop_bounding_set()
                 if os.geteuid() == 0:
                     kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
                     os.setresgid(_SAMPLE_ID, _SAMPLE_ID, _SAMPLE_ID)
                     os.setresuid(_SAMPLE_ID, _SAMPLE_ID, _SAMPLE_ID)
                     kernel.prctl(kernel.PR_SET_KEEPCAPS, 0)
-                kernel.keep_capability_over_exec(kept_capability)
+                kernel.keep_capabilities_over_exec(rights)
             kernel.prctl(kernel.PR_SET_PDEATHSIG, SIGKILL)
             os.chdir(jail.SCRATCH)
             descriptors = kept | {"control": control, "peer": int(spec["peer"])}
@@ -343,8 +346,3 @@ def _become_server(spec: dict[str, Any], control: int, kept: dict[str, int], has
                 os.execve(spec["command"][0], spec["command"], spec["environment"])
     finally:
         os._exit(1)
-
-
-def server_capability(*, fresh: bool) -> int:
-    """The one capability that the server keeps: to make each sample's namespaces, or to reset its process numbers."""
-    return kernel.CAP_SYS_ADMIN if fresh else kernel.CAP_CHECKPOINT_RESTORE

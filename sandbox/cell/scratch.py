@@ -8,27 +8,34 @@ server has no right to mount. Where nobody can, the cell is to be replaced.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 
-_CLOCK_REALTIME_COARSE = 5  # of which the kernel's file times are
-_TICK_S = 0.0005
+_NO_TIME = (0, 0)
 
 
 class Scratch:
-    """A scratch folder, by its path. Its last change is what tells that a sample touched it: every file that is made or
-    removed in it changes the folder's time, and a file without a name, which would not, cannot be made."""
+    """A scratch folder, by its path. The time of its last change, which is set to none before each sample, tells whether
+    that one touched it: every file that is made or removed in it sets it, and a file without a name, which would not,
+    cannot be made. Only its owner could set it back, and in a cell that root starts that is no sample. (Else the owner
+    still leaves the time at which it did so, as finely as the kernel's file times are: since Linux 6.13 always.)"""
 
     def __init__(
         self, path: str, replace: Callable[[], bool] | None = None, *, is_shared: bool = False
     ) -> None:
-        """`replace` mounts a new one in its place and returns whether it could. `is_shared` is for a folder of the
-        host's, without a file system of its own, where emptying it is all that can be done."""
-        self.path = path
+        """`replace` mounts a new one in its place and returns whether it could; with it goes the right to set times.
+        `is_shared` is for a folder of the host's, without a file system of its own, where emptying it is all that can
+        be done."""
+        self._path = path
         self._replace = replace
         self._is_shared = is_shared
-        self._folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._folder = self._open()
         self._untouched = self._state()
+
+    def begin(self) -> None:
+        """Before a sample: have it see the same times whenever the folder was last replaced."""
+        if self._replace is not None:
+            os.utime(self._folder, ns=_NO_TIME)
+            self._untouched = self._state()
 
     def tidy(self) -> bool:
         """Make it as new; False when it is not."""
@@ -37,25 +44,25 @@ class Scratch:
                 return True
             if self._is_shared:
                 os.fchmod(self._folder, self._untouched[0] & 0o7777)
-                _empty(self.path)
+                _empty(self._path)
                 self._untouched = self._state()
-                return not os.listdir(self.path)
-            return self._replace is not None and self._replace() and self._enter_new()
+                return not os.listdir(self._path)
+            return self._replace is not None and self._leave_and_replace()
         except (OSError, RecursionError):
             return False
 
-    def _enter_new(self) -> bool:
-        os.chdir(self.path)
-        new = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        os.dup2(new, self._folder, inheritable=False)
-        os.close(new)
-        self._untouched = self._state()
-        if os.fstat(self._folder).st_uid == os.geteuid():
-            # Its owner can set the time of the last change to files back, but not that of its own last change, unless
-            # both fall into one tick of the kernel's clock.
-            while time.clock_gettime_ns(_CLOCK_REALTIME_COARSE) <= self._untouched[2]:
-                time.sleep(_TICK_S)
-        return True
+    def _leave_and_replace(self) -> bool:
+        """Out of use, the old file system ends before the new one begins, which then has the old one's device number."""
+        assert self._replace is not None
+        os.chdir("/")
+        os.close(self._folder)
+        is_new = self._replace()
+        os.chdir(self._path)
+        self._folder = self._open()
+        return is_new
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def _state(self) -> tuple[int, int, int]:
         status = os.fstat(self._folder)

@@ -68,7 +68,13 @@ def _serve(spec: dict[str, Any]) -> None:
     address_space = fork.address_space_bytes(_own_statm(spec["proc"]))
     folder = scratch.Scratch(jail.SCRATCH, keeper.replace_scratch)
     desk = fork.Desk(
-        control, address_space, group.events, folder, is_init=True, pids=pids.PidCounter(spec["pids"])
+        control,
+        address_space,
+        group.events,
+        folder,
+        is_init=True,
+        pids=pids.PidCounter(spec["pids"]),
+        has_rights=True,
     )
     pinned = _settle(desk, spec["proc"], pin=True)
     rules = [*spec["readable"], *filter(os.path.exists, jail.DEVICES)] if version else []
@@ -95,7 +101,11 @@ def _serve(spec: dict[str, Any]) -> None:
         fresh = server.Fresh(lambda: kernel.fork_into(kernel.NEWPID | kernel.NEWNS), refresh)
     else:
         restrict()
-    counters = {"pids": bool(spec["fresh"]) or desk.pids.is_reset, "scratch": True, "clocks": spec["clocks"]}
+    counters = {
+        "pids": bool(spec["fresh"]) or desk.pids.is_reset,
+        "scratch": True,
+        "clocks": bool(spec["clocks"]),
+    }
     report = _pieces(spec, version, group.report, counters, namespaces=True) | {"pinned_pages": pinned}
     say(control, json.dumps(report))
     server.serve(desk, spec["role"], control, control, int(spec["peer"]), fresh)

@@ -123,7 +123,7 @@ def _spawn(options: CellOptions, peer: socket.socket | None) -> Cell:
         ours.sendall(specification)
         process = subprocess.Popen(
             command,
-            stdin=other,
+            stdin=other.fileno(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=[peer.fileno()] if peer else [],

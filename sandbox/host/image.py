@@ -60,8 +60,8 @@ def build(layout: Layout) -> bytes:
             _add_folder(tar, names, os.path.dirname(target).lstrip("/"))
             tar.add(source, target.lstrip("/"), filter=partial(_public, layout.replaced))
             libraries |= _needed_libraries(source)
-        for target, text in layout.replaced.items():
-            _add_bytes(tar, target.lstrip("/"), text)
+        for target, content in layout.replaced.items():
+            _add_bytes(tar, target.lstrip("/"), content)
         for library in sorted(libraries):
             if not _is_within(library, [*copied, *copied.values()]):
                 target = layout.in_cell(library)
