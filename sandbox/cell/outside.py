@@ -21,7 +21,7 @@ from _json import encode_basestring_ascii  # nothing can be imported any more be
 from _signal import SIGKILL  # type: ignore[import-not-found]
 from _socket import SCM_RIGHTS, SOL_SOCKET, socket, socketpair
 
-from assay.sandbox.cell import jail, kernel
+from assay.sandbox.cell import jail, kernel, oom
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ def main() -> None:
     spec = marshal.loads(read_frame(0))
     control = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, _FIRST_SERVER_FD)
     host = os.getppid()
+    oom.spare_this_process()
     for_keeper, for_stub = socketpair()
     keeper = os.fork()
     if keeper == 0:
@@ -137,7 +138,8 @@ def _run_stub(spec: dict[str, Any], channel: socket, keeper: int, host: int) -> 
         request = channel.recv(64)
         if request.startswith(b"join "):
             _join(channel, group, int(request[5:]))
-        _supervise(keeper, host)
+        if _supervise(keeper, host) and group.oom_kills():
+            sys.exit(cgroup.KILLED_FOR_MEMORY)
     finally:
         group.remove()
 

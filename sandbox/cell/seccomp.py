@@ -31,7 +31,7 @@ linkat=265 listen=50 lseek=8 lstat=6 membarrier=324 mkdir=83 mkdirat=258 mmap=9 
 msync=26 munmap=11 nanosleep=35 newfstatat=262 pause=34 pipe=22 pipe2=293 poll=7 ppoll=271 pread64=17
 preadv=295 pselect6=270 pwrite64=18 pwritev=296 read=0 readlink=89 readlinkat=267 readv=19 recvfrom=45
 recvmmsg=299 recvmsg=47 rename=82 renameat=264 renameat2=316 restart_syscall=219 rmdir=84 rseq=334
-rt_sigaction=13 rt_sigpending=127 rt_sigprocmask=14 rt_sigreturn=15 rt_sigsuspend=130 rt_sigtimedwait=128
+rt_sigpending=127 rt_sigprocmask=14 rt_sigreturn=15 rt_sigsuspend=130 rt_sigtimedwait=128
 sched_get_priority_max=146 sched_get_priority_min=147 sched_getaffinity=204 sched_getparam=143
 sched_getscheduler=145 sched_rr_get_interval=148 sched_yield=24 select=23 sendfile=40 sendmmsg=307
 sendmsg=46 sendto=44 set_robust_list=273 set_tid_address=218 setitimer=38 setpgid=109 setrlimit=160
@@ -50,7 +50,7 @@ getppid=173 getpriority=141 getrandom=278 getresgid=150 getresuid=148 getrlimit=
 getsockname=204 gettid=178 gettimeofday=169 getuid=174 kill=129 linkat=37 listen=201 lseek=62 membarrier=283
 mkdirat=34 mmap=222 mprotect=226 mremap=216 msync=227 munmap=215 nanosleep=101 newfstatat=79 pipe2=59
 ppoll=73 pread64=67 preadv=69 pselect6=72 pwrite64=68 pwritev=70 read=63 readlinkat=78 readv=65 recvfrom=207
-recvmmsg=243 recvmsg=212 renameat=38 renameat2=276 restart_syscall=128 rseq=293 rt_sigaction=134
+recvmmsg=243 recvmsg=212 renameat=38 renameat2=276 restart_syscall=128 rseq=293
 rt_sigpending=136 rt_sigprocmask=135 rt_sigreturn=139 rt_sigsuspend=133 rt_sigtimedwait=137
 sched_get_priority_max=125 sched_get_priority_min=126 sched_getaffinity=123 sched_getparam=121
 sched_getscheduler=120 sched_rr_get_interval=127 sched_yield=124 sendfile=71 sendmmsg=269 sendmsg=211
@@ -66,13 +66,13 @@ _SPECIAL = {
         "clone": 56, "fork": 57, "vfork": 58, "clone3": 435, "socket": 41, "socketpair": 53, "prlimit64": 302,
         "ioctl": 16, "prctl": 157, "fcntl": 72, "open": 2, "openat": 257, "madvise": 28, "clock_gettime": 228,
         "clock_getres": 229, "clock_nanosleep": 230, "timer_create": 222, "flock": 73,
-        "preadv2": 327, "pwritev2": 328, "getsockopt": 55, "setsockopt": 54, "capset": 126,
+        "preadv2": 327, "pwritev2": 328, "getsockopt": 55, "setsockopt": 54, "capset": 126, "rt_sigaction": 13,
     },
     "aarch64": {
         "clone": 220, "clone3": 435, "socket": 198, "socketpair": 199, "prlimit64": 261, "ioctl": 29,
         "prctl": 167, "fcntl": 25, "openat": 56, "madvise": 233, "clock_gettime": 113, "clock_getres": 114,
         "clock_nanosleep": 115, "timer_create": 107, "flock": 32, "preadv2": 286,
-        "pwritev2": 287, "getsockopt": 209, "setsockopt": 208, "capset": 91,
+        "pwritev2": 287, "getsockopt": 209, "setsockopt": 208, "capset": 91, "rt_sigaction": 134,
     },
 }  # fmt: skip
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -104,6 +104,7 @@ _SOCKET_COUNTERS, _SO_PASSPIDFD = (57, 71, 77), 76
 # CPU clocks of process 1, which is the server, and of a process's own, as unsigned numbers: see clock_getcpuclockid.
 _CLOCKS_OF_INIT, _CLOCKS_OF_OTHERS, _OWN_CLOCKS = 0xFFFFFFF0, 0x80000000, 0xFFFFFFF8
 _AF_UNIX = 1
+_SIGCHLD = 17
 
 _Instruction = tuple[int, int, int, int]
 
@@ -159,6 +160,26 @@ def _clock(allow_processes: bool) -> list[_Instruction]:
     return [_argument(0), (_JUMP_GE, 0, 2, first), (_JUMP_GE, 1, 0, _OWN_CLOCKS), denied, _ALLOWED]
 
 
+def _keep_default_of(signal_number: int) -> list[_Instruction]:
+    """Let `rt_sigaction` change every signal's action but one's, for which it succeeds and changes nothing.
+
+    A parent that ignores SIGCHLD, or has SA_NOCLDWAIT, leaves its children to the kernel, and what they used is then
+    charged to nobody. So that never takes effect: all that end stay until someone waits for them, process 1 at last.
+    """
+    pretend = _deny(0)
+    return [
+        _argument(0),
+        (_JUMP_EQ, 1, 0, signal_number),
+        _return(_RET_ALLOW),
+        _argument(1),  # the new action's address; none only asks for the present one
+        (_JUMP_EQ, 0, 3, 0),
+        (_LOAD, 0, 0, _OFFSET_ARGUMENTS + 8 + 4),
+        (_JUMP_EQ, 0, 1, 0),
+        _return(_RET_ALLOW),
+        pretend,
+    ]
+
+
 def _rules(allow_processes: bool, give_up: tuple[int, int]) -> dict[str, list[_Instruction]]:
     """The calls whose answer depends on their arguments, each with a body that always returns.
 
@@ -194,6 +215,7 @@ def _rules(allow_processes: bool, give_up: tuple[int, int]) -> dict[str, list[_I
         "setsockopt": [_argument(2), *_when_in((_SO_PASSPIDFD,), _deny(errno.ENOPROTOOPT)), _ALLOWED],
         "prlimit64": _argument_in(0, (0,), _deny()),
         "prctl": _argument_in(0, _PRCTLS, _deny()),
+        "rt_sigaction": _keep_default_of(_SIGCHLD),
         "clock_getres": clock,
         "clock_nanosleep": clock,
         "timer_create": clock,

@@ -24,6 +24,7 @@ from assay.sandbox.cell import (
     hotpages,
     jail,
     kernel,
+    oom,
     outside,
     pids,
     runner,
@@ -75,7 +76,9 @@ def _serve(spec: dict[str, Any]) -> None:
         is_init=True,
         pids=pids.PidCounter(spec["pids"]),
         has_rights=True,
+        score=oom.Score.of_this_process(spec["proc"]),
     )
+    own_proc = os.dup(spec["proc"]) if spec["fresh"] else -1
     pinned = _settle(desk, spec["proc"], pin=True)
     rules = [*spec["readable"], *filter(os.path.exists, jail.DEVICES)] if version else []
     instructions = seccomp.build(give_up=kernel.GIVE_UP_ARGUMENTS)
@@ -91,7 +94,14 @@ def _serve(spec: dict[str, Any]) -> None:
         """Give a process of new namespaces a scratch folder and restrictions of its own."""
         jail.mount_scratch(jail.SCRATCH_MOUNT, int(spec["scratch"]))
         os.chdir(jail.SCRATCH)
-        own = fork.Desk(control, address_space, group.events, scratch.Scratch(jail.SCRATCH), is_init=True)
+        own = fork.Desk(
+            control,
+            address_space,
+            group.events,
+            scratch.Scratch(jail.SCRATCH),
+            is_init=True,
+            score=oom.Score.of_hidden_process(own_proc),
+        )
         kernel.give_up_capabilities()
         restrict()
         return own
@@ -225,8 +235,10 @@ def _serve_without_namespaces(spec: dict[str, Any]) -> None:
     _preload(spec)
     address_space = fork.address_space_bytes(statm)
     folder = scratch.Scratch(spec["scratch_folder"], is_shared=not is_init)
-    desk = fork.Desk(incoming, address_space, events, folder, is_init=is_init)
-    pinned = _settle(desk, os.open("/proc", os.O_PATH | os.O_CLOEXEC), pin=is_init)
+    proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
+    score = oom.Score.of_this_process(proc)
+    desk = fork.Desk(incoming, address_space, events, folder, is_init=is_init, score=score)
+    pinned = _settle(desk, proc, pin=is_init)
     restrict = _restriction(spec, version, allow_processes=is_init)
     if is_init:
         restrict()
