@@ -34,8 +34,8 @@ _ALIVE_CHECK_MS = 2000
 _SECOND_NS = 10**9
 _FIRST_SERVER_FD = 16
 _LENGTH_BYTES = 4
-# The capabilities that the server keeps, in the cell's own user namespace, for what it does between samples: begin their
-# process numbers anew, and set the times of the scratch folder. For fresh namespaces it is another one.
+# The capabilities that the server keeps, in the cell's own user namespace, for what it does between samples: begin
+# their process numbers anew, and set the times of the scratch folder. For fresh namespaces it is another one.
 _RIGHTS = kernel.CAP_CHECKPOINT_RESTORE | kernel.CAP_FOWNER
 _ENDED_BY_ITSELF = 3  # the keeper's exit status when the server did, and was not made to
 # What the server may ask of the keeper, and what it is answered when that failed.

@@ -14,10 +14,13 @@ _NO_TIME = (0, 0)
 
 
 class Scratch:
-    """A scratch folder, by its path. The time of its last change, which is set to none before each sample, tells whether
-    that one touched it: every file that is made or removed in it sets it, and a file without a name, which would not,
-    cannot be made. Only its owner could set it back, and in a cell that root starts that is no sample. (Else the owner
-    still leaves the time at which it did so, as finely as the kernel's file times are: since Linux 6.13 always.)"""
+    """A scratch folder, by its path.
+
+    The time of its last change is set to none before each sample and tells whether that one touched it: every file that
+    is made or removed in it sets it, and a file without a name, which would not, cannot be made. Only its owner could
+    set it back, and in a cell that root starts that is no sample. (Else the owner still leaves the time at which it
+    did so, as finely as the kernel's file times are: since Linux 6.13 always.)
+    """
 
     def __init__(
         self, path: str, replace: Callable[[], bool] | None = None, *, is_shared: bool = False
@@ -52,7 +55,7 @@ class Scratch:
             return False
 
     def _leave_and_replace(self) -> bool:
-        """Out of use, the old file system ends before the new one begins, which then has the old one's device number."""
+        """Out of use, the old file system ends before the new one begins, which then has its device number."""
         assert self._replace is not None
         os.chdir("/")
         os.close(self._folder)
