@@ -251,7 +251,7 @@ def build(*, allow_processes: bool = True, give_up: tuple[int, int] = (0, 0)) ->
 
 # Calls of a cell's start, on top of those that samples may make: some with arguments that the cell's filter denies.
 _AT_START = (
-    "arch_prctl capget capset io_uring_register io_uring_setup landlock_add_rule landlock_create_ruleset "
+    "arch_prctl capget fstatfs io_uring_register io_uring_setup landlock_add_rule landlock_create_ruleset "
     "landlock_restrict_self memfd_create pidfd_open seccomp set_tid_address setgroups setresgid setresuid statfs"
 )
 
