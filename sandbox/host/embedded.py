@@ -21,6 +21,7 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
 
+from assay.sandbox.cell.cgroup import KILLED_FOR_MEMORY
 from assay.sandbox.cell.outside import frame
 from assay.sandbox.errors import IsolationError
 from assay.sandbox.host.cells import (
@@ -132,7 +133,8 @@ def _spawn(options: CellOptions, peer: socket.socket | None) -> Cell:
             start_new_session=True,
         )
     ours.setblocking(False)
-    return Cell(ours, _End(process, folder).wait)
+    end = _End(process, folder)
+    return Cell(ours, end.wait, end.was_for_memory)
 
 
 def _building(options: CellOptions, name: str, peer: int) -> dict[str, Any]:
@@ -195,3 +197,7 @@ class _End:
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
         return True
+
+    def was_for_memory(self) -> bool:
+        """Return whether the process has ended and reported that the kernel had killed for memory."""
+        return self._process.poll() == KILLED_FOR_MEMORY
