@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 # Landlock takes rules for what lies above a mount point, and none for the mount point itself, as long as what is
 # mounted there may change. So the scratch folder has a folder to itself, and its own name is a link.
 SCRATCH = "/tmp"
-SCRATCH_MOUNT = "/work/tmp"
-SCRATCH_PARENT = "/work"
+SCRATCH_MOUNT = "/scratch/tmp"
+SCRATCH_PARENT = "/scratch"
 PACKAGES = "/packages"
 CELL_FOLDER = "/cell"
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
