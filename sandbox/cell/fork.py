@@ -17,7 +17,7 @@ from _signal import pthread_sigmask  # type: ignore[import-not-found]
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from assay.sandbox.cell import kernel, oom, progress, wire
+from assay.sandbox.cell import exchange, kernel, oom, progress, wire
 from assay.sandbox.cell.pids import NO_COUNTER, PidCounter
 from assay.sandbox.cell.scratch import Scratch
 
@@ -32,7 +32,6 @@ _FIRST_SERVER_FD = 16
 _LARGEST_FD = 1 << 20
 _OPEN_FILES = 256
 _STACK_BYTES = 64 << 20
-_REPORT_BYTES = 4096
 # How long a running sample is left to itself: a caller that is gone is noticed this late, at the latest.
 _TICK_S = 0.05
 _SHORTEST_WAIT_S = 0.005
@@ -42,7 +41,7 @@ _LEAST_SWITCHES = 10
 _OF_LATE_S = 2.0
 _ADDRESS_SPACE_STEP = 64 << 20
 _CPU_CLOCK_OF_PROCESS = 2
-_NO_TIME = (0, 0)
+_NO_TIMES = (0, 0)
 _CHILD_ENDED = frozenset((signal.SIGCHLD,))
 
 _Ended = tuple[int, int, resource.struct_rusage]  # what wait4 gives
@@ -76,6 +75,7 @@ class Desk:
         self.null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         self.output = os.memfd_create("output")
         self.progress = progress.create()
+        self.bodies, self.reply = exchange.Bodies(), exchange.Reply()
         self.report_end, self.report = os.pipe()
         os.set_blocking(self.report_end, False)
         self.is_init = is_init
@@ -88,10 +88,11 @@ class Desk:
         self._scratch = scratch
         self.pids = pids
         self._has_rights = has_rights
-        os.utime(self.output, ns=_NO_TIME)
         self._flags = fcntl.fcntl(self.output, fcntl.F_GETFL)
+        os.utime(self.output, _NO_TIMES)
+        self._null_flags = fcntl.fcntl(self.null, fcntl.F_GETFL)
         self._mode = stat.S_IMODE(os.fstat(self.output).st_mode)
-        self._address_space = address_space
+        self._address_space = address_space + exchange.ADDRESS_SPACE_BYTES
         self._events = events
         self._last_events = self._read_events()
         self._score = score
@@ -236,42 +237,32 @@ class Desk:
                 how = 0
         return Usage(status, round(cpu_s * 1e6), peak * 1024, switches)
 
-    def take_report(self) -> bytes:
-        """Return what the sample wrote to its report pipe; the pipe is left as new."""
+    def take_report(self, token: bytes) -> None:
+        """Take what the sample wrote to its report pipe into the reply; the pipe is left as new."""
         fcntl.fcntl(self.report, fcntl.F_SETFL, os.O_WRONLY)
-        os.utime(self.report, ns=_NO_TIME)
-        report = b""
-        try:
-            while len(part := os.read(self.report_end, _REPORT_BYTES)) == _REPORT_BYTES:
-                report = report or part
-            return report or part
-        except BlockingIOError:
-            return report
+        self.reply.take_report(self.report_end, token)
+        os.utime(self.report, _NO_TIMES)
 
     def has_output(self) -> bool:
         return os.fstat(self.output).st_size > 0
 
-    def collect_output(self) -> tuple[int, bytes]:
-        """Return how many bytes the sample wrote and what is shown of them, leaving the file as new for the next."""
+    def take_output(self) -> int:
+        """Take what is shown of what the sample wrote into the reply, leaving the file as new for the next; return how
+        many bytes it wrote."""
         status = os.fstat(self.output)
-        size, shown = status.st_size, b""
+        size = status.st_size
         if size:
-            shown = self._shown(size)
-            os.ftruncate(self.output, 0)
-        # What else a sample can change about a file that it shares with the next one.
-        if status.st_mtime or status.st_atime:
-            os.utime(self.output, ns=_NO_TIME)
+            self.reply.take_output(self.output, size)
+        if size or status.st_blocks or status.st_mtime_ns or status.st_atime_ns:
+            os.ftruncate(self.output, 0)  # of what is past the end, too
+            os.utime(self.output, _NO_TIMES)
+        # What else a sample can change about files that it shares with the next one.
         os.lseek(self.output, 0, os.SEEK_SET)
         fcntl.fcntl(self.output, fcntl.F_SETFL, self._flags)
         os.fchmod(self.output, self._mode)
-        return size, shown
-
-    def _shown(self, size: int) -> bytes:
-        if size <= wire.SHOWN_OUTPUT_BYTES:
-            return os.pread(self.output, size, 0)
-        half = wire.SHOWN_OUTPUT_BYTES // 2
-        note = f"\n[... {size - 2 * half} bytes left out ...]\n".encode()
-        return os.pread(self.output, half, 0) + note + os.pread(self.output, half, size - half)
+        fcntl.fcntl(self.null, fcntl.F_SETFL, self._null_flags)
+        fcntl.flock(self.null, fcntl.LOCK_UN)
+        return size
 
     def ran_out_of_memory(self) -> bool:
         """Return whether the kernel killed a process of this cell for memory since the last call."""

@@ -185,7 +185,7 @@ def _rules(allow_processes: bool, give_up: tuple[int, int]) -> dict[str, list[_I
 
     Locks on files are a means to signal to a sample that runs at the same time in another cell, for both read the same
     libraries. The filter cannot tell which file a descriptor is of, and programs that lock a file of their own only
-    want to hear that they have it: so no lock is ever taken, and all are told that theirs is.
+    want to be told that they have it: so no lock is ever taken, and each is told that it was.
     """
     fork = _ALLOWED if allow_processes else _deny()
     if allow_processes:
