@@ -14,7 +14,7 @@ _name = type.__dict__["__name__"].__get__
 _exit = os._exit
 
 
-def run(body: bytes) -> None:
+def run(body: bytes | memoryview) -> None:
     (source,) = wire.split(body)
     namespace = runner.new_module().__dict__
     seeding.prepare()

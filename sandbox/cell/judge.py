@@ -141,7 +141,7 @@ def _exception(lineage: Sequence[Any], text: str) -> BaseException:
     return CandidateError(text)
 
 
-def run(checks: Checks, token: bytes, drawn: asking.QuestionOrder) -> None:
+def run(checks: Checks, token: bytes, drawn: wire.QuestionOrder) -> None:
     """Judge and report, in a judge forked for one sample."""
     gc.enable()
     code, passed, detail = judge(checks, fork.CHANNEL_FD, drawn)
@@ -149,7 +149,7 @@ def run(checks: Checks, token: bytes, drawn: asking.QuestionOrder) -> None:
     runner.send_report(fork.REPORT_FD, token, code, passed, detail)
 
 
-def judge(checks: Checks, channel: int, drawn: asking.QuestionOrder) -> tuple[int, int, str]:
+def judge(checks: Checks, channel: int, drawn: wire.QuestionOrder) -> tuple[int, int, str]:
     """Wait until the candidate has run as a module, then run the checks in the order that was drawn; a code, how many
     passed, a description."""
     random.seed(0)
@@ -165,7 +165,7 @@ def judge(checks: Checks, channel: int, drawn: asking.QuestionOrder) -> tuple[in
     return code, passed, detail
 
 
-def _judge(checks: Checks, candidate: Counterpart, drawn: asking.QuestionOrder) -> tuple[int, int, str]:
+def _judge(checks: Checks, candidate: Counterpart, drawn: wire.QuestionOrder) -> tuple[int, int, str]:
     namespace = runner.new_module().__dict__
     if checks.prelude is not None:
         try:

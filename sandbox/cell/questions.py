@@ -25,8 +25,8 @@ class KeptError(Exception):
 class Facts:
     """`reads` and `writes` are the names that a statement uses, and those that it binds or changes in its block.
     `n_questions` counts its questions, a loop as many. `is_definition` says that it may as well come first. `case` is
-    the function of a numbered case, `case(3)`, and `maker` the one whose result the statement gives a name. `equal` is a
-    question with the constant that its answer has to equal. `random_names` are those of modules and functions that
+    the function of a numbered case, `case(3)`, and `maker` the one whose result the statement gives a name. `equal` is
+    a question with the constant that its answer has to equal. `random_names` are those of modules and functions that
     draw random numbers, which have a state in common."""
 
     reads: set[str] = field(default_factory=set)
