@@ -267,8 +267,8 @@ class CellPair:
         return any(cell.was_killed_for_memory() for cell in self.cells)
 
     def send(self, program: Program, sequence: int, *, quiet: bool = False, order: bytes = b"") -> None:
-        """Have the program judged, with other programs running beside it, or in `quiet`; `order` is for the judge. Raises
-        EOFError when a cell is gone."""
+        """Have the program judged, with other programs running beside it, or in `quiet`; `order` is for the judge.
+        Raises EOFError when a cell is gone."""
         limits, stop = program.check_cpu_s, verdicts.CPU_STOP if quiet else verdicts.CLEAR
         if self.mode == "shared":
             body = verdicts.shared_body(program)
