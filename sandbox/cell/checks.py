@@ -21,10 +21,16 @@ class Checks:
     """A prelude and checks, compiled once in the server for all samples of a problem."""
 
     def __init__(self, body: bytes) -> None:
-        prelude, names, *checks = wire.split(body)
+        prelude, needs, *checks = wire.split(body)
         self.sources = [prelude, *checks]
         self.pure: bool | None = None  # once it is known, see `resident`
-        self.names: list[str] = json.loads(names)
+        needed = json.loads(needs)
+        self.names: list[str] = needed["names"]
+        self.values: frozenset[str] = frozenset(needed["values"])
+        self.carried: frozenset[str] = frozenset(needed["carried"])
+        self.passes_stop = any(
+            b"StopIteration" in source or b"StopAsync" in source for source in self.sources
+        )
         self.prelude = runner.compile_source(prelude, "<prelude>") if prelude else None
         self.checks = [self._compile(check, f"<check {number}>") for number, check in enumerate(checks, 1)]
 

@@ -224,10 +224,9 @@ def spec_of(options: CellOptions) -> dict[str, Any]:
 
 
 class Trial(NamedTuple):
-    """One verdict, or None when the checks need shared mode after all; whether a loaded machine could have decided it;
-    and whether the cells are to be replaced."""
+    """One verdict, whether a loaded machine could have decided it, and whether the cells are to be replaced."""
 
-    verdict: Verdict | None
+    verdict: Verdict
     needs_quiet: bool
     retire: bool
 
@@ -269,7 +268,7 @@ class CellPair:
             if answer.sequence != sequence:
                 raise EOFError(f"the cell answered {answer.sequence} where {sequence} was asked")
         if self.mode == "shared":
-            verdict: Verdict | None = verdicts.shared_verdict(program, answers[0])
+            verdict = verdicts.shared_verdict(program, answers[0])
         else:
             verdict = verdicts.split_verdict(program, *answers)
         quiet = any(verdicts.needs_quiet(program.limits, answer) for answer in answers)

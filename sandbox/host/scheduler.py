@@ -394,10 +394,7 @@ class Scheduler:
             self._expect(lane)
             if trial.retire or self._fresh:
                 self._queue(*self._drop(lane))
-            if trial.verdict is None:
-                job.mode = "shared"
-                self._queue(job)
-            elif trial.needs_quiet and not job.quiet and not job.batch.cancelled:
+            if trial.needs_quiet and not job.quiet and not job.batch.cancelled:
                 job.quiet = True
                 self._queue(job)
             else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from assay.sandbox.cell import wire
@@ -174,26 +174,25 @@ def infra(program: Program, reason: str, mode: Mode) -> Verdict:
 
 def split_bodies(program: Program, needs: Needs) -> tuple[bytes, bytes]:
     """Return the request bodies of the judge cell and of the candidate cell."""
-    judge = _judge_body(needs.prelude, needs.names, program.checks)
+    judge = _judge_body(needs, program.checks)
     return judge, wire.join([wire.encode_text(program.candidate)])
 
 
 @lru_cache(maxsize=512)
-def _judge_body(prelude: str, names: tuple[str, ...], checks: tuple[str, ...]) -> bytes:
-    return wire.join([wire.encode_text(part) for part in (prelude, json.dumps(names), *checks)])
+def _judge_body(needs: Needs, checks: tuple[str, ...]) -> bytes:
+    needed = json.dumps({"names": needs.names, "values": needs.values, "carried": needs.carried})
+    return wire.join([wire.encode_text(part) for part in (needs.prelude, needed, *checks)])
 
 
-def split_verdict(program: Program, judge: wire.Response, candidate: wire.Response) -> Verdict | None:
-    """Return the verdict from both cells of a pair; None when the checks turn out to need shared mode. CPU time and
-    memory are the candidate's."""
+def split_verdict(program: Program, judge: wire.Response, candidate: wire.Response) -> Verdict:
+    """Return the verdict from both cells of a pair. CPU time and memory are the candidate's."""
     decision = _split_outcome(program, judge, candidate)
-    if decision is None:
-        return None
     output = candidate.output + judge.output
-    return _verdict(program, candidate, decision, judge.passed, output, "split")
+    verdict = _verdict(program, candidate, decision, judge.passed, output, "split")
+    return replace(verdict, notes=("not_data",)) if judge.code == wire.NOT_DATA else verdict
 
 
-def _split_outcome(program: Program, judge: wire.Response, candidate: wire.Response) -> Decision | None:
+def _split_outcome(program: Program, judge: wire.Response, candidate: wire.Response) -> Decision:
     """A limit that the candidate reached comes first, then one that the judge reached over its answers, then the
     judge's word."""
     reached = check_limit_reached(program, candidate) or _limit_reached(program.limits, candidate)
@@ -202,9 +201,9 @@ def _split_outcome(program: Program, judge: wire.Response, candidate: wire.Respo
     over = _limit_reached(program.limits, judge)
     if over:
         return over[0], f"while its answers were compared: {over[1]}"
-    if judge.code == wire.NEEDS_SHARED:
-        return None
     detail = judge.detail.decode("utf-8", "replace")
+    if judge.code == wire.NOT_DATA:
+        return Outcome.ERROR, f"not data: {detail}"
     if judge.code in _BY_CODE:
         return _BY_CODE[judge.code], detail
     if judge.code == wire.CANDIDATE_GONE:
