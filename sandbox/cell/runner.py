@@ -43,7 +43,7 @@ def new_module() -> types.ModuleType:
 
 
 def compile_source(source: bytes, filename: str) -> types.CodeType:
-    return compile(wire.decode_text(source), filename, "exec")
+    return compile(wire.decode_text(source), filename, "exec", dont_inherit=True)
 
 
 def run_source(source: bytes | types.CodeType, filename: str, namespace: dict[str, Any]) -> None:
