@@ -49,7 +49,11 @@ class Judge:
         return around or None
 
     def after(self, around: dict[str, Any]) -> None:
-        around.pop("random", None)  # what checks draw is not the candidate's to choose
+        if around.pop("random", None) is not None:
+            # What checks draw is not the candidate's to choose, but its draws do change the state.
+            import random
+
+            random.seed(random.getrandbits(64))
         around.pop("recursion", None)
         self._state.take(around)
         for name in _STREAMS:

@@ -59,7 +59,8 @@ class Service(link.Link):
         self._objects: dict[int, Any] = {}
         self._numbers: dict[int, int] = {}
         self._next = 0
-        self._classes: dict[type, int] = {}
+        self._classes: dict[type, int] = {}  # that the judge knows
+        self._describing: dict[type, int] = {}  # that the message that is being made describes
         self._unasked: dict[
             int, BaseException
         ] = {}  # what ended an iterator, items of which were fetched ahead
@@ -76,12 +77,13 @@ class Service(link.Link):
     def broken(self, reason: str) -> Any:
         _exit(0 if not reason else 1)
 
-    def serve(self, message: list[Any]) -> None:
-        super().serve(message)
+    def begin(self) -> None:
+        self._describing.clear()
 
     def _send(self, message: list[Any]) -> None:
         runner.flush()
         super()._send(message)
+        self._classes |= self._describing
 
     # What is not data.
 
@@ -123,7 +125,7 @@ class Service(link.Link):
     def _describe_class(self, kind: type) -> Any:
         """The number of a class that the judge knows, else [number, name, module, qualified name, docstring, bases,
         special methods, whether it is of the standard library, name of the builtin type it is made from]."""
-        number = self._classes.get(kind)
+        number = self._classes.get(kind, self._describing.get(kind))
         if number is not None:
             return number
         bases = []
@@ -141,7 +143,7 @@ class Service(link.Link):
             number = self._numbers[id(kind)] = self._next
             self._objects[number] = kind
             self._next += 1
-        self._classes[kind] = number
+        self._describing[kind] = number
         base_kind, text = classes.base_of(kind), kind.__doc__
         module = str(kind.__module__)
         return [
@@ -190,7 +192,7 @@ class Service(link.Link):
         return [names, _message(error), form]
 
     def raised(self, description: list[Any]) -> BaseException:
-        names, text, error = description
+        names, text, error, _ = description
         if isinstance(error, BaseException):
             return error
         return stand_ins.carrier(names, str(text), error)
@@ -217,6 +219,8 @@ class Service(link.Link):
         if operation == link.CALL:
             return value(*arguments, **named)
         if operation == link.GET:
+            if arguments[0] in ("__globals__", "__builtins__"):
+                raise AttributeError(arguments[0])
             return getattr(value, arguments[0])
         if operation == link.SET:
             return setattr(value, *arguments)

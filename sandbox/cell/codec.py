@@ -130,6 +130,11 @@ _VIEWS: dict[type, str] = {type({}.keys()): "dk", type({}.values()): "dv", type(
 MUTABLE = frozenset((list, *_CONTAINERS))
 
 
+def _deepest() -> int:
+    """How deep a value may be nested: more where the recursion limit was raised, to which it takes some frames each."""
+    return max(MAX_DEPTH, (sys.getrecursionlimit() - 400) // 4)
+
+
 def encode(value: Any, nodes: Nodes, foreign: Foreign = refuse, depth: int = 0) -> Any:
     """The JSON form of `value`, written as a tree: a container that occurs twice is written twice, and `nodes` tells.
     NotDataError where it has none."""
@@ -138,8 +143,8 @@ def encode(value: Any, nodes: Nodes, foreign: Foreign = refuse, depth: int = 0) 
         return value
     if kind is int:
         return value if value.bit_length() < _DECIMAL_BITS else {"i": hex(value)}
-    if depth >= MAX_DEPTH:
-        raise NotDataError(f"a value nested more than {MAX_DEPTH} deep")
+    if depth >= MAX_DEPTH and depth >= _deepest():
+        raise NotDataError(f"a value nested more than {_deepest()} deep")
     depth += 1
     if kind is list:
         nodes.append(value)
@@ -339,8 +344,8 @@ class Tracker:
             return value
         if kind is int:
             return value if value.bit_length() < _DECIMAL_BITS else {"i": hex(value)}
-        if depth >= MAX_DEPTH:
-            raise NotDataError(f"a value nested more than {MAX_DEPTH} deep")
+        if depth >= MAX_DEPTH and depth >= _deepest():
+            raise NotDataError(f"a value nested more than {_deepest()} deep")
         if kind not in MUTABLE:
             return shape(value, kind, foreign, lambda item: self.encode(item, foreign, depth + 1))
         number = self._numbers.get(id(value))

@@ -105,6 +105,9 @@ class HandleType(type):
     def __bool__(cls) -> bool:
         return True
 
+    def __dir__(cls) -> Any:
+        return cls._special("__dir__")
+
     def __repr__(cls) -> str:
         return f"<class {cls.__qualname__!r}>"
 
@@ -129,7 +132,7 @@ class Instance(metaclass=HandleType):
     """An object of the candidate's."""
 
     _assay_custom_eq = False
-    _assay_standard: type | None = None
+    _assay_standard = None
     _assay_number = -1
 
     def __getattr__(self, name: str) -> Any:

@@ -200,9 +200,11 @@ class Counterpart(link.Link):
     # Exceptions.
 
     def raised(self, description: list[Any]) -> BaseException:
-        names, text, error = description
+        names, text, error, cause = description
         if not isinstance(error, BaseException):
             error = _exception(names, str(text))
+        if isinstance(cause, BaseException):
+            error.__cause__ = cause
         stops = isinstance(error, (StopIteration, StopAsyncIteration))
         if stops and not self._passes_stop and self._operation in (link.CALL, link.VALUE, link.GET):
             # In map() it would end the check's own loop without a word.
@@ -229,25 +231,22 @@ class Counterpart(link.Link):
         is_callable, is_object = is_function(held), _is_object(held)
         if operation == link.CALL and is_callable:
             return held(*arguments, **named)
-        if operation == link.NEXT and isinstance(held, _ITERATORS):
+        if operation == link.NEXT and (_is_iterator(held) or type(held) in _FILES):
             return next(held)
         if is_object and arguments and type(arguments[0]) is str:
             return _perform_on_object(operation, held, *arguments)
         raise TypeError("this cannot be asked of an object of the checks")
 
 
-_ITERATORS = (
-    types.GeneratorType,
-    type(iter([])),
-    type(iter(())),
-    type(iter(range(1))),
-    map,
-    filter,
-    zip,
-    enumerate,
-)
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, functools.partial)
-_STREAMS = (io.StringIO, io.BytesIO)
+_FILES = (io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.BufferedRandom)
+_STREAMS = (io.StringIO, io.BytesIO, *_FILES)
+
+
+def _is_iterator(value: Any) -> bool:
+    """A generator, or an iterator of the standard library's."""
+    kind = type(value)
+    return kind.__module__ in ("builtins", "itertools") and hasattr(kind, "__next__")
 
 
 def is_function(value: Any) -> bool:
@@ -290,7 +289,7 @@ def describe(value: Any) -> list[Any] | None:
             _parameters(value),
             getattr(value, "__doc__", None),
         ]
-    if isinstance(value, _ITERATORS):
+    if _is_iterator(value):
         return ["iterator", type(value).__name__, [], None]
     if _is_object(value):
         kind = type(value)

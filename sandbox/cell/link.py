@@ -85,6 +85,9 @@ class Link:
     def release(self, numbers: list[int]) -> None:
         """The other side holds these no more."""
 
+    def begin(self) -> None:
+        """A message begins to be made, or begins anew."""
+
     def before(self) -> Any:
         """What goes with a request besides: the surroundings of the call."""
         return None
@@ -121,6 +124,7 @@ class Link:
         surroundings = self.before()
         if surroundings is not None:
             extra["around"] = surroundings
+        self.begin()
         if not tracker.on:
             try:
                 forms = [codec.encode(value, nodes, foreign) for value in arguments]
@@ -131,9 +135,10 @@ class Link:
             if codec.is_tree(nodes):
                 return [REQUEST, operation, target, forms, by_name, extra or None]
             tracker.start(())
+            self.begin()
             extra["track"] = True
-        extra["dropped"] = tracker.dropped()
         extra["changes"] = tracker.changes(foreign)
+        extra["dropped"] = tracker.dropped()
         forms = [tracker.encode(value, foreign) for value in arguments]
         by_name = {key: tracker.encode(value, foreign) for key, value in named.items()}
         tracker.settle(foreign)
@@ -170,8 +175,8 @@ class Link:
         raise failure
 
     def _described(self, content: list[Any], extra: Any) -> list[Any]:
-        classes, text, form = content
-        return [classes, text, None if form is None else self._decode(form, extra)]
+        classes, text, *forms = content
+        return [classes, text, *(None if form is None else self._decode(form, extra) for form in forms)]
 
     def _decode(self, form: Any, extra: Any) -> Any:
         tracker = self._tracker
@@ -229,8 +234,8 @@ class Link:
         if not tracker.on:
             arguments = [codec.decode(form, nodes, native) for form in forms]
             return arguments, {key: codec.decode(form, nodes, native) for key, form in by_name.items()}
-        tracker.forget(extra["dropped"])
         tracker.apply(extra["changes"], native)
+        tracker.forget(extra["dropped"])
         arguments = [tracker.decode(form, native) for form in forms]
         named = {key: tracker.decode(form, native) for key, form in by_name.items()}
         tracker.settle(self.foreign)
@@ -252,14 +257,15 @@ class Link:
             result = self.perform(operation, target, arguments, named)
         except BaseException as error:
             names, text, form = self.described(error)
-            message, values = [RAISED, names, text], [form]
-            del error, form
+            message, values = [RAISED, names, text], [form, error.__cause__]
+            del form
         else:
             message, values = [RETURNED], [result]
             del result
         back: dict[str, Any] = {}
         if leave is not None:
             back["around"] = leave()
+        self.begin()
         tracker, foreign = self._tracker, self.foreign
         if not tracker.on:
             if nodes:
@@ -283,6 +289,7 @@ class Link:
                     if codec.is_tree(made):
                         raise
             tracker.start(nodes)
+            self.begin()
             back["track"] = True
         back["changes"] = tracker.changes(foreign)
         encoded = [tracker.encode(value, foreign) for value in values]

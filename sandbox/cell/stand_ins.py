@@ -9,13 +9,14 @@ from assay.sandbox.cell import classes, link
 
 _NUMBER = "_assay_stands_for"
 _known: dict[int, Any] = {}
+_functions: dict[int, int] = {}
 _made: dict[tuple[Any, ...], type] = {}
 
 
 def number_of(value: Any) -> int | None:
     """The number of the judge's object that a value stands for."""
     if type(value) is _Function:
-        return value.__dict__.get(_NUMBER)
+        return _functions.get(id(value))
     if type(type(value)) is _StandInType:
         number: int = object.__getattribute__(value, _NUMBER)
         return number
@@ -51,7 +52,7 @@ def _function(asking: Any, number: int, name: str, parameters: Any, text: Any) -
     function.__name__ = function.__qualname__ = name
     function.__doc__ = text
     function.__module__ = "candidate"
-    function.__dict__[_NUMBER] = number
+    _functions[id(function)] = number  # not an attribute, which a decorator would copy to its own function
     return function
 
 
