@@ -1,4 +1,5 @@
-"""A cgroup per cell, v1 or v2, for what rlimits cannot hold: memory and number of all processes of a sample together.
+"""A cgroup per cell, v1 or v2, for what rlimits cannot hold: memory and number of all processes of a sample together,
+and a share of the CPU that does not grow with their number.
 
 The folder is made beneath the host process's own cgroup, so a container's or a service's limits still apply.
 """
@@ -12,12 +13,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from assay.sandbox.cell import oom
+
 _ROOT = "/sys/fs/cgroup"
 # Where a container sees the events of its own group.
 CONTAINER_EVENTS = (f"{_ROOT}/memory.events", f"{_ROOT}/memory/memory.oom_control")
 # The fork server's own memory, on top of what a sample may use.
 _SERVER_BYTES = 96 << 20
 _REMOVE_TRIES = 200
+KILLED_FOR_MEMORY = 86  # the exit status of a cell that ended after the kernel had killed in it for memory
 _SWAP = ("memory.memsw.limit_in_bytes", "memory.swap.max")
 
 
@@ -28,6 +32,14 @@ class Group:
     folders: tuple[str, ...] = ()
     events: str = ""  # the file that counts kills for memory
     report: dict[str, str] = field(default_factory=dict)
+
+    def oom_kills(self) -> int:
+        """Return how many processes the kernel has killed in it for memory."""
+        try:
+            with open(self.events, "rb") as file:
+                return oom.kills(file.read())
+        except OSError:
+            return 0
 
     def add(self, pid: int) -> None:
         for folder in self.folders:
@@ -80,7 +92,10 @@ def _create_v1(own: Mapping[str, str], limits: Mapping[str, Any], root: str) -> 
     if "pids" in own:
         pids = f"{root}/pids{own['pids']}".rstrip("/") + f"/{limits['name']}"
         folders[pids] = {"pids.max": str(limits["pids"])}
-    return _make(folders, f"{memory}/memory.oom_control", "1")
+    share = f"{root}/cpu{own['cpu']}".rstrip("/") if "cpu" in own else ""
+    if os.access(share, os.W_OK):
+        folders[f"{share}/{limits['name']}"] = {}  # as much as any other group has
+    return _make(folders, f"{memory}/memory.oom_control", "1", has_share=os.access(share, os.W_OK))
 
 
 def _create_v2(own: Mapping[str, str], limits: Mapping[str, Any], root: str) -> Group:
@@ -92,18 +107,19 @@ def _create_v2(own: Mapping[str, str], limits: Mapping[str, Any], root: str) -> 
         return none(f"the controllers {' and '.join(missing)} are not delegated to {parent}")
     with open(f"{parent}/cgroup.subtree_control") as file:
         enabled = file.read().split()
-    if not {"memory", "pids"} <= set(enabled):
-        _write(f"{parent}/cgroup.subtree_control", "+memory +pids")
+    needed = {"memory", "pids", "cpu"} & set(available)
+    if not needed <= set(enabled):
+        _write(f"{parent}/cgroup.subtree_control", " ".join(f"+{name}" for name in sorted(needed)))
     folder = f"{parent}/{limits['name']}"
     settings = {"memory.max": _memory(limits), "memory.swap.max": "0", "pids.max": str(limits["pids"])}
-    return _make({folder: settings}, f"{folder}/memory.events", "2")
+    return _make({folder: settings}, f"{folder}/memory.events", "2", has_share="cpu" in needed)
 
 
 def _memory(limits: Mapping[str, Any]) -> str:
     return str(int(limits["memory"]) + _SERVER_BYTES)
 
 
-def _make(folders: Mapping[str, Mapping[str, str]], events: str, version: str) -> Group:
+def _make(folders: Mapping[str, Mapping[str, str]], events: str, version: str, *, has_share: bool) -> Group:
     """Make folders with their settings, all or none. Files for swap are only there where it is accounted."""
     created: list[str] = []
     try:
@@ -116,7 +132,8 @@ def _make(folders: Mapping[str, Mapping[str, str]], events: str, version: str) -
     except OSError:
         Group(tuple(created)).remove()
         raise
-    return Group(tuple(created), events, {"version": version})
+    share = "a CPU share of its own" if has_share else "no CPU share of its own"
+    return Group(tuple(created), events, {"version": version, "share": share})
 
 
 def _write(path: str, text: str) -> None:

@@ -17,7 +17,7 @@ from _signal import pthread_sigmask  # type: ignore[import-not-found]
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from assay.sandbox.cell import progress, wire
+from assay.sandbox.cell import oom, progress, wire
 from assay.sandbox.cell.jail import SCRATCH
 
 # The wrapper in `signal` makes enums of its answer, once for each sample.
@@ -52,10 +52,17 @@ class Desk:
     """The server's belongings between samples: an output file, a report pipe, the scratch folder's empty state."""
 
     def __init__(
-        self, control: int, address_space: int, events: int, *, is_init: bool, scratch: str = SCRATCH
+        self,
+        control: int,
+        address_space: int,
+        events: int,
+        *,
+        is_init: bool,
+        scratch: str = SCRATCH,
+        score: oom.Score = oom.NO_SCORE,
     ) -> None:
         """`address_space` is the server's own, see `address_space_bytes`; `events` a file that counts kills for
-        memory, or -1."""
+        memory, or -1; `score` is what makes the kernel kill samples first."""
         self.null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         self.output = os.memfd_create("output")
         self.progress = progress.create()
@@ -77,6 +84,7 @@ class Desk:
         self._address_space = address_space
         self._events = events
         self._last_events = self._read_events()
+        self.fork = score.fork
         pthread_sigmask(signal.SIG_BLOCK, _CHILD_ENDED)  # it is waited for, see `_wait`
 
     def apply_limits(self, request: wire.Request, report: int, channel: int) -> None:
@@ -238,7 +246,7 @@ class Desk:
     def ran_out_of_memory(self) -> bool:
         """Return whether the kernel killed a process of this cell for memory since the last call."""
         before, self._last_events = self._last_events, self._read_events()
-        return before != self._last_events and _oom_kills(before) < _oom_kills(self._last_events)
+        return before != self._last_events and oom.kills(before) < oom.kills(self._last_events)
 
     def _read_events(self) -> bytes:
         return os.pread(self._events, 512, 0) if self._events >= 0 else b""
@@ -268,15 +276,6 @@ class Desk:
 def cpu_s_of(pid: int) -> float:
     """CPU time of all threads of a process of this namespace, one that has ended but is not reaped included."""
     return time.clock_gettime(~pid << 3 | _CPU_CLOCK_OF_PROCESS)
-
-
-def _oom_kills(events: bytes) -> int:
-    """The count in a cgroup's memory.events or memory.oom_control."""
-    for line in events.splitlines():
-        name, _, count = line.partition(b" ")
-        if name == b"oom_kill":
-            return int(count)
-    return 0
 
 
 def _empty(folder: str) -> None:

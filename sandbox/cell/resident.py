@@ -123,7 +123,7 @@ class Resident:
 
     def _hire(self, request: wire.Request) -> socket.socket:
         ours, other = socket.socketpair()
-        pid = os.fork()
+        pid = self._desk.fork()
         if pid == 0:
             try:
                 self._desk.apply_limits(request._replace(cpu_ms=_NO_LIMIT_MS), -1, other.fileno())

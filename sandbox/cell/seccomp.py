@@ -32,7 +32,7 @@ madvise=28 membarrier=324 mkdir=83 mkdirat=258 mmap=9 mprotect=10 mremap=25 msyn
 nanosleep=35 newfstatat=262 open=2 openat=257 pause=34 pidfd_open=434 pipe=22 pipe2=293 poll=7 ppoll=271
 pread64=17 preadv=295 preadv2=327 pselect6=270 pwrite64=18 pwritev=296 pwritev2=328 read=0 readlink=89
 readlinkat=267 readv=19 recvfrom=45 recvmmsg=299 recvmsg=47 rename=82 renameat=264 renameat2=316
-restart_syscall=219 rmdir=84 rseq=334 rt_sigaction=13 rt_sigpending=127 rt_sigprocmask=14
+restart_syscall=219 rmdir=84 rseq=334 rt_sigpending=127 rt_sigprocmask=14
 rt_sigreturn=15 rt_sigsuspend=130 rt_sigtimedwait=128 sched_get_priority_max=146
 sched_get_priority_min=147 sched_getaffinity=204 sched_getparam=143 sched_getscheduler=145
 sched_rr_get_interval=148 sched_yield=24 select=23 sendfile=40 sendmmsg=307 sendmsg=46 sendto=44
@@ -55,7 +55,7 @@ getsid=156 getsockname=204 getsockopt=209 gettid=178 gettimeofday=169 getuid=174
 listen=201 lseek=62 madvise=233 membarrier=283 mkdirat=34 mmap=222 mprotect=226 mremap=216 msync=227
 munmap=215 nanosleep=101 newfstatat=79 openat=56 pidfd_open=434 pipe2=59 ppoll=73 pread64=67 preadv=69
 preadv2=286 pselect6=72 pwrite64=68 pwritev=70 pwritev2=287 read=63 readlinkat=78 readv=65 recvfrom=207
-recvmmsg=243 recvmsg=212 renameat=38 renameat2=276 restart_syscall=128 rseq=293 rt_sigaction=134
+recvmmsg=243 recvmsg=212 renameat=38 renameat2=276 restart_syscall=128 rseq=293
 rt_sigpending=136 rt_sigprocmask=135 rt_sigreturn=139 rt_sigsuspend=133 rt_sigtimedwait=137
 sched_get_priority_max=125 sched_get_priority_min=126 sched_getaffinity=123 sched_getparam=121
 sched_getscheduler=120 sched_rr_get_interval=127 sched_yield=124 sendfile=71 sendmmsg=269 sendmsg=211
@@ -69,11 +69,11 @@ uname=160 unlinkat=35 utimensat=88 wait4=260 waitid=95 write=64 writev=66
 _SPECIAL = {
     "x86_64": {
         "clone": 56, "fork": 57, "vfork": 58, "clone3": 435, "socket": 41, "socketpair": 53, "prlimit64": 302,
-        "ioctl": 16, "prctl": 157, "fcntl": 72, "memfd_create": 319,
+        "ioctl": 16, "prctl": 157, "fcntl": 72, "memfd_create": 319, "rt_sigaction": 13,
     },
     "aarch64": {
         "clone": 220, "clone3": 435, "socket": 198, "socketpair": 199, "prlimit64": 261, "ioctl": 29,
-        "prctl": 167, "fcntl": 25, "memfd_create": 279,
+        "prctl": 167, "fcntl": 25, "memfd_create": 279, "rt_sigaction": 134,
     },
 }  # fmt: skip
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -93,6 +93,7 @@ _PRCTLS = (2, 3, 15, 16, 23, 39)
 # F_DUPFD F_GETFD F_SETFD F_GETFL F_SETFL F_GETLK F_SETLK F_SETLKW F_DUPFD_CLOEXEC F_GETPIPE_SZ F_GET_SEALS
 _FCNTLS = (0, 1, 2, 3, 4, 5, 6, 7, 1030, 1032, 1034)
 _AF_UNIX = 1
+_SIGCHLD = 17
 
 _Instruction = tuple[int, int, int, int]
 
@@ -121,6 +122,26 @@ def _argument_in(index: int, values: tuple[int, ...], otherwise: int) -> list[_I
     return [*body, _deny(otherwise)]
 
 
+def _keep_default_of(signal_number: int) -> list[_Instruction]:
+    """Let `rt_sigaction` change every signal's action but one's, for which it succeeds and changes nothing.
+
+    A parent that ignores SIGCHLD, or has SA_NOCLDWAIT, leaves its children to the kernel, and what they used is then
+    charged to nobody. So that never takes effect: all that end stay until someone waits for them, process 1 at last.
+    """
+    pretend = _deny(0)
+    return [
+        _argument(0),
+        (_JUMP_EQ, 1, 0, signal_number),
+        _return(_RET_ALLOW),
+        _argument(1),  # the new action's address; none only asks for the present one
+        (_JUMP_EQ, 0, 3, 0),
+        (_LOAD, 0, 0, _OFFSET_ARGUMENTS + 8 + 4),
+        (_JUMP_EQ, 0, 1, 0),
+        _return(_RET_ALLOW),
+        pretend,
+    ]
+
+
 def _rules(allow_processes: bool) -> dict[str, list[_Instruction]]:
     """The calls whose answer depends on their arguments, each with a body that always returns."""
     fork = _return(_RET_ALLOW) if allow_processes else _deny()
@@ -140,6 +161,7 @@ def _rules(allow_processes: bool) -> dict[str, list[_Instruction]]:
         "ioctl": _argument_in(1, _IOCTLS, errno.ENOTTY),
         "prctl": _argument_in(0, _PRCTLS, errno.EPERM),
         "fcntl": _argument_in(1, _FCNTLS, errno.EINVAL),
+        "rt_sigaction": _keep_default_of(_SIGCHLD),
     }
 
 
@@ -166,7 +188,8 @@ def build(*, allow_processes: bool = True) -> bytes:
 # Calls of a cell's start, on top of those that samples may make.
 _AT_START = (
     "arch_prctl capget capset fcntl io_uring_register io_uring_setup ioctl landlock_add_rule landlock_create_ruleset "
-    "landlock_restrict_self memfd_create prctl prlimit64 seccomp set_tid_address setgroups setresgid setresuid"
+    "landlock_restrict_self memfd_create prctl prlimit64 rt_sigaction seccomp set_tid_address setgroups setresgid "
+    "setresuid"
 )
 
 

@@ -221,7 +221,7 @@ def _reported(
 
 
 def _fork(desk: fork.Desk, request: wire.Request, report: int, channel: int, body: Body) -> int:
-    pid = os.fork()
+    pid = desk.fork()
     if pid == 0:
         try:
             desk.apply_limits(request, report, channel)

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, NoReturn
 
-from assay.sandbox.cell import cgroup, fork, hotpages, jail, kernel, runner, seccomp, server, wire
+from assay.sandbox.cell import cgroup, fork, hotpages, jail, kernel, oom, runner, seccomp, server, wire
 
 _SAMPLE_ID = 1000
 _ALIVE_CHECK_MS = 2000
@@ -76,6 +76,7 @@ def main() -> None:
 
 def _start_stub(spec: dict[str, Any], control: int) -> None:
     group = cgroup.create(spec["cgroup"]) if spec["cgroup"] else cgroup.none("not asked for")
+    oom.spare_this_process()
     as_root = os.geteuid() == 0
     user, own_group = os.geteuid(), os.getegid()
     inner, outer = socket.socketpair()
@@ -93,8 +94,8 @@ def _start_stub(spec: dict[str, Any], control: int) -> None:
             _start_server(spec, control, inner, group)
         inner.close()
         host = os.getppid()
-        if _attend(outer, pid, spec, group):
-            _supervise(control, pid, host)
+        if _attend(outer, pid, spec, group) and _supervise(control, pid, host) and group.oom_kills():
+            sys.exit(cgroup.KILLED_FOR_MEMORY)
     finally:
         group.remove()
 
@@ -127,17 +128,19 @@ def _attend(outer: socket.socket, pid: int, spec: dict[str, Any], group: cgroup.
     return True
 
 
-def _supervise(control: int, pid: int, host: int) -> None:
-    """Wait until the server ends or the host goes, then see to it that nothing of the server is left."""
+def _supervise(control: int, pid: int, host: int) -> bool:
+    """Wait until the server ends or the host goes, then see to it that nothing of the server is left. Returns whether
+    the server ended by itself."""
     end = os.pidfd_open(pid)
     poller = select.poll()
     poller.register(end, select.POLLIN)
     poller.register(control, 0)
-    while not poller.poll(_ALIVE_CHECK_MS) and os.getppid() == host:
+    while not (events := poller.poll(_ALIVE_CHECK_MS)) and os.getppid() == host:
         pass
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
+    return any(descriptor == end for descriptor, _ in events)
 
 
 # --- inside ------------------------------------------------------------------------------------------------------
@@ -155,8 +158,9 @@ def _start_server(spec: dict[str, Any], control: int, inner: socket.socket, grou
             statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
             events = os.open(group.events, os.O_RDONLY | os.O_CLOEXEC) if group.events else -1
             proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
+            score = oom.Score.of_this_process(proc)
             _isolate(spec, inner)
-            _serve(spec, control, _Kept(statm, events, proc, inner), group.report)
+            _serve(spec, control, _Kept(statm, events, proc, inner, score), group.report)
     finally:
         os._exit(0)
 
@@ -197,7 +201,8 @@ def _serve(spec: dict[str, Any], control: int, kept: _Kept, memory: dict[str, st
     _answered(kept.stub)
     kept.stub.close()
     address_space = fork.address_space_bytes(kept.statm)
-    desk = fork.Desk(control, address_space, kept.events, is_init=True)
+    desk = fork.Desk(control, address_space, kept.events, is_init=True, score=kept.score)
+    own_proc = os.dup(kept.proc) if spec["fresh"] else -1
     pinned = _settle(desk, kept.proc, pin=True)
     rules = [*spec["binds"], *spec["links"], *filter(os.path.exists, jail.DEVICES)] if version else []
     instructions = seccomp.build()
@@ -213,7 +218,8 @@ def _serve(spec: dict[str, Any], control: int, kept: _Kept, memory: dict[str, st
         """Give a process of new namespaces a scratch folder and restrictions of its own."""
         jail.mount_scratch(jail.SCRATCH, int(spec["scratch"]))
         os.chdir(jail.SCRATCH)
-        own = fork.Desk(control, address_space, kept.events, is_init=True)
+        score = oom.Score.of_hidden_process(own_proc)
+        own = fork.Desk(control, address_space, kept.events, is_init=True, score=score)
         kernel.keep_capabilities(0)
         restrict()
         return own
@@ -229,12 +235,13 @@ def _serve(spec: dict[str, Any], control: int, kept: _Kept, memory: dict[str, st
 
 class _Kept(NamedTuple):
     """Things that are out of reach in the new root: descriptors of this process's statm, its cgroup's events and
-    /proc, and the channel to the stub."""
+    /proc, the channel to the stub, and the score by which the kernel kills for memory."""
 
     statm: int
     events: int
     proc: int
     stub: socket.socket
+    score: oom.Score
 
 
 def _preload(spec: dict[str, Any]) -> None:
@@ -308,8 +315,16 @@ def _serve_without_namespaces(spec: dict[str, Any], control: int) -> None:
     fork.limit_server()
     _preload(spec)
     address_space = fork.address_space_bytes(statm)
-    desk = fork.Desk(incoming, address_space, events, is_init=is_init, scratch=spec["scratch_folder"])
-    pinned = _settle(desk, os.open("/proc", os.O_PATH | os.O_CLOEXEC), pin=is_init)
+    proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
+    desk = fork.Desk(
+        incoming,
+        address_space,
+        events,
+        is_init=is_init,
+        scratch=spec["scratch_folder"],
+        score=oom.Score.of_this_process(proc),
+    )
+    pinned = _settle(desk, proc, pin=is_init)
     restrict = _restriction(spec, version, allow_processes=is_init)
     if is_init:
         restrict()

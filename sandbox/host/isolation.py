@@ -62,7 +62,7 @@ def from_report(backend: str, report: dict[str, Any], failure: StepFailedError |
         _piece("namespaces", report["namespaces"], namespaces),
         _piece("seccomp", report["seccomp"], "allow-list of system calls"),
         _piece("landlock", report["landlock"] > 0, f"ABI {report['landlock']}"),
-        _piece("cgroup", "missing" not in cgroup, cgroup.get("missing") or f"version {cgroup['version']}"),
+        _piece("cgroup", "missing" not in cgroup, _cgroup_detail(cgroup)),
         Piece("rlimits", True, "CPU time, address space, file size, open files, processes"),
     )
     required = {"namespaces", "seccomp"}
@@ -75,6 +75,12 @@ def from_report(backend: str, report: dict[str, Any], failure: StepFailedError |
         report["python"],
         tuple(report["packages"].items()),
     )
+
+
+def _cgroup_detail(cgroup: dict[str, str]) -> str:
+    if "missing" in cgroup:
+        return cgroup["missing"]
+    return ", ".join([f"version {cgroup['version']}", *([cgroup["share"]] if "share" in cgroup else [])])
 
 
 def _piece(name: str, present: bool, detail: str) -> Piece:

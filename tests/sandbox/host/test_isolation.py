@@ -237,16 +237,30 @@ def test_cgroup_version_2(tmp_path: Path) -> None:
     assert group.events == f"{folder}/memory.events"
     assert (folder / "pids.max").read_text() == "40"
     assert int((folder / "memory.max").read_text()) >= 1 << 30
-    assert (tmp_path / "user.slice/cgroup.subtree_control").read_text() == "+memory +pids"
+    assert (tmp_path / "user.slice/cgroup.subtree_control").read_text() == "+cpu +memory +pids"
+    assert group.report["share"] == "a CPU share of its own"
+    (folder / "memory.events").write_text("oom 3\noom_kill 2\n")
+    assert group.oom_kills() == 2
 
 
 def test_cgroup_version_1_beside_an_empty_version_2(tmp_path: Path) -> None:
     membership = tmp_path / "membership"
-    membership.write_text("8:pids:/\n4:memory:/a/b\n0::/\n")
+    membership.write_text("8:pids:/\n4:memory:/a/b\n1:cpu:/c\n0::/\n")
+    fake_tree(tmp_path, {"memory/a/b/x": "", "pids/x": "", "cpu/c/x": ""})
+    group = cgroup.create(LIMITS, str(tmp_path), str(membership))
+    names = ("memory/a/b", "pids", "cpu/c")
+    assert group.folders == tuple(f"{tmp_path}/{name}/assay-1-0" for name in names)
+    assert group.report == {"version": "1", "share": "a CPU share of its own"}
+    assert group.oom_kills() == 0
+
+
+def test_a_cgroup_without_a_cpu_share_says_so(tmp_path: Path) -> None:
+    membership = tmp_path / "membership"
+    membership.write_text("8:pids:/\n4:memory:/a/b\n1:cpu:/c\n0::/\n")
     fake_tree(tmp_path, {"memory/a/b/x": "", "pids/x": ""})
     group = cgroup.create(LIMITS, str(tmp_path), str(membership))
     assert group.folders == (f"{tmp_path}/memory/a/b/assay-1-0", f"{tmp_path}/pids/assay-1-0")
-    assert group.report == {"version": "1"}
+    assert group.report["share"] == "no CPU share of its own"
 
 
 @pytest.mark.parametrize(

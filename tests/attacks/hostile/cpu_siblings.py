@@ -1,0 +1,23 @@
+# kind: 5
+# expect: timeout
+# limits: cpu_s=1 wall_s=20
+import ctypes, os, time
+
+
+def burn():
+    while time.process_time() < 0.5:
+        pass
+    os._exit(0)
+
+
+number = 56 if os.uname().machine == "x86_64" else 220
+libc = ctypes.CDLL(None)
+zero = ctypes.c_ulong(0)
+for _ in range(4):  # CLONE_PARENT: they are the server's children
+    if libc.syscall(number, ctypes.c_ulong(0x8000 | 17), zero, zero, zero, zero) == 0:
+        burn()
+time.sleep(5)
+
+
+def f(x):
+    return x + 1
