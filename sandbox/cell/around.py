@@ -54,6 +54,7 @@ class Judge:
             import random
 
             random.seed(random.getrandbits(64))
+            self._state.expect_other_draws()
         around.pop("recursion", None)
         self._state.take(around)
         for name in _STREAMS:
@@ -202,6 +203,12 @@ def _record_logs(stack: contextlib.ExitStack) -> Callable[[dict[str, Any]], None
 # What both sides keep alike: each sends what changed on its side.
 
 
+def prepare(extra: Any) -> None:
+    """What has to be taken over before the arguments of a request can be read: they may be nested deeply."""
+    if extra and "recursion" in extra.get("around", ()):
+        sys.setrecursionlimit(int(extra["around"]["recursion"]))
+
+
 class _State:
     def __init__(self, carried: frozenset[str]) -> None:
         self._carried = carried
@@ -215,6 +222,10 @@ class _State:
             import random
 
             self._random = random.getstate()
+
+    def expect_other_draws(self) -> None:
+        """The other side's random numbers went on: any state of this side's is news to it."""
+        self._random = None
 
     def changes(self) -> dict[str, Any]:
         changed: dict[str, Any] = {}

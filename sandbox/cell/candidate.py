@@ -29,6 +29,7 @@ from typing import Any
 
 from assay.sandbox.cell import around, classes, codec, fork, link, runner, seeding, stand_ins, wire
 
+_arguments = BaseException.args.__get__  # type: ignore[attr-defined]
 _name = type.__dict__["__name__"].__get__
 _exit = os._exit
 _MANY = 1000
@@ -77,6 +78,10 @@ class Service(link.Link):
     def broken(self, reason: str) -> Any:
         _exit(0 if not reason else 1)
 
+    def serve(self, message: list[Any]) -> None:
+        around.prepare(message[5])
+        super().serve(message)
+
     def begin(self) -> None:
         self._describing.clear()
 
@@ -97,6 +102,9 @@ class Service(link.Link):
         name = classes.name_of(value)
         if name is not None:
             return {"g": name}
+        alias = classes.alias_parts(value)
+        if alias is not None:
+            return {"ga": [codec.encode(part, [], self.foreign) for part in alias]}
         if isinstance(value, BaseException) and classes.BUILTIN_EXCEPTIONS.get(_name(kind)) is kind:
             try:
                 return {"e": [_name(kind), [codec.encode(item, [], codec.refuse) for item in value.args]]}
@@ -117,7 +125,7 @@ class Service(link.Link):
             return codec.encode(classes.READ[base](value), [], self.foreign)
         if isinstance(value, BaseException):
             try:
-                return codec.encode(tuple(value.args), [], codec.refuse)
+                return codec.encode(_arguments(value), [], codec.refuse)
             except codec.NotDataError:
                 return codec.encode((str(value)[:1000],), [])
         return None
@@ -170,6 +178,10 @@ class Service(link.Link):
             return classes.BUILTIN_EXCEPTIONS[content[0]](
                 *[codec.decode(item, [], self.native) for item in content[1]]
             )
+        if tag == "og":
+            return classes.getter(content[0])(*codec.decode(content[1], [], self.native))
+        if tag == "ga":
+            return classes.alias(*[codec.decode(part, [], self.native) for part in content])
         if tag == "j":
             return stand_ins.stand_in(self, *content)
         return super().native(tag, content)

@@ -23,13 +23,15 @@ ARITHMETIC = tuple(
 ) + ("__divmod__", "__rdivmod__", "__neg__", "__pos__", "__abs__", "__invert__", "__round__", "__trunc__",
      "__floor__", "__ceil__")  # fmt: skip
 COMPARING = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
+CONVERTING = ("__bool__", "__int__", "__float__", "__complex__", "__index__", "__len__")
+SEQUENCE = ("__iter__", "__getitem__", "__contains__", "__reversed__", "__bytes__")
 OTHERS = (
-    "__call__", "__iter__", "__next__", "__len__", "__getitem__", "__setitem__", "__delitem__", "__contains__",
-    "__reversed__", "__enter__", "__exit__", "__await__", "__aiter__", "__anext__", "__aenter__", "__aexit__",
-    "__bool__", "__int__", "__float__", "__complex__", "__index__", "__str__", "__repr__", "__format__", "__bytes__",
+    "__call__", "__next__", "__setitem__", "__delitem__", 
+    "__enter__", "__exit__", "__await__", "__aiter__", "__anext__", "__aenter__", "__aexit__",
+    "__str__", "__repr__", "__format__", 
     "__hash__", "__dir__", "__fspath__", "__get__",
 )  # fmt: skip
-SPECIAL = frozenset((*ARITHMETIC, *COMPARING, *OTHERS))
+SPECIAL = frozenset((*ARITHMETIC, *COMPARING, *CONVERTING, *SEQUENCE, *OTHERS))
 
 # The builtin types whose content crosses as data with an instance of a class made from them.
 IMMUTABLE_BASES: tuple[type, ...] = (int, float, complex, str, bytes, tuple, frozenset)
@@ -87,6 +89,8 @@ def name_of(value: Any) -> str | None:
     """The "module name" by which the other side finds a builtin function or a class of the standard library that both
     may speak of; None where there is none."""
     kind = type(value)
+    if kind.__module__ == "dataclasses":
+        return _constant(value)
     if kind not in (
         type,
         types.BuiltinFunctionType,
@@ -109,6 +113,10 @@ def by_name(text: str) -> Any:
     module_name, _, name = text.partition(" ")
     if (module_name, name) in _TYPES_OF_TYPES:
         return _TYPES_OF_TYPES[module_name, name]
+    if (module_name, name) in _CONSTANTS:
+        import dataclasses
+
+        return getattr(dataclasses, name)
     parts = name.split(".")
     if module_name not in _MODULES or len(parts) > 2:
         return None
@@ -160,3 +168,57 @@ def lineage(error: BaseException) -> Iterator[str]:
     """Names of the classes of an exception, the most derived first."""
     for kind in type(error).__mro__:
         yield kind.__name__
+
+
+# Objects of the standard library that are told apart by identity.
+_CONSTANTS = {("dataclasses", name) for name in ("_FIELD", "_FIELD_CLASSVAR", "_FIELD_INITVAR", "MISSING", "KW_ONLY")}
+
+
+def _constant(value: Any) -> str | None:
+    for module, name in _CONSTANTS:
+        if getattr(sys.modules.get(module), name, None) is value:
+            return f"{module} {name}"
+    return None
+
+
+# Functions that `operator` makes, which a check may pass as a key.
+GETTERS: tuple[type, ...] = (operator.itemgetter, operator.attrgetter, operator.methodcaller)
+
+
+def getter(name: str) -> Any:
+    return next(kind for kind in GETTERS if kind.__name__ == name)
+
+
+# Generic aliases, such as list[int] and Optional[str], which are compared with those of annotations.
+
+
+def alias_parts(value: Any) -> tuple[Any, ...] | None:
+    """(origin, arguments) of a generic alias or a union, which `alias` makes again; None for anything else."""
+    if type(value) is types.UnionType:
+        return "|", value.__args__
+    if type(value) is types.GenericAlias:
+        return value.__origin__, value.__args__
+    if type(value).__module__ == "typing" and hasattr(value, "__origin__") and hasattr(value, "__args__"):
+        name = getattr(value, "_name", None) or getattr(value.__origin__, "_name", None)
+        return (f"typing {name}", value.__args__) if type(name) is str else None
+    return None
+
+
+def alias(origin: Any, arguments: tuple[Any, ...]) -> Any:
+    if origin == "|":
+        union = arguments[0]
+        for argument in arguments[1:]:
+            union = union | argument
+        return union
+    if type(origin) is str:
+        import typing
+
+        name = origin.partition(" ")[2]
+        if name == "Optional":
+            name = "Union"
+        if name not in typing.__all__:
+            raise ValueError("no alias of typing's")
+        return getattr(typing, name)[arguments]
+    if origin is dict or origin is list or origin is tuple or origin is set or isinstance(origin, type):
+        return types.GenericAlias(origin, arguments)
+    raise ValueError("no origin of an alias")

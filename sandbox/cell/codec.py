@@ -47,6 +47,7 @@ from typing import Any
 
 MAX_DEPTH = 150
 MAX_BYTES = 8 << 20
+_DEEPEST_JSON = 50_000
 _DECIMAL_BITS = 10_000  # larger integers are written in base 16, which takes linear time
 
 _PLAIN = frozenset((str, bool, type(None), float))
@@ -446,7 +447,15 @@ def to_bytes(message: list[Any]) -> bytes:
 
 def from_bytes(data: bytes) -> list[Any]:
     text = data.decode("ascii")
-    message, end = _load(text)
+    try:
+        message, end = _load(text)
+    except RecursionError:  # deeply nested, which is for those who read the message to refuse
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(_DEEPEST_JSON)
+        try:
+            message, end = _load(text)
+        finally:
+            sys.setrecursionlimit(limit)
     if type(message) is not list or end != len(text):
         raise ValueError("a message is one list")
     return message

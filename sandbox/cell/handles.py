@@ -2,7 +2,8 @@
 
 An operation on such an object is done by the candidate, and its answer is data or another such object. Two things are
 never asked of the candidate: whether its object equals something (one that equals everything would pass every check),
-and whether it comes before something. Instances of classes made from a builtin type (a named tuple, an enumeration of
+and whether it comes before something. Nor is it told what the check knows in passing: of `f(1) - 2.5` one could say that
+it is 0. Instances of classes made from a builtin type (a named tuple, an enumeration of
 numbers, a kind of list) have that type's content here, and are compared by it.
 """
 
@@ -38,6 +39,8 @@ class Asking(Protocol):
     def unfit(self, reason: str) -> NoReturn: ...
 
     def hold(self, number: int, change: int) -> None: ...
+
+    def speaks_of(self, kind: HandleType) -> bool: ...
 
 
 def _is_special(name: str) -> bool:
@@ -208,6 +211,44 @@ def _forwarded(name: str) -> Callable[..., Any]:
     return method
 
 
+def _calculated(name: str, base: type | None) -> Callable[..., Any]:
+    """An arithmetic operation. With another object of the candidate's it is the candidate's to do. With data of the
+    check's it is only where the check speaks of the class, and then what comes of it cannot be made a number: an object
+    that calls itself the number asked for would pass."""
+    plain = getattr(base, name, None) if base in classes.IMMUTABLE_BASES else None
+
+    def method(self: Any, *arguments: Any) -> Any:
+        kind = type(self)
+        link = kind._assay_link
+        alone = not arguments or isinstance(type(arguments[0]), HandleType)
+        if not alone and plain is not None:
+            return plain(self, *arguments)
+        if not alone and not link.speaks_of(kind):
+            link.unfit(f"a check calculates with a {kind.__name__}")
+        if alone and self._assay_calculated:
+            link.unfit(f"a check makes a number of a calculated {kind.__name__}")
+        result = link.ask(SPECIAL, self._assay_number, [name, *arguments])
+        if result is NotImplemented or alone:
+            return result
+        if not isinstance(type(result), HandleType):
+            link.unfit(f"a check calculates a number with a {kind.__name__}")
+        object.__setattr__(result, "_assay_calculated", True)
+        return result
+
+    method.__name__ = method.__qualname__ = name
+    return method
+
+
+def _converted(name: str) -> Callable[..., Any]:
+    def method(self: Any, *arguments: Any) -> Any:
+        if self._assay_calculated:
+            type(self)._assay_link.unfit(f"a check makes a number of a calculated {type(self).__name__}")
+        return _ask(self, SPECIAL, name, *arguments)
+
+    method.__name__ = method.__qualname__ = name
+    return method
+
+
 def _called(self: Any, *arguments: Any, **named: Any) -> Any:
     return type(self)._assay_link.ask(CALL, self._assay_number, arguments, named)
 
@@ -296,6 +337,7 @@ def make_class(link: Asking, description: list[Any], bases: tuple[Any, ...]) -> 
         "_assay_custom_eq": "__eq__" in specials,
         "_assay_base": base,
         "_assay_ahead": None,
+        "_assay_calculated": False,
         "_assay_waiting": None,
         "__doc__": _Doc(text),
         "__module__": module,
@@ -314,11 +356,16 @@ def _methods(specials: frozenset[str], base: type | None) -> dict[str, Any]:
     methods: dict[str, Any] = {
         name: _forwarded(name) for name in specials if name not in classes.COMPARING and name != "__hash__"
     }
+    methods |= {name: _calculated(name, base) for name in specials if name in classes.ARITHMETIC}
+    methods |= {name: _converted(name) for name in specials if name in classes.CONVERTING}
+    if base in classes.IMMUTABLE_BASES:  # by what it holds
+        own = (*classes.CONVERTING, *classes.SEQUENCE)
+        methods = {name: method for name, method in methods.items() if name not in own}
     if "__call__" in specials:
         methods["__call__"] = _called
     if "__next__" in specials:
         methods |= {"__next__": _next, "__length_hint__": _length_hint}
-    if "__iter__" in specials or "__next__" in specials:
+    if ("__iter__" in specials or "__next__" in specials) and base not in classes.IMMUTABLE_BASES:
         methods["__contains__"] = _contains
     if "__get__" in specials:
         methods["__get__"] = _get

@@ -38,15 +38,20 @@ class Counterpart(link.Link):
     """The candidate, as far as the judge is concerned."""
 
     def __init__(
-        self, channel: int, *, passes_stop: bool = False, carried: frozenset[str] = frozenset()
+        self,
+        channel: int,
+        *,
+        passes_stop: bool = False,
+        carried: frozenset[str] = frozenset(),
+        spoken_of: frozenset[str] = frozenset(),
     ) -> None:
         """`passes_stop` lets StopIteration of a called function through; `carried` are the surroundings that go with
-        each call (see `around`)."""
+        each call (see `around`); `spoken_of` are the candidate's names that the checks use."""
         super().__init__(channel)
         self.gone = ""
         self.not_data = ""
         self.used_objects = False
-        self._passes_stop = passes_stop
+        self._passes_stop, self._spoken_of = passes_stop, spoken_of
         self._surroundings = around.Judge(self, carried) if carried else None
         self._calls = 0
         self._operation = link.CALL
@@ -116,6 +121,12 @@ class Counterpart(link.Link):
         name = classes.name_of(value)
         if name is not None:
             return {"g": name}
+        if kind in classes.GETTERS:
+            made, arguments = value.__reduce__()[:2]
+            return {"og": [made.__name__, codec.encode(arguments, [], self.foreign)]}
+        alias = classes.alias_parts(value)
+        if alias is not None:
+            return {"ga": [codec.encode(part, [], self.foreign) for part in alias]}
         if isinstance(value, BaseException) and classes.BUILTIN_EXCEPTIONS.get(kind.__name__) is kind:
             return {"e": [kind.__name__, [codec.encode(item, [], self.foreign) for item in value.args]]}
         form = describe(value)
@@ -145,6 +156,8 @@ class Counterpart(link.Link):
             if found is None:
                 raise ValueError("a name that may not be spoken of")
             return found
+        if tag == "ga":
+            return classes.alias(*(codec.decode(part, [], self.native) for part in content))
         if tag == "e":
             return _builtin_exception(
                 content[0], [codec.decode(item, [], self.native) for item in content[1]]
@@ -180,6 +193,10 @@ class Counterpart(link.Link):
             self._gone[number] = None
         else:
             self._gone.pop(number, None)
+
+    def speaks_of(self, kind: handles.HandleType) -> bool:
+        """Return whether the checks speak of a class of the candidate's, or of one that it is made from."""
+        return any(base.__name__ in self._spoken_of for base in kind.__mro__ if isinstance(base, handles.HandleType))
 
     def released(self) -> list[int]:
         if not self._gone:
@@ -231,7 +248,7 @@ class Counterpart(link.Link):
         is_callable, is_object = is_function(held), _is_object(held)
         if operation == link.CALL and is_callable:
             return held(*arguments, **named)
-        if operation == link.NEXT and (_is_iterator(held) or type(held) in _FILES):
+        if operation == link.NEXT and (_is_iterator(held) or type(held) in _STREAMS):
             return next(held)
         if is_object and arguments and type(arguments[0]) is str:
             return _perform_on_object(operation, held, *arguments)
@@ -393,7 +410,12 @@ def run(checks: Checks, token: bytes) -> None:
 def judge(checks: Checks, channel: int) -> tuple[int, int, str]:
     """Wait until the candidate has run as a module, then run the checks; a code, how many passed, a description."""
     random.seed(0)
-    candidate = Counterpart(channel, passes_stop=checks.passes_stop, carried=checks.carried)
+    candidate = Counterpart(
+        channel,
+        passes_stop=checks.passes_stop,
+        carried=checks.carried,
+        spoken_of=checks.values.union(checks.names),
+    )
     code, detail = candidate.load()
     passed = 0
     if code == wire.PASSED:

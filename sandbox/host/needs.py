@@ -243,7 +243,7 @@ def _beyond_handles(tree: ast.AST, names: frozenset[str]) -> str:
             and _called_name(node) in ("patch", "object", "dict", "multiple")
             and _is_patch(node)
         ):
-            target = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None
+            target = _patched(node)
             if target not in _CARRIED_PATCHES:
                 return f"a check patches {target or 'an object'}"
         if isinstance(node, ast.Compare) and not isinstance(
@@ -282,6 +282,14 @@ def _called_name(call: ast.Call) -> str:
         if isinstance(function, ast.Name)
         else ""
     )
+
+
+def _patched(call: ast.Call) -> str | None:
+    """Return what a call of `patch` replaces, where that can be read."""
+    if not call.args:
+        return None
+    first = call.args[0]
+    return first.value if isinstance(first, ast.Constant) else ast.unparse(first)
 
 
 def _is_patch(call: ast.Call) -> bool:
