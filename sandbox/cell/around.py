@@ -14,6 +14,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from assay.sandbox.cell import codec
@@ -124,7 +125,7 @@ def enter(around: dict[str, Any], asking: Any) -> Callable[[], dict[str, Any]]:
     for name in around.get("captured", ()):
         stream: Any = io.StringIO()
         _replace(stack, sys, name, stream)
-        leaving.append(lambda back, name=name, stream=stream: back.update({name: stream.getvalue()}))
+        leaving.append(partial(_give_text, name, stream))
     if "stdin" in around:
         text = around["stdin"]
         given = _Stdin(text)
@@ -134,7 +135,8 @@ def enter(around: dict[str, Any], asking: Any) -> Callable[[], dict[str, Any]]:
         if name in around:
             _replace(stack, builtins, name, asking.native("j", around[name]["j"]))
     for name in around.get("recorded", ()):
-        leaving.append({"warnings": _record_warnings, "logging": _record_logs}[name](stack))
+        record = {"warnings": _record_warnings, "logging": _record_logs}[name]
+        leaving.append(record(stack))
 
     def leave() -> dict[str, Any]:
         back: dict[str, Any] = {}
@@ -145,6 +147,10 @@ def enter(around: dict[str, Any], asking: Any) -> Callable[[], dict[str, Any]]:
         return back
 
     return leave
+
+
+def _give_text(name: str, stream: io.StringIO, back: dict[str, Any]) -> None:
+    back[name] = stream.getvalue()
 
 
 _states: dict[int, _State] = {}
@@ -161,7 +167,7 @@ class _Stdin(io.StringIO):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._size = len(text)
-        self.buffer = io.BytesIO(text.encode("utf-8", "surrogateescape"))
+        self.buffer: Any = io.BytesIO(text.encode("utf-8", "surrogateescape"))
 
     def used(self) -> int:
         return self._size if self.buffer.tell() else self.tell()

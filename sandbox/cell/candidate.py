@@ -22,7 +22,6 @@ from builtins import (  # noqa: UP029
     next,
     setattr,
     str,
-    tuple,
     type,
 )
 from typing import Any

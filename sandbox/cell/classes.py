@@ -14,21 +14,20 @@ from collections.abc import Iterator
 from typing import Any
 
 # Special methods that stand for an operation, which the side that holds the object does.
+_OPERATORS = (
+    "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift",
+)  # fmt: skip
+_UNARY = ("neg", "pos", "abs", "invert", "round", "trunc", "floor", "ceil", "divmod", "rdivmod")
 ARITHMETIC = tuple(
-    f"__{prefix}{name}__"
-    for prefix in ("", "r", "i")
-    for name in (
-        "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift",
-    )
-) + ("__divmod__", "__rdivmod__", "__neg__", "__pos__", "__abs__", "__invert__", "__round__", "__trunc__",
-     "__floor__", "__ceil__")  # fmt: skip
+    f"__{name}__" for name in (*(prefix + name for prefix in ("", "r", "i") for name in _OPERATORS), *_UNARY)
+)
 COMPARING = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
 CONVERTING = ("__bool__", "__int__", "__float__", "__complex__", "__index__", "__len__")
 SEQUENCE = ("__iter__", "__getitem__", "__contains__", "__reversed__", "__bytes__")
 OTHERS = (
-    "__call__", "__next__", "__setitem__", "__delitem__", 
+    "__call__", "__next__", "__setitem__", "__delitem__",
     "__enter__", "__exit__", "__await__", "__aiter__", "__anext__", "__aenter__", "__aexit__",
-    "__str__", "__repr__", "__format__", 
+    "__str__", "__repr__", "__format__",
     "__hash__", "__dir__", "__fspath__", "__get__",
 )  # fmt: skip
 SPECIAL = frozenset((*ARITHMETIC, *COMPARING, *CONVERTING, *SEQUENCE, *OTHERS))
@@ -37,7 +36,7 @@ SPECIAL = frozenset((*ARITHMETIC, *COMPARING, *CONVERTING, *SEQUENCE, *OTHERS))
 IMMUTABLE_BASES: tuple[type, ...] = (int, float, complex, str, bytes, tuple, frozenset)
 MUTABLE_BASES: tuple[type, ...] = (list, dict, set, bytearray, collections.deque)
 BASES = IMMUTABLE_BASES + MUTABLE_BASES
-READ = {
+READ: dict[type, Any] = {
     int: int.__index__,
     float: float.__float__,
     complex: complex.__complex__,
@@ -54,13 +53,17 @@ READ = {
 
 # Modules whose functions and classes may be spoken of by name.
 _MODULES = (
-    "builtins", "math", "cmath", "operator", "_operator", "string", "collections", "collections.abc", "functools", "_functools",
-    "itertools", "decimal", "fractions", "datetime", "statistics", "heapq", "_heapq", "bisect", "_bisect", "types", "typing",
+    "builtins", "math", "cmath", "operator", "_operator", "string", "collections", "collections.abc",
+    "functools", "_functools",
+    "itertools", "decimal", "fractions", "datetime", "statistics", "heapq", "_heapq", "bisect", "_bisect",
+    "types", "typing",
     "enum", "abc", "numbers",
 )  # fmt: skip
 _REFUSED = frozenset((
-    "eval", "exec", "compile", "__import__", "open", "input", "breakpoint", "exit", "quit", "help", "globals", "locals",
-    "vars", "dir", "getattr", "setattr", "delattr", "print", "memoryview", "attrgetter", "methodcaller", "itemgetter",
+    "eval", "exec", "compile", "__import__", "open", "input", "breakpoint", "exit", "quit", "help",
+    "globals", "locals",
+    "vars", "dir", "getattr", "setattr", "delattr", "print", "memoryview", "attrgetter", "methodcaller",
+    "itemgetter",
     "setcontext", "getcontext", "localcontext", "update_wrapper", "wraps", "__build_class__", "super",
 ))  # fmt: skip
 _TYPES_OF_TYPES = {
@@ -74,9 +77,12 @@ _TYPES_OF_TYPES = {
 # Exceptions of the standard library that checks catch by name. Those of test frameworks are not among them: one that
 # says that a test is to be skipped is no answer.
 _EXCEPTION_MODULES = frozenset((
-    "json.decoder", "decimal", "queue", "_queue", "struct", "zipfile", "zlib", "csv", "_csv", "socket", "asyncio.exceptions",
-    "concurrent.futures._base", "re", "configparser", "subprocess", "binascii", "statistics", "urllib.error", "xml.etree.ElementTree",
-    "sqlite3", "shutil", "dataclasses", "copy", "pickle", "_pickle", "ipaddress", "graphlib", "tarfile", "lzma", "_lzma", "email.errors",
+    "json.decoder", "decimal", "queue", "_queue", "struct", "zipfile", "zlib", "csv", "_csv", "socket",
+    "asyncio.exceptions",
+    "concurrent.futures._base", "re", "configparser", "subprocess", "binascii", "statistics",
+    "urllib.error", "xml.etree.ElementTree",
+    "sqlite3", "shutil", "dataclasses", "copy", "pickle", "_pickle", "ipaddress", "graphlib", "tarfile",
+    "lzma", "_lzma", "email.errors",
 ))  # fmt: skip
 BUILTIN_EXCEPTIONS: dict[str, type[BaseException]] = {
     name: kind
@@ -97,9 +103,8 @@ def name_of(value: Any) -> str | None:
         types.FunctionType,
         types.MethodDescriptorType,
         types.WrapperDescriptorType,
-    ):
-        if value is ... or kind.__module__ != "typing":
-            return None
+    ) and (value is ... or kind.__module__ != "typing"):
+        return None
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     if kind in (types.MethodDescriptorType, types.WrapperDescriptorType):
         module = value.__objclass__.__module__
@@ -171,7 +176,9 @@ def lineage(error: BaseException) -> Iterator[str]:
 
 
 # Objects of the standard library that are told apart by identity.
-_CONSTANTS = {("dataclasses", name) for name in ("_FIELD", "_FIELD_CLASSVAR", "_FIELD_INITVAR", "MISSING", "KW_ONLY")}
+_CONSTANTS = {
+    ("dataclasses", name) for name in ("_FIELD", "_FIELD_CLASSVAR", "_FIELD_INITVAR", "MISSING", "KW_ONLY")
+}
 
 
 def _constant(value: Any) -> str | None:

@@ -69,7 +69,7 @@ def refuse(value: Any) -> Any:
     raise NotDataError(f"a {type(value).__name__}")
 
 
-def refuse_form(tag: str, content: Any) -> Any:
+def refuse_form(tag: str, _content: Any) -> Any:
     """The `Native` of those who take nothing but data."""
     raise ValueError(f"a form of the kind {tag!r}")
 
@@ -356,12 +356,11 @@ class Tracker:
         return {"&": self._content(value, foreign, depth)}
 
     def _content(self, value: Any, foreign: Foreign, depth: int = 0) -> Any:
-        child = lambda item: self.encode(item, foreign, depth + 1)  # noqa: E731
-        return (
-            [child(item) for item in value]
-            if type(value) is list
-            else shape(value, type(value), foreign, child)
-        )
+        def child(item: Any) -> Any:
+            return self.encode(item, foreign, depth + 1)
+
+        kind = type(value)
+        return [child(item) for item in value] if kind is list else shape(value, kind, foreign, child)
 
     def decode(self, form: Any, native: Native) -> Any:
         kind = type(form)
@@ -370,7 +369,10 @@ class Tracker:
         if kind is list:
             raise ValueError("a list without a number")
         ((tag, content),) = form.items()
-        child = lambda item: self.decode(item, native)  # noqa: E731
+
+        def child(item: Any) -> Any:
+            return self.decode(item, native)
+
         if tag == "@":
             return self.objects[content]
         if tag == "&":

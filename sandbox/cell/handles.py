@@ -2,9 +2,9 @@
 
 An operation on such an object is done by the candidate, and its answer is data or another such object. Two things are
 never asked of the candidate: whether its object equals something (one that equals everything would pass every check),
-and whether it comes before something. Nor is it told what the check knows in passing: of `f(1) - 2.5` one could say that
-it is 0. Instances of classes made from a builtin type (a named tuple, an enumeration of
-numbers, a kind of list) have that type's content here, and are compared by it.
+and whether it comes before something. Nor is it told in passing what the check knows: of `f(1) - 2.5` it could say that
+it is 0. Instances of classes made from a builtin type (a named tuple, an enumeration of numbers, a kind of list) have
+that type's content here, and are compared by it.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class HandleType(type):
         return cls._assay_link.ask(GET, cls._assay_number, [name])
 
     def __setattr__(cls, name: str, value: Any) -> None:
-        if _is_special(name) or name.startswith("_assay") or name.startswith("_abc_"):
+        if _is_special(name) or name.startswith(("_assay", "_abc_")):
             type.__setattr__(cls, name, value)
         else:
             cls._assay_link.ask(SET, cls._assay_number, [name, value])
@@ -154,7 +154,7 @@ class Instance(metaclass=HandleType):
     def __delattr__(self, name: str) -> None:
         _ask(self, DELETE, name)
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:
         return type(self)._assay_standard or type(self)
 
@@ -195,7 +195,7 @@ class Instance(metaclass=HandleType):
         return object.__hash__(self)
 
 
-def _refuse_comparison(instance: Any, other: Any) -> NoReturn:
+def _refuse_comparison(instance: Any, _other: Any) -> Any:
     name = type(instance).__name__
     type(instance)._assay_link.unfit(f"a check compares a {name} by the class's own rule")
 
@@ -276,7 +276,7 @@ def _contains(self: Any, item: Any) -> bool:
     return any(item is one or item == one for one in self)
 
 
-def _get(self: Any, instance: Any, owner: Any = None) -> Any:
+def _get(self: Any, instance: Any, _owner: Any = None) -> Any:
     import types
 
     return self if instance is None else types.MethodType(self, instance)
@@ -417,11 +417,11 @@ def make_instance(kind: HandleType, number: int, content: Any) -> Any:
     arguments."""
     base = vars(kind).get("_assay_base")
     if base in classes.IMMUTABLE_BASES and issubclass(kind, base):
-        made = base.__new__(kind, content)  # type: ignore[call-overload]
+        made = base.__new__(kind, content)
     elif issubclass(kind, BaseException):
-        made = kind.__new__(kind, *content)  # type: ignore[call-overload]
+        made = kind.__new__(kind, *content)
     else:
-        made = kind.__new__(kind)  # type: ignore[call-overload]
+        made = kind.__new__(kind)
     object.__setattr__(made, "_assay_number", number)
     return made
 

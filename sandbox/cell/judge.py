@@ -196,7 +196,9 @@ class Counterpart(link.Link):
 
     def speaks_of(self, kind: handles.HandleType) -> bool:
         """Return whether the checks speak of a class of the candidate's, or of one that it is made from."""
-        return any(base.__name__ in self._spoken_of for base in kind.__mro__ if isinstance(base, handles.HandleType))
+        return any(
+            base.__name__ in self._spoken_of for base in kind.__mro__ if isinstance(base, handles.HandleType)
+        )
 
     def released(self) -> list[int]:
         if not self._gone:
@@ -390,11 +392,11 @@ class Namespace(dict[str, Any]):
     """The globals of the checks. A name that they look at without calling it is asked of the candidate each time, as it
     may change."""
 
-    values: frozenset[str]
+    watched: frozenset[str]
     candidate: Counterpart
 
     def __missing__(self, name: str) -> Any:
-        if name in self.values:
+        if name in self.watched:
             return self.candidate.value(name)
         raise KeyError(name)
 
@@ -435,7 +437,7 @@ def _judge(checks: Checks, candidate: Counterpart) -> tuple[int, int, str]:
     namespace: dict[str, Any] = module.__dict__
     if checks.values:
         namespace = Namespace(module.__dict__)
-        namespace.values, namespace.candidate = checks.values, candidate
+        namespace.watched, namespace.candidate = checks.values, candidate
     if checks.prelude is not None:
         try:
             exec(checks.prelude, namespace)

@@ -1,7 +1,8 @@
 """The link between a judge and a candidate: each can ask the other to do something with an object that it holds.
 
-Values cross as data, or as handles where they are none; containers that both hold on to are tracked (see `codec`). While
-one side waits for an answer it does what the other asks meanwhile, so that a function can be passed and called back.
+Values cross as data, or as handles where they are none; containers that both hold on to are tracked (see `codec`).
+While one side waits for an answer it does what the other asks meanwhile, so that a function can be passed and called
+back.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ class Link:
                     raise
             if codec.is_tree(nodes):
                 return [REQUEST, operation, target, forms, by_name, extra or None]
-            tracker.start(())
+            tracker.start([])
             self.begin()
             extra["track"] = True
         extra["changes"] = tracker.changes(foreign)
@@ -230,7 +231,7 @@ class Link:
         if "gone" in extra:
             self.release(extra["gone"])
         if extra.get("track"):
-            tracker.start(())
+            tracker.start([])
         if not tracker.on:
             arguments = [codec.decode(form, nodes, native) for form in forms]
             return arguments, {key: codec.decode(form, nodes, native) for key, form in by_name.items()}
@@ -268,10 +269,7 @@ class Link:
         self.begin()
         tracker, foreign = self._tracker, self.foreign
         if not tracker.on:
-            if nodes:
-                changes = self._changes(arguments, named, nodes, forms, by_name)
-            else:
-                changes = []
+            changes = self._changes(arguments, named, nodes, forms, by_name) if nodes else []
             if changes is not None:
                 made: codec.Nodes = []
                 try:
@@ -311,7 +309,7 @@ class Link:
         for place, value in [*enumerate(arguments), *named.items()]:
             kind = type(value)
             if kind in codec.MUTABLE or kind is tuple:
-                before = forms[place] if type(place) is int else by_name[place]
+                before: Any = forms[place] if type(place) is int else by_name[str(place)]
                 first = len(after)
                 form = codec.encode(value, after, self.foreign)
                 if form != before:

@@ -1,4 +1,4 @@
-"""The candidate's side of what the checks pass and is not data: functions to call back, and objects of their classes."""
+"""The candidate's side of what checks pass and is not data: functions to call back, and objects of their classes."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _instance(asking: Any, number: int, name: str, specials: list[str], text: An
         methods |= {"__getattr__": _get(asking), "__setattr__": _set(asking), "__delattr__": _delete(asking)}
         methods |= {"__doc__": text, "__module__": "candidate", "__hash__": object.__hash__}
         kind = _made[key] = _StandInType(name, (), methods)
-    made = object.__new__(kind)
+    made: Any = object.__new__(kind)
     object.__setattr__(made, _NUMBER, number)
     return made
 

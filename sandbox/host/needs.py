@@ -18,18 +18,23 @@ from assay.sandbox.model import Mode
 _BUILTINS = frozenset(vars(builtins))
 # They look at a function as an object, so that something that merely can be called would not do.
 _INSPECTING = frozenset((
-    "isinstance", "issubclass", "hasattr", "getattr", "setattr", "delattr", "type", "vars", "dir", "id", "repr", "str",
+    "isinstance", "issubclass", "hasattr", "getattr", "setattr", "delattr", "type", "vars", "dir", "id",
+    "repr", "str",
     "inspect", "wraps", "iscoroutinefunction", "asyncio", "typing", "help", "doctest",
 ))  # fmt: skip
 _WHOLE_NAMESPACE = frozenset(("globals", "locals", "eval", "exec", "__import__"))
 # Modules through which checks reach into the interpreter that the candidate runs in, or start another one.
 _OF_THE_PROCESS = frozenset((
-    "subprocess", "multiprocessing", "ctypes", "gc", "weakref", "tracemalloc", "importlib", "runpy", "dis", "pickle", "socket",
-    "select", "trace", "faulthandler", "resource", "signal", "pkgutil", "code", "shelve", "marshal", "http", "urllib",
+    "subprocess", "multiprocessing", "ctypes", "gc", "weakref", "tracemalloc", "importlib", "runpy", "dis",
+    "pickle", "socket",
+    "select", "trace", "faulthandler", "resource", "signal", "pkgutil", "code", "shelve", "marshal",
+    "http", "urllib",
 ))  # fmt: skip
 _OF_THE_PROCESS_TOO = frozenset((
-    "getrefcount", "getsizeof", "_getframe", "settrace", "setprofile", "modules", "getsource", "getsourcelines", "getfile",
-    "ProcessPoolExecutor", "fork", "memory_usage", "__code__", "__globals__", "__closure__", "__subclasses__", "f_locals",
+    "getrefcount", "getsizeof", "_getframe", "settrace", "setprofile", "modules", "getsource",
+    "getsourcelines", "getfile",
+    "ProcessPoolExecutor", "fork", "memory_usage", "__code__", "__globals__", "__closure__",
+    "__subclasses__", "f_locals",
 ))  # fmt: skip
 _MOCKS = frozenset(
     (
@@ -51,13 +56,16 @@ _CARRIED_PATCHES = frozenset((
 # Words in checks, and the surroundings that they say are to be carried (cell/around.py).
 _SURROUNDINGS = {
     "streams": frozenset((
-        "stdin", "stdout", "stderr", "redirect_stdout", "redirect_stderr", "builtins.input", "builtins.print", "sys.stdin",
+        "stdin", "stdout", "stderr", "redirect_stdout", "redirect_stderr", "builtins.input",
+        "builtins.print", "sys.stdin",
         "sys.stdout", "sys.stderr", "input", "capsys",
     )),
     "environ": frozenset(("environ", "getenv", "putenv", "unsetenv", "os.environ")),
     "files": frozenset((
-        "open", "tempfile", "shutil", "Path", "mkdir", "makedirs", "chdir", "getcwd", "listdir", "rmtree", "unlink", "remove",
-        "NamedTemporaryFile", "TemporaryDirectory", "mkdtemp", "mkstemp", "exists", "isfile", "isdir", "glob", "zipfile", "tarfile", "sqlite3",
+        "open", "tempfile", "shutil", "Path", "mkdir", "makedirs", "chdir", "getcwd", "listdir", "rmtree",
+        "unlink", "remove",
+        "NamedTemporaryFile", "TemporaryDirectory", "mkdtemp", "mkstemp", "exists", "isfile", "isdir",
+        "glob", "zipfile", "tarfile", "sqlite3",
     )),
     "random": frozenset(("seed", "setstate")),
     "recursion": frozenset(("setrecursionlimit", "getrecursionlimit")),
@@ -289,7 +297,7 @@ def _patched(call: ast.Call) -> str | None:
     if not call.args:
         return None
     first = call.args[0]
-    return first.value if isinstance(first, ast.Constant) else ast.unparse(first)
+    return str(first.value) if isinstance(first, ast.Constant) else ast.unparse(first)
 
 
 def _is_patch(call: ast.Call) -> bool:

@@ -1,7 +1,7 @@
 """python -m tests.sandbox.ordinary [--mode shared] [--all] [NAME ...]: how each ordinary problem is judged.
 
-Printed is a line for each problem: its mode, the outcome of its right program and what is wrong with the verdicts of the
-others. `--all` prints every verdict; NAME, a part of a problem's name, chooses some.
+Printed is a line for each problem: its mode, the outcome of its right program and what is wrong with the verdicts of
+the others. `--all` prints every verdict; NAME, a part of a problem's name, chooses some.
 """
 
 from __future__ import annotations
