@@ -30,7 +30,7 @@ WEAKNESSES = {
 
 _DEFAULT_CHECK = "assert f(1) == 2"
 _OF_A_SAMPLE = ("expect", "check", "limits", "denied", "prelude", "repeat")
-_OF_A_FILE = ("kind", "modes", "workers", "rounds")
+_OF_A_FILE = ("kind", "modes", "workers", "rounds", "harmful")
 _SECTION = re.compile(r"^# sample: (.+)\n", re.MULTILINE)
 
 
@@ -50,7 +50,8 @@ class Attack:
     """One file of the corpus: a program, or a scenario of several.
 
     A scenario's samples run in one cell, in order, `rounds` times; with more than one of `workers`, side by side in as
-    many cells. `weakness` is a key of WEAKNESSES, or None; `modes` are those in which the file means something.
+    many cells. `weakness` is a key of WEAKNESSES, or None; `modes` are those in which the file means something;
+    `harmful` programs are never run outside a cell.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Attack:
     modes: tuple[Mode, ...] = get_args(Mode)
     workers: int = 1
     rounds: int = 1
+    harmful: bool = False
 
     @property
     def is_scenario(self) -> bool:
@@ -118,7 +120,7 @@ def _attack(name: str, kind: Kind, text: str) -> Attack:
     if not set(modes) <= set(get_args(Mode)):
         raise ValueError(f"unknown mode in {modes}")
     workers, rounds = (int(header.get(key, ["1"])[0]) for key in ("workers", "rounds"))
-    return Attack(name, kind, tuple(samples), weakness, modes, workers, rounds)
+    return Attack(name, kind, tuple(samples), weakness, modes, workers, rounds, "harmful" in header)
 
 
 def _sample(name: str, text: str) -> Sample:

@@ -52,11 +52,22 @@ def selfcheck(
     isolation: Isolation = "cell",
     shown: Shown = SHOWN,
     allow_weak: AllowWeak = False,
+    against: Annotated[
+        str | None,
+        Option(
+            help="Run the corpus's forgeries and right programs through another evaluator's command instead, such as "
+            "'evaluate_functional_correctness {samples} --problem_file {problems}'. Nothing of ours confines them "
+            "there."
+        ),
+    ] = None,
 ) -> None:
     """Run the attack corpus on this machine.
 
     Counted are forged passes, calls that were not denied, and traces left for the next sample.
     """
+    if against is not None:
+        _run_against(against, corpus, shown)
+        return
     from assay.sandbox import Sandbox
     from assay.sandbox.corpus import DEFAULT_FOLDER, load_corpus
     from assay.sandbox.model import Mode
@@ -95,6 +106,35 @@ def selfcheck(
         _show("Attack corpus", rows)
         _show("By what they attack", weaknesses)
         _conclude(faults)
+    if faults:
+        raise typer.Exit(1)
+
+
+def _run_against(command: str, corpus: Path | None, shown: Shown) -> None:
+    from assay.harness.console import terminal
+    from assay.harness.evaluation.against import run_against
+    from assay.sandbox.corpus import DEFAULT_FOLDER, load_corpus
+
+    attacks = load_corpus(corpus or DEFAULT_FOLDER)
+    shown.progress().say(f"forgeries and right programs go through: {command}")
+    comparison = run_against(command, attacks)
+    faults = bool(comparison.wrong_passes or comparison.right_failed)
+    if shown.as_json:
+        print_json(comparison.to_json())
+        raise typer.Exit(1 if faults else 0)
+    table = new_table("Judged by another evaluator", "programs", "run", "passed", "failed", "no verdict")
+    for kind, title in (("forgery", "forgeries"), ("control", "right programs")):
+        counts = [comparison.count(kind, ending) for ending in ("passed", "failed", "none")]
+        table.add_row(title, str(sum(counts)), *map(str, counts))
+    console = terminal()
+    console.print(table)
+    for title, names in (
+        ("forgeries that pass there", comparison.wrong_passes),
+        ("right programs that do not", comparison.right_failed),
+    ):
+        console.print(f"{title}: {', '.join(names) or 'none'}", markup=False)
+    if comparison.left_out:
+        console.print(f"{comparison.left_out} programs have checks that its problems file cannot hold")
     if faults:
         raise typer.Exit(1)
 

@@ -35,6 +35,10 @@ _REPORT_BYTES = 4096
 # How long a running sample is left to itself: a caller that is gone is noticed this late, at the latest.
 _TICK_S = 0.05
 _SHORTEST_WAIT_S = 0.005
+# What tells a sample that waits for the CPU from one that waits for something else.
+_LEAST_WORK_S = 0.0005
+_LEAST_SWITCHES = 10
+_OF_LATE_S = 2.0
 _ADDRESS_SPACE_STEP = 64 << 20
 _CPU_CLOCK_OF_PROCESS = 2
 _CHILD_ENDED = frozenset((signal.SIGCHLD,))
@@ -46,6 +50,7 @@ class Usage(NamedTuple):
     status: int
     cpu_us: int
     peak: int
+    switches: int  # how often the kernel took the CPU from it
 
 
 class Desk:
@@ -85,6 +90,7 @@ class Desk:
         self._events = events
         self._last_events = self._read_events()
         self.fork = score.fork
+        self._last_work = 0.0
         pthread_sigmask(signal.SIG_BLOCK, _CHILD_ENDED)  # it is waited for, see `_wait`
 
     def apply_limits(self, request: wire.Request, report: int, channel: int) -> None:
@@ -131,6 +137,7 @@ class Desk:
         """Its end is waited for by its signal, which is blocked and so kept: that costs one call a sample."""
         cpu_left = request.cpu_ms / 1000
         wall_end = started + request.wall_ms / 1000
+        seen_s = 0.0
         while True:
             wall_left = wall_end - time.monotonic()
             signal.sigtimedwait(_CHILD_ENDED, max(_SHORTEST_WAIT_S, min(_TICK_S, cpu_left, wall_left)))
@@ -140,11 +147,18 @@ class Desk:
             if self._has_hung_up(hangup):
                 return wire.HUNG_UP, None
             used = cpu_s_of(pid)
+            if used - seen_s > _LEAST_WORK_S:
+                seen_s, self._last_work = used, time.monotonic()
             cpu_left = request.cpu_ms / 1000 - used
             if cpu_left <= 0 or (watch is not None and watch.is_over(used)):
                 return wire.CPU_LIMIT, None
             if time.monotonic() >= wall_end:
                 return wire.WALL_LIMIT, None
+
+    def was_starved(self, usage: Usage) -> bool:
+        """Return whether the sample that just ended wanted the CPU to the end and did not get it. One that slept, or
+        waited for something, did not work of late, or was not pushed off the CPU."""
+        return usage.switches >= _LEAST_SWITCHES and time.monotonic() - self._last_work < _OF_LATE_S
 
     def _has_hung_up(self, hangup: int) -> bool:
         if hangup >= 0:
@@ -193,7 +207,7 @@ class Desk:
             ended = os.wait4(pid, 0)
         _, status, usage = ended
         cpu_s = usage.ru_utime + usage.ru_stime
-        peak = usage.ru_maxrss
+        peak, switches = usage.ru_maxrss, usage.ru_nivcsw
         how = os.WNOHANG
         while self.is_init and not self.warming:
             try:
@@ -203,10 +217,11 @@ class Desk:
             if other:
                 cpu_s += usage.ru_utime + usage.ru_stime
                 peak = max(peak, usage.ru_maxrss)
+                switches += usage.ru_nivcsw
             else:
                 os.kill(-1, signal.SIGKILL)  # as process 1 of a namespace: everything but this process
                 how = 0
-        return Usage(status, round(cpu_s * 1e6), peak * 1024)
+        return Usage(status, round(cpu_s * 1e6), peak * 1024, switches)
 
     def take_report(self) -> bytes:
         """Return what the sample wrote to its report pipe; the pipe is left as new."""

@@ -240,8 +240,10 @@ def _response(
     watch: progress.Watch | None,
 ) -> wire.Response:
     wall_us = round((time.monotonic() - started) * 1e6)
+    starved = wire.STARVED if reason == wire.WALL_LIMIT and desk.was_starved(usage) else 0
     written, shown = desk.collect_output()
     flags = (0 if desk.tidy() else wire.RETIRE) | (wire.OOM_KILLED if desk.ran_out_of_memory() else 0)
+    flags |= starved
     return wire.Response(
         request.sequence,
         reason,

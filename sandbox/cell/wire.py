@@ -19,8 +19,9 @@ LENGTH = struct.Struct("!I")
 # Why the cell stopped waiting for a sample.
 ENDED, CPU_LIMIT, WALL_LIMIT, HUNG_UP = range(4)
 
-# Bits of Response.flags: the cell is not as new any more; the kernel killed for memory.
-RETIRE, OOM_KILLED = 1, 2
+# Bits of Response.flags: the cell is not as new any more; the kernel killed for memory; the wall limit came over a
+# sample that wanted the CPU and did not have it.
+RETIRE, OOM_KILLED, STARVED = 1, 2, 4
 
 # Who speaks in Response.code, and what they say.
 NO_REPORT, PASSED, FAILED, ERROR, OUT_OF_MEMORY, NOT_DATA, CANDIDATE_GONE = range(7)

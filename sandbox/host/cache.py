@@ -112,11 +112,11 @@ def storable(verdict: Verdict, program: Program) -> bool:
     """Return whether the verdict would be the same on another day.
 
     `infra` is no verdict. A program that ended by itself with more than half of its CPU or wall time gone is
-    executed anew each time, since load could have moved it over the limit. One that the limit stopped is stored:
-    it had all of its time. (One that needs almost exactly its limit may thus keep the verdict it had first;
-    `--no-cache` and `--repeat` execute it again.)
+    executed anew each time, since load could have moved it over the limit, and so is one that was near a limit and
+    judged again (`verdicts` has the rule). One that a limit stopped for good is stored: it had all of its time, and a
+    quarter more.
     """
-    if verdict.outcome is Outcome.INFRA:
+    if verdict.outcome is Outcome.INFRA or "near_limit" in verdict.notes:
         return False
     if verdict.outcome is Outcome.TIMEOUT:
         return True

@@ -97,10 +97,16 @@ class Cell:
     taken yet.
     """
 
-    def __init__(self, channel: Channel, wait_for_end: Callable[[float], bool]) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        wait_for_end: Callable[[float], bool],
+        was_killed_for_memory: Callable[[], bool] = lambda: False,
+    ) -> None:
         """`wait_for_end` is called once the channel is closed, with seconds to wait at most; it returns whether nothing
-        of the cell is left."""
+        of the cell is left. `was_killed_for_memory` is asked after that."""
         self._channel = channel
+        self.was_killed_for_memory = was_killed_for_memory
         self._wait_for_end = wait_for_end
         self._received = bytearray()
         self._unsent = bytearray()
@@ -224,10 +230,12 @@ def spec_of(options: CellOptions) -> dict[str, Any]:
 
 
 class Trial(NamedTuple):
-    """One verdict, whether a loaded machine could have decided it, and whether the cells are to be replaced."""
+    """One verdict, whether a loaded machine could have decided it, whether it was near a limit of time, and whether the
+    cells are to be replaced."""
 
     verdict: Verdict
     needs_quiet: bool
+    near_limit: bool
     retire: bool
 
 
@@ -246,17 +254,23 @@ class CellPair:
     def is_ready(self) -> bool:
         return all(cell.report for cell in self.cells)
 
-    def send(self, program: Program, sequence: int) -> None:
-        """Raises EOFError when a cell is gone."""
+    @property
+    def killed_for_memory(self) -> bool:
+        """Return whether the kernel ended one of the cells, which have ended, for memory."""
+        return any(cell.was_killed_for_memory() for cell in self.cells)
+
+    def send(self, program: Program, sequence: int, *, quiet: bool = False) -> None:
+        """Have the program judged, with other programs running beside it, or in `quiet`. Raises EOFError when a cell is
+        gone."""
+        limits, stop = program.check_cpu_s, verdicts.CPU_STOP if quiet else verdicts.CLEAR
         if self.mode == "shared":
             body = verdicts.shared_body(program)
-            self.cells[0].send(verdicts.request_for(program, sequence, body, check_cpu_s=program.check_cpu_s))
+            self.cells[0].send(verdicts.request_for(program, sequence, body, stop, check_cpu_s=limits))
             return
         judge, candidate = self.cells
         for_judge, for_candidate = verdicts.split_bodies(program, self._rules.needs(program))
-        judge.send(verdicts.request_for(program, sequence, for_judge, extra_wall_s=_JUDGE_LAG_S))
-        limits = program.check_cpu_s
-        candidate.send(verdicts.request_for(program, sequence, for_candidate, check_cpu_s=limits))
+        judge.send(verdicts.request_for(program, sequence, for_judge, stop, extra_wall_s=_JUDGE_LAG_S))
+        candidate.send(verdicts.request_for(program, sequence, for_candidate, stop, check_cpu_s=limits))
 
     def receive(self, program: Program, sequence: int) -> Trial | None:
         """Return the verdict on the oldest program that was sent; None while a cell has not answered yet. Raises
@@ -271,8 +285,9 @@ class CellPair:
             verdict = verdicts.shared_verdict(program, answers[0])
         else:
             verdict = verdicts.split_verdict(program, *answers)
-        quiet = any(verdicts.needs_quiet(program.limits, answer) for answer in answers)
-        return Trial(verdict, quiet, any(answer.flags & wire.RETIRE for answer in answers))
+        near = verdicts.is_near_limit(program, answers)
+        quiet = near or verdicts.was_starved(program, answers)
+        return Trial(verdict, quiet, near, any(answer.flags & wire.RETIRE for answer in answers))
 
 
 def patience_of(program: Program) -> float:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 
+from assay.sandbox.cell.cgroup import KILLED_FOR_MEMORY
 from assay.sandbox.errors import IsolationError
 from assay.sandbox.host.cells import ENVIRONMENT, Cell, CellOptions, StepFailedError, ended_on_error, spec_of
 from assay.sandbox.host.isolation import NAMESPACE_REMEDY, Isolation, from_report
@@ -123,7 +124,8 @@ def _spawn(options: CellOptions, peer: socket.socket | None) -> Cell:
             start_new_session=True,
         )
     ours.setblocking(False)
-    return Cell(ours, _End(process, folder).wait)
+    end = _End(process, folder)
+    return Cell(ours, end.wait, end.was_for_memory)
 
 
 class _End:
@@ -147,3 +149,7 @@ class _End:
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
         return True
+
+    def was_for_memory(self) -> bool:
+        """Return whether the process has ended and reported that the kernel had killed for memory."""
+        return self._process.poll() == KILLED_FOR_MEMORY

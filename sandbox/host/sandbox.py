@@ -6,11 +6,11 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from typing import Literal, Self, get_args
 
 from assay.sandbox.errors import ControlError, SandboxError
 from assay.sandbox.host import embedded
+from assay.sandbox.host.blame import control
 from assay.sandbox.host.cells import Cell, CellOptions, CellPair, DockerOptions
 from assay.sandbox.host.executor import Executor
 from assay.sandbox.host.isolation import NAMESPACE_REMEDY, Isolation, from_report, unavailable
@@ -25,14 +25,7 @@ Backend = Literal["embedded", "docker"]
 _DEPTH = {"embedded": 2, "docker": 5}
 
 _NOT_OPEN = "the sandbox is not open; use it as a context manager: with Sandbox() as sandbox"
-_CONTROL_CHECK = "assert double(21) == 42"
-_CONTROLS = tuple(
-    (Program(name, f"def double(x):\n    return {answer}\n", (_CONTROL_CHECK,), "double"), outcome)
-    for name, answer, outcome in (
-        ("control-right", "2 * x", Outcome.PASS),
-        ("control-wrong", "None", Outcome.FAIL),
-    )
-)
+_CONTROLS = (("control-right", "2 * x", Outcome.PASS), ("control-wrong", "None", Outcome.FAIL))
 
 
 class Sandbox:
@@ -154,10 +147,10 @@ class Sandbox:
     def _check_controls(self) -> None:
         """One after the other: both run in the cells that are up."""
         verdicts: dict[str, Verdict] = {}
-        for program, expected in _CONTROLS:
+        for name, answer, expected in _CONTROLS:
             with Executor(self, lambda verdict: verdicts.update({verdict.id: verdict})) as executor:
-                executor.submit(replace(program, limits=self._largest))
-            verdict = verdicts[program.id]
+                executor.submit(control(name, answer, self._largest))
+            verdict = verdicts[name]
             if verdict.outcome is not expected:
                 raise ControlError(
                     f"the program {verdict.id} ended as {verdict.outcome} instead of {expected} "

@@ -17,15 +17,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from assay.sandbox.errors import CellError, SandboxError
-from assay.sandbox.host import verdicts
+from assay.sandbox.host import blame, verdicts
 from assay.sandbox.host.cells import START_TIMEOUT_S, Cell, CellPair, patience_of
 from assay.sandbox.model import Mode, Program, Verdict
 
-_ATTEMPTS = 3
 _ABORT_AFTER_S = 0.25  # most programs end sooner, and new cells take longer
 _ENDING_POLL_S = 0.005
 _POLL_S = 0.1  # between looks at the clock, while programs run
@@ -36,7 +35,8 @@ Launch = Callable[[Mode], CellPair]
 class Batch(Protocol):
     """The programs of one caller."""
 
-    cancelled: bool
+    @property
+    def cancelled(self) -> bool: ...
 
     def settle(self, ticket: Any, program: Program, result: Verdict | SandboxError | None) -> None:
         """Called once for each program, in the scheduler's thread, and raises nothing. A SandboxError says that
@@ -50,7 +50,8 @@ class _Job:
     ticket: Any
     mode: Mode
     order: int
-    attempts: int = 0
+    endings: list[tuple[CellPair | None, str]] = field(default_factory=list)  # of cells that died under it
+    near_limit: bool = False
     quiet: bool = False  # to be judged with nothing else running
 
 
@@ -63,6 +64,7 @@ class _Lane:
     mode: Mode
     pair: CellPair | None = None
     ready: bool = False
+    used: bool = False
     dropped: bool = False
     writing: bool = False  # whether the selector looks for room in a channel
     deadline: float = float("inf")
@@ -88,7 +90,7 @@ class _Worker:
 
     @property
     def has_suspect(self) -> bool:
-        return any(job.attempts for lane in self.lanes.values() for _, job in lane.in_flight)
+        return any(job.endings for lane in self.lanes.values() for _, job in lane.in_flight)
 
 
 class Scheduler:
@@ -227,11 +229,11 @@ class Scheduler:
 
     def _worker_for(self, job: _Job) -> _Worker | None:
         """The worker with the least to do, among equals one whose cells are up; None while all have enough. A job whose
-        cell died goes to a worker that has nothing else, and is alone there."""
+        cell died goes to a worker that has nothing else, and is alone there, in new cells."""
         best, least = None, self._depth * 2
         for worker in self._workers:
             load, lane = worker.load, worker.lanes.get(job.mode)
-            if load >= self._depth or worker.has_suspect or (job.attempts and load):
+            if load >= self._depth or worker.has_suspect or (job.endings and load):
                 continue
             if lane is None or not lane.ready:
                 if lane.in_flight if lane else worker.ending:
@@ -242,11 +244,16 @@ class Scheduler:
         return best
 
     def _send(self, worker: _Worker, job: _Job) -> None:
+        lane = worker.lanes.get(job.mode)
+        if lane is not None and lane.used and job.endings:
+            self._queue(*self._drop(lane))
+            lane = None
         try:
-            lane = worker.lanes.get(job.mode) or self._open(worker, job.mode)
+            lane = lane or self._open(worker, job.mode)
         except Exception as error:
             self._refuse(job, error)
             return
+        lane.used = True
         lane.in_flight.append((next(self._sequences), job))
         if lane.pair is not None:
             self._transmit(lane, *lane.in_flight[-1])
@@ -256,7 +263,7 @@ class Scheduler:
         if lane.ready and len(lane.in_flight) == 1:
             self._expect(lane)
         try:
-            lane.pair.send(job.program, sequence)
+            lane.pair.send(job.program, sequence, quiet=job.quiet)
         except EOFError:
             return  # reading finds that out and deals with it
         except Exception as error:  # whatever it is, the batch ends with it and the scheduler lives
@@ -395,10 +402,11 @@ class Scheduler:
             if trial.retire or self._fresh:
                 self._queue(*self._drop(lane))
             if trial.needs_quiet and not job.quiet and not job.batch.cancelled:
-                job.quiet = True
+                job.quiet, job.near_limit = True, trial.near_limit
                 self._queue(job)
             else:
-                job.batch.settle(job.ticket, job.program, trial.verdict)
+                notes = trial.verdict.notes + (("near_limit",) if job.near_limit or trial.near_limit else ())
+                job.batch.settle(job.ticket, job.program, replace(trial.verdict, notes=notes))
 
     def _expect(self, lane: _Lane) -> None:
         """Set the time by which the oldest job in flight has to be answered."""
@@ -429,13 +437,15 @@ class Scheduler:
         self._queue(*self._drop(lane))
         if suspect is None:
             return
-        suspect.attempts += 1
-        if suspect.attempts < _ATTEMPTS or suspect.batch.cancelled:
+        suspect.endings.append((lane.pair, reason))
+        if isinstance(suspect.batch, blame.ControlRun):
+            verdict = verdicts.infra(suspect.program, reason, suspect.mode)
+            suspect.batch.settle(suspect.ticket, suspect.program, verdict)
+        elif len(suspect.endings) < blame.ATTEMPTS or suspect.batch.cancelled:
             self._queue(suspect)
-            return
-        reason = f"the cell died or did not answer in {_ATTEMPTS} attempts: {reason}"
-        verdict = verdicts.infra(suspect.program, reason, suspect.mode)
-        suspect.batch.settle(suspect.ticket, suspect.program, verdict)
+        else:
+            run = blame.ControlRun(suspect)
+            self._queue(_Job(run.program, run, None, suspect.mode, suspect.order, suspect.endings))
 
     def _give_up(self, lane: _Lane, error: Exception) -> None:
         """The cells could not be started: whoever waits for them gets the error."""

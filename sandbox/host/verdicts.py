@@ -1,6 +1,21 @@
 """The rules of judging: the requests that cells get, and the verdicts that their answers mean.
 
 Pure: no process, no clock. The mode that checks need is found in `needs`.
+
+**Near a limit of time.** Programs that run beside others use up to a fifth more CPU time for the same work (shared
+caches, hyperthreads), and any amount of wall time. No verdict may hang on that, and nothing tells an endless loop from
+a right program that is slow, so the rule must not have every endless loop run twice:
+
+1. Beside others a program is stopped only at 1.25 times a CPU limit. What is within 20 % of the limit ends by itself
+   before that, and what is stopped there has clearly had its time: an endless loop costs a fifth more, not twice.
+2. What ended by itself with 0.8 to 1.25 times a CPU limit used (the whole program's or a check's; the judge's too), or
+   0.8 of the wall limit, is judged again, once, with nothing else running. It is then stopped at 1.05 times the
+   limit, that verdict is the one that counts, and whatever it is it carries the note "near_limit".
+3. What the wall limit stopped is judged again, likewise, where it was kept from the CPU: its cell saw that it was
+   running and pushed off the CPU until the end, or it had used a tenth of its CPU limit; or its judge had used a
+   fiftieth, for which the candidate waited. What slept, or waited for input, is not: that would cost its whole wall
+   limit once more, with all others waiting.
+4. The cache of verdicts keeps none that carries the note, see `cache.storable`.
 """
 
 from __future__ import annotations
@@ -8,6 +23,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -16,12 +32,10 @@ from assay.sandbox.errors import SandboxError
 from assay.sandbox.host.needs import Needs, analyse
 from assay.sandbox.model import Limits, Mode, Outcome, Program, Verdict
 
-# A sample is stopped a little past its CPU limit. One that ends by itself between these fractions of the limit is
-# judged again with nothing else running, so that a busy machine flips no verdict.
-CPU_STOP = 1.05
-_NEAR_CPU = 0.85
-# One stopped by the wall clock was held up by others if it had used this much of its CPU time.
-_BUSY = 0.1
+# Fractions of a limit, see above: near it, over it with nothing else running, and clearly over it.
+NEAR, CPU_STOP, CLEAR = 0.8, 1.05, 1.25
+# Fractions of the CPU limit that say of a program, and of its judge, that it did not just sleep until the wall limit.
+_BUSY, _BUSY_JUDGE = 0.1, 0.02
 
 _BY_CODE = {
     wire.PASSED: Outcome.PASS,
@@ -65,21 +79,23 @@ def request_for(
     program: Program,
     sequence: int,
     body: bytes,
+    stop: float = CPU_STOP,
     *,
     extra_wall_s: float = 0,
     check_cpu_s: tuple[float, ...] = (),
 ) -> wire.Request:
+    """Return the request, by which a sample is stopped at `stop` times its CPU limits."""
     limits = program.limits
     return wire.Request(
         sequence,
-        round(limits.cpu_s * 1000 * CPU_STOP),
+        round(limits.cpu_s * 1000 * stop),
         round((limits.wall_s + extra_wall_s) * 1000),
         limits.memory_bytes,
         limits.output_bytes,
         limits.file_bytes,
         limits.processes,
         body,
-        tuple([max(1, round(seconds * 1000 * CPU_STOP)) for seconds in check_cpu_s]),
+        tuple([max(1, round(seconds * 1000 * stop)) for seconds in check_cpu_s]),
     )
 
 
@@ -87,12 +103,31 @@ def shared_body(program: Program) -> bytes:
     return wire.join([wire.encode_text(source) for source in (program.candidate, *program.checks)])
 
 
-def needs_quiet(limits: Limits, response: wire.Response) -> bool:
-    """Return whether load on the machine could have decided this outcome."""
-    cpu_s = response.cpu_us / 1e6
-    if response.reason == wire.WALL_LIMIT:
-        return cpu_s >= _BUSY * limits.cpu_s
-    return response.reason == wire.ENDED and _NEAR_CPU <= cpu_s / limits.cpu_s <= CPU_STOP
+def is_near_limit(program: Program, responses: Sequence[wire.Response]) -> bool:
+    """Return whether a sample ended by itself near a limit of time; `responses` are of its judge's cell, where it had
+    one, and its own."""
+    if any(r.reason == wire.CPU_LIMIT or r.flags & wire.OOM_KILLED for r in responses):
+        return False  # that decided
+    if any(NEAR <= share < CLEAR for response in responses for share in _cpu_shares(program, response)):
+        return True
+    stopped = any(response.reason == wire.WALL_LIMIT for response in responses)
+    return not stopped and any(r.wall_us / 1e6 >= NEAR * program.limits.wall_s for r in responses)
+
+
+def _cpu_shares(program: Program, response: wire.Response) -> Iterator[float]:
+    """How much was used of each CPU limit."""
+    yield response.cpu_us / 1e6 / program.limits.cpu_s
+    if 0 < response.check <= len(program.check_cpu_s):
+        yield response.check_cpu_us / 1e6 / program.check_cpu_s[response.check - 1]
+
+
+def was_starved(program: Program, responses: Sequence[wire.Response]) -> bool:
+    """Return whether a sample that the wall limit stopped could have ended before, had it had the CPU."""
+    if all(response.reason != wire.WALL_LIMIT for response in responses):
+        return False
+    *judge, candidate = [response.cpu_us / 1e6 / program.limits.cpu_s for response in responses]
+    starved = any(response.flags & wire.STARVED for response in responses)
+    return starved or candidate >= _BUSY or any(share >= _BUSY_JUDGE for share in judge)
 
 
 def shared_verdict(program: Program, response: wire.Response) -> Verdict:
@@ -166,6 +201,18 @@ def ending(status: int) -> str:
         except ValueError:
             return f"killed by signal {number}"
     return f"exited with status {os.WEXITSTATUS(status)}"
+
+
+def ended_cells(program: Program, mode: Mode, cells: int, reason: str, *, for_memory: bool) -> Verdict:
+    """Return the verdict on a program that ended so many new cells in which it was alone, or kept them from answering;
+    `for_memory` says that the kernel killed in one of them for memory."""
+    if for_memory:
+        outcome = Outcome.MEMORY
+        how = f"went past {program.limits.memory_bytes} bytes of memory and took its cell with it"
+    else:
+        outcome, how = Outcome.ERROR, "ended its cell, or kept it from answering"
+    detail = f"it {how}, in {cells} new cells in which it ran alone: {reason}"
+    return Verdict(program.id, outcome, detail, 0, len(program.checks), mode=mode)
 
 
 def infra(program: Program, reason: str, mode: Mode) -> Verdict:

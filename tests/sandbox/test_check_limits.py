@@ -33,7 +33,7 @@ def judged(sandbox: Sandbox, candidate: str, checks: tuple[str, ...], each_s: fl
 def test_the_check_that_is_out_of_time_is_named_and_no_more_is_asked(sandbox: Sandbox) -> None:
     verdict = judged(sandbox, SPINS_ON_TWO, CHECKS, 0.5)
     assert verdict.outcome is Outcome.TIMEOUT
-    assert verdict.detail.startswith("CPU time of check 2 of 3: 0.5")
+    assert verdict.detail.startswith("CPU time of check 2 of 3: ")
     assert verdict.detail.endswith(" s used of 0.5 s")
     assert verdict.checks_passed <= 1
     assert verdict.cpu_s < LIMITS.cpu_s / 2

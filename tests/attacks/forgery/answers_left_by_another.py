@@ -1,3 +1,4 @@
+# harmful: yes
 # expect: fail error timeout memory output
 # check: assert f(1) == 2
 # limits: cpu_s=2 wall_s=6

@@ -16,6 +16,7 @@ import pytest
 
 from assay.sandbox import CellError, Executor, Limits, Outcome, Program, SandboxError, Verdict
 from assay.sandbox.cell import wire
+from assay.sandbox.host import cells as cells_of_host
 from assay.sandbox.host.cells import Cell, CellPair
 from assay.sandbox.host.scheduler import Scheduler
 from assay.sandbox.host.verdicts import Rules
@@ -240,18 +241,137 @@ def test_the_scheduler_outlives_what_it_did_not_expect(where: str) -> None:
     scheduler.close()
 
 
-def test_a_cell_that_dies_thrice_under_a_program_leaves_it_unmeasured_and_the_others_judged() -> None:
+class Fleet:
+    """Fake cells, as many as are launched; `requests` holds what each was sent, by the names of its programs."""
+
+    def __init__(
+        self, answer: Callable[[wire.Request], wire.Response | None], *, for_memory: bool = False
+    ) -> None:
+        self._answer, self._for_memory = answer, for_memory
+        self._cells: list[FakeCell] = []
+
+    def launch(self, _mode: str) -> CellPair:
+        self._cells.append(FakeCell(self._answer))
+        self._cells[-1].cell.was_killed_for_memory = lambda: self._for_memory
+        return CellPair("shared", [self._cells[-1].cell], RULES)
+
+    @property
+    def requests(self) -> list[list[str]]:
+        names = [[wire.split(request.body)[0].decode() for request in one.requests] for one in self._cells]
+        return [["control" if "double" in name else name for name in of_cell] for of_cell in names]
+
+
+def judge_all(fleet: Fleet, names: tuple[str, ...], limits: Limits, *, depth: int = 3) -> dict[str, Verdict]:
+    scheduler = Scheduler(fleet.launch, RULES, 1, depth)
+    scheduler.start()
+    verdicts = {v.id: v for v in run(scheduler, [Program(name, name, (), "f", limits) for name in names])}
+    scheduler.close()
+    return verdicts
+
+
+@pytest.mark.parametrize(("for_memory", "outcome"), [(False, Outcome.ERROR), (True, Outcome.MEMORY)])
+@pytest.mark.parametrize("how", ["dies", "wedges"])
+def test_a_program_that_ends_its_cells_alone_has_ended_and_the_others_are_judged(
+    how: str, for_memory: bool, outcome: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No program may choose to be unmeasured: it is so only where a control ends likewise."""
+    monkeypatch.setattr(cells_of_host, "GRACE_S", 0.1)
+    monkeypatch.setattr(cells_of_host, "_JUDGE_LAG_S", 0.1)
+
+    def answer(request: wire.Request) -> wire.Response | None:
+        if b"dies" in request.body:
+            raise OSError("the cell dies")
+        return None if b"wedges" in request.body else PASSED
+
+    fleet = Fleet(answer, for_memory=for_memory)
+    verdicts = judge_all(fleet, ("a", how, "b", "c"), Limits(wall_s=0.5))
+    assert {v.id: v.outcome for v in verdicts.values()} == {
+        "a": Outcome.PASS, how: outcome, "b": Outcome.PASS, "c": Outcome.PASS
+    }  # fmt: skip
+    assert "in 2 new cells in which it ran alone" in verdicts[how].detail
+    assert [how] in fleet.requests
+    alone = [names for names in fleet.requests if how in names][1:]
+    assert alone == [[how], [how]]
+    assert [names[0] for names in fleet.requests if "control" in names] == ["control"]  # first in a new cell
+
+
+def test_a_program_is_unmeasured_where_a_control_ends_its_cell_too() -> None:
+    """The machine is at fault: once cells die, all die."""
+    broken = False
+
+    def answer(request: wire.Request) -> wire.Response:
+        nonlocal broken
+        broken = broken or b"first" in request.body
+        if broken:
+            raise OSError("the machine is ill")
+        return PASSED
+
+    verdicts = judge_all(Fleet(answer), ("a", "first"), Limits(), depth=1)
+    assert {v.id: v.outcome for v in verdicts.values()} == {"a": Outcome.PASS, "first": Outcome.INFRA}
+    assert "under a control program: no answer from the cell" in verdicts["first"].detail
+
+
+def test_a_control_that_is_not_passed_leaves_the_program_unmeasured() -> None:
     def answer(request: wire.Request) -> wire.Response:
         if b"dies" in request.body:
             raise OSError("the cell dies")
+        return PASSED._replace(code=wire.FAILED)
+
+    assert judge_all(Fleet(answer), ("dies",), Limits())["dies"].outcome is Outcome.INFRA
+
+
+def test_a_program_that_ends_its_cell_once_is_judged_by_its_next() -> None:
+    """An innocent that ran behind one that left its cell broken."""
+    times = 0
+
+    def answer(request: wire.Request) -> wire.Response:
+        nonlocal times
+        if b"late" in request.body:
+            times += 1
+            if times < 3:
+                raise OSError("the cell dies")
         return PASSED
 
-    scheduler = Scheduler(partial(cells, answer), RULES, 1, 3)
-    scheduler.start()
-    programs = [Program(name, name, (), "f") for name in ("a", "dies", "b", "c")]
-    outcomes = {v.id: v.outcome for v in run(scheduler, programs)}
-    scheduler.close()
-    assert outcomes == {"a": Outcome.PASS, "dies": Outcome.INFRA, "b": Outcome.PASS, "c": Outcome.PASS}
+    fleet = Fleet(answer)
+    assert judge_all(fleet, ("a", "late", "b"), Limits())["late"].outcome is Outcome.PASS
+    assert not any("control" in names for names in fleet.requests)
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "outcome", "notes"),
+    [
+        (PASSED._replace(cpu_us=4_000_000), PASSED, Outcome.PASS, ("near_limit",)),
+        (PASSED._replace(cpu_us=6_000_000), PASSED._replace(cpu_us=4_000_000), Outcome.PASS, ("near_limit",)),
+        (PASSED._replace(wall_us=16_000_000), PASSED, Outcome.PASS, ("near_limit",)),
+        (
+            PASSED._replace(cpu_us=4_000_000),
+            PASSED._replace(cpu_us=5_300_000, reason=wire.CPU_LIMIT),
+            Outcome.TIMEOUT,
+            ("near_limit",),
+        ),
+        (PASSED._replace(reason=wire.CPU_LIMIT, cpu_us=6_260_000), None, Outcome.TIMEOUT, ()),
+        (PASSED._replace(reason=wire.WALL_LIMIT, wall_us=20_000_000, cpu_us=90_000), None, Outcome.TIMEOUT, ()),
+        (PASSED._replace(reason=wire.WALL_LIMIT, flags=wire.STARVED, cpu_us=90_000), PASSED, Outcome.PASS, ()),
+        (PASSED._replace(reason=wire.WALL_LIMIT, cpu_us=500_000), PASSED, Outcome.PASS, ()),
+        (PASSED._replace(cpu_us=3_900_000, wall_us=15_900_000), None, Outcome.PASS, ()),
+    ],
+)  # fmt: skip
+def test_what_is_near_a_limit_is_judged_again_once_and_noted(
+    first: wire.Response, again: wire.Response | None, outcome: Outcome, notes: tuple[str, ...]
+) -> None:
+    """`again` is None where one run has to decide."""
+    requests: list[wire.Request] = []
+
+    def answer(request: wire.Request) -> wire.Response:
+        requests.append(request)
+        if len(requests) == 1:
+            return first
+        assert again is not None
+        return again
+
+    verdict = judge_all(Fleet(answer), ("a",), Limits(), depth=1)["a"]
+    assert (verdict.outcome, verdict.notes) == (outcome, notes)
+    assert [request.cpu_ms for request in requests] == [6250] + [5250] * (again is not None)
 
 
 def test_what_load_could_have_decided_is_judged_again_with_nothing_else_running() -> None:

@@ -1,8 +1,8 @@
 """Ordinary problems as users and benchmarks write them, beyond functions from data to data: `data/*.py`.
 
-Below `#== problem: NAME ENTRY_POINT` stand its sections: `right` and `wrong` programs, `cheat`s, which know no answer,
-`check`s, which run in order in one namespace, `prompt`, the source that candidates begin with where the problem has
-one, and `run`, which runs the check's TestCases as BigCodeBench does.
+Below `#== problem: NAME ENTRY_POINT` stand its sections: `right` and `wrong` programs, `cheat`s, which know no
+answer, `check`s, which run in order in one namespace, `prompt`, the source that candidates begin with where the problem
+has one, and `run`, which runs the check's TestCases as BigCodeBench does.
 """
 
 from __future__ import annotations
