@@ -314,7 +314,7 @@ class _State:
 
 def _listing(root: str) -> dict[str, Any]:
     """Names below a folder: True for a folder, else (modification time, size, inode)."""
-    found: dict[str, Any] = {}
+    seen: dict[str, Any] = {}
     folders = [""]
     while folders:
         folder = folders.pop()
@@ -323,8 +323,8 @@ def _listing(root: str) -> dict[str, Any]:
                 name = f"{folder}/{entry.name}" if folder else entry.name
                 status = entry.stat(follow_symlinks=False)
                 if stat.S_ISDIR(status.st_mode):
-                    found[name] = True
+                    seen[name] = True
                     folders.append(name)
                 elif stat.S_ISREG(status.st_mode):
-                    found[name] = (status.st_mtime_ns, status.st_size, status.st_ino)
-    return found
+                    seen[name] = (status.st_mtime_ns, status.st_size, status.st_ino)
+    return seen

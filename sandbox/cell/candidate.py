@@ -169,10 +169,10 @@ class Service(link.Link):
         if tag == "h":
             return self._objects[content]
         if tag == "g":
-            found = classes.by_name(content)
-            if found is None:
+            match = classes.by_name(content)
+            if match is None:
                 raise ValueError(f"{content} is not known here")
-            return found
+            return match
         if tag == "e":
             return classes.BUILTIN_EXCEPTIONS[content[0]](
                 *[codec.decode(item, [], self.native) for item in content[1]]

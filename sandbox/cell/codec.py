@@ -207,10 +207,10 @@ def decode(form: Any, nodes: Nodes, native: Native = refuse_form) -> Any:
     if make is not None:
         return make(content, lambda item: decode(item, nodes, native))
     if tag in _EMPTY:
-        made = empty(form, lambda item: decode(item, nodes, native))
-        nodes.append(made)
-        fill(made, form, lambda item: decode(item, nodes, native))
-        return made
+        built = empty(form, lambda item: decode(item, nodes, native))
+        nodes.append(built)
+        fill(built, form, lambda item: decode(item, nodes, native))
+        return built
     return native(tag, content)
 
 
@@ -376,10 +376,10 @@ class Tracker:
         if tag == "@":
             return self.objects[content]
         if tag == "&":
-            made = empty(content, child)
-            self._register(made)
-            fill(made, content, child)
-            return made
+            built = empty(content, child)
+            self._register(built)
+            fill(built, content, child)
+            return built
         make = _MAKERS.get(tag)
         return make(content, child) if make is not None else native(tag, content)
 

@@ -417,13 +417,13 @@ def make_instance(kind: HandleType, number: int, content: Any) -> Any:
     arguments."""
     base = vars(kind).get("_assay_base")
     if base in classes.IMMUTABLE_BASES and issubclass(kind, base):
-        made = base.__new__(kind, content)
+        built = base.__new__(kind, content)
     elif issubclass(kind, BaseException):
-        made = kind.__new__(kind, *content)
+        built = kind.__new__(kind, *content)
     else:
-        made = kind.__new__(kind)
-    object.__setattr__(made, "_assay_number", number)
-    return made
+        built = kind.__new__(kind)
+    object.__setattr__(built, "_assay_number", number)
+    return built
 
 
 def is_enumeration(kind: HandleType) -> bool:

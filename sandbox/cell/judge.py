@@ -122,8 +122,8 @@ class Counterpart(link.Link):
         if name is not None:
             return {"g": name}
         if kind in classes.GETTERS:
-            made, arguments = value.__reduce__()[:2]
-            return {"og": [made.__name__, codec.encode(arguments, [], self.foreign)]}
+            built, arguments = value.__reduce__()[:2]
+            return {"og": [built.__name__, codec.encode(arguments, [], self.foreign)]}
         alias = classes.alias_parts(value)
         if alias is not None:
             return {"ga": [codec.encode(part, [], self.foreign) for part in alias]}
@@ -142,20 +142,19 @@ class Counterpart(link.Link):
     def native(self, tag: str, content: Any) -> Any:
         if tag == "h":
             self.used_objects = True
-            number, kind, held = content
-            made = self._class(kind)
-            value = codec.decode(held, [], self.native) if held is not None else ()
-            return self._instance(made, int(number), value)
+            number, kind, form = content
+            value = codec.decode(form, [], self.native) if form is not None else ()
+            return self._instance(self._class(kind), int(number), value)
         if tag == "k":
             self.used_objects = True
             return self._class(content)
         if tag == "j":
             return self._exported[content[0]]
         if tag == "g":
-            found = classes.by_name(content)
-            if found is None:
+            match = classes.by_name(content)
+            if match is None:
                 raise ValueError("a name that may not be spoken of")
-            return found
+            return match
         if tag == "ga":
             return classes.alias(*(codec.decode(part, [], self.native) for part in content))
         if tag == "e":
@@ -246,14 +245,14 @@ class Counterpart(link.Link):
     # checks' own classes. Nothing else of the judge's is within reach.
 
     def perform(self, operation: int, target: Any, arguments: list[Any], named: dict[str, Any]) -> Any:
-        held = self._exported[target]
-        is_callable, is_object = is_function(held), _is_object(held)
+        value = self._exported[target]
+        is_callable, is_object = is_function(value), _is_object(value)
         if operation == link.CALL and is_callable:
-            return held(*arguments, **named)
-        if operation == link.NEXT and (_is_iterator(held) or type(held) in _STREAMS):
-            return next(held)
+            return value(*arguments, **named)
+        if operation == link.NEXT and (_is_iterator(value) or type(value) in _STREAMS):
+            return next(value)
         if is_object and arguments and type(arguments[0]) is str:
-            return _perform_on_object(operation, held, *arguments)
+            return _perform_on_object(operation, value, *arguments)
         raise TypeError("this cannot be asked of an object of the checks")
 
 
@@ -342,26 +341,26 @@ def _parameters(value: Any) -> Any:
     ]
 
 
-def _perform_on_object(operation: int, held: Any, name: str, *arguments: Any) -> Any:
+def _perform_on_object(operation: int, value: Any, name: str, *arguments: Any) -> Any:
     if (
         operation == link.SPECIAL
         and name in classes.SPECIAL
         and name not in ("__dir__", "__get__", "__hash__")
     ):
-        return getattr(type(held), name)(held, *arguments)
+        return getattr(type(value), name)(value, *arguments)
     if name.startswith("_"):
-        raise AttributeError(f"{type(held).__name__!r} object has no attribute {name!r}")
+        raise AttributeError(f"{type(value).__name__!r} object has no attribute {name!r}")
     if operation == link.GET:
-        return getattr(held, name)
+        return getattr(value, name)
     # An attribute of the class, such as a method that the check is going to call, is not the candidate's to replace.
-    if type(held) in _STREAMS or any(
-        name in vars(kind) and not _is_slot(vars(kind)[name]) for kind in type(held).__mro__
+    if type(value) in _STREAMS or any(
+        name in vars(kind) and not _is_slot(vars(kind)[name]) for kind in type(value).__mro__
     ):
         raise AttributeError(f"attribute {name!r} of an object of the checks cannot be set")
     if operation == link.SET:
-        return setattr(held, name, *arguments)
+        return setattr(value, name, *arguments)
     if operation == link.DELETE:
-        return delattr(held, name)
+        return delattr(value, name)
     raise TypeError("this cannot be asked of an object of the checks")
 
 

@@ -271,20 +271,20 @@ class Link:
         if not tracker.on:
             changes = self._changes(arguments, named, nodes, forms, by_name) if nodes else []
             if changes is not None:
-                made: codec.Nodes = []
+                built: codec.Nodes = []
                 try:
                     if message[0] == RETURNED and type(values[0]) in _IMMUTABLE:
                         for place, argument in enumerate(arguments):
                             if argument is values[0]:
                                 message, values = [SAME, place], []
                                 break
-                    encoded = [codec.encode(value, made, foreign) for value in values]
-                    if not made or self._is_free(made, nodes):
+                    encoded = [codec.encode(value, built, foreign) for value in values]
+                    if not built or self._is_free(built, nodes):
                         if changes:
                             back["changes"] = changes
                         return [*message, *encoded, back or None]
                 except (codec.NotDataError, RecursionError):
-                    if codec.is_tree(made):
+                    if codec.is_tree(built):
                         raise
             tracker.start(nodes)
             self.begin()
@@ -323,15 +323,15 @@ class Link:
         return None if _is_held(nodes) else changed
 
     @staticmethod
-    def _is_free(made: codec.Nodes, nodes: codec.Nodes) -> bool:
+    def _is_free(built: codec.Nodes, nodes: codec.Nodes) -> bool:
         """Return whether the containers of an answer are the other side's alone once it is sent."""
-        if not codec.is_tree(made):
+        if not codec.is_tree(built):
             return False
         if nodes:
             known = {id(node) for node in nodes}
-            if any(id(node) in known for node in made):
+            if any(id(node) in known for node in built):
                 return False
-        return not _is_held(made)
+        return not _is_held(built)
 
     # Messages.
 

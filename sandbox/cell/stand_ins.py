@@ -91,9 +91,9 @@ def _instance(asking: Any, number: int, name: str, specials: list[str], text: An
         methods |= {"__getattr__": _get(asking), "__setattr__": _set(asking), "__delattr__": _delete(asking)}
         methods |= {"__doc__": text, "__module__": "candidate", "__hash__": object.__hash__}
         kind = _made[key] = _StandInType(name, (), methods)
-    made: Any = object.__new__(kind)
-    object.__setattr__(made, _NUMBER, number)
-    return made
+    built: Any = object.__new__(kind)
+    object.__setattr__(built, _NUMBER, number)
+    return built
 
 
 def _method(asking: Any, name: str) -> Any:

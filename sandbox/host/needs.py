@@ -314,12 +314,12 @@ def _is_class(name: str, names: frozenset[str]) -> bool:
 
 def _objects(tree: ast.AST, names: frozenset[str]) -> frozenset[str]:
     """Return the variables that a check gives instances of the candidate's classes."""
-    found = set()
+    names_of_objects = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and _is_object(node.value, names, frozenset()):
             targets = (target for one in node.targets for target in ast.walk(one))
-            found |= {target.id for target in targets if isinstance(target, ast.Name)}
-    return frozenset(found)
+            names_of_objects |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return frozenset(names_of_objects)
 
 
 def _is_object(node: ast.AST, names: frozenset[str], objects: frozenset[str]) -> bool:
