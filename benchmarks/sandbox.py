@@ -139,15 +139,27 @@ def cpu_now() -> float:
 def cpu_of_cells() -> float:
     """CPU seconds of our live cells: of their servers, and of the samples that those have waited for. (Docker's cells
     do not say whose they are; all are taken.)"""
-    total, own = 0, f'"assay-{os.getpid()}-'.encode()
+    used: dict[int, int] = {}
+    parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         try:
-            command = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
-            if b"/cell/boot.py" in command and (own in command or b'"incoming": 0' in command):
-                total += sum(map(int, (entry / "stat").read_text().rpartition(")")[2].split()[11:15]))
+            if entry.name.isdigit():
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                parents[int(entry.name)] = int(fields[1])
+                if b"/cell/boot.py" in (entry / "cmdline").read_bytes():
+                    used[int(entry.name)] = sum(map(int, fields[11:15]))
         except OSError:
             continue
+    total = sum(ticks for pid, ticks in used.items() if _is_ours(pid, parents))
     return total / os.sysconf("SC_CLK_TCK")
+
+
+def _is_ours(pid: int, parents: dict[int, int]) -> bool:
+    while pid in parents and pid not in (1, os.getpid()):
+        if b"containerd-shim" in _read(Path(f"/proc/{pid}/cmdline")):
+            return True
+        pid = parents[pid]
+    return pid == os.getpid()
 
 
 def sandbox_lane(
@@ -253,7 +265,7 @@ def mixed_programs(count: int) -> Iterator[Program]:
 def left_over() -> dict[str, int]:
     """What a sandbox could leave in the system: processes, cgroups, mounts, files in /tmp, our own descriptors."""
     gc.collect()
-    marker = f'"assay-{os.getpid()}-'.encode()
+    marker = f"\0assay-{os.getpid()}-".encode()
     processes = sum(marker in _read(p / "cmdline") for p in Path("/proc").iterdir() if p.name.isdigit())
     groups = sum(
         name.startswith(f"assay-{os.getpid()}-")

@@ -1,4 +1,7 @@
-"""The cell's entry: `python -S -s -P boot.py SPEC`. Makes this folder importable and nothing else of the package."""
+"""The cell's entry: `python -S -s -P boot.py [NAME]`. Makes this folder importable and nothing else of the package.
+
+With a NAME, which shows in lists of processes, it builds the cell from outside; without one, it runs in it.
+"""
 
 import os
 import sys
@@ -10,10 +13,13 @@ _assay.__path__ = []
 _sandbox.__path__ = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
 sys.modules |= {"assay": _assay, "assay.sandbox": _sandbox}
 
-from assay.sandbox.cell import seeding  # noqa: E402
+if len(sys.argv) > 1:
+    from assay.sandbox.cell.outside import main
+else:
+    from assay.sandbox.cell import seeding
 
-seeding.import_random()
+    seeding.import_random()
 
-from assay.sandbox.cell.start import main  # noqa: E402
+    from assay.sandbox.cell.start import main
 
 main()

@@ -34,7 +34,7 @@ _exit = os._exit
 _MANY = 1000
 
 
-def run(body: bytes) -> None:
+def run(body: bytes | memoryview) -> None:
     (source,) = wire.split(body)
     namespace = runner.new_module().__dict__
     seeding.prepare()

@@ -17,8 +17,9 @@ from _signal import pthread_sigmask  # type: ignore[import-not-found]
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from assay.sandbox.cell import oom, progress, wire
-from assay.sandbox.cell.jail import SCRATCH
+from assay.sandbox.cell import exchange, kernel, oom, progress, wire
+from assay.sandbox.cell.pids import NO_COUNTER, PidCounter
+from assay.sandbox.cell.scratch import Scratch
 
 # The wrapper in `signal` makes enums of its answer, once for each sample.
 
@@ -31,7 +32,6 @@ _FIRST_SERVER_FD = 16
 _LARGEST_FD = 1 << 20
 _OPEN_FILES = 256
 _STACK_BYTES = 64 << 20
-_REPORT_BYTES = 4096
 # How long a running sample is left to itself: a caller that is gone is noticed this late, at the latest.
 _TICK_S = 0.05
 _SHORTEST_WAIT_S = 0.005
@@ -41,6 +41,7 @@ _LEAST_SWITCHES = 10
 _OF_LATE_S = 2.0
 _ADDRESS_SPACE_STEP = 64 << 20
 _CPU_CLOCK_OF_PROCESS = 2
+_NO_TIMES = (0, 0)
 _CHILD_ENDED = frozenset((signal.SIGCHLD,))
 
 _Ended = tuple[int, int, resource.struct_rusage]  # what wait4 gives
@@ -54,23 +55,27 @@ class Usage(NamedTuple):
 
 
 class Desk:
-    """The server's belongings between samples: an output file, a report pipe, the scratch folder's empty state."""
+    """The server's belongings between samples: an output file, a report pipe, the scratch folder, process numbers."""
 
     def __init__(
         self,
         control: int,
         address_space: int,
         events: int,
+        scratch: Scratch,
         *,
         is_init: bool,
-        scratch: str = SCRATCH,
+        pids: PidCounter = NO_COUNTER,
+        has_rights: bool = False,
         score: oom.Score = oom.NO_SCORE,
     ) -> None:
         """`address_space` is the server's own, see `address_space_bytes`; `events` a file that counts kills for
-        memory, or -1; `score` is what makes the kernel kill samples first."""
+        memory, or -1; `has_rights` that this process has capabilities, which samples are not to have; `score` is what
+        makes the kernel kill samples first."""
         self.null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         self.output = os.memfd_create("output")
         self.progress = progress.create()
+        self.bodies, self.reply = exchange.Bodies(), exchange.Reply()
         self.report_end, self.report = os.pipe()
         os.set_blocking(self.report_end, False)
         self.is_init = is_init
@@ -81,20 +86,29 @@ class Desk:
         # Set where each sample has to be restricted by itself.
         self.restrict: Callable[[], None] | None = None
         self._scratch = scratch
-        self._scratch_fd = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._is_mount = os.path.ismount(scratch)
-        self._scratch_state = self._state()
+        self.pids = pids
+        self._has_rights = has_rights
         self._flags = fcntl.fcntl(self.output, fcntl.F_GETFL)
+        os.utime(self.output, _NO_TIMES)
+        self._null_flags = fcntl.fcntl(self.null, fcntl.F_GETFL)
         self._mode = stat.S_IMODE(os.fstat(self.output).st_mode)
-        self._address_space = address_space
+        self._address_space = address_space + exchange.ADDRESS_SPACE_BYTES
         self._events = events
         self._last_events = self._read_events()
-        self.fork = score.fork
+        self._score = score
         self._last_work = 0.0
         pthread_sigmask(signal.SIG_BLOCK, _CHILD_ENDED)  # it is waited for, see `_wait`
 
+    def fork(self) -> int:
+        """os.fork() of a sample, which sees the same whatever ran before it."""
+        self.pids.restart()
+        self._scratch.begin()
+        return self._score.fork()
+
     def apply_limits(self, request: wire.Request, report: int, channel: int) -> None:
         """Give the forked sample its descriptors and limits. Everything else of the server's is closed."""
+        if self._has_rights:
+            kernel.give_up_capabilities()
         if self.restrict is not None:
             self.restrict()
         pthread_sigmask(signal.SIG_UNBLOCK, _CHILD_ENDED)
@@ -223,40 +237,32 @@ class Desk:
                 how = 0
         return Usage(status, round(cpu_s * 1e6), peak * 1024, switches)
 
-    def take_report(self) -> bytes:
-        """Return what the sample wrote to its report pipe; the pipe is left as new."""
+    def take_report(self, token: bytes) -> None:
+        """Take what the sample wrote to its report pipe into the reply; the pipe is left as new."""
         fcntl.fcntl(self.report, fcntl.F_SETFL, os.O_WRONLY)
-        report = b""
-        try:
-            while len(part := os.read(self.report_end, _REPORT_BYTES)) == _REPORT_BYTES:
-                report = report or part
-            return report or part
-        except BlockingIOError:
-            return report
+        self.reply.take_report(self.report_end, token)
+        os.utime(self.report, _NO_TIMES)
 
     def has_output(self) -> bool:
         return os.fstat(self.output).st_size > 0
 
-    def collect_output(self) -> tuple[int, bytes]:
-        """Return how many bytes the sample wrote and what is shown of them, leaving the file as new for the next."""
-        size = os.fstat(self.output).st_size
-        shown = b""
+    def take_output(self) -> int:
+        """Take what is shown of what the sample wrote into the reply, leaving the file as new for the next; return how
+        many bytes it wrote."""
+        status = os.fstat(self.output)
+        size = status.st_size
         if size:
-            shown = self._shown(size)
-            os.ftruncate(self.output, 0)
-        # What else a sample can change about a file that it shares with the next one.
+            self.reply.take_output(self.output, size)
+        if size or status.st_blocks or status.st_mtime_ns or status.st_atime_ns:
+            os.ftruncate(self.output, 0)  # of what is past the end, too
+            os.utime(self.output, _NO_TIMES)
+        # What else a sample can change about files that it shares with the next one.
         os.lseek(self.output, 0, os.SEEK_SET)
         fcntl.fcntl(self.output, fcntl.F_SETFL, self._flags)
-        fcntl.flock(self.output, fcntl.LOCK_UN)
         os.fchmod(self.output, self._mode)
-        return size, shown
-
-    def _shown(self, size: int) -> bytes:
-        if size <= wire.SHOWN_OUTPUT_BYTES:
-            return os.pread(self.output, size, 0)
-        half = wire.SHOWN_OUTPUT_BYTES // 2
-        note = f"\n[... {size - 2 * half} bytes left out ...]\n".encode()
-        return os.pread(self.output, half, 0) + note + os.pread(self.output, half, size - half)
+        fcntl.fcntl(self.null, fcntl.F_SETFL, self._null_flags)
+        fcntl.flock(self.null, fcntl.LOCK_UN)
+        return size
 
     def ran_out_of_memory(self) -> bool:
         """Return whether the kernel killed a process of this cell for memory since the last call."""
@@ -267,41 +273,13 @@ class Desk:
         return os.pread(self._events, 512, 0) if self._events >= 0 else b""
 
     def tidy(self) -> bool:
-        """Empty the scratch folder; False when it could not be brought back to what it was."""
-        try:
-            state = self._state()
-            if state == self._scratch_state:
-                return True
-            if state[0] != self._scratch_state[0]:
-                os.fchmod(self._scratch_fd, stat.S_IMODE(self._scratch_state[0]))
-            _empty(self._scratch)
-            return self._state() == self._scratch_state
-        except (OSError, RecursionError):
-            return False
-
-    def _state(self) -> tuple[int, int, int]:
-        """Mode of the scratch folder and what is free in it; its entries where it has no file system of its own."""
-        mode = os.fstat(self._scratch_fd).st_mode
-        if not self._is_mount:
-            return mode, len(os.listdir(self._scratch)), 0
-        space = os.fstatvfs(self._scratch_fd)
-        return mode, space.f_bfree, space.f_ffree
+        """Have the scratch folder as new; False when it could not be brought back to that."""
+        return self._scratch.tidy()
 
 
 def cpu_s_of(pid: int) -> float:
     """CPU time of all threads of a process of this namespace, one that has ended but is not reaped included."""
     return time.clock_gettime(~pid << 3 | _CPU_CLOCK_OF_PROCESS)
-
-
-def _empty(folder: str) -> None:
-    with os.scandir(folder) as entries:
-        for entry in list(entries):
-            if entry.is_dir(follow_symlinks=False):
-                os.chmod(entry.path, 0o700)
-                _empty(entry.path)
-                os.rmdir(entry.path)
-            else:
-                os.unlink(entry.path)
 
 
 def address_space_bytes(statm: int) -> int:

@@ -5,14 +5,23 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-from collections.abc import Mapping, Sequence
 
 from assay.sandbox.cell import kernel
 from assay.sandbox.cell.kernel import check, libc
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# Landlock takes rules for what lies above a mount point, and none for the mount point itself, as long as what is
+# mounted there may change. So the scratch folder has a folder to itself, and its own name is a link.
 SCRATCH = "/tmp"
+SCRATCH_MOUNT = "/scratch/tmp"
+SCRATCH_PARENT = "/scratch"
 PACKAGES = "/packages"
+CELL_FOLDER = "/cell"
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+_DEVICE_NUMBERS = ((1, 3), (1, 5), (1, 8), (1, 9))
 _SCRATCH_INODES = 4096
 # A folder to build the new root on; it is covered in this mount namespace only, and nothing is written to it.
 PLACES = ("/mnt", "/srv", "/media", "/opt", "/sys", "/proc")
@@ -31,7 +40,7 @@ def _bind(root: str, source: str, target: str) -> None:
     destination = root + target
     if os.path.isdir(source):
         os.makedirs(destination, exist_ok=True)
-    else:
+    elif not os.path.exists(destination):
         os.makedirs(os.path.dirname(destination), exist_ok=True)
         os.close(os.open(destination, os.O_CREAT | os.O_WRONLY, 0o444))
     kernel.mount(source, destination, None, kernel.MS_BIND | kernel.MS_REC)
@@ -44,45 +53,79 @@ def _bind(root: str, source: str, target: str) -> None:
 
 
 def enter(
-    binds: Mapping[str, str], links: Mapping[str, str], hidden: Sequence[str], scratch_bytes: int
+    binds: Mapping[str, str], links: Mapping[str, str], hidden: Sequence[str], replaced: Mapping[str, bytes]
 ) -> None:
     """Make the new root in this mount namespace and move into it; nothing of the old one stays reachable.
 
-    `binds` maps a path in the new root to its source on the host, `links` a path to what it points to, and
-    `hidden` are bound folders to cover with emptiness.
+    `binds` maps a path in the new root to its source on the host, `links` a path to what it points to, `hidden` are
+    bound folders to cover with emptiness, and `replaced` maps bound files to what they are to hold instead.
     """
     kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     root = _place(list(binds.values()))
     kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1m,mode=755")
-    for folder in ("/dev", "/old", SCRATCH):
+    for folder in ("/dev", "/old", SCRATCH_PARENT, SCRATCH_MOUNT):
         os.mkdir(root + folder)
+    os.symlink(SCRATCH_MOUNT.lstrip("/"), root + SCRATCH)
     for target, source in sorted(binds.items()):
         _bind(root, source, target)
     for target, points_to in links.items():
         os.symlink(points_to, root + target)
     for folder in hidden:
-        kernel.mount(
-            "tmpfs",
-            root + folder,
-            "tmpfs",
-            kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV,
-            "size=0,mode=755",
-        )
-    for device in DEVICES:
-        if os.path.exists(device):
-            _bind(root, device, device)
-    mount_scratch(root + SCRATCH, scratch_bytes)
+        cover(root + folder)
+    for target, text in replaced.items():
+        _replace(root, target, text)
+    _make_devices(root)
     kernel.pivot_root(root, root + "/old")
     os.chdir("/")
-    kernel.unmount("/old")
+    kernel.unmount("/old", kernel.MNT_DETACH)
     os.rmdir("/old")
     kernel.restrict_mount("/", kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV, below=False)
-    os.chdir(SCRATCH)
+
+
+def cover(folder: str) -> None:
+    flags = kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV
+    kernel.mount("tmpfs", folder, "tmpfs", flags, "size=4k,mode=755")
+
+
+def _replace(root: str, target: str, text: bytes) -> None:
+    name = root + "/replaced"
+    with open(name, "wb") as file:
+        file.write(text)
+    os.chmod(name, 0o444)
+    kernel.mount(name, root + target, None, kernel.MS_BIND)
+    kernel.restrict_mount(root + target, kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV)
+    os.unlink(name)
+
+
+def _make_devices(root: str) -> None:
+    """Devices of the cell's own, where they can be made: the host's have the time of the machine's start."""
+    flags = kernel.MS_NOSUID | kernel.MS_NOEXEC
+    kernel.mount("tmpfs", root + "/dev", "tmpfs", flags, "size=64k,mode=755")
+    _fill_devices(root)
+    kernel.restrict_mount(root + "/dev", kernel.MS_RDONLY | flags, below=False)
+
+
+def _fill_devices(root: str) -> None:
+    try:
+        for device, numbers in zip(DEVICES, _DEVICE_NUMBERS, strict=True):
+            os.mknod(root + device, 0o20666, os.makedev(*numbers))
+            os.chmod(root + device, 0o666)
+            os.close(os.open(root + device, os.O_RDONLY))
+    except OSError:
+        pass
+    else:
+        return
+    for device in DEVICES:
+        if os.path.lexists(root + device):
+            os.unlink(root + device)
+        if os.path.exists(device):
+            _bind(root, device, device)
 
 
 def mount_scratch(target: str, size: int) -> None:
-    flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC | kernel.MS_NOATIME
     kernel.mount("tmpfs", target, "tmpfs", flags, f"size={size},nr_inodes={_SCRATCH_INODES},mode=1777")
+    os.utime(target, (0, 0))
 
 
 # Landlock: read-only libraries, a writable scratch folder, and nothing outside, by rules on inodes.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
-import signal
+from _signal import SIGCHLD  # type: ignore[import-not-found]
 
+NEWTIME = 0x00000080
 NEWNS = 0x00020000
 NEWCGROUP = 0x02000000
 NEWUTS = 0x04000000
@@ -17,7 +17,7 @@ NEWPID = 0x20000000
 NEWNET = 0x40000000
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
-MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
+MS_NOATIME, MS_BIND, MS_REC, MS_PRIVATE = 1024, 4096, 16384, 1 << 18
 MNT_DETACH = 2
 
 PR_SET_PDEATHSIG = 1
@@ -25,10 +25,14 @@ PR_SET_DUMPABLE = 4
 PR_SET_KEEPCAPS = 8
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
 
+# Masks of capabilities.
+CAP_FOWNER = 1 << 3
 CAP_SYS_ADMIN = 1 << 21
+CAP_CHECKPOINT_RESTORE = 1 << 40
 
-MACHINE = platform.machine()
+MACHINE = os.uname().machine
 _X86 = MACHINE == "x86_64"
 _PIVOT_ROOT = 155 if _X86 else 41
 _MOUNT_SETATTR = 442
@@ -61,7 +65,7 @@ def fork_into(namespaces: int) -> int:
     thread's number (abort and the like); its own children by os.fork() are as any."""
     python = ctypes.pythonapi
     python.PyOS_BeforeFork()
-    flags = ctypes.c_ulong(namespaces | signal.SIGCHLD)
+    flags = ctypes.c_ulong(namespaces | SIGCHLD)
     zero = ctypes.c_ulong(0)
     pid = int(_locked.syscall(_CLONE, flags, zero, zero, zero, zero))
     number = ctypes.get_errno()
@@ -108,8 +112,8 @@ def restrict_mount(target: str, flags: int, *, below: bool = True) -> None:
     mount(None, target, None, MS_BIND | MS_REMOUNT | flags | kept)
 
 
-def unmount(target: str) -> None:
-    check(libc.umount2(target.encode(), MNT_DETACH), f"umount {target}")
+def unmount(target: str, flags: int = 0) -> None:
+    check(libc.umount2(target.encode(), flags), f"umount {target}")
 
 
 def pivot_root(new: str, old: str) -> None:
@@ -134,9 +138,43 @@ def drop_bounding_set() -> None:
             check(-1, f"prctl(PR_CAPBSET_DROP, {capability})")
 
 
-def keep_capabilities(kept: int = 0) -> None:
-    """Have the capabilities of the mask `kept`, and no others."""
-    low, high = kept & 0xFFFFFFFF, kept >> 32
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    sets = (ctypes.c_uint32 * 6)(low, low, 0, high, high, 0)  # effective, permitted, inheritable
-    check(libc.capset(ctypes.byref(header), ctypes.byref(sets)), "capset")
+_ALL_CAPABILITIES = (1 << 41) - 1
+
+
+def _capability_sets(kept: int, inheritable: int) -> ctypes.Array[ctypes.c_uint32]:
+    parts = (
+        kept & 0xFFFFFFFF,
+        kept & 0xFFFFFFFF,
+        inheritable & 0xFFFFFFFF,
+        kept >> 32,
+        kept >> 32,
+        inheritable >> 32,
+    )
+    return (ctypes.c_uint32 * 6)(*parts)  # effective, permitted, inheritable
+
+
+# Made once: giving up capabilities is done in each sample, and the system call filter lets these arguments through.
+_CAPABILITY_HEADER = (ctypes.c_uint32 * 2)(0x20080522, 0)
+_NO_CAPABILITIES = _capability_sets(0, 0)
+GIVE_UP_ARGUMENTS = ctypes.addressof(_CAPABILITY_HEADER), ctypes.addressof(_NO_CAPABILITIES)
+
+
+def give_up_capabilities() -> None:
+    check(libc.capset(_CAPABILITY_HEADER, _NO_CAPABILITIES), "capset")
+
+
+def let_inherit(kept: int) -> None:
+    """Make capabilities inheritable, which they cannot become once out of the bounding set. Needs all of them."""
+    check(libc.capset(_CAPABILITY_HEADER, _capability_sets(_ALL_CAPABILITIES, kept)), "capset")
+
+
+def keep_capabilities_over_exec(kept: int) -> None:
+    """Have the capabilities of the mask `kept` that the kernel knows, and no others, and have them still after
+    execve."""
+    check(libc.capset(_CAPABILITY_HEADER, _capability_sets(kept, kept)), "capset")
+    zero = ctypes.c_ulong(0)
+    for number in range(kept.bit_length()):
+        if kept >> number & 1:
+            libc.prctl(
+                _PR_CAP_AMBIENT, ctypes.c_ulong(_PR_CAP_AMBIENT_RAISE), ctypes.c_ulong(number), zero, zero
+            )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import os
-import struct
 import sys
 import types
 from builtins import (  # noqa: UP029
@@ -27,7 +26,6 @@ from typing import Any
 
 from assay.sandbox.cell import progress, seeding, wire
 
-REPORT = struct.Struct("!16sBII")  # token, code, checks passed, length of the detail that follows
 MODULE = "candidate"
 
 # Bound before any candidate runs, like the builtins above: replacing them later changes nothing here.
@@ -104,11 +102,11 @@ def flush() -> None:
 
 def send_report(descriptor: int, token: bytes, code: int, passed: int, detail: str) -> None:
     text = detail.encode("utf-8", "backslashreplace")[: wire.DETAIL_BYTES]
-    _write(descriptor, REPORT.pack(token, code, passed, len(text)) + text)
+    _write(descriptor, token + wire.REPORT.pack(code, passed, len(text)) + text)
     _exit(0)
 
 
-def run_shared(body: bytes, token: bytes, descriptor: int) -> None:
+def run_shared(body: bytes | memoryview, token: bytes, descriptor: int) -> None:
     """A sample in one interpreter with its checks. The token makes forging the report hard, not impossible."""
     candidate, *checks = wire.split(body)
     del body
@@ -155,7 +153,7 @@ def warm_up_sample() -> None:
     run_source(candidate, f"<{MODULE}>", namespace)
     _, passed, detail = run_checks(checks, namespace)
     flush()
-    REPORT.pack(bytes(16), wire.PASSED, passed, len(detail))
+    bytes(16) + wire.REPORT.pack(wire.PASSED, passed, len(detail))
 
 
 def warm_up() -> None:

@@ -7,7 +7,6 @@ descriptor the two share; they take the host's requests in the same order.
 
 from __future__ import annotations
 
-import io
 import os
 import socket
 import struct
@@ -16,8 +15,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple
 
-from assay.sandbox.cell import candidate, fork, judge, progress, resident, runner, wire
-from assay.sandbox.cell.checks import Cache
+from assay.sandbox.cell import candidate, exchange, fork, judge, progress, resident, runner, wire
+from assay.sandbox.cell.checks import Cache, Checks
 
 Role = Literal["shared", "judge", "candidate"]
 Body = Callable[[], None]
@@ -31,22 +30,31 @@ class PeerLostError(Exception):
 
 class Office(NamedTuple):
     """The part that answers requests: a role and what it needs. `fresh` gives each sample namespaces of its own
-    first."""
+    first. An answer is put together in the desk's reply, and sent to `outgoing`."""
 
     role: Role
     link: socket.socket | None  # to the other cell of a pair
     bench: _Bench
     desk: fork.Desk
+    outgoing: int
     fresh: Fresh | None
 
-    def answer(self, request: wire.Request) -> wire.Response:
-        if self.role == "shared":
-            return _shared(self.desk, request)
-        if self.link is None:
-            raise PeerLostError("a cell of a pair without its peer")
+    def read(self, incoming: int) -> wire.Request:
+        """The next request. Where candidates run, its body is in memory that is wiped after the answer."""
+        read = partial(os.read, incoming)
         if self.role == "judge":
-            return _judge(self.desk, request, self.link, self.bench)
-        return _candidate(self.desk, request, self.link)
+            return wire.read_request(read)
+        return wire.read_request(read, partial(self.desk.bodies.read, incoming))
+
+    def answer(self, request: wire.Request) -> None:
+        if self.role == "shared":
+            _shared(self.desk, request, self.outgoing)
+        elif self.link is None:
+            raise PeerLostError("a cell of a pair without its peer")
+        elif self.role == "judge":
+            _judge(self.desk, request, self.outgoing, self.link, self.bench)
+        else:
+            _candidate(self.desk, request, self.outgoing, self.link)
 
 
 class Fresh(NamedTuple):
@@ -61,22 +69,22 @@ def serve(
     desk: fork.Desk, role: Role, incoming: int, outgoing: int, peer: int, fresh: Fresh | None = None
 ) -> None:
     """Answer requests until the host closes the channel."""
-    read = partial(os.read, incoming)
     link = socket.socket(fileno=peer) if peer >= 0 else None
     try:
         _share_progress(desk, role, link)
     except (OSError, PeerLostError):
         return
-    office = Office(role, link, _Bench(desk, may_stay=fresh is None), desk, fresh)
+    office = Office(role, link, _Bench(desk, may_stay=fresh is None), desk, outgoing, fresh)
     while True:
         try:
-            request = wire.read_request(read)
+            request = office.read(incoming)
             if fresh is None:
-                _send(outgoing, office.answer(request).pack())
-            elif not _answer_afresh(office, fresh, request, outgoing):
+                office.answer(request)
+            elif not _answer_afresh(office, fresh, request):
                 return
         except (EOFError, PeerLostError):
             return
+        desk.bodies.wipe()
 
 
 def _share_progress(desk: fork.Desk, role: Role, link: socket.socket | None) -> None:
@@ -93,14 +101,14 @@ def _share_progress(desk: fork.Desk, role: Role, link: socket.socket | None) -> 
         socket.send_fds(link, [b"\0"], [desk.progress])
 
 
-def _answer_afresh(office: Office, fresh: Fresh, request: wire.Request, outgoing: int) -> bool:
+def _answer_afresh(office: Office, fresh: Fresh, request: wire.Request) -> bool:
     """Have a process in new namespaces answer one request; everything there ends with it. False when it failed."""
     pid = fresh.enter()
     if pid == 0:
         try:
             desk = fresh.desk()
             os.dup2(office.desk.progress, desk.progress, inheritable=False)
-            _send(outgoing, office._replace(desk=desk).answer(request).pack())
+            office._replace(desk=desk).answer(request)
             os._exit(0)
         finally:
             os._exit(1)
@@ -111,21 +119,23 @@ def warm_up(desk: fork.Desk) -> None:
     """One sample from request to response, to see which pages the server writes to."""
     body = wire.join([b"x = 1", b"assert x"])
     request = wire.Request(0, 1000, 5000, 1 << 30, 1 << 20, 1 << 20, 0, body)
+    reading, writing = os.pipe()
+    os.write(writing, request.pack())
     desk.warming = True
-    _shared(desk, wire.read_request(io.BytesIO(request.pack()).read)).pack()
+    office = Office("shared", None, _Bench(desk, may_stay=False), desk, desk.null, None)
+    office.answer(office.read(reading))
+    desk.bodies.wipe()
     desk.warming = False
+    os.close(reading)
+    os.close(writing)
 
 
-def _send(descriptor: int, data: bytes) -> None:
-    sent = os.write(descriptor, data)
-    while sent < len(data):
-        sent += os.write(descriptor, data[sent:])
-
-
-def _shared(desk: fork.Desk, request: wire.Request) -> wire.Response:
-    token = os.urandom(16)
+def _shared(desk: fork.Desk, request: wire.Request, outgoing: int) -> None:
+    token = os.urandom(exchange.TOKEN_BYTES)
     progress.clear()
-    return _reported(desk, request, -1, token, lambda: runner.run_shared(request.body, token, fork.REPORT_FD))
+    _report(
+        desk, request, outgoing, -1, token, lambda: runner.run_shared(request.body, token, fork.REPORT_FD)
+    )
 
 
 class _Bench:
@@ -137,16 +147,15 @@ class _Bench:
         self.checks = Cache()
         self.resident = resident.Resident(desk, self.checks)
 
-    def is_pure(self, body: bytes) -> bool:
+    def is_pure(self, checks: Checks) -> bool:
         if not self.may_stay:
             return False
-        checks = self.checks.get(body)
         if checks.pure is None:
             checks.pure = resident.is_pure(checks.sources)
         return checks.pure
 
 
-def _judge(desk: fork.Desk, request: wire.Request, peer: socket.socket, bench: _Bench) -> wire.Response:
+def _judge(desk: fork.Desk, request: wire.Request, outgoing: int, peer: socket.socket, bench: _Bench) -> None:
     ours, other = socket.socketpair()
     progress.begin(0)
     try:
@@ -155,41 +164,32 @@ def _judge(desk: fork.Desk, request: wire.Request, peer: socket.socket, bench: _
         raise PeerLostError(str(error)) from error
     finally:
         other.close()
-    if bench.is_pure(request.body):
-        return _judge_in_resident(desk, request, ours, bench)
+    checks = bench.checks.get(bytes(request.body))
+    if bench.is_pure(checks):
+        _judge_in_resident(desk, request, outgoing, ours, bench)
+        return
     bench.resident.stop()
-    token = os.urandom(16)
-    checks = bench.checks.get(request.body)
-    return _reported(desk, request, ours.detach(), token, lambda: judge.run(checks, token))
+    token = os.urandom(exchange.TOKEN_BYTES)
+    _report(desk, request, outgoing, ours.detach(), token, lambda: judge.run(checks, token))
 
 
 def _judge_in_resident(
-    desk: fork.Desk, request: wire.Request, channel: socket.socket, bench: _Bench
-) -> wire.Response:
+    desk: fork.Desk, request: wire.Request, outgoing: int, channel: socket.socket, bench: _Bench
+) -> None:
     started = time.monotonic()
     with channel:
         outcome = bench.resident.judge(request, channel.fileno())
     wall_us = round((time.monotonic() - started) * 1e6)
+    desk.reply.set_report(outcome.code, outcome.passed, outcome.detail)
     # Pure checks can print, but have no means to touch the scratch folder or the output's flags.
-    written, shown = desk.collect_output() if desk.has_output() else (0, b"")
+    written = desk.take_output() if desk.has_output() else 0
     flags = wire.OOM_KILLED if desk.ran_out_of_memory() else 0
-    return wire.Response(
-        request.sequence,
-        outcome.reason,
-        outcome.code,
-        0,
-        outcome.cpu_us,
-        wall_us,
-        0,
-        written,
-        outcome.passed,
-        flags,
-        outcome.detail,
-        shown,
+    desk.reply.send(
+        outgoing, request.sequence, outcome.reason, 0, outcome.cpu_us, wall_us, 0, written, flags, 0, 0
     )
 
 
-def _candidate(desk: fork.Desk, request: wire.Request, peer: socket.socket) -> wire.Response:
+def _candidate(desk: fork.Desk, request: wire.Request, outgoing: int, peer: socket.socket) -> None:
     message, descriptors, _, _ = socket.recv_fds(peer, _SEQUENCE.size, 1)
     if message != _SEQUENCE.pack(request.sequence) or len(descriptors) != 1:
         raise PeerLostError("the judge sent another sample's channel")
@@ -198,26 +198,20 @@ def _candidate(desk: fork.Desk, request: wire.Request, peer: socket.socket) -> w
     pid = _fork(desk, request, -1, channel, lambda: candidate.run(request.body))
     reason, usage, watch = desk.attend(pid, request, channel, started)
     os.close(channel)
-    return _response(desk, request, reason, usage, started, watch)
+    _answer(desk, request, outgoing, reason, usage, started, watch)
 
 
-def _reported(
-    desk: fork.Desk, request: wire.Request, channel: int, token: bytes, body: Body
-) -> wire.Response:
+def _report(
+    desk: fork.Desk, request: wire.Request, outgoing: int, channel: int, token: bytes, body: Body
+) -> None:
     """Run a sample that reports over the pipe; `channel`, if any, is closed here once it has it."""
     started = time.monotonic()
     pid = _fork(desk, request, desk.report, channel, body)
     if channel >= 0:
         os.close(channel)
     reason, usage, watch = desk.attend(pid, request, -1, started)
-    message = desk.take_report()
-    response = _response(desk, request, reason, usage, started, watch)
-    if len(message) < runner.REPORT.size:
-        return response
-    seal, code, passed, size = runner.REPORT.unpack_from(message)
-    if seal != token:
-        return response
-    return response._replace(code=code, passed=passed, detail=message[runner.REPORT.size :][:size])
+    desk.take_report(token)
+    _answer(desk, request, outgoing, reason, usage, started, watch)
 
 
 def _fork(desk: fork.Desk, request: wire.Request, report: int, channel: int, body: Body) -> int:
@@ -231,32 +225,30 @@ def _fork(desk: fork.Desk, request: wire.Request, report: int, channel: int, bod
     return pid
 
 
-def _response(
+def _answer(
     desk: fork.Desk,
     request: wire.Request,
+    outgoing: int,
     reason: int,
     usage: fork.Usage,
     started: float,
     watch: progress.Watch | None,
-) -> wire.Response:
+) -> None:
     wall_us = round((time.monotonic() - started) * 1e6)
     starved = wire.STARVED if reason == wire.WALL_LIMIT and desk.was_starved(usage) else 0
-    written, shown = desk.collect_output()
+    written = desk.take_output()
     flags = (0 if desk.tidy() else wire.RETIRE) | (wire.OOM_KILLED if desk.ran_out_of_memory() else 0)
     flags |= starved
-    return wire.Response(
+    desk.reply.send(
+        outgoing,
         request.sequence,
         reason,
-        wire.NO_REPORT,
         usage.status,
         usage.cpu_us,
         wall_us,
         usage.peak,
         written,
-        0,
         flags,
-        b"",
-        shown,
         watch.number if watch else 0,
         round(watch.used_s * 1e6) if watch else 0,
     )

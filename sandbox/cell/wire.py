@@ -1,7 +1,7 @@
 """The frames between the host and a cell: fixed binary headers, then bytes. Kept lean, for it runs between forks.
 
 Host to cell: REQUEST, then the limits of single checks, then a body of blobs (candidate, then checks). Cell to host:
-RESPONSE, then detail, then output.
+HEAD, REPORT, the report's detail, and output.
 The first frame a cell sends is READY: a length and a JSON object that says which isolation pieces are on, or
 which step failed.
 """
@@ -13,7 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 REQUEST = struct.Struct("!IIIQQQIII")
-RESPONSE = struct.Struct("!IBBiQQQQIIQIII")
+HEAD = struct.Struct("!IBiQQQQIIQI")
+REPORT = struct.Struct(
+    "!BII"
+)  # what a sample's own runner says: code, checks passed, length of the detail that follows
 LENGTH = struct.Struct("!I")
 
 # Why the cell stopped waiting for a sample.
@@ -41,7 +44,7 @@ class Request(NamedTuple):
     output: int
     file: int
     processes: int
-    body: bytes
+    body: bytes | memoryview
     check_cpu_ms: tuple[int, ...] = ()
 
     def pack(self) -> bytes:
@@ -70,8 +73,20 @@ class Response(NamedTuple):
     check_cpu_us: int = 0
 
     def pack(self) -> bytes:
-        sizes = len(self.detail), len(self.output)
-        return RESPONSE.pack(*self[:10], *self[12:], *sizes) + self.detail + self.output
+        head = HEAD.pack(
+            self.sequence,
+            self.reason,
+            self.status,
+            self.cpu_us,
+            self.wall_us,
+            self.peak,
+            self.written,
+            self.flags,
+            self.check,
+            self.check_cpu_us,
+            len(self.output),
+        )
+        return head + REPORT.pack(self.code, self.passed, len(self.detail)) + self.detail + self.output
 
 
 def join(blobs: Sequence[bytes]) -> bytes:
@@ -79,12 +94,12 @@ def join(blobs: Sequence[bytes]) -> bytes:
     return struct.pack(f"!I{count}I", count, *map(len, blobs)) + b"".join(blobs)
 
 
-def split(body: bytes) -> list[bytes]:
+def split(body: bytes | memoryview) -> list[bytes]:
     (count,) = struct.unpack_from("!I", body)
     start = 4 + 4 * count
     blobs = []
     for size in struct.unpack_from(f"!{count}I", body, 4):
-        blobs.append(body[start : start + size])
+        blobs.append(bytes(body[start : start + size]))
         start += size
     return blobs
 
@@ -104,21 +119,29 @@ def read_exactly(read: Callable[[int], bytes], size: int) -> bytes:
     return b"".join(parts)
 
 
-def read_request(read: Callable[[int], bytes]) -> Request:
+def read_request(
+    read: Callable[[int], bytes], read_body: Callable[[int], bytes | memoryview] | None = None
+) -> Request:
+    """The next request from `read`; `read_body` gives that many bytes as its body in another form."""
     *fields, checks, size = REQUEST.unpack(read_exactly(read, REQUEST.size))
     limits = struct.unpack(f"!{checks}I", read_exactly(read, 4 * checks)) if checks else ()
-    return Request._make((*fields, read_exactly(read, size), limits))
+    return Request._make((*fields, read_body(size) if read_body else read_exactly(read, size), limits))
 
 
 def parse_response(data: bytearray) -> tuple[Response, int] | None:
     """The response that `data` begins with, and its length in bytes; None while a part of it is missing."""
-    if len(data) < RESPONSE.size:
+    start = HEAD.size + REPORT.size
+    if len(data) < start:
         return None
-    *fields, check, check_cpu_us, detail, output = RESPONSE.unpack_from(data)
-    middle, end = RESPONSE.size + detail, RESPONSE.size + detail + output
+    sequence, reason, status, cpu_us, wall_us, peak, written, flags, check, check_cpu_us, output = (
+        HEAD.unpack_from(data)
+    )
+    code, passed, detail = REPORT.unpack_from(data, HEAD.size)
+    middle, end = start + detail, start + detail + output
     if len(data) < end:
         return None
-    texts = bytes(data[RESPONSE.size : middle]), bytes(data[middle:end])
+    texts = bytes(data[start:middle]), bytes(data[middle:end])
+    fields = sequence, reason, code, status, cpu_us, wall_us, peak, written, passed, flags
     return Response._make((*fields, *texts, check, check_cpu_us)), end
 
 

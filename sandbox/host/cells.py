@@ -123,7 +123,11 @@ class Cell:
 
     def send(self, request: wire.Request) -> None:
         """Send a request, or as much of it as the channel takes now. Raises EOFError when the cell is gone."""
-        self._unsent += request.pack()
+        self.send_bytes(request.pack())
+
+    def send_bytes(self, data: bytes) -> None:
+        """The same for what is no request."""
+        self._unsent += data
         self.flush()
 
     def flush(self) -> None:

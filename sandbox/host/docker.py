@@ -25,6 +25,7 @@ import docker.errors
 import docker.types
 
 from assay.sandbox.cell import seccomp
+from assay.sandbox.cell.outside import frame
 from assay.sandbox.errors import CellError, IsolationError, SandboxError
 from assay.sandbox.host import image, reaper
 from assay.sandbox.host.cells import (
@@ -39,7 +40,7 @@ from assay.sandbox.host.cells import (
 )
 from assay.sandbox.host.docker_client import REMEDY, connect
 from assay.sandbox.host.isolation import Isolation, from_report, unavailable
-from assay.sandbox.host.layout import host_layout
+from assay.sandbox.host.layout import BOOT, host_layout
 from assay.sandbox.model import Mode
 
 # Ids for samples, which belong to nobody: above what hosts give out, or within what an engine maps that runs in a
@@ -47,6 +48,7 @@ from assay.sandbox.model import Mode
 _IDS, _MAPPED_IDS = range(1 << 30, 1 << 31), range(10_000, 65_000)
 _PEER_FOLDER = "/peer"
 _STDOUT = 1
+_DESCRIPTORS = {"control": 1, "incoming": 0, "peer": -1}
 _HEADER = struct.Struct("!BxxxI")
 _END_TIMEOUT_S = 10.0
 _SERVER_BYTES = 96 << 20
@@ -200,11 +202,7 @@ def _start(
 ) -> tuple[str, Cell]:
     """A container and its cell. `volume` is the part of its host configuration that a pair meets in, if any."""
     spec = spec_of(options) | {
-        "control": 1,
-        "incoming": 0,
-        "peer": -1,
         "peer_path": f"{_PEER_FOLDER}/s" if volume else "",
-        "namespaces": False,
         "readable": ["/usr", "/lib", "/lib64", "/packages", *options.layout.binds],
         "scratch_folder": "/tmp",
     }
@@ -215,13 +213,12 @@ def _start(
             "-S",
             "-s",
             "-P",
-            f"{image.CELL_FOLDER}/sandbox/cell/boot.py",
-            json.dumps(spec),
+            BOOT,
         ],
         stdin_open=True,
         user=_user(client),
         hostname="cell",
-        environment=ENVIRONMENT,
+        environment=ENVIRONMENT | ({} if docker_options.interpreter else options.layout.environment),
         labels=reaper.labels(),
         working_dir="/tmp",
         host_config=_host_config(client, options, docker_options, volume),
@@ -236,7 +233,10 @@ def _start(
             client.remove_container(container, v=True, force=True)
         reaper.closed(container)
         raise
-    return container, Cell(Attached(connection), _End(container, attached).wait)
+    cell = Cell(Attached(connection), _End(container, attached).wait)
+    with ended_on_error([cell]):
+        cell.send_bytes(frame(json.dumps(spec).encode()) + frame(json.dumps(_DESCRIPTORS).encode()))
+    return container, cell
 
 
 def _user(client: docker.APIClient) -> str:
@@ -263,7 +263,7 @@ def _host_config(
         mem_limit=memory,
         memswap_limit=memory,
         nano_cpus=round(min(docker_options.cpus, info["NCPU"]) * 1e9),
-        tmpfs={"/tmp": f"rw,noexec,nosuid,nodev,size={SCRATCH_BYTES},nr_inodes=4096,mode=1777"},
+        tmpfs={"/tmp": f"rw,noexec,nosuid,nodev,size={SCRATCH_BYTES},nr_inodes=4096,mode=1777,noatime"},
         ipc_mode="none",
         log_config=docker.types.LogConfig(type="none"),
         runtime=docker_options.runtime,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import itertools
 import json
+import marshal
 import os
 import secrets
 import shutil
@@ -13,14 +16,28 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from typing import Any
 
 from assay.sandbox.cell.cgroup import KILLED_FOR_MEMORY
+from assay.sandbox.cell.outside import frame
 from assay.sandbox.errors import IsolationError
-from assay.sandbox.host.cells import ENVIRONMENT, Cell, CellOptions, StepFailedError, ended_on_error, spec_of
+from assay.sandbox.host.cells import (
+    ENVIRONMENT,
+    SCRATCH_BYTES,
+    Cell,
+    CellOptions,
+    StepFailedError,
+    ended_on_error,
+    spec_of,
+)
 from assay.sandbox.host.isolation import NAMESPACE_REMEDY, Isolation, from_report
-from assay.sandbox.host.layout import BOOT
+from assay.sandbox.host.layout import BOOT, CELL_CODE, CELL_SOURCES
 from assay.sandbox.model import Mode
 
+_FLAGS = ("-S", "-s", "-P")
 _END_TIMEOUT_S = 15.0  # its last act, removing its cgroup, may take some seconds
 _names = itertools.count()
 
@@ -94,31 +111,23 @@ def _spawn(options: CellOptions, peer: socket.socket | None) -> Cell:
     folder = None if options.namespaces else tempfile.mkdtemp(prefix="assay-cell-")
     ours, other = socket.socketpair()
     layout = options.layout
-    spec = spec_of(options) | {
-        "control": other.fileno(),
-        "peer": peer.fileno() if peer else -1,
-        "namespaces": options.namespaces,
-        "binds": layout.binds,
-        "links": layout.links,
-        "hidden": layout.hidden,
-        "readable": sorted(layout.binds.values()),
-        "scratch_folder": folder,
-        # Ids that belong to nobody; two cells get different ones.
-        "id_base": (1 << 30) + 2 * secrets.randbelow(1 << 29),
-        "cgroup": options.cgroup
-        and {
-            "name": f"assay-{os.getpid()}-{next(_names)}",
-            "memory": options.memory_bytes,
-            "pids": options.processes,
-        },
-    }
-    with other:
+    with _ours_on_error(ours), other:
+        if options.namespaces:
+            name = f"assay-{os.getpid()}-{next(_names)}"
+            command = [layout.host_interpreter, *_FLAGS, str(CELL_SOURCES / "boot.py"), name]
+            specification = frame(marshal.dumps(_building(options, name, peer.fileno() if peer else -1)))
+        else:
+            command = [layout.host_interpreter, *_FLAGS, str(CELL_SOURCES / "boot.py")]
+            within = spec_of(options) | {"readable": sorted(layout.binds.values()), "scratch_folder": folder}
+            descriptors = {"control": 0, "peer": peer.fileno() if peer else -1}
+            specification = frame(json.dumps(within).encode()) + frame(json.dumps(descriptors).encode())
+        ours.sendall(specification)
         process = subprocess.Popen(
-            [layout.interpreter, "-S", "-s", "-P", str(BOOT), json.dumps(spec)],
-            stdin=subprocess.DEVNULL,
+            command,
+            stdin=other.fileno(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            pass_fds=[end.fileno() for end in (other, peer) if end],
+            pass_fds=[peer.fileno()] if peer else [],
             cwd="/",
             env=ENVIRONMENT,
             start_new_session=True,
@@ -126,6 +135,45 @@ def _spawn(options: CellOptions, peer: socket.socket | None) -> Cell:
     ours.setblocking(False)
     end = _End(process, folder)
     return Cell(ours, end.wait, end.was_for_memory)
+
+
+def _building(options: CellOptions, name: str, peer: int) -> dict[str, Any]:
+    """What the part of the cell outside has to know; `inside` is all of it that is told inside."""
+    layout = options.layout
+    within = spec_of(options) | {"readable": [*layout.binds, *layout.links]}
+    return {
+        "inside": json.dumps(within).encode(),
+        "command": [layout.interpreter, *_FLAGS, BOOT],
+        "environment": ENVIRONMENT | layout.environment,
+        "peer": peer,
+        "binds": layout.binds | {CELL_CODE: str(_compiled_sources())},
+        "links": layout.links,
+        "hidden": list(layout.hidden),
+        "replaced": layout.replaced,
+        "scratch": SCRATCH_BYTES,
+        "fresh": options.fresh,
+        # Ids that belong to nobody; two cells get different ones.
+        "id_base": (1 << 30) + 2 * secrets.randbelow(1 << 29),
+        "cgroup": options.cgroup
+        and {"name": name, "memory": options.memory_bytes, "pids": options.processes},
+    }
+
+
+@functools.cache
+def _compiled_sources() -> Path:
+    """The folder of the cell's code, compiled: inside it is read-only, and each start would compile it again."""
+    for path in CELL_SOURCES.glob("*.py"):
+        SourceFileLoader(path.stem, str(path)).get_code(path.stem)
+    return CELL_SOURCES
+
+
+@contextlib.contextmanager
+def _ours_on_error(channel: socket.socket) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        channel.close()
+        raise
 
 
 class _End:

@@ -17,16 +17,15 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from assay.sandbox.errors import SandboxError
-from assay.sandbox.host.layout import Layout
+from assay.sandbox.host.layout import CELL_CODE, CELL_SOURCES, Layout
 
 REPOSITORY = "assay-cell"
-CELL_FOLDER = "/cell"
 
-_SOURCES = Path(__file__).parent.parent / "cell"
 _LEFT_OUT = frozenset(("test", "tests", "idlelib", "lib2to3", "ensurepip", "turtledemo", "tkinter"))
 _PACKAGE_FOLDERS = frozenset(("site-packages", "dist-packages"))
 _ACCOUNTS = {
@@ -41,7 +40,7 @@ def tag_of(layout: Layout, packages: dict[str, str]) -> str:
     digest = hashlib.sha256()
     for part in (sys.version, layout.interpreter, sorted(layout.binds.items()), sorted(packages.items())):
         digest.update(repr(part).encode())
-    for path in (Path(__file__), *sorted(_SOURCES.glob("*.py"))):
+    for path in (Path(__file__), *sorted(CELL_SOURCES.glob("*.py"))):
         digest.update(path.name.encode() + path.read_bytes())
     return f"{sys.version_info[0]}.{sys.version_info[1]}-{digest.hexdigest()[:16]}"
 
@@ -59,14 +58,17 @@ def build(layout: Layout) -> bytes:
         libraries: set[str] = set()
         for target, source in copied.items():
             _add_folder(tar, names, os.path.dirname(target).lstrip("/"))
-            tar.add(source, target.lstrip("/"), filter=_public)
+            tar.add(source, target.lstrip("/"), filter=partial(_public, layout.replaced))
             libraries |= _needed_libraries(source)
+        for target, content in layout.replaced.items():
+            _add_bytes(tar, target.lstrip("/"), content)
         for library in sorted(libraries):
             if not _is_within(library, [*copied, *copied.values()]):
-                _add_folder(tar, names, os.path.dirname(library).lstrip("/"))
-                tar.add(os.path.realpath(library), library.lstrip("/"), filter=_public)
-        _add_folder(tar, names, f"{CELL_FOLDER}/sandbox/cell/__pycache__".lstrip("/"))
-        for path in sorted(_SOURCES.glob("*.py")):
+                target = layout.in_cell(library)
+                _add_folder(tar, names, os.path.dirname(target).lstrip("/"))
+                tar.add(os.path.realpath(library), target.lstrip("/"), filter=partial(_public, {}))
+        _add_folder(tar, names, f"{CELL_CODE}/__pycache__".lstrip("/"))
+        for path in sorted(CELL_SOURCES.glob("*.py")):
             _add_source(tar, path)
     return archive.getvalue()
 
@@ -83,10 +85,11 @@ def _is_within(path: str, places: list[str]) -> bool:
     return any(real == place or real.startswith(place + "/") for place in places)
 
 
-def _public(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+def _public(replaced: Mapping[str, bytes], entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     name = os.path.basename(entry.name)
     if (
-        name in _LEFT_OUT | _PACKAGE_FOLDERS
+        f"/{entry.name}" in replaced
+        or name in _LEFT_OUT | _PACKAGE_FOLDERS
         or name.startswith("config-")
         or name.endswith((".a", ".opt-1.pyc", ".opt-2.pyc"))
     ):
@@ -110,7 +113,7 @@ def _add_folder(tar: tarfile.TarFile, names: set[str], name: str, mode: int = 0o
 
 def _add_source(tar: tarfile.TarFile, path: Path) -> None:
     """A module of the cell's, compiled: what a cell has to compile leaves its memory scattered, and forks dear."""
-    name = f"{CELL_FOLDER}/sandbox/cell/{path.name}".lstrip("/")
+    name = f"{CELL_CODE}/{path.name}".lstrip("/")
     _add_bytes(tar, name, path.read_bytes())
     with tempfile.NamedTemporaryFile(suffix=".pyc") as compiled:
         mode = py_compile.PycInvalidationMode.UNCHECKED_HASH

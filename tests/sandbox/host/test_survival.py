@@ -43,20 +43,22 @@ def start_holder() -> subprocess.Popen[str]:
 
 
 def cells_of(holder: int) -> list[int]:
-    """The processes whose command line is a cell's with this holder's cgroup name, and all below them."""
-    marker = f'"name": "assay-{holder}-'
-    roots = []
+    """The processes that have one of this holder's cell names as argument, and all below them."""
+    marker = f"\0assay-{holder}-"
+    roots: set[int] = set()
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
             if marker in (entry / "cmdline").read_text():
-                roots.append(int(entry.name))
+                roots.add(int(entry.name))
             parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
         except (OSError, IndexError, UnicodeDecodeError):
             continue
-    return roots
+    while below := {pid for pid, parent in parents.items() if parent in roots} - roots:
+        roots |= below
+    return sorted(roots)
 
 
 def cgroups_of(holder: int) -> list[str]:
