@@ -76,7 +76,9 @@ def selfcheck(
     place: Any = one_of("--backend", backend, ("embedded", "docker"))
     level: Any = one_of("--isolation", isolation, ("cell", "fresh"))
     progress = shown.progress()
-    rows, weaknesses, faults = list[Row](), list[Row](), list[Finding]()
+    rows: list[Row] = []
+    weaknesses: list[Row] = []
+    faults: list[Finding] = []
     modes: tuple[Mode, ...] = ("split", "shared")
     attacks = load_corpus(corpus or DEFAULT_FOLDER)
     for mode in modes:

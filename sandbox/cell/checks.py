@@ -32,9 +32,14 @@ class Checks:
         self.pure: bool | None = None  # once it is known, see `resident`
         needed = json.loads(needs)
         self.names: list[str] = needed["names"]
+        self.values: frozenset[str] = frozenset(needed["values"])
+        self.carried: frozenset[str] = frozenset(needed["carried"])
+        self.passes_stop = any(
+            b"StopIteration" in source or b"StopAsync" in source for source in self.sources
+        )
         self.prelude = runner.compile_source(prelude, "<prelude>") if prelude else None
         texts = [check.decode("utf-8", "replace") for check in checks]
-        self.plan = order.plan(texts, self.names, needed["first_run"])
+        self.plan = order.plan(texts, self.values.union(self.names), needed["first_run"])
         self.checks = [self._compile(number, check) for number, check in enumerate(checks, 1)]
         self._heads = {
             position: compile(tree, f"<check {position + 1}>", "exec")

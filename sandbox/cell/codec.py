@@ -1,9 +1,9 @@
-"""Data, and nothing but data, as JSON: what crosses between a candidate and its judge.
+"""Data as JSON forms: what crosses between a candidate and its judge.
 
 Lists, strings, booleans, None, floats (NaN, infinities and -0.0 included) and integers are written as JSON has them;
-every other type is a one-entry object `{tag: content}`, so a decoder can make nothing but the types listed here. The
-judge sends exact types only. A candidate's answers may also be subclasses of these and iterators: what they hold is
-sent, through the base class, and none of their methods ever runs in the judge.
+every other type is a one-entry object `{tag: content}`, so a decoder can make nothing but the types listed here. What
+is not data is left to the caller, who may give it a form of its own (see `handles`). `nodes` collects the mutable
+containers in the order in which both sides meet them, so that a container can be spoken of by its number.
 """
 
 from __future__ import annotations
@@ -12,174 +12,415 @@ import collections
 import datetime
 import decimal
 import fractions
-import itertools
+import importlib
 import json
-import os
-import struct
+import re
+import sys
+from builtins import (  # noqa: UP029
+    TypeError,
+    ValueError,
+    bytearray,
+    bytes,
+    complex,
+    dict,
+    enumerate,
+    float,
+    frozenset,
+    getattr,
+    hex,
+    id,
+    int,
+    len,
+    list,
+    map,
+    max,
+    min,
+    range,
+    set,
+    slice,
+    str,
+    tuple,
+    type,
+)
 from collections.abc import Callable
-from functools import partial
 from typing import Any
-
-from assay.sandbox.cell import wire
 
 MAX_DEPTH = 150
 MAX_BYTES = 8 << 20
-MAX_ITERATED = 100_000
+_DEEPEST_JSON = 50_000
 _DECIMAL_BITS = 10_000  # larger integers are written in base 16, which takes linear time
 
 _PLAIN = frozenset((str, bool, type(None), float))
-_SCALARS = _PLAIN | {int}
+SCALARS = _PLAIN | {int}
 _INTEGERS = frozenset((int,))
 _LARGE = 1 << 63  # any bound below `_DECIMAL_BITS` would do
+
+Nodes = list[Any]
+Foreign = Callable[[Any], Any]  # the form of a value that is not data, or NotDataError
+Native = Callable[[str, Any], Any]  # the value of a form that is not data's
 
 
 class NotDataError(TypeError):
     """A value that is not data, or too deep or too large; the message says which."""
 
 
-def _datetime_parts(value: Any) -> list[Any]:
-    if value.tzinfo is not None:
-        raise NotDataError(f"a {type(value).__name__} with a time zone")
-    return [value.isoformat(), value.fold]
+def refuse(value: Any) -> Any:
+    """The `Foreign` of those who take nothing but data."""
+    raise NotDataError(f"a {type(value).__name__}")
 
 
-# type: (tag, its content as a list or a string, whether the content's items are themselves encoded)
+def refuse_form(tag: str, _content: Any) -> Any:
+    """The `Native` of those who take nothing but data."""
+    raise ValueError(f"a form of the kind {tag!r}")
+
+
+# Values without children, or with immutable ones. type: (tag, content, whether the content's items are encoded)
+
+
+def _zone(value: Any) -> Any:
+    zone = value.tzinfo
+    if zone is None:
+        return None
+    if type(zone) is datetime.timezone:
+        return zone.utcoffset(None).total_seconds()
+    raise NotDataError(f"a {type(value).__name__} with a time zone of its own kind")
+
+
 _ENCODERS: dict[type, tuple[str, Callable[[Any], Any], bool]] = {
     tuple: ("t", list, True),
-    set: ("s", list, True),
     frozenset: ("f", list, True),
     bytes: ("b", bytes.hex, False),
-    bytearray: ("B", bytearray.hex, False),
     complex: ("c", lambda value: [value.real, value.imag], False),
     range: ("r", lambda value: [value.start, value.stop, value.step], True),
-    collections.deque: ("q", list, True),
+    slice: ("sl", lambda value: [value.start, value.stop, value.step], True),
     decimal.Decimal: ("D", str, False),
     fractions.Fraction: ("F", lambda value: [value.numerator, value.denominator], True),
-    datetime.datetime: ("dt", _datetime_parts, False),
+    datetime.datetime: ("dt", lambda v: [v.replace(tzinfo=None).isoformat(), v.fold, _zone(v)], False),
     datetime.date: ("dd", lambda value: [value.isoformat()], False),
+    datetime.time: ("tm", lambda v: [v.replace(tzinfo=None).isoformat(), v.fold, _zone(v)], False),
     datetime.timedelta: ("td", lambda value: [value.days, value.seconds, value.microseconds], False),
+    datetime.timezone: ("tz", lambda value: value.utcoffset(None).total_seconds(), False),
+    type(...): ("el", lambda value: 0, False),
+    type(NotImplemented): ("ni", lambda value: 0, False),
+    re.Pattern: ("re", lambda value: [value.pattern, value.flags], True),
 }
-_DICTS: dict[type, str] = {dict: "d", collections.Counter: "C", collections.OrderedDict: "O"}
+# Of modules that few programs import. (module, name): (tag, content)
+_LATE: dict[tuple[str, str], tuple[str, Callable[[Any], Any]]] = {
+    ("uuid", "UUID"): ("u", lambda value: value.hex),
+    ("pathlib", "PosixPath"): ("p", str),
+    ("pathlib", "PurePosixPath"): ("pp", str),
+}
+
+
+def _late(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)
+
+
+# Mutable containers, all of them nodes. type: (tag, content, whether its items are encoded, or pairs)
+_PAIRS = object()
+_CONTAINERS: dict[type, tuple[str, Callable[[Any], Any], Any]] = {
+    dict: ("d", dict.items, _PAIRS),
+    set: ("s", list, True),
+    bytearray: ("B", bytearray.hex, False),
+    collections.deque: ("q", list, True),
+    collections.Counter: ("C", dict.items, _PAIRS),
+    collections.OrderedDict: ("O", lambda value: collections.OrderedDict.items(value), _PAIRS),
+    collections.defaultdict: ("dD", dict.items, _PAIRS),
+}
 _VIEWS: dict[type, str] = {type({}.keys()): "dk", type({}.values()): "dv", type({}.items()): "di"}
+MUTABLE = frozenset((list, *_CONTAINERS))
 
 
-def encode(value: Any, *, liberal: bool = False, depth: int = 0) -> Any:
-    """The JSON form of `value`; NotDataError where it has none. `liberal` is the candidate's side."""
+def _deepest() -> int:
+    """How deep a value may be nested: more where the recursion limit was raised, to which it takes some frames each."""
+    return max(MAX_DEPTH, (sys.getrecursionlimit() - 400) // 4)
+
+
+def encode(value: Any, nodes: Nodes, foreign: Foreign = refuse, depth: int = 0) -> Any:
+    """The JSON form of `value`, written as a tree: a container that occurs twice is written twice, and `nodes` tells.
+    NotDataError where it has none."""
     kind = type(value)
     if kind in _PLAIN:
         return value
     if kind is int:
         return value if value.bit_length() < _DECIMAL_BITS else {"i": hex(value)}
-    if depth >= MAX_DEPTH:
-        raise NotDataError(f"a value nested more than {MAX_DEPTH} deep")
+    if depth >= MAX_DEPTH and depth >= _deepest():
+        raise NotDataError(f"a value nested more than {_deepest()} deep")
     depth += 1
     if kind is list:
+        nodes.append(value)
         kinds = set(map(type, value))
         if kinds <= _PLAIN or (kinds == _INTEGERS and max(value) < _LARGE and min(value) > -_LARGE):
             return list(value)
-        return [v if type(v) in _PLAIN else encode(v, liberal=liberal, depth=depth) for v in value]
-    tag = _DICTS.get(kind)
-    if tag is not None:
-        pairs = [
-            [encode(k, liberal=liberal, depth=depth), encode(v, liberal=liberal, depth=depth)]
-            for k, v in dict.items(value)
-        ]
-        return {tag: pairs}
+        return [v if type(v) in _PLAIN else encode(v, nodes, foreign, depth) for v in value]
+    if kind in _CONTAINERS:
+        nodes.append(value)
+    return shape(value, kind, foreign, lambda item: encode(item, nodes, foreign, depth))
+
+
+def shape(value: Any, kind: type, foreign: Foreign, child: Callable[[Any], Any]) -> Any:
+    """The form of a value that is neither plain nor an integer nor a list, with its items' forms made by `child`."""
     encoder = _ENCODERS.get(kind)
     if encoder is not None:
         tag, content, nested = encoder
         items = content(value)
-        return {tag: [encode(v, liberal=liberal, depth=depth) for v in items] if nested else items}
-    if liberal:
-        return _encode_liberally(value, kind, depth)
-    raise NotDataError(f"a {kind.__name__}")
+        return {tag: [child(v) for v in items] if nested else items}
+    container = _CONTAINERS.get(kind)
+    if container is not None:
+        tag, content, nested = container
+        items = content(value)
+        if nested is _PAIRS:
+            items = [[child(k), child(v)] for k, v in items]
+        elif nested:
+            items = [child(v) for v in items]
+        if kind is collections.defaultdict:
+            items = [child(value.default_factory), items]
+        elif kind is collections.deque:
+            items = [value.maxlen, items]
+        return {tag: items}
+    view = _VIEWS.get(kind)
+    if view is not None:
+        return {view: [child(v) for v in value]}
+    late = _LATE.get((kind.__module__, kind.__name__))
+    if late is not None and kind is getattr(sys.modules.get(kind.__module__), kind.__name__, None):
+        return {late[0]: late[1](value)}
+    return foreign(value)
 
 
-def _encode_liberally(value: Any, kind: type, depth: int) -> Any:
-    tag = _VIEWS.get(kind)
-    if tag is not None:
-        return {tag: [encode(v, liberal=True, depth=depth) for v in value]}
-    for base, read in _READERS.items():
-        if issubclass(kind, base):
-            return encode(read(value), liberal=True, depth=depth)
-    if kind.__module__ == "numpy" and hasattr(value, "item") and getattr(value, "shape", None) == ():
-        return encode(value.item(), liberal=True, depth=depth)
-    if hasattr(kind, "__next__"):
-        items = list(itertools.islice(value, MAX_ITERATED + 1))
-        if len(items) > MAX_ITERATED:
-            raise NotDataError(f"an iterator of more than {MAX_ITERATED} items")
-        return {"it": [encode(v, liberal=True, depth=depth) for v in items]}
-    raise NotDataError(f"a {kind.__name__}")
-
-
-# How to read what a subclass holds without running a method of its own.
-_READERS: dict[type, Callable[[Any], Any]] = {
-    int: int.__index__,
-    float: float.__float__,
-    str: str.__str__,
-    complex: complex.__complex__,
-    collections.Counter: lambda value: collections.Counter(dict(dict.items(value))),
-    collections.OrderedDict: lambda value: collections.OrderedDict(dict.items(value)),
-    dict: lambda value: dict(dict.items(value)),
-    list: lambda value: list(list.__iter__(value)),
-    tuple: lambda value: tuple(tuple.__iter__(value)),
-    set: lambda value: set(set.__iter__(value)),
-    frozenset: lambda value: frozenset(frozenset.__iter__(value)),
-    bytes: lambda value: bytes(bytes.__iter__(value)),
-    bytearray: lambda value: bytearray(bytearray.__iter__(value)),
-    collections.deque: lambda value: collections.deque(collections.deque.__iter__(value)),
-}
-
-
-def _one_argument(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda content: make(_items(content))
-
-
-def _items(content: Any) -> list[Any]:
-    if type(content) is not list:
-        raise ValueError("a list was expected")
-    return [decode(item) for item in content]
-
-
-def _pairs(content: Any) -> list[tuple[Any, Any]]:
-    return [(decode(key), decode(value)) for key, value in content]
-
-
-_DECODERS: dict[str, Callable[[Any], Any]] = {
-    "i": lambda content: int(content, 16),
-    "t": _one_argument(tuple),
-    "s": _one_argument(set),
-    "f": _one_argument(frozenset),
-    "b": bytes.fromhex,
-    "B": bytearray.fromhex,
-    "c": lambda content: complex(float(content[0]), float(content[1])),
-    "r": lambda content: range(*_items(content)),
-    "q": _one_argument(collections.deque),
-    "D": lambda content: decimal.Decimal(str(content)),
-    "F": lambda content: fractions.Fraction(*_items(content)),
-    "dt": lambda content: datetime.datetime.fromisoformat(content[0]).replace(fold=int(content[1])),
-    "dd": lambda content: datetime.date.fromisoformat(content[0]),
-    "td": lambda content: datetime.timedelta(*content),
-    "d": lambda content: dict(_pairs(content)),
-    "C": lambda content: collections.Counter(dict(_pairs(content))),
-    "O": lambda content: collections.OrderedDict(_pairs(content)),
-    "dk": lambda content: dict.fromkeys(_items(content)).keys(),
-    "dv": lambda content: dict(enumerate(_items(content))).values(),
-    "di": lambda content: dict(_items(content)).items(),
-    "it": lambda content: iter(_items(content)),
-}
-
-
-def decode(form: Any) -> Any:
+def decode(form: Any, nodes: Nodes, native: Native = refuse_form) -> Any:
     """The value of a JSON form. ValueError, TypeError or a LookupError for anything that `encode` does not make."""
     kind = type(form)
     if kind in _PLAIN or kind is int:
         return form
     if kind is list:
-        return list(form) if _SCALARS.issuperset(map(type, form)) else [decode(item) for item in form]
+        if SCALARS.issuperset(map(type, form)):
+            items = list(form)
+            nodes.append(items)
+            return items
+        items = []
+        nodes.append(items)
+        for item in form:
+            items.append(decode(item, nodes, native))
+        return items
     ((tag, content),) = form.items()
-    return _DECODERS[tag](content)
+    make = _MAKERS.get(tag)
+    if make is not None:
+        return make(content, lambda item: decode(item, nodes, native))
+    if tag in _EMPTY:
+        built = empty(form, lambda item: decode(item, nodes, native))
+        nodes.append(built)
+        fill(built, form, lambda item: decode(item, nodes, native))
+        return built
+    return native(tag, content)
 
+
+Child = Callable[[Any], Any]
+
+
+def _items(content: Any, child: Child) -> list[Any]:
+    if type(content) is not list:
+        raise ValueError("a list was expected")
+    return [child(item) for item in content]
+
+
+def _timezone(seconds: Any) -> Any:
+    return None if seconds is None else datetime.timezone(datetime.timedelta(seconds=float(seconds)))
+
+
+def _moment(kind: Any) -> Callable[[Any, Child], Any]:
+    return lambda content, _: kind.fromisoformat(content[0]).replace(
+        fold=int(content[1]), tzinfo=_timezone(content[2])
+    )
+
+
+_MAKERS: dict[str, Callable[[Any, Child], Any]] = {
+    "i": lambda content, _: int(content, 16),
+    "t": lambda content, child: tuple(_items(content, child)),
+    "f": lambda content, child: frozenset(_items(content, child)),
+    "b": lambda content, _: bytes.fromhex(content),
+    "c": lambda content, _: complex(float(content[0]), float(content[1])),
+    "r": lambda content, child: range(*_items(content, child)),
+    "sl": lambda content, child: slice(*_items(content, child)),
+    "D": lambda content, _: decimal.Decimal(str(content)),
+    "F": lambda content, child: fractions.Fraction(*_items(content, child)),
+    "dt": _moment(datetime.datetime),
+    "tm": _moment(datetime.time),
+    "dd": lambda content, _: datetime.date.fromisoformat(content[0]),
+    "td": lambda content, _: datetime.timedelta(*map(int, content)),
+    "tz": lambda content, _: _timezone(content),
+    "u": lambda content, _: _late("uuid", "UUID")(hex=content),
+    "p": lambda content, _: _late("pathlib", "PosixPath")(str(content)),
+    "pp": lambda content, _: _late("pathlib", "PurePosixPath")(str(content)),
+    "el": lambda content, _: ...,
+    "ni": lambda content, _: NotImplemented,
+    "re": lambda content, child: re.compile(child(content[0]), int(content[1])),
+    "dk": lambda content, child: dict.fromkeys(_items(content, child)).keys(),
+    "dv": lambda content, child: dict(enumerate(_items(content, child))).values(),
+    "di": lambda content, child: dict(_items(content, child)).items(),
+}
+
+# Containers are made empty and then filled, so that they can hold themselves.
+
+_EMPTY: dict[str, Callable[[Any, Child], Any]] = {
+    "d": lambda content, _: {},
+    "s": lambda content, _: set(),
+    "B": lambda content, _: bytearray(),
+    "q": lambda content, _: collections.deque(maxlen=content[0]),
+    "C": lambda content, _: collections.Counter(),
+    "O": lambda content, _: collections.OrderedDict(),
+    "dD": lambda content, child: collections.defaultdict(child(content[0])),
+}
+
+
+def empty(form: Any, child: Child) -> Any:
+    """A new container of the form's kind, without its items."""
+    if type(form) is list:
+        return []
+    ((tag, content),) = form.items()
+    return _EMPTY[tag](content, child)
+
+
+def fill(container: Any, form: Any, child: Child) -> None:
+    """Give a container the items of a form of its own kind, and no others. ValueError for a form of another kind."""
+    kind = type(container)
+    if kind is list:
+        container[:] = _items(form, child)
+        return
+    ((tag, content),) = form.items()
+    if tag != _CONTAINERS[kind][0]:
+        raise ValueError("a container changed its type")
+    if kind is bytearray:
+        container[:] = bytes.fromhex(content)
+    elif kind is set:
+        items = _items(content, child)
+        container.clear()
+        container.update(items)
+    elif kind is collections.deque:
+        items = _items(content[1], child)
+        container.clear()
+        container.extend(items)
+    else:
+        pairs = [(child(key), child(item)) for key, item in (content[1] if tag == "dD" else content)]
+        container.clear()
+        for key, item in pairs:
+            container[key] = item
+
+
+def is_tree(nodes: Nodes) -> bool:
+    """Return whether no container occurs twice among the nodes of some values, so that their forms say all."""
+    return len(nodes) < 2 or len(set(map(id, nodes))) == len(nodes)
+
+
+class Tracker:
+    """The containers that judge and candidate both hold on to, by numbers that both give in the same order.
+
+    As long as no container is spoken of twice, values cross as trees and nothing is tracked. From the first alias on
+    (an argument that is passed twice, that comes back, or that the candidate keeps) each container gets a number when
+    it first crosses, and each message begins with the new contents of those that changed: aliases stay aliases and
+    changes in place are seen on the other side, as if both were one process.
+    """
+
+    def __init__(self) -> None:
+        self.on = False
+        self.objects: dict[int, Any] = {}
+        self._numbers: dict[int, int] = {}
+        self._last: dict[int, Any] = {}
+        self._next = 0
+
+    def start(self, nodes: Nodes) -> None:
+        """Begin, with the containers that have crossed as trees last; the other side has them in the same order."""
+        self.on = True
+        for node in nodes:
+            if id(node) not in self._numbers:
+                self._register(node)
+
+    def _register(self, value: Any) -> None:
+        self._numbers[id(value)] = self._next
+        self.objects[self._next] = value
+        self._next += 1
+
+    def encode(self, value: Any, foreign: Foreign, depth: int = 0) -> Any:
+        kind = type(value)
+        if kind in _PLAIN:
+            return value
+        if kind is int:
+            return value if value.bit_length() < _DECIMAL_BITS else {"i": hex(value)}
+        if depth >= MAX_DEPTH and depth >= _deepest():
+            raise NotDataError(f"a value nested more than {_deepest()} deep")
+        if kind not in MUTABLE:
+            return shape(value, kind, foreign, lambda item: self.encode(item, foreign, depth + 1))
+        number = self._numbers.get(id(value))
+        if number is not None:
+            return {"@": number}
+        self._register(value)
+        return {"&": self._content(value, foreign, depth)}
+
+    def _content(self, value: Any, foreign: Foreign, depth: int = 0) -> Any:
+        def child(item: Any) -> Any:
+            return self.encode(item, foreign, depth + 1)
+
+        kind = type(value)
+        return [child(item) for item in value] if kind is list else shape(value, kind, foreign, child)
+
+    def decode(self, form: Any, native: Native) -> Any:
+        kind = type(form)
+        if kind in _PLAIN or kind is int:
+            return form
+        if kind is list:
+            raise ValueError("a list without a number")
+        ((tag, content),) = form.items()
+
+        def child(item: Any) -> Any:
+            return self.decode(item, native)
+
+        if tag == "@":
+            return self.objects[content]
+        if tag == "&":
+            built = empty(content, child)
+            self._register(built)
+            fill(built, content, child)
+            return built
+        make = _MAKERS.get(tag)
+        return make(content, child) if make is not None else native(tag, content)
+
+    def changes(self, foreign: Foreign) -> list[list[Any]]:
+        """[number, content] of each container that changed since the last message."""
+        changed = []
+        for number, value in list(self.objects.items()):
+            content = self._content(value, foreign)
+            if content != self._last.get(number):
+                changed.append([number, content])
+        return changed
+
+    def apply(self, changes: list[list[Any]], native: Native) -> None:
+        for number, content in changes:
+            fill(self.objects[number], content, lambda item: self.decode(item, native))
+
+    def settle(self, foreign: Foreign) -> None:
+        """Remember the contents as they are after a message, which both sides now agree on."""
+        for number, value in list(self.objects.items()):
+            self._last[number] = self._content(value, foreign)
+
+    def forget(self, numbers: list[int]) -> None:
+        for number in numbers:
+            del self._numbers[id(self.objects.pop(number))]
+            self._last.pop(number, None)
+
+    def dropped(self) -> list[int]:
+        """The numbers of the containers that nobody on this side holds but this table, from which they are taken."""
+        numbers = []
+        for number in list(self.objects):
+            if _references(self.objects[number]) == _IN_TABLE:
+                numbers.append(number)
+                self.forget([number])
+        return numbers
+
+
+_references = sys.getrefcount
+_IN_TABLE = 2  # the table's own, and the argument of the call that counts
+
+
+# Messages as bytes.
 
 _encoder = json.JSONEncoder(check_circular=False, separators=(",", ":"))
 _load = json.JSONDecoder().raw_decode
@@ -208,53 +449,15 @@ def to_bytes(message: list[Any]) -> bytes:
 
 def from_bytes(data: bytes) -> list[Any]:
     text = data.decode("ascii")
-    message, end = _load(text)
+    try:
+        message, end = _load(text)
+    except RecursionError:  # deeply nested, which is for those who read the message to refuse
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(_DEEPEST_JSON)
+        try:
+            message, end = _load(text)
+        finally:
+            sys.setrecursionlimit(limit)
     if type(message) is not list or end != len(text):
         raise ValueError("a message is one list")
     return message
-
-
-# The channel between a judge and a candidate: length-prefixed messages of data, over one descriptor.
-
-_LENGTH = struct.Struct("!I")
-_READ_BYTES = 1 << 16
-_read, _write = os.read, os.write
-
-# candidate to judge
-LOADED, NOT_LOADED, RETURNED, RAISED, NOT_DATA = range(5)
-
-
-def send(descriptor: int, message: list[Any]) -> None:
-    data = to_bytes(message)
-    data = _LENGTH.pack(len(data)) + data
-    sent = _write(descriptor, data)
-    while sent < len(data):
-        sent += _write(descriptor, data[sent:])
-
-
-class Reader:
-    """Takes messages off a descriptor in order. One system call gets a short message whole; what it gets of the
-    next one is kept, so that a verdict does not depend on how the messages were timed."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._data = b""
-
-    def receive(self) -> list[Any]:
-        """EOFError when the other side is gone, ValueError when it sent something that is no message."""
-        data = self._data
-        while len(data) < _LENGTH.size:
-            data += self._more()
-        end = _LENGTH.size + _LENGTH.unpack_from(data)[0]
-        if end > MAX_BYTES + _LENGTH.size:
-            raise ValueError(f"a message of {end} bytes")
-        if len(data) < end:
-            data += wire.read_exactly(partial(_read, self._descriptor), end - len(data))
-        self._data = data[end:]
-        return from_bytes(data[_LENGTH.size : end])
-
-    def _more(self) -> bytes:
-        data = _read(self._descriptor, _READ_BYTES)
-        if not data:
-            raise EOFError("the other side closed the channel")
-        return data

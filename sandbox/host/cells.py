@@ -234,13 +234,12 @@ def spec_of(options: CellOptions) -> dict[str, Any]:
 
 
 class Trial(NamedTuple):
-    """One verdict, or None when the checks need shared mode after all; whether a loaded machine could have decided it;
-    whether it was near a limit of time; whether the cells are to be replaced; and what the judge reported, for the next
-    turn (see `orders`)."""
+    """One verdict; whether it was near a limit of time, and whether the program was kept from the CPU until the wall
+    limit; whether the cells are to be replaced; and what the judge reported, for the next turn (see `orders`)."""
 
-    verdict: Verdict | None
-    needs_quiet: bool
+    verdict: Verdict
     near_limit: bool
+    starved: bool
     retire: bool
     code: int
     detail: bytes
@@ -290,13 +289,13 @@ class CellPair:
             if answer.sequence != sequence:
                 raise EOFError(f"the cell answered {answer.sequence} where {sequence} was asked")
         if self.mode == "shared":
-            verdict: Verdict | None = verdicts.shared_verdict(program, answers[0])
+            verdict = verdicts.shared_verdict(program, answers[0])
         else:
             verdict = verdicts.split_verdict(program, *answers)
         near = verdicts.is_near_limit(program, answers)
-        quiet = near or verdicts.was_starved(program, answers)
+        starved = verdicts.was_starved(program, answers)
         retire = any(answer.flags & wire.RETIRE for answer in answers)
-        return Trial(verdict, quiet, near, retire, answers[0].code, answers[0].detail)
+        return Trial(verdict, near, starved, retire, answers[0].code, answers[0].detail)
 
 
 def patience_of(program: Program) -> float:

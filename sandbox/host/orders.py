@@ -87,8 +87,9 @@ class Questioning:
         self.order = self._drawn.pack()
         self._first: Verdict | None = None
 
-    def settle(self, trial: Trial, verdict: Verdict) -> Verdict | None:
+    def verdict(self, trial: Trial) -> Verdict | None:
         """Return the verdict on the program; None when it is to be asked once more, in another order."""
+        verdict = trial.verdict
         if not self._drawn.number:
             return self._as_written(verdict)
         first, self._first = self._first, self._first or verdict

@@ -13,8 +13,9 @@ a right program that is slow, so the rule must not have every endless loop run t
    limit, that verdict is the one that counts, and whatever it is it carries the note "near_limit".
 3. What the wall limit stopped is judged again, likewise, where it was kept from the CPU: its cell saw that it was
    running and pushed off the CPU until the end, or it had used a tenth of its CPU limit; or its judge had used a
-   fiftieth, for which the candidate waited. What slept, or waited for input, is not: that would cost its whole wall
-   limit once more, with all others waiting.
+   fiftieth, for which the candidate waited. It then has three times the wall limit, for on a busy machine quiet is
+   not to be had; kept from the CPU even so, it carries the note as well. What slept, or waited for input, is not
+   judged again: that would cost its whole wall limit once more, with all others waiting.
 4. The cache of verdicts keeps none that carries the note, see `cache.storable`.
 """
 
@@ -36,6 +37,7 @@ from assay.sandbox.model import Limits, Mode, Outcome, Program, Verdict
 NEAR, CPU_STOP, CLEAR = 0.8, 1.05, 1.25
 # Fractions of the CPU limit that say of a program, and of its judge, that it did not just sleep until the wall limit.
 _BUSY, _BUSY_JUDGE = 0.1, 0.02
+_PATIENCE = 3
 
 _BY_CODE = {
     wire.PASSED: Outcome.PASS,
@@ -120,6 +122,11 @@ def is_near_limit(program: Program, responses: Sequence[wire.Response]) -> bool:
     return not stopped and any(r.wall_us / 1e6 >= NEAR * program.limits.wall_s for r in responses)
 
 
+def with_patience(program: Program) -> Program:
+    """Return the program with the wall limit that it has when it was kept from the CPU the first time."""
+    return replace(program, limits=replace(program.limits, wall_s=_PATIENCE * program.limits.wall_s))
+
+
 def _cpu_shares(program: Program, response: wire.Response) -> Iterator[float]:
     """How much was used of each CPU limit."""
     yield response.cpu_us / 1e6 / program.limits.cpu_s
@@ -132,6 +139,8 @@ def was_starved(program: Program, responses: Sequence[wire.Response]) -> bool:
     if all(response.reason != wire.WALL_LIMIT for response in responses):
         return False
     *judge, candidate = [response.cpu_us / 1e6 / program.limits.cpu_s for response in responses]
+    if max([candidate, *judge]) >= CLEAR:
+        return False  # all its processes together had their time
     starved = any(response.flags & wire.STARVED for response in responses)
     return starved or candidate >= _BUSY or any(share >= _BUSY_JUDGE for share in judge)
 
@@ -227,25 +236,26 @@ def infra(program: Program, reason: str, mode: Mode) -> Verdict:
 
 def split_bodies(program: Program, needs: Needs) -> tuple[bytes, bytes]:
     """Return the request bodies of the judge cell and of the candidate cell."""
-    judge = _judge_body(needs.prelude, needs.names, program.checks, program.base_checks)
+    judge = _judge_body(needs, program.checks, program.base_checks)
     return judge, wire.join([wire.encode_text(program.candidate)])
 
 
 @lru_cache(maxsize=512)
-def _judge_body(prelude: str, names: tuple[str, ...], checks: tuple[str, ...], first_run: int) -> bytes:
-    needed = json.dumps({"names": names, "first_run": first_run})
-    return wire.join([wire.encode_text(part) for part in (prelude, needed, *checks)])
+def _judge_body(needs: Needs, checks: tuple[str, ...], first_run: int) -> bytes:
+    needed = json.dumps(
+        {"names": needs.names, "values": needs.values, "carried": needs.carried, "first_run": first_run}
+    )
+    return wire.join([wire.encode_text(part) for part in (needs.prelude, needed, *checks)])
 
 
-def split_verdict(program: Program, judge: wire.Response, candidate: wire.Response) -> Verdict | None:
-    """Return the verdict from both cells of a pair; None when the checks turn out to need shared mode. CPU time and
-    memory are the candidate's."""
+def split_verdict(program: Program, judge: wire.Response, candidate: wire.Response) -> Verdict:
+    """Return the verdict from both cells of a pair. CPU time and memory are the candidate's."""
     decision = _split_outcome(program, judge, candidate)
-    if decision is None:
-        return None
     output = candidate.output + judge.output
     verdict = _verdict(program, candidate, decision, judge.passed, output, "split")
-    return stateful(verdict) if judge.code == wire.STATEFUL and verdict.outcome is Outcome.FAIL else verdict
+    if judge.code == wire.STATEFUL and verdict.outcome is Outcome.FAIL:
+        return stateful(verdict)
+    return replace(verdict, notes=("not_data",)) if judge.code == wire.NOT_DATA else verdict
 
 
 def stateful(verdict: Verdict) -> Verdict:
@@ -254,7 +264,7 @@ def stateful(verdict: Verdict) -> Verdict:
     return replace(verdict, outcome=Outcome.FAIL, detail=detail, notes=(*verdict.notes, "stateful"))
 
 
-def _split_outcome(program: Program, judge: wire.Response, candidate: wire.Response) -> Decision | None:
+def _split_outcome(program: Program, judge: wire.Response, candidate: wire.Response) -> Decision:
     """A limit that the candidate reached comes first, then one that the judge reached over its answers, then the
     judge's word."""
     reached = check_limit_reached(program, candidate) or _limit_reached(program.limits, candidate)
@@ -263,9 +273,9 @@ def _split_outcome(program: Program, judge: wire.Response, candidate: wire.Respo
     over = _limit_reached(program.limits, judge)
     if over:
         return over[0], f"while its answers were compared: {over[1]}"
-    if judge.code == wire.NEEDS_SHARED:
-        return None
     detail = judge.detail.decode("utf-8", "replace")
+    if judge.code == wire.NOT_DATA:
+        return Outcome.ERROR, f"not data: {detail}"
     if judge.code in _BY_CODE:
         outcome = _BY_CODE[judge.code]
         return outcome, "" if outcome is Outcome.PASS else detail

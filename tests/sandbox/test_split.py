@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.sandbox import Limits, Outcome, Program, Sandbox, Verdict
-from assay.sandbox.cell import codec
+from assay.sandbox.cell import channel, codec
 from assay.sandbox.host.needs import Needs
 from assay.sandbox.host.verdicts import Rules
 
@@ -108,7 +108,8 @@ def test_an_object_is_not_an_answer(sandbox: Sandbox) -> None:
     candidate = "class Any:\n    def __eq__(self, other): return True\ndef f(): return Any()"
     verdict = judge(sandbox, candidate, "assert f() == 3")
     assert verdict.outcome is Outcome.ERROR
-    assert "returned a Any, which is not data" in verdict.detail
+    assert verdict.detail == "not data: a check compares a Any by the class's own rule"
+    assert verdict.notes == ("not_data",)
     assert verdict.mode == "split"
 
 
@@ -153,15 +154,15 @@ def test_output_of_candidate_is_captured(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     "check",
     [
-        "assert f(lambda x: x) == 1",
-        "assert LIMIT == 3",
-        "assert f.__name__ == 'f'",
-        "assert isinstance(f, object)",
         "assert 'f' in globals()",
-        "stack = Stack()\nstack.push(1)\nassert stack.pop() == 1",
+        "class Mine(Stack): pass\nassert isinstance(Mine(), Stack)",
+        "assert Stack() == Stack()",
+        "import gc\nassert f(lambda x: x) == 1",
+        "from unittest.mock import patch\nwith patch('time.sleep'):\n    assert f(lambda x: x) == 1",
+        "from unittest.mock import Mock\nassert f(Mock(return_value=3)) == 3",
     ],
 )
-def test_checks_that_need_more_than_data_are_judged_in_shared_mode(sandbox: Sandbox, check: str) -> None:
+def test_checks_that_need_more_than_handles_are_judged_in_shared_mode(sandbox: Sandbox, check: str) -> None:
     candidate = (
         "LIMIT = 3\ndef f(g): return g(1)\nclass Stack(list):\n    def push(self, x): self.append(x)\n"
     )
@@ -181,7 +182,7 @@ def test_a_program_may_ask_for_its_mode(sandbox: Sandbox) -> None:
 
 @pytest.mark.isolated
 def test_split_mode_asked_for_is_split_mode_whatever_the_checks_look_like(sandbox: Sandbox) -> None:
-    program = Program("p", "def Make(): return 1", ("assert Make() == 1",), "Make", mode="split")
+    program = Program("p", "def Make(): return 1", ("assert Make() == Make()",), "Make", mode="split")
     assert Rules("split").needs(program).mode == "shared"
     (verdict,) = sandbox.run([program])
     assert (verdict.outcome, verdict.mode) == (Outcome.PASS, "split")
@@ -200,8 +201,8 @@ def test_needs_are_read_from_the_checks() -> None:
 # --- the codec ---------------------------------------------------------------------------------------------------
 
 
-def there_and_back(value: Any, *, liberal: bool = False) -> Any:
-    return codec.decode(codec.from_bytes(codec.to_bytes([codec.encode(value, liberal=liberal)]))[0])
+def there_and_back(value: Any) -> Any:
+    return codec.decode(codec.from_bytes(codec.to_bytes([codec.encode(value, [])]))[0], [])
 
 
 def same(a: Any, b: Any) -> bool:
@@ -275,13 +276,10 @@ class Pair(NamedTuple):
     a: int
 
 
-def test_subclasses_send_what_they_hold_and_only_where_answers_are_given() -> None:
-    assert there_and_back(Sly([1, 2]), liberal=True) == [1, 2]
-    assert type(there_and_back(Number.ONE, liberal=True)) is int
-    assert type(there_and_back(Pair(1), liberal=True)) is tuple
+def test_only_data_has_a_form_of_its_own() -> None:
     for value in (Sly([1]), Number.ONE, Pair(1), iter([1]), object(), print):
         with pytest.raises(codec.NotDataError):
-            codec.encode(value)
+            codec.encode(value, [])
 
 
 def test_caps_on_depth_and_size() -> None:
@@ -292,9 +290,9 @@ def test_caps_on_depth_and_size() -> None:
     cycle.append(cycle)
     for value in (deep, cycle):
         with pytest.raises(codec.NotDataError, match="deep"):
-            codec.encode(value)
+            codec.encode(value, [])
     with pytest.raises(codec.NotDataError, match="bytes"):
-        codec.to_bytes([codec.encode("x" * (codec.MAX_BYTES + 1))])
+        codec.to_bytes([codec.encode("x" * (codec.MAX_BYTES + 1), [])])
 
 
 @given(
@@ -306,7 +304,7 @@ def test_caps_on_depth_and_size() -> None:
 def test_a_decoder_makes_data_or_refuses(form: Any) -> None:
     """Whatever a hostile candidate writes, decoding ends in data or in an error that the judge expects."""
     try:
-        value = codec.decode(form)
+        value = codec.decode(form, [])
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError):
         return
     assert type(value).__module__ in ("builtins", "collections", "datetime", "decimal", "fractions")
@@ -324,7 +322,7 @@ def test_messages_are_taken_in_order_however_they_arrive() -> None:
             for start in range(0, len(stream), piece):
                 other.sendall(stream[start : start + piece])
             other.shutdown(socket.SHUT_WR)
-            reader = codec.Reader(ours.fileno())
+            reader = channel.Reader(ours.fileno())
             assert [reader.receive() for _ in sent] == sent
             with pytest.raises(EOFError):
                 reader.receive()
