@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from assay.harness.errors import BadInputError, UnmeasuredError
+from assay.harness.evaluation import time_limits
 from assay.harness.experiment import SandboxTable
 from assay.harness.stats.pass_at_k import Estimate, estimate_pass_at_k, pass_at_k
 from assay.sandbox import Limits, Outcome, Program
@@ -22,21 +23,22 @@ _PASS, _INFRA = _PLACE[Outcome.PASS], _PLACE[Outcome.INFRA]
 
 def limits_of(table: SandboxTable) -> Limits:
     """Return the limits that an experiment's `[sandbox]` table gives each program."""
-    return Limits(cpu_s=table.cpu_s, wall_s=table.wall_s, memory_bytes=table.memory_mb << 20)
+    cpu_s = table.cpu_s or time_limits.DEFAULT_CPU_S
+    return Limits(cpu_s=cpu_s, wall_s=table.wall_s, memory_bytes=table.memory_mb << 20)
 
 
 def program_of(program_id: str, problem: Problem, extraction: Extraction, limits: Limits) -> Program:
-    """Return the program that judges an answer; a problem whose reference is slow has more time than `limits` give."""
-    if problem.cpu_s > limits.cpu_s:
-        limits = replace(limits, cpu_s=problem.cpu_s, wall_s=max(limits.wall_s, 4 * problem.cpu_s))
+    """Return the program that judges an answer; what the problem's reference showed goes before `limits`."""
     return Program(
         id=program_id,
         candidate=extraction.program,
         checks=problem.checks,
         entry_point=problem.entry_point,
-        limits=limits,
+        limits=time_limits.for_problem(problem, limits),
         prelude=problem.prompt,
         mode=problem.mode,
+        check_cpu_s=problem.check_cpu_s,
+        stateful=problem.stateful,
     )
 
 
