@@ -66,6 +66,13 @@ EngineThreads = Annotated[
     int, Option("--threads", min=0, help="CPU threads of generation; 0 is one per core.")
 ]
 Workers = Annotated[int, Option(min=0, help="Programs that run at the same time; 0 is one per core.")]
+CpuSeconds = Annotated[
+    float | None,
+    Option(
+        help="CPU seconds that a program may use. Left out: 5, or more where the problem's reference solution takes "
+        "longer. Given: of every program, so that a problem whose reference needs more is unmeasured."
+    ),
+]
 Backend = Annotated[
     str, Option(help="The place that programs run in: embedded is this machine, docker a hardened container.")
 ]

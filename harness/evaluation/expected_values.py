@@ -109,16 +109,16 @@ def _made(
         return problem
     if isinstance(answers, str):
         return replace(problem, oracle=None, unmeasured=answers)
-    made = problem.oracle.make_checks(answers.text)
-    times[problem.id] = tuple(None if i is None else answers.cpu_s[i] for i in made.inputs)
+    checks = problem.oracle.make_checks(answers.text)
+    times[problem.id] = tuple(None if i is None else answers.cpu_s[i] for i in checks.inputs)
     each = time_limits.of_checks(times[problem.id])
     return replace(
         problem,
         oracle=None,
-        checks=made.checks,
-        base_checks=made.base_checks,
-        mode=made.mode,
-        left_out=made.left_out,
+        checks=checks.checks,
+        base_checks=checks.base_checks,
+        mode=checks.mode,
+        left_out=checks.left_out,
         check_cpu_s=each,
         cpu_s=0.0 if table.cpu_s else time_limits.of_sample(each),
     )
@@ -206,7 +206,9 @@ def ask(
 def _take(gathering: _Gathering, one: _Slice, verdict: Verdict, workers: int) -> list[_Slice]:
     """Add what a program printed; return what is still to be asked because of it."""
     if verdict.outcome is Outcome.INFRA:
-        raise UnmeasuredError(f"the reference solution of {one.problem_id} could not be run: {verdict.detail}")
+        raise UnmeasuredError(
+            f"the reference solution of {one.problem_id} could not be run: {verdict.detail}"
+        )
     if not verdict.passed:
         raise _BadReportError(f"its reference gives no answers: {verdict.outcome}, {verdict.detail}")
     try:
@@ -239,9 +241,7 @@ def _rest_of(one: _Slice, first: int, cpu_s: float, workers: int) -> list[_Slice
     left = one.end - first
     count = min(left, workers if cpu_s > SLOW_S else 1)
     ends = [first + left * (i + 1) // count for i in range(count)]
-    return [
-        _Slice(one.problem_id, begin, end) for begin, end in zip([first, *ends], ends, strict=False)
-    ]
+    return [_Slice(one.problem_id, begin, end) for begin, end in zip([first, *ends], ends, strict=False)]
 
 
 def _file(key: str) -> Path:

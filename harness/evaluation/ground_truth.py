@@ -36,9 +36,11 @@ from assay.trainers.files import write_text
 # A reference that was asked for its answers ran on all inputs already: split mode is tried on those it takes this long
 # for.
 SPLIT_S = 2.0
+UNMEASURED = "the problem is unmeasured: "  # begins the detail of its answers' verdicts
 _FORMAT = 1
 _MISSING_MODULE = re.compile(r"No module named '([\w.]+)'")
 
+ASKING, RUNNING = "asking references for their answers", "running references"
 OnProgress = Callable[[str, int, int], None]  # what is done, how many are done, of how many
 
 
@@ -75,10 +77,8 @@ def examine(
     on_fault: Say = say_on_stderr,
 ) -> tuple[Suite, dict[str, Truth]]:
     """Return the suite as `settle` does, and what is known of each problem, in its order."""
-    asking = partial(on_progress, "asking references for their answers")
-    checked, times = with_checks(
-        suite, table, allow_weak=allow_weak, on_progress=asking, on_fault=on_fault
-    )
+    asking = partial(on_progress, ASKING)
+    checked, times = with_checks(suite, table, allow_weak=allow_weak, on_progress=asking, on_fault=on_fault)
     limits = limits_of(table)
     if table.cpu_s is None:
         limits = replace(limits, cpu_s=CPU_S, wall_s=max(limits.wall_s, 4 * CPU_S))
@@ -97,15 +97,14 @@ def examine(
         else:
             known[problem.id] = truth
     if references:
-        report = partial(on_progress, "running references", total=len(references))
 
         def on_truth(problem_id: str, truth: Truth, *, lasting: bool) -> None:
             known[problem_id] = truth
             if lasting:
                 kept.put(references[problem_id], truth)
-            report(done=len(references) - sum(name not in known for name in references))
+            on_progress(RUNNING, sum(name in known for name in references), len(references))
 
-        report(done=0)
+        on_progress(RUNNING, 0, len(references))
         try:
             with open_sandbox(table, suite, allow_weak=allow_weak) as sandbox:
                 _run(sandbox, references, on_truth, suite.packages)
@@ -116,6 +115,12 @@ def examine(
     problems = [_settled(p, known[p.id], times.get(p.id), table) for p in checked.problems]
     order = {p.id: _with_time(known[p.id], times.get(p.id)) for p in checked.problems}
     return replace(checked, problems=tuple(problems)), order
+
+
+def unmeasured_verdict(program_id: str, problem: Problem) -> Verdict:
+    """Return what an answer to an unmeasured problem gets, which is not run: no verdict, with the reason."""
+    detail = f"{UNMEASURED}{problem.unmeasured}"
+    return Verdict(program_id, Outcome.INFRA, detail, checks_total=len(problem.checks))
 
 
 def _settled(problem: Problem, truth: Truth, times: CheckTimes | None, table: SandboxTable) -> Problem:
@@ -170,7 +175,9 @@ def _from_text(problem: Problem, packages: tuple[str, ...]) -> Truth | None:
         try:
             compile(check, f"check {number}", "exec")
         except (SyntaxError, ValueError, RecursionError) as error:
-            return Truth(None, f"check {number} of {len(problem.checks)} is no Python: {error}")
+            line = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
+            message = error.msg if isinstance(error, SyntaxError) else error
+            return Truth(None, f"check {number} of {len(problem.checks)} is no Python: {message}{line}")
     source = problem.canonical_solution.strip()
     texts = (problem.prompt, source, *(() if generated else problem.checks))
     name = problem.entry_point

@@ -10,7 +10,7 @@ def assay_answers(text, call, values, not_none, exact, large, lenient, first, en
 
     What is printed is a line of JSON: `cpu_s`, the CPU seconds of each call, and `part`, the list of the answers as
     JSON text, compressed, in base64. What is shown of a program's output is capped, so that both have about `room`
-    characters, and the rest of the inputs is left to another program, as is what is left after SLICE_S seconds, so
+    characters, and the rest of the inputs is left to another program, as is what is left after slice_s seconds, so
     that several workers share a slow reference. A single answer that needs more room comes in `parts`, of which this
     is number `part`; `sha256` is of all of them.
 
@@ -47,7 +47,7 @@ def assay_answers(text, call, values, not_none, exact, large, lenient, first, en
     )
     from builtins import float as real
 
-    SLICE_S = 4.0
+    slice_s = 4.0
     to_text, decode, fingerprint = values
     clock = time.process_time
 
@@ -98,7 +98,8 @@ def assay_answers(text, call, values, not_none, exact, large, lenient, first, en
                 raise
             return json.dumps({"x": type(error).__name__}), used
 
-    answers, cpu_s = [], []
+    answers: list[str] = []
+    cpu_s: list[real] = []
     # No less than all of them take together, compressed better.
     packer, size = zlib.compressobj(1), 0
     with contextlib.redirect_stdout(io.StringIO()):
@@ -109,7 +110,7 @@ def assay_answers(text, call, values, not_none, exact, large, lenient, first, en
                 break
             answers.append(given)
             cpu_s.append(round(used, 4))
-            if sum(cpu_s) > SLICE_S:
+            if sum(cpu_s) > slice_s:
                 break
     packed = base64.b64encode(zlib.compress(("[" + ",".join(answers) + "]").encode(), 9)).decode()
     report = {
