@@ -69,8 +69,7 @@ Workers = Annotated[int, Option(min=0, help="Programs that run at the same time;
 CpuSeconds = Annotated[
     float | None,
     Option(
-        help="CPU seconds that a program may use. Left out: 5, or more where the problem's reference solution takes "
-        "longer. Given: of every program, so that a problem whose reference needs more is unmeasured."
+        help="CPU seconds that a program may use; left out, 5, or more where the reference is slow; given, never more."
     ),
 ]
 Backend = Annotated[

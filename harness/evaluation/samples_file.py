@@ -143,8 +143,9 @@ def evaluate_file(
     options = options or Options()
     started = time.perf_counter()
     refuse_overwrite({"the samples": table_in(path)}, outputs_of(path, options))
-    suite = settle(suite, table, allow_weak=options.allow_weak, on_progress=on_references)
     samples = open_samples(path, suite, options.format)
+    suite = settle(suite, table, allow_weak=options.allow_weak, on_progress=on_references)
+    samples = replace(samples, suite=suite)
     results = options.output or sibling_path(path, RESULTS)
     work = _Work(samples, table, options, results, on_progress)
     with suppress(FileNotFoundError):

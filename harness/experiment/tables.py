@@ -88,8 +88,7 @@ class SandboxTable(Table):
     workers: int = Field(default=0, ge=0)
     """Programs that run at the same time; 0 is one per core."""
     cpu_s: float | None = Field(default=None, gt=0, le=86_400)
-    """CPU seconds that a program may use. Left out: 5, or more where the problem's reference solution takes longer.
-    Given: of every program, so that a problem whose reference needs more is unmeasured."""
+    """CPU seconds that a program may use; left out, 5, or more where the reference is slow; given, never more."""
     wall_s: float = Field(default=20.0, gt=0, le=86_400)
     """Seconds of wall-clock time that a program may take."""
     memory_mb: int = Field(default=1024, ge=64)
