@@ -16,7 +16,7 @@ import json
 import platform
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from importlib import metadata
 from typing import Any
@@ -274,10 +274,15 @@ class _Kept:
             return {}
 
     def _key(self, program: Program) -> str:
-        parts = asdict(program)
-        del parts["id"]
-        text = json.dumps(parts, sort_keys=True)
-        return hashlib.sha256(f"{self._setting}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()
+        digest = hashlib.sha256(self._setting.encode())
+        for one in fields(program):
+            if one.name not in ("id", "checks"):
+                digest.update(
+                    f"\0{one.name}={getattr(program, one.name)!r}".encode("utf-8", "backslashreplace")
+                )
+        for check in program.checks:
+            digest.update(f"\0{len(check)}:{check}".encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
 
     def get(self, program: Program) -> Truth | None:
         row = self._rows.get(self._key(program))
