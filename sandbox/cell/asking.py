@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +26,10 @@ def ask(checks: Checks, namespace: dict[str, Any], drawn: QuestionOrder) -> tupl
     if plan.kept:
         drawn = QuestionOrder()
     namespace[order.ASK] = order.Parts(drawn.number, drawn.turn)
-    calls = None
+    calls: _Kept | _Among | None = None
     if drawn.number and plan.hides_calls and not plan.is_confirmed(0):
         calls = _Among(drawn) if drawn.turn else _Kept(drawn.number)
-        for name in checks.names:
-            namespace[name] = calls.wrap(name, namespace[name])
+    namespace[order.CALL] = calls or _plain_call
     steps = checks.steps(drawn)
     code, passed, detail = runner.run_checks(steps, namespace, len(checks.checks))
     if not drawn.number:
@@ -48,6 +46,10 @@ def ask(checks: Checks, namespace: dict[str, Any], drawn: QuestionOrder) -> tupl
     return code, passed, detail
 
 
+def _plain_call(name: str, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
+    return function(*arguments, **named)
+
+
 class _Kept:
     """Keeps some of the calls that checks make, chosen by the number that was drawn."""
 
@@ -56,13 +58,9 @@ class _Kept:
         self._seen = 0
         self._calls: list[str] = []
 
-    def wrap(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def kept(*arguments: Any, **named: Any) -> Any:
-            self._see(name, arguments, named)
-            return function(*arguments, **named)
-
-        return kept
+    def __call__(self, name: str, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
+        self._see(name, arguments, named)
+        return function(*arguments, **named)
 
     def _see(self, name: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         self._seen += 1
@@ -87,23 +85,20 @@ class _Among:
         self._count = 0
         self._functions: dict[str, Callable[..., Any]] = {}
 
-    def wrap(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, name: str, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
         self._functions[name] = function
-
-        @functools.wraps(function)
-        def among(*arguments: Any, **named: Any) -> Any:
-            self._ask_others()
-            return function(*arguments, **named)
-
-        return among
+        self._ask_others()
+        return function(*arguments, **named)
 
     def _ask_others(self) -> None:
         first, self._count = self._count == 0, self._count + 1
         self._number = order.step(self._number)
         if self._calls and (first or (self._count <= _CALLS_WITH_OTHERS and self._number >> 63)):
             name, arguments, named = self._calls.pop()
+            function = self._functions.get(name)
             try:
-                self._functions[name](*arguments, **named)
+                if function is not None:
+                    function(*arguments, **named)
             except Exception:
                 return  # whatever it answers is nothing to the checks
 

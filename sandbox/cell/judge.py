@@ -444,6 +444,8 @@ def _judge(checks: Checks, candidate: Counterpart, drawn: wire.QuestionOrder) ->
         except BaseException as error:
             candidate.not_data = f"the prelude raises {runner.describe(error, '<prelude>')}"
             return wire.NOT_DATA, 0, candidate.not_data
+        for name in checks.values:
+            namespace.pop(name, None)  # the candidate's own stands for it
     for name in checks.names:
         namespace[name] = candidate.proxy(name)
     return asking.ask(checks, namespace, drawn)

@@ -21,7 +21,8 @@ from typing import NamedTuple
 
 from assay.sandbox.cell.questions import Facts, KeptError, answer_key, look
 
-ASK = "ask parts"  # the name of what runs the parts of a check; no source can say it
+# Names in the namespace of checks, which no source can say: what runs the parts of a check, and what makes a call.
+ASK, CALL = "ask parts", "ask call"
 ENOUGH_BITS = 8.0  # of what a program would have to guess to pass in every order in which it is asked
 MOST_TURNS = 4
 
@@ -134,6 +135,7 @@ class _Planner:
         self._heads: dict[int, ast.Module] = {}
         self._answers: dict[str, str] = {}
         self._random: set[str] = set()
+        self._aliases = set(targets)
         self._bits = 0.0
         self._hides = False
 
@@ -145,8 +147,14 @@ class _Planner:
         ]
         definitions, parts = self._divide(lines)
         self._rewrite_functions(lines)
-        runs = self._move_checks(definitions, parts)
-        return Plan(self._trees, self._heads, tuple(runs), self._bits, self._hides)
+        runs = tuple(self._move_checks(definitions, parts))
+        if self._hides and self._bits < ENOUGH_BITS:
+            calls = _Calls(self._aliases)
+            for check in {line.check for line in lines}:
+                calls.visit(self._tree(check))
+            for head in self._heads.values():
+                calls.visit(head)
+        return Plan(self._trees, self._heads, runs, self._bits, self._hides)
 
     def _divide(self, lines: list[_Line]) -> tuple[list[_Line], list[_Part]]:
         """The definitions of a block, and the parts that ask."""
@@ -203,6 +211,7 @@ class _Planner:
         targets = self._targets | {
             p.arg for p, a in pairs if isinstance(a, ast.Name) and a.id in self._targets
         }
+        self._aliases |= targets
         given: set[str] = set()
         lines = [
             _Line(check, place, statement, look(statement, targets, given))
@@ -245,6 +254,21 @@ class _Planner:
         tree = self._tree(check)
         self._heads[check] = ast.Module([tree.body[place] for place in places], [])
         tree.body = [statement for place, statement in enumerate(tree.body) if place not in places]
+
+
+class _Calls(ast.NodeTransformer):
+    """Has questions asked by CALL, which is given the function and its name."""
+
+    def __init__(self, names: set[str]) -> None:
+        self._names = names
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id in self._names:
+            name = ast.copy_location(ast.Constant(node.func.id), node)
+            node.args = [name, node.func, *node.args]
+            node.func = ast.copy_location(ast.Name(CALL, ast.Load()), node)
+        return node
 
 
 class _Helpers:
