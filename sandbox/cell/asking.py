@@ -46,7 +46,7 @@ def ask(checks: Checks, namespace: dict[str, Any], drawn: QuestionOrder) -> tupl
     return code, passed, detail
 
 
-def _plain_call(name: str, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
+def _plain_call(_: str, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
     return function(*arguments, **named)
 
 
