@@ -188,10 +188,13 @@ class _Planner:
 
     def _rewrite_functions(self, lines: list[_Line]) -> None:
         """Give parts to each function that a check defines and calls once, as in check(candidate)."""
+        defined = {
+            (line.check, line.statement.name) for line in lines if isinstance(line.statement, ast.FunctionDef)
+        }
         calls = [(line.check, *_called(line.statement)) for line in lines]
         times = Counter((check, name) for check, name, _ in calls)
         for check, name, arguments in calls:
-            if not name or name in self._targets or times[check, name] > 1:
+            if (check, name) not in defined or name in self._targets or times[check, name] > 1:
                 continue
             functions = [
                 node
