@@ -20,7 +20,7 @@ _BUILTINS = frozenset(vars(builtins))
 _INSPECTING = frozenset((
     "isinstance", "issubclass", "hasattr", "getattr", "setattr", "delattr", "type", "vars", "dir", "id",
     "repr", "str",
-    "inspect", "wraps", "iscoroutinefunction", "asyncio", "typing", "help", "doctest",
+    "inspect", "wraps", "iscoroutinefunction", "asyncio", "typing", "help", "doctest", "dataclasses", "singledispatch",
 ))  # fmt: skip
 _WHOLE_NAMESPACE = frozenset(("globals", "locals", "eval", "exec", "__import__"))
 # Modules through which checks reach into the interpreter that the candidate runs in, or start another one.
@@ -225,7 +225,7 @@ def _looked_at(sources: list[_Source], names: frozenset[str]) -> frozenset[str]:
                 is_read = (
                     isinstance(child, ast.Name) and isinstance(child.ctx, ast.Load) and child.id in names
                 )
-                if is_read and not _is_harmless(node):
+                if is_read and (not _is_harmless(node) or _is_class(child.id, names)):  # type: ignore[attr-defined]
                     values.add(child.id)  # type: ignore[attr-defined]
     return frozenset(values)
 
