@@ -473,6 +473,8 @@ def _judge(checks: Checks, candidate: Counterpart) -> tuple[int, int, str]:
         except BaseException as error:
             candidate.not_data = f"the prelude raises {runner.describe(error, '<prelude>')}"
             return wire.NOT_DATA, 0, candidate.not_data
+    for name in checks.values:
+        namespace.pop(name, None)  # of the prelude
     for name in checks.names:
         namespace[name] = candidate.proxy(name)
     return runner.run_checks(checks.checks, namespace)
