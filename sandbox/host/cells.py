@@ -234,12 +234,12 @@ def spec_of(options: CellOptions) -> dict[str, Any]:
 
 
 class Trial(NamedTuple):
-    """One verdict, whether a loaded machine could have decided it, whether it was near a limit of time, and whether the
-    cells are to be replaced."""
+    """One verdict; whether it was near a limit of time, and whether the program was kept from the CPU until the wall
+    limit; and whether the cells are to be replaced."""
 
     verdict: Verdict
-    needs_quiet: bool
     near_limit: bool
+    starved: bool
     retire: bool
 
 
@@ -290,8 +290,8 @@ class CellPair:
         else:
             verdict = verdicts.split_verdict(program, *answers)
         near = verdicts.is_near_limit(program, answers)
-        quiet = near or verdicts.was_starved(program, answers)
-        return Trial(verdict, quiet, near, any(answer.flags & wire.RETIRE for answer in answers))
+        starved = verdicts.was_starved(program, answers)
+        return Trial(verdict, near, starved, any(answer.flags & wire.RETIRE for answer in answers))
 
 
 def patience_of(program: Program) -> float:

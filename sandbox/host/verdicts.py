@@ -13,8 +13,9 @@ a right program that is slow, so the rule must not have every endless loop run t
    limit, that verdict is the one that counts, and whatever it is it carries the note "near_limit".
 3. What the wall limit stopped is judged again, likewise, where it was kept from the CPU: its cell saw that it was
    running and pushed off the CPU until the end, or it had used a tenth of its CPU limit; or its judge had used a
-   fiftieth, for which the candidate waited. What slept, or waited for input, is not: that would cost its whole wall
-   limit once more, with all others waiting.
+   fiftieth, for which the candidate waited. It then has three times the wall limit, for on a busy machine quiet is
+   not to be had; kept from the CPU even so, it carries the note as well. What slept, or waited for input, is not
+   judged again: that would cost its whole wall limit once more, with all others waiting.
 4. The cache of verdicts keeps none that carries the note, see `cache.storable`.
 """
 
@@ -36,6 +37,7 @@ from assay.sandbox.model import Limits, Mode, Outcome, Program, Verdict
 NEAR, CPU_STOP, CLEAR = 0.8, 1.05, 1.25
 # Fractions of the CPU limit that say of a program, and of its judge, that it did not just sleep until the wall limit.
 _BUSY, _BUSY_JUDGE = 0.1, 0.02
+_PATIENCE = 3
 
 _BY_CODE = {
     wire.PASSED: Outcome.PASS,
@@ -114,6 +116,11 @@ def is_near_limit(program: Program, responses: Sequence[wire.Response]) -> bool:
     return not stopped and any(r.wall_us / 1e6 >= NEAR * program.limits.wall_s for r in responses)
 
 
+def with_patience(program: Program) -> Program:
+    """Return the program with the wall limit that it has when it was kept from the CPU the first time."""
+    return replace(program, limits=replace(program.limits, wall_s=_PATIENCE * program.limits.wall_s))
+
+
 def _cpu_shares(program: Program, response: wire.Response) -> Iterator[float]:
     """How much was used of each CPU limit."""
     yield response.cpu_us / 1e6 / program.limits.cpu_s
@@ -126,6 +133,8 @@ def was_starved(program: Program, responses: Sequence[wire.Response]) -> bool:
     if all(response.reason != wire.WALL_LIMIT for response in responses):
         return False
     *judge, candidate = [response.cpu_us / 1e6 / program.limits.cpu_s for response in responses]
+    if max([candidate, *judge]) >= CLEAR:
+        return False  # all its processes together had their time
     starved = any(response.flags & wire.STARVED for response in responses)
     return starved or candidate >= _BUSY or any(share >= _BUSY_JUDGE for share in judge)
 
