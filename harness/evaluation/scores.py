@@ -41,6 +41,7 @@ def program_of(program_id: str, problem: Problem, extraction: Extraction, limits
         mode=problem.mode,
         check_cpu_s=problem.check_cpu_s,
         stateful=problem.stateful,
+        base_checks=problem.base_checks,
     )
 
 

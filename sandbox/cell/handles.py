@@ -425,7 +425,7 @@ def _methods(specials: frozenset[str], base: type | None) -> dict[str, Any]:
 
 _COMPARING_METHODS = frozenset(("issubset", "issuperset", "isdisjoint", "startswith", "endswith"))
 # They are told of no answer, and change the content or give something of it.
-_ASKED = frozenset((
+_FORWARDED = frozenset((
     "__getitem__", "__len__", "__iter__", "__reversed__", "__bool__", "get", "keys", "values", "items", "copy",
     "append", "extend", "insert", "remove", "pop", "popitem", "clear", "sort", "reverse", "update", "setdefault", "add",
     "discard", "appendleft", "popleft", "extendleft", "rotate", "__setitem__", "__delitem__",
@@ -445,15 +445,15 @@ def _container_methods(base: type) -> dict[str, Any]:
     return methods
 
 
-def _by_content(base: type, name: str, asked: Callable[..., Any]) -> Callable[..., Any]:
+def _by_content(base: type, name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
     fetched = _fetched(base, name)
 
     def method(self: Any, *arguments: Any, **named: Any) -> Any:
         kind = type(self)
         if name == "__contains__":
             return _contains(self, *arguments)
-        if name in _ASKED or kind._assay_link.speaks_of(kind):
-            return asked(self, *arguments, **named)
+        if name in _FORWARDED or kind._assay_link.speaks_of(kind):
+            return forward(self, *arguments, **named)
         if name.startswith("__i") and name in classes.ARITHMETIC and name != "__invert__":
             kind._assay_link.unfit(f"a check calculates with a {kind.__name__}")
         return fetched(self, *arguments, **named)

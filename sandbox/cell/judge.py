@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from assay.sandbox.cell import around, classes, codec, fork, handles, link, runner, wire
+from assay.sandbox.cell import around, asking, classes, codec, fork, handles, link, runner, wire
 from assay.sandbox.cell.checks import Checks
 
 MAX_CALLS = 100_000
@@ -427,16 +427,17 @@ class Namespace(dict[str, Any]):
         raise KeyError(name)
 
 
-def run(checks: Checks, token: bytes) -> None:
+def run(checks: Checks, token: bytes, drawn: wire.QuestionOrder) -> None:
     """Judge and report, in a judge forked for one sample."""
     gc.enable()
-    code, passed, detail = judge(checks, fork.CHANNEL_FD)
+    code, passed, detail = judge(checks, fork.CHANNEL_FD, drawn)
     runner.flush()
     runner.send_report(fork.REPORT_FD, token, code, passed, detail)
 
 
-def judge(checks: Checks, channel: int) -> tuple[int, int, str]:
-    """Wait until the candidate has run as a module, then run the checks; a code, how many passed, a description."""
+def judge(checks: Checks, channel: int, drawn: wire.QuestionOrder) -> tuple[int, int, str]:
+    """Wait until the candidate has run as a module, then run the checks in the order that was drawn; a code, how many
+    passed, a description."""
     random.seed(0)
     candidate = Counterpart(
         channel,
@@ -447,7 +448,7 @@ def judge(checks: Checks, channel: int) -> tuple[int, int, str]:
     code, detail = candidate.load()
     passed = 0
     if code == wire.PASSED:
-        code, passed, detail = _judge(checks, candidate)
+        code, passed, detail = _judge(checks, candidate, drawn)
     if candidate.not_data:
         code, detail = wire.NOT_DATA, candidate.not_data
     elif candidate.gone:
@@ -461,7 +462,7 @@ def judge(checks: Checks, channel: int) -> tuple[int, int, str]:
     return code, passed, detail
 
 
-def _judge(checks: Checks, candidate: Counterpart) -> tuple[int, int, str]:
+def _judge(checks: Checks, candidate: Counterpart, drawn: wire.QuestionOrder) -> tuple[int, int, str]:
     module = runner.new_module()
     namespace: dict[str, Any] = module.__dict__
     if checks.values:
@@ -473,8 +474,8 @@ def _judge(checks: Checks, candidate: Counterpart) -> tuple[int, int, str]:
         except BaseException as error:
             candidate.not_data = f"the prelude raises {runner.describe(error, '<prelude>')}"
             return wire.NOT_DATA, 0, candidate.not_data
-    for name in checks.values:
-        namespace.pop(name, None)  # of the prelude
+        for name in checks.values:
+            namespace.pop(name, None)  # the candidate's own stands for it
     for name in checks.names:
         namespace[name] = candidate.proxy(name)
-    return runner.run_checks(checks.checks, namespace)
+    return asking.ask(checks, namespace, drawn)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from assay.sandbox.errors import SandboxError
 from assay.sandbox.host import verdicts
 from assay.sandbox.host.cells import CellPair, Trial
+from assay.sandbox.host.orders import Questioning
 from assay.sandbox.model import Mode, Program, Verdict
 
 
@@ -36,11 +37,16 @@ class Job:
     quiet: bool = False
     near_limit: bool = False
     starved: bool = False
+    questioning: Questioning = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.questioning = Questioning(self.program, self.mode)
 
     @property
     def as_sent(self) -> Program:
         """The program with the limits that it has in its cells this time."""
-        return verdicts.with_patience(self.program) if self.starved else self.program
+        program = self.questioning.program
+        return verdicts.with_patience(program) if self.starved else program
 
     def needs_quiet(self, trial: Trial) -> bool:
         """Return whether it is to be judged again, in quiet, since load could have decided the trial; once."""
@@ -49,8 +55,14 @@ class Job:
         self.quiet, self.near_limit, self.starved = True, trial.near_limit, trial.starved
         return True
 
-    def settle(self, trial: Trial) -> None:
-        verdict = trial.verdict
+    def settle(self, trial: Trial) -> bool:
+        """Hand the verdict over; return False where the program is to be asked in another order before."""
+        verdict = self.questioning.verdict(trial)
+        if verdict is None:
+            if not self.batch.cancelled:
+                return False
+            verdict = trial.verdict
         if self.near_limit or trial.near_limit or trial.starved:
             verdict = replace(verdict, notes=(*verdict.notes, "near_limit"))
         self.batch.settle(self.ticket, self.program, verdict)
+        return True

@@ -241,7 +241,7 @@ class Scheduler:
         if lane.ready and len(lane.in_flight) == 1:
             self._expect(lane)
         try:
-            lane.pair.send(job.as_sent, sequence, quiet=job.quiet)
+            lane.pair.send(job.as_sent, sequence, quiet=job.quiet, order=job.questioning.order)
         except EOFError:
             return  # reading finds that out and deals with it
         except Exception as error:  # whatever it is, the batch ends with it and the scheduler lives
@@ -379,10 +379,8 @@ class Scheduler:
             self._expect(lane)
             if trial.retire or self._fresh:
                 self._queue(*self._drop(lane))
-            if job.needs_quiet(trial):
+            if job.needs_quiet(trial) or not job.settle(trial):
                 self._queue(job)
-            else:
-                job.settle(trial)
 
     def _expect(self, lane: _Lane) -> None:
         """Set the time by which the oldest job in flight has to be answered."""

@@ -44,6 +44,10 @@ _BY_CODE = {
     wire.FAILED: Outcome.FAIL,
     wire.ERROR: Outcome.ERROR,
     wire.OUT_OF_MEMORY: Outcome.MEMORY,
+    wire.UNCONFIRMED: Outcome.PASS,
+    wire.STATEFUL: Outcome.FAIL,
+    wire.FAILED | wire.IN_DRAWN_ORDER: Outcome.FAIL,
+    wire.ERROR | wire.IN_DRAWN_ORDER: Outcome.ERROR,
 }
 
 
@@ -85,6 +89,7 @@ def request_for(
     *,
     extra_wall_s: float = 0,
     check_cpu_s: tuple[float, ...] = (),
+    order: bytes = b"",
 ) -> wire.Request:
     """Return the request, by which a sample is stopped at `stop` times its CPU limits."""
     limits = program.limits
@@ -98,6 +103,7 @@ def request_for(
         limits.processes,
         body,
         tuple([max(1, round(seconds * 1000 * stop)) for seconds in check_cpu_s]),
+        order,
     )
 
 
@@ -230,13 +236,15 @@ def infra(program: Program, reason: str, mode: Mode) -> Verdict:
 
 def split_bodies(program: Program, needs: Needs) -> tuple[bytes, bytes]:
     """Return the request bodies of the judge cell and of the candidate cell."""
-    judge = _judge_body(needs, program.checks)
+    judge = _judge_body(needs, program.checks, program.base_checks)
     return judge, wire.join([wire.encode_text(program.candidate)])
 
 
 @lru_cache(maxsize=512)
-def _judge_body(needs: Needs, checks: tuple[str, ...]) -> bytes:
-    needed = json.dumps({"names": needs.names, "values": needs.values, "carried": needs.carried})
+def _judge_body(needs: Needs, checks: tuple[str, ...], first_run: int) -> bytes:
+    needed = json.dumps(
+        {"names": needs.names, "values": needs.values, "carried": needs.carried, "first_run": first_run}
+    )
     return wire.join([wire.encode_text(part) for part in (needs.prelude, needed, *checks)])
 
 
@@ -245,7 +253,15 @@ def split_verdict(program: Program, judge: wire.Response, candidate: wire.Respon
     decision = _split_outcome(program, judge, candidate)
     output = candidate.output + judge.output
     verdict = _verdict(program, candidate, decision, judge.passed, output, "split")
+    if judge.code == wire.STATEFUL and verdict.outcome is Outcome.FAIL:
+        return stateful(verdict)
     return replace(verdict, notes=("not_data",)) if judge.code == wire.NOT_DATA else verdict
+
+
+def stateful(verdict: Verdict) -> Verdict:
+    """Return the verdict on a candidate whose answers hang on the order in which it is asked."""
+    detail = f"stateful: right in one order of the questions and not in another: {verdict.detail}"
+    return replace(verdict, outcome=Outcome.FAIL, detail=detail, notes=(*verdict.notes, "stateful"))
 
 
 def _split_outcome(program: Program, judge: wire.Response, candidate: wire.Response) -> Decision:
@@ -261,7 +277,8 @@ def _split_outcome(program: Program, judge: wire.Response, candidate: wire.Respo
     if judge.code == wire.NOT_DATA:
         return Outcome.ERROR, f"not data: {detail}"
     if judge.code in _BY_CODE:
-        return _BY_CODE[judge.code], detail
+        outcome = _BY_CODE[judge.code]
+        return outcome, "" if outcome is Outcome.PASS else detail
     if judge.code == wire.CANDIDATE_GONE:
         how = detail if candidate.reason == wire.HUNG_UP else ending(candidate.status)
         return Outcome.ERROR, f"{how} before its checks were done"
