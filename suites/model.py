@@ -8,13 +8,13 @@ from typing import Literal, NamedTuple
 
 
 class Checks(NamedTuple):
-    """A problem's checks once its reference has answered: how many of them are the base, whether split judging can
-    carry them, how many inputs had to be left out because the reference itself has no answer to them, and the number
+    """A problem's checks once its reference has answered: how many of them are the base, the mode that carries their
+    data (None leaves it to their form), how many inputs had to be left out because the reference itself has no answer to them, and the number
     of the input that each check runs (None where it runs none, or several)."""
 
     checks: tuple[str, ...]
     base_checks: int
-    mode: Literal["shared"] | None
+    mode: Literal["split", "shared"] | None
     left_out: int
     inputs: tuple[int | None, ...]
 

@@ -92,7 +92,7 @@ def _checks(
     shared = any(_has_tag(form, "h") for _, _, form in kept)
     checks = (*before, *machinery, first_case + runs[0], *runs[1:])
     inputs_of = (*(None for _ in (*before, *machinery)), *numbers)
-    return Checks(checks, n_first, "shared" if shared else None, left_out, inputs_of)
+    return Checks(checks, n_first, "shared" if shared else "split", left_out, inputs_of)
 
 
 @lru_cache(maxsize=2)
