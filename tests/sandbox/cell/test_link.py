@@ -97,7 +97,9 @@ def form(value: Any) -> Any:
     return of(value)
 
 
-def play(rounds: list[tuple[list[Step], list[Step], bool]], call: Callable[[list[Any], list[Step], bool], Any]) -> Any:
+def play(
+    rounds: list[tuple[list[Step], list[Step], bool]], call: Callable[[list[Any], list[Step], bool], Any]
+) -> Any:
     """What checks see: they change their lists, call, and keep what comes back or not."""
     lists: list[Any] = [[], [1], [2, 3]]
     own: list[Any] = []
