@@ -62,6 +62,8 @@ steps = st.lists(
 def change(lists: list[Any], kept: list[Any], changes: list[Step]) -> None:
     for name, i, j in changes:
         one, other = lists[i % len(lists)], lists[j % len(lists)]
+        if not isinstance(one, list):
+            continue
         if name == "number":
             one.append(j)
         elif name == "nest":
