@@ -34,6 +34,11 @@ class Progress:
         if self.enabled:
             print(text, file=sys.stderr, flush=True)
 
+    def say_once(self, what: str, done: int, total: int) -> None:
+        """Say what begins, and of how many problems; nothing of how it goes on (`ground_truth.OnProgress`)."""
+        if done == 0:
+            self.say(f"{what}: {total} problems, once, before any sample")
+
     @contextmanager
     def task(self, title: str, total: float | None = None, unit: str = "") -> Iterator[Task]:
         """Show one piece of work for as long as the context lasts; `total` is in units of `unit`."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assay.harness.hardware import describe_machine, package_version
+from assay.harness.situations import Situation, facts, situation
 from assay.sandbox import Isolation, probe
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _NO_ENGINE = "start an engine to use --backend docker; embedded needs none"
 FLAGS = 'CMAKE_ARGS="-DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF"'
@@ -26,21 +30,22 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The machine, the isolation of programs that it gives, and what else works."""
+    """The machine, the isolation of programs that it gives, the situation that this is, and what else works."""
 
     machine: dict[str, Any]
     isolation: Isolation
+    situation: Situation
     capabilities: tuple[Capability, ...]
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "isolation": self.isolation.as_json()}
 
     def print(self) -> None:
-        from rich.console import Console
+        from rich.console import Console as Terminal
         from rich.markup import escape
         from rich.table import Table
 
-        console = Console()
+        console = Terminal()
         machine = self.machine
         console.print(
             f"{machine['cpu']}, {machine['cores']} cores, {machine['ram_bytes'] / 2**30:.1f} GiB, {machine['os']}, "
@@ -61,11 +66,20 @@ class Report:
                 table.add_row(f"  {name}", state, escape(text))
             console.print()
             console.print(table)
+            if entries is rows:
+                self._print_situation(console)
+
+    def _print_situation(self, console: Console) -> None:
+        here = self.situation
+        for title, text in (("Here", here.name), ("lost", here.lost), ("to type", here.remedy)):
+            console.print(f"  {title}: {text}", markup=False)
 
 
 def examine() -> Report:
     """Examine this machine. Starts one sandbox cell; imports none of the heavy packages."""
-    return Report(describe_machine(), probe(), (train(), gguf(), gpu(), docker()))
+    isolation = probe()
+    here = situation(isolation, facts())
+    return Report(describe_machine(), isolation, here, (train(), gguf(), gpu(), docker()))
 
 
 def train() -> Capability:

@@ -44,8 +44,13 @@ class Program:
     runs it in the judge. `mode` says how this program has to be judged; None leaves it to what its checks need.
 
     `check_cpu_s` limits the CPU seconds of single checks, one for each of `checks`; empty leaves them to
-    `limits.cpu_s`, the limit of all of them together. `stateful` says that a right program's answers may hang on the
-    order in which it is asked, as a reference solution showed, so that this is no fault.
+    `limits.cpu_s`, the limit of all of them together.
+
+    In split mode, checks that are only questions are asked in an order that is drawn for each program, and where that
+    leaves much to chance a pass is confirmed in a fresh candidate. `stateful` turns both off: it says that a right
+    program's answers may hang on the order in which it is asked. That is so where the problem's reference solution
+    ends otherwise than with `stateful=True`, as `fail` with the note "stateful" mostly. The first `base_checks` are
+    asked before the others.
     """
 
     id: str
@@ -57,6 +62,7 @@ class Program:
     mode: Mode | None = None
     check_cpu_s: tuple[float, ...] = ()
     stateful: bool = False
+    base_checks: int = 0
 
 
 Note = Literal["near_limit", "not_data", "stateful"]

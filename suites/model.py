@@ -8,30 +8,33 @@ from typing import Literal, NamedTuple
 
 
 class Checks(NamedTuple):
-    """A problem's checks once its reference has answered: how many of them are the base, whether split judging can
-    carry them, and how many inputs had to be left out because the reference itself has no answer to them."""
+    """A problem's checks once its reference has answered: how many of them are the base, the mode that carries their
+    data (None leaves it to their form), how many inputs had to be left out because the reference itself has no answer to them, and the number
+    of the input that each check runs (None where it runs none, or several)."""
 
     checks: tuple[str, ...]
     base_checks: int
-    mode: Literal["shared"] | None
+    mode: Literal["split", "shared"] | None
     left_out: int
+    inputs: tuple[int | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Oracle:
     """Checks that want the answers of a reference solution first.
 
-    `program` is the whole reference; running it and then `driver` prints those answers (suites/evalplus/values.py
-    says how); `make_checks` turns the printed answers into the problem's checks. `key` names, by its content,
-    everything that decides the answers, so that they can be kept. What runs programs does all this:
-    harness/evaluation/oracle.py.
+    `program` is the whole reference; running it and then `driver(first, end, part)` prints its answers to the inputs
+    from `first` up to `end`, as far as they fit into what is shown of an output (suites/evalplus/driver.py says how).
+    `make_checks` turns all `n_inputs` answers into the problem's checks. `key` names, by its content, everything that
+    decides the answers, so that they can be kept. What runs programs does all this:
+    harness/evaluation/expected_values.py.
     """
 
     key: str
     program: str
-    driver: str
+    driver: Callable[[int, int, int], str]
     make_checks: Callable[[str], Checks]
-    cpu_factor: float = 4.0
+    n_inputs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +49,14 @@ class Problem:
 
     The first `base_checks` checks are a score of their own (HumanEval within HumanEval+), 0 where there is none; such
     checks stop at the first that fails, so that `checks_passed >= base_checks` says whether the base was passed.
-    `oracle` is what the checks still have to be made with. `mode` "shared" says that split judging cannot carry
-    this problem's data; `cpu_s` is the least CPU time to give, where the reference itself is slow. `left_out` counts
-    inputs that are not checked because the reference needs more memory for them than a program may use.
+    `oracle` is what the checks still have to be made with. `left_out` counts inputs that are not checked because the
+    reference needs more memory for them than a program may use.
+
+    What the reference solution shows before any answer is judged (harness/evaluation/ground_truth.py) stands in the
+    last five: the `mode` that judges this problem; the CPU seconds for an answer and for its single checks, 0 and
+    empty where the caller's limit holds; `stateful`, where the reference's own answers hang on the order of the
+    questions; and why nothing can be measured with this problem, which is empty where something can.
+
     `statement` is the task as its data has it, for finding copies of it, where `lead` and `prompt` also hold what
     belongs to a style: a template's words, other problems as examples.
     """
@@ -62,11 +70,14 @@ class Problem:
     family: str = ""
     base_checks: int = 0
     oracle: Oracle | None = None
-    mode: Literal["split", "shared"] | None = None
-    cpu_s: float = 0.0
     left_out: int = 0
     lead: str = ""
     statement: str = ""
+    mode: Literal["split", "shared"] | None = None
+    cpu_s: float = 0.0
+    check_cpu_s: tuple[float, ...] = ()
+    stateful: bool = False
+    unmeasured: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,6 +131,7 @@ def _run_against(command: str, corpus: Path | None, shown: Shown) -> None:
     for title, names in (
         ("forgeries that pass there", comparison.wrong_passes),
         ("right programs that do not", comparison.right_failed),
+        ("programs that leave it without results", comparison.no_verdict),
     ):
         console.print(f"{title}: {', '.join(names) or 'none'}", markup=False)
     if comparison.left_out:

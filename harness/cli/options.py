@@ -66,6 +66,12 @@ EngineThreads = Annotated[
     int, Option("--threads", min=0, help="CPU threads of generation; 0 is one per core.")
 ]
 Workers = Annotated[int, Option(min=0, help="Programs that run at the same time; 0 is one per core.")]
+CpuSeconds = Annotated[
+    float | None,
+    Option(
+        help="CPU seconds that a program may use; left out, 5, or more where the reference is slow; given, never more."
+    ),
+]
 Backend = Annotated[
     str, Option(help="The place that programs run in: embedded is this machine, docker a hardened container.")
 ]

@@ -54,7 +54,7 @@ def conduct(
     from assay.harness.pipeline.plan import make_plan
     from assay.harness.pipeline.runner import run as do
     from assay.harness.pipeline.steps.execute import load_tables
-    from assay.harness.report import render_terminal, reward_model_lines, write_report
+    from assay.harness.report import note_lines, render_terminal, reward_model_lines, write_report
 
     progress = shown.progress()
     plan = make_plan(experiment)
@@ -68,7 +68,7 @@ def conduct(
     if not shown.as_json:
         console = screen()
         console.print(render_terminal(leaderboard, console.width))
-        for line in reward_model_lines(leaderboard):
+        for line in (*note_lines(leaderboard), *reward_model_lines(leaderboard)):
             console.print(line, soft_wrap=True)
         console.print(f"report: {done.folder / 'report.html'}", soft_wrap=True)
     return leaderboard.to_json(), done.folder

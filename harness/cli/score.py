@@ -43,7 +43,7 @@ class Judging:
     ] = "split"
     isolation: options.Isolation = "cell"
     workers: options.Workers = 0
-    cpu_s: Annotated[float, Option(help="CPU seconds that a program may use.")] = 5.0
+    cpu_s: options.CpuSeconds = None
     memory_mb: Annotated[int, Option(help="MiB of memory that a program may use.")] = 1024
     k: Annotated[
         str, Option(help="The k of each pass@k, separated by commas; left out, 1, 10 and 100 up to --n.")
@@ -68,7 +68,7 @@ class Judging:
 
         names = ("backend", "mode", "isolation", "workers", "cpu_s", "memory_mb")
         values = {name: getattr(self, name) for name in names}
-        return options.table(SandboxTable, wall_s=max(20.0, 4 * self.cpu_s), **values)
+        return options.table(SandboxTable, wall_s=max(20.0, 4 * (self.cpu_s or 0)), **values)
 
     def of_file(self, allow_weak: bool) -> Options:
         """Return how a file of samples is evaluated."""
@@ -136,10 +136,6 @@ def score_file(
     faults = Faults()
     progress = shown.progress()
 
-    def on_references(done: int, total: int) -> None:
-        if done == 0:
-            progress.say(f"making the expected answers of {total} problems with their references, once")
-
     with progress.task("execute", unit="samples") as task:
         result = evaluate_file(
             problems,
@@ -148,7 +144,7 @@ def score_file(
             settings,
             on_progress=task.update,
             on_malformed=faults.add,
-            on_references=on_references,
+            on_references=progress.say_once,
         )
     faults.finish(result.faults.path)
     if table:
@@ -220,12 +216,44 @@ def show(result: Evaluation, *, per_problem: bool) -> None:
     console.print(
         f"judged: {modes}{executed}; isolation: {result.isolation}; {result.seconds:.1f} s", soft_wrap=True
     )
-    if problems < total:
+    unmeasured = {p.id: p.unmeasured for p in result.suite.problems if p.unmeasured}
+    without = total - problems - len(unmeasured)
+    if without:
+        console.print(f"{without} problems have no sample: the score is over {problems} of {total} problems")
+    if unmeasured:
+        n = result.tally.unmeasured.total()
         console.print(
-            f"{total - problems} problems have no sample: the score is over the {problems} that have one"
+            f"{len(unmeasured)} problems are unmeasured, so that their {n} samples count in no score "
+            f"(all of them: assay suites check): {_first(unmeasured)}",
+            soft_wrap=True,
         )
+    _notes(console, result)
     _repeats(console, result)
     console.print(f"read as {result.samples.format}; verdicts: {result.results}", soft_wrap=True)
+
+
+def _first(reasons: dict[str, str]) -> str:
+    """Return the first problems with their reasons, as a phrase."""
+    named = [f"{problem} ({reason})" for problem, reason in list(reasons.items())[:SHOWN_FAULTS]]
+    return ", ".join([*named, *(["…"] if len(reasons) > SHOWN_FAULTS else [])])
+
+
+def _notes(console: Console, result: Evaluation) -> None:
+    """Print what a reader of the outcomes should know."""
+    if result.tally.near_limit:
+        console.print(
+            f"{result.tally.near_limit} samples ended within 20 % of a limit of time, and were judged again with "
+            "nothing else running; a slower machine could judge them otherwise (near_limit in the verdicts)"
+        )
+    doubtful = result.tally.doubtful()
+    if doubtful:
+        named = {problem: f"{n} of {total} samples" for problem, (n, total) in doubtful.items()}
+        console.print(
+            "the checks of these problems met what is no data, which split mode cannot carry: "
+            f"{_first(named)}. Give them a canonical_solution, which decides how they are judged, or judge all with "
+            "--mode shared, which can be forged",
+            soft_wrap=True,
+        )
 
 
 def _counts(pairs: Iterable[tuple[str, int]]) -> str:
@@ -245,7 +273,8 @@ def _scores(console: Console, result: Evaluation) -> None:
     for name, estimates in (("pass", result.scores), ("base pass", result.base)):
         for k, estimate in estimates.items():
             value = f"{100 * estimate.value:.1f} %"
-            rows.add_row(f"{name}@{k}", value, _interval(estimate), str(estimate.n), samples, estimate.method)
+            of = f"{estimate.n} of {total}" if estimate.n < total else str(total)
+            rows.add_row(f"{name}@{k}", value, _interval(estimate), of, samples, estimate.method)
     console.print(rows)
 
 

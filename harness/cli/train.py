@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from typer import Argument, Option
 
@@ -52,6 +52,8 @@ def train(
 
 
 def _train(job: Job, shown: Shown) -> None:
+    from assay.harness.training.problems import settle_environment
+    from assay.trainers.data.problems import Environment
     from assay.trainers.model.prepare import alpha_warning
     from assay.trainers.preference.reward_report import load_report
     from assay.trainers.run.facts import load_facts
@@ -67,13 +69,16 @@ def _train(job: Job, shown: Shown) -> None:
         progress.say(f"{name} is set and changes nothing: {reason}")
     if warning := alpha_warning(job.config.adapter, job.config.quantization):
         progress.say(f"note: {warning}")
-    progress.say(f"{job.base_name}: {job.records.counts()}")
+    records, settings = job.records, cast("Any", job.config)
+    if isinstance(records, Environment):
+        records = settle_environment(records, settings.rollout, on_progress=progress.say_once)
+    progress.say(f"{job.base_name}: {records.counts()}")
     with progress.task("train", unit="steps") as task:
 
         def on_step(at: TrainingStep) -> None:
             task.update(at.step, f"of {at.total_steps}, loss {at.loss:.3f}, {at.tok_per_s:,.0f} tok/s")
 
-        trained = train_alone(job.base, job.config, job.records, job.out, on_step)
+        trained = train_alone(job.base, job.config, records, job.out, on_step)
     facts = load_facts(trained.path)
     training = None if facts is None else facts.model_dump(mode="json")
     report = load_report(trained.path)

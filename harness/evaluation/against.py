@@ -68,6 +68,10 @@ class Comparison:
     def right_failed(self) -> list[str]:
         return [j.attack.name for j in self.judgements if j.right_failed]
 
+    @property
+    def no_verdict(self) -> list[str]:
+        return [j.attack.name for j in self.judgements if j.ending == "none"]
+
     def to_json(self) -> dict[str, Any]:
         return {
             "command": self.command,
@@ -76,6 +80,7 @@ class Comparison:
             "left_out": self.left_out,
             "wrong_passes": self.wrong_passes,
             "right_failed": self.right_failed,
+            "no_verdict": self.no_verdict,
         }
 
     def _counts(self, kind: str) -> dict[str, int]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 
 from assay.harness.errors import MissingToolError, UnmeasuredError
 from assay.harness.evaluation.scores import limits_of
 from assay.harness.experiment import SandboxTable
-from assay.sandbox import Executor, IsolationError, Sandbox, SandboxError, Verdict, VerdictCache
+from assay.sandbox import Executor, IsolationError, Program, Sandbox, SandboxError, Verdict, VerdictCache
 from assay.suites import Suite
 from assay.suites.sources import verdicts_path
 
@@ -63,3 +64,23 @@ def open_executor(
         sandbox = stack.enter_context(open_sandbox(table, suite, allow_weak=allow_weak))
         executor = Executor(sandbox, on_verdict, cache=kept, ordered=ordered, keep_output=keep_output)
         yield stack.enter_context(executor)
+
+
+def run_with_more(
+    sandbox: Sandbox, programs: Iterable[Program], more: Callable[[Verdict], Iterable[Program]]
+) -> None:
+    """Run programs, and those that `more` returns for a verdict, until there are none."""
+    waiting: SimpleQueue[Program | None] = SimpleQueue()
+    under_way = 0
+    for program in programs:
+        waiting.put(program)
+        under_way += 1
+    if not under_way:
+        return
+    for verdict in sandbox.run(iter(waiting.get, None)):
+        under_way -= 1
+        for program in more(verdict):
+            waiting.put(program)
+            under_way += 1
+        if not under_way:
+            waiting.put(None)

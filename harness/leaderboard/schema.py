@@ -223,6 +223,8 @@ class Row(Record):
     vs_reference: Difference | None = None
     outcomes: dict[Outcome, int] = Field(default_factory=dict)
     modes: dict[str, int] = Field(default_factory=dict)
+    near_limit: int = 0
+    not_data: dict[str, int] = Field(default_factory=dict)
     cached: int = 0
     families: dict[str, Estimate] = Field(default_factory=dict)
     tokens: int | None = None
@@ -264,7 +266,8 @@ class LinkRow(Record):
 
 
 class SuiteFacts(Record):
-    """The suite, as it was found (`name`) and as the experiment calls it (`registered`)."""
+    """The suite, as it was found (`name`) and as the experiment calls it (`registered`). `unmeasured` are the problems
+    with which nothing can be measured, and why: their samples were not executed, and count in no figure."""
 
     name: str
     registered: str = ""
@@ -272,6 +275,7 @@ class SuiteFacts(Record):
     split: str | None = None
     revision: str = ""
     n_problems: int | None = None
+    unmeasured: dict[str, str] = Field(default_factory=dict)
 
 
 class Step(Record):

@@ -13,8 +13,9 @@ A step's id is the first 12 hexadecimal digits of the sha256 of a JSON object (s
       `double_quant`.
     * generate: the suite's revision, the sha256 of all prompts, the seed, `[sampling]`, the stop strings, and the
       engine's device and dtype.
-    * execute: the suite's revision, `[sandbox]` without `workers`, and `judging_sha256`: each problem's checks, the
-      sources named in `JUDGES` (and of what makes a problem's checks from its reference), and the version of Python.
+    * execute: the suite's revision, `[sandbox]` without `workers`, and `judging_sha256`: each problem's checks and
+      reference solution, the sources named in `JUDGES` (and of what makes a problem's checks from its reference), and
+      the version of Python.
     * pairs: kinds, pairs a problem, matching, single or paired, and the seed.
     * profile: the `[profile]` table, device, threads and dtype.
     * contamination: the suite's revision, the method, and what decides the training records, as in train.
@@ -50,6 +51,8 @@ JUDGES = (
     "assay.harness.evaluation.judge",
     "assay.harness.evaluation.scores",
     "assay.harness.evaluation.expected_values",
+    "assay.harness.evaluation.ground_truth",
+    "assay.harness.evaluation.time_limits",
 )
 
 
@@ -73,15 +76,24 @@ def prompts_sha256(suite: Suite, style: str) -> str:
 def judging_sha256(suite: Suite, backend: str) -> str:
     """Return the sha256 of everything that makes a verdict of a sample.
 
-    That is each problem's checks, the sources of what applies them, and the language. Embedded cells run this
+    That is each problem's checks, its reference solution, which decides how they are applied, the sources of what
+    applies them, and the language. Embedded cells run this
     interpreter; what a container's image holds is decided by the sandbox's own sources.
     """
     makers: set[str] = set()
     problems = []
     for p in suite.problems:
-        parts: list[Any] = [p.id, p.prompt, p.entry_point, p.checks, p.base_checks, p.mode, p.cpu_s]
+        parts: list[Any] = [
+            p.id,
+            p.prompt,
+            p.entry_point,
+            p.checks,
+            p.base_checks,
+            p.mode,
+            p.canonical_solution,
+        ]
         if p.oracle is not None:
-            parts += [p.oracle.key, p.oracle.cpu_factor]
+            parts.append(p.oracle.key)
             makers.add(_package_of(p.oracle.make_checks))
         problems.append(parts)
     python = [platform.python_implementation(), *platform.python_version_tuple()[:2]]

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from assay.harness.report.html import write_report
 from assay.harness.report.markdown import render_markdown
-from assay.harness.report.terminal import render_terminal, reward_model_lines
+from assay.harness.report.terminal import note_lines, render_terminal, reward_model_lines
 
-__all__ = ["render_markdown", "render_terminal", "reward_model_lines", "write_report"]
+__all__ = ["note_lines", "render_markdown", "render_terminal", "reward_model_lines", "write_report"]

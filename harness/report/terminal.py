@@ -13,7 +13,7 @@ from assay.harness.leaderboard.schema import Leaderboard
 from assay.harness.report.blocks import QUIET, Cell, Column, Table
 from assay.harness.report.sections.board import leaderboard_table
 from assay.harness.report.sections.rewards import in_words
-from assay.harness.report.wording import visible
+from assay.harness.report.wording import SHOWN_PROBLEMS, unmeasured_problems, visible
 
 WIDE = 120  # columns that hold the whole table, with pass@k for two k
 K_WIDTH = 18  # of one more
@@ -44,6 +44,30 @@ def render_terminal(board: Leaderboard, width: int = WIDE) -> RichTable:
     if below:
         rich.caption, rich.caption_justify = Text("\n".join(map(visible, below)), style="dim"), "left"
     return rich
+
+
+def note_lines(board: Leaderboard) -> list[Text]:
+    """Return what a reader of the scores should know of the problems and samples they rest on, a line each."""
+    lines = []
+    if board.suite.unmeasured:
+        lines.append(
+            f"{len(board.suite.unmeasured)} problems are unmeasured, so that their samples count in no score: "
+            f"{unmeasured_problems(board)}"
+        )
+    for row in board.rows:
+        if row.near_limit:
+            lines.append(
+                f"{row.variant}: {row.near_limit} samples ended near a limit of time, and were judged in quiet"
+            )
+        if row.not_data:
+            named = ", ".join(
+                f"{problem} ({n})" for problem, n in list(row.not_data.items())[:SHOWN_PROBLEMS]
+            )
+            lines.append(
+                f"{row.variant}: samples of these problems met what is no data: {named}; "
+                "give the problems a canonical_solution, which decides how they are judged"
+            )
+    return [Text(visible(line)) for line in lines]
 
 
 def reward_model_lines(board: Leaderboard) -> list[Text]:

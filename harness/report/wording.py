@@ -12,7 +12,7 @@ import re
 
 from markupsafe import Markup
 
-from assay.harness.formatting import DASH, UNMEASURED, points, span
+from assay.harness.formatting import DASH, UNMEASURED, count, points, span
 from assay.harness.leaderboard.schema import Difference, Leaderboard, Row
 
 # C0 and C1 controls except tab and newline, bidirectional overrides and isolates, line and paragraph separators,
@@ -21,12 +21,28 @@ _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
 NO_REASON = "no reason was recorded"
+SHOWN_PROBLEMS = 5
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|#~&])")
 
 
 def confidence(board: Leaderboard) -> str:
     """Return the level of the leaderboard's intervals: 95 %."""
     return f"{board.confidence * 100:g} %"
+
+
+def of_problems(board: Leaderboard, n: int | None) -> str:
+    """Return the number of problems that a figure is over, with that of the suite where it is less: "148 of 164"."""
+    total = board.suite.n_problems
+    if n is None:
+        return DASH
+    return count(n) if total is None or n >= total else f"{count(n)} of {count(total)}"
+
+
+def unmeasured_problems(board: Leaderboard) -> str:
+    """Return the problems with which nothing could be measured, the first with their reasons; empty without any."""
+    reasons = board.suite.unmeasured
+    named = [f"{problem} ({reason})" for problem, reason in list(reasons.items())[:SHOWN_PROBLEMS]]
+    return ", ".join([*named, *(["…"] if len(reasons) > SHOWN_PROBLEMS else [])])
 
 
 def in_words(board: Leaderboard, variant: str, d: Difference, *, other: str | None = None) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import types
 
-from assay.sandbox.cell import runner, wire
+from assay.sandbox.cell import order, runner, wire
+from assay.sandbox.cell.wire import QuestionOrder
 
 CACHED_CHECKS = 256
 
@@ -17,8 +19,12 @@ def _compiled(source: bytes, filename: str) -> types.CodeType:
     return runner.compile_source(source, filename)
 
 
+Step = tuple[int, "types.CodeType | bytes"]  # the number of a check, from 1 on, and a part of it to run
+
+
 class Checks:
-    """A prelude and checks, compiled once in the server for all samples of a problem."""
+    """A prelude and checks, compiled once in the server for all samples of a problem; `plan` says in which orders the
+    checks can be asked."""
 
     def __init__(self, body: bytes) -> None:
         prelude, needs, *checks = wire.split(body)
@@ -32,14 +38,42 @@ class Checks:
             b"StopIteration" in source or b"StopAsync" in source for source in self.sources
         )
         self.prelude = runner.compile_source(prelude, "<prelude>") if prelude else None
-        self.checks = [self._compile(check, f"<check {number}>") for number, check in enumerate(checks, 1)]
+        texts = [check.decode("utf-8", "replace") for check in checks]
+        self.plan = order.plan(texts, self.values.union(self.names), needed["first_run"])
+        self.checks = [self._compile(number, check) for number, check in enumerate(checks, 1)]
+        self._heads = {
+            position: compile(tree, f"<check {position + 1}>", "exec")
+            for position, tree in self.plan.heads.items()
+        }
+        self._as_written = self._arranged(QuestionOrder())
 
-    @staticmethod
-    def _compile(source: bytes, filename: str) -> types.CodeType | bytes:
+    def _compile(self, number: int, source: bytes) -> types.CodeType | bytes:
+        filename = f"<check {number}>"
         try:
-            return _compiled(source, filename)
+            tree = self.plan.trees.get(number - 1)
+            return _compiled(source, filename) if tree is None else compile(tree, filename, "exec")
         except Exception:
             return source  # running it raises the same again, where it is reported
+
+    def steps(self, drawn: QuestionOrder) -> list[Step]:
+        """Return what to run, in the order that was drawn."""
+        return self._arranged(drawn) if drawn.number and self.plan.runs else self._as_written
+
+    def _arranged(self, drawn: QuestionOrder) -> list[Step]:
+        positions = list(range(len(self.checks)))
+        steps: dict[int, list[Step]] = {
+            position: [(position + 1, self.checks[position])] for position in positions
+        }
+        for run in self.plan.runs:
+            chosen = order.draw(run.keys, drawn.number, drawn.turn) if drawn.number else range(len(run.keys))
+            heads = [
+                (position + 1, self._heads[position]) for position in run.positions if position in self._heads
+            ]
+            parts = [(run.positions[i] + 1, self.checks[run.positions[i]]) for i in chosen]
+            for position in run.positions:
+                steps[position] = []
+            steps[run.positions[0]] = [*heads, *parts]
+        return list(itertools.chain.from_iterable(steps[position] for position in positions))
 
 
 class Cache:

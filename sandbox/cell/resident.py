@@ -19,8 +19,9 @@ from typing import NamedTuple, NoReturn
 
 from assay.sandbox.cell import fork, judge, runner, wire
 from assay.sandbox.cell.checks import Cache
+from assay.sandbox.cell.wire import QuestionOrder
 
-_COMMAND = struct.Struct("!I")
+_COMMAND = struct.Struct("!II")
 _REPLY = struct.Struct("!BII")
 _SAMPLES_PER_JUDGE = 2000
 _NO_LIMIT_MS = 1 << 31
@@ -98,7 +99,7 @@ class Resident:
         started = time.monotonic()
         reason = wire.ENDED
         try:
-            message = _COMMAND.pack(len(request.body)) + request.body
+            message = _COMMAND.pack(len(request.order), len(request.body)) + request.order + request.body
             sent = socket.send_fds(commands, [message], [channel])
             if sent < len(message):
                 commands.sendall(message[sent:])
@@ -142,9 +143,10 @@ def _stay(commands: socket.socket, cache: Cache) -> NoReturn:
         header, descriptors, _, _ = socket.recv_fds(commands, _COMMAND.size, 1)
         if len(header) < _COMMAND.size:
             os._exit(0)
-        (size,) = _COMMAND.unpack(header)
-        body = wire.read_exactly(commands.recv, size)
-        code, passed, detail = judge.judge(cache.get(body), descriptors[0])
+        order_size, size = _COMMAND.unpack(header)
+        body = wire.read_exactly(commands.recv, order_size + size)
+        drawn = QuestionOrder.unpack(body[:order_size])
+        code, passed, detail = judge.judge(cache.get(body[order_size:]), descriptors[0], drawn)
         os.close(descriptors[0])
         runner.flush()
         text = detail.encode("utf-8", "backslashreplace")[: wire.DETAIL_BYTES]

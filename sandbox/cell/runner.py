@@ -21,12 +21,13 @@ from builtins import (  # noqa: UP029
     str,
     type,
 )
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from assay.sandbox.cell import progress, seeding, wire
 
 MODULE = "candidate"
+NOT_RUN = "not run"  # how the message of a check begins that was not run, since another one had failed
 
 # Bound before any candidate runs, like the builtins above: replacing them later changes nothing here.
 _write, _exit = os.write, os._exit
@@ -74,22 +75,32 @@ def code_of(error: BaseException, *, in_check: bool) -> int:
     return wire.ERROR
 
 
-def run_checks(checks: Sequence[bytes | types.CodeType], namespace: dict[str, Any]) -> tuple[int, int, str]:
-    """Run every check. Returns the code and description of the first that did not pass, and how many passed."""
-    code, passed, detail = wire.PASSED, 0, ""
-    for number, check in enumerate(checks, 1):
+def run_checks(
+    steps: Iterable[tuple[int, bytes | types.CodeType]], namespace: dict[str, Any], total: int
+) -> tuple[int, int, str]:
+    """Run every check, of which each step has the number and a part. Returns the code and description of the first that
+    did not pass, and how many of `total` passed. The first is the one with the lowest number, unless it says that it
+    was not run."""
+    code, detail, first = wire.PASSED, "", 0
+    failed = set()
+    for number, check in steps:
         filename = f"<check {number}>"
         progress.begin(number)
         try:
             run_source(check, filename, namespace)
-            passed += 1
         except BaseException as error:
-            if code == wire.PASSED:
-                code = code_of(error, in_check=True)
-                which = f"check {number} of {len(checks)}: " if len(checks) > 1 else ""
+            failed.add(number)
+            if not first or (number < first and not _was_not_run(error)):
+                code, first = code_of(error, in_check=True), number
+                which = f"check {number} of {total}: " if total > 1 else ""
                 detail = which + describe(error, filename)
     progress.begin(0)
-    return code, passed, detail
+    return code, total - len(failed), detail
+
+
+def _was_not_run(error: BaseException) -> bool:
+    """Return whether a check only says that it was not run, since another had failed."""
+    return type(error) is AssertionError and error.args[:1] != () and str(error.args[0]).startswith(NOT_RUN)
 
 
 def flush() -> None:
@@ -118,7 +129,7 @@ def run_shared(body: bytes | memoryview, token: bytes, descriptor: int) -> None:
     except BaseException as error:
         code, passed, detail = code_of(error, in_check=False), 0, describe(error, filename)
     else:
-        code, passed, detail = run_checks(checks, namespace)
+        code, passed, detail = run_checks(enumerate(checks, 1), namespace, len(checks))
     flush()
     send_report(descriptor, token, code, passed, detail)
 
@@ -151,7 +162,7 @@ def warm_up_sample() -> None:
     namespace = new_module().__dict__
     seeding.prepare()
     run_source(candidate, f"<{MODULE}>", namespace)
-    _, passed, detail = run_checks(checks, namespace)
+    _, passed, detail = run_checks(enumerate(checks, 1), namespace, len(checks))
     flush()
     bytes(16) + wire.REPORT.pack(wire.PASSED, passed, len(detail))
 

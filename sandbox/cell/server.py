@@ -170,7 +170,8 @@ def _judge(desk: fork.Desk, request: wire.Request, outgoing: int, peer: socket.s
         return
     bench.resident.stop()
     token = os.urandom(exchange.TOKEN_BYTES)
-    _report(desk, request, outgoing, ours.detach(), token, lambda: judge.run(checks, token))
+    order = wire.QuestionOrder.unpack(request.order)
+    _report(desk, request, outgoing, ours.detach(), token, lambda: judge.run(checks, token, order))
 
 
 def _judge_in_resident(

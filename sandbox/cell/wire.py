@@ -1,7 +1,7 @@
 """The frames between the host and a cell: fixed binary headers, then bytes. Kept lean, for it runs between forks.
 
-Host to cell: REQUEST, then the limits of single checks, then a body of blobs (candidate, then checks). Cell to host:
-HEAD, REPORT, the report's detail, and output.
+Host to cell: REQUEST, then the limits of single checks, the order of the questions, and a body of blobs (candidate,
+then checks). Cell to host: HEAD, REPORT, the report's detail, and output.
 The first frame a cell sends is READY: a length and a JSON object that says which isolation pieces are on, or
 which step failed.
 """
@@ -12,12 +12,13 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-REQUEST = struct.Struct("!IIIQQQIII")
+REQUEST = struct.Struct("!IIIQQQIIII")
 HEAD = struct.Struct("!IBiQQQQIIQI")
 REPORT = struct.Struct(
     "!BII"
 )  # what a sample's own runner says: code, checks passed, length of the detail that follows
 LENGTH = struct.Struct("!I")
+_ORDER = struct.Struct("!QB")
 
 # Why the cell stopped waiting for a sample.
 ENDED, CPU_LIMIT, WALL_LIMIT, HUNG_UP = range(4)
@@ -27,15 +28,36 @@ ENDED, CPU_LIMIT, WALL_LIMIT, HUNG_UP = range(4)
 RETIRE, OOM_KILLED, STARVED = 1, 2, 4
 
 # Who speaks in Response.code, and what they say.
-NO_REPORT, PASSED, FAILED, ERROR, OUT_OF_MEMORY, NOT_DATA, CANDIDATE_GONE = range(7)
+NO_REPORT, PASSED, FAILED, ERROR, OUT_OF_MEMORY, NOT_DATA, CANDIDATE_GONE, UNCONFIRMED, STATEFUL = range(9)
+IN_DRAWN_ORDER = 16  # beside FAILED or ERROR: not in the order in which the checks are written
 
 SHOWN_OUTPUT_BYTES = 16 << 10
-DETAIL_BYTES = 600
+DETAIL_BYTES = 2000
+
+
+class QuestionOrder(NamedTuple):
+    """What is drawn for a sample: a number, 0 for the order in which checks are written, and the turn. `calls` are
+    questions that an earlier turn asked, to be asked in between in this one."""
+
+    number: int = 0
+    turn: int = 0
+    calls: bytes = b""
+
+    def pack(self) -> bytes:
+        return _ORDER.pack(self.number, self.turn) + self.calls if self.number else b""
+
+    @classmethod
+    def unpack(cls, data: bytes) -> QuestionOrder:
+        if not data:
+            return cls()
+        number, turn = _ORDER.unpack_from(data)
+        return cls(number, turn, data[_ORDER.size :])
 
 
 class Request(NamedTuple):
     """One sample to run. Times in milliseconds, sizes in bytes; `body` is what `join` packed. `check_cpu_ms` limits the
-    CPU time of single checks, one for each; empty leaves them to `cpu_ms`."""
+    CPU time of single checks, one for each; empty leaves them to `cpu_ms`. `order` is for a judge, a packed
+    QuestionOrder."""
 
     sequence: int
     cpu_ms: int
@@ -46,10 +68,12 @@ class Request(NamedTuple):
     processes: int
     body: bytes | memoryview
     check_cpu_ms: tuple[int, ...] = ()
+    order: bytes = b""
 
     def pack(self) -> bytes:
-        head = REQUEST.pack(*self[:7], len(self.check_cpu_ms), len(self.body))
-        return head + struct.pack(f"!{len(self.check_cpu_ms)}I", *self.check_cpu_ms) + self.body
+        head = REQUEST.pack(*self[:7], len(self.check_cpu_ms), len(self.order), len(self.body))
+        limits = struct.pack(f"!{len(self.check_cpu_ms)}I", *self.check_cpu_ms)
+        return head + limits + self.order + self.body
 
 
 class Response(NamedTuple):
@@ -123,9 +147,10 @@ def read_request(
     read: Callable[[int], bytes], read_body: Callable[[int], bytes | memoryview] | None = None
 ) -> Request:
     """The next request from `read`; `read_body` gives that many bytes as its body in another form."""
-    *fields, checks, size = REQUEST.unpack(read_exactly(read, REQUEST.size))
+    *fields, checks, order_size, size = REQUEST.unpack(read_exactly(read, REQUEST.size))
     limits = struct.unpack(f"!{checks}I", read_exactly(read, 4 * checks)) if checks else ()
-    return Request._make((*fields, read_body(size) if read_body else read_exactly(read, size), limits))
+    order = read_exactly(read, order_size)
+    return Request._make((*fields, read_body(size) if read_body else read_exactly(read, size), limits, order))
 
 
 def parse_response(data: bytearray) -> tuple[Response, int] | None:

@@ -10,13 +10,12 @@ not know the answer would be right always.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from assay.sandbox.errors import SandboxError
 from assay.sandbox.host import verdicts
-from assay.sandbox.host.cells import CellPair
-from assay.sandbox.model import Limits, Mode, Outcome, Program, Verdict
+from assay.sandbox.host.jobs import Job
+from assay.sandbox.model import Limits, Outcome, Program, Verdict
 
 ATTEMPTS = 3  # the first of them not alone
 
@@ -28,29 +27,10 @@ def control(name: str, answer: str, limits: Limits) -> Program:
     return Program(name, f"def double(x):\n    return {answer}\n", (_CHECK,), "double", limits)
 
 
-class Suspect(Protocol):
-    """A program whose cells ended, as the scheduler keeps it: `endings` are those cells, each with what was seen."""
-
-    @property
-    def program(self) -> Program: ...
-
-    @property
-    def mode(self) -> Mode: ...
-
-    @property
-    def endings(self) -> Sequence[tuple[CellPair | None, str]]: ...
-
-    @property
-    def batch(self) -> Any: ...
-
-    @property
-    def ticket(self) -> Any: ...
-
-
 class ControlRun:
     """A batch of one control program, whose end decides on a suspect."""
 
-    def __init__(self, suspect: Suspect) -> None:
+    def __init__(self, suspect: Job) -> None:
         self._suspect = suspect
         self.program = control("control-after-cells-ended", "2 * x", suspect.program.limits)
 

@@ -234,13 +234,15 @@ def spec_of(options: CellOptions) -> dict[str, Any]:
 
 
 class Trial(NamedTuple):
-    """One verdict, whether a loaded machine could have decided it, whether it was near a limit of time, and whether the
-    cells are to be replaced."""
+    """One verdict; whether it was near a limit of time, and whether the program was kept from the CPU until the wall
+    limit; whether the cells are to be replaced; and what the judge reported, for the next turn (see `orders`)."""
 
     verdict: Verdict
-    needs_quiet: bool
     near_limit: bool
+    starved: bool
     retire: bool
+    code: int
+    detail: bytes
 
 
 class CellPair:
@@ -263,9 +265,9 @@ class CellPair:
         """Return whether the kernel ended one of the cells, which have ended, for memory."""
         return any(cell.was_killed_for_memory() for cell in self.cells)
 
-    def send(self, program: Program, sequence: int, *, quiet: bool = False) -> None:
-        """Have the program judged, with other programs running beside it, or in `quiet`. Raises EOFError when a cell is
-        gone."""
+    def send(self, program: Program, sequence: int, *, quiet: bool = False, order: bytes = b"") -> None:
+        """Have the program judged, with other programs running beside it, or in `quiet`; `order` is for the judge.
+        Raises EOFError when a cell is gone."""
         limits, stop = program.check_cpu_s, verdicts.CPU_STOP if quiet else verdicts.CLEAR
         if self.mode == "shared":
             body = verdicts.shared_body(program)
@@ -273,7 +275,8 @@ class CellPair:
             return
         judge, candidate = self.cells
         for_judge, for_candidate = verdicts.split_bodies(program, self._rules.needs(program))
-        judge.send(verdicts.request_for(program, sequence, for_judge, stop, extra_wall_s=_JUDGE_LAG_S))
+        extra = _JUDGE_LAG_S
+        judge.send(verdicts.request_for(program, sequence, for_judge, stop, extra_wall_s=extra, order=order))
         candidate.send(verdicts.request_for(program, sequence, for_candidate, stop, check_cpu_s=limits))
 
     def receive(self, program: Program, sequence: int) -> Trial | None:
@@ -290,8 +293,9 @@ class CellPair:
         else:
             verdict = verdicts.split_verdict(program, *answers)
         near = verdicts.is_near_limit(program, answers)
-        quiet = near or verdicts.was_starved(program, answers)
-        return Trial(verdict, quiet, near, any(answer.flags & wire.RETIRE for answer in answers))
+        starved = verdicts.was_starved(program, answers)
+        retire = any(answer.flags & wire.RETIRE for answer in answers)
+        return Trial(verdict, near, starved, retire, answers[0].code, answers[0].detail)
 
 
 def patience_of(program: Program) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from assay.sandbox.errors import SandboxError
 from assay.sandbox.host.cache import Keys, VerdictCache
 from assay.sandbox.host.isolation import Isolation
-from assay.sandbox.host.scheduler import Batch
+from assay.sandbox.host.jobs import Batch
 from assay.sandbox.model import Mode, Program, Verdict
 
 if TYPE_CHECKING:

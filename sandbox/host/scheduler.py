@@ -17,42 +17,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any
 
 from assay.sandbox.errors import CellError, SandboxError
 from assay.sandbox.host import blame, verdicts
 from assay.sandbox.host.cells import START_TIMEOUT_S, Cell, CellPair, patience_of
-from assay.sandbox.model import Mode, Program, Verdict
+from assay.sandbox.host.jobs import Batch, Job
+from assay.sandbox.model import Mode, Program
 
 _ABORT_AFTER_S = 0.25  # most programs end sooner, and new cells take longer
 _ENDING_POLL_S = 0.005
 _POLL_S = 0.1  # between looks at the clock, while programs run
 
 Launch = Callable[[Mode], CellPair]
-
-
-class Batch(Protocol):
-    """The programs of one caller."""
-
-    @property
-    def cancelled(self) -> bool: ...
-
-    def settle(self, ticket: Any, program: Program, result: Verdict | SandboxError | None) -> None:
-        """Called once for each program, in the scheduler's thread, and raises nothing. A SandboxError says that
-        programs cannot be given to cells; None that the batch was cancelled or the sandbox closed."""
-
-
-@dataclass(slots=True)
-class _Job:
-    program: Program
-    batch: Batch
-    ticket: Any
-    mode: Mode
-    order: int
-    endings: list[tuple[CellPair | None, str]] = field(default_factory=list)  # of cells that died under it
-    near_limit: bool = False
-    quiet: bool = False  # to be judged with nothing else running
 
 
 @dataclass(slots=True, eq=False)
@@ -68,7 +46,7 @@ class _Lane:
     dropped: bool = False
     writing: bool = False  # whether the selector looks for room in a channel
     deadline: float = float("inf")
-    in_flight: deque[tuple[int, _Job]] = field(default_factory=deque)
+    in_flight: deque[tuple[int, Job]] = field(default_factory=deque)
 
     @property
     def waits(self) -> bool:
@@ -114,12 +92,12 @@ class Scheduler:
         self._depth, self._fresh = max(1, depth), depth == 0
         self._workers = [_Worker() for _ in range(workers)]
         self._lanes: list[_Lane] = []  # of all workers
-        self._jobs: list[tuple[float, int, _Job]] = []  # a heap
-        self._quiet: deque[_Job] = deque()
+        self._jobs: list[tuple[float, int, Job]] = []  # a heap
+        self._quiet: deque[Job] = deque()
         self._orders, self._sequences = itertools.count(), itertools.count(1)
         self._aborts: list[tuple[float, Batch]] = []
         # What other threads leave here; `_wake` tells the scheduler's own.
-        self._incoming: deque[_Job] = deque()
+        self._incoming: deque[Job] = deque()
         self._cancelled: deque[Batch] = deque()
         self._launched: deque[tuple[_Lane, CellPair | Exception]] = deque()
         self._launching: set[threading.Thread] = set()
@@ -147,7 +125,7 @@ class Scheduler:
     def submit(self, program: Program, batch: Batch, ticket: Any) -> None:
         """Have the program judged; `ticket` comes back with the result. Raises SandboxError for limits above the
         sandbox's, and when the sandbox is closed."""
-        job = _Job(program, batch, ticket, self._rules.mode_of(program), next(self._orders))
+        job = Job(program, batch, ticket, self._rules.mode_of(program), next(self._orders))
         with self._lock:  # after `close` has begun, nothing comes into a queue that no one reads
             if self._closing:
                 raise SandboxError("the sandbox is closed; open one to run programs")
@@ -199,7 +177,7 @@ class Scheduler:
             self._quiet.clear()
             self._queue(*jobs)
 
-    def _queue(self, *jobs: _Job) -> None:
+    def _queue(self, *jobs: Job) -> None:
         for job in jobs:
             if job.batch.cancelled:
                 job.batch.settle(job.ticket, job.program, None)
@@ -227,7 +205,7 @@ class Scheduler:
             self._send(worker, job)
         self._hungry = any(worker.load < self._depth for worker in self._workers)
 
-    def _worker_for(self, job: _Job) -> _Worker | None:
+    def _worker_for(self, job: Job) -> _Worker | None:
         """The worker with the least to do, among equals one whose cells are up; None while all have enough. A job whose
         cell died goes to a worker that has nothing else, and is alone there, in new cells."""
         best, least = None, self._depth * 2
@@ -243,7 +221,7 @@ class Scheduler:
                 best, least = worker, load
         return best
 
-    def _send(self, worker: _Worker, job: _Job) -> None:
+    def _send(self, worker: _Worker, job: Job) -> None:
         lane = worker.lanes.get(job.mode)
         if lane is not None and lane.used and job.endings:
             self._queue(*self._drop(lane))
@@ -258,12 +236,12 @@ class Scheduler:
         if lane.pair is not None:
             self._transmit(lane, *lane.in_flight[-1])
 
-    def _transmit(self, lane: _Lane, sequence: int, job: _Job) -> None:
+    def _transmit(self, lane: _Lane, sequence: int, job: Job) -> None:
         assert lane.pair is not None
         if lane.ready and len(lane.in_flight) == 1:
             self._expect(lane)
         try:
-            lane.pair.send(job.program, sequence, quiet=job.quiet)
+            lane.pair.send(job.as_sent, sequence, quiet=job.quiet, order=job.questioning.order)
         except EOFError:
             return  # reading finds that out and deals with it
         except Exception as error:  # whatever it is, the batch ends with it and the scheduler lives
@@ -271,7 +249,7 @@ class Scheduler:
             self._refuse(job, error)
         self._watch(lane)
 
-    def _refuse(self, job: _Job, error: Exception) -> None:
+    def _refuse(self, job: Job, error: Exception) -> None:
         """Cells cannot be started, or not be asked this: the batch ends with the error, not with verdicts."""
         if not isinstance(error, SandboxError):
             reason = f"{type(error).__name__}: {error}"
@@ -394,24 +372,20 @@ class Scheduler:
             self._expect(lane)
         while lane.in_flight:
             sequence, job = lane.in_flight[0]
-            trial = pair.receive(job.program, sequence)
+            trial = pair.receive(job.as_sent, sequence)
             if trial is None:
                 return
             lane.in_flight.popleft()
             self._expect(lane)
             if trial.retire or self._fresh:
                 self._queue(*self._drop(lane))
-            if trial.needs_quiet and not job.quiet and not job.batch.cancelled:
-                job.quiet, job.near_limit = True, trial.near_limit
+            if job.needs_quiet(trial) or not job.settle(trial):
                 self._queue(job)
-            else:
-                notes = trial.verdict.notes + (("near_limit",) if job.near_limit or trial.near_limit else ())
-                job.batch.settle(job.ticket, job.program, replace(trial.verdict, notes=notes))
 
     def _expect(self, lane: _Lane) -> None:
         """Set the time by which the oldest job in flight has to be answered."""
         job = lane.in_flight[0][1] if lane.in_flight else None
-        lane.deadline = time.monotonic() + patience_of(job.program) if job else float("inf")
+        lane.deadline = time.monotonic() + patience_of(job.as_sent) if job else float("inf")
 
     def _look_at_clock(self) -> None:
         now = time.monotonic()
@@ -445,14 +419,14 @@ class Scheduler:
             self._queue(suspect)
         else:
             run = blame.ControlRun(suspect)
-            self._queue(_Job(run.program, run, None, suspect.mode, suspect.order, suspect.endings))
+            self._queue(Job(run.program, run, None, suspect.mode, suspect.order, suspect.endings))
 
     def _give_up(self, lane: _Lane, error: Exception) -> None:
         """The cells could not be started: whoever waits for them gets the error."""
         for job in self._drop(lane):
             self._refuse(job, error)
 
-    def _drop(self, lane: _Lane) -> list[_Job]:
+    def _drop(self, lane: _Lane) -> list[Job]:
         """End the cells; return what they were sent and did not answer."""
         lane.dropped = True
         del lane.worker.lanes[lane.mode]

@@ -13,8 +13,9 @@ a right program that is slow, so the rule must not have every endless loop run t
    limit, that verdict is the one that counts, and whatever it is it carries the note "near_limit".
 3. What the wall limit stopped is judged again, likewise, where it was kept from the CPU: its cell saw that it was
    running and pushed off the CPU until the end, or it had used a tenth of its CPU limit; or its judge had used a
-   fiftieth, for which the candidate waited. What slept, or waited for input, is not: that would cost its whole wall
-   limit once more, with all others waiting.
+   fiftieth, for which the candidate waited. It then has three times the wall limit, for on a busy machine quiet is
+   not to be had; kept from the CPU even so, it carries the note as well. What slept, or waited for input, is not
+   judged again: that would cost its whole wall limit once more, with all others waiting.
 4. The cache of verdicts keeps none that carries the note, see `cache.storable`.
 """
 
@@ -36,12 +37,17 @@ from assay.sandbox.model import Limits, Mode, Outcome, Program, Verdict
 NEAR, CPU_STOP, CLEAR = 0.8, 1.05, 1.25
 # Fractions of the CPU limit that say of a program, and of its judge, that it did not just sleep until the wall limit.
 _BUSY, _BUSY_JUDGE = 0.1, 0.02
+_PATIENCE = 3
 
 _BY_CODE = {
     wire.PASSED: Outcome.PASS,
     wire.FAILED: Outcome.FAIL,
     wire.ERROR: Outcome.ERROR,
     wire.OUT_OF_MEMORY: Outcome.MEMORY,
+    wire.UNCONFIRMED: Outcome.PASS,
+    wire.STATEFUL: Outcome.FAIL,
+    wire.FAILED | wire.IN_DRAWN_ORDER: Outcome.FAIL,
+    wire.ERROR | wire.IN_DRAWN_ORDER: Outcome.ERROR,
 }
 
 
@@ -83,6 +89,7 @@ def request_for(
     *,
     extra_wall_s: float = 0,
     check_cpu_s: tuple[float, ...] = (),
+    order: bytes = b"",
 ) -> wire.Request:
     """Return the request, by which a sample is stopped at `stop` times its CPU limits."""
     limits = program.limits
@@ -96,6 +103,7 @@ def request_for(
         limits.processes,
         body,
         tuple([max(1, round(seconds * 1000 * stop)) for seconds in check_cpu_s]),
+        order,
     )
 
 
@@ -114,6 +122,11 @@ def is_near_limit(program: Program, responses: Sequence[wire.Response]) -> bool:
     return not stopped and any(r.wall_us / 1e6 >= NEAR * program.limits.wall_s for r in responses)
 
 
+def with_patience(program: Program) -> Program:
+    """Return the program with the wall limit that it has when it was kept from the CPU the first time."""
+    return replace(program, limits=replace(program.limits, wall_s=_PATIENCE * program.limits.wall_s))
+
+
 def _cpu_shares(program: Program, response: wire.Response) -> Iterator[float]:
     """How much was used of each CPU limit."""
     yield response.cpu_us / 1e6 / program.limits.cpu_s
@@ -126,6 +139,8 @@ def was_starved(program: Program, responses: Sequence[wire.Response]) -> bool:
     if all(response.reason != wire.WALL_LIMIT for response in responses):
         return False
     *judge, candidate = [response.cpu_us / 1e6 / program.limits.cpu_s for response in responses]
+    if max([candidate, *judge]) >= CLEAR:
+        return False  # all its processes together had their time
     starved = any(response.flags & wire.STARVED for response in responses)
     return starved or candidate >= _BUSY or any(share >= _BUSY_JUDGE for share in judge)
 
@@ -221,13 +236,15 @@ def infra(program: Program, reason: str, mode: Mode) -> Verdict:
 
 def split_bodies(program: Program, needs: Needs) -> tuple[bytes, bytes]:
     """Return the request bodies of the judge cell and of the candidate cell."""
-    judge = _judge_body(needs, program.checks)
+    judge = _judge_body(needs, program.checks, program.base_checks)
     return judge, wire.join([wire.encode_text(program.candidate)])
 
 
 @lru_cache(maxsize=512)
-def _judge_body(needs: Needs, checks: tuple[str, ...]) -> bytes:
-    needed = json.dumps({"names": needs.names, "values": needs.values, "carried": needs.carried})
+def _judge_body(needs: Needs, checks: tuple[str, ...], first_run: int) -> bytes:
+    needed = json.dumps(
+        {"names": needs.names, "values": needs.values, "carried": needs.carried, "first_run": first_run}
+    )
     return wire.join([wire.encode_text(part) for part in (needs.prelude, needed, *checks)])
 
 
@@ -236,7 +253,15 @@ def split_verdict(program: Program, judge: wire.Response, candidate: wire.Respon
     decision = _split_outcome(program, judge, candidate)
     output = candidate.output + judge.output
     verdict = _verdict(program, candidate, decision, judge.passed, output, "split")
+    if judge.code == wire.STATEFUL and verdict.outcome is Outcome.FAIL:
+        return stateful(verdict)
     return replace(verdict, notes=("not_data",)) if judge.code == wire.NOT_DATA else verdict
+
+
+def stateful(verdict: Verdict) -> Verdict:
+    """Return the verdict on a candidate whose answers hang on the order in which it is asked."""
+    detail = f"stateful: right in one order of the questions and not in another: {verdict.detail}"
+    return replace(verdict, outcome=Outcome.FAIL, detail=detail, notes=(*verdict.notes, "stateful"))
 
 
 def _split_outcome(program: Program, judge: wire.Response, candidate: wire.Response) -> Decision:
@@ -252,7 +277,8 @@ def _split_outcome(program: Program, judge: wire.Response, candidate: wire.Respo
     if judge.code == wire.NOT_DATA:
         return Outcome.ERROR, f"not data: {detail}"
     if judge.code in _BY_CODE:
-        return _BY_CODE[judge.code], detail
+        outcome = _BY_CODE[judge.code]
+        return outcome, "" if outcome is Outcome.PASS else detail
     if judge.code == wire.CANDIDATE_GONE:
         how = detail if candidate.reason == wire.HUNG_UP else ending(candidate.status)
         return Outcome.ERROR, f"{how} before its checks were done"

@@ -45,11 +45,15 @@ def make_oracle(
     return Oracle(
         key=hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest(),
         program=program,
-        driver=f"{source('values')}\n{source('driver')}\n"
-        f"assay_answers({inputs!r}, {call}, assay_values(), {options}, PART, {PART_CHARS})\n",
+        driver=partial(_driver, f"{inputs!r}, {call}, assay_values(), {options}"),
         make_checks=partial(_checks, inputs, len(base), atol, profile, rule, call, first),
-        cpu_factor=profile.cpu_factor,
+        n_inputs=len(base) + len(plus),
     )
+
+
+def _driver(arguments: str, first: int, end: int, part: int) -> str:
+    call = f"assay_answers({arguments}, {first}, {end}, {part}, {PART_CHARS})"
+    return f"{source('values')}\n{source('driver')}\n{call}\n"
 
 
 def _checks(
@@ -69,11 +73,12 @@ def _checks(
         )
     ]
     before = (f"{first}\nassay_first = True\n",) if first else ()
+    numbers = [i for i, form in enumerate(given) if not _has_tag(form, "x")]
     machinery = (_machinery("assert assay_first\n" if first else ""),)
     n_first = len(before) + bool(n_base) * len(machinery) + sum(is_base for is_base, _, _ in kept)
     left_out = len(cases) - len(kept)
     if not kept:
-        return Checks(before, n_first, None, left_out)
+        return Checks(before, n_first, None, left_out, (None,) * len(before))
     data = {
         "rule": rule,
         "strict": profile.strict,
@@ -86,7 +91,8 @@ def _checks(
     runs = [f"assay_case({i})\n" for i in range(len(kept))]
     shared = any(_has_tag(form, "h") for _, _, form in kept)
     checks = (*before, *machinery, first_case + runs[0], *runs[1:])
-    return Checks(checks, n_first, "shared" if shared else None, left_out)
+    inputs_of = (*(None for _ in (*before, *machinery)), *numbers)
+    return Checks(checks, n_first, "shared" if shared else "split", left_out, inputs_of)
 
 
 @lru_cache(maxsize=2)

@@ -28,9 +28,7 @@ class Profile:
     """The rules of one release. `rules` maps a suite to entry points that are not compared by equality alone.
 
     `float_atol` is the tolerance where the reference answers floats and the problem names none; from the first such
-    case on it holds for all that follow, as it does there. A problem gets `cpu_factor` times the CPU time that the
-    reference took for all its inputs, where that is more than --cpu-s; EvalPlus limits the wall time of each input
-    to the larger of a constant (1 s) and `cpu_factor` times the reference's.
+    case on it holds for all that follow, as it does there.
 
     `strict` wants an answer within the tolerance to have the reference's type and length (numpy.allclose, since April
     2024); before, numpy.testing.assert_allclose took a number for a list of it and NaN for NaN, and an empty answer
@@ -41,7 +39,6 @@ class Profile:
     rules: dict[str, dict[str, str]] = field(default_factory=dict)
     strict: bool = True
     float_atol: float = 1e-6
-    cpu_factor: float = 4.0
 
     def rule(self, suite: str, entry_point: str) -> str:
         return self.rules.get(suite, {}).get(entry_point, "equal")

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from assay.harness.evaluation import expected_values
 from assay.harness.evaluation.samples_file import evaluate_file
 from assay.harness.experiment import SandboxTable
 from assay.suites import Suite, load_suite
@@ -101,7 +100,7 @@ def test_qwen_1_5b_on_humaneval_as_evalplus_judged_it(tmp_path: Path) -> None:
 
 
 @needs(QWEN, MBPP_PLUS)
-def test_qwen_1_5b_on_mbpp_and_mbpp_plus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_qwen_1_5b_on_mbpp_and_mbpp_plus(tmp_path: Path) -> None:
     """Published: MBPP 276 and MBPP+ 234 of 399. Two problems differ, one in each score.
 
     Time limit: for the base input 9999 of Mbpp/123, a quadratic loop takes longer than the second of wall time that
@@ -109,8 +108,6 @@ def test_qwen_1_5b_on_mbpp_and_mbpp_plus(tmp_path: Path, monkeypatch: pytest.Mon
     Oracle version: the answer to Mbpp/579 is a set of strings as a tuple, whose order hangs on the interpreter's hash
     seed. It is random there, so that a right answer failed, and fixed here; since 0.3.0 it is compared as a set.
     """
-    # The loops of Mbpp/599 come near EvalPlus' most of 60 s on a slow CPU; the verdicts under test are not of speed.
-    monkeypatch.setattr(expected_values, "MOST_CPU_S", 600.0)
     ours = judged(tmp_path, "mbpp+", MBPP_PLUS, "mbpp", compat="evalplus-0.2.2")
     verdicts = published("mbpp")
     assert [sum(score) for score in zip(*verdicts.values(), strict=True)] == [276, 234]

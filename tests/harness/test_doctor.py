@@ -31,6 +31,7 @@ def test_it_says_what_there_is_and_what_to_do_about_the_rest() -> None:
     assert report["machine"]["cores"] >= 1
     assert report["machine"]["ram_bytes"] > 2**28
     assert {c["name"] for c in report["capabilities"]} == {"train", "GGUF", "GPU", "Docker"}
+    assert set(report["situation"]) == {"name", "reports", "lost", "remedy"}
 
 
 def test_the_page_for_people_names_the_level() -> None:

@@ -35,7 +35,7 @@ def test_the_check_that_is_out_of_time_is_named_and_no_more_is_asked(sandbox: Sa
     assert verdict.outcome is Outcome.TIMEOUT
     assert verdict.detail.startswith("CPU time of check 2 of 3: ")
     assert verdict.detail.endswith(" s used of 0.5 s")
-    assert verdict.checks_passed <= 1
+    assert verdict.checks_passed <= 2  # the order is drawn
     assert verdict.cpu_s < LIMITS.cpu_s / 2
 
 

@@ -192,7 +192,8 @@ def oracle_of(suite: Suite) -> Any:
 def test_checks_are_made_of_the_references_answers(tmp_path: Path) -> None:
     oracle = oracle_of(load_suite("mbpp+", path=write(tmp_path / "m.jsonl", ROW)))
     made = oracle.make_checks("[3,7,0]")
-    assert (len(made.checks), made.base_checks, made.mode, made.left_out) == (4, 2, None, 0)
+    assert (len(made.checks), made.base_checks, made.mode, made.left_out) == (4, 2, "split", 0)
+    assert made.inputs == (None, 0, 1, 2)
     namespace: dict[str, Any] = {"plus": lambda pair: pair[0] + pair[1] if isinstance(pair, tuple) else None}
     for check in made.checks:
         exec(check, namespace)
@@ -204,6 +205,7 @@ def test_an_input_the_reference_has_no_memory_for_is_left_out_and_counted(tmp_pa
     oracle = oracle_of(load_suite("mbpp+", path=write(tmp_path / "m.jsonl", ROW)))
     made = oracle.make_checks('[3,{"x":"memory"},0]')
     assert (len(made.checks), made.base_checks, made.left_out) == (3, 2, 1)
+    assert made.inputs == (None, 0, 2)
 
 
 def test_a_large_answer_is_compared_by_hash_and_shared() -> None:

@@ -122,6 +122,7 @@ def programs_of(key: int, problem: TrainingProblem, candidate: str, table: Rollo
             limits=limits_of(table),
             prelude=problem.problem.prompt,
             mode=problem.problem.mode,
+            stateful=problem.problem.stateful,
         )
         for part, checks in (("paid", problem.paid), ("held", problem.held_out))
         if checks

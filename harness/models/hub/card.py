@@ -14,6 +14,7 @@ from assay.harness.leaderboard.schema import Estimate, Leaderboard, Row
 from assay.harness.models.resolve import POCKET
 from assay.harness.pipeline.steps.artifacts import TAKEN
 from assay.harness.report.markdown import render_markdown
+from assay.harness.report.wording import of_problems
 
 # Where a result is filed: registered suite → (dataset on the hub, its configuration, the split that is the benchmark).
 BENCHMARKS: dict[str, tuple[str, str, str | None]] = {
@@ -65,7 +66,7 @@ class Measured:
         return (
             f"{self.suite}{cut}: pass@{k} {first.value:.4f}, "
             f"{100 * board.confidence:.0f}% interval {first.low:.4f}-{first.high:.4f} "
-            f"({first.method}, {first.n} problems); "
+            f"({first.method}, {of_problems(board, first.n)} problems); "
             f"{sampling['style']} prompts, {drawn}; {board.isolation['label']}"
         )
 

@@ -14,6 +14,7 @@ from assay.harness.experiment.training import Training, load_made_pairs
 from assay.harness.pipeline.steps import Context, StepKind
 from assay.harness.pipeline.steps.pairs import FILE as PAIRS_FILE
 from assay.harness.pipeline.store import Record, Step
+from assay.harness.training.problems import settle_environment
 from assay.trainers.artifact import Artifact, ArtifactKind
 from assay.trainers.data.inputs import REINFORCEMENT_METHODS, TrainingData
 from assay.trainers.data.problems import Environment
@@ -102,6 +103,7 @@ def _train(context: Context, step: Step, work: Path) -> Record:
     records = spec.records(context.folder)
     if isinstance(records, Environment):
         records = dataclasses.replace(records, allow_weak=context.allow_weak)
+        records = settle_environment(records, config.rollout, on_progress=context.progress.say_once)
     with context.progress.task(step.name, unit="steps") as task:
 
         def on_step(at: TrainingStep) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from assay.harness.errors import UnmeasuredError
-from assay.harness.evaluation.expected_values import with_checks
+from assay.harness.evaluation.ground_truth import UNMEASURED, OnProgress, settle, unmeasured_verdict
 from assay.harness.evaluation.judge import open_executor, open_sandbox
 from assay.harness.evaluation.scores import limits_of, program_of
 from assay.harness.experiment import SandboxTable
@@ -63,8 +63,11 @@ class Execution:
         open_executor: Callable[[Callable[[Verdict], None]], AbstractContextManager[Executor]],
         *,
         allow_weak: bool = False,
+        on_progress: OnProgress = lambda what, done, total: None,
     ) -> None:
-        """`open_executor` opens a sandbox, given what takes its verdicts."""
+        """`open_executor` opens a sandbox, given what takes its verdicts; `on_progress` follows the references, which
+        are run before the first sample."""
+        self._on_progress = on_progress
         self.spec, self.path, self._open_executor = spec, work / LINES, open_executor
         self._problems = spec.suite.by_id()
         self._limits = limits_of(spec.sandbox)
@@ -85,6 +88,11 @@ class Execution:
         problem = self._problems[sample.problem_id]
         form: Form = "reply" if self.spec.style == "chat" else "completion"
         extraction = extract(problem, sample.completion, form)
+        if problem.unmeasured:
+            verdict = unmeasured_verdict("", problem)
+            with self._lock:
+                self._rows.append(_row(sample, extraction, verdict, executor.isolation, cached=False))
+            return
         program_id = f"{sample.problem_id}#{sample.index}"
         self._pending[program_id] = (sample, extraction)
         executor.submit(program_of(program_id, problem, extraction, self._limits))
@@ -93,8 +101,10 @@ class Execution:
         if self._executor is None:  # a resumed step with every verdict on disk opens no sandbox
             self._executor = self._stack.enter_context(self._open_executor(self._on_verdict))
             weak = self._executor.isolation.level != "full"
-            suite = with_checks(self.spec.suite, self.spec.sandbox, allow_weak=weak)
-            self._problems = suite.by_id()
+            settled = settle(
+                self.spec.suite, self.spec.sandbox, allow_weak=weak, on_progress=self._on_progress
+            )
+            self._problems = settled.by_id()
         return self._executor
 
     def __enter__(self) -> Execution:
@@ -130,10 +140,16 @@ class Execution:
         order = {p.id: i for i, p in enumerate(self.spec.suite.problems)}
         rows.sort(key=lambda row: (order[row["problem_id"]], row["index"]))
         pd.DataFrame(rows).to_parquet(self.path.with_name(TABLE), index=False)
+        counted = [row for row in rows if not _is_unmeasured(row)]
         return {
             "n_verdicts": len(rows),
-            "outcomes": dict(Counter(row["outcome"] for row in rows)),
-            "modes": dict(Counter(row["mode"] for row in rows)),
+            "outcomes": dict(Counter(row["outcome"] for row in counted)),
+            "modes": dict(Counter(row["mode"] for row in counted)),
+            "unmeasured": {
+                row["problem_id"]: row["detail"].removeprefix(UNMEASURED)
+                for row in rows
+                if _is_unmeasured(row)
+            },
             "cached": sum(row["cached"] for row in rows),
             "isolation": {
                 "label": "; ".join(sorted({row["isolation"] for row in rows})),
@@ -190,6 +206,7 @@ def _row(
         "detail": storable(verdict.detail),
         "output": storable(verdict.output),
         **{name: getattr(verdict, name) for name in MEASURED},
+        "notes": " ".join(verdict.notes),
         "isolation": isolation.label,
         "isolation_level": isolation.level,
         "cached": cached,
@@ -218,11 +235,22 @@ def count(table: pd.DataFrame) -> Counts:
     return {problem: (int(n), int(c)) for problem, n, c in passed.agg(["size", "sum"]).itertuples()}
 
 
+def _is_unmeasured(row: Any) -> bool:
+    """Return whether a sample's problem cannot be measured, so that it was not executed."""
+    return bool(row["outcome"] == Outcome.INFRA.value and row["detail"].startswith(UNMEASURED))
+
+
+def without_unmeasured(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the samples of problems that can be measured."""
+    return table[[not _is_unmeasured(row) for row in table[["outcome", "detail"]].to_dict("records")]]
+
+
 def _open(context: Context, step: Step, work: Path) -> Execution:
     spec: ExecuteSpec = step.spec
     settings: dict[str, Any] = {"cache": context.cache, "allow_weak": context.allow_weak}
     opened = partial(open_executor, spec.sandbox, spec.suite, **settings)
-    return Execution(spec, work, opened, allow_weak=context.allow_weak)
+    say = context.progress.say_once
+    return Execution(spec, work, opened, allow_weak=context.allow_weak, on_progress=say)
 
 
 def _execute(context: Context, step: Step, work: Path) -> Record:

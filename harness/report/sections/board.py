@@ -31,6 +31,10 @@ def leaderboard_table(board: Leaderboard, shown_k: Sequence[int]) -> Table:
     points = charts.scale_for(
         [v for d in differences for v in (d.low, d.difference, d.high)], include=(0.0,), max_ticks=4
     )
+    total = board.suite.n_problems or 0
+    problems: list[Column[Row]] = []
+    if any(row.n_problems is not None and row.n_problems < total for row in board.rows):
+        problems.append(Column("problems", lambda r: wording.of_problems(board, r.n_problems)))
     columns: list[Column[Row]] = [
         Column("rank", lambda r: Cell(wording.rank(board, r), sort=r.rank), css="rank", first="ascending"),
         Column("variant", _name, "l", css="name", names_row=True, strong=True, first="ascending"),
@@ -43,6 +47,7 @@ def leaderboard_table(board: Leaderboard, shown_k: Sequence[int]) -> Table:
         Column("", partial(_difference_plot, board, points), css="drawn of-delta", only="html",
                axis=partial(charts.axis, points, signed=True)),
         Column("p", partial(_p, board), css="p", first="ascending"),
+        *problems,
         Column("n", lambda r: figure(r.n_samples, formatting.count), only="text", cost=True),
         Column("outcomes", _outcomes, "l", css="outcomes", first="descending", cost=True),
         Column("size", partial(_size, board), first="ascending", cost=True),
@@ -233,7 +238,7 @@ def comparisons(board: Leaderboard) -> list[Block]:
         Column("p", of("p", formatting.p_value)),
         Column("p adjusted", of("p_adjusted", formatting.p_value)),
         Column("smallest detectable", of("mde", formatting.percent)),
-        Column("problems", of("n", formatting.count)),
+        Column("problems", lambda c: wording.of_problems(board, c.n)),
     ]
     note = f"First minus second, in percentage points of pass@{board.headline_k}, on the same problems."
     return [tabulate(columns, board.comparisons, name="pairs", note=note, css="pairs")]

@@ -141,6 +141,20 @@ def _facts(board: Leaderboard) -> list[tuple[str, str]]:
         ("isolation", flat(board.isolation) or formatting.UNMEASURED),
         ("limits of a program", flat(board.limits) or formatting.UNMEASURED),
     ]
+    if suite.unmeasured:
+        text = (
+            f"{len(suite.unmeasured)}: {wording.unmeasured_problems(board)}; their samples were not executed"
+        )
+        pairs.append(("problems unmeasured", text))
+    for row in board.rows:
+        if row.near_limit:
+            pairs.append(
+                (f"near a limit of time ({row.variant})", f"{row.near_limit} samples, judged again in quiet")
+            )
+        if row.not_data:
+            named = ", ".join(f"{problem} ({n})" for problem, n in list(row.not_data.items())[:5])
+            text = f"samples of {named}: give these problems a canonical_solution, which decides how they are judged"
+            pairs.append((f"met what is no data ({row.variant})", text))
     missing: dict[tuple[str, str], list[str]] = {}
     for row in board.rows:
         for item in row.unmeasured.items():

@@ -109,7 +109,11 @@ def _alone(board: Leaderboard, row: Row) -> str:
     if span := formatting.span(estimate.low, estimate.high, formatting.percent):
         interval = f" ({wording.confidence(board)} interval {span.replace(formatting.DASH, ' to ')})"
     tries = "at the first try" if k == 1 else f"within {k} tries"
-    solves = f"{row.variant} solves {formatting.percent(estimate.value)} % of the problems {tries}{interval}"
+    n = wording.of_problems(board, estimate.n)
+    problems = f"problems measured ({n})" if " of " in n else "problems"
+    solves = (
+        f"{row.variant} solves {formatting.percent(estimate.value)} % of the {problems} {tries}{interval}"
+    )
     return f"{solves}; nothing to compare it with."
 
 
@@ -118,7 +122,8 @@ def setting(board: Leaderboard) -> str:
     suite, sampling = board.suite, board.sampling
     split = f" ({suite.split})" if suite.split else ""
     n = suite.n_problems
-    parts = [suite.name if n is None else f"{formatting.count(n)} problems of {suite.name}{split}"]
+    measured = wording.of_problems(board, n and n - len(suite.unmeasured))
+    parts = [suite.name if n is None else f"{measured} problems of {suite.name}{split}"]
     if sampling.get("samples") is not None:
         many = sampling["samples"]
         parts.append(f"{many} sample{'' if many == 1 else 's'} a problem")

@@ -353,6 +353,12 @@ def test_a_program_that_ends_its_cell_once_is_judged_by_its_next() -> None:
         (PASSED._replace(reason=wire.WALL_LIMIT, wall_us=20_000_000, cpu_us=90_000), None, Outcome.TIMEOUT, ()),
         (PASSED._replace(reason=wire.WALL_LIMIT, flags=wire.STARVED, cpu_us=90_000), PASSED, Outcome.PASS, ()),
         (PASSED._replace(reason=wire.WALL_LIMIT, cpu_us=500_000), PASSED, Outcome.PASS, ()),
+        (
+            PASSED._replace(reason=wire.WALL_LIMIT, cpu_us=500_000),
+            PASSED._replace(reason=wire.WALL_LIMIT, cpu_us=1_500_000),
+            Outcome.TIMEOUT,
+            ("near_limit",),
+        ),
         (PASSED._replace(cpu_us=3_900_000, wall_us=15_900_000), None, Outcome.PASS, ()),
     ],
 )  # fmt: skip
@@ -372,6 +378,8 @@ def test_what_is_near_a_limit_is_judged_again_once_and_noted(
     verdict = judge_all(Fleet(answer), ("a",), Limits(), depth=1)["a"]
     assert (verdict.outcome, verdict.notes) == (outcome, notes)
     assert [request.cpu_ms for request in requests] == [6250] + [5250] * (again is not None)
+    longer = 3 if first.reason == wire.WALL_LIMIT else 1
+    assert [request.wall_ms for request in requests] == [20_000] + [20_000 * longer] * (again is not None)
 
 
 def test_what_load_could_have_decided_is_judged_again_with_nothing_else_running() -> None:

@@ -36,6 +36,7 @@ STOPPED = ENDED._replace(reason=wire.WALL_LIMIT, wall_us=40_000_000)
         (ENDED._replace(wall_us=40_000_000), STOPPED, False, False),  # it slept, and its judge waited
         (ENDED._replace(wall_us=40_000_000), STOPPED._replace(flags=wire.STARVED), False, True),
         (ENDED, STOPPED._replace(cpu_us=1_000_000), False, True),
+        (ENDED, STOPPED._replace(cpu_us=30_000_000, flags=wire.STARVED), False, False),  # a hog, by itself
         (ENDED._replace(cpu_us=190_000), STOPPED, False, False),
         (ENDED._replace(cpu_us=210_000), STOPPED, False, True),  # it waited for its judge
         (STOPPED._replace(flags=wire.STARVED), ENDED, False, True),

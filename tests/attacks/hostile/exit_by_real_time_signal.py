@@ -1,0 +1,3 @@
+# expect: error
+import os
+os.kill(os.getpid(), 60)

@@ -1,0 +1,3 @@
+# expect: error
+import os, signal
+os.kill(os.getpid(), signal.SIGSYS)

@@ -1,0 +1,3 @@
+# expect: error
+import ctypes
+ctypes.pythonapi.Py_Exit(0)

@@ -1,0 +1,3 @@
+# expect: error
+# limits: cpu_s=0.5 wall_s=2
+while True: input("answer? ")

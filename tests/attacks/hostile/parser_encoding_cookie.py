@@ -1,0 +1,2 @@
+# expect: error
+exec(b"# -*- coding: rot13 -*-\nflfgrz")

@@ -1,0 +1,2 @@
+# expect: error
+x = eval("1" * 10_000_000)
