@@ -147,7 +147,7 @@ class Instance(metaclass=HandleType):
         if name == "__signature__":
             return _signature(kind._assay_link, self._assay_number)
         if name in _COMPARING_METHODS and not kind._assay_link.speaks_of(kind):
-            kind._assay_link.unfit(f"a check asks a {kind.__name__} whether it {name}")
+            kind._assay_link.unfit(f"a check calls {name} of a {kind.__name__}")
         return _ask(self, GET, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
