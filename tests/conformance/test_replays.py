@@ -105,7 +105,8 @@ def test_qwen_1_5b_on_mbpp_and_mbpp_plus(tmp_path: Path) -> None:
 
     Time limit: for the base input 9999 of Mbpp/123, a quadratic loop takes about the second of wall time that EvalPlus
     gave it, and about the CPU time that it is given here: on a machine where it is quicker it is right on the base, and
-    stopped in the added inputs. Oracle version: the answer to Mbpp/579 is a set of strings as a tuple, whose order hangs on the interpreter's hash
+    stopped in the added inputs.
+    Oracle version: the answer to Mbpp/579 is a set of strings as a tuple, whose order hangs on the interpreter's hash
     seed. It is random there, so that a right answer failed, and fixed here; since 0.3.0 it is compared as a set.
     """
     ours = judged(tmp_path, "mbpp+", MBPP_PLUS, "mbpp", compat="evalplus-0.2.2")
