@@ -9,10 +9,10 @@ from __future__ import annotations
 import ast
 import builtins
 import symtable
-import threading
 from dataclasses import dataclass
 from functools import lru_cache
 
+from assay.sandbox.host.parsing import PARSING
 from assay.sandbox.model import Mode
 
 _BUILTINS = frozenset(vars(builtins))
@@ -91,11 +91,6 @@ class Needs:
     @property
     def mode(self) -> Mode:
         return "shared" if self.reason else "split"
-
-
-# CPython before 3.11.8 and 3.12.1 counts the depth of syntax trees for all threads together: parsing in two of them at
-# the same time raises SystemError (cpython#106905).
-PARSING = threading.RLock()
 
 
 @lru_cache(maxsize=4096)
