@@ -235,8 +235,8 @@ def spec_of(options: CellOptions) -> dict[str, Any]:
 
 class Trial(NamedTuple):
     """One verdict; whether it was near a limit of time, whether the program was kept from the CPU until the wall limit,
-    and whether a judge that had judged others came to a limit of its own; whether the cells are to be replaced; and what
-    the judge reported, for the next turn (see `orders`)."""
+    and whether a judge that had judged others came to a limit of its own; whether the cells are to be replaced; and
+    what the judge reported, for the next turn (see `orders`)."""
 
     verdict: Verdict
     near_limit: bool
