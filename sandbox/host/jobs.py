@@ -50,8 +50,9 @@ class Job:
         return verdicts.with_patience(program) if self.starved else program
 
     def needs_quiet(self, trial: Trial) -> bool:
-        """Return whether it is to be judged again, in quiet, since load could have decided the trial; once."""
-        if self.quiet or self.batch.cancelled or not (trial.near_limit or trial.starved):
+        """Return whether it is to be judged again, in quiet, by a new judge, since load, or what a judge had of
+        others, could have decided the trial; once."""
+        if self.quiet or self.batch.cancelled or not (trial.near_limit or trial.starved or trial.used_judge):
             return False
         self.quiet, self.near_limit, self.starved = True, trial.near_limit, trial.starved
         return True

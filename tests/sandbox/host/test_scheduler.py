@@ -244,6 +244,18 @@ def test_the_scheduler_outlives_what_it_did_not_expect(where: str) -> None:
     scheduler.close()
 
 
+def test_what_ends_at_the_limit_of_a_judge_that_judged_others_is_judged_again() -> None:
+    full = PASSED._replace(code=wire.OUT_OF_MEMORY, flags=wire.USED_JUDGE)
+    answers = iter([PASSED, full, PASSED, PASSED])
+    scheduler = Scheduler(lambda mode: cells(lambda _request: next(answers)), RULES, 1, 1)
+    scheduler.start()
+    programs = [of_size(name, 10) for name in ("a", "b", "c")]
+    outcomes = {v.id: v.outcome for v in run(scheduler, programs)}
+    scheduler.close()
+    assert outcomes == dict.fromkeys(("a", "b", "c"), Outcome.PASS)
+    assert next(answers, None) is None
+
+
 class Fleet:
     """Fake cells, as many as are launched; `requests` holds what each was sent, by the names of its programs."""
 
