@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from assay.suites import SUITES
+from assay.suites import SUITES, parsing
 from assay.suites.humaneval import CHAT
 from assay.suites.model import Problem, Suite, SuiteError
 from assay.suites.sources import Origin, Rows, parse, read_source, unique
@@ -145,9 +145,9 @@ def entry_point_of(row: Row) -> str | None:
     """The function of the solution that the first assert calls; where it calls several, the last one defined."""
     try:
         defined = [
-            n.name for n in ast.parse(row.solution).body if isinstance(n, (ast.FunctionDef, ast.ClassDef))
+            n.name for n in parsing.parse(row.solution).body if isinstance(n, (ast.FunctionDef, ast.ClassDef))
         ]
-        calls = [n for n in ast.walk(ast.parse(row.test_list[0].strip())) if isinstance(n, ast.Call)]
+        calls = [n for n in ast.walk(parsing.parse(row.test_list[0].strip())) if isinstance(n, ast.Call)]
     except SyntaxError:
         return None
     called = {n.func.id for n in calls if isinstance(n.func, ast.Name)}

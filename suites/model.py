@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 
 class Checks(NamedTuple):
     """A problem's checks once its reference has answered: how many of them are the base, the mode that carries their
-    data (None leaves it to their form), how many inputs had to be left out because the reference itself has no answer to them, and the number
-    of the input that each check runs (None where it runs none, or several)."""
+    data (None leaves it to their form), how many inputs had to be left out because the reference itself has no answer
+    to them, and the number of the input that each check runs (None where it runs none, or several)."""
 
     checks: tuple[str, ...]
     base_checks: int

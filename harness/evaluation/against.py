@@ -22,6 +22,7 @@ from typing import Any, Literal
 from assay.harness.errors import BadInputError, UnmeasuredError
 from assay.sandbox import Limits, Outcome, Program
 from assay.sandbox.corpus import Attack, Sample
+from assay.suites.parsing import parse
 
 BATCH = 16
 # How long the command may take: at first, and for each program.
@@ -252,7 +253,7 @@ def _cases(attack: Attack) -> list[tuple[tuple[Any, ...], Any]] | None:
     cases = []
     program = attack.program
     try:
-        for statement in ast.parse("\n".join(program.checks)).body:
+        for statement in parse("\n".join(program.checks)).body:
             test: Any = statement.test  # type: ignore[attr-defined]
             (operator,), (answer,) = test.ops, test.comparators
             if not isinstance(operator, ast.Eq) or test.left.func.id != "f" or test.left.keywords:

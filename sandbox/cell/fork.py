@@ -105,6 +105,10 @@ class Desk:
         self._scratch.begin()
         return self._score.fork()
 
+    def address_space_for(self, request: wire.Request) -> int:
+        """The limit on address space of a process that is to have what the request says, on top of the server's."""
+        return request.memory + self._address_space
+
     def apply_limits(self, request: wire.Request, report: int, channel: int) -> None:
         """Give the forked sample its descriptors and limits. Everything else of the server's is closed."""
         if self._has_rights:
@@ -124,7 +128,7 @@ class Desk:
         limit = resource.setrlimit
         seconds = request.cpu_ms // 1000 + 2
         limit(resource.RLIMIT_CPU, (seconds, seconds))
-        memory = request.memory + self._address_space
+        memory = self.address_space_for(request)
         limit(resource.RLIMIT_AS, (memory, memory))
         limit(resource.RLIMIT_FSIZE, (request.file, request.file))
         if request.processes and self.is_init:

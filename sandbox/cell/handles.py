@@ -42,6 +42,8 @@ class Asking(Protocol):
 
     def speaks_of(self, kind: HandleType) -> bool: ...
 
+    def lost_assertion(self, error: AssertionError) -> None: ...
+
 
 def _is_special(name: str) -> bool:
     return name.startswith("__") and name.endswith("__")
@@ -141,8 +143,11 @@ class Instance(metaclass=HandleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_assay"):
             raise AttributeError(name)
+        kind = type(self)
         if name == "__signature__":
-            return _signature(type(self)._assay_link, self._assay_number)
+            return _signature(kind._assay_link, self._assay_number)
+        if name in _COMPARING_METHODS and not kind._assay_link.speaks_of(kind):
+            kind._assay_link.unfit(f"a check calls {name} of a {kind.__name__}")
         return _ask(self, GET, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -276,6 +281,30 @@ def _contains(self: Any, item: Any) -> bool:
     return any(item is one or item == one for one in self)
 
 
+def _says_it_contains(self: Any, item: Any) -> bool:
+    kind = type(self)
+    if not kind._assay_link.speaks_of(kind):
+        kind._assay_link.unfit(f"a check asks a {kind.__name__} whether it contains something")
+    return bool(_ask(self, SPECIAL, "__contains__", item))
+
+
+def _exit(name: str) -> Callable[..., Any]:
+    """A context manager of the candidate's may swallow exceptions, but not what an assertion of the check raises."""
+
+    def method(self: Any, *given: Any) -> Any:
+        result = _ask(self, SPECIAL, name, *given)
+        if name == "__exit__" and isinstance(given[1], AssertionError):
+            type(self)._assay_link.lost_assertion(given[1])
+        return result
+
+    def waiting(self: Any, *given: Any) -> Any:
+        if isinstance(given[1], AssertionError):
+            type(self)._assay_link.lost_assertion(given[1])
+        return _ask(self, SPECIAL, name, *given)
+
+    return method if name == "__exit__" else waiting
+
+
 def _get(self: Any, instance: Any, _owner: Any = None) -> Any:
     import types
 
@@ -286,8 +315,8 @@ def _fetched(base: type, name: str) -> Callable[..., Any]:
     """A method of a builtin container, by the content that the candidate's object has now."""
     method = getattr(base, name)
 
-    def fetch(self: Any, *arguments: Any) -> Any:
-        return method(_ask(self, CONTENT), *arguments)
+    def fetch(self: Any, *arguments: Any, **named: Any) -> Any:
+        return method(_ask(self, CONTENT), *arguments, **named)
 
     return fetch
 
@@ -328,7 +357,8 @@ def _send(self: Any, value: Any) -> Any:
 
 def make_class(link: Asking, description: list[Any], bases: tuple[Any, ...]) -> HandleType:
     """The class that a description by `Service.describe_class` stands for."""
-    number, name, module, qualname, text, _, specials, standard, base_name = description
+    number, name, module, qualname, text, _, listed, standard, base_name = description
+    specials = classes.SPECIAL.intersection(listed)
     base = next((kind for kind in classes.BASES if kind.__name__ == base_name), None)
     namespace: dict[str, Any] = {
         "_assay_link": link,
@@ -343,7 +373,7 @@ def make_class(link: Asking, description: list[Any], bases: tuple[Any, ...]) -> 
         "__module__": module,
         "__qualname__": qualname,
     }
-    namespace |= _methods(frozenset(specials), base)
+    namespace |= _methods(specials, base)
     if not any(isinstance(kind, HandleType) for kind in bases):
         bases = (Instance, *(kind for kind in bases if kind is not object))
     try:
@@ -365,8 +395,11 @@ def _methods(specials: frozenset[str], base: type | None) -> dict[str, Any]:
         methods["__call__"] = _called
     if "__next__" in specials:
         methods |= {"__next__": _next, "__length_hint__": _length_hint}
-    if ("__iter__" in specials or "__next__" in specials) and base not in classes.IMMUTABLE_BASES:
-        methods["__contains__"] = _contains
+    if base not in classes.IMMUTABLE_BASES and specials & {"__iter__", "__next__", "__contains__"}:
+        methods["__contains__"] = _contains if specials & {"__iter__", "__next__"} else _says_it_contains
+    for name in ("__exit__", "__aexit__"):
+        if name in specials:
+            methods[name] = _exit(name)
     if "__get__" in specials:
         methods["__get__"] = _get
     if "__await__" in specials:
@@ -390,18 +423,43 @@ def _methods(specials: frozenset[str], base: type | None) -> dict[str, Any]:
     return methods
 
 
+_COMPARING_METHODS = frozenset(("issubset", "issuperset", "isdisjoint", "startswith", "endswith"))
+# They are told of no answer, and change the content or give something of it.
+_FORWARDED = frozenset((
+    "__getitem__", "__len__", "__iter__", "__reversed__", "__bool__", "get", "keys", "values", "items", "copy",
+    "append", "extend", "insert", "remove", "pop", "popitem", "clear", "sort", "reverse", "update", "setdefault", "add",
+    "discard", "appendleft", "popleft", "extendleft", "rotate", "__setitem__", "__delitem__",
+))  # fmt: skip
+
+
 def _container_methods(base: type) -> dict[str, Any]:
-    methods: dict[str, Any] = {}
+    """A container's methods are those of its builtin type, by the content that it has now, unless the check speaks of
+    the class: an answer that is asked whether it is a subset of the right one could always say so."""
+    methods: dict[str, Any] = {"__hash__": None}
     for name in dir(base):
-        if name in ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"):
+        is_special = name in classes.SPECIAL and name not in ("__hash__", "__dir__")
+        if name in classes.COMPARING:
             methods[name] = _fetched(base, name)
-        elif not name.startswith("_"):
-            methods[name] = _named(name)
-        elif name in classes.SPECIAL and name not in ("__hash__", "__dir__"):
-            methods[name] = _forwarded(name)
-    if "__iter__" in methods:
-        methods["__contains__"] = _contains
-    return methods | {"__hash__": None}
+        elif is_special or not name.startswith("_"):
+            methods[name] = _by_content(base, name, _forwarded(name) if is_special else _named(name))
+    return methods
+
+
+def _by_content(base: type, name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
+    fetched = _fetched(base, name)
+
+    def method(self: Any, *arguments: Any, **named: Any) -> Any:
+        kind = type(self)
+        if name == "__contains__":
+            return _contains(self, *arguments)
+        if name in _FORWARDED or kind._assay_link.speaks_of(kind):
+            return forward(self, *arguments, **named)
+        if name.startswith("__i") and name in classes.ARITHMETIC and name != "__invert__":
+            kind._assay_link.unfit(f"a check calculates with a {kind.__name__}")
+        return fetched(self, *arguments, **named)
+
+    method.__name__ = method.__qualname__ = name
+    return method
 
 
 def _named(name: str) -> Callable[..., Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import functools
 import gc
+import inspect
 import io
 import random
 import types
@@ -50,6 +51,7 @@ class Counterpart(link.Link):
         super().__init__(channel)
         self.gone = ""
         self.not_data = ""
+        self.assertion = ""
         self.used_objects = False
         self._passes_stop, self._spoken_of = passes_stop, spoken_of
         self._surroundings = around.Judge(self, carried) if carried else None
@@ -61,6 +63,7 @@ class Counterpart(link.Link):
         self._instances: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
         self._members: dict[int, Any] = {}  # of enumerations
         self._exported: dict[int, Any] = {}
+        self._awaited: dict[int, Any] = {}  # tasks of the checks' coroutines, by the number of the coroutine
         self._numbers: dict[int, int] = {}
 
     def load(self) -> tuple[int, str]:
@@ -193,6 +196,10 @@ class Counterpart(link.Link):
         else:
             self._gone.pop(number, None)
 
+    def lost_assertion(self, error: AssertionError) -> None:
+        """Remember an assertion of the check's that failed where the candidate could swallow it."""
+        self.assertion = self.assertion or runner.describe(error, "")
+
     def speaks_of(self, kind: handles.HandleType) -> bool:
         """Return whether the checks speak of a class of the candidate's, or of one that it is made from."""
         return any(
@@ -232,6 +239,8 @@ class Counterpart(link.Link):
     def described(self, error: BaseException) -> list[Any]:
         if isinstance(error, (CandidateGoneError, NotCrossingError)):
             raise error
+        if isinstance(error, AssertionError):
+            self.lost_assertion(error)
         try:
             form: Any = error if isinstance(type(error), handles.HandleType) else None
             if form is None and classes.BUILTIN_EXCEPTIONS.get(type(error).__name__) is type(error):
@@ -244,6 +253,16 @@ class Counterpart(link.Link):
     # What the candidate may ask for: to call what it was passed, and to take and leave attributes of objects of the
     # checks' own classes. Nothing else of the judge's is within reach.
 
+    def _advance(self, number: int, awaitable: Any) -> tuple[bool, Any]:
+        """Return whether an awaitable of the checks' is done, and its result. Their own event loop does it, which goes
+        on whenever the candidate's has nothing to do."""
+        import asyncio
+
+        task = self._awaited.get(number)
+        if task is None:
+            task = self._awaited[number] = asyncio.ensure_future(awaitable)
+        return (True, task.result()) if task.done() else (False, None)
+
     def perform(self, operation: int, target: Any, arguments: list[Any], named: dict[str, Any]) -> Any:
         value = self._exported[target]
         is_callable, is_object = is_function(value), _is_object(value)
@@ -251,6 +270,10 @@ class Counterpart(link.Link):
             return value(*arguments, **named)
         if operation == link.NEXT and (_is_iterator(value) or type(value) in _STREAMS):
             return next(value)
+        if operation == link.ADVANCE and _is_awaitable(value):
+            return self._advance(target, value)
+        if operation == link.CANCEL and _is_awaitable(value):
+            return bool(getattr(self._awaited.get(target), "cancel", value.close)())
         if is_object and arguments and type(arguments[0]) is str:
             return _perform_on_object(operation, value, *arguments)
         raise TypeError("this cannot be asked of an object of the checks")
@@ -281,6 +304,11 @@ def is_function(value: Any) -> bool:
     return type(value) is types.FunctionType
 
 
+def _is_awaitable(value: Any) -> bool:
+    """A coroutine of the checks', or a task or future made from one."""
+    return type(value) is types.CoroutineType or type(value).__module__ == "_asyncio"
+
+
 def _is_object(value: Any) -> bool:
     """An instance of a class that the checks or their prelude define, or a text or byte stream."""
     kind = type(value)
@@ -297,16 +325,15 @@ def describe(value: Any) -> list[Any] | None:
     """What the candidate is told of an object of the checks: [kind, name, special methods or parameters]; None for one
     that cannot be passed."""
     if is_function(value):
-        if (
-            type(value) is types.FunctionType and value.__code__.co_flags & 0x380
-        ):  # of a coroutine or async generator
-            return None
+        is_async = type(value) is types.FunctionType and inspect.iscoroutinefunction(value)
         return [
-            "function",
+            "coroutine function" if is_async else "function",
             str(getattr(value, "__name__", "function")),
             _parameters(value),
             getattr(value, "__doc__", None),
         ]
+    if _is_awaitable(value):
+        return ["awaitable", type(value).__name__, [], None]
     if _is_iterator(value):
         return ["iterator", type(value).__name__, [], None]
     if _is_object(value):
@@ -426,6 +453,9 @@ def judge(checks: Checks, channel: int, drawn: wire.QuestionOrder) -> tuple[int,
         code, detail = wire.NOT_DATA, candidate.not_data
     elif candidate.gone:
         code, detail = wire.CANDIDATE_GONE, candidate.gone
+    elif candidate.assertion and code == wire.PASSED:
+        code, passed = wire.FAILED, max(0, passed - 1)
+        detail = f"an assertion failed within a call of the candidate's: {candidate.assertion}"
     if candidate.used_objects:
         del candidate
         gc.collect()  # classes hold themselves in cycles

@@ -311,7 +311,12 @@ class Link:
             if kind in codec.MUTABLE or kind is tuple:
                 before: Any = forms[place] if type(place) is int else by_name[str(place)]
                 first = len(after)
-                form = codec.encode(value, after, self.foreign)
+                try:
+                    form = codec.encode(value, after, self.foreign)
+                except (codec.NotDataError, RecursionError):
+                    if codec.is_tree(after):
+                        raise
+                    return None  # it holds itself by now
                 if form != before:
                     if kind is tuple or len(after) > first + 1:
                         return None

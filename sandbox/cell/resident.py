@@ -3,6 +3,10 @@
 Forking a judge costs as much as forking the candidate. Checks that only compare data (no imports but pure modules,
 no attribute set, no way to reach the interpreter's state) need no process of their own; all others are run in a
 forked judge. Each sample gets a new namespace in either case, and a judge that did anything but report is replaced.
+
+Nothing of a sample stays: its namespace is cleared, and what a failed answer leaves in cycles (an exception, the frames
+of its traceback, the answer in them) is collected before the next one comes. A judge that ever needed much memory is
+replaced, and what ends at a judge's own limit counts only where that judge was new (`wire.USED_JUDGE`).
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import ast
 import functools
 import gc
 import os
+import resource
 import socket
 import struct
 import time
@@ -18,13 +23,16 @@ from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
 from assay.sandbox.cell import fork, judge, runner, wire
-from assay.sandbox.cell.checks import Cache
+from assay.sandbox.cell.checks import LONGEST_SHARED, Cache
 from assay.sandbox.cell.wire import QuestionOrder
 
-_COMMAND = struct.Struct("!II")
-_REPLY = struct.Struct("!BII")
+# The sample's limits of address space and of files, the lengths of its order of questions and of its checks.
+_COMMAND = struct.Struct("!QQII")
+# Code, checks passed, whether this judge is to be replaced, length of the detail that follows.
+_REPLY = struct.Struct("!BI?I")
 _SAMPLES_PER_JUDGE = 2000
-_NO_LIMIT_MS = 1 << 31
+_MOST_GROWTH_KB = 64 << 10  # of a judge's memory, at its largest, since it was forked
+_NO_LIMIT_MS, _NO_LIMIT_BYTES = 1 << 31, 1 << 46
 
 # `random` keeps a state, but only the one that `judge.judge` seeds for each sample.
 # fmt: off
@@ -44,14 +52,19 @@ _IMPURE_ATTRIBUTES = frozenset(("setcontext", "getcontext", "localcontext", "reg
 def is_pure(sources: Sequence[bytes]) -> bool:
     """Return whether running these sources in a new namespace provably changes nothing outside of it."""
     try:
-        return all(map(_is_pure_source, sources))
+        return all(
+            _is_pure_source(source) if len(source) <= LONGEST_SHARED else _are_pure_nodes(source)
+            for source in sources
+        )
     except (SyntaxError, ValueError, RecursionError):
         return False
 
 
-@functools.lru_cache(maxsize=1024)
-def _is_pure_source(source: bytes) -> bool:
+def _are_pure_nodes(source: bytes) -> bool:
     return all(map(_is_pure_node, ast.walk(ast.parse(wire.decode_text(source)))))
+
+
+_is_pure_source = functools.lru_cache(maxsize=1024)(_are_pure_nodes)  # for what problems have in common
 
 
 def _is_pure_node(node: ast.AST) -> bool:
@@ -63,19 +76,26 @@ def _is_pure_node(node: ast.AST) -> bool:
     if isinstance(node, ast.Import):
         return all(alias.name in _PURE_MODULES for alias in node.names)
     if isinstance(node, ast.ImportFrom):
-        return node.level == 0 and node.module in _PURE_MODULES
+        names = {alias.name for alias in node.names}
+        return node.level == 0 and node.module in _PURE_MODULES and not names & _IMPURE_ATTRIBUTES
     return not isinstance(node, _IMPURE_NODES)
 
 
 class Outcome(NamedTuple):
     """The resident judge's report on one sample, and what it used. `reason` is one of wire's; `code` NO_REPORT
-    with a reason of ENDED means that it died."""
+    with a reason of ENDED means that it died. `judge_was_used` says that it had judged other samples before."""
 
     reason: int
     code: int
     passed: int
     detail: bytes
     cpu_us: int
+    judge_was_used: bool
+
+    @property
+    def at_limit(self) -> bool:
+        """Return whether a limit of the judge's own, not the candidate's, may have decided this."""
+        return self.reason != wire.ENDED or self.code in (wire.NO_REPORT, wire.OUT_OF_MEMORY)
 
 
 class Resident:
@@ -94,26 +114,32 @@ class Resident:
         if self._judged >= _SAMPLES_PER_JUDGE:
             self.stop()
         commands = self._commands or self._hire(request)
+        was_used = self._judged > 0
         self._judged += 1
         before = fork.cpu_s_of(self._pid)
         started = time.monotonic()
         reason = wire.ENDED
         try:
-            message = _COMMAND.pack(len(request.order), len(request.body)) + request.order + request.body
+            limits = self._desk.address_space_for(request), request.file
+            message = _COMMAND.pack(*limits, len(request.order), len(request.body))
+            message += request.order + request.body
             sent = socket.send_fds(commands, [message], [channel])
             if sent < len(message):
                 commands.sendall(message[sent:])
             reason = self._desk.wait_for_reply(commands.fileno(), self._pid, request, started, before)
             if reason == wire.ENDED:
-                code, passed, size = _REPLY.unpack(wire.read_exactly(commands.recv, _REPLY.size))
+                reply = wire.read_exactly(commands.recv, _REPLY.size)
+                code, passed, is_worn, size = _REPLY.unpack(reply)
                 detail = wire.read_exactly(commands.recv, size)
                 used = fork.cpu_s_of(self._pid) - before
-                return Outcome(reason, code, passed, detail, round(used * 1e6))
+                if is_worn:
+                    self.stop()
+                return Outcome(reason, code, passed, detail, round(used * 1e6), was_used)
         except (EOFError, OSError):
             pass
         used = fork.cpu_s_of(self._pid) - before
         self.stop()
-        return Outcome(reason, wire.NO_REPORT, 0, b"", round(used * 1e6))
+        return Outcome(reason, wire.NO_REPORT, 0, b"", round(used * 1e6), was_used)
 
     def stop(self) -> None:
         """End the resident judge, if there is one."""
@@ -127,7 +153,9 @@ class Resident:
         pid = self._desk.fork()
         if pid == 0:
             try:
-                self._desk.apply_limits(request._replace(cpu_ms=_NO_LIMIT_MS), -1, other.fileno())
+                # Limits come with each sample; of what only grows there is none that holds for all.
+                limits = request._replace(cpu_ms=_NO_LIMIT_MS, memory=_NO_LIMIT_BYTES, file=_NO_LIMIT_BYTES)
+                self._desk.apply_limits(limits, -1, other.fileno())
                 _stay(socket.socket(fileno=fork.CHANNEL_FD), self._checks)
             finally:
                 os._exit(1)
@@ -138,16 +166,30 @@ class Resident:
 
 def _stay(commands: socket.socket, cache: Cache) -> NoReturn:
     """Judge one sample after the other, in the resident judge, until the server goes or ends it."""
+    gc.collect()
+    gc.freeze()
     gc.enable()
+    limits = {kind: resource.getrlimit(kind)[1] for kind in (resource.RLIMIT_AS, resource.RLIMIT_FSIZE)}
+    largest_kb = _peak_kb() + _MOST_GROWTH_KB
     while True:
         header, descriptors, _, _ = socket.recv_fds(commands, _COMMAND.size, 1)
         if len(header) < _COMMAND.size:
             os._exit(0)
-        order_size, size = _COMMAND.unpack(header)
+        *for_sample, order_size, size = _COMMAND.unpack(header)
+        for (kind, hard), soft in zip(limits.items(), for_sample, strict=True):
+            resource.setrlimit(kind, (soft, hard))
         body = wire.read_exactly(commands.recv, order_size + size)
         drawn = QuestionOrder.unpack(body[:order_size])
         code, passed, detail = judge.judge(cache.get(body[order_size:]), descriptors[0], drawn)
         os.close(descriptors[0])
+        runner.forget_module()
+        gc.collect()
+        gc.freeze()  # the checks just compiled, so that the next collection need not look at them
         runner.flush()
         text = detail.encode("utf-8", "backslashreplace")[: wire.DETAIL_BYTES]
-        commands.sendall(_REPLY.pack(code, passed, len(text)) + text)
+        is_worn = _peak_kb() > largest_kb
+        commands.sendall(_REPLY.pack(code, passed, is_worn, len(text)) + text)
+
+
+def _peak_kb() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -41,6 +41,14 @@ def new_module() -> types.ModuleType:
     return module
 
 
+def forget_module() -> None:
+    """Let go of all that the module last made holds, cycles through its namespace included."""
+    module = sys.modules.pop(MODULE, None)
+    sys.modules.pop("__main__", None)
+    if module is not None:
+        module.__dict__.clear()
+
+
 def compile_source(source: bytes, filename: str) -> types.CodeType:
     return compile(wire.decode_text(source), filename, "exec", dont_inherit=True)
 

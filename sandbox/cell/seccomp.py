@@ -155,7 +155,7 @@ def _arguments_are(*values: int) -> list[_Instruction]:
 def _clock(allow_processes: bool) -> list[_Instruction]:
     """All clocks but CPU clocks of a process that is not a sample's. The server, which is under this filter where
     samples may have processes, reads its samples'; there it is process 1."""
-    denied = _deny(errno.EINVAL)
+    denied = _deny()
     first = _CLOCKS_OF_INIT if allow_processes else _CLOCKS_OF_OTHERS
     return [_argument(0), (_JUMP_GE, 0, 2, first), (_JUMP_GE, 1, 0, _OWN_CLOCKS), denied, _ALLOWED]
 
@@ -193,7 +193,7 @@ def _rules(allow_processes: bool, give_up: tuple[int, int]) -> dict[str, list[_I
     else:
         clone = [_argument(0), (_JUMP_SET, 0, 1, _CLONE_THREAD), _ALLOWED, _deny()]
     clock = _clock(allow_processes)
-    read_flags = _argument_without(5, 0xFFFFFFFF & ~_READ_FLAGS, errno.EOPNOTSUPP)
+    read_flags = _argument_without(5, 0xFFFFFFFF & ~_READ_FLAGS, errno.EPERM)
     return {
         # A file without a name in the scratch folder would leave no trace but the next file's number.
         "openat": _argument_without(2, _O_TMPFILE, errno.EOPNOTSUPP),
@@ -211,8 +211,8 @@ def _rules(allow_processes: bool, give_up: tuple[int, int]) -> dict[str, list[_I
         "clone3": [_deny(errno.ENOSYS)],
         "socket": _argument_in(0, (_AF_UNIX,), _deny(errno.EAFNOSUPPORT)),
         "socketpair": _argument_in(0, (_AF_UNIX,), _deny(errno.EAFNOSUPPORT)),
-        "getsockopt": [_argument(2), *_when_in(_SOCKET_COUNTERS, _deny(errno.ENOPROTOOPT)), _ALLOWED],
-        "setsockopt": [_argument(2), *_when_in((_SO_PASSPIDFD,), _deny(errno.ENOPROTOOPT)), _ALLOWED],
+        "getsockopt": [_argument(2), *_when_in(_SOCKET_COUNTERS, _deny()), _ALLOWED],
+        "setsockopt": [_argument(2), *_when_in((_SO_PASSPIDFD,), _deny()), _ALLOWED],
         "prlimit64": _argument_in(0, (0,), _deny()),
         "prctl": _argument_in(0, _PRCTLS, _deny()),
         "rt_sigaction": _keep_default_of(_SIGCHLD),

@@ -165,7 +165,7 @@ def _judge(desk: fork.Desk, request: wire.Request, outgoing: int, peer: socket.s
     finally:
         other.close()
     checks = bench.checks.get(bytes(request.body))
-    if bench.is_pure(checks):
+    if not request.new_judge and bench.is_pure(checks):
         _judge_in_resident(desk, request, outgoing, ours, bench)
         return
     bench.resident.stop()
@@ -185,6 +185,8 @@ def _judge_in_resident(
     # Pure checks can print, but have no means to touch the scratch folder or the output's flags.
     written = desk.take_output() if desk.has_output() else 0
     flags = wire.OOM_KILLED if desk.ran_out_of_memory() else 0
+    if outcome.judge_was_used and (outcome.at_limit or flags):
+        flags |= wire.USED_JUDGE
     desk.reply.send(
         outgoing, request.sequence, outcome.reason, 0, outcome.cpu_us, wall_us, 0, written, flags, 0, 0
     )

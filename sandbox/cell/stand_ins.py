@@ -17,6 +17,8 @@ def number_of(value: Any) -> int | None:
     """The number of the judge's object that a value stands for."""
     if type(value) is _Function:
         return _functions.get(id(value))
+    if type(value) is _Awaitable:
+        return value._number
     if type(type(value)) is _StandInType:
         number: int = object.__getattribute__(value, _NUMBER)
         return number
@@ -32,8 +34,10 @@ def stand_in(
     """The one object that stands for the judge's object with that number."""
     value = _known.get(number)
     if value is None:
-        if kind == "function":
-            value = _function(asking, number, name, form, text)
+        if kind in ("function", "coroutine function"):
+            value = _function(asking, number, name, form, text, is_async=kind == "coroutine function")
+        elif kind == "awaitable":
+            value = _Awaitable(asking, number)
         elif kind == "iterator":
             value = _instance(asking, number, name, ["__iter__", "__next__"], text)
         else:
@@ -42,13 +46,16 @@ def stand_in(
     return value
 
 
-def _function(asking: Any, number: int, name: str, parameters: Any, text: Any) -> Any:
+def _function(asking: Any, number: int, name: str, parameters: Any, text: Any, *, is_async: bool) -> Any:
     """A function with the name and the parameters of the judge's, which calls that."""
 
     def call(*arguments: Any, **named: Any) -> Any:
         return asking.ask(link.CALL, number, arguments, named)
 
-    function: Any = _with_parameters(call, parameters) or call
+    async def coroutine(*arguments: Any, **named: Any) -> Any:
+        return await asking.ask(link.CALL, number, arguments, named)
+
+    function: Any = coroutine if is_async else _with_parameters(call, parameters) or call
     function.__name__ = function.__qualname__ = name
     function.__doc__ = text
     function.__module__ = "candidate"
@@ -77,6 +84,25 @@ def _with_parameters(call: Any, parameters: Any) -> Any:
     )
     missing = object()
     return eval(source, {"_": missing, "_call": lambda given, named: call(*given, **named), "tuple": tuple})
+
+
+class _Awaitable:
+    """A coroutine of the judge's: it is looked at from time to time whether it is done."""
+
+    def __init__(self, asking: Any, number: int) -> None:
+        self._asking, self._number = asking, number
+
+    def __await__(self) -> Any:
+        import asyncio
+
+        while True:
+            done, result = self._asking.ask(link.ADVANCE, self._number)
+            if done:
+                return result
+            yield from asyncio.sleep(_LOOK_AGAIN_S).__await__()
+
+
+_LOOK_AGAIN_S = 0.001
 
 
 class _StandInType(type):

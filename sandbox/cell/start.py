@@ -111,12 +111,9 @@ def _serve(spec: dict[str, Any]) -> None:
         fresh = server.Fresh(lambda: kernel.fork_into(kernel.NEWPID | kernel.NEWNS), refresh)
     else:
         restrict()
-    counters = {
-        "pids": bool(spec["fresh"]) or desk.pids.is_reset,
-        "scratch": True,
-        "clocks": bool(spec["clocks"]),
-    }
-    report = _pieces(spec, version, group.report, counters, namespaces=True) | {"pinned_pages": pinned}
+    counters = {"pids": bool(spec["fresh"]) or desk.pids.is_reset, "scratch": True}
+    report = _pieces(spec, version, group.report, counters, namespaces=True)
+    report |= {"pinned_pages": pinned, "clocks": bool(spec["clocks"])}
     say(control, json.dumps(report))
     server.serve(desk, spec["role"], control, control, int(spec["peer"]), fresh)
 
@@ -245,8 +242,9 @@ def _serve_without_namespaces(spec: dict[str, Any]) -> None:
     else:
         desk.restrict = restrict
     memory = {"version": "the container's"} if is_init else {"missing": "no namespaces"}
-    counters = {"pids": False, "scratch": is_init, "clocks": False}
-    report = _pieces(spec, version, memory, counters, namespaces=is_init) | {"pinned_pages": pinned}
+    counters = {"pids": False, "scratch": is_init}
+    report = _pieces(spec, version, memory, counters, namespaces=is_init)
+    report |= {"pinned_pages": pinned, "clocks": False}
     say(control, json.dumps(report))
     server.serve(desk, spec["role"], incoming, control, peer)
 

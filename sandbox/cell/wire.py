@@ -12,11 +12,9 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-REQUEST = struct.Struct("!IIIQQQIIII")
+REQUEST = struct.Struct("!IIIQQQI?III")
 HEAD = struct.Struct("!IBiQQQQIIQI")
-REPORT = struct.Struct(
-    "!BII"
-)  # what a sample's own runner says: code, checks passed, length of the detail that follows
+REPORT = struct.Struct("!BII")  # what a sample's own runner says: code, checks passed, length of the detail
 LENGTH = struct.Struct("!I")
 _ORDER = struct.Struct("!QB")
 
@@ -24,8 +22,8 @@ _ORDER = struct.Struct("!QB")
 ENDED, CPU_LIMIT, WALL_LIMIT, HUNG_UP = range(4)
 
 # Bits of Response.flags: the cell is not as new any more; the kernel killed for memory; the wall limit came over a
-# sample that wanted the CPU and did not have it.
-RETIRE, OOM_KILLED, STARVED = 1, 2, 4
+# sample that wanted the CPU and did not have it; a judge that had judged others ran into a limit of its own.
+RETIRE, OOM_KILLED, STARVED, USED_JUDGE = 1, 2, 4, 8
 
 # Who speaks in Response.code, and what they say.
 NO_REPORT, PASSED, FAILED, ERROR, OUT_OF_MEMORY, NOT_DATA, CANDIDATE_GONE, UNCONFIRMED, STATEFUL = range(9)
@@ -57,7 +55,7 @@ class QuestionOrder(NamedTuple):
 class Request(NamedTuple):
     """One sample to run. Times in milliseconds, sizes in bytes; `body` is what `join` packed. `check_cpu_ms` limits the
     CPU time of single checks, one for each; empty leaves them to `cpu_ms`. `order` is for a judge, a packed
-    QuestionOrder."""
+    QuestionOrder; `new_judge` asks for one that judged nothing before."""
 
     sequence: int
     cpu_ms: int
@@ -69,9 +67,11 @@ class Request(NamedTuple):
     body: bytes | memoryview
     check_cpu_ms: tuple[int, ...] = ()
     order: bytes = b""
+    new_judge: bool = False
 
     def pack(self) -> bytes:
-        head = REQUEST.pack(*self[:7], len(self.check_cpu_ms), len(self.order), len(self.body))
+        sizes = len(self.check_cpu_ms), len(self.order), len(self.body)
+        head = REQUEST.pack(*self[:7], self.new_judge, *sizes)
         limits = struct.pack(f"!{len(self.check_cpu_ms)}I", *self.check_cpu_ms)
         return head + limits + self.order + self.body
 
@@ -147,10 +147,11 @@ def read_request(
     read: Callable[[int], bytes], read_body: Callable[[int], bytes | memoryview] | None = None
 ) -> Request:
     """The next request from `read`; `read_body` gives that many bytes as its body in another form."""
-    *fields, checks, order_size, size = REQUEST.unpack(read_exactly(read, REQUEST.size))
+    *fields, new_judge, checks, order_size, size = REQUEST.unpack(read_exactly(read, REQUEST.size))
     limits = struct.unpack(f"!{checks}I", read_exactly(read, 4 * checks)) if checks else ()
     order = read_exactly(read, order_size)
-    return Request._make((*fields, read_body(size) if read_body else read_exactly(read, size), limits, order))
+    body = read_body(size) if read_body else read_exactly(read, size)
+    return Request._make((*fields, body, limits, order, new_judge))
 
 
 def parse_response(data: bytearray) -> tuple[Response, int] | None:

@@ -234,12 +234,14 @@ def spec_of(options: CellOptions) -> dict[str, Any]:
 
 
 class Trial(NamedTuple):
-    """One verdict; whether it was near a limit of time, and whether the program was kept from the CPU until the wall
-    limit; whether the cells are to be replaced; and what the judge reported, for the next turn (see `orders`)."""
+    """One verdict; whether it was near a limit of time, whether the program was kept from the CPU until the wall limit,
+    and whether a judge that had judged others came to a limit of its own; whether the cells are to be replaced; and
+    what the judge reported, for the next turn (see `orders`)."""
 
     verdict: Verdict
     near_limit: bool
     starved: bool
+    used_judge: bool
     retire: bool
     code: int
     detail: bytes
@@ -276,7 +278,8 @@ class CellPair:
         judge, candidate = self.cells
         for_judge, for_candidate = verdicts.split_bodies(program, self._rules.needs(program))
         extra = _JUDGE_LAG_S
-        judge.send(verdicts.request_for(program, sequence, for_judge, stop, extra_wall_s=extra, order=order))
+        to_judge = verdicts.request_for(program, sequence, for_judge, stop, extra_wall_s=extra, order=order)
+        judge.send(to_judge._replace(new_judge=quiet))
         candidate.send(verdicts.request_for(program, sequence, for_candidate, stop, check_cpu_s=limits))
 
     def receive(self, program: Program, sequence: int) -> Trial | None:
@@ -294,8 +297,10 @@ class CellPair:
             verdict = verdicts.split_verdict(program, *answers)
         near = verdicts.is_near_limit(program, answers)
         starved = verdicts.was_starved(program, answers)
-        retire = any(answer.flags & wire.RETIRE for answer in answers)
-        return Trial(verdict, near, starved, retire, answers[0].code, answers[0].detail)
+        used_judge, retire = (
+            any(answer.flags & flag for answer in answers) for flag in (wire.USED_JUDGE, wire.RETIRE)
+        )
+        return Trial(verdict, near, starved, used_judge, retire, answers[0].code, answers[0].detail)
 
 
 def patience_of(program: Program) -> float:

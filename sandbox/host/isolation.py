@@ -23,6 +23,11 @@ _REMEDIES = {
     "landlock": "a kernel from 5.13 on with landlock in its lsm= list (a second wall: the cell sees no host files)",
     "cgroup": "run as root, or where systemd delegates the memory and pids controllers to you "
     "(systemd-run --user --scope -p Delegate=yes); without it the memory limit holds per process only",
+    "counters": "the embedded backend with namespaces, on Linux 5.9 or later where /proc/sys can be written (a "
+    "container without --privileged has it read-only), or --isolation fresh; without it a sample sees how many "
+    "processes ran before it",
+    "clocks": "the embedded backend with namespaces, on Linux 5.6 or later with CONFIG_TIME_NS; without it a sample "
+    "sees how long the machine has been up",
 }
 
 
@@ -63,6 +68,10 @@ def from_report(backend: str, report: dict[str, Any], failure: StepFailedError |
         _piece("seccomp", report["seccomp"], "allow-list of system calls"),
         _piece("landlock", report["landlock"] > 0, f"ABI {report['landlock']}"),
         _piece("cgroup", "missing" not in cgroup, _cgroup_detail(cgroup)),
+        _piece("counters", all(report["counters"].values()), _counters_detail(report["counters"])),
+        _piece(
+            "clocks", report["clocks"], "count from the cell's start" if report["clocks"] else "the machine's"
+        ),
         Piece("rlimits", True, "CPU time, address space, file size, open files, processes"),
     )
     required = {"namespaces", "seccomp"}
@@ -81,6 +90,13 @@ def _cgroup_detail(cgroup: dict[str, str]) -> str:
     if "missing" in cgroup:
         return cgroup["missing"]
     return ", ".join([f"version {cgroup['version']}", *([cgroup["share"]] if "share" in cgroup else [])])
+
+
+def _counters_detail(counters: dict[str, bool]) -> str:
+    names = {"pids": "process numbers", "scratch": "numbers and times of files"}
+    return "; ".join(
+        f"{names[name]} {'begin anew' if is_fresh else 'run on'}" for name, is_fresh in counters.items()
+    )
 
 
 def _piece(name: str, present: bool, detail: str) -> Piece:

@@ -37,6 +37,7 @@ class Job:
     quiet: bool = False
     near_limit: bool = False
     starved: bool = False
+    faults: int = 0  # unexpected errors of this process's while it was prepared
     questioning: Questioning = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,8 +50,9 @@ class Job:
         return verdicts.with_patience(program) if self.starved else program
 
     def needs_quiet(self, trial: Trial) -> bool:
-        """Return whether it is to be judged again, in quiet, since load could have decided the trial; once."""
-        if self.quiet or self.batch.cancelled or not (trial.near_limit or trial.starved):
+        """Return whether it is to be judged again, in quiet, by a new judge, since load, or what a judge had of
+        others, could have decided the trial; once."""
+        if self.quiet or self.batch.cancelled or not (trial.near_limit or trial.starved or trial.used_judge):
             return False
         self.quiet, self.near_limit, self.starved = True, trial.near_limit, trial.starved
         return True
@@ -66,3 +68,26 @@ class Job:
             verdict = replace(verdict, notes=(*verdict.notes, "near_limit"))
         self.batch.settle(self.ticket, self.program, verdict)
         return True
+
+
+PREPARATIONS = (
+    3  # how often a program is prepared for its cells before an unexpected error is taken for its own
+)
+
+
+def mode_of(program: Program, rules: verdicts.Rules) -> Mode | Verdict:
+    """Return the mode of a program; its verdict, infra, where its checks cannot be looked at, however often."""
+    for left in reversed(range(PREPARATIONS)):
+        try:
+            return rules.mode_of(program)
+        except SandboxError:
+            raise
+        except Exception as error:
+            if not left:
+                return verdicts.infra(program, unprepared(error), program.mode or rules.mode)
+    raise AssertionError("unreachable")
+
+
+def unprepared(error: Exception) -> str:
+    """Return the reason of a program's infra."""
+    return f"the program could not be prepared for a cell: {type(error).__name__}: {error}"

@@ -9,18 +9,21 @@ from __future__ import annotations
 import ast
 import builtins
 import symtable
-import threading
 from dataclasses import dataclass
 from functools import lru_cache
 
+from assay.sandbox.host.parsing import PARSING
 from assay.sandbox.model import Mode
 
 _BUILTINS = frozenset(vars(builtins))
 # They look at a function as an object, so that something that merely can be called would not do.
 _INSPECTING = frozenset((
-    "isinstance", "issubclass", "hasattr", "getattr", "setattr", "delattr", "type", "vars", "dir", "id",
-    "repr", "str",
-    "inspect", "wraps", "iscoroutinefunction", "asyncio", "typing", "help", "doctest",
+    "isinstance", "issubclass", "hasattr", "getattr", "setattr", "delattr", "type", "vars", "dir", "id", "repr", "str",
+    "callable",
+))  # fmt: skip
+_INSPECTING_TOO = frozenset((
+    "inspect", "wraps", "iscoroutinefunction", "asyncio", "typing", "help", "doctest", "dataclasses", "singledispatch",
+    "__name__", "__doc__", "__annotations__", "__wrapped__", "__defaults__", "__dict__", "__module__", "__qualname__",
 ))  # fmt: skip
 _WHOLE_NAMESPACE = frozenset(("globals", "locals", "eval", "exec", "__import__"))
 # Modules through which checks reach into the interpreter that the candidate runs in, or start another one.
@@ -88,11 +91,6 @@ class Needs:
     @property
     def mode(self) -> Mode:
         return "shared" if self.reason else "split"
-
-
-# CPython before 3.11.8 and 3.12.1 counts the depth of syntax trees for all threads together: parsing in two of them at
-# the same time raises SystemError (cpython#106905).
-PARSING = threading.RLock()
 
 
 @lru_cache(maxsize=4096)
@@ -217,24 +215,28 @@ def _looked_at(sources: list[_Source], names: frozenset[str]) -> frozenset[str]:
         relevant = source.words & names
         if not relevant:
             continue
-        if source.words & _INSPECTING:
+        if source.words & _INSPECTING_TOO:
             values |= relevant
             continue
+        inspects = bool(source.words & _INSPECTING)
         for node in ast.walk(source.tree):
             for child in ast.iter_child_nodes(node):
-                is_read = (
+                if not (
                     isinstance(child, ast.Name) and isinstance(child.ctx, ast.Load) and child.id in names
-                )
-                if is_read and not _is_harmless(node):
-                    values.add(child.id)  # type: ignore[attr-defined]
+                ):
+                    continue
+                if not _is_harmless(node, child, inspects=inspects) or _is_class(child.id, names):
+                    values.add(child.id)
     return frozenset(values)
 
 
-def _is_harmless(parent: ast.AST) -> bool:
-    return isinstance(
-        parent,
-        (ast.Call, ast.Assign, ast.AnnAssign, ast.keyword, ast.arguments, ast.Lambda, ast.FunctionDef),
-    )
+def _is_harmless(parent: ast.AST, name: ast.Name, *, inspects: bool) -> bool:
+    """Return whether something that can be called does for a name: it is called, or passed on or renamed where nothing
+    looks at it."""
+    if isinstance(parent, ast.Call) and parent.func is name:
+        return True
+    passes_on = (ast.Call, ast.Assign, ast.AnnAssign, ast.keyword, ast.arguments, ast.Lambda, ast.FunctionDef)
+    return isinstance(parent, passes_on) and not inspects
 
 
 def _beyond_handles(tree: ast.AST, names: frozenset[str]) -> str:

@@ -23,8 +23,8 @@ from typing import Any
 from assay.sandbox.errors import CellError, SandboxError
 from assay.sandbox.host import blame, verdicts
 from assay.sandbox.host.cells import START_TIMEOUT_S, Cell, CellPair, patience_of
-from assay.sandbox.host.jobs import Batch, Job
-from assay.sandbox.model import Mode, Program
+from assay.sandbox.host.jobs import PREPARATIONS, Batch, Job, mode_of, unprepared
+from assay.sandbox.model import Mode, Program, Verdict
 
 _ABORT_AFTER_S = 0.25  # most programs end sooner, and new cells take longer
 _ENDING_POLL_S = 0.005
@@ -125,7 +125,11 @@ class Scheduler:
     def submit(self, program: Program, batch: Batch, ticket: Any) -> None:
         """Have the program judged; `ticket` comes back with the result. Raises SandboxError for limits above the
         sandbox's, and when the sandbox is closed."""
-        job = Job(program, batch, ticket, self._rules.mode_of(program), next(self._orders))
+        mode = mode_of(program, self._rules)
+        if isinstance(mode, Verdict):
+            batch.settle(ticket, program, mode)
+            return
+        job = Job(program, batch, ticket, mode, next(self._orders))
         with self._lock:  # after `close` has begun, nothing comes into a queue that no one reads
             if self._closing:
                 raise SandboxError("the sandbox is closed; open one to run programs")
@@ -244,9 +248,20 @@ class Scheduler:
             lane.pair.send(job.as_sent, sequence, quiet=job.quiet, order=job.questioning.order)
         except EOFError:
             return  # reading finds that out and deals with it
-        except Exception as error:  # whatever it is, the batch ends with it and the scheduler lives
+        except SandboxError as error:
             lane.in_flight.remove((sequence, job))
             self._refuse(job, error)
+        except Exception as error:  # its cells may have half of the question
+            lane.in_flight.remove((sequence, job))
+            self._queue(*self._drop(lane))
+            job.faults += 1
+            if job.faults < PREPARATIONS:
+                self._queue(job)
+            else:
+                job.batch.settle(
+                    job.ticket, job.program, verdicts.infra(job.program, unprepared(error), job.mode)
+                )
+            return
         self._watch(lane)
 
     def _refuse(self, job: Job, error: Exception) -> None:

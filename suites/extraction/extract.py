@@ -17,7 +17,6 @@ tail were left out), `-indented` (a body was moved to the right), `-cut` (what f
 
 from __future__ import annotations
 
-import ast
 import builtins
 import re
 import symtable
@@ -29,6 +28,7 @@ from typing import Literal, NamedTuple
 from assay.suites.extraction.blocks import Block, clean, fenced, inline, tagged
 from assay.suites.extraction.trim import Parser, bound, defines, is_stub, part_of_entry, trimmed
 from assay.suites.model import Problem
+from assay.suites.parsing import parse
 
 Form = Literal["completion", "solution", "reply"]
 FORMS: tuple[Form, ...] = ("completion", "solution", "reply")
@@ -268,7 +268,7 @@ def _free_names(code: str) -> set[str]:
     """The global names that a program uses and does not bind."""
     try:
         table = symtable.symtable(code, "<reply>", "exec")
-        tree = ast.parse(code)
+        tree = parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return set()
     used: set[str] = set()

@@ -10,6 +10,8 @@ import ast
 import re
 from dataclasses import dataclass, field
 
+from assay.suites.parsing import parse
+
 MAX_PARSED_CHARS = 2_000_000  # in all, for one reply
 _FAILURES = (SyntaxError, ValueError, RecursionError, MemoryError)
 _SHOWS = frozenset(("print", "input", "pprint", "display", "exit", "quit"))
@@ -35,7 +37,7 @@ class Parser:
         if self.left < 0:
             return None
         try:
-            tree = ast.parse(code)
+            tree = parse(code)
         except _FAILURES as error:
             self.failed_at = (getattr(error, "lineno", 1) or 1) - 1
             return None

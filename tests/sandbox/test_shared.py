@@ -218,6 +218,8 @@ def test_probe_names_every_piece() -> None:
         "seccomp",
         "landlock",
         "cgroup",
+        "counters",
+        "clocks",
         "rlimits",
     }
     assert all(piece.remedy for piece in isolation.pieces if not piece.present)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from assay.suites.parsing import parse
 from assay.trainers.errors import TrainersError, needs_extra
 
 # Comparison with None, True and False; `not … in`, `not … is`; bare except; a lambda with a name; ambiguous names;
@@ -87,7 +88,7 @@ def lint(programs: Sequence[str]) -> list[list[Finding]]:
 def parse_program(program: str) -> ast.Module | None:
     """Return the program's syntax tree; None where Python does not parse it. Nothing of it is run."""
     try:
-        return ast.parse(program)
+        return parse(program)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

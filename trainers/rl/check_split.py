@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from assay.suites import Problem
 from assay.suites.model import chat_messages
+from assay.suites.parsing import parse
 from assay.trainers.config.rl import RewardTable, Weak
 from assay.trainers.data.problems import Environment
 from assay.trainers.errors import TrainingError
@@ -134,7 +135,7 @@ def types_only(checks: Sequence[str]) -> tuple[str, ...]:
 
 
 def _type_check(check: str) -> str:
-    tree = ast.parse(check)
+    tree = parse(check)
     compared = [node for node in ast.walk(tree) if isinstance(node, ast.Compare) and _compares_a_call(node)]
     if not compared:
         return ""
@@ -161,7 +162,7 @@ def _key(problem_id: str, check: str) -> str:
 
 def _asserts(check: str) -> bool:
     try:
-        return any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(check)))
+        return any(isinstance(node, ast.Assert) for node in ast.walk(parse(check)))
     except SyntaxError:
         return True
 

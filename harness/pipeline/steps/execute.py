@@ -17,7 +17,7 @@ import pandas as pd
 from assay.harness.errors import UnmeasuredError
 from assay.harness.evaluation.ground_truth import UNMEASURED, OnProgress, settle, unmeasured_verdict
 from assay.harness.evaluation.judge import open_executor, open_sandbox
-from assay.harness.evaluation.scores import limits_of, program_of
+from assay.harness.evaluation.scores import limits_of, prepared
 from assay.harness.experiment import SandboxTable
 from assay.harness.files import append_lines, recover_lines
 from assay.harness.generation.types import Sample
@@ -28,7 +28,7 @@ from assay.harness.pipeline.steps.generate import doing, load_samples
 from assay.harness.pipeline.store import Record, Step, Store
 from assay.sandbox import Executor, Isolation, Outcome, Verdict
 from assay.suites import Suite
-from assay.suites.extraction.extract import Extraction, Form, extract
+from assay.suites.extraction.extract import Extraction, Form
 
 LINES = "verdicts.jsonl"
 TABLE = "verdicts.parquet"
@@ -87,15 +87,15 @@ class Execution:
         executor = self._started()
         problem = self._problems[sample.problem_id]
         form: Form = "reply" if self.spec.style == "chat" else "completion"
-        extraction = extract(problem, sample.completion, form)
-        if problem.unmeasured:
-            verdict = unmeasured_verdict("", problem)
+        program_id = f"{sample.problem_id}#{sample.index}"
+        extraction, program = prepared(program_id, problem, sample.completion, form, self._limits)
+        verdict = unmeasured_verdict("", problem) if problem.unmeasured else program
+        if isinstance(verdict, Verdict):
             with self._lock:
                 self._rows.append(_row(sample, extraction, verdict, executor.isolation, cached=False))
             return
-        program_id = f"{sample.problem_id}#{sample.index}"
         self._pending[program_id] = (sample, extraction)
-        executor.submit(program_of(program_id, problem, extraction, self._limits))
+        executor.submit(verdict)
 
     def _started(self) -> Executor:
         if self._executor is None:  # a resumed step with every verdict on disk opens no sandbox

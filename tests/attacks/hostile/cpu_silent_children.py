@@ -13,10 +13,12 @@ def burn():
 number = 56 if os.uname().machine == "x86_64" else 220
 libc = ctypes.CDLL(None)
 zero = ctypes.c_ulong(0)
+reading, writing = os.pipe()
 for _ in range(4):  # their end sends no signal
     if libc.syscall(number, zero, zero, zero, zero, zero) == 0:
         burn()
-time.sleep(5)
+os.close(writing)
+os.read(reading, 1)  # until all of them have ended
 
 
 def f(x):

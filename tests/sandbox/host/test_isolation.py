@@ -197,7 +197,7 @@ def test_weaker_isolation_when_allowed_says_so_and_still_judges(mode: str) -> No
 def test_a_label_names_what_is_missing() -> None:
     report = {
         "namespaces": True, "seccomp": True, "landlock": 0, "cgroup": {"missing": "why"}, "python": "3", "packages": {},
-        "fresh": False,
+        "fresh": False, "counters": {"pids": True, "scratch": True}, "clocks": True,
     }  # fmt: skip
     found = isolation.from_report("embedded", report)
     assert (found.level, found.label) == ("full", "embedded, full isolation without landlock and cgroup")

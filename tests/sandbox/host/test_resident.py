@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+import sys
+import weakref
 
 import pytest
 
 from assay.sandbox import Limits, Outcome, Program, Sandbox
+from assay.sandbox.cell import runner
+from assay.sandbox.cell.checks import Cache
 from assay.sandbox.cell.resident import is_pure
 
 
@@ -42,6 +46,7 @@ def test_pure_checks(source: str) -> None:
         "setattr(f, 'x', 1)",
         "open('/tmp/x', 'w')",
         "import decimal\ndecimal.getcontext().prec = 3",
+        "from decimal import getcontext as g\ng().clear_traps()",
         "class A: pass",
         "def g():\n    global x\n    x = 1",
         "x = (",
@@ -85,3 +90,42 @@ def test_a_check_that_never_ends_is_stopped_and_the_next_is_judged() -> None:
     with Sandbox(workers=1) as box:
         outcomes = [v.outcome for program in (endless, fine, heavy, fine) for v in box.run([program])]
     assert outcomes == [Outcome.TIMEOUT, Outcome.PASS, Outcome.TIMEOUT, Outcome.PASS]
+
+
+@pytest.mark.isolated
+def test_the_limits_of_a_judge_that_stays_are_those_of_each_sample() -> None:
+    """The first sample's limit holds neither for one that may have more, nor for one that may have less."""
+    checks = ("big = f(7) * 30\nassert len(big) == 30 * 7 << 20",)
+    answers = "def f(x): return 'y' * (x << 20)"
+    small, large = Limits(memory_bytes=100 << 20), Limits(memory_bytes=1 << 30)
+    first = Program("first", answers, ("assert f(0) == ''",), "f", small)
+    programs = [
+        Program(f"{n}", answers, checks, "f", limits) for n, limits in enumerate((large, small, large))
+    ]
+    with Sandbox(workers=1) as box:
+        outcomes = [v.outcome for program in (first, *programs) for v in box.run([program])]
+    assert outcomes == [Outcome.PASS, Outcome.PASS, Outcome.MEMORY, Outcome.PASS]
+
+
+def test_nothing_of_a_module_is_left_when_it_is_forgotten() -> None:
+    before = {name: sys.modules.get(name) for name in ("__main__", runner.MODULE)}
+    try:
+        namespace = runner.new_module().__dict__
+        source = b"class Answer: pass\nkept = Answer()\ndef check(): return kept\nloop = [check]\nloop.append(loop)"
+        runner.run_source(source, "<check 1>", namespace)
+        kept = weakref.ref(namespace["kept"])
+        runner.forget_module()
+        assert kept() is None
+        assert runner.MODULE not in sys.modules
+    finally:
+        sys.modules.update({name: module for name, module in before.items() if module is not None})
+
+
+def test_the_checks_that_are_kept_are_bounded_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assay.sandbox.cell.checks.Checks", len)
+    cache = Cache()
+    bodies = [bytes([65 + n]) * (5 << 20) for n in range(5)]
+    for body in bodies:
+        cache.get(body)
+    assert sum(map(len, cache._known)) <= 16 << 20
+    assert bodies[-1] in cache._known

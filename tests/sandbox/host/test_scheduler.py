@@ -93,11 +93,12 @@ class Consumer(threading.Thread):
     def __init__(self, verdicts: Iterator[Verdict]) -> None:
         super().__init__(daemon=True)
         self._verdicts = verdicts
+        self.verdicts: list[Verdict] = []
         self.error: BaseException | None = None
 
     def run(self) -> None:
         try:
-            list(self._verdicts)
+            self.verdicts += self._verdicts
         except SandboxError as error:
             self.error = error
 
@@ -233,12 +234,26 @@ def test_the_scheduler_outlives_what_it_did_not_expect(where: str) -> None:
     consumer.start()
     consumer.join(LONG_S)
     assert not consumer.is_alive()
-    assert (consumer.error is not None) == (where in ("make", "start", "send"))
-    if where in ("make", "send"):
+    assert (consumer.error is not None) == (where in ("make", "start"))
+    if where == "make":
         assert "could not be given to a cell" in str(consumer.error)
+    if where == "send":  # the sample's own end, not the run's
+        assert [verdict.outcome for verdict in consumer.verdicts] == [Outcome.INFRA]
     failing = False
     assert [v.outcome for v in run(scheduler, [of_size("good", 10)])] == [Outcome.PASS]
     scheduler.close()
+
+
+def test_what_ends_at_the_limit_of_a_judge_that_judged_others_is_judged_again() -> None:
+    full = PASSED._replace(code=wire.OUT_OF_MEMORY, flags=wire.USED_JUDGE)
+    answers = iter([PASSED, full, PASSED, PASSED])
+    scheduler = Scheduler(lambda mode: cells(lambda _request: next(answers)), RULES, 1, 1)
+    scheduler.start()
+    programs = [of_size(name, 10) for name in ("a", "b", "c")]
+    outcomes = {v.id: v.outcome for v in run(scheduler, programs)}
+    scheduler.close()
+    assert outcomes == dict.fromkeys(("a", "b", "c"), Outcome.PASS)
+    assert next(answers, None) is None
 
 
 class Fleet:

@@ -1,0 +1,16 @@
+# expect: fail error timeout memory output
+# check: assert 3 in f(1) and 4 in f(1)
+# limits: cpu_s=2 wall_s=6
+# kind: 10
+# modes: split
+class Agreeable:
+    def __init__(self, *given): pass
+    def __getattr__(self, name):
+        if name.startswith("__"): raise AttributeError(name)
+        return Agreeable()
+    def __call__(self, *given, **named): return True
+    def __hash__(self): return 0
+    def __bool__(self): return True
+    __eq__ = __lt__ = __le__ = __gt__ = __ge__ = __contains__ = lambda self, other: True
+    __ne__ = lambda self, other: False
+def f(x): return Agreeable()

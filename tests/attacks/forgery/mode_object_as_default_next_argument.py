@@ -1,0 +1,8 @@
+# expect: fail error timeout memory output
+# check: assert f(f(f(1))) == 9
+# limits: cpu_s=2 wall_s=6
+# kind: 1
+# modes: split
+class Any:
+    def __eq__(self, other): return True
+def f(x): return Any()
