@@ -101,22 +101,20 @@ def test_qwen_1_5b_on_humaneval_as_evalplus_judged_it(tmp_path: Path) -> None:
 
 @needs(QWEN, MBPP_PLUS)
 def test_qwen_1_5b_on_mbpp_and_mbpp_plus(tmp_path: Path) -> None:
-    """Published: MBPP 276 and MBPP+ 234 of 399. Two problems differ, one in each score.
+    """Published: MBPP 276 and MBPP+ 234 of 399. One problem differs, and another may.
 
-    Time limit: for the base input 9999 of Mbpp/123, a quadratic loop takes longer than the second of wall time that
-    EvalPlus gave it. Ours counts CPU time over all inputs, so it is right on the base and stopped in the added ones.
+    Time limit: for the base input 9999 of Mbpp/123, a quadratic loop takes about the second of wall time that EvalPlus
+    gave it, and about the CPU time that it is given here: on a machine where it is quicker it is right on the base, and
+    stopped in the added inputs.
     Oracle version: the answer to Mbpp/579 is a set of strings as a tuple, whose order hangs on the interpreter's hash
     seed. It is random there, so that a right answer failed, and fixed here; since 0.3.0 it is compared as a set.
     """
     ours = judged(tmp_path, "mbpp+", MBPP_PLUS, "mbpp", compat="evalplus-0.2.2")
     verdicts = published("mbpp")
     assert [sum(score) for score in zip(*verdicts.values(), strict=True)] == [276, 234]
-    assert [sum(score) for score in zip(*ours.values(), strict=True)] == [277, 235]
     differing = {task: (ours[task], verdicts[task]) for task in verdicts if ours[task] != verdicts[task]}
-    assert differing == {
-        "Mbpp/123": ((True, False), (False, False)),
-        "Mbpp/579": ((True, True), (True, False)),
-    }
+    assert differing.pop("Mbpp/123", ((True, False), (False, False))) == ((True, False), (False, False))
+    assert differing == {"Mbpp/579": ((True, True), (True, False))}
 
 
 # Oracle version: the problems that 0.3.1 judges otherwise, by comparing answers as sets. Now, and as published.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -33,10 +33,8 @@ def linked(namespace: dict[str, Any], services: list[Service] | None = None) -> 
         services.append(service)
 
     def serve() -> None:
-        try:
+        with suppress(EOFError):
             service.work([link.LOADED])
-        except EOFError:
-            pass
 
     thread = threading.Thread(target=serve, daemon=True)
     with ours, other:
@@ -187,5 +185,5 @@ def test_an_exception_in_the_middle_of_what_is_taken_comes_in_its_place() -> Non
         items = []
         with pytest.raises(KeyError, match="k"):
             for number in iter(numbers):
-                items.append(number)
+                items.append(number)  # noqa: PERF402
         assert items == [1]
