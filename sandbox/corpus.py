@@ -29,7 +29,7 @@ WEAKNESSES = {
 }
 
 _DEFAULT_CHECK = "assert f(1) == 2"
-_OF_A_SAMPLE = ("expect", "check", "limits", "denied", "prelude", "repeat")
+_OF_A_SAMPLE = ("expect", "check", "limits", "denied", "prelude", "repeat", "stateful")
 _OF_A_FILE = ("kind", "modes", "workers", "rounds", "harmful")
 _SECTION = re.compile(r"^# sample: (.+)\n", re.MULTILINE)
 
@@ -133,6 +133,7 @@ def _sample(name: str, text: str) -> Sample:
         "f",
         Limits(**_numbers(" ".join(header.get("limits", [])))),
         "\n".join(header.get("prelude", [])),
+        stateful="stateful" in header,
     )
     expected = frozenset(Outcome(word) for word in " ".join(header["expect"]).split())
     return Sample(program, expected, "denied" in header, int(header.get("repeat", ["1"])[0]))

@@ -44,7 +44,12 @@ class Checks:
         )
         self.prelude = runner.compile_source(prelude, "<prelude>") if prelude else None
         texts = [check.decode("utf-8", "replace") for check in checks]
-        self.plan = order.plan(texts, self.values.union(self.names), needed["first_run"])
+        if self.carried:
+            self.plan = order.kept(
+                "what a question leaves in its surroundings may be part of the next one's answer"
+            )
+        else:
+            self.plan = order.plan(texts, self.values.union(self.names), needed["first_run"])
         self.checks = [self._compile(number, check) for number, check in enumerate(checks, 1)]
         self._heads = {
             position: compile(tree, f"<check {position + 1}>", "exec")

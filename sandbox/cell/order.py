@@ -104,9 +104,14 @@ def plan(sources: Sequence[str], names: Iterable[str], first_run: int = 0) -> Pl
     try:
         return _Planner(sources, frozenset(names), first_run).plan()
     except KeptError as error:
-        return Plan({}, {}, (), kept=str(error))
+        return kept(str(error))
     except (SyntaxError, ValueError, RecursionError):
-        return Plan({}, {}, (), kept="the checks cannot be read")
+        return kept("the checks cannot be read")
+
+
+def kept(reason: str) -> Plan:
+    """Return the plan of checks that are asked as they are written."""
+    return Plan({}, {}, (), kept=reason)
 
 
 class _Line(NamedTuple):
@@ -188,10 +193,13 @@ class _Planner:
 
     def _rewrite_functions(self, lines: list[_Line]) -> None:
         """Give parts to each function that a check defines and calls once, as in check(candidate)."""
+        defined = {
+            (line.check, line.statement.name) for line in lines if isinstance(line.statement, ast.FunctionDef)
+        }
         calls = [(line.check, *_called(line.statement)) for line in lines]
         times = Counter((check, name) for check, name, _ in calls)
         for check, name, arguments in calls:
-            if not name or name in self._targets or times[check, name] > 1:
+            if (check, name) not in defined or name in self._targets or times[check, name] > 1:
                 continue
             functions = [
                 node
@@ -356,7 +364,7 @@ def _numbered(texts: list[str]) -> tuple[int, ...]:
 def _bits(keys: tuple[int, ...]) -> float:
     """The logarithm to base 2 of the number of sequences that these keys can be put in."""
     ways = math.lgamma(len(keys) + 1) - sum(math.lgamma(n + 1) for n in Counter(keys).values())
-    return max(0.0, ways / math.log(2))
+    return round(max(0.0, ways / math.log(2)), 6)
 
 
 def _consecutive(positions: list[int], first_run: int) -> Iterable[list[int]]:

@@ -248,8 +248,9 @@ class _Reader:
         if isinstance(function, ast.Attribute):
             if function.attr.startswith("assert"):
                 return
-            if function.attr in ("append", "add", "extend", "sort", "update", "reverse", "insert", "seed"):
-                if function.attr != "seed":
-                    self._change(root_of(function))
+            if function.attr == "seed":
+                return
+            if root := root_of(function):
+                self._change(root)
                 return
         raise KeptError(f"a check calls {ast.unparse(function)[:40]} for what it does")

@@ -35,7 +35,7 @@ _PLACE = re.compile(
 _NOT_CALLED = re.compile(r"(?<![.\w])([A-Za-z]\w*)(?!\w| *[(\[])")
 _NOT_A_PART = re.compile(
     r"(?<![.\w])([A-Za-z]\w*)(?!\w|\.\w+ *\(|\.(?:pi|e|inf|nan|ascii_letters|ascii_lowercase|ascii_uppercase|digits"
-    r"|punctuation)\b *(?:[)\]]|[-+*/<>%](?![=/*])))"
+    r"|punctuation)\b *(?:[)\]\n]|[-+*/<>%](?![=/*])))"
 )
 
 

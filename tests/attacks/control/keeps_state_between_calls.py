@@ -1,4 +1,5 @@
 # expect: pass
+# stateful: yes
 # check: assert f(1) == 1
 # check: assert f(2) == 3
 n = 0

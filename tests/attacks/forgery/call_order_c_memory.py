@@ -1,0 +1,12 @@
+# expect: fail error
+# kind: 4
+# check: assert f(1) == 2
+# check: assert f(2) == 3
+# check: assert f(5) == 6
+# check: assert f(10) == 11
+# check: assert f(-4) == -3
+import ctypes
+count = ctypes.c_int(-1)
+def f(x):
+    count.value += 1
+    return [2, 3, 6, 11, -3][count.value]

@@ -1,0 +1,11 @@
+# expect: fail error
+# kind: 4
+# check: assert f(1) == 2
+# check: assert f(2) == 3
+# check: assert f(5) == 6
+# check: assert f(10) == 11
+# check: assert f(-4) == -3
+def answer():
+    yield from [2, 3, 6, 11, -3]
+rest = answer()
+def f(x): return rest.send(None)
