@@ -11,7 +11,7 @@ from assay.sandbox.corpus import WEAKNESSES, load_corpus
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "threats.md").read_text(encoding="utf-8")
-KINDS = range(1, 10)
+KINDS = (1, 2, 5, 6, 7)
 
 
 def test_every_test_on_the_page_exists() -> None:
