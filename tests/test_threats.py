@@ -11,7 +11,7 @@ from assay.sandbox.corpus import WEAKNESSES, load_corpus
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "threats.md").read_text(encoding="utf-8")
-KINDS = (1, 2, 5, 6, 7)
+KINDS = range(1, 10)
 
 
 def test_every_test_on_the_page_exists() -> None:
@@ -43,6 +43,12 @@ def test_every_kind_stands_on_the_page() -> None:
 def test_files_that_the_page_names_exist() -> None:
     named = set(re.findall(r"`((?:tests|sandbox|harness)/[\w./*-]+\.py)`", PAGE))
     assert [name for name in named if not list(ROOT.glob(name))] == []
+
+
+def test_programs_that_the_page_names_exist() -> None:
+    named = set(re.findall(r"`((?:hostile|forgery|control)/[\w*]+)`", PAGE))
+    assert len(named) > 10
+    assert [name for name in named if not list((ROOT / "tests" / "attacks").glob(f"{name}.py"))] == []
 
 
 def test_the_table_is_the_one_that_doctor_prints() -> None:
