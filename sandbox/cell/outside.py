@@ -155,19 +155,21 @@ def write_maps(pid: int, users: list[tuple[int, int]], groups: list[tuple[int, i
 
 
 def _join(channel: socket, group: cgroup.Group, server: int) -> None:
-    """Put the server into its group, and give it a descriptor of the group's events.
+    """Put the server into its group, and give it descriptors of the group's events and of its CPU usage.
 
     Joining takes the kernel 10 ms or more, in which the server goes on; no sample runs before it is done.
     """
     group.add(server)
-    events = [os.open(group.events, os.O_RDONLY | os.O_CLOEXEC)] if group.events else []
-    rights = [(SOL_SOCKET, SCM_RIGHTS, number.to_bytes(4, sys.byteorder)) for number in events]
+    paths = [path for path in (group.events, group.usage) if path and os.path.exists(path)]
+    files = [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in paths]
+    numbers = b"".join(number.to_bytes(4, sys.byteorder) for number in files)
+    rights = [(SOL_SOCKET, SCM_RIGHTS, numbers)] if files else []
     try:
         channel.sendmsg([marshal.dumps(dict(group.report))], rights)
     except BrokenPipeError:
         return  # it has ended during its start
     finally:
-        for number in events:
+        for number in files:
             os.close(number)
 
 

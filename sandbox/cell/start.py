@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from assay.sandbox.cell import (
@@ -76,6 +76,7 @@ def _serve(spec: dict[str, Any]) -> None:
         group.events,
         folder,
         is_init=True,
+        usage=group.usage,
         pids=pids.PidCounter(spec["pids"]),
         has_rights=True,
         score=oom.Score.of_this_process(spec["proc"]),
@@ -102,6 +103,7 @@ def _serve(spec: dict[str, Any]) -> None:
             group.events,
             scratch.Scratch(jail.SCRATCH),
             is_init=True,
+            usage=group.usage,
             score=oom.Score.of_hidden_process(own_proc),
         )
         kernel.give_up_capabilities()
@@ -121,20 +123,20 @@ def _serve(spec: dict[str, Any]) -> None:
 
 
 class _Group(NamedTuple):
-    """This cell's cgroup: what the host is told of it, and a descriptor of its events, or -1."""
+    """This cell's cgroup: what the host is told of it, and descriptors of its events and of its CPU usage, or -1."""
 
     report: dict[str, str]
-    events: int
+    events: int = -1
+    usage: int = -1
 
 
 def _join_group(stub: int) -> _Group:
     """Wait until the stub has put this process into its cgroup."""
     with socket.socket(fileno=stub) as channel:
-        report, descriptors, _, _ = socket.recv_fds(channel, _REPORT_BYTES, 1)
+        report, descriptors, _, _ = socket.recv_fds(channel, _REPORT_BYTES, 2)
     if not report:
         os._exit(1)  # it is gone
-    events = fork.park_descriptors(descriptors)
-    return _Group(marshal.loads(report), *events or [-1])
+    return _Group(marshal.loads(report), *fork.park_descriptors(descriptors))
 
 
 class _Keeper:
@@ -212,6 +214,12 @@ def _pieces(
     }
 
 
+def _open_first(paths: Sequence[str]) -> int:
+    """The first of these files that exists, open, or -1."""
+    path = next(filter(os.path.exists, paths), "")
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC) if path else -1
+
+
 def _serve_without_namespaces(spec: dict[str, Any]) -> None:
     """Without namespaces of our own: inside a container, or, weaker, straight on the host.
 
@@ -223,8 +231,9 @@ def _serve_without_namespaces(spec: dict[str, Any]) -> None:
     control, incoming = spec["control"], spec.get("incoming", spec["control"])
     version = jail.abi()
     statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-    path = next(filter(os.path.exists, cgroup.CONTAINER_EVENTS), "") if is_init else ""
-    events = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if path else -1
+    events, usage = (
+        _open_first(paths) if is_init else -1 for paths in (cgroup.CONTAINER_EVENTS, cgroup.CONTAINER_USAGE)
+    )
     nested = _nest() if is_init else _NOT_NESTED
     peer = int(spec["peer"])
     if spec.get("peer_path"):
@@ -239,7 +248,7 @@ def _serve_without_namespaces(spec: dict[str, Any]) -> None:
     )
     proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
     score = oom.Score.of_this_process(proc)
-    desk = fork.Desk(incoming, address_space, events, folder, is_init=is_init, score=score)
+    desk = fork.Desk(incoming, address_space, events, folder, is_init=is_init, usage=usage, score=score)
     own_proc = os.dup(proc)
     pinned = _settle(desk, proc, pin=is_init)
     restrict = _restriction(spec, version, allow_processes=is_init)
@@ -247,7 +256,7 @@ def _serve_without_namespaces(spec: dict[str, Any]) -> None:
     def refresh() -> fork.Desk:
         """Give a process of a new PID namespace restrictions of its own."""
         score = oom.Score.of_hidden_process(own_proc)
-        own = fork.Desk(incoming, address_space, events, folder, is_init=True, score=score)
+        own = fork.Desk(incoming, address_space, events, folder, is_init=True, usage=usage, score=score)
         kernel.give_up_capabilities()
         restrict()
         return own
