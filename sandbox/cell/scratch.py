@@ -38,13 +38,15 @@ class Scratch:
         self._is_shared = is_shared
         self._watched = [path for path in watched if os.path.exists(path)]
         self._folder = self._open()
+        self._is_owner = replace is None or os.fstat(self._folder).st_uid == os.geteuid()
         self._untouched = self._state()
 
     def begin(self) -> None:
         """Before a sample: have it see the same times whenever the folder was last replaced."""
         if self._replace is not None:
-            os.utime(self._folder, ns=_NO_TIME)
-            self._untouched = self._state()
+            os.utime(self._folder, _NO_TIME)
+            if self._is_owner:
+                self._untouched = self._state()
 
     def tidy(self) -> bool:
         """Make it as new; False when it is not."""
@@ -75,6 +77,8 @@ class Scratch:
 
     def _state(self) -> tuple[int, ...]:
         status = os.fstat(self._folder)
+        if not self._is_owner:
+            return status.st_mode, status.st_mtime_ns
         watched = (os.stat(path).st_ctime_ns for path in self._watched)
         return status.st_mode, status.st_mtime_ns, status.st_ctime_ns, *watched
 
