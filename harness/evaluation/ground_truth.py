@@ -35,7 +35,7 @@ from assay.trainers.files import write_text
 
 # A reference that was asked for its answers ran on all inputs already: split mode is tried on those it takes this long
 # for.
-SPLIT_S = 2.0
+SPLIT_S = 0.5
 UNMEASURED = "the problem is unmeasured: "  # begins the detail of its answers' verdicts
 _FORMAT = 1
 _MISSING_MODULE = re.compile(r"No module named '([\w.]+)'")
