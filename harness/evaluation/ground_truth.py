@@ -35,7 +35,7 @@ from assay.trainers.files import write_text
 
 # A reference that was asked for its answers ran on all inputs already: split mode is tried on those it takes this long
 # for.
-SPLIT_S = 2.0
+SPLIT_S = 0.5
 UNMEASURED = "the problem is unmeasured: "  # begins the detail of its answers' verdicts
 _FORMAT = 1
 _MISSING_MODULE = re.compile(r"No module named '([\w.]+)'")
@@ -145,14 +145,16 @@ def _with_time(truth: Truth, times: CheckTimes | None) -> Truth:
 def _reference(problem: Problem, limits: Limits, times: CheckTimes | None) -> Program:
     """Return the program that runs a problem's reference; its candidate is empty where there is none."""
     solution = problem.canonical_solution
+    checks = problem.checks if times is None else problem.checks[: _cheap(times)]
     return Program(
         id=problem.id,
         candidate=problem.prompt + solution if solution.strip() else "",
-        checks=problem.checks if times is None else problem.checks[: _cheap(times)],
+        checks=checks,
         entry_point=problem.entry_point,
         limits=limits,
         prelude=problem.prompt,
         mode=problem.mode,
+        base_checks=min(problem.base_checks, len(checks)),
     )
 
 
@@ -206,7 +208,7 @@ def _run(
 
     def more(verdict: Verdict) -> list[Program]:
         program = tried[verdict.id]
-        if "stateful" in verdict.notes and not program.stateful and not verdict.passed:
+        if not (verdict.passed or program.stateful) and verdict.mode == "split":
             tried[verdict.id] = replace(program, stateful=True)
             return [tried[verdict.id]]
         if not verdict.passed and verdict.mode == "split":

@@ -18,6 +18,7 @@ from assay.sandbox.cell import oom
 _ROOT = "/sys/fs/cgroup"
 # Where a container sees the events of its own group.
 CONTAINER_EVENTS = (f"{_ROOT}/memory.events", f"{_ROOT}/memory/memory.oom_control")
+CONTAINER_USAGE = (f"{_ROOT}/cpu.stat", f"{_ROOT}/cpuacct/cpuacct.usage")
 # The fork server's own memory, on top of what a sample may use.
 _SERVER_BYTES = 96 << 20
 _REMOVE_TRIES = 200
@@ -31,6 +32,7 @@ class Group:
 
     folders: tuple[str, ...] = ()
     events: str = ""  # the file that counts kills for memory
+    usage: str = ""  # the file that counts CPU time
     report: dict[str, str] = field(default_factory=dict)
 
     def oom_kills(self) -> int:
@@ -92,10 +94,15 @@ def _create_v1(own: Mapping[str, str], limits: Mapping[str, Any], root: str) -> 
     if "pids" in own:
         pids = f"{root}/pids{own['pids']}".rstrip("/") + f"/{limits['name']}"
         folders[pids] = {"pids.max": str(limits["pids"])}
-    share = f"{root}/cpu{own['cpu']}".rstrip("/") if "cpu" in own else ""
+    share, counter = (
+        f"{root}/{name}{own[name]}".rstrip("/") if name in own else "" for name in ("cpu", "cpuacct")
+    )
     if os.access(share, os.W_OK):
         folders[f"{share}/{limits['name']}"] = {}  # as much as any other group has
-    return _make(folders, f"{memory}/memory.oom_control", "1", has_share=os.access(share, os.W_OK))
+    usage = f"{counter}/{limits['name']}/cpuacct.usage" if os.access(counter, os.W_OK) else ""
+    if usage and not (os.access(share, os.W_OK) and os.path.samefile(share, counter)):
+        folders[os.path.dirname(usage)] = {}
+    return _make(folders, f"{memory}/memory.oom_control", "1", usage, has_share=os.access(share, os.W_OK))
 
 
 def _create_v2(own: Mapping[str, str], limits: Mapping[str, Any], root: str) -> Group:
@@ -112,14 +119,18 @@ def _create_v2(own: Mapping[str, str], limits: Mapping[str, Any], root: str) -> 
         _write(f"{parent}/cgroup.subtree_control", " ".join(f"+{name}" for name in sorted(needed)))
     folder = f"{parent}/{limits['name']}"
     settings = {"memory.max": _memory(limits), "memory.swap.max": "0", "pids.max": str(limits["pids"])}
-    return _make({folder: settings}, f"{folder}/memory.events", "2", has_share="cpu" in needed)
+    return _make(
+        {folder: settings}, f"{folder}/memory.events", "2", f"{folder}/cpu.stat", has_share="cpu" in needed
+    )
 
 
 def _memory(limits: Mapping[str, Any]) -> str:
     return str(int(limits["memory"]) + _SERVER_BYTES)
 
 
-def _make(folders: Mapping[str, Mapping[str, str]], events: str, version: str, *, has_share: bool) -> Group:
+def _make(
+    folders: Mapping[str, Mapping[str, str]], events: str, version: str, usage: str, *, has_share: bool
+) -> Group:
     """Make folders with their settings, all or none. Files for swap are only there where it is accounted."""
     created: list[str] = []
     try:
@@ -133,7 +144,14 @@ def _make(folders: Mapping[str, Mapping[str, str]], events: str, version: str, *
         Group(tuple(created)).remove()
         raise
     share = "a CPU share of its own" if has_share else "no CPU share of its own"
-    return Group(tuple(created), events, {"version": version, "share": share})
+    return Group(tuple(created), events, usage, {"version": version, "share": share})
+
+
+def cpu_s(usage: bytes) -> float:
+    """The CPU seconds that a group's cpu.stat (version 2) or cpuacct.usage (version 1) says were used in it."""
+    first = usage.split(b"\n", 1)[0]
+    name, _, number = first.rpartition(b" ")
+    return int(number) / (1e6 if name else 1e9)
 
 
 def _write(path: str, text: str) -> None:

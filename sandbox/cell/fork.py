@@ -17,7 +17,7 @@ from _signal import pthread_sigmask  # type: ignore[import-not-found]
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from assay.sandbox.cell import exchange, kernel, oom, progress, wire
+from assay.sandbox.cell import cgroup, exchange, kernel, oom, progress, wire
 from assay.sandbox.cell.pids import NO_COUNTER, PidCounter
 from assay.sandbox.cell.scratch import Scratch
 
@@ -41,6 +41,7 @@ _LEAST_SWITCHES = 10
 _OF_LATE_S = 2.0
 _ADDRESS_SPACE_STEP = 64 << 20
 _CPU_CLOCK_OF_PROCESS = 2
+_USAGE_BYTES = 64  # holds the line that counts
 _NO_TIMES = (0, 0)
 _CHILD_ENDED = frozenset((signal.SIGCHLD,))
 
@@ -65,13 +66,14 @@ class Desk:
         scratch: Scratch,
         *,
         is_init: bool,
+        usage: int = -1,
         pids: PidCounter = NO_COUNTER,
         has_rights: bool = False,
         score: oom.Score = oom.NO_SCORE,
     ) -> None:
         """`address_space` is the server's own, see `address_space_bytes`; `events` a file that counts kills for
-        memory, or -1; `has_rights` that this process has capabilities, which samples are not to have; `score` is what
-        makes the kernel kill samples first."""
+        memory, or -1; `usage` one that counts the cell's CPU time, or -1; `has_rights` says that this process has
+        capabilities, which samples are not to have; `score` is what makes the kernel kill samples first."""
         self.null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         self.output = os.memfd_create("output")
         self.progress = progress.create()
@@ -95,6 +97,7 @@ class Desk:
         self._address_space = address_space + exchange.ADDRESS_SPACE_BYTES
         self._events = events
         self._last_events = self._read_events()
+        self._usage = usage
         self._score = score
         self._last_work = 0.0
         pthread_sigmask(signal.SIG_BLOCK, _CHILD_ENDED)  # it is waited for, see `_wait`
@@ -156,6 +159,7 @@ class Desk:
         cpu_left = request.cpu_ms / 1000
         wall_end = started + request.wall_ms / 1000
         seen_s = 0.0
+        cell_before_s: float | None = None
         while True:
             wall_left = wall_end - time.monotonic()
             signal.sigtimedwait(_CHILD_ENDED, max(_SHORTEST_WAIT_S, min(_TICK_S, cpu_left, wall_left)))
@@ -165,6 +169,11 @@ class Desk:
             if self._has_hung_up(hangup):
                 return wire.HUNG_UP, None
             used = cpu_s_of(pid)
+            if self._usage >= 0:  # what it starts is counted too, from the first look on
+                in_cell_s = cgroup.cpu_s(os.pread(self._usage, _USAGE_BYTES, 0))
+                if cell_before_s is None:
+                    cell_before_s = in_cell_s - used
+                used = max(used, in_cell_s - cell_before_s)
             if used - seen_s > _LEAST_WORK_S:
                 seen_s, self._last_work = used, time.monotonic()
             cpu_left = request.cpu_ms / 1000 - used

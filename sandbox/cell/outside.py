@@ -129,7 +129,7 @@ def _run_stub(spec: dict[str, Any], channel: socket, keeper: int, host: int) -> 
     if os.geteuid() == 0 and channel.recv(64) == b"map":
         base = int(spec["id_base"])
         ids = [(0, base), (_SAMPLE_ID, base + 1)]
-        _write_maps(keeper, ids, ids)
+        write_maps(keeper, ids, ids)
         channel.send(b"ok")
     from assay.sandbox.cell import cgroup
 
@@ -144,7 +144,7 @@ def _run_stub(spec: dict[str, Any], channel: socket, keeper: int, host: int) -> 
         group.remove()
 
 
-def _write_maps(pid: int, users: list[tuple[int, int]], groups: list[tuple[int, int]]) -> None:
+def write_maps(pid: int, users: list[tuple[int, int]], groups: list[tuple[int, int]]) -> None:
     for name, text in (
         ("setgroups", "deny"),
         ("uid_map", "".join(f"{inside} {outside} 1\n" for inside, outside in users)),
@@ -155,19 +155,21 @@ def _write_maps(pid: int, users: list[tuple[int, int]], groups: list[tuple[int, 
 
 
 def _join(channel: socket, group: cgroup.Group, server: int) -> None:
-    """Put the server into its group, and give it a descriptor of the group's events.
+    """Put the server into its group, and give it descriptors of the group's events and of its CPU usage.
 
     Joining takes the kernel 10 ms or more, in which the server goes on; no sample runs before it is done.
     """
     group.add(server)
-    events = [os.open(group.events, os.O_RDONLY | os.O_CLOEXEC)] if group.events else []
-    rights = [(SOL_SOCKET, SCM_RIGHTS, number.to_bytes(4, sys.byteorder)) for number in events]
+    paths = [path for path in (group.events, group.usage) if path and os.path.exists(path)]
+    files = [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in paths]
+    numbers = b"".join(number.to_bytes(4, sys.byteorder) for number in files)
+    rights = [(SOL_SOCKET, SCM_RIGHTS, numbers)] if files else []
     try:
         channel.sendmsg([marshal.dumps(dict(group.report))], rights)
     except BrokenPipeError:
         return  # it has ended during its start
     finally:
-        for number in events:
+        for number in files:
             os.close(number)
 
 
@@ -195,7 +197,7 @@ def _run_keeper(spec: dict[str, Any], control: int, stub: socket) -> NoReturn:
         with failure_reported(control):
             kept = {
                 "proc": os.open("/proc", os.O_PATH | os.O_CLOEXEC),
-                "pids": _writable("/proc/sys/kernel/ns_last_pid"),
+                "pids": writable("/proc/sys/kernel/ns_last_pid"),
             }
             has_clocks = _make_namespaces(spec, stub)
             with step("scratch folder"):
@@ -214,7 +216,7 @@ def _run_keeper(spec: dict[str, Any], control: int, stub: socket) -> NoReturn:
         os._exit(status)
 
 
-def _writable(path: str) -> int:
+def writable(path: str) -> int:
     try:
         return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     except OSError:
@@ -228,7 +230,7 @@ def _make_namespaces(spec: dict[str, Any], stub: socket) -> bool:
     Root binds the root's folders by its own rights, before it gives them up, and then has a second mount namespace,
     in which the keeper can mount: the rights to one are those in the user namespace that it was made in.
     """
-    offsets = _writable("/proc/self/timens_offsets")
+    offsets = writable("/proc/self/timens_offsets")
     inside = kernel.NEWUSER | kernel.NEWNS | kernel.NEWPID | kernel.NEWNET | kernel.NEWIPC | kernel.NEWUTS
     inside |= kernel.NEWCGROUP | (kernel.NEWTIME if offsets >= 0 else 0)
     user, group = os.geteuid(), os.getegid()
@@ -247,11 +249,11 @@ def _make_namespaces(spec: dict[str, Any], stub: socket) -> bool:
         with step("user, PID, mount, network, IPC and UTS namespaces"):
             kernel.unshare(inside)
         with step("id maps"):
-            _write_maps(os.getpid(), [(_SAMPLE_ID, user)], [(_SAMPLE_ID, group)])
+            write_maps(os.getpid(), [(_SAMPLE_ID, user)], [(_SAMPLE_ID, group)])
         _enter_root(spec)
     if offsets >= 0:
         with step("clocks"):
-            _set_clocks(offsets)
+            set_clocks(offsets)
     with step("host name"):
         kernel.sethostname(b"cell")
     return offsets >= 0
@@ -262,7 +264,7 @@ def _enter_root(spec: dict[str, Any]) -> None:
         jail.enter(spec["binds"], spec["links"], spec["hidden"], spec["replaced"])
 
 
-def _set_clocks(offsets: int) -> None:
+def set_clocks(offsets: int) -> None:
     """Have the children's clocks that count from the machine's start count from now: one second, as 0 is not a time."""
     text = ""
     for name, clock in (("monotonic", time.CLOCK_MONOTONIC), ("boottime", time.CLOCK_BOOTTIME)):

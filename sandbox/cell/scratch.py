@@ -8,7 +8,7 @@ server has no right to mount. Where nobody can, the cell is to be replaced.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 _NO_TIME = (0, 0)
 
@@ -23,22 +23,30 @@ class Scratch:
     """
 
     def __init__(
-        self, path: str, replace: Callable[[], bool] | None = None, *, is_shared: bool = False
+        self,
+        path: str,
+        replace: Callable[[], bool] | None = None,
+        *,
+        is_shared: bool = False,
+        watched: Sequence[str] = (),
     ) -> None:
         """`replace` mounts a new one in its place and returns whether it could; with it goes the right to set times.
         `is_shared` is for a folder of the host's, without a file system of its own, where emptying it is all that can
-        be done."""
+        be done. `watched` are files elsewhere that a sample must not have changed either."""
         self._path = path
         self._replace = replace
         self._is_shared = is_shared
+        self._watched = [path for path in watched if os.path.exists(path)]
         self._folder = self._open()
+        self._is_owner = replace is None or os.fstat(self._folder).st_uid == os.geteuid()
         self._untouched = self._state()
 
     def begin(self) -> None:
         """Before a sample: have it see the same times whenever the folder was last replaced."""
         if self._replace is not None:
-            os.utime(self._folder, ns=_NO_TIME)
-            self._untouched = self._state()
+            os.utime(self._folder, _NO_TIME)
+            if self._is_owner:
+                self._untouched = self._state()
 
     def tidy(self) -> bool:
         """Make it as new; False when it is not."""
@@ -67,9 +75,12 @@ class Scratch:
     def _open(self) -> int:
         return os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
-    def _state(self) -> tuple[int, int, int]:
+    def _state(self) -> tuple[int, ...]:
         status = os.fstat(self._folder)
-        return status.st_mode, status.st_mtime_ns, status.st_ctime_ns
+        if not self._is_owner:
+            return status.st_mode, status.st_mtime_ns
+        watched = (os.stat(path).st_ctime_ns for path in self._watched)
+        return status.st_mode, status.st_mtime_ns, status.st_ctime_ns, *watched
 
 
 def _empty(folder: str) -> None:

@@ -15,7 +15,7 @@ import errno
 import struct
 from typing import Any
 
-from assay.sandbox.cell.kernel import MACHINE, check, libc
+from assay.sandbox.cell.kernel import MACHINE, NEWPID, NEWTIME, NEWUSER, check, libc
 
 _ALLOW = {
     "x86_64": """
@@ -262,6 +262,8 @@ def container_profile() -> dict[str, Any]:
     plain |= set(_SPECIAL["x86_64"]) - {"clone", "clone3", "socket", "socketpair"}
     unix = {"index": 0, "value": _AF_UNIX, "op": "SCMP_CMP_EQ"}
     not_new = {"index": 0, "value": _CLONE_NEW_ANY, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}
+    new_pid = {"index": 0, "value": _CLONE_NEW_ANY, "valueTwo": NEWPID, "op": "SCMP_CMP_MASKED_EQ"}
+    nested = [{"index": 0, "value": NEWUSER | clocks, "op": "SCMP_CMP_EQ"} for clocks in (0, NEWTIME)]
     allow = "SCMP_ACT_ALLOW"
     return {
         "defaultAction": "SCMP_ACT_ERRNO",
@@ -269,6 +271,9 @@ def container_profile() -> dict[str, Any]:
         "syscalls": [
             {"names": sorted(plain | set(_AT_START.split())), "action": allow},
             {"names": ["clone"], "action": allow, "args": [not_new]},
+            # For the server: a user namespace inside the container, and a PID namespace in it for each sample.
+            {"names": ["clone"], "action": allow, "args": [new_pid]},
+            *({"names": ["unshare"], "action": allow, "args": [flags]} for flags in nested),
             {"names": ["socket", "socketpair"], "action": allow, "args": [unix]},
             {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS},
         ],

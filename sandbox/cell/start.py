@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from assay.sandbox.cell import (
@@ -37,6 +37,8 @@ from assay.sandbox.cell.outside import StepFailedError, failure_reported, say, s
 
 _MEET_TIMEOUT_S = 20.0
 _REPORT_BYTES = 4096
+# What a container has in /dev that a sample can set the times of.
+_DEVICES = (*jail.DEVICES, "/dev/full", "/dev/tty")
 
 
 def main() -> None:
@@ -74,6 +76,7 @@ def _serve(spec: dict[str, Any]) -> None:
         group.events,
         folder,
         is_init=True,
+        usage=group.usage,
         pids=pids.PidCounter(spec["pids"]),
         has_rights=True,
         score=oom.Score.of_this_process(spec["proc"]),
@@ -100,6 +103,7 @@ def _serve(spec: dict[str, Any]) -> None:
             group.events,
             scratch.Scratch(jail.SCRATCH),
             is_init=True,
+            usage=group.usage,
             score=oom.Score.of_hidden_process(own_proc),
         )
         kernel.give_up_capabilities()
@@ -119,20 +123,20 @@ def _serve(spec: dict[str, Any]) -> None:
 
 
 class _Group(NamedTuple):
-    """This cell's cgroup: what the host is told of it, and a descriptor of its events, or -1."""
+    """This cell's cgroup: what the host is told of it, and descriptors of its events and of its CPU usage, or -1."""
 
     report: dict[str, str]
-    events: int
+    events: int = -1
+    usage: int = -1
 
 
 def _join_group(stub: int) -> _Group:
     """Wait until the stub has put this process into its cgroup."""
     with socket.socket(fileno=stub) as channel:
-        report, descriptors, _, _ = socket.recv_fds(channel, _REPORT_BYTES, 1)
+        report, descriptors, _, _ = socket.recv_fds(channel, _REPORT_BYTES, 2)
     if not report:
         os._exit(1)  # it is gone
-    events = fork.park_descriptors(descriptors)
-    return _Group(marshal.loads(report), *events or [-1])
+    return _Group(marshal.loads(report), *fork.park_descriptors(descriptors))
 
 
 class _Keeper:
@@ -210,6 +214,12 @@ def _pieces(
     }
 
 
+def _open_first(paths: Sequence[str]) -> int:
+    """The first of these files that exists, open, or -1."""
+    path = next(filter(os.path.exists, paths), "")
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC) if path else -1
+
+
 def _serve_without_namespaces(spec: dict[str, Any]) -> None:
     """Without namespaces of our own: inside a container, or, weaker, straight on the host.
 
@@ -221,8 +231,10 @@ def _serve_without_namespaces(spec: dict[str, Any]) -> None:
     control, incoming = spec["control"], spec.get("incoming", spec["control"])
     version = jail.abi()
     statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-    path = next(filter(os.path.exists, cgroup.CONTAINER_EVENTS), "") if is_init else ""
-    events = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if path else -1
+    events, usage = (
+        _open_first(paths) if is_init else -1 for paths in (cgroup.CONTAINER_EVENTS, cgroup.CONTAINER_USAGE)
+    )
+    nested = _nest() if is_init else _NOT_NESTED
     peer = int(spec["peer"])
     if spec.get("peer_path"):
         with step("channel between the containers of judge and candidate"):
@@ -231,22 +243,64 @@ def _serve_without_namespaces(spec: dict[str, Any]) -> None:
     fork.limit_server()
     _preload(spec)
     address_space = fork.address_space_bytes(statm)
-    folder = scratch.Scratch(spec["scratch_folder"], is_shared=not is_init)
+    folder = scratch.Scratch(
+        spec["scratch_folder"], is_shared=not is_init, watched=_DEVICES if is_init else ()
+    )
     proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
     score = oom.Score.of_this_process(proc)
-    desk = fork.Desk(incoming, address_space, events, folder, is_init=is_init, score=score)
+    desk = fork.Desk(incoming, address_space, events, folder, is_init=is_init, usage=usage, score=score)
+    own_proc = os.dup(proc)
     pinned = _settle(desk, proc, pin=is_init)
     restrict = _restriction(spec, version, allow_processes=is_init)
-    if is_init:
+
+    def refresh() -> fork.Desk:
+        """Give a process of a new PID namespace restrictions of its own."""
+        score = oom.Score.of_hidden_process(own_proc)
+        own = fork.Desk(incoming, address_space, events, folder, is_init=True, usage=usage, score=score)
+        kernel.give_up_capabilities()
+        restrict()
+        return own
+
+    fresh = None
+    if nested.has_rights and spec["role"] != "judge":
+        fresh = server.Fresh(lambda: kernel.fork_into(kernel.NEWPID), refresh)
+    elif is_init:
+        kernel.give_up_capabilities()
         restrict()
     else:
         desk.restrict = restrict
     memory = {"version": "the container's"} if is_init else {"missing": "no namespaces"}
-    counters = {"pids": False, "scratch": is_init}
+    counters = {"pids": nested.has_rights, "scratch": is_init}
     report = _pieces(spec, version, memory, counters, namespaces=is_init)
-    report |= {"pinned_pages": pinned, "clocks": False}
+    report |= {"pinned_pages": pinned, "clocks": nested.has_clocks}
     say(control, json.dumps(report))
-    server.serve(desk, spec["role"], incoming, control, peer)
+    server.serve(desk, spec["role"], incoming, control, peer, fresh)
+
+
+class _Nested(NamedTuple):
+    """What a container's process 1 could have in a user namespace of its own: the right to make PID namespaces, so that
+    each sample has one; and clocks for its children that count from now."""
+
+    has_rights: bool
+    has_clocks: bool
+
+
+_NOT_NESTED = _Nested(has_rights=False, has_clocks=False)
+
+
+def _nest() -> _Nested:
+    """Enter a user namespace inside the container, where the kernel and the engine let it."""
+    user, group = os.getuid(), os.getgid()
+    offsets = outside.writable("/proc/self/timens_offsets")
+    try:
+        kernel.unshare(kernel.NEWUSER | (kernel.NEWTIME if offsets >= 0 else 0))
+    except OSError:
+        return _NOT_NESTED
+    with step("user namespace in the container"):
+        outside.write_maps(os.getpid(), [(user, user)], [(group, group)])
+        if offsets >= 0:
+            outside.set_clocks(offsets)
+    return _Nested(has_rights=True, has_clocks=offsets >= 0)
 
 
 def _restriction(spec: dict[str, Any], version: int, *, allow_processes: bool) -> Callable[[], None]:

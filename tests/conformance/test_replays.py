@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from assay.harness.evaluation import time_limits
 from assay.harness.evaluation.samples_file import evaluate_file
 from assay.harness.experiment import SandboxTable
 from assay.suites import Suite, load_suite
@@ -115,6 +116,22 @@ def test_qwen_1_5b_on_mbpp_and_mbpp_plus(tmp_path: Path) -> None:
     differing = {task: (ours[task], verdicts[task]) for task in verdicts if ours[task] != verdicts[task]}
     assert differing.pop("Mbpp/123", ((True, False), (False, False))) == ((True, False), (False, False))
     assert differing == {"Mbpp/579": ((True, True), (True, False))}
+
+
+# The answers that come nearest to their limits (python -m benchmarks.time_limits).
+NEAR_LIMITS = ("Mbpp/599", "Mbpp/61", "Mbpp/271", "Mbpp/389", "Mbpp/295")
+
+
+@needs(QWEN, MBPP_PLUS)
+def test_no_published_pass_is_lost_on_a_machine_half_as_fast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Simulated by limits of half the time: of the answers published as passing, all others are further from theirs."""
+    monkeypatch.setattr(time_limits, "FLOOR_S", time_limits.FLOOR_S / 2)
+    monkeypatch.setattr(time_limits, "FACTOR", time_limits.FACTOR / 2)
+    ours = judged(tmp_path, "mbpp+", MBPP_PLUS, "mbpp", NEAR_LIMITS, compat="evalplus-0.2.2")
+    assert ours == {task: published("mbpp")[task] for task in NEAR_LIMITS}
+    assert all(both == (True, True) for both in ours.values())
 
 
 # Oracle version: the problems that 0.3.1 judges otherwise, by comparing answers as sets. Now, and as published.

@@ -38,3 +38,24 @@ def test_in_shared_mode_right_programs_pass_and_wrong_ones_do_not(name: str) -> 
     problem = judged("shared")[name]
     assert problem.right_passes, problem.right
     assert [verdict for role, verdict in problem.verdicts if role == "wrong" and verdict.passed] == []
+
+
+@pytest.mark.isolated
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_in_split_mode_right_programs_pass_and_no_others(name: str) -> None:
+    """Programs that know no answer pass only where the problem is judged shared, and then its verdicts say so."""
+    problem = judged("split")[name]
+    assert problem.right_passes, problem.right
+    assert len({verdict.mode for _, verdict in problem.verdicts}) == 1
+    passed = [verdict for verdict in problem.wrong_passes if verdict.mode == "split"]
+    assert passed == []
+    assert [verdict for role, verdict in problem.verdicts if role == "wrong" and verdict.passed] == []
+
+
+@pytest.mark.isolated
+@pytest.mark.slow
+def test_most_ordinary_problems_are_judged_split() -> None:
+    modes = Counter(problem.mode for problem in judged("split").values())
+    print(dict(modes))
+    assert modes["split"] >= 90

@@ -28,6 +28,15 @@ RIGHT = "    return x + 1\n"
 # Of each problem: what is different from a plain one, the mode it is judged in, and a part of the reason.
 PROBLEMS: dict[str, tuple[dict[str, Any], str | None, str]] = {
     "plain": ({}, "split", ""),
+    "stateful": (
+        {
+            "prompt": "asked = []\ndef f(x):\n",
+            "checks": [f"assert f({i}) == {i}" for i in range(1, 6)],
+            "canonical_solution": "    asked.append(x)\n    return len(asked)\n",
+        },
+        "split",
+        "",
+    ),
     "no reference": ({"canonical_solution": ""}, "split", ""),
     "no reference, by form": (
         {"canonical_solution": "", "checks": ["assert globals()['f'](1) == 2"]},
@@ -103,6 +112,7 @@ def test_references_decide_how_problems_are_judged_and_which_are_not(tmp_path: P
         n for n, p in PROBLEMS.items() if p[1] is None
     }
     assert (problems["plain"].mode, problems["no reference"].mode) == ("split", None)
+    assert [name for name, p in problems.items() if p.stateful] == ["stateful"]
     assert asked[-1][1:] == (asked[0][2], asked[0][2])
     asked.clear()
     assert examine(suite, TABLE, on_progress=lambda *n: asked.append(n)) == (checked, truths)

@@ -17,6 +17,7 @@ import pytest
 
 from assay.sandbox import Limits, Outcome, Program, Sandbox, Verdict, probe
 from assay.sandbox.corpus import load_corpus
+from assay.sandbox.model import Mode
 from assay.sandbox.selfcheck import run_corpus
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.usefixtures("engine")]
@@ -102,6 +103,26 @@ def test_what_a_neighbour_starts_is_not_counted_against_a_sample() -> None:
         held.join()
     assert [(v.outcome, v.output) for v in ended] == [(Outcome.TIMEOUT, "held\n")]
     assert {(v.outcome, v.detail) for v in verdicts} == {(Outcome.PASS, "")}
+
+
+LOOK = """
+import os, threading, time
+pid = os.fork()
+if pid == 0: os._exit(0)
+os.waitpid(pid, 0)
+print(os.getpid(), os.getppid(), pid, os.stat("/tmp").st_mode, time.monotonic() < 600, open("/tmp/x", "w").write("x"))
+def f(x): return x
+"""
+
+
+@pytest.mark.parametrize("mode", ["split", "shared"])
+def test_a_sample_sees_the_same_whatever_ran_before_it(mode: Mode) -> None:
+    with Sandbox("docker", mode, workers=1) as box:
+        if missing := [piece.name for piece in box.isolation.pieces if not piece.present]:
+            pytest.skip(f"this engine has no {' and '.join(missing)}")
+        look = [Program(str(n), LOOK, ("assert f(1) == 1",), "f") for n in range(3)]
+        verdicts = list(box.run(look))
+    assert {(v.outcome, v.output) for v in verdicts} == {(Outcome.PASS, "2 1 3 17407 True 1\n")}
 
 
 HOLDER = (

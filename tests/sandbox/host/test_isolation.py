@@ -234,7 +234,7 @@ def test_cgroup_version_2(tmp_path: Path) -> None:
     group = cgroup.create(LIMITS, str(tmp_path), str(membership))
     folder = tmp_path / "user.slice/assay-1-0"
     assert group.folders == (str(folder),)
-    assert group.events == f"{folder}/memory.events"
+    assert (group.events, group.usage) == (f"{folder}/memory.events", f"{folder}/cpu.stat")
     assert (folder / "pids.max").read_text() == "40"
     assert int((folder / "memory.max").read_text()) >= 1 << 30
     assert (tmp_path / "user.slice/cgroup.subtree_control").read_text() == "+cpu +memory +pids"
@@ -252,6 +252,34 @@ def test_cgroup_version_1_beside_an_empty_version_2(tmp_path: Path) -> None:
     assert group.folders == tuple(f"{tmp_path}/{name}/assay-1-0" for name in names)
     assert group.report == {"version": "1", "share": "a CPU share of its own"}
     assert group.oom_kills() == 0
+
+
+@pytest.mark.parametrize(
+    ("mounts", "membership", "folders"),
+    [
+        ({"cpu": "cpu", "cpuacct": "cpuacct"}, "2:cpuacct:/c\n1:cpu:/c\n", ("cpu", "cpuacct")),
+        (
+            {"cpu": "cpu,cpuacct", "cpuacct": "cpu,cpuacct"},
+            "1:cpu,cpuacct:/c\n",
+            ("cpu",),
+        ),  # mounted together
+    ],
+)
+def test_the_cpu_time_of_a_cgroup_of_version_1_is_counted(
+    tmp_path: Path, mounts: dict[str, str], membership: str, folders: tuple[str, ...]
+) -> None:
+    fake_tree(tmp_path, {"own": f"4:memory:/\n{membership}", "memory/x": ""})
+    for name, target in mounts.items():
+        (tmp_path / target / "c").mkdir(parents=True, exist_ok=True)
+        if name != target:
+            (tmp_path / name).symlink_to(target)
+    group = cgroup.create(LIMITS, str(tmp_path), str(tmp_path / "own"))
+    assert group.folders[1:] == tuple(f"{tmp_path}/{name}/c/assay-1-0" for name in folders)
+    assert group.usage == f"{tmp_path}/cpuacct/c/assay-1-0/cpuacct.usage"
+
+
+def test_cpu_time_is_read_in_the_units_of_either_version() -> None:
+    assert cgroup.cpu_s(b"usage_usec 2500000\nuser_usec 1\n") == cgroup.cpu_s(b"2500000000\n") == 2.5
 
 
 def test_a_cgroup_without_a_cpu_share_says_so(tmp_path: Path) -> None:

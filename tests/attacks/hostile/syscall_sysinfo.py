@@ -1,0 +1,10 @@
+# expect: error
+# denied: yes
+# kind: 8
+import ctypes, os, platform
+libc = ctypes.CDLL(None, use_errno=True)
+number = {"x86_64": 99, "aarch64": 179}[platform.machine()]
+file = os.open(os.__file__, os.O_RDONLY)
+result = libc.syscall(number, ctypes.create_string_buffer(512))
+error = ctypes.get_errno()
+print("DENIED" if result < 0 and error in (1, 25, 38, 97) else f"ALLOWED {result} {error}")
