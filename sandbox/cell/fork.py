@@ -31,6 +31,9 @@ _FIRST_FREE_FD = 5
 _FIRST_SERVER_FD = 16
 _LARGEST_FD = 1 << 20
 _OPEN_FILES = 256
+# A judge's server passes descriptors on, which the kernel refuses to a user with more on their way than one process may
+# have open. Without ids of their own all cells belong to one user: candidates must not use that up for judges.
+_OPEN_FILES_OF_JUDGE = 4096
 _STACK_BYTES = 64 << 20
 # How long a running sample is left to itself: a caller that is gone is noticed this late, at the latest.
 _TICK_S = 0.05
@@ -100,6 +103,7 @@ class Desk:
         self._usage = usage
         self._score = score
         self._last_work = 0.0
+        self._may_open_more = resource.getrlimit(resource.RLIMIT_NOFILE)[0] > _OPEN_FILES
         pthread_sigmask(signal.SIG_BLOCK, _CHILD_ENDED)  # it is waited for, see `_wait`
 
     def fork(self) -> int:
@@ -129,6 +133,8 @@ class Desk:
                 os.close(target)
         os.closerange(_FIRST_FREE_FD, _LARGEST_FD)
         limit = resource.setrlimit
+        if self._may_open_more:
+            limit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
         seconds = request.cpu_ms // 1000 + 2
         limit(resource.RLIMIT_CPU, (seconds, seconds))
         memory = self.address_space_for(request)
@@ -321,10 +327,14 @@ def park_descriptors(inherited: Sequence[int]) -> list[int]:
     return moved
 
 
-def limit_server() -> None:
-    """The limits that every sample inherits unchanged."""
+def limit_server(role: str) -> None:
+    """The limits that every sample inherits, but for a judge's open files."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = _OPEN_FILES_OF_JUDGE if role == "judge" else _OPEN_FILES
+    if most != resource.RLIM_INFINITY:
+        files = min(files, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     resource.setrlimit(resource.RLIMIT_STACK, (_STACK_BYTES, _STACK_BYTES))
     # A process 1 receives from its children only the signals that it has a handler for; Python has one for this.
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -63,7 +63,7 @@ def _serve(spec: dict[str, Any]) -> None:
     os.dup2(null, 0)
     os.close(null)
     control, version = spec["control"], jail.abi()
-    fork.limit_server()
+    fork.limit_server(spec["role"])
     _preload(spec)
     group = _join_group(spec["stub"])
     keeper = _Keeper(spec["keeper"])
@@ -240,7 +240,7 @@ def _serve_without_namespaces(spec: dict[str, Any]) -> None:
         with step("channel between the containers of judge and candidate"):
             peer = _meet(spec["role"], spec["peer_path"])
     os.chdir(spec["scratch_folder"])
-    fork.limit_server()
+    fork.limit_server(spec["role"])
     _preload(spec)
     address_space = fork.address_space_bytes(statm)
     folder = scratch.Scratch(
