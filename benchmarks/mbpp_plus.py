@@ -51,7 +51,7 @@ def ours(folder: Path) -> dict[str, float]:
     return seconds | {"ours, cold": sum(seconds.values())}
 
 
-def theirs(python: str, folder: Path) -> dict[str, float]:
+def seconds_of_evalplus(python: str, folder: Path) -> dict[str, float]:
     """EvalPlus with a home of its own: its first evaluation computes the references' answers, the second has them."""
     rows = map(json.loads, SAMPLES.read_text().splitlines())
     seconds = {}
@@ -85,7 +85,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             parts = ours(Path(name))
             if arguments.evalplus:
-                parts |= theirs(arguments.evalplus, Path(name))
+                parts |= seconds_of_evalplus(arguments.evalplus, Path(name))
         for part, seconds in parts.items():
             rows.setdefault(part, []).append(seconds)
     print("| MBPP+, 399 answers | s |\n|---|---|")

@@ -36,24 +36,25 @@ USER = Situation(
 )
 USER_WITHOUT_NAMESPACES = Situation(
     "an ordinary user whose kernel refuses user namespaces",
-    "weak, without namespaces and cgroup; nothing runs without `--allow-weak`",
-    "namespaces and cgroup: programs are the user's own processes; only the system call filter keeps them off the "
-    "network, only Landlock off the user's files, and a stray process is found by its session, not ended by the kernel",
+    "weak, without namespaces, cgroup, counters and clocks; nothing runs without `--allow-weak`",
+    "namespaces, cgroup, counters, clocks: programs are the user's own processes; only the system call filter keeps "
+    "them off the network, only Landlock off the user's files, and they can start no processes",
     "`sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0` (Ubuntu 24.04), "
     "`sudo sysctl kernel.unprivileged_userns_clone=1` (Debian), `sudo sysctl user.max_user_namespaces=15000`; or "
     "`--backend docker`",
 )
 CONTAINER = Situation(
     "a container without privileges (a hosted notebook)",
-    "weak, without namespaces and cgroup; nothing runs without `--allow-weak`",
-    "namespaces and cgroup, as above; the container itself still stands between programs and the machine",
-    "where you start the container: `docker run --user 1000 --security-opt seccomp=unconfined ...` (full, without "
-    "cgroup) or `--privileged`; in a hosted notebook: `--allow-weak`, and every report says so",
+    "weak, without namespaces, cgroup, counters and clocks; nothing runs without `--allow-weak`",
+    "all of the row above; the container itself still stands between programs and the machine",
+    "where you start the container: `docker run --user 1000 --security-opt seccomp=unconfined "
+    "--security-opt systempaths=unconfined ...` (full, without cgroup); in a hosted notebook: `--allow-weak`, and "
+    "every report says so",
 )
 CI_RUNNER = Situation(
     "a CI runner",
     "weak on Ubuntu 24.04 images, as their users get no user namespaces; a job in a container is the row above",
-    "namespaces and cgroup, until the step at the right has run",
+    "as in the third row, until the step at the right has run",
     "a step before: `sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`; or `--backend docker`, where the "
     "runner has an engine",
 )

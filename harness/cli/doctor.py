@@ -103,7 +103,7 @@ def selfcheck(
             }
         )
     else:
-        _show("Attack corpus", rows)
+        _show(f"Attack corpus, {backend}", rows)
         _show("By what they attack", weaknesses)
         _conclude(faults)
     if faults:
@@ -143,10 +143,18 @@ def _run_against(command: str, corpus: Path | None, shown: Shown) -> None:
 def _show(title: str, rows: list[Row]) -> None:
     from assay.harness.console import terminal
 
-    names = ("backend", "mode", "kind", "run", "wrong_passes", "undenied", "unexpected", "canary_differences")
-    table = new_table(title, *(name.replace("_", " ") for name in names))
+    columns = {
+        "mode": "mode",
+        "kind": "kind",
+        "run": "run",
+        "wrong_passes": "wrong passes",
+        "undenied": "undenied",
+        "unexpected": "unexpected",
+        "canary_differences": "traces",
+    }
+    table = new_table(title, *columns.values())
     for row in rows:
-        table.add_row(*(str(getattr(row, name)) for name in names), style="" if row.good else "red")
+        table.add_row(*(str(getattr(row, name)) for name in columns), style="" if row.good else "red")
     terminal().print(table)
 
 

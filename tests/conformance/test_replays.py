@@ -126,7 +126,7 @@ NEAR_LIMITS = ("Mbpp/599", "Mbpp/61", "Mbpp/271", "Mbpp/389", "Mbpp/295")
 def test_no_published_pass_is_lost_on_a_machine_half_as_fast(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Simulated by limits of half the time: of the answers published as passing, all others are further from theirs."""
+    """Simulated by limits of half the time: all other answers published as passing are further from their limits."""
     monkeypatch.setattr(time_limits, "FLOOR_S", time_limits.FLOOR_S / 2)
     monkeypatch.setattr(time_limits, "FACTOR", time_limits.FACTOR / 2)
     ours = judged(tmp_path, "mbpp+", MBPP_PLUS, "mbpp", NEAR_LIMITS, compat="evalplus-0.2.2")
