@@ -64,6 +64,8 @@ def look(statement: ast.stmt, targets: frozenset[str], given: set[str]) -> Facts
         facts.writes -= reader.local - {statement.name}
         is_plain = not statement.decorator_list and _has_constant_defaults(statement.args)
         facts.is_definition = is_plain and facts.writes == {statement.name}
+    if facts.n_questions and isinstance(statement, ast.ClassDef):
+        raise KeptError("a check asks in a class, whose methods may have a state in common")
     match statement:
         case ast.Import() | ast.ImportFrom():
             facts.is_definition = facts.is_import = True

@@ -87,6 +87,7 @@ def test_random_numbers_are_a_variable_too() -> None:
         "exec('assert f(1) == 2')\nassert f(2) == 3",
         "from math import *\nassert f(1) == 2\nassert f(2) == 3",
         "assert f(1) ==",
+        "class T(unittest.TestCase):\n    def test_f(self):\n        self.assertEqual(f(1), 2)\n",
     ],
 )
 def test_commands_and_what_is_not_understood_are_kept(source: str) -> None:
