@@ -35,7 +35,7 @@ print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())), sys.getrecursionlimi
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one attack: each of its runs with its verdict, and in what a canary after it differed, if one did."""
+    """The result of one attack: each of its runs with its verdict, and in what a canary after it differed."""
 
     attack: Attack
     mode: Mode
