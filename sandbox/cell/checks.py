@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import itertools
 import json
 import types
+from dataclasses import replace
 
 from assay.sandbox.cell import order, runner, wire
 from assay.sandbox.cell.wire import QuestionOrder
@@ -42,25 +44,41 @@ class Checks:
         self.passes_stop = any(
             b"StopIteration" in source or b"StopAsync" in source for source in self.sources
         )
-        self.prelude = runner.compile_source(prelude, "<prelude>") if prelude else None
-        texts = [check.decode("utf-8", "replace") for check in checks]
+        self._first_run: int = needed["first_run"]
+        self._is_compiled = False
+        self.prelude: types.CodeType | None = None
+        self.plan = order.kept("nothing is compiled yet")
+        self.checks: list[types.CodeType | bytes] = []
+        self._heads: dict[int, types.CodeType] = {}
+        self._as_written: list[Step] = []
+
+    def compile(self) -> None:
+        """Compile what is not compiled; in whoever runs it, or in the server that forks those who do."""
+        if self._is_compiled:
+            return
+        prelude, *checks = self.sources
+        if prelude:
+            self.prelude = runner.compile_source(prelude, "<prelude>")
         if self.carried:
-            self.plan = order.kept(
+            plan = order.kept(
                 "what a question leaves in its surroundings may be part of the next one's answer"
             )
         else:
-            self.plan = order.plan(texts, self.values.union(self.names), needed["first_run"])
-        self.checks = [self._compile(number, check) for number, check in enumerate(checks, 1)]
+            texts = [check.decode("utf-8", "replace") for check in checks]
+            plan = order.plan(texts, self.values.union(self.names), self._first_run)
+        self.checks = [self._compile(number, check, plan.trees) for number, check in enumerate(checks, 1)]
         self._heads = {
             position: compile(tree, f"<check {position + 1}>", "exec")
-            for position, tree in self.plan.heads.items()
+            for position, tree in plan.heads.items()
         }
+        self.plan = replace(plan, trees={}, heads={})
         self._as_written = self._arranged(QuestionOrder())
+        self._is_compiled = True
 
-    def _compile(self, number: int, source: bytes) -> types.CodeType | bytes:
+    def _compile(self, number: int, source: bytes, trees: dict[int, ast.Module]) -> types.CodeType | bytes:
         filename = f"<check {number}>"
         try:
-            tree = self.plan.trees.get(number - 1)
+            tree = trees.get(number - 1)
             return _compiled(source, filename) if tree is None else compile(tree, filename, "exec")
         except Exception:
             return source  # running it raises the same again, where it is reported

@@ -438,6 +438,7 @@ def run(checks: Checks, token: bytes, drawn: wire.QuestionOrder) -> None:
 def judge(checks: Checks, channel: int, drawn: wire.QuestionOrder) -> tuple[int, int, str]:
     """Wait until the candidate has run as a module, then run the checks in the order that was drawn; a code, how many
     passed, a description."""
+    checks.compile()
     random.seed(0)
     candidate = Counterpart(
         channel,

@@ -159,19 +159,25 @@ _NO_CAPABILITIES = _capability_sets(0, 0)
 GIVE_UP_ARGUMENTS = ctypes.addressof(_CAPABILITY_HEADER), ctypes.addressof(_NO_CAPABILITIES)
 
 
+# Found once, too: each sample would look it up in the libraries again.
+_capset = libc.capset
+_capset.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
+
+
 def give_up_capabilities() -> None:
-    check(libc.capset(_CAPABILITY_HEADER, _NO_CAPABILITIES), "capset")
+    if _capset(*GIVE_UP_ARGUMENTS) < 0:
+        check(-1, "capset")
 
 
 def let_inherit(kept: int) -> None:
     """Make capabilities inheritable, which they cannot become once out of the bounding set. Needs all of them."""
-    check(libc.capset(_CAPABILITY_HEADER, _capability_sets(_ALL_CAPABILITIES, kept)), "capset")
+    check(_capset(_CAPABILITY_HEADER, _capability_sets(_ALL_CAPABILITIES, kept)), "capset")
 
 
 def keep_capabilities_over_exec(kept: int) -> None:
     """Have the capabilities of the mask `kept` that the kernel knows, and no others, and have them still after
     execve."""
-    check(libc.capset(_CAPABILITY_HEADER, _capability_sets(kept, kept)), "capset")
+    check(_capset(_CAPABILITY_HEADER, _capability_sets(kept, kept)), "capset")
     zero = ctypes.c_ulong(0)
     for number in range(kept.bit_length()):
         if kept >> number & 1:

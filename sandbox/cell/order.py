@@ -27,6 +27,9 @@ ENOUGH_BITS = 8.0  # of what a program would have to guess to pass in every orde
 MOST_TURNS = 4
 
 _MASK = (1 << 64) - 1
+_LINES_IN_COMMON = range(
+    100, 2000
+)  # of a check that may be the same in many problems: helpers, rules of comparison
 
 
 def draw(keys: Sequence[int], number: int, turn: int) -> list[int]:
@@ -126,16 +129,21 @@ class _Line(NamedTuple):
 _Part = list[_Line]
 
 
-@lru_cache(maxsize=4096)
-def _statements(source: str, targets: frozenset[str]) -> list[tuple[ast.stmt, Facts]]:
-    """The statements of a check. Nothing changes them: what is rewritten is parsed anew."""
+def _look_at(tree: ast.Module, targets: frozenset[str]) -> list[tuple[ast.stmt, Facts]]:
     given: set[str] = set()
-    return [(statement, look(statement, targets, given)) for statement in ast.parse(source).body]
+    return [(statement, look(statement, targets, given)) for statement in tree.body]
+
+
+@lru_cache(maxsize=32)
+def _look_once(source: str, targets: frozenset[str]) -> list[tuple[ast.stmt, Facts]]:
+    """What problems have in common is looked at once. Nothing changes these trees."""
+    return _look_at(ast.parse(source), targets)
 
 
 class _Planner:
     def __init__(self, sources: Sequence[str], targets: frozenset[str], first_run: int) -> None:
         self._sources, self._targets, self._first_run = sources, targets, first_run
+        self._parsed: dict[int, ast.Module] = {}
         self._trees: dict[int, ast.Module] = {}
         self._heads: dict[int, ast.Module] = {}
         self._answers: dict[str, str] = {}
@@ -145,11 +153,14 @@ class _Planner:
         self._hides = False
 
     def plan(self) -> Plan:
-        lines = [
-            _Line(check, place, *pair)
-            for check, source in enumerate(self._sources)
-            for place, pair in enumerate(_statements(source, self._targets))
-        ]
+        lines = []
+        for check, source in enumerate(self._sources):
+            if source.count("\n") in _LINES_IN_COMMON:
+                statements = _look_once(source, self._targets)
+            else:
+                self._parsed[check] = ast.parse(source)
+                statements = _look_at(self._parsed[check], self._targets)
+            lines += [_Line(check, place, *pair) for place, pair in enumerate(statements)]
         definitions, parts = self._divide(lines)
         self._rewrite_functions(lines)
         runs = tuple(self._move_checks(definitions, parts))
@@ -211,7 +222,9 @@ class _Planner:
 
     def _tree(self, check: int) -> ast.Module:
         if check not in self._trees:
-            self._trees[check] = ast.parse(self._sources[check])
+            self._trees[check] = (
+                self._parsed[check] if check in self._parsed else ast.parse(self._sources[check])
+            )
         return self._trees[check]
 
     def _rewrite_function(self, function: ast.FunctionDef, arguments: list[ast.expr], check: int) -> None:

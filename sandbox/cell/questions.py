@@ -14,6 +14,17 @@ _NAMESPACES = frozenset(("locals", "globals", "vars", "eval", "exec", "dir", "__
 _LEAVING = (ast.Global, ast.Nonlocal, ast.Yield, ast.YieldFrom, ast.Await, ast.AsyncFor, ast.AsyncWith)
 _LOOPS = (ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _LEAVES = (ast.expr_context, ast.operator, ast.cmpop, ast.unaryop, ast.boolop, ast.Constant)
+_PLAIN = (
+    ast.Assert,
+    ast.Compare,
+    ast.List,
+    ast.Tuple,
+    ast.UnaryOp,
+    ast.BinOp,
+    ast.BoolOp,
+    ast.Dict,
+    ast.arguments,
+)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
@@ -49,9 +60,8 @@ def look(statement: ast.stmt, targets: frozenset[str], given: set[str]) -> Facts
     reader = _Reader(facts, targets, given)
     reader.walk(statement, nested=False, loops=0, expects_error=False)
     if isinstance(statement, ast.FunctionDef):
-        local = _local_names(statement)
-        facts.reads -= local
-        facts.writes -= local - {statement.name}
+        facts.reads -= reader.local
+        facts.writes -= reader.local - {statement.name}
         is_plain = not statement.decorator_list and _has_constant_defaults(statement.args)
         facts.is_definition = is_plain and facts.writes == {statement.name}
     match statement:
@@ -69,7 +79,8 @@ def look(statement: ast.stmt, targets: frozenset[str], given: set[str]) -> Facts
             facts.case = case
         case ast.Assert(ast.Compare(ast.Call(ast.Name(name)) as call, [ast.Eq()], [value])):
             if name in targets and _is_constant(value):
-                facts.equal = ast.dump(call), ast.dump(value)
+                nothing: frozenset[str] = frozenset()
+                facts.equal = _shape(call, nothing), _shape(value, nothing)
     return facts
 
 
@@ -115,28 +126,24 @@ def _has_constant_defaults(arguments: ast.arguments) -> bool:
     return all(node is None or _is_constant(node) for node in (*arguments.defaults, *arguments.kw_defaults))
 
 
-def _local_names(function: ast.FunctionDef) -> set[str]:
-    arguments = function.args
-    several = (
-        *arguments.posonlyargs,
-        *arguments.args,
-        *arguments.kwonlyargs,
-        arguments.vararg,
-        arguments.kwarg,
-    )
-    local = {one.arg for one in several if one is not None}
-    for node in ast.walk(function):
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            local.add(node.id)
-        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node is not function:
-            local.add(node.name)
-    return local
-
-
 def _is_raised_for(node: ast.With) -> bool:
     """Return whether a with statement waits for an exception: `pytest.raises`, `self.assertRaises`."""
     calls = (item.context_expr for item in node.items)
     return any("raises" in ast.unparse(call.func).lower() for call in calls if isinstance(call, ast.Call))
+
+
+def _children(node: ast.AST) -> list[ast.AST]:
+    """The nodes below one, without those that say nothing."""
+    children: list[ast.AST] = []
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if isinstance(value, list):
+            children += [
+                item for item in value if isinstance(item, ast.AST) and not isinstance(item, _LEAVES)
+            ]
+        elif isinstance(value, ast.AST) and not isinstance(value, _LEAVES):
+            children.append(value)
+    return children
 
 
 class _Reader:
@@ -144,25 +151,26 @@ class _Reader:
 
     def __init__(self, facts: Facts, targets: frozenset[str], given: set[str]) -> None:
         self._facts, self._targets, self._given = facts, targets, given
+        self.local: set[str] = set()  # of functions and comprehensions within the statement
 
     def walk(self, node: ast.AST, *, nested: bool, loops: int, expects_error: bool) -> None:
         if isinstance(node, _LEAVING) or (isinstance(node, ast.Return) and not nested):
             raise KeptError(f"a check has {type(node).__name__.lower()}")
-        self._see(node, nested, loops, expects_error)
+        if not isinstance(node, _PLAIN):
+            self._see(node, nested, loops, expects_error)
         children: list[ast.AST]
         if isinstance(node, ast.Try) and node.handlers:
             for part in node.body:
                 self.walk(part, nested=nested, loops=loops, expects_error=True)
             children = [*node.handlers, *node.orelse, *node.finalbody]
         else:
-            children = list(ast.iter_child_nodes(node))
+            children = _children(node)
         expects_error = expects_error or (isinstance(node, ast.With) and _is_raised_for(node))
         loops += isinstance(node, _LOOPS)
         in_comprehension = isinstance(node, ast.comprehension)
+        nested = nested or isinstance(node, _FUNCTIONS)
         for child in children:
-            if isinstance(child, _LEAVES):
-                continue
-            inner = nested or isinstance(node, _FUNCTIONS) or (in_comprehension and child is node.target)  # type: ignore[attr-defined]
+            inner = nested or (in_comprehension and child is node.target)  # type: ignore[attr-defined]
             self.walk(child, nested=inner, loops=loops, expects_error=expects_error)
 
     def _see(self, node: ast.AST, nested: bool, loops: int, expects_error: bool) -> None:
@@ -178,6 +186,8 @@ class _Reader:
                 self._bind(name, nested)
             case ast.NamedExpr(ast.Name(name)):
                 facts.writes.add(name)
+            case ast.arg(name):
+                self.local.add(name)
             case ast.alias(name, asname):
                 if name == "*":
                     raise KeptError("a check imports *")
@@ -217,8 +227,7 @@ class _Reader:
                 self._call(function, bool(arguments or keywords))
 
     def _bind(self, name: str, nested: bool) -> None:
-        if not nested:
-            self._facts.writes.add(name)
+        (self.local if nested else self._facts.writes).add(name)
 
     def _change(self, root: str) -> None:
         if not root or root in self._targets:

@@ -169,6 +169,7 @@ def _judge(desk: fork.Desk, request: wire.Request, outgoing: int, peer: socket.s
         _judge_in_resident(desk, request, outgoing, ours, bench)
         return
     bench.resident.stop()
+    checks.compile()
     token = os.urandom(exchange.TOKEN_BYTES)
     order = wire.QuestionOrder.unpack(request.order)
     _report(desk, request, outgoing, ours.detach(), token, lambda: judge.run(checks, token, order))

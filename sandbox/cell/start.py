@@ -190,13 +190,18 @@ def _settle(desk: fork.Desk, proc: int, *, pin: bool) -> int:
     pinned = 0
     if pin:
         kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
-        pinned = hotpages.pin(proc, runner.warm_up_sample, lambda: server.warm_up(desk))
+        pinned = hotpages.pin(proc, _warm_up_sample, lambda: server.warm_up(desk))
     os.close(proc)
     fork.limit_locked_memory()
     with step("no_new_privs"):
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     return pinned
+
+
+def _warm_up_sample() -> None:
+    kernel.give_up_capabilities()
+    runner.warm_up_sample()
 
 
 def _pieces(

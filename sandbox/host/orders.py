@@ -99,8 +99,9 @@ class Questioning:
             calls = self._drawn.calls or trial.detail
             self._turn(QuestionOrder(self._drawn.number, self._drawn.turn + 1, calls))
             return None
-        if trial.code & wire.IN_DRAWN_ORDER and not keeps_nothing(self._program.candidate):
-            self._turn(QuestionOrder())
+        failed = trial.code & wire.IN_DRAWN_ORDER and verdict.outcome in (Outcome.FAIL, Outcome.ERROR)
+        if failed and not keeps_nothing(self._program.candidate):
+            self._turn(QuestionOrder())  # to say what it hangs on
             return None
         return first if first is not None and verdict.passed else verdict
 

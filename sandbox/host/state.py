@@ -16,7 +16,7 @@ _TEXT = re.compile(
     r'"""(?:[^\\]|\\.)*?"""|\'\'\'(?:[^\\]|\\.)*?\'\'\'|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|#[^\n]*',
     re.DOTALL,
 )
-_FORMATTED = re.compile(r"\b[rR]?[fF][rR]?['\"]")
+_FORMATTED = re.compile(r"[fF](?<![a-qs-zA-QS-Z\d_].)[rR]?['\"]")
 _IMPORT = re.compile(
     rf"^[ \t]*(?:from +(?:{_MODULES}) +import +|from +functools +import +(?=reduce *$|cmp_to_key *$)"
     rf"|(?=import +(?:{_MODULES})(?: *, *(?:{_MODULES}))* *$))"
@@ -24,10 +24,9 @@ _IMPORT = re.compile(
     re.MULTILINE,
 )
 _HEADER = re.compile(r"^[ \t]*def +(\w+) *\(([^()]*)\) *(?:->[^:\n()]*)?:", re.MULTILINE)
-_WORD_DEF = re.compile(r"\bdef\b")
 # Texts have become the number 0 by then.
 _MUTABLE_DEFAULT = re.compile(r"=(?! *(?:None|True|False|-?[\d.]+) *(?:,|$))", re.MULTILINE)
-_TOP_LEVEL = re.compile(r"^[^ \t\n)0]", re.MULTILINE)
+_TOP_LEVEL = re.compile(r"^(?!0[0 ]*$)[^ \t\n)]", re.MULTILINE)
 _PLACE = re.compile(
     r"\b(?:global|nonlocal|class|import|exec|eval|compile|globals|locals|vars|getattr|setattr|delattr|open|input|id|"
     r"breakpoint|help|exit|quit|copyright|credits|license|async|await)\b|__|@|\.\s*_|;|\\|['\"]|[^\n\t -~]"
@@ -45,7 +44,7 @@ def keeps_nothing(source: str) -> bool:
         return False
     code = _TEXT.sub("0", source)
     functions = _HEADER.findall(code)
-    if len(functions) != len(_WORD_DEF.findall(code)):
+    if len(functions) != code.count("def ") or "def\t" in code or "def\\" in code:
         return False
     if any(_MUTABLE_DEFAULT.search(parameters.replace("\n", " ")) for _, parameters in functions):
         return False

@@ -40,6 +40,8 @@ PLACES = [
     "@cached\ndef f(x): return 1",
     "def f(x): return f.__dict__",
     "def f(x): return f'{f.__dict__}'",
+    "def f(x): return rf'{x}'",
+    "def f(x): return Fr'{x}'",
     "f = lambda x: 1",
     "def f(x): return 1\nprint(f(1))",
     "def f(x): return 1; y = 2",
@@ -47,12 +49,16 @@ PLACES = [
     "def f(x):\n    return 1\n\x0cn = []\n",
     "def f(x):\n    return 1\rn = []\n",
     "def f(x: (n := [])): return 1",
+    "def f(x: [n := []][0]): return n.append(1)",
+    "'' or (n := [])\ndef f(x): return n.append(1)",
     "def f(x) -> (n := [])[0]: return 1",
     "import math as m\ndef f(x): return m",
     "def f(x): return open('count')",
     "def f(x): return id(x)",
     "def f(x): return exit.n",
     "def f(x): return 'unfinished",
+    "def f(x): return 1\ndef\tg(x, y=[]): return y",
+    "def f(x): return 1\ndef\\\n g(x, y=[]): return y",
 ]
 
 
