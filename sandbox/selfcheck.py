@@ -35,12 +35,16 @@ print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())), sys.getrecursionlimi
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one attack: each of its runs with its verdict, and whether the canaries after it differed."""
+    """The result of one attack: each of its runs with its verdict, and in what a canary after it differed."""
 
     attack: Attack
     mode: Mode
     runs: tuple[tuple[Sample, Verdict], ...]
-    canary_same: bool
+    trace: str
+
+    @property
+    def canary_same(self) -> bool:
+        return not self.trace
 
     @property
     def wrong_pass(self) -> bool:
@@ -103,8 +107,18 @@ def attack_all(sandbox: Sandbox, attacks: Iterable[Attack], mode: Mode) -> Itera
         else:
             verdicts = list(sandbox.run(given))
         after = list(sandbox.run(replace(canary, id=f"canary{n}") for n in range(sandbox.workers)))
-        same = all(v.outcome is clean.outcome is Outcome.PASS and v.output == clean.output for v in after)
-        yield Finding(attack, mode, tuple((programs[v.id], v) for v in verdicts), same)
+        trace = next(filter(None, (_difference(clean, verdict) for verdict in after)), "")
+        yield Finding(attack, mode, tuple((programs[v.id], v) for v in verdicts), trace)
+
+
+def _difference(clean: Verdict, after: Verdict) -> str:
+    if after.outcome is not Outcome.PASS or clean.outcome is not Outcome.PASS:
+        return (
+            f"the canary ended as {after.outcome} {after.detail}, the first as {clean.outcome} {clean.detail}"
+        )
+    lines = zip(clean.output.splitlines(), after.output.splitlines(), strict=False)
+    first = next((f"{was[:300]!r} became {now[:300]!r}" for was, now in lines if was != now), "fewer lines")
+    return "" if after.output == clean.output else f"the canary's {first}"
 
 
 def selfcheck(

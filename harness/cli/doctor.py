@@ -93,7 +93,8 @@ def selfcheck(
         faults += [finding for finding in findings if not finding.good]
     if shown.as_json:
         named = [
-            {"attack": f.attack.name, "mode": f.mode, "outcome": f.verdict.outcome.value} for f in faults
+            {"attack": f.attack.name, "mode": f.mode, "outcome": f.verdict.outcome.value, "trace": f.trace}
+            for f in faults
         ]
         print_json(
             {
