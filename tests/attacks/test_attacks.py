@@ -24,9 +24,9 @@ def findings(mode: Mode) -> dict[str, Finding]:
 
 def test_the_corpus_is_wide_enough() -> None:
     kinds = [attack.kind for attack in ATTACKS]
-    assert kinds.count("hostile") >= 350
-    assert kinds.count("forgery") >= 67
-    assert kinds.count("control") >= 90
+    assert kinds.count("hostile") >= 450
+    assert kinds.count("forgery") >= 110
+    assert kinds.count("control") >= 120
 
 
 @pytest.mark.isolated
