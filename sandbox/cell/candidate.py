@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from builtins import (  # noqa: UP029
     AttributeError,
@@ -26,7 +27,7 @@ from builtins import (  # noqa: UP029
 )
 from typing import Any
 
-from assay.sandbox.cell import around, classes, codec, fork, link, runner, seeding, stand_ins, wire
+from assay.sandbox.cell import around, channel, classes, codec, fork, link, runner, seeding, stand_ins, wire
 
 _arguments = BaseException.args.__get__  # type: ignore[attr-defined]
 _name = type.__dict__["__name__"].__get__
@@ -48,6 +49,20 @@ def run(body: bytes | memoryview) -> None:
         message = [link.LOADED]
     runner.flush()
     service.work(message)
+
+
+def warm_up() -> None:
+    """Answer a few questions, in the server so that samples inherit warm caches, or in a child to see what it writes
+    to."""
+    ours, other = socket.socketpair()
+    with ours, other:
+        service = Service(other.fileno(), {"f": sorted})
+        service._send([link.LOADED])
+        for arguments in ([[3, 1, 2]], ["text"], [(1, 2.5)], [{"a": [1]}]):
+            nodes: codec.Nodes = []
+            forms = [codec.encode(argument, nodes) for argument in arguments]
+            channel.send(ours.fileno(), [link.REQUEST, link.CALL, "f", forms, {}, None])
+            service.serve(service._receive())
 
 
 class Service(link.Link):

@@ -11,6 +11,8 @@ from assay.sandbox.cell import codec, wire
 
 _LENGTH = struct.Struct("!I")
 _READ_BYTES = 1 << 16
+# Of a message that has not begun: most are shorter, and for more the C library would tidy up its heap.
+_FIRST_BYTES = 900
 _read, _write = os.read, os.write
 
 
@@ -45,7 +47,7 @@ class Reader:
         return codec.from_bytes(data[_LENGTH.size : end])
 
     def _more(self) -> bytes:
-        data = _read(self._descriptor, _READ_BYTES)
+        data = _read(self._descriptor, _FIRST_BYTES if not self._data else _READ_BYTES)
         if not data:
             raise EOFError("the other side closed the channel")
         return data

@@ -52,7 +52,6 @@ class Counterpart(link.Link):
         self.gone = ""
         self.not_data = ""
         self.assertion = ""
-        self.used_objects = False
         self._passes_stop, self._spoken_of = passes_stop, spoken_of
         self._surroundings = around.Judge(self, carried) if carried else None
         self._calls = 0
@@ -144,12 +143,10 @@ class Counterpart(link.Link):
 
     def native(self, tag: str, content: Any) -> Any:
         if tag == "h":
-            self.used_objects = True
             number, kind, form = content
             value = codec.decode(form, [], self.native) if form is not None else ()
             return self._instance(self._class(kind), int(number), value)
         if tag == "k":
-            self.used_objects = True
             return self._class(content)
         if tag == "j":
             return self._exported[content[0]]
@@ -457,9 +454,6 @@ def judge(checks: Checks, channel: int, drawn: wire.QuestionOrder) -> tuple[int,
     elif candidate.assertion and code == wire.PASSED:
         code, passed = wire.FAILED, max(0, passed - 1)
         detail = f"an assertion failed within a call of the candidate's: {candidate.assertion}"
-    if candidate.used_objects:
-        del candidate
-        gc.collect()  # classes hold themselves in cycles
     return code, passed, detail
 
 

@@ -7,19 +7,39 @@ descriptor the two share; they take the host's requests in the same order.
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 import struct
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from assay.sandbox.cell import candidate, exchange, fork, judge, progress, resident, runner, wire
-from assay.sandbox.cell.checks import Cache, Checks
+from assay.sandbox.cell import exchange, fork, progress, runner, wire
+
+if TYPE_CHECKING:
+    from assay.sandbox.cell import candidate, checks, judge, resident
 
 Role = Literal["shared", "judge", "candidate"]
 Body = Callable[[], None]
+
+
+_OF_ROLE = {"shared": (), "judge": ("checks", "judge", "resident"), "candidate": ("candidate",)}
+
+
+def load(role: Role) -> None:
+    """Import what a role needs, and no more: whatever lies in the server's memory spreads what samples write to over
+    more pages, which are copied for each of them."""
+    for name in _OF_ROLE[role]:
+        globals()[name] = importlib.import_module(f"{__package__}.{name}")
+
+
+def warm_up_role(role: Role) -> None:
+    """Do what a sample of this role does beyond running its program, as in `runner.warm_up`."""
+    if role == "candidate":
+        candidate.warm_up()
+
 
 _SEQUENCE = struct.Struct("!I")
 
@@ -34,7 +54,7 @@ class Office(NamedTuple):
 
     role: Role
     link: socket.socket | None  # to the other cell of a pair
-    bench: _Bench
+    bench: _Bench | None  # of a judge
     desk: fork.Desk
     outgoing: int
     fresh: Fresh | None
@@ -51,7 +71,7 @@ class Office(NamedTuple):
             _shared(self.desk, request, self.outgoing)
         elif self.link is None:
             raise PeerLostError("a cell of a pair without its peer")
-        elif self.role == "judge":
+        elif self.bench is not None:
             _judge(self.desk, request, self.outgoing, self.link, self.bench)
         else:
             _candidate(self.desk, request, self.outgoing, self.link)
@@ -74,7 +94,9 @@ def serve(
         _share_progress(desk, role, link)
     except (OSError, PeerLostError):
         return
-    office = Office(role, link, _Bench(desk, may_stay=fresh is None), desk, outgoing, fresh)
+    office = Office(
+        role, link, _Bench(desk, may_stay=fresh is None) if role == "judge" else None, desk, outgoing, fresh
+    )
     while True:
         try:
             request = office.read(incoming)
@@ -122,7 +144,7 @@ def warm_up(desk: fork.Desk) -> None:
     reading, writing = os.pipe()
     os.write(writing, request.pack())
     desk.warming = True
-    office = Office("shared", None, _Bench(desk, may_stay=False), desk, desk.null, None)
+    office = Office("shared", None, None, desk, desk.null, None)
     office.answer(office.read(reading))
     desk.bodies.wipe()
     desk.warming = False
@@ -144,15 +166,15 @@ class _Bench:
     def __init__(self, desk: fork.Desk, *, may_stay: bool) -> None:
         """`may_stay` allows a judge that stays."""
         self.may_stay = may_stay
-        self.checks = Cache()
+        self.checks = checks.Cache()
         self.resident = resident.Resident(desk, self.checks)
 
-    def is_pure(self, checks: Checks) -> bool:
+    def is_pure(self, questions: checks.Checks) -> bool:
         if not self.may_stay:
             return False
-        if checks.pure is None:
-            checks.pure = resident.is_pure(checks.sources)
-        return checks.pure
+        if questions.pure is None:
+            questions.pure = resident.is_pure(questions.sources)
+        return questions.pure
 
 
 def _judge(desk: fork.Desk, request: wire.Request, outgoing: int, peer: socket.socket, bench: _Bench) -> None:
@@ -164,15 +186,15 @@ def _judge(desk: fork.Desk, request: wire.Request, outgoing: int, peer: socket.s
         raise PeerLostError(str(error)) from error
     finally:
         other.close()
-    checks = bench.checks.get(bytes(request.body))
-    if not request.new_judge and bench.is_pure(checks):
+    questions = bench.checks.get(bytes(request.body))
+    if not request.new_judge and bench.is_pure(questions):
         _judge_in_resident(desk, request, outgoing, ours, bench)
         return
     bench.resident.stop()
-    checks.compile()
+    questions.compile()
     token = os.urandom(exchange.TOKEN_BYTES)
     order = wire.QuestionOrder.unpack(request.order)
-    _report(desk, request, outgoing, ours.detach(), token, lambda: judge.run(checks, token, order))
+    _report(desk, request, outgoing, ours.detach(), token, lambda: judge.run(questions, token, order))
 
 
 def _judge_in_resident(

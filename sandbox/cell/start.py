@@ -16,6 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from assay.sandbox.cell import (
@@ -64,6 +65,7 @@ def _serve(spec: dict[str, Any]) -> None:
     os.close(null)
     control, version = spec["control"], jail.abi()
     fork.limit_server(spec["role"])
+    server.load(spec["role"])
     _preload(spec)
     group = _join_group(spec["stub"])
     keeper = _Keeper(spec["keeper"])
@@ -82,7 +84,7 @@ def _serve(spec: dict[str, Any]) -> None:
         score=oom.Score.of_this_process(spec["proc"]),
     )
     own_proc = os.dup(spec["proc"]) if spec["fresh"] else -1
-    pinned = _settle(desk, spec["proc"], pin=True)
+    pinned = _settle(desk, spec["role"], spec["proc"], pin=True)
     rules = [*spec["readable"], *filter(os.path.exists, jail.DEVICES)] if version else []
     instructions = seccomp.build(give_up=kernel.GIVE_UP_ARGUMENTS)
 
@@ -176,9 +178,11 @@ def _preload(spec: dict[str, Any]) -> None:
     os.environ.clear()
     system_times.replace()
     runner.warm_up()
+    for _ in range(4):
+        server.warm_up_role(spec["role"])
 
 
-def _settle(desk: fork.Desk, proc: int, *, pin: bool) -> int:
+def _settle(desk: fork.Desk, role: server.Role, proc: int, *, pin: bool) -> int:
     """Make the server ready to fork samples and to be restricted; return how many pages it pinned (see `hotpages`).
 
     Its objects are frozen, so that the collector of a sample never touches, and so never copies, their pages. Reading
@@ -190,7 +194,7 @@ def _settle(desk: fork.Desk, proc: int, *, pin: bool) -> int:
     pinned = 0
     if pin:
         kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
-        pinned = hotpages.pin(proc, _warm_up_sample, lambda: server.warm_up(desk))
+        pinned = hotpages.pin(proc, partial(_warm_up_sample, role), lambda: server.warm_up(desk))
     os.close(proc)
     fork.limit_locked_memory()
     with step("no_new_privs"):
@@ -199,9 +203,10 @@ def _settle(desk: fork.Desk, proc: int, *, pin: bool) -> int:
     return pinned
 
 
-def _warm_up_sample() -> None:
+def _warm_up_sample(role: server.Role) -> None:
     kernel.give_up_capabilities()
     runner.warm_up_sample()
+    server.warm_up_role(role)
 
 
 def _pieces(
@@ -246,6 +251,7 @@ def _serve_without_namespaces(spec: dict[str, Any]) -> None:
             peer = _meet(spec["role"], spec["peer_path"])
     os.chdir(spec["scratch_folder"])
     fork.limit_server(spec["role"])
+    server.load(spec["role"])
     _preload(spec)
     address_space = fork.address_space_bytes(statm)
     folder = scratch.Scratch(
@@ -255,7 +261,7 @@ def _serve_without_namespaces(spec: dict[str, Any]) -> None:
     score = oom.Score.of_this_process(proc)
     desk = fork.Desk(incoming, address_space, events, folder, is_init=is_init, usage=usage, score=score)
     own_proc = os.dup(proc)
-    pinned = _settle(desk, proc, pin=is_init)
+    pinned = _settle(desk, spec["role"], proc, pin=is_init)
     restrict = _restriction(spec, version, allow_processes=is_init)
 
     def refresh() -> fork.Desk:
