@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -27,7 +27,7 @@ def sandbox() -> Iterator[Sandbox]:
         pytest.skip(f"NO SANDBOX of full isolation on this machine, one cell is NOT timed: {error}")
 
 
-@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("mode", get_args(Mode))
 def test_a_program_in_a_cell(benchmark: Any, sandbox: Sandbox, mode: Mode) -> None:
     (verdict,) = benchmark(lambda: list(sandbox.run([program(mode)])))
     assert verdict.outcome is Outcome.PASS
@@ -35,7 +35,7 @@ def test_a_program_in_a_cell(benchmark: Any, sandbox: Sandbox, mode: Mode) -> No
 
 def test_data_crosses_the_border(benchmark: Any) -> None:
     def there_and_back() -> Any:
-        (form,) = codec.from_bytes(codec.to_bytes([codec.encode(VALUE)]))
-        return codec.decode(form)
+        (form,) = codec.from_bytes(codec.to_bytes([codec.encode(VALUE, [])]))
+        return codec.decode(form, [])
 
     assert benchmark(there_and_back) == VALUE

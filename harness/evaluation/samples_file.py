@@ -409,7 +409,7 @@ class Judged(NamedTuple):
             "index": sample.index,
             "line": sample.line,
             "outcome": verdict.outcome.value,
-            "passed": verdict.passed,
+            "passed": verdict.outcome is Outcome.PASS,
             "detail": verdict.detail,
             "cpu_s": round(verdict.cpu_s, 6),
             "wall_s": round(verdict.wall_s, 6),

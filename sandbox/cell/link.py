@@ -7,6 +7,7 @@ back.
 
 from __future__ import annotations
 
+import abc
 import sys
 import threading
 from builtins import (  # noqa: UP029
@@ -40,7 +41,7 @@ _IN_MESSAGE = 4
 _IMMUTABLE = frozenset((tuple, frozenset, str, bytes))
 
 
-class Link:
+class Link(abc.ABC):
     """One end. Subclasses say how what is not data crosses (`foreign`, `native`), and do what they are asked for
     (`perform`)."""
 
@@ -60,16 +61,17 @@ class Link:
         """The value of a form that `foreign` of the other side made; ValueError for any other."""
         return codec.refuse_form(tag, content)
 
+    @abc.abstractmethod
     def perform(self, operation: int, target: Any, arguments: list[Any], named: dict[str, Any]) -> Any:
-        raise NotImplementedError
+        """Do what the other side asks for."""
 
+    @abc.abstractmethod
     def described(self, error: BaseException) -> list[Any]:
         """[names of its classes, message, what stands for it on the other side or None]"""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def raised(self, description: list[Any]) -> BaseException:
         """The exception that the other side describes."""
-        raise NotImplementedError
 
     def broken(self, reason: str) -> NoReturn:
         """The other side is gone, or does not keep to the protocol."""
@@ -83,10 +85,10 @@ class Link:
         """Numbers of the other side's objects that nobody here holds any more."""
         return []
 
-    def release(self, numbers: list[int]) -> None:
+    def release(self, numbers: list[int]) -> None:  # noqa: B027 - most hold nothing
         """The other side holds these no more."""
 
-    def begin(self) -> None:
+    def begin(self) -> None:  # noqa: B027 - most need not know
         """A message begins to be made, or begins anew."""
 
     def before(self) -> Any:
@@ -97,7 +99,7 @@ class Link:
         """Take over the surroundings of a request; the result, called after it, gives what goes back."""
         return lambda: None
 
-    def after(self, surroundings: Any) -> None:
+    def after(self, surroundings: Any) -> None:  # noqa: B027 - most carry none
         """Take over what came back of the surroundings."""
 
     # Asking.

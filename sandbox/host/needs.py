@@ -264,7 +264,7 @@ def _beyond_handles(tree: ast.AST, names: frozenset[str]) -> str:
             sides = node.args[:2]
         else:
             continue
-        if any(_is_object(side, names, objects) for side in sides) and not any(map(_is_none, sides)):
+        if any(_is_object(side, names, objects) for side in sides) and not any(map(_is_literal, sides)):
             return "a check compares objects of the candidate's"
     return ""
 
@@ -279,8 +279,10 @@ _ASSERTING = (
 )
 
 
-def _is_none(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
+def _is_literal(node: ast.AST) -> bool:
+    """Return whether a value is written out: what equals it is data, and the name a function's, capital or not."""
+    literals = (ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.UnaryOp, ast.USub, ast.Load)
+    return all(isinstance(part, literals) for part in ast.walk(node))
 
 
 def _called_name(call: ast.Call) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from assay.sandbox import Outcome, Program, Sandbox, Verdict
-from assay.sandbox.host import orders
+from assay.sandbox.host import jobs
 from assay.sandbox.model import Mode
 
 QUESTIONS = {1: 2, 2: 3, 5: 6, 10: 11, -4: -3, 7: 8}
@@ -131,14 +131,14 @@ def test_the_order_hangs_on_the_program_and_on_the_machine(
 ) -> None:
     def numbers(folder: Path) -> list[int]:
         monkeypatch.setenv("ASSAY_CACHE", str(folder))
-        orders.machine_key.cache_clear()
-        orders._digest.cache_clear()
+        jobs.machine_key.cache_clear()
+        jobs._digest.cache_clear()
         programs = [
             Program("a", COUNTS, CHECKS),
             Program("b", COUNTS + "#", CHECKS),
             Program("c", COUNTS, CHECKS[:2]),
         ]
-        return [orders.number_of(program) for program in programs]
+        return [jobs.number_of(program) for program in programs]
 
     try:
         first = numbers(tmp_path / "one")
@@ -154,5 +154,5 @@ def test_the_order_hangs_on_the_program_and_on_the_machine(
         assert len(set(numbers(tmp_path / "file"))) == 3
     finally:
         monkeypatch.undo()
-        orders.machine_key.cache_clear()
-        orders._digest.cache_clear()
+        jobs.machine_key.cache_clear()
+        jobs._digest.cache_clear()

@@ -196,6 +196,14 @@ def test_needs_are_read_from_the_checks() -> None:
     assert (needs.names, needs.mode) == (("f", "h"), "split")
     assert needs_of("import numpy as np\nassert np.all(f())", packages=("numpy",)).mode == "shared"
     assert needs_of("assert f(1 == 2").mode == "split"
+    assert (
+        needs_of("assert Diff([1], [-2]) == {'a': (1, None)}").mode == "split"
+    )  # a function's name, as in MBPP
+    assert (
+        needs_of("assert Point(1) == Point(2)").mode
+        == needs_of("p = Point(1)\nassert p == q").mode
+        == "shared"
+    )
 
 
 # --- the codec ---------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-# expect: error timeout
+# expect: error
 # limits: cpu_s=0.3 wall_s=1
 import fcntl, os
 a = open("/tmp/l", "w"); b = open("/tmp/l", "w")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from assay.sandbox.host.state import keeps_nothing
+from assay.sandbox.host.jobs import keeps_nothing
 
 HARMLESS = [
     "def f(x): return x + 1",
