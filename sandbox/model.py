@@ -44,7 +44,7 @@ class Program:
     runs it in the judge. `mode` says how this program has to be judged; None leaves it to what its checks need.
 
     `check_cpu_s` limits the CPU seconds of single checks, one for each of `checks`; empty leaves them to
-    `limits.cpu_s`, the limit of all of them together.
+    `limits.cpu_s`, the limit of all of them together. What they leave of that limit is the time to load the candidate.
 
     In split mode, checks that are only questions are asked in an order that is drawn for each program, and where that
     leaves much to chance a pass is confirmed in a fresh candidate. `stateful` turns both off: it says that a right

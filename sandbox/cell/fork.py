@@ -154,7 +154,9 @@ class Desk:
         where they have limits of their own."""
         watch = None
         if request.check_cpu_ms:
-            watch = progress.Watch(self.progress, tuple(ms / 1000 for ms in request.check_cpu_ms))
+            rest = request.cpu_ms - sum(request.check_cpu_ms)
+            limits = tuple(ms / 1000 for ms in request.check_cpu_ms)
+            watch = progress.Watch(self.progress, limits, rest / 1000)
         reason, ended = self._wait(pid, request, hangup, started, watch)
         return reason, self.reap(pid, ended), watch
 

@@ -1,4 +1,4 @@
-"""The order in which the questions of a problem's checks are targets: what may be moved, and how.
+"""The order in which the questions of a problem's checks are asked: what may be moved, and how.
 
 A candidate that has memorised the answers in the order of its checks needs to know no question. So questions that
 have nothing to do with each other are asked in an order that is drawn for each program. Checks are looked at and

@@ -52,12 +52,13 @@ def clear() -> None:
 class Watch:
     """The CPU time of one sample while single checks run, compared with their limits whenever it is looked at.
 
-    `number` and `used_s` are of the check that used most of its limit so far.
+    `number` and `used_s` are of the check that used most of its limit so far; 0 stands for what belongs to no check,
+    which is the loading of the program, limited by `rest_s` where that is above 0.
     """
 
-    def __init__(self, descriptor: int, limits_s: tuple[float, ...]) -> None:
+    def __init__(self, descriptor: int, limits_s: tuple[float, ...], rest_s: float = 0) -> None:
         self._descriptor = descriptor
-        self._limits_s = limits_s
+        self._limits_s = (rest_s, *limits_s)
         self._current = 0
         self._began_s = 0.0
         self.number = 0
@@ -69,10 +70,10 @@ class Watch:
         (current,) = _NUMBER.unpack(os.pread(self._descriptor, _NUMBER.size, 0))
         if current != self._current:
             self._current, self._began_s = current, cpu_s
-        if not 0 < current <= len(self._limits_s):
+        if current >= len(self._limits_s) or self._limits_s[current] <= 0:
             return False
         used = cpu_s - self._began_s
-        share: float = used / self._limits_s[current - 1]
+        share: float = used / self._limits_s[current]
         if share > self.share:
             self.number, self.used_s, self.share = current, used, share
         return bool(share >= 1)

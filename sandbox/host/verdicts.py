@@ -130,8 +130,19 @@ def with_patience(program: Program) -> Program:
 def _cpu_shares(program: Program, response: wire.Response) -> Iterator[float]:
     """How much was used of each CPU limit."""
     yield response.cpu_us / 1e6 / program.limits.cpu_s
-    if 0 < response.check <= len(program.check_cpu_s):
-        yield response.check_cpu_us / 1e6 / program.check_cpu_s[response.check - 1]
+    limit_s = _limit_of(program, response.check)
+    if limit_s > 0:
+        yield response.check_cpu_us / 1e6 / limit_s
+
+
+def _limit_of(program: Program, check: int) -> float:
+    """Return the CPU seconds of the check of that number, of what belongs to none for 0; 0 where there is no limit.
+    What the limits of the checks leave of the program's is the time in which it is to be loaded."""
+    if not program.check_cpu_s or check > len(program.check_cpu_s):
+        return 0
+    if check == 0:
+        return program.limits.cpu_s - sum(program.check_cpu_s)
+    return program.check_cpu_s[check - 1]
 
 
 def was_starved(program: Program, responses: Sequence[wire.Response]) -> bool:
@@ -179,14 +190,12 @@ def _outcome(limits: Limits, response: wire.Response) -> Decision:
 
 
 def check_limit_reached(program: Program, response: wire.Response) -> Decision | None:
-    """The outcome when a check's own CPU limit ended the sample; `response` is of the cell that ran the candidate."""
-    if response.reason != wire.CPU_LIMIT or not 0 < response.check <= len(program.check_cpu_s):
+    """The outcome when a check's own CPU limit, or that of loading, ended the sample; `response` is of the cell that ran the candidate."""
+    limit_s, used_s = _limit_of(program, response.check), response.check_cpu_us / 1e6
+    if response.reason != wire.CPU_LIMIT or limit_s <= 0 or used_s < limit_s:
         return None
-    limit_s, used_s = program.check_cpu_s[response.check - 1], response.check_cpu_us / 1e6
-    if used_s < limit_s:
-        return None
-    which = f"check {response.check} of {len(program.checks)}"
-    return Outcome.TIMEOUT, f"CPU time of {which}: {used_s:.2f} s used of {limit_s:g} s"
+    which = f"of check {response.check} of {len(program.checks)}" if response.check else "before its checks"
+    return Outcome.TIMEOUT, f"CPU time {which}: {used_s:.2f} s used of {limit_s:g} s"
 
 
 def _limit_reached(limits: Limits, response: wire.Response) -> Decision | None:

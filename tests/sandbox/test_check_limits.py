@@ -61,6 +61,19 @@ def test_loading_the_candidate_belongs_to_no_check(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.isolated
+def test_a_program_that_never_loads_costs_the_time_to_load_it_and_not_that_of_its_checks(
+    sandbox: Sandbox,
+) -> None:
+    """Its limit is what those of the checks leave of the program's."""
+    program = Program("p", "while True:\n    pass\n", CHECKS, "f", limits=LIMITS, check_cpu_s=(9.8,) * 3)
+    (verdict,) = sandbox.run([program])
+    assert verdict.outcome is Outcome.TIMEOUT
+    assert verdict.detail.startswith("CPU time before its checks: ")
+    assert verdict.detail.endswith(" s used of 0.6 s")
+    assert verdict.cpu_s < LIMITS.cpu_s / 4
+
+
+@pytest.mark.isolated
 def test_limits_hold_where_each_sample_has_its_own_namespaces() -> None:
     for mode in ("split", "shared"):
         with Sandbox(workers=1, mode=cast(Mode, mode), isolation="fresh") as fresh:
@@ -109,6 +122,10 @@ def test_the_watch_counts_from_the_look_at_which_a_check_was_first_seen() -> Non
         assert not watch.is_over(99.0)
         progress.begin(3)  # without a limit
         assert not watch.is_over(999.0)
+        watch = progress.Watch(descriptor, (1.0, 2.0), 5.0)
+        progress.begin(0)
+        assert not watch.is_over(4.9)
+        assert watch.is_over(5.1)
     finally:
         progress.stop_writing()
 

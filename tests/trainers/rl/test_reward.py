@@ -131,8 +131,8 @@ def test_getattr_of_a_literal_is_read_like_an_attribute() -> None:
 
 # Forgeries that reach for nothing: they answer wrongly in ways a source does not show. The sandbox fails them.
 UNSEEN = {
-    "argument_write_back", "call_order_memoriser", "codec_tag_lookalike", "codec_tag_sets", "descriptor_result",
-    "exception_is_assertion", "forged_output", "helper_of_the_prompt", "mutate_input", "nan_everywhere",
+    "argument_write_back", "codec_tag_lookalike", "codec_tag_sets", "descriptor_result", "exception_is_assertion",
+    "forged_output", "helper_of_the_prompt", "mutate_input", "nan_everywhere",
     "swallow_by_generator",
 }  # fmt: skip
 
