@@ -190,7 +190,8 @@ def _outcome(limits: Limits, response: wire.Response) -> Decision:
 
 
 def check_limit_reached(program: Program, response: wire.Response) -> Decision | None:
-    """The outcome when a check's own CPU limit, or that of loading, ended the sample; `response` is of the cell that ran the candidate."""
+    """The outcome when a check's own CPU limit, or that of loading, ended the sample; `response` is of the cell that
+    ran the candidate."""
     limit_s, used_s = _limit_of(program, response.check), response.check_cpu_us / 1e6
     if response.reason != wire.CPU_LIMIT or limit_s <= 0 or used_s < limit_s:
         return None
