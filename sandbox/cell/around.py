@@ -22,6 +22,7 @@ from assay.sandbox.cell import codec
 _FILES_BYTES = 4 << 20
 _STREAMS = ("stdout", "stderr")
 _FUNCTIONS = ("input", "print")
+_CHANGED_BY_CALLS = frozenset(("environ", "files"))  # what a call changes is to be seen by the check
 
 
 class Judge:
@@ -47,7 +48,7 @@ class Judge:
         recorded = self._carried & {"warnings", "logging"}
         if recorded:
             around["recorded"] = sorted(recorded)
-        return around or None
+        return around if around or self._carried & _CHANGED_BY_CALLS else None
 
     def after(self, around: dict[str, Any]) -> None:
         if around.pop("random", None) is not None:
@@ -268,8 +269,8 @@ class _State:
             version, numbers, spare = changed["random"]
             random.setstate((version, tuple(numbers), spare))
             self._random = random.getstate()
-        for name, content in changed.get("files", ()):
-            self._put(name, content)
+        for name, *content in changed.get("files", ()):
+            self._put(name, *content)
         if "files" in changed:
             self._files = _listing(self._root)
         if "folder" in changed:
@@ -277,7 +278,8 @@ class _State:
             self._folder = os.getcwd()
 
     def _changed_files(self) -> list[list[Any]]:
-        """[name, bytes as hex, or True for a folder, or None for one that is gone], folders before their files."""
+        """[name, bytes as hex, time of the last change, permissions], [name, True] for a folder, [name, None] for what
+        is gone; folders before their files."""
         now, before = _listing(self._root), self._files
         self._files = now
         changed: list[list[Any]] = [[name, None] for name in sorted(before, reverse=True) if name not in now]
@@ -288,15 +290,19 @@ class _State:
             if now[name] is True:
                 changed.append([name, True])
                 continue
-            with open(os.path.join(self._root, name), "rb") as file:
-                data = file.read(_FILES_BYTES + 1)
+            try:
+                with open(os.path.join(self._root, name), "rb") as file:
+                    data = file.read(_FILES_BYTES + 1)
+            except OSError:  # one that may not be read, or that is gone by now
+                continue
             total += len(data)
             if total > _FILES_BYTES:
                 raise codec.NotDataError(f"files of more than {_FILES_BYTES} bytes")
-            changed.append([name, data.hex()])
+            time_ns, mode = now[name][:2]
+            changed.append([name, data.hex(), time_ns, mode])
         return changed
 
-    def _put(self, name: Any, content: Any) -> None:
+    def _put(self, name: Any, content: Any, time_ns: int = 0, mode: int = 0) -> None:
         parts = str(name).split("/")
         if any(part in ("", ".", "..") for part in parts):
             raise ValueError("a file's name that leads elsewhere")
@@ -307,18 +313,26 @@ class _State:
         elif content is True:
             os.makedirs(path, exist_ok=True)
         else:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+            try:  # whoever has it open sees the change
+                descriptor = os.open(path, flags, 0o644)
+            except PermissionError:
+                os.unlink(path)
+                descriptor = os.open(path, flags, 0o644)
             with open(descriptor, "wb") as file:
                 file.write(bytes.fromhex(content))
+                file.flush()
+                os.fchmod(descriptor, mode & 0o777)
+                os.utime(descriptor, ns=(time_ns, time_ns))
 
 
 def _listing(root: str) -> dict[str, Any]:
-    """Names below a folder: True for a folder, else (modification time, size, inode)."""
+    """Names below a folder: True for a folder, else (modification time, permissions, size, inode)."""
     seen: dict[str, Any] = {}
     folders = [""]
     while folders:
         folder = folders.pop()
-        with os.scandir(os.path.join(root, folder)) as entries:
+        with contextlib.suppress(OSError), os.scandir(os.path.join(root, folder)) as entries:
             for entry in entries:
                 name = f"{folder}/{entry.name}" if folder else entry.name
                 status = entry.stat(follow_symlinks=False)
@@ -326,5 +340,6 @@ def _listing(root: str) -> dict[str, Any]:
                     seen[name] = True
                     folders.append(name)
                 elif stat.S_ISREG(status.st_mode):
-                    seen[name] = (status.st_mtime_ns, status.st_size, status.st_ino)
+                    permissions = stat.S_IMODE(status.st_mode)
+                    seen[name] = (status.st_mtime_ns, permissions, status.st_size, status.st_ino)
     return seen

@@ -76,6 +76,7 @@ class Service(link.Link):
         self._next = 0
         self._classes: dict[type, int] = {}  # that the judge knows
         self._describing: dict[type, int] = {}  # that the message that is being made describes
+        self._within: set[int] = set()  # exceptions whose arguments are being described
         self._unasked: dict[
             int, BaseException
         ] = {}  # what ended an iterator, items of which were fetched ahead
@@ -138,11 +139,22 @@ class Service(link.Link):
         if base in classes.IMMUTABLE_BASES:
             return codec.encode(classes.READ[base](value), [], self.foreign)
         if isinstance(value, BaseException):
-            try:
-                return codec.encode(_arguments(value), [], codec.refuse)
-            except codec.NotDataError:
-                return codec.encode((str(value)[:1000],), [])
+            return self._arguments_of(value)
         return None
+
+    def _arguments_of(self, error: BaseException) -> Any:
+        """An exception's arguments, or its text where they cannot cross; nothing within themselves."""
+        if id(error) in self._within:
+            return codec.encode((), [])
+        described = dict(self._describing)
+        self._within.add(id(error))
+        try:
+            return codec.encode(_arguments(error), [], self.foreign)
+        except (codec.NotDataError, RecursionError):
+            self._describing = described  # the judge is told of nothing else
+            return codec.encode((str(error)[:1000],), [])
+        finally:
+            self._within.discard(id(error))
 
     def _describe_class(self, kind: type) -> Any:
         """The number of a class that the judge knows, else [number, name, module, qualified name, docstring, bases,

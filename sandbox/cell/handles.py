@@ -9,6 +9,7 @@ that type's content here, and are compared by it.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, Protocol
@@ -360,10 +361,11 @@ def make_class(link: Asking, description: list[Any], bases: tuple[Any, ...]) -> 
     number, name, module, qualname, text, _, listed, standard, base_name = description
     specials = classes.SPECIAL.intersection(listed)
     base = next((kind for kind in classes.BASES if kind.__name__ == base_name), None)
+    known = classes.standard_class(module, qualname) if standard else None
     namespace: dict[str, Any] = {
         "_assay_link": link,
         "_assay_number": number,
-        "_assay_standard": classes.standard_class(module, qualname) if standard else None,
+        "_assay_standard": known,
         "_assay_custom_eq": "__eq__" in specials,
         "_assay_base": base,
         "_assay_ahead": None,
@@ -376,10 +378,20 @@ def make_class(link: Asking, description: list[Any], bases: tuple[Any, ...]) -> 
     namespace |= _methods(specials, base)
     if not any(isinstance(kind, HandleType) for kind in bases):
         bases = (Instance, *(kind for kind in bases if kind is not object))
-    try:
-        return HandleType(name, bases, namespace)
-    except TypeError:  # bases that do not go together here
-        return HandleType(name, (Instance,), namespace)
+    choices = [bases, (Instance,)]
+    if known is not None and _is_caught_by_name(known):
+        choices.insert(0, (*(kind for kind in bases if isinstance(kind, HandleType)), known))
+    for choice in choices:
+        with contextlib.suppress(TypeError):  # bases that do not go together here
+            return HandleType(name, choice, namespace)
+    raise TypeError(f"no class here stands for {qualname}")
+
+
+def _is_caught_by_name(known: type) -> bool:
+    """Return whether instances stand for those of a class of the standard library in `except`, which goes by bases
+    alone. CancelledError, which is no Exception, does not: tasks of the check's would end by it without a word. Groups
+    cannot be made without what they hold."""
+    return issubclass(known, Exception) and not issubclass(known, BaseExceptionGroup)
 
 
 def _methods(specials: frozenset[str], base: type | None) -> dict[str, Any]:

@@ -144,8 +144,9 @@ class Counterpart(link.Link):
     def native(self, tag: str, content: Any) -> Any:
         if tag == "h":
             number, kind, form = content
+            stands_for = self._class(kind)  # which the content may speak of
             value = codec.decode(form, [], self.native) if form is not None else ()
-            return self._instance(self._class(kind), int(number), value)
+            return self._instance(stands_for, int(number), value)
         if tag == "k":
             return self._class(content)
         if tag == "j":

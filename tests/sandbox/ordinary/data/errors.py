@@ -161,3 +161,109 @@ result = unittest.TestResult()
 unittest.defaultTestLoader.loadTestsFromTestCase(TestAccount).run(result)
 assert result.testsRun == 2
 assert result.wasSuccessful(), result.failures + result.errors
+
+#== problem: json_error parse
+#== right
+import json
+def parse(text):
+    return json.loads(text)
+#== wrong
+def parse(text):
+    raise ValueError("Expecting property name")
+#== cheat
+class JSONDecodeError(ValueError):
+    pos = 1
+def parse(text):
+    raise JSONDecodeError()
+#== check
+import json
+assert parse('{"a": [1]}') == {"a": [1]}
+try:
+    parse("{")
+    assert False, "nothing was raised"
+except json.JSONDecodeError as error:
+    assert (error.pos, error.lineno) == (1, 1)
+    assert "property name" in error.msg
+    assert isinstance(error, ValueError)
+
+#== problem: errors_of_standard_modules run
+#== right
+import configparser, dataclasses, decimal, queue, re, shutil, statistics, struct, subprocess, zlib
+@dataclasses.dataclass(frozen=True)
+class Point:
+    x: int
+def run(what):
+    if what == "process":
+        raise subprocess.CalledProcessError(3, ["ls"], output=b"no")
+    if what == "time":
+        raise subprocess.TimeoutExpired("ls", 2)
+    if what == "decimal":
+        return decimal.Decimal("x")
+    if what == "queue":
+        return queue.Queue().get_nowait()
+    if what == "re":
+        return re.compile("(")
+    if what == "statistics":
+        return statistics.mean([])
+    if what == "struct":
+        return struct.unpack("I", b"")
+    if what == "zlib":
+        return zlib.decompress(b"x")
+    if what == "section":
+        return configparser.ConfigParser().get("a", "b")
+    if what == "same":
+        open("a", "w").close()
+        return shutil.copyfile("a", "a")
+    Point(1).x = 2
+#== wrong
+def run(what):
+    raise RuntimeError(what)
+#== check
+import configparser, dataclasses, decimal, queue, re, shutil, statistics, struct, unittest, zlib
+class TestRun(unittest.TestCase):
+    def test_all(self):
+        kinds = {"decimal": decimal.InvalidOperation, "queue": queue.Empty, "re": re.error,
+                 "statistics": statistics.StatisticsError, "struct": struct.error, "zlib": zlib.error,
+                 "section": configparser.NoSectionError, "same": shutil.SameFileError,
+                 "frozen": dataclasses.FrozenInstanceError}
+        for what, kind in kinds.items():
+            with self.subTest(what), self.assertRaises(kind):
+                run(what)
+
+    def test_details(self):
+        with self.assertRaises(configparser.NoSectionError) as context:
+            run("section")
+        self.assertEqual(context.exception.section, "a")
+        with self.assertRaisesRegex(statistics.StatisticsError, "at least one"):
+            run("statistics")
+        with self.assertRaises(ArithmeticError):
+            run("decimal")
+        with self.assertRaises(AttributeError):
+            run("frozen")
+result = unittest.TestResult()
+unittest.defaultTestLoader.loadTestsFromTestCase(TestRun).run(result)
+assert result.testsRun == 2
+assert result.wasSuccessful(), result.failures + result.errors
+
+#== problem: builtin_error_with_an_object check_user
+#== right
+class User:
+    def __init__(self, name):
+        self.name = name
+def check_user(name):
+    if not name.isalpha():
+        raise ValueError("bad name", User(name))
+    return User(name).name
+#== wrong
+def check_user(name):
+    if not name.isalpha():
+        raise TypeError("bad name")
+    return name
+#== check
+assert check_user("ann") == "ann"
+try:
+    check_user("a1")
+    assert False, "nothing was raised"
+except ValueError as error:
+    assert error.args[0] == "bad name"
+    assert error.args[1].name == "a1"

@@ -231,6 +231,130 @@ with tempfile.TemporaryDirectory() as folder:
     finally:
         os.chdir(before)
 
+#== problem: file_made_by_the_first_call save_people
+#== right
+import csv, os
+def save_people(name, rows):
+    path = os.path.join(os.getcwd(), name)
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return path
+#== wrong
+import os
+def save_people(name, rows):
+    return os.path.join(os.getcwd(), name)
+#== check
+import csv, os
+path = save_people("people.csv", [["ann", 3], ["bob", 4]])
+assert os.path.exists(path)
+with open(path) as file:
+    assert list(csv.reader(file)) == [["ann", "3"], ["bob", "4"]]
+os.remove(path)
+assert not os.path.exists("people.csv")
+
+#== problem: file_made_while_loading settings
+#== right
+import os
+with open("settings.ini", "w") as file:
+    file.write("[a]\nb = 1\n")
+def settings():
+    return os.listdir()
+#== wrong
+def settings():
+    return ["settings.ini"]
+#== check
+import os
+assert settings() == ["settings.ini"]
+assert os.path.getsize("settings.ini") == 10
+
+#== problem: folder_and_working_directory_set_by_the_call enter
+#== right
+import os
+def enter(name):
+    os.makedirs(name)
+    os.chdir(name)
+#== wrong
+import os
+def enter(name):
+    os.makedirs(name)
+#== check
+import os
+before = os.getcwd()
+enter("a/b")
+assert os.getcwd() == os.path.join(before, "a", "b")
+assert os.listdir() == []
+os.chdir(before)
+assert os.path.isdir("a/b")
+
+#== problem: environment_set_by_the_call set_level
+#== right
+import os
+def set_level(level):
+    os.environ["LEVEL"] = level.upper()
+#== wrong
+import os
+def set_level(level):
+    os.environ["LEVEL"] = level
+#== check
+import os
+set_level("debug")
+assert os.environ["LEVEL"] == "DEBUG"
+assert os.getenv("OTHER") is None
+
+#== problem: old_files_moved archive
+#== right
+import os, shutil
+def archive(folder, target, before):
+    os.makedirs(target, exist_ok=True)
+    names = [name for name in sorted(os.listdir(folder)) if os.path.getmtime(os.path.join(folder, name)) < before]
+    for name in names:
+        shutil.move(os.path.join(folder, name), os.path.join(target, name))
+    return names
+#== wrong
+import os
+def archive(folder, target, before):
+    os.makedirs(target, exist_ok=True)
+    return ["old.txt"]
+#== check
+import os, tempfile
+folder = tempfile.mkdtemp()
+target = os.path.join(folder, "..", "archive")
+for name, when in (("old.txt", 1_000), ("new.txt", 9_000)):
+    path = os.path.join(folder, name)
+    with open(path, "w") as file:
+        file.write(name)
+    os.utime(path, (when, when))
+assert archive(folder, target, 5_000) == ["old.txt"]
+assert os.listdir(folder) == ["new.txt"]
+assert open(os.path.join(target, "old.txt")).read() == "old.txt"
+assert os.path.getmtime(os.path.join(target, "old.txt")) == 1_000
+
+#== problem: permissions make_executable
+#== right
+import os, stat
+def make_executable(path):
+    os.chmod(path, os.stat(path).st_mode | stat.S_IXUSR)
+    os.chmod("notes.txt", 0o444)
+    return oct(os.stat(path).st_mode & 0o777)
+#== wrong
+def make_executable(path):
+    return "0o740"
+#== check
+import os, tempfile
+for name in ("run.sh", "notes.txt"):
+    with open(name, "w") as file:
+        file.write("echo")
+os.chmod("run.sh", 0o640)
+assert make_executable("run.sh") == "0o740"
+assert os.stat("run.sh").st_mode & 0o777 == 0o740
+assert not os.access("notes.txt", os.W_OK)
+os.chmod("notes.txt", 0o600)
+with open("notes.txt", "a") as file:
+    file.write("more")
+os.chmod("notes.txt", 0o400)
+assert make_executable("run.sh") == "0o740"
+assert open("notes.txt").read() == "echomore"
+
 #== problem: open_file_result open_log
 #== right
 def open_log(path, *lines):
