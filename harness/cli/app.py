@@ -51,6 +51,12 @@ class Verbs(TyperGroup):
         self.commands = {name: TyperCommand(name, rich_help_panel=panel) for name, panel in VERBS.items()}
         self.lists = False  # whether commands are listed, which needs none of their modules
 
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        from assay.harness.models.keys import note_typed
+
+        note_typed(args)
+        return super().parse_args(ctx, args)
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if self.lists or cmd_name not in VERBS:
             return super().get_command(ctx, cmd_name)

@@ -12,7 +12,7 @@ from assay.harness.cli.app import Json, Quiet, app, print_json
 
 def is_address(text: str) -> bool:
     """Whether a model is named by the address of a server."""
-    from assay.harness.models.resolve import ADDRESS
+    from assay.harness.models.keys import ADDRESS
 
     return ADDRESS.match(text) is not None
 

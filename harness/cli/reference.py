@@ -216,7 +216,9 @@ def dotenv() -> str:
     """Return .env.example: every variable with its meaning, commented out."""
     fields = {key: info for model in METHODS.values() for key, info in model.model_fields.items()}
     fields = LoraTable.model_fields | QuantizationTable.model_fields | fields
-    lines = ["# Settings of `assay train`: copy to .env and uncomment.\n"]
+    lines = [
+        "# Settings of `assay train`: copy to .env and uncomment. They fill in what the training file leaves open.\n"
+    ]
     for variable in VARIABLES:
         key = variable.key.rpartition(".")[2]
         value = texts()["variables"].get(variable.name) or _default(fields[key].default)

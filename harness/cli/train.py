@@ -129,7 +129,7 @@ def _print_settings(as_json: bool) -> None:
     from assay.harness.cli.reference import TRAINING, rows
 
     console = screen()
-    title = "environment, then .env, then the file, then the default"
+    title = "environment, then the file, then .env, then the default"
     table = new_table(title, "variable", "setting", "meaning")
     for v in VARIABLES:
         table.add_row(v.name, v.key or "the hub client", v.meaning)

@@ -2,8 +2,9 @@
 
 A model behind an OpenAI-compatible server (vLLM, llama.cpp, Ollama, `assay serve`) is called `http://host:port/v1`; its
 name and the key come from the environment (OPENAI_MODEL, OPENAI_API_KEY), never from a file or a command line. The key
-is never stored. The model behind one address may change, so the artifact's hash covers what the server gives of it: the
-weights' sha256 where there is one (`assay serve` gives it), and otherwise its greedy answer to a fixed question.
+is never stored, and `assay.harness.models.keys` decides which addresses get it. The model behind one address may
+change, so the artifact's hash covers what the server gives of it: the weights' sha256 where there is one (`assay serve`
+gives it), and otherwise its greedy answer to a fixed question.
 """
 
 from __future__ import annotations
@@ -19,15 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from assay.harness.errors import BadInputError, UnmeasuredError
+from assay.harness.models.keys import ADDRESS, KEY_VARIABLE, checked_address, headers, is_loopback, withheld
 from assay.trainers.artifact import Artifact, ArtifactKind, identify
 from assay.trainers.errors import ArtifactError
 
 POCKET = "pocket"
 POCKET_FOLDER = Path(str(files("assay.trainers.pocket"))) / "model"
 HUB_ID = re.compile(r"^(hf://.*|[\w.-]+/[\w.-]+(@[\w./-]+)?)$")
-ADDRESS = re.compile(r"^https?://[^\s#?]+$")
 MODEL_VARIABLE = "OPENAI_MODEL"
-KEY_VARIABLE = "OPENAI_API_KEY"
 TRIES = 5
 _PROBE = "Write a Python function that returns the sum of the squares of a list of numbers."
 _PROBE_TOKENS = 32
@@ -121,11 +121,7 @@ def resolve_endpoint(address: str) -> Artifact:
     Raises BadInputError (no server there, no such model, or several and none named) and UnmeasuredError (no answer of
     use).
     """
-    url = address.rstrip("/")
-    if "@" in url.partition("://")[2].partition("/")[0]:
-        raise BadInputError(
-            f"an address with a name and password in it would stand in every report; give the key in {KEY_VARIABLE}"
-        )
+    url = checked_address(address)
     listed = {str(model.get("id")): model for model in models_of(url)}
     endpoint = Endpoint(url, _chosen(url, list(listed)))
     stated = listed[endpoint.model].get("sha256")
@@ -175,33 +171,62 @@ def call(
 ) -> dict[str, Any]:
     """Send one request and return the answer; it is tried again while the server is busy, failing or out of reach.
 
-    Raises RefusedError with the server's own words where it refuses the request, UnmeasuredError where it kept failing.
+    A redirect is not followed: it leads where nobody sent the prompts. Raises RefusedError with the server's own words
+    where it refuses the request, UnmeasuredError where it kept failing.
     """
     import requests
 
-    key = os.environ.get(KEY_VARIABLE, "").strip()
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
     target, last = f"{url}/{path}", ""
     for attempt in range(tries):
         if attempt:
             time.sleep(min(8.0, 0.25 * 2**attempt))
         try:
-            response = requests.request(
-                method, target, json=body, headers=headers, timeout=(_CONNECT_S, _READ_S)
-            )
+            response = _send(url, method, target, body)
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
             raise BadInputError(f"{target} is no address: {error}") from error
         except requests.exceptions.RequestException as error:
             last = f"{type(error).__name__}"
             continue
-        if response.ok:
+        if response.status_code < 300:
             return _object(response, target)
         last = f"status {response.status_code}: {_reason(response)}"
         if response.status_code not in _RETRIED:
-            hint = f"; the key is taken from {KEY_VARIABLE}" if response.status_code in (401, 403) else ""
+            hint = _hint(url, response.status_code)
             message = f"{target} refused the request, {last}{hint}"
             raise RefusedError(message, response.status_code, response.text)
     raise UnmeasuredError(f"{target} did not answer in {tries} tries; last: {last}")
+
+
+def _send(url: str, method: str, target: str, body: dict[str, Any] | None) -> Any:
+    """Send the request once. What goes to this machine goes through no proxy; ~/.netrc gives nobody a password."""
+    import requests
+
+    bearer = headers(url)
+
+    def authorize(request: Any) -> Any:
+        request.headers.update(bearer)
+        return request
+
+    with requests.Session() as session:
+        session.trust_env = not is_loopback(url)
+        return session.request(
+            method,
+            target,
+            json=body,
+            auth=authorize,
+            allow_redirects=False,
+            timeout=(_CONNECT_S, _READ_S),
+        )
+
+
+def _hint(url: str, status: int) -> str:
+    """Return what to do about a refusal, where it is known."""
+    if 300 <= status < 400:
+        return "; a redirect is not followed: give the address that it leads to"
+    if status not in (401, 403):
+        return ""
+    reason = withheld(url) if os.environ.get(KEY_VARIABLE, "").strip() else ""
+    return f"; {KEY_VARIABLE} was not sent: {reason}" if reason else f"; the key is taken from {KEY_VARIABLE}"
 
 
 def _object(response: Any, target: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,15 @@ from assay.harness.experiment.load import DATA_FILES, read_toml, reward_model_fr
 from assay.harness.experiment.tables import Table
 from assay.harness.experiment.training import load_training_data
 from assay.harness.experiment.validation import checked, models_in
+from assay.harness.models.keys import ADDRESS
 from assay.harness.models.resolve import resolve_model
-from assay.harness.training.settings import Overlay, overlay, read_dotenv, use_hub_settings
+from assay.harness.training.settings import (
+    Overlay,
+    overlay,
+    read_dotenv,
+    set_by_dotenv,
+    use_hub_settings,
+)
 from assay.trainers.artifact import Artifact
 from assay.trainers.config import METHODS, TrainConfig, config_class
 from assay.trainers.config.rl import instead
@@ -69,16 +77,28 @@ class Job:
         return dict(_flat(tables))
 
 
-def load_job(path: Path | None, out: Path | None = None, *, allow_weak: bool = False) -> Job:
+def _print(text: str) -> None:
+    print(f"assay: {text}", file=sys.stderr)
+
+
+def load_job(
+    path: Path | None,
+    out: Path | None = None,
+    *,
+    allow_weak: bool = False,
+    report: Callable[[str], None] = _print,
+) -> Job:
     """Return the training that a file and the environment describe together; without a file, the environment alone.
 
-    `allow_weak` is for methods that execute. Raises BadInputError that names the file or the variable, the key and its
-    value, and TrainersError for data.
+    `allow_weak` is for methods that execute. `report` is told what `.env` sets. Raises BadInputError that names the
+    file or the variable, the key and its value, and TrainersError for data.
     """
     dotenv = read_dotenv(Path.cwd())
-    use_hub_settings(dotenv)
     raw = {} if path is None else read_toml(path)
     read = overlay(_relative_to(raw, path), dotenv, _unusable)
+    if lines := set_by_dotenv(dotenv, read):  # said before anything is done with it, whatever is quiet
+        report(f".env of {Path.cwd()} sets {'; '.join(lines)}")
+    use_hub_settings(dotenv)
     where = str(path) if path is not None else "settings"
     file = checked(TrainFile, read.tables, where)
     tables = {"method": "sft"} | file.config
@@ -88,6 +108,11 @@ def load_job(path: Path | None, out: Path | None = None, *, allow_weak: bool = F
         raise BadInputError(f"{where}: config: {error}") from None
     config = checked(kind, tables, f"{where}: config", _label(read, "config"))
     data = checked(data_table(config.method), file.data, f"{where}: data", _label(read, "data"))
+    if ADDRESS.match(file.base):  # before the server is asked
+        raise BadInputError(
+            f"{read.sources.get('base', 'base')} = {file.base!r}: a model behind a server cannot be trained, as its "
+            "weights are not here: name a folder or a hub id"
+        )
     base = resolve_model(file.base)
     records = load_training_data(config.method, data, allow_weak=allow_weak)
     job = Job(base, file.base, config, data, records, out or file.out, {}, read.unused)

@@ -1,15 +1,16 @@
 """Settings from the environment and from `.env`: the variables that fine-tuning scripts are commonly driven by.
 
-They apply to `assay train`. Precedence: environment, then `.env` of the current folder, then the training file, then
-the default. Each is written into the same tables that the file fills, so that one check covers all of them and a
-printed configuration shows where every value came from.
+They apply to `assay train`. Precedence: environment, then the training file, then `.env` of the current folder, then
+the default: a folder that somebody else made may hold a `.env`, so it only fills in, and `assay train` lists what it
+set. Each is written into the same tables that the file fills, so that one check covers all of them and a printed
+configuration shows where every value came from.
 """
 
 from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,6 +29,8 @@ from assay.suites.validation import Words, explain
 
 TOKEN = "HF_TOKEN"
 REDACTED = "hf_***"
+FILE_FIRST = "the training file sets it, and comes before .env"
+_SOURCES = ("file", "suite", "hub")  # keys of `[data]` of which one names the data
 _DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "no": "fp32"}
 
 
@@ -172,7 +175,7 @@ VARIABLES: tuple[Variable, ...] = tuple(
 
 @dataclass(frozen=True)
 class Overlay:
-    """The file's tables with the variables written over them.
+    """The file's tables with the environment's variables written over them, and those of `.env` where it says nothing.
 
     `sources` names for each dotted key the variable that set it; `unused` holds the variables that are set and changed
     nothing, each with its reason.
@@ -202,13 +205,18 @@ def read_dotenv(folder: Path) -> dict[str, str]:
 def overlay(
     tables: Mapping[str, Any], dotenv: Mapping[str, str], unusable: Callable[[dict[str, Any], str], str]
 ) -> Overlay:
-    """Return `tables` (base, out, config, data of a training file) with every set variable written over them.
+    """Return `tables` (base, out, config, data of a training file) with the variables that are set: the environment's
+    over them, those of `.env` under them.
 
     `unusable(tables, key)` is "" for a key that the tables can hold, else the reason: a rank means nothing to a full
     fine-tune. Raises BadInputError for a value that cannot be read.
     """
     result = Overlay(copy.deepcopy(dict(tables)))
     values = _read(dotenv)
+    for variable in VARIABLES:
+        if variable.name in values and not _in_environment(variable.name) and _sets(tables, variable):
+            result.unused[variable.name] = FILE_FIRST
+            del values[variable.name]
     _choose_quantization(values, result)
     for variable in VARIABLES:
         if variable.name not in values or variable.key in ("", "config.quantization"):
@@ -243,8 +251,40 @@ def _read(dotenv: Mapping[str, str]) -> dict[str, Any]:
     return values.model_dump(exclude_none=True)
 
 
+def _in_environment(name: str) -> bool:
+    return bool(os.environ.get(name, "").strip())
+
+
 def _source(name: str) -> str:
-    return f"environment {name}" if os.environ.get(name, "").strip() else f".env {name}"
+    return f"environment {name}" if _in_environment(name) else f".env {name}"
+
+
+def _sets(tables: Mapping[str, Any], variable: Variable) -> bool:
+    """Return whether the training file's tables say themselves what a variable would set."""
+    if variable.key == "data":
+        return any(key in (tables.get("data") or {}) for key in _SOURCES)
+    keys = (
+        ("config.warmup_ratio", "config.warmup_steps") if variable.name == "WARMUP_RATIO" else (variable.key,)
+    )
+    return any(_has(tables, key.split(".")) for key in keys if key)
+
+
+def _has(tables: Any, path: Sequence[str]) -> bool:
+    if not path:
+        return True
+    return isinstance(tables, Mapping) and path[0] in tables and _has(tables[path[0]], path[1:])
+
+
+def set_by_dotenv(dotenv: Mapping[str, str], read: Overlay) -> list[str]:
+    """Return what `.env` sets, a line each: variable, value (never the token's) and setting."""
+    lines = []
+    for variable in VARIABLES:
+        value = dotenv.get(variable.name, "").strip()
+        if not value or _in_environment(variable.name) or variable.name in read.unused:
+            continue
+        shown = REDACTED if variable.name == TOKEN else repr(value)
+        lines.append(f"{variable.name} = {shown} ({variable.key or 'the hub client'})")
+    return lines
 
 
 def _choose_quantization(values: Mapping[str, Any], result: Overlay) -> None:
@@ -264,7 +304,7 @@ def _choose_data(result: Overlay, name: str, source: str) -> None:
     from assay.trainers.data import RECORDS
 
     data = result.tables.setdefault("data", {})
-    for other in ("file", "suite", "hub"):
+    for other in _SOURCES:
         data.pop(other, None)
     kind = "file" if Path(name).is_file() else "suite" if name in RECORDS.names() else "hub"
     data[kind] = name

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from assay.harness.models.resolve import KEY_VARIABLE, Endpoint
+from assay.harness.models.keys import headers
+from assay.harness.models.resolve import Endpoint
 
 DONE = "done"
 _READ_BYTES = 1 << 16
@@ -141,11 +141,9 @@ def _follow(
     trace: Trace,
     limits: Limits,
 ) -> None:
-    key = os.environ.get(KEY_VARIABLE, "").strip()
-    headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-    headers |= {"Authorization": f"Bearer {key}"} if key else {}
+    sent = {"Content-Type": "application/json", "Accept": "text/event-stream"} | headers(endpoint.url)
     target = f"{urlsplit(endpoint.url).path}/chat/completions"
-    connection.request("POST", target, json.dumps(body).encode(), headers)
+    connection.request("POST", target, json.dumps(body).encode(), sent)
     response = connection.getresponse()
     if response.status != 200:
         raise _Failed(f"status {response.status}", _message_of(response))

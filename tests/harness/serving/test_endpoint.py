@@ -35,7 +35,7 @@ Reply = Callable[[str, dict[str, Any], int], tuple[int, Any]]
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPENAI_API_KEY", "OPENAI_MODEL"):
+    for name in ("OPENAI_API_KEY", "OPENAI_MODEL", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(resolve.time, "sleep", lambda seconds: None)
 
@@ -248,6 +248,7 @@ def test_name_and_key_come_from_the_environment(fake: Any, monkeypatch: pytest.M
         resolve_endpoint(server.url)
     monkeypatch.setenv("OPENAI_MODEL", "b")
     monkeypatch.setenv("OPENAI_API_KEY", "s3cret")
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
     artifact = resolve_endpoint(server.url)
     assert endpoint_of(artifact).model == "b"
     assert {key for _, _, key in server.asked[-2:]} == {"Bearer s3cret"}

@@ -13,7 +13,14 @@ import pytest
 
 from assay.harness.errors import BadInputError
 from assay.harness.training.file import Job, load_job
-from assay.harness.training.settings import REDACTED, VARIABLES, read_dotenv, redact, table_of_variables
+from assay.harness.training.settings import (
+    FILE_FIRST,
+    REDACTED,
+    VARIABLES,
+    read_dotenv,
+    redact,
+    table_of_variables,
+)
 from assay.trainers.config import QuantizationTable
 from assay.trainers.errors import DataError
 
@@ -52,15 +59,62 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return load
 
 
-def test_environment_wins_over_dotenv_over_file_over_default(job: Any) -> None:
-    found = job({"LORA_R": "32"}, "LORA_R=16\nBATCH_SIZE=2  # small\n")
+def test_environment_wins_over_file_over_dotenv_over_default(job: Any) -> None:
+    found = job({"LORA_R": "32"}, "LORA_R=16\nLEARNING_RATE=0.5\nBATCH_SIZE=2  # small\n")
     assert (found.config.adapter.r, found.sources["config.adapter.r"]) == (32, "environment LORA_R")
     assert (found.config.batch_size, found.sources["config.batch_size"]) == (2, ".env BATCH_SIZE")
     assert (found.config.learning_rate, found.sources["config.learning_rate"]) == (1e-3, "file")
     assert (found.config.epochs, found.sources["config.epochs"]) == (1.0, "default")
-    assert job({}, "LORA_R=16").config.adapter.r == 16
+    assert found.unused == {"LEARNING_RATE": FILE_FIRST}
+    assert job({}, "LORA_R=16").config.adapter.r == 8
+    assert job({}, "LORA_R=16", FILE.replace("r = 8", "")).config.adapter.r == 16
     assert job({}).config.adapter.r == 8
     assert job({"LORA_R": " "}).config.adapter.r == 8, "an empty variable is not set"
+
+
+# `.env` of a folder that somebody else made, against the file that the user named: (line, place, the file's own value)
+OVER_THE_FILE = {
+    "BASE_MODEL_NAME=org/other": ("base_name", "pocket"),
+    "OUTPUT_DIR=/elsewhere": ("out", None),
+    "DATASET_NAME=org/poison": ("data.hub", None),
+    "LOAD_IN_4BIT=true": ("config.quantization.type", "fp4"),
+    "BNB_4BIT_QUANT_TYPE=nf4": ("config.quantization.type", "fp4"),
+    "WARMUP_RATIO=0.5": ("config.warmup_steps", 5),
+    "LORA_R=64": ("config.adapter.r", 8),
+    "LEARNING_RATE=9": ("config.learning_rate", 1e-3),
+}
+
+
+@pytest.mark.parametrize("line", OVER_THE_FILE)
+def test_dotenv_changes_nothing_that_the_file_sets(job: Any, line: str, tmp_path: Path) -> None:
+    place, own = OVER_THE_FILE[line]
+    text = f'out = "here"\n{FILE}\n[config.quantization]\ntype = "fp4"\n'
+    read = job({}, line, text)
+    assert at(read, place) == (tmp_path / "here" if place == "out" else own)
+    assert read.unused == {line.partition("=")[0]: FILE_FIRST}
+
+
+def test_what_dotenv_sets_is_listed_before_it_is_used(job: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Base, data, output folder and token of a folder's .env, with the token hidden, though the base is not there."""
+    monkeypatch.setenv("HF_TOKEN", "")
+    dotenv = (
+        "BASE_MODEL_NAME=org/\x1b[2Jx\nDATASET_NAME=pocket\nMAX_SAMPLES=4\nOUTPUT_DIR=there\n"
+        "HF_TOKEN=hf_secretsecret\nLORA_R=4\nSEED=\n"
+    )
+    lines: list[str] = []
+    with pytest.raises(BadInputError, match="no model"):
+        job({"LORA_R": "2"}, dotenv, "", report=lines.append)
+    (line,) = lines
+    for part in (
+        "BASE_MODEL_NAME = 'org/\\x1b[2Jx' (base)",
+        "DATASET_NAME = 'pocket' (data)",
+        "OUTPUT_DIR = 'there' (out)",
+        f"HF_TOKEN = {REDACTED} (the hub client)",
+    ):
+        assert part in line
+    assert [word for word in ("hf_secretsecret", "\x1b", "LORA_R", "SEED") if word in line] == []
+    assert job({}, "", FILE, report=lines.append).unused == {}
+    assert len(lines) == 1, "an empty .env sets nothing, and nothing is said of it"
 
 
 # variable: (text, dotted place in the resolved job, value)
@@ -104,7 +158,7 @@ ELSEWHERE = {  # tested below, each in its own way
 def at(found: Job, place: str) -> Any:
     value: Any = found
     for part in place.split("."):
-        value = getattr(value, part)
+        value = None if value is None else getattr(value, part)
     return value
 
 
