@@ -84,7 +84,9 @@ class Reply:
             count = os.readv(descriptor, [view[_REPORT_AT : _REPORT_AT + _REPORT_BYTES]])
             self._used = max(self._used, _REPORT_AT + count)
             if count >= TOKEN_BYTES + wire.REPORT.size and view[_REPORT_AT : wire.HEAD.size] == token:
-                self._end = _REPORT_AT + count
+                # What follows its detail in the pipe is no report: something that the sample started wrote it.
+                (size,) = wire.LENGTH.unpack_from(view, _DETAIL_AT - wire.LENGTH.size)
+                self._end = min(_REPORT_AT + count, _DETAIL_AT + size)
             else:
                 view[_REPORT_AT:_DETAIL_AT] = _ZEROS[: _DETAIL_AT - _REPORT_AT]
             drained = view[_REPLY_BYTES - _DRAINED_BYTES :]
