@@ -15,7 +15,7 @@ import hashlib
 import json
 import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from importlib import metadata
@@ -59,13 +59,21 @@ def settle(
     suite: Suite,
     table: SandboxTable,
     *,
+    answered: Collection[str] | None = None,
     allow_weak: bool = False,
     on_progress: OnProgress = lambda what, done, total: None,
     on_fault: Say = say_on_stderr,
 ) -> Suite:
     """Return the suite as its answers are to be judged: with all checks, and each problem's mode, limits of time and
-    what keeps it from being measured. Raises UnmeasuredError and MissingToolError as opening a sandbox does."""
-    return examine(suite, table, allow_weak=allow_weak, on_progress=on_progress, on_fault=on_fault)[0]
+    what keeps it from being measured. Where `answered` names problems, the others stay as they are: nothing is known of
+    them, not even whether they can be measured. Raises UnmeasuredError and MissingToolError as opening a sandbox
+    does."""
+    chosen = suite
+    if answered is not None:
+        chosen = replace(suite, problems=tuple(p for p in suite.problems if p.id in answered))
+    settled, _ = examine(chosen, table, allow_weak=allow_weak, on_progress=on_progress, on_fault=on_fault)
+    by_id = settled.by_id()
+    return replace(suite, problems=tuple(by_id.get(p.id, p) for p in suite.problems))
 
 
 def examine(

@@ -135,15 +135,16 @@ def evaluate_file(
 ) -> Evaluation:
     """Judge the samples in `path` and write `<path>_results.jsonl`.
 
-    A malformed line is reported and left out; the rest is evaluated. `on_references` follows the references, which are
-    run before any sample (`ground_truth`). Raises BadInputError when nothing can be
-    read, the results cannot be written, or k asks for more samples than there are.
+    A malformed line is reported and left out; the rest is evaluated. `on_references` follows the references of the
+    problems that have a sample, which are run before any sample (`ground_truth`). Raises BadInputError when nothing can
+    be read, the results cannot be written, or k asks for more samples than there are.
     """
     options = options or Options()
     started = time.perf_counter()
     refuse_overwrite({"the samples": table_in(path)}, outputs_of(path, options))
     samples = open_samples(path, suite, options.format)
-    suite = settle(suite, table, allow_weak=options.allow_weak, on_progress=on_references)
+    answered = _answered(samples)
+    suite = settle(suite, table, answered=answered, allow_weak=options.allow_weak, on_progress=on_references)
     samples = replace(samples, suite=suite)
     results = options.output or sibling_path(path, RESULTS)
     work = _Work(samples, table, options, results, on_progress)
@@ -172,6 +173,17 @@ def evaluate_file(
         cached=work.cached,
         repeats=repeats,
     )
+
+
+def _answered(samples: SampleFile) -> set[str]:
+    """Return the problems that have a sample: the file is read as far as it takes to find them all."""
+    total, answered = len(samples.suite.problems), set[str]()
+    for sample in samples.read():
+        if isinstance(sample, Sample):
+            answered.add(sample.task_id)
+            if len(answered) == total:
+                break
+    return answered
 
 
 def outputs_of(path: Path, options: Options) -> dict[str, Path]:

@@ -170,3 +170,22 @@ def test_a_slow_reference_is_shared_among_workers(tmp_path: Path) -> None:
     assert problem.cpu_s >= sum(problem.check_cpu_s)
     assert problem.check_cpu_s[6] == time_limits.FLOOR_S
     assert problem.check_cpu_s[5] >= time_limits.FACTOR * seconds[4]
+
+
+def test_only_references_of_problems_with_a_sample_are_asked(tmp_path: Path, cache: Path) -> None:
+    file = tmp_path / "m.jsonl"
+    rows = [{**ROW, "task_id": f"Mbpp/{number}"} for number in (4, 5, 6)]
+    rows[1]["canonical_solution"] = "def ordered(xs):\n    raise ValueError\n"
+    rows[2]["canonical_solution"] += "    # another\n"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    suite = load_suite("mbpp+", path=file)
+    samples = tmp_path / "s.jsonl"
+    samples.write_text(json.dumps({"task_id": "Mbpp/4", "solution": ROW["canonical_solution"]}) + "\n")
+    totals: list[int] = []
+    result = evaluate_file(
+        suite, samples, TABLE, on_references=lambda what, done, total: totals.append(total)
+    )
+    assert set(totals) == {1}
+    assert len(list(cache.rglob("*.json"))) == 1
+    assert (result.scores[1].value, result.base[1].value) == (1.0, 1.0)
+    assert (result.to_json()["n_problems"], result.to_json()["unmeasured"]) == (1, {})

@@ -165,6 +165,43 @@ def test_no_answer_to_an_unmeasured_problem_is_run_or_counted(tmp_path: Path) ->
     assert found["pass@k"]["1"]["n"] == 2
 
 
+@pytest.mark.isolated
+def test_only_problems_with_a_sample_are_settled(tmp_path: Path, cache: Path) -> None:
+    names = ("plain", "a wrong reference", "stateful", "no reference", "shared only")
+    suite = suite_of(tmp_path, *names)
+    samples = tmp_path / "s.jsonl"
+
+    def run(*answered: str) -> tuple[dict[str, Any], list[int]]:
+        rows = [{"task_id": name, "completion": RIGHT} for name in answered]
+        rows.append({"task_id": "of another suite", "completion": RIGHT})
+        samples.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        totals: list[int] = []
+        result = evaluate_file(
+            suite, samples, TABLE, on_references=lambda what, done, total: totals.append(total)
+        )
+        return result.to_json(), totals
+
+    shown, totals = run("shared only")
+    assert set(totals) == {1}
+    assert (shown["modes"], shown["unmeasured"]) == ({"split": 0, "shared": 1}, {})
+    assert (shown["n_problems"], shown["n_problems_in_suite"]) == (1, 5)
+    # What is known of others by now changes nothing, and what was learned stays.
+    shown, totals = run("a wrong reference", "plain", "plain")
+    assert set(totals) == {2}
+    assert set(shown["unmeasured"]) == {"a wrong reference"}
+    shown, totals = run("plain")
+    assert (totals, shown["unmeasured"], shown["outcomes"]["pass"]) == ([], {}, 1)
+    asked: list[int] = []
+    examine(suite, TABLE, on_progress=lambda what, done, total: asked.append(total))
+    assert set(asked) == {1}  # the stateful one alone is not known yet
+    assert len(json.loads(only(cache).read_text())["rows"]) == 5
+
+
+def only(folder: Path) -> Path:
+    (file,) = folder.glob("*.json")
+    return file
+
+
 def assay(*arguments: str | Path) -> tuple[int, str]:
     start = "from assay.harness.cli import main; main()"
     command = [sys.executable, "-c", start, *map(str, arguments), "-q"]
