@@ -1,8 +1,8 @@
 """The way of one sample through the code: `python -m benchmarks.sample_path`.
 
 `assay eval --suite humaneval --samples FILE` is run on a file of one sample, and every call is watched from the moment
-at which the sample's line is read to the moment at which its verdict is counted. Printed are the files of ours that are
-entered, and the threads of this process. Exits with 1 where there are more than 12 files or 2 threads.
+at which the sample's line is read to be judged to the moment at which its verdict is counted. Printed are the files of
+ours that are entered, and the threads of this process. Exits with 1 where there are more than 12 files or 2 threads.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Watch:
         self.files: dict[str, int] = {}  # calls by file, in the order in which they are entered
         self.threads: set[str] = set()
         self.begun = self.ended = False
+        self._reading: FrameType | None = None
         self._places: dict[str, str | None] = {}
 
     def _place(self, name: str) -> str | None:
@@ -50,7 +51,11 @@ class Watch:
         if place is None:
             return
         what = place, frame.f_code.co_name
-        self.begun = self.begun or what == FIRST
+        # The file is read before, too, for the problems that it answers.
+        if what == FIRST and frame is not self._reading:
+            self._reading, self.begun = frame, True
+            self.files.clear()
+            self.threads.clear()
         if not self.begun:
             return
         self.threads.update(thread.name for thread in threading.enumerate())
