@@ -99,6 +99,18 @@ AllowWeak = Annotated[
     ),
 ]
 
+Online = Annotated[
+    bool,
+    Option("--online", help="Ask the servers and the hub that the file names; without it nothing is asked."),
+]
+Import = Annotated[
+    bool,
+    Option(
+        "--import",
+        help="Import the code that the file names for its rows, which runs it; without it none is run.",
+    ),
+]
+
 # Groups of options, each a dataclass that `verb` of app.py expands: a verb takes the group as one parameter.
 
 

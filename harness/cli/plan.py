@@ -13,8 +13,12 @@ from assay.harness.cli.options import Results
 from assay.harness.errors import BadInputError
 
 if TYPE_CHECKING:
+    from assay.harness.experiment.access import Access
     from assay.harness.pipeline.plan import Plan
     from assay.harness.pipeline.step_memory import StepMemory
+
+
+NOT_KNOWN = "not known"
 
 
 def _of_one_run(args: list[str], memory_flags: set[str]) -> bool:
@@ -33,18 +37,25 @@ def plan(
     no_memory: Annotated[
         bool, typer.Option("--no-memory", help="Leave out the predicted memory, which reads the data.")
     ] = False,
+    online: options.Online = False,
+    imports: options.Import = False,
     as_json: Json = False,
 ) -> None:
     """Print the steps that `assay run` would do, which are done, and the difference that could be detected.
+
+    No code of the file's is run and no server or hub is asked, unless --import or --online says so; what was left out
+    for that is said, and the ids that depend on it are not known.
 
     The memory of one run (assay plan --tier) is printed by assay memory; both spellings work.
     """
     if experiment is None:
         raise BadInputError("name an experiment or a lab; for the memory of one run: assay memory")
-    plan_experiment(experiment, results, memory=not no_memory, as_json=as_json)
+    from assay.harness.experiment.access import Access
+
+    plan_experiment(experiment, results, Access(online, imports), memory=not no_memory, as_json=as_json)
 
 
-def plan_experiment(experiment: str, results: Path, *, memory: bool, as_json: bool) -> None:
+def plan_experiment(experiment: str, results: Path, access: Access, *, memory: bool, as_json: bool) -> None:
     """Print the steps that `assay run` would do, with the predicted memory of those that hold a model."""
     from assay.harness.console import PLAIN_WIDTH, terminal
     from assay.harness.experiment import find_experiment, load_experiment
@@ -53,26 +64,33 @@ def plan_experiment(experiment: str, results: Path, *, memory: bool, as_json: bo
     from assay.harness.pipeline.store import Store
     from assay.harness.stats.paired import detectable
 
-    planned = make_plan(load_experiment(find_experiment(experiment)))
+    planned = make_plan(load_experiment(find_experiment(experiment)), access)
     store = Store(results / planned.experiment.name)
-    done = {s.name: store.record(s.name, s.id) is not None for s in planned.steps}
+    done = {
+        s.name: None if s.name in planned.unknown else store.record(s.name, s.id) is not None
+        for s in planned.steps
+    }
     predicted = predict_steps(planned) if memory else {}
     effect = detectable(len(planned.suite.problems), planned.experiment.sampling.samples)
     if as_json:
         print_json(
             plan_json(planned)
-            | {"done": done, "detectable_difference": effect}
+            | {"done": done, "detectable_difference": effect, "left_out": planned.left_out}
             | {"memory": {name: one.to_json() for name, one in predicted.items()}}
         )
         return
     columns = ("step", "id", "from", "state", *(["predicted peak"] if predicted else []))
-    table = new_table(f"{planned.experiment.name}, run {planned.run_id}", *columns)
+    run_id = NOT_KNOWN if planned.unknown else planned.run_id
+    table = new_table(f"{planned.experiment.name}, run {run_id}", *columns)
     for step in planned.steps:
         peak = _peak(predicted.get(step.name)) if predicted else []
-        state = "done" if done[step.name] else "to do"
-        table.add_row(step.name, step.id, ", ".join(step.inputs), state, *peak)
+        state = {True: "done", False: "to do", None: NOT_KNOWN}[done[step.name]]
+        step_id = NOT_KNOWN if step.name in planned.unknown else step.id
+        table.add_row(step.name, step_id, ", ".join(step.inputs), state, *peak)
     console = terminal(plain_width=PLAIN_WIDTH)
     console.print(table)
+    for reason in planned.left_out:
+        console.print(f"left out: {reason}")
     if predicted:
         console.print("Predicted: what tensors take, without the libraries and the device's own context.")
     for note, steps in _notes(planned, predicted).items():

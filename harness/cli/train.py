@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 from typer import Argument, Option
 
 from assay.harness.cli.app import new_table, print_json, screen, verb
-from assay.harness.cli.options import SHOWN, AllowWeak, Shown
+from assay.harness.cli.options import SHOWN, AllowWeak, Import, Online, Shown, refuse
 from assay.harness.errors import BadInputError
 
 if TYPE_CHECKING:
-    from assay.harness.training.dry_run import DryRun
+    from assay.harness.training.dry_run import DryRun, Lengths
     from assay.harness.training.file import Job
 
 
@@ -31,20 +31,28 @@ def train(
         bool,
         Option("--settings", help="List the settings of a training file and their environment variables."),
     ] = False,
+    online: Online = False,
+    imports: Import = False,
     shown: Shown = SHOWN,
     allow_weak: AllowWeak = False,
 ) -> None:
     """Train one model: an adapter, or every weight.
 
-    Run again after a kill, it goes on where it was.
+    Run again after a kill, it goes on where it was. A dry run runs no code of the file's and asks no hub, unless
+    --import or --online says so, and says what it left out.
     """
+    from assay.harness.experiment.access import EVERYTHING, Access
     from assay.harness.training.dry_run import plan_training
     from assay.harness.training.file import load_job
 
     if settings:
         _print_settings(shown.as_json)
         return
-    job = load_job(config, out, allow_weak=allow_weak)
+    if not dry_run:
+        flags = {"--online": online or None, "--import": imports or None}
+        refuse(flags, "these are for --dry-run; a training asks and imports what its file names")
+    access = Access(online, imports) if dry_run else EVERYTHING
+    job = load_job(config, out, allow_weak=allow_weak, access=access)
     if dry_run:
         _print_dry_run(job, plan_training(job), shown.as_json)
         return
@@ -69,6 +77,7 @@ def _train(job: Job, shown: Shown) -> None:
         progress.say(f"{name} is set and changes nothing: {reason}")
     if warning := alpha_warning(job.config.adapter, job.config.quantization):
         progress.say(f"note: {warning}")
+    assert job.records is not None, job.left_out
     records, settings = job.records, cast("Any", job.config)
     if isinstance(records, Environment):
         records = settle_environment(records, settings.rollout, on_progress=progress.say_once)
@@ -144,7 +153,9 @@ def _print_settings(as_json: bool) -> None:
 def _print_dry_run(job: Job, prepared: DryRun, as_json: bool) -> None:
     settings = {k: {"value": v, "source": job.sources[k]} for k, v in job.settings().items()}
     if as_json:
-        print_json({"settings": settings, "unused": job.unused} | prepared.to_json())
+        print_json(
+            {"settings": settings, "unused": job.unused, "left_out": job.left_out} | prepared.to_json()
+        )
         return
     console = screen()
     table = new_table("settings", "setting", "value", "from")
@@ -160,8 +171,11 @@ def _print_dry_run(job: Job, prepared: DryRun, as_json: bool) -> None:
     )
     share = 100 * prepared.trainable_parameters / prepared.total_parameters
     console.print(f"model: {job.base_name}, {job.base.kind} {job.base.path}, sha256 {job.base.sha256[:12]}")
-    console.print(f"data: {prepared.records}", soft_wrap=True)
-    console.print(_lengths_in_words(job, prepared), soft_wrap=True)
+    for reason in job.left_out:
+        console.print(f"left out: {reason}", soft_wrap=True)
+    if prepared.lengths is not None:
+        console.print(f"data: {prepared.records}", soft_wrap=True)
+        console.print(_lengths_in_words(job, prepared, prepared.lengths), soft_wrap=True)
     if prepared.answers is not None:
         most = f"at most {prepared.answer_tokens:,} tokens in all"
         steps = f"{prepared.steps} updates, each on {prepared.answers} answers of {most}"
@@ -171,17 +185,17 @@ def _print_dry_run(job: Job, prepared: DryRun, as_json: bool) -> None:
     )
     for warning in prepared.warnings:
         console.print(f"note: {warning}", soft_wrap=True)
-    for number, example in enumerate(prepared.lengths.examples, start=1):
+    examples = () if prepared.lengths is None else prepared.lengths.examples
+    for number, example in enumerate(examples, start=1):
         for part, text in example.items():
             console.rule(f"example {number}: {part}", align="left")
             console.print(text, markup=False, highlight=False, soft_wrap=True)
-    if prepared.lengths.examples:
+    if examples:
         console.rule()
     _print_memory(console, prepared)
 
 
-def _lengths_in_words(job: Job, prepared: DryRun) -> str:
-    lengths = prepared.lengths
+def _lengths_in_words(job: Job, prepared: DryRun, lengths: Lengths) -> str:
     prompts = "" if prepared.answers is None else "prompts of "
     cut = f"; {lengths.cut} cut at max_length = {job.config.max_length}" if prepared.answers is None else ""
     tokens = f"{prompts}{lengths.tokens:,} tokens, longest {lengths.longest:,}{cut}"

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from assay.harness.errors import BadInputError
 from assay.harness.experiment import Experiment, TrainVariant
+from assay.harness.experiment.access import EVERYTHING, Access
 from assay.harness.experiment.validation import checked
 from assay.trainers.config import TrainConfig, config_class
 from assay.trainers.data.inputs import (
@@ -33,7 +34,7 @@ class Training:
     `records` is None where they need preferences that the experiment makes: `data` then says how they are read.
     `described` is the part of the data that decides the training, apart from those preferences. `pairs` names the
     `[[pairs]]` table that is learned from, and `reward_model` the variant that is the reward model, where there are
-    any.
+    any. `left_out` is why the data were not read, where the file is only looked at: `records` is None then too.
     """
 
     config: TrainConfig
@@ -42,10 +43,11 @@ class Training:
     described: dict[str, Any]
     pairs: str | None = None
     reward_model: str | None = None
+    left_out: str = ""
 
 
-def check_training(variant: TrainVariant, experiment: Experiment) -> Training:
-    """Return the variant's training.
+def check_training(variant: TrainVariant, experiment: Experiment, access: Access = EVERYTHING) -> Training:
+    """Return the variant's training; data that `access` does not reach are left out.
 
     Raises BadInputError that names the variant, the key and its value, and TrainersError for data.
     """
@@ -61,25 +63,40 @@ def check_training(variant: TrainVariant, experiment: Experiment) -> Training:
     where = f"variant {variant.name!r}, data"
     pairs = variant.pairs_of({table.name for table in experiment.pairs})
     if pairs is not None:
-        return _on_pairs(variant, pairs, config, reward_model, experiment)
+        return _on_pairs(variant, pairs, config, reward_model, experiment, access)
     if config.method in PREFERENCE_METHODS and "file" not in variant.data:
         raise BadInputError(
             f"{where}: method {config.method!r} learns from preferences: give `pairs`, the name of a [[pairs]] "
             "table, or `file`"
         )
     data = checked(data_table(config.method), variant.data, where)
+    if reason := access.left_out(data):
+        return _unread(config, data, reason, reward_model=reward_model)
     records = load_training_data(config.method, data)
     return Training(config, data, records, {"records": records.sha256}, reward_model=reward_model)
 
 
+def _unread(config: TrainConfig, data: BaseModel, reason: str, **names: str | None) -> Training:
+    """Return a training whose data were left out; two that differ in them differ in `described`."""
+    described: dict[str, Any] = {"records": None, "data": data.model_dump(mode="json")}
+    return Training(config, data, None, described, **names, left_out=reason)
+
+
 def _on_pairs(
-    variant: TrainVariant, pairs: str, config: TrainConfig, reward_model: str | None, experiment: Experiment
+    variant: TrainVariant,
+    pairs: str,
+    config: TrainConfig,
+    reward_model: str | None,
+    experiment: Experiment,
+    access: Access,
 ) -> Training:
     """Return a training on preferences that the experiment makes, or on the problems that they are of."""
     where, method = f"variant {variant.name!r}, data", config.method
     table = next(t for t in experiment.pairs if t.name == pairs)
     if method in REINFORCEMENT_METHODS and "pairs" not in variant.data:
         data = checked(data_table(method), variant.data | {"only": LATER}, where)
+        if reason := access.left_out(data):
+            return _unread(config, data, reason, pairs=pairs, reward_model=reward_model)
         offered = load_training_data(method, data.model_copy(update={"only": None}))
         described: dict[str, Any] = {"records": offered.sha256, "only": "pairs"}
         return Training(config, data, None, described, pairs, reward_model)

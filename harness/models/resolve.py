@@ -19,7 +19,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from assay.harness.errors import BadInputError, UnmeasuredError
+from assay.harness.errors import BadInputError, UnmeasuredError, UnreachableError
 from assay.harness.models.keys import ADDRESS, KEY_VARIABLE, checked_address, headers, is_loopback, withheld
 from assay.trainers.artifact import Artifact, ArtifactKind, identify
 from assay.trainers.errors import ArtifactError
@@ -55,6 +55,27 @@ def resolve_model(name: str) -> Artifact:
     raise BadInputError(
         f"no model {name!r}: it is neither {POCKET!r}, nor a path that exists, nor a hub id (org/name[@revision])"
     )
+
+
+def look_at_model(name: str) -> tuple[Artifact | None, str]:
+    """Return the model that a name stands for as far as this machine alone knows it, and what was left out.
+
+    A server is not asked. Of the hub only the local cache is read; where the model is not whole in it, there is none.
+    Raises BadInputError, ArtifactError or MissingToolError.
+    """
+    if ADDRESS.match(name):
+        return None, f"the server {checked_address(name)} was not asked (--online asks it)"
+    if name == POCKET or Path(name).exists() or not HUB_ID.match(name):
+        return resolve_model(name), ""
+    from assay.harness.models.hub.fetch import parse_name, snapshot
+
+    repository, revision = parse_name(name)
+    try:
+        local = snapshot(repository, revision, online=False)
+    except UnreachableError:
+        return None, f"{name} is not in the local cache, and the hub was not asked (--online fetches it)"
+    at = f"the local cache, commit {local.commit[:12]}"
+    return identify(local.folder), f"{name} was taken from {at}; the hub was not asked (--online asks it)"
 
 
 def adapter_of(path: Path, base: Artifact) -> Artifact:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from assay.harness.errors import BadInputError
@@ -20,8 +21,10 @@ from assay.harness.experiment import (
     maker_of,
     sources_of,
 )
+from assay.harness.experiment.access import EVERYTHING, Access
 from assay.harness.experiment.training import Training, check_training
-from assay.harness.models.resolve import resolve_model
+from assay.harness.models.keys import ADDRESS
+from assay.harness.models.resolve import look_at_model, resolve_model
 from assay.harness.pipeline.fingerprints import digest, step_id
 from assay.harness.pipeline.steps import Plan, StepKind, artifacts
 from assay.harness.pipeline.steps.artifacts import TakeSpec, TrainSpec
@@ -56,26 +59,33 @@ _ADVICE = {
 }
 
 
-def make_plan(experiment: Experiment) -> Plan:
+def make_plan(experiment: Experiment, access: Access = EVERYTHING) -> Plan:
     """Plan an experiment: resolve its suites and models, load its training data and check what is made of what.
 
-    Raises BadInputError, SuiteError, UnknownNameError or TrainersError for what is wrong in them.
+    What `access` does not reach is left out, and said in the plan. Raises BadInputError, SuiteError, UnknownNameError
+    or TrainersError for what is wrong in them.
     """
-    return _Planner(experiment, _load_suite(experiment.suite)).plan()
+    return _Planner(experiment, _load_suite(experiment.suite, access), access).plan()
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
-    """Return a plan as `plan.json` and `assay plan --json` hold it."""
+    """Return a plan as `plan.json` and `assay plan --json` hold it; an id that is not known is null."""
     return {
         "experiment": plan.experiment.model_dump(mode="json"),
-        "run": plan.run_id,
+        "run": None if plan.unknown else plan.run_id,
         "suite": {
             "name": plan.suite.name,
             "revision": plan.suite.revision,
             "n_problems": len(plan.suite.problems),
         },
         "steps": [
-            {"name": s.name, "kind": s.label, "id": s.id, "inputs": list(s.inputs), "config": s.config}
+            {
+                "name": s.name,
+                "kind": s.label,
+                "id": None if s.name in plan.unknown else s.id,
+                "inputs": list(s.inputs),
+                "config": s.config,
+            }
             for s in plan.steps
         ],
     }
@@ -87,27 +97,34 @@ def _kind_of(variant: AnyVariant) -> StepKind:
     return KINDS["take" if maker == "model" else maker]
 
 
-def _load_suite(table: SuiteTable) -> Suite:
+def _load_suite(table: SuiteTable, access: Access) -> Suite:
+    access.check_suite(table)
     return load_suite(**table.model_dump())
 
 
 class _Planner:
     """Adds steps one after another; the plan's list is in the order in which they are added."""
 
-    def __init__(self, experiment: Experiment, suite: Suite) -> None:
-        self.experiment, self.suite = experiment, suite
+    def __init__(self, experiment: Experiment, suite: Suite, access: Access) -> None:
+        self.experiment, self.suite, self.access = experiment, suite, access
         self.steps: dict[str, Step] = {}
         self.kinds: dict[str, ArtifactKind] = {}  # of what each making step makes
         self.makers: dict[str, str] = {}  # the step that makes each member, or its preferences
         self.trainings: dict[str, Training] = {}
         self.models: dict[str, Artifact] = {}
         self.reward_models: set[str] = set()
+        self.left_out: dict[str, None] = {}  # in order, each once
+        self.unknown: set[str] = set()  # steps whose ids depend on what was left out
 
     def plan(self) -> Plan:
         members = {v.name: self.experiment.members(v.name) for v in self.experiment.variant}
         for variant in self.experiment.variant:
             self._check_sources(variant, sources_of(variant))
-            training = check_training(variant, self.experiment) if isinstance(variant, TrainVariant) else None
+            training = (
+                check_training(variant, self.experiment, self.access)
+                if isinstance(variant, TrainVariant)
+                else None
+            )
             if training is not None and isinstance(training.config, RewardModelConfig):
                 self.reward_models.add(variant.name)
             for member in members[variant.name]:
@@ -130,7 +147,8 @@ class _Planner:
         run_id = digest({"steps": [(s.name, s.id) for s in steps], "score": score})
         reward_models = {name: members[name] for name in members if name in self.reward_models}
         products = (self.models, self.trainings, evaluated, reward_models, self.makers)
-        return Plan(self.experiment, self.suite, steps, *products, run_id)
+        looked_at = (tuple(self.left_out), frozenset(self.unknown & self.steps.keys()))
+        return Plan(self.experiment, self.suite, steps, *products, run_id, *looked_at)
 
     def _in_order(self) -> tuple[Step, ...]:
         """Return the steps; overlaps with data that exists come first, before anything is paid for."""
@@ -145,6 +163,8 @@ class _Planner:
         ids = [self.steps[source].id for source in inputs]
         name, identifier = f"{label}-{variant}", step_id(label, kind.version, config, ids)
         self.steps[name] = Step(name, kind.name, variant, identifier, config, inputs, spec)
+        if self.unknown.intersection(inputs):
+            self.unknown.add(name)
         if kind.makes is not None:
             sources = [self.kinds.get(source, ArtifactKind.BASE) for source in inputs]
             self.kinds[name] = kind.makes(spec, sources)
@@ -166,9 +186,10 @@ class _Planner:
             if name in self.reward_models:
                 use = "sampled" if isinstance(table, PairsTable) else "the start of a variant"
                 raise BadInputError(f"{table.name!r}: {name!r} cannot be {use}: {_REWARD_MODEL}")
-            if isinstance(table, PairsTable):
+            maker = self._maker_of(name, None)
+            if isinstance(table, PairsTable) or self.kinds.get(maker) is None:
                 continue
-            kind, making = self.kinds[self._maker_of(name, None)], _kind_of(table)
+            kind, making = self.kinds[maker], _kind_of(table)
             if kind not in making.accepts:
                 raise BadInputError(
                     f"variant {table.name!r} cannot {making.name} {name!r}, which is of kind {kind} "
@@ -181,7 +202,7 @@ class _Planner:
         spec: Any
         match variant:
             case ModelVariant():
-                self.models[member.name] = resolve_model(variant.model)
+                self.models[member.name] = self._taken(variant.model)
                 spec = TakeSpec(variant.model, self.models[member.name])
             case TrainVariant():
                 assert training is not None, variant
@@ -190,7 +211,25 @@ class _Planner:
                 spec = variant.recipe
             case _:
                 spec = variant
-        self.makers[member.name] = self._add(_kind_of(variant), member.name, spec, sources)
+        maker = self._add(_kind_of(variant), member.name, spec, sources)
+        self.makers[member.name] = maker
+        if training is not None and training.left_out:
+            self.left_out[f"variant {variant.name!r}: {training.left_out}"] = None
+            self.unknown.add(maker)
+        if isinstance(spec, TakeSpec) and not spec.artifact.sha256:
+            self.unknown.add(maker)
+            if spec.artifact.kind is not ArtifactKind.ENDPOINT:
+                del self.kinds[maker]  # an adapter or a GGUF file, for all that is known
+
+    def _taken(self, name: str) -> Artifact:
+        """Return the model of that name; one that was left out has no hash."""
+        if self.access.online:
+            return resolve_model(name)
+        artifact, note = look_at_model(name)
+        if note:
+            self.left_out[note] = None
+        kind = ArtifactKind.ENDPOINT if ADDRESS.match(name) else ArtifactKind.BASE
+        return artifact or Artifact(kind, Path(name), "")
 
     def _training(self, member: Member, training: Training, start: str) -> tuple[TrainSpec, list[str]]:
         """Return the spec of one training, and its inputs: the start, and the pairs and reward model made here."""
@@ -207,7 +246,7 @@ class _Planner:
 
     def _trainable(self, maker: str) -> str:
         """Return the step whose model can be trained: `maker`, or where it makes an adapter the merge of that."""
-        if self.kinds[maker] is not ArtifactKind.ADAPTER:
+        if self.kinds.get(maker) is not ArtifactKind.ADAPTER:
             return maker
         steps = self.steps.values()
         plain = (s.name for s in steps if (s.kind, s.inputs, s.config) == ("merge", (maker,), {}))
@@ -222,7 +261,7 @@ class _Planner:
     def _prefer(self, table: PairsTable, models: Sequence[Member]) -> None:
         """Add sampling, verifying and pairing, for each form of the model."""
         problems = table.problems(self.experiment.suite)
-        suite = _load_suite(problems)
+        suite = _load_suite(problems, self.access)
         seed = self.experiment.seed if table.seed is None else table.seed
         engine = self.experiment.engine
         sampling = GenerateSpec(suite, problems, table.sampling, seed, engine, shares_base=False)
@@ -239,7 +278,9 @@ class _Planner:
             specs = {m.name: self.steps[self.makers[m.name]].spec for m in forms if m.name in self.trainings}
             if specs:
                 pairs = dict.fromkeys(spec.pairs for spec in specs.values() if spec.pairs is not None)
-                self._add(CONTAMINATION, name, ContaminationSpec(self.suite, specs), pairs)
+                step = self._add(CONTAMINATION, name, ContaminationSpec(self.suite, specs), pairs)
+                if any(spec.training.left_out for spec in specs.values()):
+                    self.unknown.add(step)
 
     def _evaluate(self, evaluated: dict[str, tuple[Member, ...]]) -> None:
         experiment = self.experiment
@@ -255,8 +296,9 @@ class _Planner:
         table, engine = self.experiment.profile, self.experiment.engine
         for forms in evaluated.values():
             maker = self.makers[forms[0].name]
-            if table is not None and self.kinds[maker] is not ArtifactKind.ENDPOINT:
-                spec = ProfileSpec(table, engine, gguf=self.kinds[maker] is ArtifactKind.GGUF)
+            kind = self.kinds.get(maker)
+            if table is not None and kind is not ArtifactKind.ENDPOINT:
+                spec = ProfileSpec(table, engine, gguf=kind is ArtifactKind.GGUF)
                 self._add(PROFILE, forms[0].name, spec, [maker])
 
     def _compare(self) -> None:

@@ -42,6 +42,7 @@ def run(
     cache: CacheUse | None = None,
 ) -> Run:
     """Do what is missing of `plan` under `results/<experiment>/`; a killed run is simply run again."""
+    assert not plan.unknown, plan.left_out  # such a plan is to be looked at
     store = Store(results / plan.experiment.name)
     engines = ModelPool(plan.experiment.engine)
     models = Artifacts(store, plan.steps)

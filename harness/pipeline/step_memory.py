@@ -62,6 +62,8 @@ def _predicted(plan: Plan, step: Step) -> StepMemory:
     model = _origin(plan, step)
     if model.kind is ArtifactKind.ENDPOINT:
         return StepMemory(None, "unmeasured: the model is on a server")
+    if not model.sha256:
+        return StepMemory(None, f"unknown: {model.path} was not looked at")
     maker = plan.step(step.inputs[0])
     if model.kind is ArtifactKind.GGUF or maker.kind == "export":
         return StepMemory(None, "unknown: memory of GGUF models is not predicted")
@@ -85,6 +87,8 @@ def _origin(plan: Plan, step: Step) -> Artifact:
 
 def _training(training: Training, model: Artifact, architecture: Architecture) -> StepMemory:
     config, records, note = training.config, training.records, ""
+    if training.left_out:
+        return StepMemory(None, f"unknown: {training.left_out}")
     if records is None and config.method in REINFORCEMENT_METHODS:
         note = "with the longest prompt of all problems; which are practised on is known when pairs are made"
         offered: Any = training.data.model_copy(update={"only": None})

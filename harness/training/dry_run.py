@@ -32,6 +32,7 @@ SHOWN = 2
 NO_ROOM = "no room for an answer within max_length"
 TOO_LONG = "longer than max_length"
 ALONE = "alone in its last batch"
+LEFT_OUT = "the data were left out"
 NOT_PAID = "no checks that could pay"
 
 
@@ -60,11 +61,12 @@ class DryRun:
 
     `lengths` are of the data as the method reads them. Of a reinforcement method `steps` are updates, each on
     `answers` fresh ones of `answer_tokens` in all at most. Parameters are those that `training.json` counts: a value
-    head is not among them. `memory` is None where it could not be predicted, for the reason given."""
+    head is not among them. `memory` is None where it could not be predicted, for the reason given. `records` and
+    `lengths` are None where the data were left out."""
 
     dtype: str
-    records: str
-    lengths: Lengths
+    records: str | None
+    lengths: Lengths | None
     effective_batch: int
     steps: int | None
     steps_reason: str
@@ -80,7 +82,8 @@ class DryRun:
         memory = {"unmeasured": self.memory_reason} if self.memory is None else self.memory.to_json()
         apart = ("lengths", "memory", "memory_reason")
         plain = {k: getattr(self, k) for k in self.__dataclass_fields__ if k not in apart}
-        return plain | asdict(self.lengths) | {"warnings": list(self.warnings), "memory": memory}
+        lengths = {} if self.lengths is None else asdict(self.lengths)
+        return plain | lengths | {"warnings": list(self.warnings), "memory": memory}
 
 
 def plan_training(job: Job) -> DryRun:
@@ -120,13 +123,15 @@ def _plan(job: Job) -> DryRun:
         if scores:  # of one score a sequence; PEFT keeps the head that it trains beside the one that it found
             head, score = int(model.score.in_features), sum(p.numel() for p in model.score.parameters())
             trained, total = trained + head, total - score + 2 * head
-        lengths = lengths_of(config, job.records, load_tokenizer(job.base))
-    steps, reason = _steps(config, lengths.rows)
-    memory, memory_reason = _memory(job, lengths.longest)
+        lengths = None
+        if job.records is not None:
+            lengths = lengths_of(config, job.records, load_tokenizer(job.base))
+    steps, reason = (None, LEFT_OUT) if lengths is None else _steps(config, lengths.rows)
+    memory, memory_reason = (None, LEFT_OUT) if lengths is None else _memory(job, lengths.longest)
     rollout = config.rollout if isinstance(config, PpoConfig | GroupConfig) else None
     return DryRun(
         dtype=dtype,
-        records=job.records.counts(),
+        records=None if job.records is None else job.records.counts(),
         lengths=lengths,
         effective_batch=config.batch_size * config.gradient_accumulation_steps,
         steps=steps,

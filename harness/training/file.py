@@ -14,13 +14,14 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from assay.harness.errors import BadInputError
+from assay.harness.errors import BadInputError, UnreachableError
+from assay.harness.experiment.access import EVERYTHING, Access
 from assay.harness.experiment.load import DATA_FILES, read_toml, reward_model_from
 from assay.harness.experiment.tables import Table
 from assay.harness.experiment.training import load_training_data
 from assay.harness.experiment.validation import checked, models_in
 from assay.harness.models.keys import ADDRESS
-from assay.harness.models.resolve import resolve_model
+from assay.harness.models.resolve import look_at_model, resolve_model
 from assay.harness.training.settings import (
     Overlay,
     overlay,
@@ -54,17 +55,19 @@ class TrainFile(Table):
 class Job:
     """One training, checked: its model, settings and data, its folder, and the source of each setting.
 
-    `sources` maps dotted keys to "environment NAME", ".env NAME", "file" or "default".
+    `sources` maps dotted keys to "environment NAME", ".env NAME", "file" or "default". `left_out` says what was not
+    read or asked where the job is only looked at; `records` is None where it is the data.
     """
 
     base: Artifact
     base_name: str
     config: TrainConfig
     data: BaseModel
-    records: TrainingData
+    records: TrainingData | None
     out: Path | None
     sources: dict[str, str]
     unused: dict[str, str]
+    left_out: tuple[str, ...] = ()
 
     def settings(self) -> dict[str, Any]:
         """Return every resolved value by dotted key."""
@@ -86,19 +89,21 @@ def load_job(
     out: Path | None = None,
     *,
     allow_weak: bool = False,
+    access: Access = EVERYTHING,
     report: Callable[[str], None] = _print,
 ) -> Job:
     """Return the training that a file and the environment describe together; without a file, the environment alone.
 
-    `allow_weak` is for methods that execute. `report` is told what `.env` sets. Raises BadInputError that names the
+    `allow_weak` is for methods that execute. What `access` does not reach is left out; the base must be here then.
+    `report` is told what `.env` sets. Raises BadInputError that names the
     file or the variable, the key and its value, and TrainersError for data.
     """
     dotenv = read_dotenv(Path.cwd())
+    hubs = use_hub_settings(dotenv)
     raw = {} if path is None else read_toml(path)
     read = overlay(_relative_to(raw, path), dotenv, _unusable)
-    if lines := set_by_dotenv(dotenv, read):  # said before anything is done with it, whatever is quiet
+    if lines := set_by_dotenv(dotenv, read, hubs):  # said before anything is done with it, whatever is quiet
         report(f".env of {Path.cwd()} sets {'; '.join(lines)}")
-    use_hub_settings(dotenv)
     where = str(path) if path is not None else "settings"
     file = checked(TrainFile, read.tables, where)
     tables = {"method": "sft"} | file.config
@@ -113,9 +118,19 @@ def load_job(
             f"{read.sources.get('base', 'base')} = {file.base!r}: a model behind a server cannot be trained, as its "
             "weights are not here: name a folder or a hub id"
         )
-    base = resolve_model(file.base)
-    records = load_training_data(config.method, data, allow_weak=allow_weak)
-    job = Job(base, file.base, config, data, records, out or file.out, {}, read.unused)
+    left_out: list[str] = []
+    if access.online:
+        base = resolve_model(file.base)
+    else:
+        local, note = look_at_model(file.base)
+        if local is None:
+            raise UnreachableError(f"{read.sources.get('base', 'base')}: {note}")
+        base, left_out = local, [note] if note else []
+    if reason := access.left_out(data):
+        records, left_out = None, [*left_out, reason]
+    else:
+        records = load_training_data(config.method, data, allow_weak=allow_weak)
+    job = Job(base, file.base, config, data, records, out or file.out, {}, read.unused, tuple(left_out))
     return dataclasses.replace(job, sources=_sources(job, raw, read, out))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -275,12 +275,16 @@ def _has(tables: Any, path: Sequence[str]) -> bool:
     return isinstance(tables, Mapping) and path[0] in tables and _has(tables[path[0]], path[1:])
 
 
-def set_by_dotenv(dotenv: Mapping[str, str], read: Overlay) -> list[str]:
-    """Return what `.env` sets, a line each: variable, value (never the token's) and setting."""
+def set_by_dotenv(dotenv: Mapping[str, str], read: Overlay, hubs: Collection[str]) -> list[str]:
+    """Return what `.env` sets, a line each: variable, value (never the token's) and setting.
+
+    `hubs` are the variables that `use_hub_settings` took from it.
+    """
     lines = []
     for variable in VARIABLES:
         value = dotenv.get(variable.name, "").strip()
-        if not value or _in_environment(variable.name) or variable.name in read.unused:
+        taken = variable.name in hubs if not variable.key else not _in_environment(variable.name)
+        if not value or not taken or variable.name in read.unused:
             continue
         shown = REDACTED if variable.name == TOKEN else repr(value)
         lines.append(f"{variable.name} = {shown} ({variable.key or 'the hub client'})")
@@ -319,14 +323,20 @@ def _put(tables: dict[str, Any], key: str, value: Any) -> None:
     at[last] = value
 
 
-def use_hub_settings(dotenv: Mapping[str, str]) -> None:
-    """Give the hub's client its token and cache folder; it must be called before the client's library is imported."""
+def use_hub_settings(dotenv: Mapping[str, str]) -> set[str]:
+    """Give the hub's client its token and cache folder, and return the variables that were taken from `dotenv`.
+
+    It must be called before the client's library is imported, and before anything is said: `redact` then knows the
+    token.
+    """
+    taken = {name for name in (TOKEN, "HF_CACHE_DIR") if dotenv.get(name) and not os.environ.get(name)}
     if token := os.environ.get(TOKEN) or dotenv.get(TOKEN):
         os.environ[TOKEN] = token
     if cache := os.environ.get("HF_CACHE_DIR") or dotenv.get("HF_CACHE_DIR"):
         folder = str(Path(cache).expanduser())
         os.environ.setdefault("HF_HUB_CACHE", folder)
         os.environ.setdefault("HF_DATASETS_CACHE", str(Path(folder) / "datasets"))
+    return taken
 
 
 def redact(text: str) -> str:

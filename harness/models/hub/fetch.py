@@ -93,12 +93,14 @@ def parse_name(name: str) -> tuple[str, str | None]:
     return match["repository"], match["revision"]
 
 
-def snapshot(repository: str, revision: str | None, *, file: str | None = None) -> Snapshot:
+def snapshot(
+    repository: str, revision: str | None, *, file: str | None = None, online: bool = True
+) -> Snapshot:
     """Fetch the model's files, or the single GGUF `file`, into the hub's cache, and return their folder.
 
-    With HF_HUB_OFFLINE set, or with no answer from the hub, the cache alone is used, which `source` records. Raises
-    BadInputError (no such repository, revision or file; pickled weights only), UnreachableError (no answer, and not
-    whole in the cache) or MissingToolError.
+    Without `online`, with HF_HUB_OFFLINE set, or with no answer from the hub, the cache alone is used, which `source`
+    records. Raises BadInputError (no such repository, revision or file; pickled weights only), UnreachableError (no
+    answer, and not whole in the cache) or MissingToolError.
     """
     try:
         from huggingface_hub import constants, errors, snapshot_download
@@ -107,7 +109,7 @@ def snapshot(repository: str, revision: str | None, *, file: str | None = None) 
             f"{repository!r} lies on the hub; to fetch it: pip install 'assay[train]', or give a local folder"
         ) from None
     name = repository + (f"@{revision}" if revision else "")
-    offline = bool(constants.HF_HUB_OFFLINE)
+    offline = bool(constants.HF_HUB_OFFLINE) or not online
 
     try:
         commit = None if offline else _commit(repository, revision)
@@ -130,7 +132,13 @@ def snapshot(repository: str, revision: str | None, *, file: str | None = None) 
             f"no repository {repository!r} on the hub (a private one needs HF_TOKEN)"
         ) from error
     except errors.LocalEntryNotFoundError as error:
-        reason = "HF_HUB_OFFLINE is set" if offline else "the hub does not answer"
+        reason = (
+            "the hub does not answer"
+            if not offline
+            else "HF_HUB_OFFLINE is set"
+            if online
+            else "it was not asked"
+        )
         raise UnreachableError(
             f"{name} is not whole in the local hub cache and {reason}: fetch it once with a connection, or give a "
             "local folder"
@@ -142,7 +150,7 @@ def snapshot(repository: str, revision: str | None, *, file: str | None = None) 
         kind = UnreachableError if unanswered else BadInputError
         raise kind(f"could not fetch {name} from the hub: {_first(error)}") from error
     folder = Path(fetched)
-    _require_weights(folder, name, file)
+    _require_weights(folder, name, file, online=not offline)
     return Snapshot(repository, commit or folder.name, folder, "hub" if commit else "cache")
 
 
@@ -276,14 +284,14 @@ def _licence(card: Path) -> str:
     return str((data.get("license_name") if licence == "other" else None) or licence or UNSTATED)
 
 
-def _require_weights(folder: Path, name: str, file: str | None) -> None:
+def _require_weights(folder: Path, name: str, file: str | None, *, online: bool) -> None:
     if file is not None:
         if not (folder / file).is_file():
             raise BadInputError(f"{name} has no file {file!r}")
         return
     if any(folder.glob("*.safetensors")):
         return
-    files = _listing(name)
+    files = _listing(name) if online else []
     ggufs = sorted(f for f in files if f.endswith(".gguf"))
     if ggufs:
         raise BadInputError(f"{name} holds GGUF files; name one with --file: {', '.join(ggufs)}")

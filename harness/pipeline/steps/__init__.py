@@ -38,6 +38,9 @@ class Plan:
     `steps` are in an order in which each comes after its inputs. `members` are, for each variant that is evaluated, the
     forms in which it is made (one per training seed): steps, `models` (taken as they are) and `trainings` go by their
     names. `reward_models` are made in the same way and not evaluated. `makers` names the step that makes each member.
+
+    Of a plan that is only looked at, `left_out` says what was not read or asked, and the ids of the steps in `unknown`
+    are not known: they depend on it. Such a plan cannot be run.
     """
 
     experiment: Experiment
@@ -49,6 +52,8 @@ class Plan:
     reward_models: dict[str, tuple[Member, ...]] = dataclasses.field(default_factory=dict)
     makers: dict[str, str] = dataclasses.field(default_factory=dict)
     run_id: str = ""
+    left_out: tuple[str, ...] = ()
+    unknown: frozenset[str] = frozenset()
 
     @cached_property
     def by_name(self) -> dict[str, Step]:

@@ -130,9 +130,9 @@ def test_a_key_that_no_header_holds_is_refused_and_not_shown(
 
 
 def experiment(folder: Path, url: str) -> Path:
-    file = folder / "theirs.toml"
+    file = folder / "strange.toml"
     file.write_text(
-        f'name = "theirs"\n[suite]\nname = "pocket"\nlimit = 1\n[score]\nreference = "m"\n'
+        f'name = "strange"\n[suite]\nname = "pocket"\nlimit = 1\n[score]\nreference = "m"\n'
         f'[[variant]]\nname = "m"\nmodel = "{url}"\n'
     )
     return file
