@@ -71,6 +71,7 @@ check: install
 
 bench: install
 	$(BIN)/python -m benchmarks.sandbox
+	$(BIN)/python -m benchmarks.sandbox_prices
 	$(BIN)/python -m benchmarks.replay
 	$(BIN)/python -m benchmarks.million
 	$(BIN)/python -m benchmarks.packing

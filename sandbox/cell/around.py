@@ -282,7 +282,11 @@ class _State:
         is gone; folders before their files."""
         now, before = _listing(self._root), self._files
         self._files = now
-        changed: list[list[Any]] = [[name, None] for name in sorted(before, reverse=True) if name not in now]
+        changed: list[list[Any]] = [
+            [name, None]
+            for name in sorted(before, reverse=True)
+            if name not in now or (now[name] is True) != (before[name] is True)
+        ]
         total = 0
         for name in sorted(now):
             if now[name] == before.get(name):

@@ -355,6 +355,36 @@ os.chmod("notes.txt", 0o400)
 assert make_executable("run.sh") == "0o740"
 assert open("notes.txt").read() == "echomore"
 
+#== problem: file_becomes_a_folder swap
+#== right
+import os, shutil
+def swap(path):
+    if os.path.isdir(path):
+        text = ",".join(sorted(os.listdir(path)))
+        shutil.rmtree(path)
+        with open(path, "w") as file:
+            file.write(text)
+    else:
+        with open(path) as file:
+            names = file.read().split(",")
+        os.remove(path)
+        os.makedirs(path)
+        for name in names:
+            os.mkdir(os.path.join(path, name))
+#== wrong
+def swap(path):
+    pass
+#== check
+import os
+with open("list", "w") as file:
+    file.write("a,b")
+swap("list")
+assert os.path.isdir("list/b") and sorted(os.listdir("list")) == ["a", "b"]
+os.mkdir("list/c")
+swap("list")
+with open("list") as file:
+    assert file.read() == "a,b,c"
+
 #== problem: open_file_result open_log
 #== right
 def open_log(path, *lines):
