@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 import symtable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -56,6 +57,7 @@ _CARRIED_PATCHES = frozenset((
     "builtins.input", "builtins.print", "sys.stdin", "sys.stdout", "sys.stderr", "os.environ",
 ))  # fmt: skip
 
+_A_NAME = re.compile(r"__\w{1,36}__|[A-Za-z_]\w{0,30}(?:\.[A-Za-z_]\w{0,30}){1,5}")
 # Words in checks, and the surroundings that they say are to be carried (cell/around.py).
 _SURROUNDINGS = {
     "streams": frozenset((
@@ -161,7 +163,8 @@ def _carried(sources: list[_Source]) -> tuple[str, ...]:
 
 
 def _words(tree: ast.AST) -> set[str]:
-    """Names, attributes, imported names, and short texts that could be the target of a patch."""
+    """Names, attributes, imported names, and texts that are dotted or special names, as of what is patched or looked
+    at: any other text is data, which decides nothing."""
     words: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
@@ -170,7 +173,7 @@ def _words(tree: ast.AST) -> set[str]:
             words.add(node.attr)
         elif isinstance(node, ast.alias):
             words.update(node.name.split("."))
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 40:
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _A_NAME.fullmatch(node.value):
             words.add(node.value)
     return words
 
