@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from assay.harness.report.html import write_report
-from assay.harness.report.markdown import render_markdown
-from assay.harness.report.terminal import note_lines, render_terminal, reward_model_lines
+from assay.harness.report.blocks import Document
+from assay.harness.report.html import render_document, write_report
+from assay.harness.report.markdown import document_markdown, render_markdown
+from assay.harness.report.terminal import note_lines, render_table, render_terminal, reward_model_lines
 
-__all__ = ["note_lines", "render_markdown", "render_terminal", "reward_model_lines", "write_report"]
+__all__ = [
+    "Document",
+    "document_markdown",
+    "note_lines",
+    "render_document",
+    "render_markdown",
+    "render_table",
+    "render_terminal",
+    "reward_model_lines",
+    "write_report",
+]

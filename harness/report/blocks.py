@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from itertools import zip_longest
 from typing import Any, Generic, Literal, TypeVar
 
 from markupsafe import Markup
@@ -172,7 +174,18 @@ class Fold:
     only: Medium = ""
 
 
-Block = Table | Note | Heading | Figures | Listing | Pairs | Samples | Fold
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    """Two texts beside each other, line by line; a line is None where only the other side has one there. `marked` are
+    the places of lines that differ."""
+
+    titles: tuple[str, str]
+    lines: tuple[tuple[str | None, str | None], ...]
+    marked: frozenset[int]
+    only: Medium = "html"
+
+
+Block = Table | Note | Heading | Figures | Listing | Pairs | Samples | Fold | SideBySide
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +195,22 @@ class Section:
     anchor: str
     title: str
     blocks: Sequence[Block] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A page: its title, the one sentence that it says, what that rests on, sections, and small print at the top."""
+
+    title: str
+    verdict: str
+    setting: str
+    sections: tuple[Section, ...]
+    stamp: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> tuple[Section, ...]:
+        """The sections that have something to show."""
+        return tuple(section for section in self.sections if section.blocks)
 
 
 def figure(
@@ -197,6 +226,19 @@ def figure(
     if value is None:
         return Cell(UNMEASURED, reason=reason)
     return Cell(show(value), span(low, high, show), sort=value, css=css)
+
+
+def side_by_side(titles: tuple[str, str], left: str, right: str) -> SideBySide:
+    """Put two texts beside each other, equal lines at the same height."""
+    lines: list[tuple[str | None, str | None]] = []
+    marked: set[int] = set()
+    a, b = left.rstrip("\n").split("\n"), right.rstrip("\n").split("\n")
+    for tag, a0, a1, b0, b1 in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        rows = list(zip_longest(a[a0:a1], b[b0:b1]))
+        if tag != "equal":
+            marked.update(range(len(lines), len(lines) + len(rows)))
+        lines += rows
+    return SideBySide(titles, tuple(lines), frozenset(marked))
 
 
 def tabulate(

@@ -24,7 +24,7 @@ from assay.harness import formatting
 from assay.harness.errors import BadInputError
 from assay.harness.leaderboard.schema import Leaderboard
 from assay.harness.report import charts
-from assay.harness.report.blocks import Samples
+from assay.harness.report.blocks import Document, Samples
 from assay.harness.report.markdown import render_markdown
 from assay.harness.report.sample_browser import check_samples, packed, page_data
 from assay.harness.report.sections import sections
@@ -36,21 +36,31 @@ from assay.trainers.files import write_text
 
 def render_page(board: Leaderboard, data: Mapping[str, Any]) -> str:
     """Return the whole document; `data` is what `sample_browser.page_data` returned."""
-    style, script = _asset("style.css"), _asset("script.js")
     machine = board.machine
     where = machine.get("gpu") or machine.get("cpu") or machine.get("device") or ""
-    stamp = (f"run {board.run[:12]}", formatting.day(board.created), where)
+    return render_document(
+        Document(
+            board.experiment, verdict(board), setting(board), tuple(sections(board, _samples(data))),
+            (f"run {board.run[:12]}", formatting.day(board.created), where),
+        ),
+        packed(data) if data["variants"] else "",
+    )  # fmt: skip
+
+
+def render_document(document: Document, data: str = "") -> str:
+    """Return a document as a page; `data` is what its sample browser shows."""
+    style, script = _asset("style.css"), _asset("script.js")
     return _templates().get_template("page.html.jinja").render(
-        board=board,
+        title=document.title,
         policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'",
         style=Markup(style),
         script=Markup(script),
-        data=packed(data) if data["variants"] else "",
-        stamp=" · ".join(part for part in stamp if part),
-        verdict=verdict(board),
-        setting=setting(board),
-        sections=sections(board, _samples(data)),
+        data=data,
+        stamp=" · ".join(part for part in document.stamp if part),
+        verdict=document.verdict,
+        setting=document.setting,
+        sections=document.shown,
     )  # fmt: skip
 
 

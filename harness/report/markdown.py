@@ -6,7 +6,18 @@ from collections.abc import Sequence
 
 from assay.harness.formatting import UNMEASURED
 from assay.harness.leaderboard.schema import Leaderboard
-from assay.harness.report.blocks import Block, Cell, Column, Fold, Heading, Listing, Note, Pairs, Table
+from assay.harness.report.blocks import (
+    Block,
+    Cell,
+    Column,
+    Document,
+    Fold,
+    Heading,
+    Listing,
+    Note,
+    Pairs,
+    Table,
+)
 from assay.harness.report.sections import sections
 from assay.harness.report.sections.findings import setting, verdict
 from assay.harness.report.wording import markdown as md
@@ -16,8 +27,15 @@ _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 def render_markdown(board: Leaderboard) -> str:
     """Return the report's tables in words and figures, without drawings and samples."""
-    parts = [f"# {md(board.experiment)}", f"**{md(verdict(board))}**", f"{md(setting(board))}."]
-    for section in sections(board):
+    return document_markdown(
+        Document(board.experiment, verdict(board), setting(board), tuple(sections(board)))
+    )
+
+
+def document_markdown(document: Document) -> str:
+    """Return a document in words and figures, without drawings, samples and texts side by side."""
+    parts = [f"# {md(document.title)}", f"**{md(document.verdict)}**", f"{md(document.setting)}."]
+    for section in document.shown:
         parts += [f"## {section.title}", *(_block(block) for block in section.blocks)]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -18,6 +18,7 @@ from assay.harness.report.wording import SHOWN_PROBLEMS, unmeasured_problems, vi
 WIDE = 120  # columns that hold the whole table, with pass@k for two k
 K_WIDTH = 18  # of one more
 NARROW = 62  # of a table without pass@k and costs
+LEGIBLE = 12  # columns of a name, at least, before it is broken
 _COLOURS = {"v-better": "green", "v-worse": "red", "v-equivalent": "cyan", "v-undecided": "yellow"}
 
 
@@ -29,20 +30,29 @@ def render_terminal(board: Leaderboard, width: int = WIDE) -> RichTable:
     fits = width >= WIDE + K_WIDTH * max(0, len(board.shown_k) - 2)
     shown_k = board.shown_k if fits else board.shown_k[: max(1, (width - NARROW) // K_WIDTH)]
     table = leaderboard_table(board, shown_k)
-    places = [i for i in table.shown("text") if fits or not table.columns[i].cost]
+    rich = render_table(table, [i for i in table.shown("text") if fits or not table.columns[i].cost])
+    below = table.left_out if fits else _ended(table)
+    if below:
+        rich.caption, rich.caption_justify = Text("\n".join(map(visible, below)), style="dim"), "left"
+    return rich
+
+
+def render_table(table: Table, places: Sequence[int] | None = None) -> RichTable:
+    """Return a table for the terminal: the columns at `places`, or all that a text has."""
     rich = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, title=None)
-    for column in (table.columns[i] for i in places):
+    places = table.shown("text") if places is None else places
+    for i in places:
+        column = table.columns[i]
+        longest = max((len(visible(row[i].text)) for row in table.rows), default=0)
         rich.add_column(
             Text(visible(column.heading)),
             justify="right" if column.align == "r" else "left",
             no_wrap=column.align == "r" and not column.cost,
             overflow="fold",
+            min_width=min(longest, LEGIBLE) if column.align == "l" and not column.cost else None,
         )
     for row in table.rows:
         rich.add_row(*(_text(table.columns[i], row[i]) for i in places))
-    below = table.left_out if fits else _ended(table)
-    if below:
-        rich.caption, rich.caption_justify = Text("\n".join(map(visible, below)), style="dim"), "left"
     return rich
 
 
