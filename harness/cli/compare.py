@@ -1,12 +1,13 @@
-"""`assay compare`: a chain of models, each tested against the one before it."""
+"""`assay compare`: is B as good as A, by two result files or runs; or a chain of models, link by link."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Argument, Option
@@ -17,37 +18,178 @@ from assay.harness.errors import BadInputError
 
 if TYPE_CHECKING:
     from assay.harness.console import Progress
+    from assay.harness.decide import ResultComparison
     from assay.harness.equivalence import Passage
     from assay.harness.equivalence.measures import PassRate
     from assay.harness.experiment import Experiment
 
 WORSE, UNDECIDED = 1, 2
 STAGES = 5  # of a link
+SHOWN_TURNED = 20  # problems that a terminal lists
 PROBLEMS = options.Problems(suite=None)
 SAMPLING = options.Sampling(n=1, temperature=0.0, max_new_tokens=512, style="chat")
+MODELS_ONLY: dict[str, Any] = {"corpus": "pocket", "texts": 64, "greedy_tokens": 64, "threads": 0}
+MODELS_ONLY |= {"suite_path": None, "split": None, "limit": None} | asdict(SAMPLING)
 
 
 @verb()
 def compare(
-    models: Annotated[list[str], Argument(help="Two or more models, each compared with the one before it.")],
+    models: Annotated[
+        list[str],
+        Argument(
+            metavar="A B",
+            help="Two result files or runs of any evaluator (FILE, FILE:MODEL, NAME=FILE or RUN:VARIANT); or two or "
+            "more models, each compared with the one before it.",
+        ),
+    ],
     corpus: Annotated[
-        str, Option(help="A file of texts, or a suite whose canonical solutions are the texts.")
+        str, Option(help="Models: a file of texts, or a suite whose canonical solutions are the texts.")
     ] = "pocket",
-    texts: Annotated[int, Option(min=1, help="Texts of the corpus that are compared, at most.")] = 64,
+    texts: Annotated[int, Option(min=1, help="Models: texts of the corpus that are compared, at most.")] = 64,
     problems: options.Problems = PROBLEMS,
     sampling: options.Sampling = SAMPLING,
     margin: Annotated[float, Option(help="The difference of pass@1 that does not matter.")] = 0.05,
-    greedy_tokens: Annotated[int, Option(min=1, help="Tokens of each greedy answer that is compared.")] = 64,
+    greedy_tokens: Annotated[
+        int, Option(min=1, help="Models: tokens of each greedy answer that is compared.")
+    ] = 64,
     threads: options.EngineThreads = 0,
     results: options.Results = options.RESULTS,
+    files: options.ResultFiles = options.RESULT_FILES,
+    report_only: Annotated[
+        bool, Option("--report-only", help="Exit with 0 whatever the verdict is.")
+    ] = False,
     shown: options.Shown = options.SHOWN,
     allow_weak: options.AllowWeak = False,
 ) -> None:
-    """Test that each model still equals the one before it.
+    """Decide whether B is as good as A.
 
-    Compared are tokens, weights, token distributions and greedy answers; with --suite also pass@1, paired. Exit code
-    0: every link is equivalent (or better); 1: one is worse; 2: one could not be decided.
+    Of two result files or runs, pass@1 is compared problem by problem: difference, interval, p, what it could have
+    shown, and which problems turned. B is held against A, and --suite takes one suite of several. Of models, each is
+    compared with the one before it: tokens, weights, token distributions and greedy answers; with --suite also pass@1.
+
+    Exit code 0: better or equivalent; 1: B (or a link) is worse; 2: it could not be decided; 3: bad input.
     """
+    from assay.harness.decide.readers import looks_like_results
+
+    kinds = [looks_like_results(name.partition("=")[2] or name) for name in models]
+    if any(kinds):
+        if not all(kinds):
+            other = models[kinds.index(False)]
+            raise BadInputError(
+                f"{other!r} is no result file and no run, and cannot be compared with one: score its samples first"
+            )
+        given = {"corpus": corpus, "texts": texts, "greedy_tokens": greedy_tokens, "threads": threads}
+        _refuse(
+            given | asdict(problems) | asdict(sampling),
+            MODELS_ONLY,
+            "compares models, and these are result files",
+        )
+        verdicts = {compare_files(models, problems.suite, margin, files, shown)}
+    else:
+        _refuse(asdict(files), asdict(options.RESULT_FILES), "is for result files, and these are models")
+        verdicts = compare_models(
+            models,
+            corpus,
+            texts,
+            problems,
+            sampling,
+            margin,
+            greedy_tokens,
+            threads,
+            results,
+            shown,
+            allow_weak=allow_weak,
+        )
+    if report_only:
+        return
+    if "worse" in verdicts:
+        raise typer.Exit(WORSE)
+    if "undecided" in verdicts:
+        raise typer.Exit(UNDECIDED)
+
+
+def _refuse(given: Mapping[str, Any], defaults: Mapping[str, Any], reason: str) -> None:
+    """Raise BadInputError for an option that would change nothing."""
+    for name, value in defaults.items():
+        if given[name] != value:
+            flag = {"form": "format"}.get(name, name).replace("_", "-")
+            raise BadInputError(f"--{flag} {reason}: leave it out")
+
+
+def compare_files(
+    names: Sequence[str], suite: str | None, margin: float, files: options.ResultFiles, shown: options.Shown
+) -> str:
+    """Compare two result files or runs, print and write what they show, and return the verdict on the second."""
+    from assay.harness.decide import compare_results
+    from assay.harness.decide.comparison_page import comparison_document
+
+    if len(names) != 2:
+        raise BadInputError(
+            f"{len(names)} result files: compare takes two, A and B; assay board takes any number"
+        )
+    baseline, candidate = (files.read(name, answers=files.html is not None) for name in names)
+    result = compare_results(
+        baseline,
+        candidate,
+        suite=suite,
+        margin=margin,
+        confidence=files.confidence,
+        common=files.common,
+        total=files.total,
+    )
+    files.write(comparison_document(result))
+    if shown.as_json:
+        print_json(result.to_json())
+    else:
+        show_comparison(result)
+    return result.verdict
+
+
+def show_comparison(result: ResultComparison) -> None:
+    """Print the answer, the figures, the problems that turned, and what to know of the files."""
+    from rich.text import Text
+
+    from assay.harness.decide.comparison_page import (
+        headline,
+        noise_table,
+        suites_table,
+        turned_table,
+        warning_lines,
+    )
+    from assay.harness.report import render_table
+    from assay.harness.report.wording import visible
+
+    console = screen()
+    console.print(Text(visible(headline(result)), style="bold"), soft_wrap=True)
+    console.print(render_table(suites_table(result)))
+    if any(s.noise.sampling is not None for s in result.suites):
+        console.print(render_table(noise_table(result)))
+    turned = sum(len(s.lost) + len(s.gained) for s in result.suites)
+    if turned:
+        console.print(render_table(turned_table(result, SHOWN_TURNED)))
+    if turned > SHOWN_TURNED:
+        console.print(
+            f"and {turned - SHOWN_TURNED} more problems turned: --json, --markdown and --html have all of them"
+        )
+    for line in warning_lines(result):
+        console.print(Text(visible(f"note: {line}"), style="yellow"), soft_wrap=True)
+
+
+def compare_models(
+    models: Sequence[str],
+    corpus: str,
+    texts: int,
+    problems: options.Problems,
+    sampling: options.Sampling,
+    margin: float,
+    greedy_tokens: int,
+    threads: int,
+    results: Path,
+    shown: options.Shown,
+    *,
+    allow_weak: bool,
+) -> set[str]:
+    """Compare each model with the one before it, print the links, and return their verdicts."""
     import os
 
     from assay.harness.equivalence import compare_links
@@ -92,11 +234,7 @@ def compare(
         print_json({"links": [link.to_json() for link in links]})
     else:
         screen().print(render_links(links))
-    verdicts = {link.verdict for link in links}
-    if "worse" in verdicts:
-        raise typer.Exit(WORSE)
-    if "undecided" in verdicts:
-        raise typer.Exit(UNDECIDED)
+    return {link.verdict for link in links}
 
 
 def _labels(models: Sequence[str]) -> list[str]:

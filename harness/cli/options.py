@@ -21,7 +21,9 @@ from assay.harness.console import Progress
 from assay.harness.errors import BadInputError
 
 if TYPE_CHECKING:
+    from assay.harness import decide
     from assay.harness.generation.load import MeasuredGenerator
+    from assay.harness.report import Document
     from assay.trainers.artifact import Artifact
 
 T = TypeVar("T")
@@ -126,6 +128,52 @@ class Shown:
 
 
 SHOWN = Shown()
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFiles:
+    """How result files are read and matched, and where what they show is written."""
+
+    common: Annotated[
+        bool, Option("--common", help="Result files: take only the problems that all of them have.")
+    ] = False
+    total: Annotated[
+        int | None,
+        Option(min=1, help="Result files that list only what passed: how many problems the suite has."),
+    ] = None
+    form: Annotated[
+        str | None, Option("--format", help="The format of the result files; left out, it is detected.")
+    ] = None
+    confidence: Annotated[float, Option(help="The confidence level of intervals and tests.")] = 0.95
+    markdown: Annotated[Path | None, Option(help="Write the report as Markdown to this file.")] = None
+    html: Annotated[Path | None, Option(help="Write the report as a page to this file.")] = None
+
+    def read(self, name: str, *, answers: bool = False) -> list[decide.Results]:
+        """Read `FILE`, `FILE:MODEL` or `NAME=FILE`, which calls the file's one model NAME."""
+        from dataclasses import replace
+
+        from assay.harness.decide import read_results
+
+        label, equals, path = name.partition("=")
+        if not equals or not label or Path(name).exists():
+            return read_results(name, form=self.form, answers=answers)
+        results = read_results(path, form=self.form, answers=answers)
+        if len(models := {r.model for r in results}) > 1:
+            raise BadInputError(f"{name}: the file holds {len(models)} models, which keep their names")
+        return [replace(r, model=label) for r in results]
+
+    def write(self, document: Document) -> None:
+        """Write the document to the files that were asked for."""
+        from assay.harness.files import write_text
+        from assay.harness.report import document_markdown, render_document
+
+        if self.markdown is not None:
+            write_text(self.markdown, document_markdown(document))
+        if self.html is not None:
+            write_text(self.html, render_document(document))
+
+
+RESULT_FILES = ResultFiles()
 
 
 @dataclass(frozen=True, slots=True)

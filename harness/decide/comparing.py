@@ -1,0 +1,282 @@
+"""Compare two result files: is the candidate as good as the baseline, and on which problems did they part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from assay.harness.decide.matching import Matched, listed, match
+from assay.harness.decide.naming import place
+from assay.harness.decide.results import Answer, Results, summary
+from assay.harness.decide.statistics import (
+    Comparison,
+    NoiseSplit,
+    adjust_suites,
+    compare_rates,
+    estimate_score,
+    noise_split,
+)
+from assay.harness.errors import BadInputError, UnmeasuredError
+from assay.harness.stats.pass_at_k import Estimate
+
+Verdict = Literal["better", "worse", "equivalent", "undecided"]
+WORST_FIRST: tuple[Verdict, ...] = ("worse", "undecided", "better", "equivalent")
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A problem on which the two differ: the share of samples that passed, and an answer of each."""
+
+    problem: str
+    baseline: float
+    candidate: float
+    answers: tuple[Answer | None, Answer | None] = (None, None)
+
+    @property
+    def change(self) -> float:
+        return self.candidate - self.baseline
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteComparison:
+    """Candidate against baseline on one suite: `comparison` is candidate − baseline.
+
+    `gained` and `lost` are the problems that turned, the largest change first. `unmeasured` says of each problem that
+    has no verdict in one of the files which that is; such problems are in no figure.
+    """
+
+    suite: str
+    baseline: Results
+    candidate: Results
+    scores: tuple[Estimate, Estimate]
+    comparison: Comparison
+    noise: NoiseSplit
+    gained: tuple[Turn, ...]
+    lost: tuple[Turn, ...]
+    alike: tuple[int, int]
+    unmeasured: dict[str, str]
+    left_out: int
+
+    def to_json(self) -> dict[str, Any]:
+        figures = asdict(self.comparison)
+        del figures["a"], figures["b"]
+        baseline, candidate = self.scores
+        return {
+            "suite": self.suite,
+            "baseline": summary(self.baseline) | {"pass@1": asdict(baseline)},
+            "candidate": summary(self.candidate) | {"pass@1": asdict(candidate)},
+            **figures,
+            "noise": asdict(self.noise),
+            "gained": [_turn_json(turn) for turn in self.gained],
+            "lost": [_turn_json(turn) for turn in self.lost],
+            "both_passed": self.alike[0],
+            "neither_passed": self.alike[1],
+            "unmeasured": self.unmeasured,
+            "left_out": self.left_out,
+        }
+
+
+def _turn_json(turn: Turn) -> dict[str, Any]:
+    return {"problem": turn.problem, "baseline": turn.baseline, "candidate": turn.candidate}
+
+
+@dataclass(frozen=True, slots=True)
+class ResultComparison:
+    """The answer to one question: is the candidate as good as the baseline, on every suite that both have."""
+
+    baseline: str
+    candidate: str
+    suites: tuple[SuiteComparison, ...]
+    margin: float
+    confidence: float
+    warnings: tuple[str, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict of a suite; better where none is worse or undecided and one is better."""
+        verdicts = {suite.comparison.verdict for suite in self.suites}
+        return next(verdict for verdict in WORST_FIRST if verdict in verdicts)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "verdict": self.verdict,
+            "baseline": self.baseline,
+            "candidate": self.candidate,
+            "difference": "candidate - baseline, a share of 1",
+            "margin": self.margin,
+            "confidence": self.confidence,
+            "suites": [suite.to_json() for suite in self.suites],
+            "warnings": list(self.warnings),
+        }
+
+
+def compare_results(
+    baseline: Sequence[Results],
+    candidate: Sequence[Results],
+    *,
+    suite: str | None = None,
+    margin: float = 0.05,
+    confidence: float = 0.95,
+    common: bool = False,
+    total: int | None = None,
+) -> ResultComparison:
+    """Compare what two files say, on each suite that both have, or on `suite` alone.
+
+    Raises BadInputError where a file has several models, where no suite or not the same problems are in both, and
+    UnmeasuredError where no problem has a verdict in both.
+    """
+    check_levels(margin, confidence)
+    names = _names(_one_model(baseline), _one_model(candidate))
+    pairs, warnings = _paired_suites(baseline, candidate, suite)
+    compared = []
+    for one, other in pairs:
+        both = match([one, other], common=common, total=total)
+        own = _warnings(both)
+        warnings += [f"{one.suite}: {text}" for text in own] if len(pairs) > 1 else own
+        compared.append(_compare(names, both, margin=margin, confidence=confidence))
+    adjusted = adjust_suites([c.comparison for c in compared], confidence=confidence)
+    suites = tuple(replace(c, comparison=a) for c, a in zip(compared, adjusted, strict=True))
+    return ResultComparison(*names, suites, margin, confidence, tuple(dict.fromkeys(warnings)))
+
+
+def check_levels(margin: float, confidence: float) -> None:
+    """Raise BadInputError for a margin or a confidence level that nothing can be decided by."""
+    if not 0 < margin < 1:
+        raise BadInputError(
+            f"--margin {margin:g}: it is a share of the problems, between 0 and 1; 0.05 is 5 points"
+        )
+    if not 0.5 < confidence < 1:
+        raise BadInputError(f"--confidence {confidence:g}: it lies between 0.5 and 1")
+
+
+def _one_model(results: Sequence[Results]) -> Results:
+    models = list(dict.fromkeys(r.model for r in results))
+    if len(models) > 1:
+        raise BadInputError(
+            f"{results[0].path} holds {len(models)} models: choose one as {results[0].path}:NAME; "
+            f"it has {listed(models, 12)}"
+        )
+    return results[0]
+
+
+def _names(one: Results, other: Results) -> tuple[str, str]:
+    """Return two names that differ, with the files' names where the models' are the same."""
+    if one.model != other.model:
+        return one.model, other.model
+    if one.path.name != other.path.name:
+        return f"{one.model} ({one.path.name})", f"{other.model} ({other.path.name})"
+    return f"{one.model} (A)", f"{other.model} (B)"
+
+
+def _paired_suites(
+    baseline: Sequence[Results], candidate: Sequence[Results], suite: str | None
+) -> tuple[list[tuple[Results, Results]], list[str]]:
+    """Return the results of each suite that both files have, and what has to be said of the others."""
+    ours, others = ({r.suite: r for r in results} for results in (baseline, candidate))
+    if suite is not None:
+        for results, file in ((ours, baseline[0].path), (others, candidate[0].path)):
+            if suite not in results:
+                raise BadInputError(f"--suite {suite!r}: {file} has {listed(list(results), 12)}")
+        return [(ours[suite], others[suite])], []
+    shared = [name for name in ours if name in others]
+    if not shared:
+        if len(ours) == len(others) == 1:
+            one, other = baseline[0], candidate[0]
+            return [(one, other)], [f"the suite is called {one.suite!r} in A and {other.suite!r} in B"]
+        raise BadInputError(
+            f"no suite is in both files: {baseline[0].path} has {listed(list(ours), 12)}, "
+            f"{candidate[0].path} has {listed(list(others), 12)}"
+        )
+    warnings = []
+    for label, results in (("A", ours), ("B", others)):
+        if only := [name for name in results if name not in shared]:
+            warnings.append(f"only {label} has {listed(only, 12)}, which is not compared")
+    return [(ours[name], others[name]) for name in shared], warnings
+
+
+def _warnings(both: Matched) -> list[str]:
+    """Return what a reader has to know of two files before he believes their difference."""
+    one, other = both.results
+    warnings = []
+    if one.version and other.version and one.version != other.version:
+        warnings.append(
+            f"the suite's versions differ: {_short(one.version)} in A, {_short(other.version)} in B"
+        )
+    if one.format != other.format and not {one.format, other.format} & {"table", "parquet"}:
+        warnings.append(f"verdicts of different evaluators: {one.format} in A, {other.format} in B")
+    shared = [p for p in both.problems if p in one.prompts and p in other.prompts]
+    if differing := [p for p in shared if one.prompts[p] != other.prompts[p]]:
+        warnings.append(
+            f"the prompts of {len(differing)} of {len(shared)} problems differ: {listed(differing, 5)}"
+        )
+    for label, row in (("A", 0), ("B", 1)):
+        counted = both.samples[row][both.samples[row] > 0]
+        if len(counted) and counted.min() != counted.max():
+            warnings.append(f"{label} has {counted.min()} to {counted.max()} samples a problem")
+        if unmeasured := int(both.unmeasured[row].sum()):
+            warnings.append(f"{label}: {unmeasured} samples have no verdict, and count in no figure")
+    if both.left_out:
+        warnings.append(f"{both.left_out} problems are not in both files and were left out")
+    return warnings + [f"{label}: {note}" for label, r in (("A", one), ("B", other)) for note in r.notes]
+
+
+def _short(version: str) -> str:
+    return version if len(version) <= 24 else f"{version[:12]}…"
+
+
+def _compare(names: tuple[str, str], both: Matched, *, margin: float, confidence: float) -> SuiteComparison:
+    one, other = both.results
+    measured = np.asarray((both.samples > 0).all(axis=0))
+    lacking = {
+        both.problems[i]: " and ".join(n for n, row in zip(names, both.samples[:, i], strict=True) if not row)
+        for i in np.flatnonzero(~measured)
+    }
+    if not measured.any():
+        raise UnmeasuredError(f"{one.path} and {other.path} have no problem with a verdict in both")
+    samples, passed = both.samples[:, measured], both.passed[:, measured]
+    problems = [p for p, there in zip(both.problems, measured.tolist(), strict=True) if there]
+    rates = passed / samples
+    comparison = compare_rates(
+        names[1],
+        names[0],
+        (rates[1], rates[0]),
+        binary=bool((samples == 1).all()),
+        margin=margin,
+        confidence=confidence,
+    )
+    turns = [_turn(p, a, b, one, other) for p, a, b in zip(problems, *rates.tolist(), strict=True) if a != b]
+    turns.sort(key=lambda turn: (-abs(turn.change), place(turn.problem)))
+    scores = [
+        estimate_score(replace(r, problems=tuple(problems), samples=n, passed=c), confidence=confidence)
+        for r, n, c in zip(both.results, samples, passed, strict=True)
+    ]
+    return SuiteComparison(
+        suite=one.suite,
+        baseline=one,
+        candidate=other,
+        scores=(scores[0], scores[1]),
+        comparison=comparison,
+        noise=noise_split((samples[1], passed[1]), (samples[0], passed[0])),
+        gained=tuple(turn for turn in turns if turn.change > 0),
+        lost=tuple(turn for turn in turns if turn.change < 0),
+        alike=(int((rates == 1).all(axis=0).sum()), int((rates == 0).all(axis=0).sum())),
+        unmeasured={p: f"no verdict of {who}" for p, who in lacking.items()},
+        left_out=both.left_out,
+    )
+
+
+def _turn(problem: str, baseline: float, candidate: float, one: Results, other: Results) -> Turn:
+    """Return a problem that turned, with an answer that passed beside one that did not where there are such."""
+    won = candidate > baseline
+    answers = (_answer(one, problem, passed=not won), _answer(other, problem, passed=won))
+    return Turn(problem, baseline, candidate, answers)
+
+
+def _answer(results: Results, problem: str, *, passed: bool) -> Answer | None:
+    answers = results.answers.get(problem, ())
+    return next(
+        (a for a in answers if (a.outcome in ("pass", "success")) == passed), next(iter(answers), None)
+    )
