@@ -79,6 +79,7 @@ bench: install
 	$(BIN)/python -m benchmarks.train_overhead
 	$(BIN)/python -m benchmarks.ppo_execution
 	$(BIN)/python -m benchmarks.report_size
+	$(BIN)/python -m benchmarks.board
 
 # Saved by commit under .benchmarks/; the first run has nothing to be compared with.
 hot: install
