@@ -56,7 +56,11 @@ def bare(steps: int, folder: Path) -> dict[str, Any]:
     with quiet_libraries():
         set_seed(0)
         model = AutoModelForCausalLM.from_pretrained(
-            model_folder, dtype=torch.float32, attn_implementation="eager"
+            model_folder,
+            dtype=torch.float32,
+            attn_implementation="eager",
+            trust_remote_code=False,
+            use_safetensors=True,
         )
         trainer = SFTTrainer(
             model,
@@ -81,7 +85,7 @@ def bare(steps: int, folder: Path) -> dict[str, Any]:
                 dataloader_pin_memory=False,
             ),
             train_dataset=Dataset.from_list([{"messages": chat} for chat in chats]),
-            processing_class=AutoTokenizer.from_pretrained(model_folder),
+            processing_class=AutoTokenizer.from_pretrained(model_folder, trust_remote_code=False),
             peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"),
         )
         trainer.remove_callback(PrinterCallback)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,10 +18,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from assay.trainers.errors import ArtifactError
-from assay.trainers.files import write_text
+from assay.trainers.files import open_file, read_bytes, read_object, write_text
+from assay.trainers.folder_checks import ADAPTER_CONFIG, check_model_folder
 
 RECORD = "artifact.json"
-ADAPTER_CONFIG = "adapter_config.json"
 _GGUF_MAGIC = b"GGUF"
 # Everything that changes what a model answers, and nothing else: logs and READMEs do not make another model.
 _CONTENT = (
@@ -140,6 +141,8 @@ def identify(path: Path, *, base: Artifact | None = None) -> Artifact:
     if not path.exists():
         raise ArtifactError(f"no model at {path}: no such file or folder")
     kind = _format_of(path)
+    if path.is_dir():
+        check_model_folder(path)
     record = _load_record(path)
     parent = None
     if record is not None:
@@ -240,14 +243,24 @@ def _format_of(path: Path) -> ArtifactKind:
 
 def _base_of(path: Path, recorded: Artifact | None) -> Artifact:
     if recorded is not None and recorded.path.exists():
-        return identify(recorded.path)
+        return _model_under(path, recorded.path)
     named = str(_read_json(path / ADAPTER_CONFIG).get("base_model_name_or_path") or "")
     for candidate in (Path(named), path / named) if named else ():
         if candidate.is_dir() and candidate != path:
-            return identify(candidate)
+            return _model_under(path, candidate)
     raise ArtifactError(
         f"adapter {path} names base model {named!r}, which is not a folder here; give the base's path"
     )
+
+
+def _model_under(adapter: Path, base: Path) -> Artifact:
+    """Return the model that an adapter's own files name. Raises ArtifactError for another adapter: two may name each
+    other, and no weights lie under either."""
+    if (base / ADAPTER_CONFIG).exists():
+        raise ArtifactError(
+            f"adapter {adapter} names {base} as its base, which is an adapter too: merge that one first"
+        )
+    return identify(base)
 
 
 def _load_record(path: Path) -> _Record | None:
@@ -255,7 +268,7 @@ def _load_record(path: Path) -> _Record | None:
     if not target.is_file():
         return None
     try:
-        return _Record.model_validate_json(target.read_text(encoding="utf-8"))
+        return _Record.model_validate_json(read_bytes(target))
     except ValidationError as e:
         first = e.errors()[0]
         where = ".".join(str(p) for p in first["loc"]) or "the file"
@@ -285,8 +298,8 @@ def _others(record: _Record) -> tuple[Artifact, ...]:
 
 
 def _file_sha256(path: Path) -> str:
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
+    with os.fdopen(open_file(path), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _adapter_config_sha256(path: Path) -> str:
@@ -298,9 +311,6 @@ def _adapter_config_sha256(path: Path) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as e:
-        raise ArtifactError(f"{path}: not readable as JSON: {e}") from e
-    if not isinstance(value, dict):
-        raise ArtifactError(f"{path}: expected a JSON object, found {type(value).__name__}")
-    return value
+        return read_object(path)
+    except (OSError, ValueError) as error:
+        raise ArtifactError(str(error)) from error

@@ -5,6 +5,7 @@ TrainersError
 ├── DataError            a training file is malformed; the message names file, line and field
 ├── TrainingError        a training run cannot start, or is lost (loss not finite)
 ├── ExportError          a model cannot be written in the requested format
+├── UnsafePathError      where a file should be is a link, a pipe or a device, or the path leads elsewhere
 └── MissingExtraError    an optional package is not installed; the message names the extra to install
 
 Errors of the sandbox and the suites (SandboxError, SuiteError, UnknownNameError) pass through as they are.
@@ -34,6 +35,10 @@ class TrainingError(TrainersError):
 
 class ExportError(TrainersError):
     """A model cannot be written in the requested format."""
+
+
+class UnsafePathError(TrainersError):
+    """Where a file should be is a link, a pipe or a device, or the path leads elsewhere."""
 
 
 class MissingExtraError(TrainersError):

@@ -88,15 +88,19 @@ def _logits(artifact: Artifact) -> Any:
 
     parent = artifact.parent
     assert parent is not None
-    tokenizer = AutoTokenizer.from_pretrained(str(artifact.path))
+    tokenizer = AutoTokenizer.from_pretrained(str(artifact.path), trust_remote_code=False)
     ids = tokenizer("Add 7 to x.", return_tensors="pt")["input_ids"]
     if (artifact.path / "adapter_config.json").is_file():
         from peft import PeftModel
 
-        base = AutoModelForCausalLM.from_pretrained(str(parent.path), dtype=torch.float32)
+        base = AutoModelForCausalLM.from_pretrained(
+            str(parent.path), dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+        )
         model = PeftModel.from_pretrained(base, str(artifact.path))
     else:
-        model = AutoModelForCausalLM.from_pretrained(str(artifact.path), dtype=torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(
+            str(artifact.path), dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+        )
     with torch.inference_mode():
         return model.eval()(ids).logits
 

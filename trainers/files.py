@@ -9,10 +9,113 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from assay.trainers.errors import UnsafePathError
+
+# A file of somebody else's may be a pipe, on which an open waits for ever, or a link to a file of the user's.
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+def open_file(path: Path, flags: int = _READ) -> int:
+    """Return a descriptor of the file at a path that the user named, or that was checked: its links are followed.
+
+    Raises UnsafePathError for what is no file, without waiting on it, and OSError.
+    """
+    return _checked(os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o666), path)
+
+
+def open_below(root: Path, name: str | Path, flags: int = _READ) -> int:
+    """Return a descriptor of the file `name` below a folder that the user named, following no link below it.
+
+    A file that is written to must have no other name: a second one may lie anywhere. Raises UnsafePathError and
+    OSError.
+    """
+    parts = Path(name).parts
+    if not parts or any(part in ("/", "..") for part in parts):
+        raise UnsafePathError(f"{str(name)!r} is no path within {root}")
+    at = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    path = root
+    try:
+        for part in parts[:-1]:
+            path = path / part
+            at, before = _open_at(at, part, os.O_RDONLY | os.O_DIRECTORY, path), at
+            os.close(before)
+        path = path / parts[-1]
+        return _checked(
+            _open_at(at, parts[-1], flags, path), path, alone=bool(flags & (os.O_WRONLY | os.O_RDWR))
+        )
+    finally:
+        os.close(at)
+
+
+def _open_at(folder: int, name: str, flags: int, path: Path) -> int:
+    try:
+        return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o666, dir_fd=folder)
+    except OSError as error:
+        mode = _mode_at(folder, name)
+        if stat.S_ISLNK(mode):
+            raise UnsafePathError(
+                f"{path} is a link, which is not followed here; put the file itself there"
+            ) from None
+        if mode and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise UnsafePathError(_no_file(path)) from None
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _mode_at(folder: int, name: str) -> int:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+    except OSError:
+        return 0
+
+
+def _no_file(path: Path) -> str:
+    return f"{path} is no file: a folder, a pipe or a device stands there; remove it"
+
+
+def _checked(descriptor: int, path: Path, *, alone: bool = False) -> int:
+    """Return the descriptor of a plain file, which blocks from here on as files do; closed where it is none."""
+    about = os.fstat(descriptor)
+    if stat.S_ISREG(about.st_mode) and not (alone and about.st_nlink > 1):
+        os.set_blocking(descriptor, True)
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISREG(about.st_mode):
+        raise UnsafePathError(
+            f"{path} has a second name elsewhere (a hard link), and is not written to; copy it"
+        )
+    raise UnsafePathError(_no_file(path))
+
+
+def read_bytes(path: Path, root: Path | None = None) -> bytes:
+    """Return what a file holds: one that the user named, or `path` below `root`. Raises as the opening does."""
+    descriptor = open_file(path) if root is None else open_below(root, path)
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()
+
+
+def read_object(path: Path, root: Path | None = None) -> dict[str, Any]:
+    """Return the object of a JSON file. Raises ValueError that names the file for anything else, and OSError."""
+    try:
+        value = json.loads(read_bytes(path, root))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, UnsafePathError):
+            raise
+        raise ValueError(f"{path}: not readable as JSON: {_first(error)}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value
+
+
+def _first(error: BaseException) -> str:
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
 @contextlib.contextmanager

@@ -169,7 +169,9 @@ def _quantised_state(folder: Path, architecture: Architecture) -> State:
     quantization = architecture.config["quantization_config"]
     kind = "int8" if quantization.get("load_in_8bit") else str(quantization.get("bnb_4bit_quant_type"))
     with quiet_libraries():
-        model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(
+            str(folder), dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+        )
     forbid_repacking(model)
     layers = {f"{name}.weight": module for name, module in quantized_layers(model).items()}
     plain = dict(model.named_parameters())
@@ -195,7 +197,9 @@ def _adapter_state(adapter: Artifact) -> State:
     table = read_base_quantization(adapter.path)
     with quiet_libraries():
         if table is None:
-            model: Any = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                str(folder), dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+            )
         else:
             model = load_rounded_base(str(folder), table, dtype=torch.float32)
         merged = PeftModel.from_pretrained(model, str(adapter.path)).merge_and_unload(safe_merge=True)

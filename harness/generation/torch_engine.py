@@ -102,7 +102,7 @@ def _load(artifact: Artifact, threads: int | None, device: str, dtype: str) -> t
         raise MissingToolError(f"device {device!r} was asked for, but torch sees no CUDA device here")
     folder = str(model_folder(artifact))
     with quiet_libraries():
-        stored = short_dtype(AutoConfig.from_pretrained(folder).dtype)
+        stored = short_dtype(AutoConfig.from_pretrained(folder, trust_remote_code=False).dtype)
         chosen = loading_dtype(dtype, stored, device)
         types: dict[str, Any] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
         torch_dtype = types.get(chosen, "auto")
@@ -110,7 +110,11 @@ def _load(artifact: Artifact, threads: int | None, device: str, dtype: str) -> t
         rounded = read_base_quantization(artifact.path) if artifact.kind is ArtifactKind.ADAPTER else None
         if rounded is None:
             model = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=torch_dtype, attn_implementation="sdpa"
+                folder,
+                dtype=torch_dtype,
+                attn_implementation="sdpa",
+                trust_remote_code=False,
+                use_safetensors=True,
             )
         else:  # the weights that the adapter was trained on, which are not quite the base's
             model = load_rounded_base(folder, rounded, dtype=types.get(dtype))

@@ -148,7 +148,7 @@ def effective_tokenizer(folder: Path) -> Any:
     model types the library has rules of its own."""
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(str(folder))
+    return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
 
 
 def spec_of(tokenizer: Any) -> dict[str, Any]:

@@ -145,7 +145,9 @@ def _load_base(base: Artifact, recipe: MergeRecipe, adapters: Sequence[Artifact]
 
     folder = str(model_folder(base))
     if (table := _rounding(recipe, adapters)) is None:
-        return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        return AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+        )
     return load_rounded_base(folder, table, dtype=torch.float32)
 
 

@@ -275,7 +275,9 @@ def make_reference(base: Artifact, config: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     kept = torch_dtype(base_dtype(config, arithmetic(config)))
-    return AutoModelForCausalLM.from_pretrained(str(model_folder(base)), dtype=kept)
+    return AutoModelForCausalLM.from_pretrained(
+        str(model_folder(base)), dtype=kept, trust_remote_code=False, use_safetensors=True
+    )
 
 
 def reference_bytes(trainer: Any) -> int:

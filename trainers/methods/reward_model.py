@@ -173,7 +173,7 @@ def load_reward_model(folder: Path) -> RewardModel:
 
         base = load_classifier(str(model_folder(artifact)))
         model = PeftModel.from_pretrained(base, str(folder))
-        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
     return RewardModel(model.eval(), tokenizer, folder)
 
 
@@ -183,9 +183,14 @@ def load_classifier(folder: str, dtype: str = "fp32") -> Any:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     model = AutoModelForSequenceClassification.from_pretrained(
-        folder, num_labels=1, dtype=torch_dtype(dtype), attn_implementation="sdpa"
+        folder,
+        num_labels=1,
+        dtype=torch_dtype(dtype),
+        attn_implementation="sdpa",
+        trust_remote_code=False,
+        use_safetensors=True,
     )
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     model.config.get_text_config().pad_token_id = pad  # marks where a sequence ends
     return model.to("cuda" if torch.cuda.is_available() else "cpu")

@@ -41,7 +41,9 @@ def prepare_model(base: Artifact, config: CommonConfig, dtype: str, attention: s
     table = config.quantization
     if table is None:
         kept = torch_dtype(base_dtype(config, dtype))
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=kept, attn_implementation=attention)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=kept, attn_implementation=attention, trust_remote_code=False, use_safetensors=True
+        )
     else:
         compute = compute_dtype(config, dtype)
         check_supported(table, compute)
@@ -194,10 +196,10 @@ def empty_model(folder: str, *, classifier: bool = False) -> Any:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
-    config = AutoConfig.from_pretrained(folder)
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     kind = AutoModelForSequenceClassification if classifier else AutoModelForCausalLM
     with torch.device("meta"):
-        return kind.from_config(config)
+        return kind.from_config(config, trust_remote_code=False)
 
 
 def alpha_warning(table: AdapterTable, quantization: QuantizationTable | None) -> str | None:

@@ -52,6 +52,8 @@ def load_quantized(
         dtype=rest,
         attn_implementation=attention,
         quantization_config=bitsandbytes_config(table, compute_dtype),
+        trust_remote_code=False,
+        use_safetensors=True,
     )
     forbid_repacking(model)
     if not quantized_layers(model):
@@ -199,7 +201,11 @@ def load_rounded_base(
     weights = {f"{name}.weight": dequantized(m).cpu() for name, m in quantized_layers(rounded).items()}
     del rounded
     model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch_dtype(compute), attn_implementation=attention
+        folder,
+        dtype=torch_dtype(compute),
+        attn_implementation=attention,
+        trust_remote_code=False,
+        use_safetensors=True,
     ).to(torch.float32)
     missing = model.load_state_dict(weights, strict=False)
     assert not missing.unexpected_keys, missing.unexpected_keys
@@ -317,7 +323,9 @@ def _write(folder: Path, out: Path, kind: Compression, double_quant: bool) -> No
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     if kind in ("fp32", "bf16", "fp16"):
-        model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch_dtype(kind))
+        model = AutoModelForCausalLM.from_pretrained(
+            str(folder), dtype=torch_dtype(kind), trust_remote_code=False, use_safetensors=True
+        )
     else:
         table = QuantizationTable.model_validate(
             {"type": kind} | ({} if kind == "int8" else {"double_quant": double_quant})
@@ -326,4 +334,4 @@ def _write(folder: Path, out: Path, kind: Compression, double_quant: bool) -> No
         model = load_quantized(str(folder), table, "fp32", attention="sdpa", keep_fp32=True)
     out.mkdir(parents=True)
     model.save_pretrained(str(out))
-    AutoTokenizer.from_pretrained(str(folder)).save_pretrained(str(out))
+    AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False).save_pretrained(str(out))

@@ -100,7 +100,7 @@ def load_tokenizer(artifact: Artifact) -> Any:
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(model_folder(artifact)))
+    tokenizer = AutoTokenizer.from_pretrained(str(model_folder(artifact)), trust_remote_code=False)
     if artifact.kind is ArtifactKind.ADAPTER and (own := saved_template(artifact.path)) is not None:
         tokenizer.chat_template = own
     return tokenizer

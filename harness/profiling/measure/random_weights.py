@@ -149,7 +149,9 @@ def random_model(
     compute = getattr(torch, DTYPES.get(dtype, own))
     rest = torch.float32 if quantization is not None and quantization.upcast_fp32 else compute
     with quiet_libraries(), torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(parsed, dtype=rest, attn_implementation=attention)
+        model = AutoModelForCausalLM.from_config(
+            parsed, dtype=rest, attn_implementation=attention, trust_remote_code=False
+        )
         if quantization is not None:
             _make_quantised(model, quantization, compute)
     generator = torch.Generator(device=device).manual_seed(seed)

@@ -284,7 +284,7 @@ def command(*arguments: str, folder: Path, **environment: str) -> subprocess.Com
     return subprocess.run(
         [sys.executable, "-c", "from assay.harness.cli import main; main()", "train", *arguments],
         cwd=folder,
-        env=clean | {"PYTHONPATH": str(ROOT)} | environment,
+        env=clean | {"PYTHONPATH": str(ROOT / "src")} | environment,
         capture_output=True,
         text=True,
         check=False,
