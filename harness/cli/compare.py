@@ -55,6 +55,13 @@ def compare(
     threads: options.EngineThreads = 0,
     results: options.Results = options.RESULTS,
     files: options.ResultFiles = options.RESULT_FILES,
+    missing: Annotated[
+        str,
+        Option(
+            help="Result files, samples without a verdict: bounds (the answer has to stand whether they passed or "
+            "failed), ignore or fail."
+        ),
+    ] = "bounds",
     report_only: Annotated[
         bool, Option("--report-only", help="Exit with 0 whatever the verdict is.")
     ] = False,
@@ -84,9 +91,12 @@ def compare(
             MODELS_ONLY,
             "compares models, and these are result files",
         )
-        verdicts = {compare_files(models, problems.suite, margin, files, shown)}
+        verdicts = {compare_files(models, problems.suite, margin, files, shown, missing=missing)}
     else:
-        _refuse(asdict(files), asdict(options.RESULT_FILES), "is for result files, and these are models")
+        given, defaults = (
+            asdict(g) | {"missing": m} for g, m in ((files, missing), (options.RESULT_FILES, "bounds"))
+        )
+        _refuse(given, defaults, "is for result files, and these are models")
         verdicts = compare_models(
             models,
             corpus,
@@ -117,7 +127,13 @@ def _refuse(given: Mapping[str, Any], defaults: Mapping[str, Any], reason: str) 
 
 
 def compare_files(
-    names: Sequence[str], suite: str | None, margin: float, files: options.ResultFiles, shown: options.Shown
+    names: Sequence[str],
+    suite: str | None,
+    margin: float,
+    files: options.ResultFiles,
+    shown: options.Shown,
+    *,
+    missing: str,
 ) -> str:
     """Compare two result files or runs, print and write what they show, and return the verdict on the second."""
     from assay.harness.decide import compare_results
@@ -136,6 +152,7 @@ def compare_files(
         confidence=files.confidence,
         common=files.common,
         total=files.total,
+        missing=missing,
     )
     files.write(comparison_document(result))
     if shown.as_json:

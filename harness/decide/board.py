@@ -204,7 +204,7 @@ def _suite_board(
     order = places([math.nan if e is None else e.value for e in scores])
     names = [list(column)[i] for i in order]
     samples, passed = matched.samples[order], matched.passed[order]
-    pairs = all_pairs(samples, passed, confidence=confidence)
+    pairs = all_pairs(samples, passed, matched.unmeasured[order], confidence=confidence)
     with np.errstate(invalid="ignore"):
         rates = np.where(samples > 0, passed / np.maximum(samples, 1), np.nan)
     solvers = (passed > 0).sum(axis=0)

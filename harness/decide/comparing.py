@@ -23,6 +23,7 @@ from assay.harness.errors import BadInputError, UnmeasuredError
 from assay.harness.stats.pass_at_k import Estimate
 
 Verdict = Literal["better", "worse", "equivalent", "undecided"]
+MISSING = ("bounds", "ignore", "fail")
 WORST_FIRST: tuple[Verdict, ...] = ("worse", "undecided", "better", "equivalent")
 
 
@@ -45,7 +46,8 @@ class SuiteComparison:
     """Candidate against baseline on one suite: `comparison` is candidate − baseline.
 
     `gained` and `lost` are the problems that turned, the largest change first. `unmeasured` says of each problem that
-    has no verdict in one of the files which that is; such problems are in no figure.
+    has no verdict in one of the files which that is; such problems are in no figure. `bounds` are the least and the
+    greatest difference that the samples without a verdict could have made, None where there are none.
     """
 
     suite: str
@@ -59,6 +61,7 @@ class SuiteComparison:
     alike: tuple[int, int]
     unmeasured: dict[str, str]
     left_out: int
+    bounds: tuple[float, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         figures = asdict(self.comparison)
@@ -76,6 +79,7 @@ class SuiteComparison:
             "neither_passed": self.alike[1],
             "unmeasured": self.unmeasured,
             "left_out": self.left_out,
+            "bounds": self.bounds,
         }
 
 
@@ -122,21 +126,34 @@ def compare_results(
     confidence: float = 0.95,
     common: bool = False,
     total: int | None = None,
+    missing: str = "bounds",
 ) -> ResultComparison:
     """Compare what two files say, on each suite that both have, or on `suite` alone.
+
+    Samples without a verdict are in no figure, and with `missing` "bounds" a verdict stands only if it does whether
+    they passed or failed: else a file could leave out what it lost. With "ignore" it stands as it is, and with "fail"
+    they count as failed.
 
     Raises BadInputError where a file has several models, where no suite or not the same problems are in both, and
     UnmeasuredError where no problem has a verdict in both.
     """
     check_levels(margin, confidence)
+    if missing not in MISSING:
+        raise BadInputError(f"--missing {missing!r} is none of {', '.join(MISSING)}")
     names = _names(_one_model(baseline), _one_model(candidate))
     pairs, warnings = _paired_suites(baseline, candidate, suite)
     compared = []
     for one, other in pairs:
         both = match([one, other], common=common, total=total)
+        if missing == "fail":
+            both = replace(both, samples=both.samples + both.unmeasured, unmeasured=0 * both.unmeasured)
         own = _warnings(both)
+        one_suite = _compare(names, both, margin=margin, confidence=confidence)
+        if missing == "bounds" and both.unmeasured.any():
+            one_suite, reason = _bounded(names, both, one_suite, margin=margin, confidence=confidence)
+            own += [reason] if reason else []
         warnings += [f"{one.suite}: {text}" for text in own] if len(pairs) > 1 else own
-        compared.append(_compare(names, both, margin=margin, confidence=confidence))
+        compared.append(one_suite)
     adjusted = adjust_suites([c.comparison for c in compared], confidence=confidence)
     suites = tuple(replace(c, comparison=a) for c, a in zip(compared, adjusted, strict=True))
     return ResultComparison(*names, suites, margin, confidence, tuple(dict.fromkeys(warnings)))
@@ -266,6 +283,42 @@ def _compare(names: tuple[str, str], both: Matched, *, margin: float, confidence
         unmeasured={p: f"no verdict of {who}" for p, who in lacking.items()},
         left_out=both.left_out,
     )
+
+
+def _bounded(
+    names: tuple[str, str], both: Matched, compared: SuiteComparison, *, margin: float, confidence: float
+) -> tuple[SuiteComparison, str]:
+    """Return the comparison with what it would be if the samples without a verdict had turned out otherwise.
+
+    Its verdict becomes undecided, with the reason, where it does not stand at both ends.
+    """
+    samples = both.samples + both.unmeasured
+    there = np.asarray((samples > 0).all(axis=0))
+    binary = bool((samples[:, there] == 1).all())
+    ends = []
+    for lucky in (0, 1):  # whose samples without a verdict passed: the baseline's, then the candidate's
+        passed = both.passed.copy()
+        passed[lucky] += both.unmeasured[lucky]
+        rates = passed[:, there] / samples[:, there]
+        end = compare_rates(
+            names[1], names[0], (rates[1], rates[0]), binary=binary, margin=margin, confidence=confidence
+        )
+        ends.append(end)
+    figures = replace(compared, bounds=(ends[0].difference, ends[1].difference))
+    verdict = compared.comparison.verdict
+    if verdict == "undecided" or all(_says(end.verdict) == _says(verdict) for end in ends):
+        return figures, ""
+    low, high = (f"{100 * end.difference:+.1f}" for end in ends)
+    reason = (
+        f"{verdict} by what has a verdict, but undecided: {int(both.unmeasured.sum())} samples have none, and "
+        f"depending on them the difference is {low} to {high} points (--missing)"
+    )
+    return replace(figures, comparison=replace(compared.comparison, verdict="undecided")), reason
+
+
+def _says(verdict: Verdict) -> str:
+    """Return what a verdict says of B: that it is as good as A, that it is worse, or neither."""
+    return "as good" if verdict in ("better", "equivalent") else verdict
 
 
 def _turn(problem: str, baseline: float, candidate: float, one: Results, other: Results) -> Turn:

@@ -83,7 +83,8 @@ def noise_split(candidate: tuple[Counts, Counts], baseline: tuple[Counts, Counts
 @dataclass(frozen=True, slots=True)
 class Pairs:
     """Every pair of a board's models, each an array of shape (models, models): mean of row − column, two-sided p,
-    p after Holm's method over all pairs, and the problems that both have; NaN and 0 where they have none."""
+    p after Holm's method over all pairs, and the problems that both have; NaN and 0 where they have none. Where samples
+    have no verdict, what was adjusted is the largest p that they could have made."""
 
     difference: Floats
     p: Floats
@@ -104,38 +105,53 @@ class Pairs:
         return ranks
 
 
-def all_pairs(samples: Counts, passed: Counts, *, confidence: float) -> Pairs:
+def all_pairs(
+    samples: Counts, passed: Counts, unmeasured: Counts | None = None, *, confidence: float
+) -> Pairs:
     """Test every pair of models, given (models, problems) counts; a problem without samples is not measured.
 
     The test is the one of `paired.compare`: McNemar's exact test where every problem has one sample, else the sign-flip
     permutation test, here over all 2^m flips. Both ask how the sum of the differences is distributed when each may
     change its sign: of differences on a grid that has the characteristic function Π cos(jθ)^(how many are j steps).
+    Where samples have no verdict, what is adjusted is the largest p that they could have made: no model is proven
+    better by what it left out.
     """
     m = len(samples)
-    steps, grid = rates_on_grid(samples, passed)
+    lacking = np.zeros_like(samples) if unmeasured is None else unmeasured
+    observed, (steps, grid) = samples > 0, rates_on_grid(samples, passed)
+    every = samples + lacking
+    _, low = rates_on_grid(every, passed)
+    _, high = rates_on_grid(every, passed + lacking)
+    partial = lacking.sum(axis=1) > 0
     difference, p = np.full((m, m), np.nan), np.full((m, m), np.nan)
-    n = np.zeros((m, m), np.int64)
-    complete = samples.min() > 0
+    n, largest = np.zeros((m, m), np.int64), np.full((m, m), np.nan)
     for i in range(m):
         for j in range(i + 1, m):
-            one, other = grid[i], grid[j]
-            if not complete:
-                shared = (samples[i] > 0) & (samples[j] > 0)
-                one, other = one[shared], other[shared]
-            n[i, j] = n[j, i] = len(one)
-            if len(one):
-                moved = one - other
-                difference[i, j] = moved.sum() / steps / len(one)
-                difference[j, i] = -difference[i, j]
-                p[i, j] = p[j, i] = flip_p(np.bincount(np.abs(moved)), int(moved.sum()))
+            shared = observed[i] & observed[j]
+            moved = (grid[i] - grid[j])[shared]
+            n[i, j] = n[j, i] = len(moved)
+            if not len(moved):
+                continue
+            difference[i, j] = moved.sum() / steps / len(moved)
+            difference[j, i] = -difference[i, j]
+            p[i, j] = p[j, i] = largest[i, j] = _p_of(moved)
+            if partial[i] or partial[j]:
+                won, lost = (i, j) if difference[i, j] > 0 else (j, i)
+                both = (every[i] > 0) & (every[j] > 0)
+                worst = (low[won] - high[lost])[both]
+                largest[i, j] = max(p[i, j], _p_of(worst) if worst.sum() > 0 else 1.0)
     upper = np.triu_indices(m, 1)
-    tested = np.isfinite(p[upper])
+    tested = np.isfinite(largest[upper])
     adjusted = np.full(len(upper[0]), np.nan)
-    adjusted[tested] = holm(p[upper][tested].tolist())
+    adjusted[tested] = holm(largest[upper][tested].tolist())
     p_adjusted = np.full((m, m), np.nan)
     p_adjusted[upper] = adjusted
     p_adjusted.T[upper] = adjusted
     return Pairs(difference, p, p_adjusted, n, 1 - confidence)
+
+
+def _p_of(moved: NDArray[np.int32]) -> float:
+    return flip_p(np.bincount(np.abs(moved)), int(moved.sum()))
 
 
 def rates_on_grid(samples: Counts, passed: Counts) -> tuple[int, NDArray[np.int32]]:

