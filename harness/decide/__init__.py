@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from assay.harness.decide.board import Board, make_board
 from assay.harness.decide.comparing import ResultComparison, compare_results
+from assay.harness.decide.history import load_results
 from assay.harness.decide.readers import READERS, read_results
 from assay.harness.decide.results import Answer, Results
 
@@ -17,6 +18,7 @@ __all__ = [
     "ResultComparison",
     "Results",
     "compare_results",
+    "load_results",
     "make_board",
     "read_results",
 ]

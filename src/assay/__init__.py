@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from assay.harness.decide import load_results
     from assay.sandbox import Limits, Program, Sandbox, SandboxError, Verdict
     from assay.suites import Problem, Suite, load_suite
 
@@ -22,10 +23,21 @@ _HOME = {
     "SandboxError": "assay.sandbox",
     "Suite": "assay.suites",
     "Verdict": "assay.sandbox",
+    "load_results": "assay.harness.decide",
     "load_suite": "assay.suites",
 }
 
-__all__ = ["Limits", "Problem", "Program", "Sandbox", "SandboxError", "Suite", "Verdict", "load_suite"]
+__all__ = [
+    "Limits",
+    "Problem",
+    "Program",
+    "Sandbox",
+    "SandboxError",
+    "Suite",
+    "Verdict",
+    "load_results",
+    "load_suite",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from assay.harness.decide.naming import suite_name
+from assay.harness.decide.history import suite_of
 from assay.harness.decide.readers.read import READERS
 from assay.harness.decide.readers.source import Source
 from assay.harness.decide.results import Answer, Collector, Results
@@ -25,9 +25,7 @@ def read_run(source: Source, /) -> list[Results]:
     import json
 
     board = read_leaderboard(json.loads((source.path / "leaderboard.json").read_text(encoding="utf-8")))
-    suite = suite_name(
-        board.suite.name if board.suite.registered in ("", "jsonl") else board.suite.registered
-    )
+    suite = suite_of(board)
     collector = source.collector("run")
     collector.versions[suite] = board.suite.revision
     steps = {step.name: source.path.parent / "steps" / f"{step.name}-{step.id}" for step in board.steps}
