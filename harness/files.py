@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from assay.trainers.files import write_text
+from assay.harness.errors import BadInputError
+from assay.trainers.files import append_to, open_below, read_bytes, write_text
 
 __all__ = ["append_lines", "read_json", "recover_lines", "write_json", "write_text"]
 
@@ -17,14 +18,23 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Return the value that a JSON file holds."""
-    return json.loads(path.read_text(encoding="utf-8"))
+def read_json(path: Path, root: Path | None = None) -> Any:
+    """Return the value that a JSON file holds, one that the user named or `path` below `root`.
+
+    Raises BadInputError for what is no JSON, UnsafePathError for what is no file, without waiting on it, and OSError.
+    """
+    content = read_bytes(path, root)
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        where = path if root is None else root / path
+        raise BadInputError(f"{where} is not a JSON file: {reason}; remove it, or fetch it again") from None
 
 
 def append_lines(path: Path, rows: list[dict[str, Any]]) -> None:
     """Append JSON Lines and force them to the disk: what was paid for in compute survives a power cut."""
-    with path.open("a", encoding="utf-8") as file:
+    with os.fdopen(append_to(path), "a", encoding="utf-8") as file:
         file.writelines(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
         file.flush()
         os.fsync(file.fileno())
@@ -32,18 +42,23 @@ def append_lines(path: Path, rows: list[dict[str, Any]]) -> None:
 
 def recover_lines(path: Path) -> list[dict[str, Any]]:
     """Return the complete lines of a file that a killed process was appending to, and cut a torn one off the file."""
-    if not path.exists():
+    try:
+        descriptor = open_below(path.parent, path.name, os.O_RDWR)
+    except FileNotFoundError:
         return []
     rows, good = [], 0
-    with path.open("rb") as file:
+    with os.fdopen(descriptor, "r+b") as file:
         for raw in file:
             if not raw.endswith(b"\n"):
                 break
             try:
-                rows.append(json.loads(raw))
-            except (json.JSONDecodeError, UnicodeDecodeError):
+                row = json.loads(raw)
+            except (ValueError, RecursionError):
                 break
+            if not isinstance(row, dict):
+                break
+            rows.append(row)
             good += len(raw)
-    if good != path.stat().st_size:
-        os.truncate(path, good)
+        if good != os.fstat(file.fileno()).st_size:
+            file.truncate(good)
     return rows

@@ -163,6 +163,9 @@ def read_hub(dataset: str, config: str, split: str) -> Rows:
         raise SuiteError(
             f"loading {name!r} from the hub needs the package `datasets`: pip install 'assay[train]', or give a file"
         ) from None
+    from assay.suites.hub_answers import guard_hub
+
+    guard_hub()
     local = Path(name).is_dir()
     try:
         commit = "" if local else _commit(name, revision)

@@ -61,7 +61,8 @@ def stranger(reply: Reply = model_of) -> Iterator[Stranger]:
                 self.send_header(name, text)
             self.send_header("content-length", str(len(data)))
             self.end_headers()
-            self.wfile.write(data)
+            if self.command != "HEAD":
+                self.wfile.write(data)
 
         do_GET = do_POST = do_HEAD = do_CONNECT = _answer  # noqa: N815
 

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,8 @@ def open_file(path: Path, flags: int = _READ) -> int:
 def open_below(root: Path, name: str | Path, flags: int = _READ) -> int:
     """Return a descriptor of the file `name` below a folder that the user named, following no link below it.
 
-    A file that is written to must have no other name: a second one may lie anywhere. Raises UnsafePathError and
-    OSError.
+    A file that is written to must have no other name: a second one may lie anywhere. It is emptied (O_TRUNC) only when
+    that is known. Raises UnsafePathError and OSError.
     """
     parts = Path(name).parts
     if not parts or any(part in ("/", "..") for part in parts):
@@ -48,9 +48,11 @@ def open_below(root: Path, name: str | Path, flags: int = _READ) -> int:
             at, before = _open_at(at, part, os.O_RDONLY | os.O_DIRECTORY, path), at
             os.close(before)
         path = path / parts[-1]
-        return _checked(
-            _open_at(at, parts[-1], flags, path), path, alone=bool(flags & (os.O_WRONLY | os.O_RDWR))
-        )
+        descriptor = _open_at(at, parts[-1], flags & ~os.O_TRUNC, path)
+        _checked(descriptor, path, alone=bool(flags & (os.O_WRONLY | os.O_RDWR)))
+        if flags & os.O_TRUNC:
+            os.ftruncate(descriptor, 0)
+        return descriptor
     finally:
         os.close(at)
 
@@ -92,6 +94,43 @@ def _checked(descriptor: int, path: Path, *, alone: bool = False) -> int:
             f"{path} has a second name elsewhere (a hard link), and is not written to; copy it"
         )
     raise UnsafePathError(_no_file(path))
+
+
+def append_to(path: Path) -> int:
+    """Return a descriptor that appends to a file, which is made where there is none; its own name is no link."""
+    return open_below(path.parent, path.name, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+
+def walk(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield everything below a folder with what lstat says of it, itself first; no link is followed."""
+    yield root, root.lstat()
+    with os.scandir(root) as entries:
+        for entry in sorted(entries, key=lambda one: one.name):
+            path = Path(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                yield from walk(path)
+            else:
+                yield path, entry.stat(follow_symlinks=False)
+
+
+def check_tree(root: Path, is_own_link: Callable[[Path], bool] = lambda path: False) -> set[int]:
+    """Return the ids of the users that own what is below a folder, which holds nothing but files and folders.
+
+    Whatever is opened there afterwards, by us or by a library, is the folder's own. `is_own_link` admits links that we
+    made. Raises UnsafePathError for any other link, a pipe, a socket or a device.
+    """
+    owners = set()
+    for path, about in walk(root):
+        owners.add(about.st_uid)
+        mode = about.st_mode
+        if stat.S_ISLNK(mode) and path != root and not is_own_link(path):
+            raise UnsafePathError(
+                f"{path} is a link, and no link is followed in a folder of results: remove it, or name the folder that "
+                "it leads to"
+            )
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
+            raise UnsafePathError(_no_file(path))
+    return owners
 
 
 def read_bytes(path: Path, root: Path | None = None) -> bytes:

@@ -285,7 +285,9 @@ def architecture_of(model: str) -> Architecture:
             f"{model!r} lies on the hub; to read its {CONFIG}: pip install 'assay[train]', or give a local folder"
         ) from None
     from assay.harness.models.hub.fetch import parse_name
+    from assay.suites.hub_answers import guard_hub
 
+    guard_hub()
     repository, revision = parse_name(model)
     try:
         file = Path(hf_hub_download(repository, CONFIG, revision=revision))

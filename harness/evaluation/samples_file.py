@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 import time
 from collections import deque
@@ -32,7 +33,7 @@ from assay.harness.files import write_text
 from assay.harness.stats.pass_at_k import Estimate
 from assay.sandbox import Outcome, Verdict
 from assay.suites import Suite
-from assay.trainers.files import publish
+from assay.trainers.files import open_below, publish
 
 SHOWN_MALFORMED = 100  # in the JSON; the file of malformed places has them all
 RESULTS = "_results.jsonl"
@@ -67,7 +68,9 @@ class MalformedRows:
         self.count += 1
         if len(self.first) < SHOWN_MALFORMED:
             self.first.append(text)
-        with self.path.open("w" if self.count == 1 else "a", encoding="utf-8") as file:
+        fresh = os.O_TRUNC if self.count == 1 else os.O_APPEND
+        descriptor = open_below(self.path.parent, self.path.name, os.O_WRONLY | os.O_CREAT | fresh)
+        with os.fdopen(descriptor, "a", encoding="utf-8") as file:
             file.write(json.dumps({"fault": text}) + "\n")
 
 

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,9 +16,12 @@ from typing import Any
 
 from assay.harness.errors import AssayError, BadInputError, CheckFailedError
 from assay.harness.files import read_json, write_json
+from assay.trainers.errors import UnsafePathError
+from assay.trainers.files import check_tree, open_below
 
 STEP_FILE = "step.json"
 TRASH = ".trash-"
+_NAME = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
 Record = dict[str, Any]
 
 
@@ -51,8 +55,14 @@ class Store:
         self.root = root
 
     def path(self, name: str, step_id: str) -> Path:
-        """Return the folder of the finished step."""
-        return self.root / "steps" / f"{name}-{step_id}"
+        """Return the folder of the finished step. Raises UnsafePathError for a name that leads elsewhere.
+
+        Names and ids may come from a `plan.json` of somebody else's.
+        """
+        folder = f"{name}-{step_id}"
+        if not _NAME.fullmatch(folder):
+            raise UnsafePathError(f"{folder!r:.200} is no name of a step's folder in {self.root}")
+        return self.root / "steps" / folder
 
     def work(self, name: str, step_id: str) -> Path:
         """Return the unfinished step's folder; it outlives a kill, so that the step can go on where it was."""
@@ -66,8 +76,32 @@ class Store:
 
     def record(self, name: str, step_id: str) -> Record | None:
         """Return what the finished step recorded about itself, or None when it is not done."""
-        file = self.path(name, step_id) / STEP_FILE
-        return read_json(file) if file.exists() else None
+        return self._record_in(self.path(name, step_id))
+
+    def _record_in(self, folder: Path) -> Record | None:
+        """Return the record in a step's folder, or in the one that it is our link to; None where there is none.
+
+        Raises BadInputError for what is no record, UnsafePathError for other links and for what is no file.
+        """
+        try:
+            link = folder.readlink()
+        except OSError:
+            link = None
+        if link is not None:
+            if not is_step_link(folder):
+                raise UnsafePathError(
+                    f"{folder} is a link to {str(link)!r:.200}, which is not followed: remove it"
+                )
+            folder = folder.parent / link
+        try:
+            record = read_json(folder.relative_to(self.root) / STEP_FILE, self.root)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if not isinstance(record, dict):
+            raise BadInputError(
+                f"{folder / STEP_FILE} is no record of a step: remove the folder to do the step again"
+            )
+        return record
 
     def equal_record(
         self, step: Step, version: int, made_from: Mapping[str, str]
@@ -80,12 +114,13 @@ class Store:
         """
         config = json.loads(json.dumps(step.config, default=str))
         equal = [
-            (file.parent, record)
-            for file in self.root.glob(f"steps/{step.name}-*/{STEP_FILE}")
-            if not file.parent.name.endswith(".part")
-            and (record := read_json(file))["name"] == step.name
+            (folder, record)
+            for folder in self.root.glob(f"steps/{step.name}-*")
+            if not folder.name.endswith(".part")
+            and (record := self._record_in(folder)) is not None
+            and record.get("name") == step.name
             and record.get("format", 1) == version
-            and (record["config"], record["made_from"]) == (config, dict(made_from))
+            and (record.get("config"), record.get("made_from")) == (config, dict(made_from))
         ]
         return max(equal, key=lambda pair: str(pair[1]["finished"]), default=None)
 
@@ -123,17 +158,40 @@ class Store:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Admit one run at a time per experiment; the lock ends with the process that has it."""
+        if self.root.is_symlink():
+            raise UnsafePathError(
+                f"{self.root} is a link, which is not followed: give --results the folder that it leads to"
+            )
         self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / ".lock").open("w") as file:
+        with os.fdopen(open_below(self.root, ".lock", os.O_RDWR | os.O_CREAT), "r+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise BadInputError(
                     f"another `assay run` is at work in {self.root}: wait for it, or give --results another folder"
                 ) from None
-            for trash in self.root.glob(f"steps/{TRASH}*"):  # what a kill within a removal left
-                shutil.rmtree(trash)
+            self._check()
             yield
+
+    def _check(self) -> None:
+        """Refuse a folder in which something leads elsewhere, and remove what a kill within a removal left."""
+        if (self.root / "steps").is_symlink():
+            raise UnsafePathError(f"{self.root / 'steps'} is a link, which is not followed: remove it")
+        for trash in self.root.glob(f"steps/{TRASH}*"):
+            if trash.is_dir() and not trash.is_symlink():
+                shutil.rmtree(trash)
+            else:
+                trash.unlink()
+        check_tree(self.root, is_step_link)
+
+
+def is_step_link(path: Path) -> bool:
+    """Return whether a link is one of ours (`Store.link`): from a step's folder to another beside it."""
+    if path.parent.name != "steps" or not path.is_symlink():
+        return False
+    target = str(path.readlink())
+    sibling = path.parent / target
+    return bool(_NAME.fullmatch(target)) and sibling.is_dir() and not sibling.is_symlink()
 
 
 def step_record(store: Store, step: Step) -> Record:
@@ -147,8 +205,10 @@ def step_record(store: Store, step: Step) -> Record:
 def old_result(store: Store, folder: str, name: str, decisive: str) -> Any | None:
     """Return what version 0.1 left in a folder beside the steps, which the text `decisive` decides, or None."""
     digest = hashlib.sha256(decisive.encode()).hexdigest()[:12]
-    file = store.root / folder / f"{name}-{digest}.json"
-    return read_json(file) if file.exists() else None
+    try:
+        return read_json(Path(folder) / f"{name}-{digest}.json", store.root)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _remove(folder: Path) -> None:

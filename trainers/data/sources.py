@@ -42,8 +42,10 @@ def read_hub(
     """
     with needs_extra("train", "datasets"):
         import datasets
+    from assay.suites.hub_answers import guard_hub
     from assay.trainers.run.runtime import quiet_libraries
 
+    guard_hub()
     try:
         with quiet_libraries():
             data = datasets.load_dataset(name, name=subset, revision=revision, split=split)

@@ -25,7 +25,7 @@ from assay.trainers.artifact import MODEL_FOLDERS, Artifact, identify, is_reward
 from assay.trainers.config import CommonConfig
 from assay.trainers.data.inputs import TrainingData
 from assay.trainers.errors import TrainingError
-from assay.trainers.files import write_text
+from assay.trainers.files import check_tree, write_text
 from assay.trainers.model.precision import arithmetic, compute_dtype
 from assay.trainers.model.quantize import remove_fake_quantisation, save_base_quantization
 from assay.trainers.preference.reward_report import REPORT
@@ -50,6 +50,7 @@ def claim(out: Path, base: Artifact, config: CommonConfig, data: TrainingData) -
             f"training starts from a base, tuned or merged model; {base.path} is of kind {base.kind}"
         )
     out.mkdir(parents=True, exist_ok=True)
+    check_tree(out)  # a folder that was begun is gone on with, and may be somebody else's
     inputs = {
         "base": base.sha256,
         "records": data.sha256,

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from assay.trainers.files import write_text
+from assay.trainers.files import append_to, write_text
 
 LOG = "train_log.jsonl"
 EVAL_LOG = "eval_log.jsonl"
@@ -58,7 +58,7 @@ OnStep = Callable[[TrainingStep], None]
 
 def append_line(path: Path, row: dict[str, Any]) -> None:
     """Append `row` as one line of JSON."""
-    with path.open("a", encoding="utf-8") as f:
+    with os.fdopen(append_to(path), "a", encoding="utf-8") as f:
         f.write(json.dumps(row) + "\n")
 
 

@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from assay.harness.errors import BadInputError, MissingToolError, UnreachableError
-from assay.trainers.files import publish
+from assay.suites.hub_answers import COMMIT
+from assay.suites.model import SuiteError
+from assay.trainers.files import open_below, open_file, publish, read_object
 
 # The files of a folder that are the model, the same on the way in and on the way out.
 CARD = "README.md"
@@ -104,11 +106,14 @@ def snapshot(
     """
     try:
         from huggingface_hub import constants, errors, snapshot_download
+
+        from assay.suites.hub_answers import guard_hub
     except ImportError:
         raise MissingToolError(
             f"{repository!r} lies on the hub; to fetch it: pip install 'assay[train]', or give a local folder"
         ) from None
     name = repository + (f"@{revision}" if revision else "")
+    guard_hub()
     offline = bool(constants.HF_HUB_OFFLINE) or not online
 
     try:
@@ -145,6 +150,8 @@ def snapshot(
         ) from error
     except Exception as error:
         unanswered = _is_unanswered(error)
+        if isinstance(error, SuiteError):
+            raise BadInputError(f"could not fetch {name}: {error}") from error
         if not unanswered and not isinstance(error, errors.HfHubHTTPError | OSError | ValueError):
             raise
         kind = UnreachableError if unanswered else BadInputError
@@ -194,11 +201,23 @@ def import_model(name: str, out: Path, *, file: str | None = None) -> Imported:
 def read_import(folder: Path) -> Imported | None:
     """Return the import that `folder` came from, or None where it came from none."""
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = read_object(Path(RECORD), folder)
         files = tuple(File(**f) for f in record.pop("files"))
-        return Imported(files=files, folder=folder, **record)
+        imported = Imported(files=files, folder=folder, **record)
+        return imported if _is_sound(imported) else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def _is_sound(imported: Imported) -> bool:
+    """Return whether a record, which may be somebody else's, holds what a record holds: its texts reach cards."""
+    texts = (imported.repository, imported.commit, imported.licence, *(f.path for f in imported.files))
+    return (
+        all(isinstance(text, str) and text.isprintable() and len(text) <= 200 for text in texts)
+        and _NAME.match(imported.repository) is not None
+        and COMMIT.fullmatch(imported.commit) is not None
+        and all("/" not in f.path and f.path not in ("", "..") for f in imported.files)
+    )
 
 
 def endpoint() -> str | None:
@@ -348,10 +367,12 @@ def _first(error: BaseException) -> str:
     return text.splitlines()[0] if text else type(error).__name__
 
 
-def hashes(path: Path) -> tuple[str, str]:
-    """Return the sha256 of a file's content, and git's name for it as a blob."""
-    sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
-    with path.open("rb") as content:
+def hashes(path: Path, root: Path | None = None) -> tuple[str, str]:
+    """Return the sha256 of a file's content, and git's name for it as a blob; of a `path` below `root`, if given."""
+    descriptor = open_file(path) if root is None else open_below(root, path)
+    with os.fdopen(descriptor, "rb") as content:
+        size = os.fstat(content.fileno()).st_size
+        sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
         while chunk := content.read(_CHUNK_BYTES):
             sha256.update(chunk)
             git.update(chunk)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from assay.harness.errors import BadInputError, CheckFailedError, MissingToolError
 from assay.harness.leaderboard.schema import read_leaderboard
@@ -21,6 +23,7 @@ from assay.harness.models.hub import fetch
 from assay.harness.models.hub.card import Measured, eval_results, public_recipe, render_card
 from assay.harness.training.settings import redact
 from assay.trainers.artifact import Artifact, ArtifactKind, identify
+from assay.trainers.files import open_below, read_object
 
 MANIFEST = "assay.json"
 TOKEN = "HF_TOKEN"
@@ -29,12 +32,21 @@ _BASE_KEYS = ("base_model_name_or_path", "_name_or_path")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One file of the push: its path on the hub, its size and sha256, and its content or the local file with it."""
+    """One file of the push: its path on the hub, its size and sha256, and its content or the local file with it.
+
+    A local file is opened anew for each use, below its folder and following no link: what is sent lies in the model.
+    """
 
     path: str
     size_bytes: int
     sha256: str
     source: Path | bytes
+
+    def open(self) -> BinaryIO:
+        """Return the content. Raises UnsafePathError for a link or what is no file."""
+        if isinstance(self.source, bytes):
+            return BytesIO(self.source)
+        return os.fdopen(open_below(self.source.parent, self.source.name), "rb")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +130,22 @@ def send(
     """Send it as one commit and compare the hub's file hashes with ours. Raises BadInputError, CheckFailedError."""
     from huggingface_hub import CommitOperationAdd, HfApi
 
+    from assay.suites.hub_answers import guard_hub
+
+    guard_hub()
     token = os.environ.get(TOKEN)
     if not token:
         raise BadInputError(f"a push needs a token with write access in the environment variable {TOKEN}")
     api = HfApi(endpoint=fetch.endpoint(), token=token)
-    operations = [
-        CommitOperationAdd(i.path, i.source if isinstance(i.source, bytes) else str(i.source))
-        for i in push.items
-    ]
+    with ExitStack() as opened:
+        contents = [(i.path, opened.enter_context(i.open())) for i in push.items]
+        operations = [CommitOperationAdd(path, content) for path, content in contents]
+        return _commit(api, push, operations, private=private, on_progress=on_progress)
+
+
+def _commit(
+    api: Any, push: Push, operations: Sequence[Any], *, private: bool, on_progress: Callable[[str], None]
+) -> dict[str, Any]:
     try:
         on_progress(f"creating {push.repository}")
         api.create_repo(push.repository, private=private, exist_ok=True)
@@ -178,7 +198,7 @@ def _base_name(artifact: Artifact) -> str | None:
         return root.repository
     config = artifact.path / "adapter_config.json"
     if config.is_file():
-        named = json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path")
+        named = read_object(Path(config.name), artifact.path).get("base_model_name_or_path")
         if isinstance(named, str) and _is_hub_id(named):
             return named
     return None
@@ -200,9 +220,8 @@ def _imports(artifact: Artifact) -> Iterator[fetch.Imported | None]:
 def _model_files(artifact: Artifact) -> list[Path]:
     if artifact.path.is_file():
         return [artifact.path]
-    return sorted(
-        {p for pattern in (*fetch.MODEL, *fetch.LICENCES) for p in artifact.path.glob(pattern) if p.is_file()}
-    )
+    patterns = (*fetch.MODEL, *fetch.LICENCES)
+    return sorted({p for pattern in patterns for p in artifact.path.glob(pattern) if not p.is_dir()})
 
 
 def _item(path: str, source: Path | bytes, base_model: str | None) -> Item:
@@ -210,12 +229,15 @@ def _item(path: str, source: Path | bytes, base_model: str | None) -> Item:
         source = _without_local_paths(source, base_model)
     if isinstance(source, bytes):
         return Item(path, len(source), hashlib.sha256(source).hexdigest(), source)
-    return Item(path, source.stat().st_size, fetch.hashes(source)[0], source)
+    source = source.parent.resolve() / source.name
+    with os.fdopen(open_below(source.parent, source.name), "rb") as content:
+        size = os.fstat(content.fileno()).st_size
+    return Item(path, size, fetch.hashes(Path(source.name), source.parent)[0], source)
 
 
 def _without_local_paths(path: Path, base_model: str | None) -> bytes:
     """Return the configuration with the base's hub id in place of a folder of this machine."""
-    config = json.loads(path.read_text(encoding="utf-8"))
+    config = read_object(Path(path.name), path.parent)
     for key in _BASE_KEYS:
         named = config.get(key)
         if isinstance(named, str) and named and not _is_hub_id(named):
@@ -263,10 +285,11 @@ def _refuse_secrets(push: Push) -> None:
     if len(token) < 8:
         return
     for item in push.items:
-        source = item.source
-        if isinstance(source, Path):
-            source = b"" if source.suffix in (".safetensors", ".gguf") else source.read_bytes()
-        if token in source:
+        if isinstance(item.source, Path) and item.source.suffix in (".safetensors", ".gguf"):
+            continue
+        with item.open() as content:
+            leaks = token in content.read()
+        if leaks:
             raise BadInputError(
                 f"{item.path} contains the token of {TOKEN}; remove it there, nothing was sent"
             )

@@ -102,7 +102,7 @@ class Artifacts:
             return taken
         record = step_record(self._store, step)["artifact"]
         folder = self._store.path(step.name, step.id)
-        path = folder / record["path"]
+        path = folder / _inside(record["path"], folder)
         kept = self._kept.get(step.name)
         if kept is not None and kept.path == path:
             return kept
@@ -116,6 +116,15 @@ class Artifacts:
         described = {"path": path, "parent": parent, "others": tuple(others), "recipe": record["recipe"]}
         self._kept[step.name] = dataclasses.replace(kept, **described)
         return self._kept[step.name]
+
+
+def _inside(path: Any, folder: Path) -> str:
+    """Return the path of a step's record that lies in its folder. Raises ArtifactError: a model lies nowhere else."""
+    if not isinstance(path, str) or Path(path).is_absolute() or ".." in Path(path).parts:
+        raise ArtifactError(
+            f"{folder}: its record names a model at {path!r:.200}, outside of it; remove the folder"
+        )
+    return path
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from assay.harness.pipeline.store import Record, Step
 from assay.suites import Problem, Suite
 from assay.suites.model import chat_messages, completion_prompt
 from assay.trainers.artifact import Artifact, ArtifactKind
+from assay.trainers.files import append_to
 from assay.trainers.model.quantize import BASE_QUANTIZATION
 
 LINES = "samples.jsonl"
@@ -179,7 +180,7 @@ def _flushed(samples: Iterator[Sample], path: Path) -> Iterator[Sample]:
     The disk is forced about once a second, against a power cut.
     """
     last = time.monotonic()
-    with path.open("a", encoding="utf-8") as file:
+    with os.fdopen(append_to(path), "a", encoding="utf-8") as file:
         for sample in samples:
             file.write(json.dumps(_row(sample), ensure_ascii=False, allow_nan=False) + "\n")
             file.flush()
