@@ -76,11 +76,13 @@ def compare(
 
     Exit code 0: better or equivalent; 1: B (or a link) is worse; 2: it could not be decided; 3: bad input.
     """
-    from assay.harness.decide.readers import looks_like_results
+    from assay.harness.decide.readers import looks_like_results, split_name
 
     kinds = [looks_like_results(name.partition("=")[2] or name) for name in models]
     if any(kinds):
         if not all(kinds):
+            for name in (name for name, kind in zip(models, kinds, strict=True) if kind):
+                split_name(name.partition("=")[2] or name)  # a file that is not there is the nearer mistake
             other = models[kinds.index(False)]
             raise BadInputError(
                 f"{other!r} is no result file and no run, and cannot be compared with one: score its samples first"

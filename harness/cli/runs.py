@@ -26,11 +26,9 @@ def runs(
     With --json every variant of every run, each with what made it: hash, seeds, device, backend and versions. In Python
     the same rows are a pandas table: assay.load_results(DIR).
     """
-    from rich.text import Text
-
+    from assay.harness.cli.report import show_unreadable
     from assay.harness.decide.history import find_runs, load_results
     from assay.harness.report import render_table
-    from assay.harness.report.wording import visible
 
     if shown.as_json:
         frame = load_results(folder, skip_unreadable=True)
@@ -41,14 +39,8 @@ def runs(
         print_json({"runs": rows, "unreadable": unreadable})
         return
     saved = find_runs(folder)
-    console = screen()
-    console.print(render_table(runs_table(saved, suite)))
-    for run in saved:
-        if run.board is None:
-            console.print(
-                Text(visible(f"note: {run.folder} cannot be read: {run.reason}"), style="yellow"),
-                soft_wrap=True,
-            )
+    screen().print(render_table(runs_table(saved, suite)))
+    show_unreadable({str(run.folder): run.reason for run in saved if run.board is None})
 
 
 def runs_table(saved: list[SavedRun], suite: str | None) -> Table:

@@ -51,6 +51,8 @@ def _statuses(source: Source, problem: str, rows: Any) -> Iterator[tuple[Any, tu
     """Yield (row, (status of the base checks, status of the + checks or None)) of each sample."""
     if isinstance(rows, dict) and isinstance(rows.get("base"), list):
         plus = rows.get("plus") or [None] * len(rows["base"])
+        if len(plus) != len(rows["base"]) or not all(isinstance(one, list) and one for one in rows["base"]):
+            raise source.error(problem, "'base' and 'plus' are not [status, details] of each sample")
         for one, other in zip(rows["base"], plus, strict=True):
             yield {}, (one[0], None if other is None else other[0])
     elif isinstance(rows, list):
@@ -110,10 +112,14 @@ def read_livecodebench(source: Source, /) -> list[Results]:
                 f"question {number}", f"needs 'question_id' and a list 'graded_list': {row!r:.80}"
             )
         codes = row.get("code_list") or [""] * len(graded)
+        if any(not isinstance(passed, bool) for passed in graded) or len(codes) != len(graded):
+            raise source.error(
+                f"question {problem}", f"'graded_list' is not a verdict of each answer: {graded!r:.80}"
+            )
         for code, passed in zip(codes, graded, strict=True):
             collector.add(
                 str(problem),
-                bool(passed),
+                passed,
                 suite=LIVECODEBENCH,
                 prompt=str(row.get("question_content") or ""),
                 answer=partial(Answer, str(code or ""), "pass" if passed else "fail"),

@@ -150,6 +150,9 @@ def _of_json(source: Source) -> str:
             return "swe-bench"
         if isinstance(value.get("results"), dict):
             return "lm-eval"
+        first = next(iter(value.values()), None)
+        if isinstance(first, dict) and isinstance(first.get("resolved"), bool):
+            return "swe-bench"
     raise BadInputError(
         f"{source.path}: JSON of no format that is known here; formats: {', '.join(READERS.names())}. A table with the "
         "columns model, problem, passed (CSV, JSON Lines, Parquet) is always read"

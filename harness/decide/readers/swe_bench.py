@@ -9,6 +9,7 @@ from assay.harness.decide.readers.source import Source
 from assay.harness.decide.results import Results
 
 SUITE = "swe-bench"
+_FILES = ("results", "per_instance_details", "report")  # names that say nothing of the model
 # Lists of a run's report; an instance without a prediction was not tried, and has no verdict.
 _REPORT = {"resolved_ids": True, "unresolved_ids": False, "empty_patch_ids": False, "error_ids": False,
            "incomplete_ids": None}  # fmt: skip
@@ -18,7 +19,8 @@ _TRIED = ("generated", "no_generation", "no_logs", "applied", "no_apply", "test_
 
 @READERS.register("swe-bench")
 def read_swe_bench(source: Source, /) -> list[Results]:
-    """A report `MODEL.RUN.json` (`resolved_ids`, `unresolved_ids`, …), or a leaderboard's `results.json` (`resolved`).
+    """A report `MODEL.RUN.json` (`resolved_ids`, `unresolved_ids`, …), a leaderboard's `results.json` (`resolved`), or
+    `{instance: {"resolved": true, …}}`, which `per_instance_details.json` and an instance's `report.json` hold.
 
     As SWE-bench scores them, an empty patch and an instance whose evaluation broke are not resolved; the note says how
     many broke. A `results.json` without the list `generated` names what was resolved and not what was tried.
@@ -37,11 +39,17 @@ def read_swe_bench(source: Source, /) -> list[Results]:
                 f"{broken} instances whose evaluation broke count as not resolved, as SWE-bench does"
             )
         return collector.results()
-    resolved = dict.fromkeys(_ids(source, value, "resolved"))
     model = source.stem
-    if model == "results":  # experiments/evaluation/verified/MODEL/results/results.json
+    if model in _FILES:  # experiments/evaluation/verified/MODEL/results/results.json
         parent = source.path.resolve().parent
         model = parent.parent.name if parent.name == "results" else parent.name
+    if "resolved" not in value:
+        for instance, details in value.items():
+            if not isinstance(details, dict) or not isinstance(details.get("resolved"), bool):
+                raise source.error(instance, f"field 'resolved' is neither true nor false: {details!r:.80}")
+            collector.add(instance, details["resolved"], model=model, suite=SUITE)
+        return collector.results()
+    resolved = dict.fromkeys(_ids(source, value, "resolved"))
     for instance in resolved:
         collector.add(instance, True, model=model, suite=SUITE)
     tried = dict.fromkeys(i for name in _TRIED for i in _ids(source, value, name))

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from assay.harness.cli import app
 from assay.harness.errors import BadInputError, exit_code_of
-from tests.harness.decide.files import humaneval, write_csv, write_json, write_lines
+from tests.harness.decide.files import humaneval, write_csv, write_lines, write_run
 
 GOOD, BAD, OTHER = "1" * 40, "1" * 10 + "0" * 30, "1" * 39 + "0"
 
@@ -97,6 +97,8 @@ def test_options_that_would_change_nothing_are_refused(
 def test_files_and_models_are_not_mixed_nor_more_than_two_files(folder: Path) -> None:
     mixed = call("compare", folder / "good.jsonl", "pocket")
     assert "'pocket' is no result file" in str(mixed.exception)
+    nothing = call("compare", "pocket", folder / "absent.json")
+    assert "no such file" in str(nothing.exception)
     three = call("compare", *[folder / f"{n}.jsonl" for n in ("good", "bad", "other")])
     assert "assay board takes any number" in str(three.exception)
     options = call("compare", "pocket", "pocket", "--common")
@@ -134,32 +136,3 @@ def test_a_run_of_ours_is_read_with_its_variants_prompts_and_answers(tmp_path: P
     for file in (run.parent / "steps").rglob("verdicts.parquet"):
         file.unlink()
     assert "was the step removed?" in str(call("board", run, "-q").exception)
-
-
-def write_run(root: Path, variants: dict[str, str]) -> Path:
-    """Write what a run leaves: leaderboard.json, and the tables of its steps."""
-    import pandas as pd
-
-    steps = []
-    for name, passed in variants.items():
-        rows = humaneval(passed)
-        ids = [row["task_id"] for row in rows]
-        for kind, table in (
-            ("generate", {"prompt": [f"{i} for {name}" for i in ids]}),
-            (
-                "execute",
-                {"outcome": [r["outcome"] for r in rows], "program": f"program of {name}", "detail": ""},
-            ),
-        ):
-            folder = root / "steps" / f"{kind}-{name}-abc"
-            folder.mkdir(parents=True)
-            file = "samples.parquet" if kind == "generate" else "verdicts.parquet"
-            pd.DataFrame({"problem_id": ids, "index": 0} | table).to_parquet(folder / file)
-            steps.append({"id": "abc", "name": f"{kind}-{name}"})
-    board = {
-        "schema": 1, "experiment": "exp", "run": "r", "created": "", "reference": "base",
-        "suite": {"name": "humaneval", "registered": "humaneval", "revision": "v1", "n_problems": 40},
-        "rows": [{"variant": "base", "kind": "base", "pass@k": {}}], "steps": steps,
-    }  # fmt: skip
-    write_json(root / "r" / "leaderboard.json", board)
-    return root / "r"

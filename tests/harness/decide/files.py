@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -101,3 +102,40 @@ def write_eval_log(path: Path, header: Mapping[str, Any], samples: Iterable[Mapp
     end = struct.pack("<HHHHIIH", 0, 0, len(entries), len(entries), len(directory), len(body), 0)
     path.write_bytes(body + directory + b"PK\x05\x06" + end)
     return path
+
+
+def write_run(
+    root: Path,
+    variants: Mapping[str, str],
+    *,
+    run: str = "r",
+    created: str = "2026-01-01T00:00:00Z",
+    **row: Any,
+) -> Path:
+    """Write what a run leaves: leaderboard.json, and the tables of its steps."""
+    steps = []
+    for name, passed in variants.items():
+        rows = humaneval(passed)
+        ids = [row["task_id"] for row in rows]
+        for kind, table in (
+            ("generate", {"prompt": [f"{i} for {name}" for i in ids]}),
+            (
+                "execute",
+                {"outcome": [r["outcome"] for r in rows], "program": f"program of {name}", "detail": ""},
+            ),
+        ):
+            folder = root / "steps" / f"{kind}-{name}-{run}"
+            folder.mkdir(parents=True)
+            file = "samples.parquet" if kind == "generate" else "verdicts.parquet"
+            pd.DataFrame({"problem_id": ids, "index": 0} | table).to_parquet(folder / file)
+            steps.append({"id": run, "name": f"{kind}-{name}"})
+    board = {
+        "schema": 1, "experiment": "exp", "run": run, "created": created, "reference": next(iter(variants)),
+        "suite": {"name": "humaneval", "registered": "humaneval", "revision": "v1", "n_problems": 40},
+        "rows": [
+            {"variant": name, "kind": "base", "pass@k": {"1": {"value": passed.count("1") / len(passed)}}} | row
+            for name, passed in variants.items()
+        ], "steps": steps,
+    }  # fmt: skip
+    write_json(root / run / "leaderboard.json", board)
+    return root / run

@@ -369,6 +369,15 @@ def test_a_swe_bench_leaderboard_entry_lists_what_passed(tmp_path: Path) -> None
     assert (complete.only_passed, len(complete.problems)) == (False, 4)
 
 
+def test_swe_bench_details_of_each_instance_are_verdicts(tmp_path: Path) -> None:
+    value = {"a": {"resolved": True, "cost": 0.1}, "b": {"resolved": False}}
+    results = one(write_json(tmp_path / "20250726_model" / "results" / "per_instance_details.json", value))
+    assert (results.model, results.only_passed) == ("20250726_model", False)
+    assert counts(results) == {"a": (1, 1, 0), "b": (1, 0, 0)}
+    with pytest.raises(BadInputError, match="b: field 'resolved' is neither true nor false"):
+        read_results(str(write_json(tmp_path / "x.json", value | {"b": {"resolved": "no"}})))
+
+
 # Which format it is.
 
 
