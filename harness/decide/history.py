@@ -6,7 +6,6 @@ What made a figure stands in its row: the artifact's hash, seeds, device, backen
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from assay.harness.decide.naming import suite_name
 from assay.harness.errors import BadInputError
+from assay.harness.files import read_json
 from assay.harness.leaderboard.schema import Difference, Leaderboard, Row, read_leaderboard
+from assay.trainers.errors import UnsafePathError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,8 +58,8 @@ def find_runs(folder: Path) -> list[SavedRun]:
 
 def _load(folder: Path) -> SavedRun:
     try:
-        return SavedRun(folder, read_leaderboard(json.loads((folder / FILE).read_text(encoding="utf-8"))))
-    except (OSError, ValueError, BadInputError) as error:
+        return SavedRun(folder, read_leaderboard(read_json(Path(FILE), folder)))
+    except (OSError, BadInputError, UnsafePathError) as error:
         return SavedRun(folder, None, str(error))
 
 

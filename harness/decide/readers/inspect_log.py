@@ -17,6 +17,7 @@ from assay.harness.decide.readers.source import Source
 from assay.harness.decide.results import Answer, Results
 
 _WORDS = {"C": True, "I": False, "N": False, "P": False}  # correct, incorrect, no answer, partly correct
+MOST_BYTES = 1 << 30  # of one sample's text
 _ZSTANDARD = 93  # the method of a zip archive's entry
 
 
@@ -90,10 +91,19 @@ def _samples(source: Source) -> Iterator[dict[str, Any]]:
 
 def _entry(source: Source, archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
     info = archive.getinfo(name)
+    if info.file_size > MOST_BYTES:
+        raise source.error(name, f"says that it holds {info.file_size:,} bytes, more than a sample has")
     try:
         text = _unpacked(source.path, info) if info.compress_type == _ZSTANDARD else archive.read(name)
         value = json.loads(text)
-    except (zipfile.BadZipFile, OSError, ValueError, struct.error) as error:
+    except (
+        zipfile.BadZipFile,
+        OSError,
+        ValueError,
+        RecursionError,
+        NotImplementedError,
+        struct.error,
+    ) as error:
         raise source.error(name, f"cannot be read ({error})") from error
     if not isinstance(value, dict):
         raise source.error(name, f"expected an object, got {type(value).__name__}")
@@ -111,7 +121,7 @@ def _unpacked(path: Path, info: zipfile.ZipInfo) -> bytes:
         file.seek(sum(lengths), 1)
         packed = file.read(info.compress_size)
     with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as stream:
-        text = bytes(stream.read())
+        text = bytes(stream.read(info.file_size + 1))
     if zlib.crc32(text) != info.CRC:
         raise ValueError("its checksum is wrong")
     return text

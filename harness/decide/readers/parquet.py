@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ from assay.harness.decide.readers.tables import (
 )
 from assay.harness.decide.results import UNNAMED, Answer, Results
 from assay.harness.errors import BadInputError
+from assay.trainers.files import open_below, open_file
 
 _BATCH = 1 << 20  # rows
 _NONE, _FAILED, _PASSED = -1, 0, 1
@@ -35,9 +37,13 @@ def read_parquet(source: Source, /) -> list[Results]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = source.path / "verdicts.parquet" if source.path.is_dir() else source.path
+    folder = source.path.is_dir()
+    path = source.path / "verdicts.parquet" if folder else source.path
     try:
-        with pq.ParquetFile(path) as file:
+        with (
+            os.fdopen(open_below(source.path, path.name) if folder else open_file(path), "rb") as opened,
+            pq.ParquetFile(opened) as file,
+        ):
             columns = _Columns.of(source, file.schema_arrow.names)
             for batch in file.iter_batches(_BATCH, columns=columns.read):
                 columns.add(source, batch)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,13 @@ from assay.harness.decide.history import suite_of
 from assay.harness.decide.readers.read import READERS
 from assay.harness.decide.readers.source import Source
 from assay.harness.decide.results import Answer, Collector, Results
+from assay.harness.errors import BadInputError
+from assay.harness.files import read_json
 from assay.harness.leaderboard.schema import read_leaderboard
 from assay.sandbox.model import Outcome
+from assay.trainers.files import open_below
 
+_NAME = re.compile(r"[\w-][\w.-]*")
 _EXECUTE, _GENERATE = "execute-", "generate-"
 
 
@@ -22,23 +28,23 @@ def read_run(source: Source, /) -> list[Results]:
 
     A variant that was trained with several seeds is one model for each: `tuned.s0`, `tuned.s1`.
     """
-    import json
-
-    board = read_leaderboard(json.loads((source.path / "leaderboard.json").read_text(encoding="utf-8")))
+    board = read_leaderboard(read_json(Path("leaderboard.json"), source.path))
     suite = suite_of(board)
     collector = source.collector("run")
     collector.versions[suite] = board.suite.revision
-    steps = {step.name: source.path.parent / "steps" / f"{step.name}-{step.id}" for step in board.steps}
-    for name, folder in steps.items():
+    steps = source.path.parent / "steps"
+    folders = {step.name: _own(source, steps, f"{step.name}-{step.id}") for step in board.steps}
+    for name, folder in folders.items():
         if not name.startswith(_EXECUTE):
             continue
         variant = name.removeprefix(_EXECUTE)
-        if not (folder / "verdicts.parquet").is_file():
-            raise source.error("", f"the verdicts of {variant!r} are not in {folder}: was the step removed?")
-        prompts = _prompts(steps.get(f"{_GENERATE}{variant}"))
-        for row in _rows(
-            folder / "verdicts.parquet", ("problem_id", "index", "outcome", "program", "detail")
-        ):
+        if not (steps / folder / "verdicts.parquet").is_file():
+            raise source.error(
+                "", f"the verdicts of {variant!r} are not in {steps / folder}: was the step removed?"
+            )
+        prompts = _prompts(steps, folders.get(f"{_GENERATE}{variant}"))
+        columns = ("problem_id", "index", "outcome", "program", "detail")
+        for row in _rows(steps, f"{folder}/verdicts.parquet", columns):
             _add(collector, variant, suite, row, prompts)
     return collector.results()
 
@@ -57,19 +63,38 @@ def _add(
     )
 
 
-def _prompts(folder: Path | None) -> dict[str, str]:
+def _own(source: Source, steps: Path, folder: str) -> str:
+    """Return the name of a step's folder; of the one beside it that it is a link to, as a step done before is.
+
+    A leaderboard.json may be somebody else's: no name and no link leads out of the run's own steps.
+    """
+    if not _NAME.fullmatch(folder):
+        raise source.error("", f"step {folder!r:.80} has no name that a step can have")
+    if not (steps / folder).is_symlink():
+        return folder
+    target = os.readlink(steps / folder)
+    if not _NAME.fullmatch(target):
+        raise source.error("", f"{steps / folder} is a link to {target!r:.80}, which is no other step")
+    return target
+
+
+def _prompts(steps: Path, folder: str | None) -> dict[str, str]:
     """Return the prompt of each problem, as the model got it."""
-    if folder is None or not (folder / "samples.parquet").is_file():
+    if folder is None or not (steps / folder / "samples.parquet").is_file():
         return {}
-    return {
-        row["problem_id"]: row["prompt"]
-        for row in _rows(folder / "samples.parquet", ("problem_id", "prompt"))
-    }
+    rows = _rows(steps, f"{folder}/samples.parquet", ("problem_id", "prompt"))
+    return {row["problem_id"]: row["prompt"] for row in rows}
 
 
-def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+def _rows(steps: Path, name: str, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(columns=list(columns)):
-            yield from batch.to_pylist()
+    try:
+        with os.fdopen(open_below(steps, name), "rb") as opened, pq.ParquetFile(opened) as file:
+            if missing := [c for c in columns if c not in file.schema_arrow.names]:
+                raise BadInputError(f"{steps / name}: has no column {missing[0]!r}")
+            for batch in file.iter_batches(columns=list(columns)):
+                yield from batch.to_pylist()
+    except pa.ArrowException as error:
+        raise BadInputError(f"{steps / name}: cannot be read as Parquet ({error})") from error

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +16,7 @@ from typing import Any, Protocol
 
 from assay.harness.decide.results import Collector, Results
 from assay.harness.errors import BadInputError
+from assay.trainers.files import open_file
 
 _ENDINGS = (".gz", ".json", ".jsonl", ".csv", ".parquet", ".eval")
 _SUFFIXES = re.compile(
@@ -27,11 +31,21 @@ class Source:
     path: Path
     answers: bool = False
 
+    @contextmanager
+    def open(self) -> Iterator[Any]:
+        """Open the file to read its bytes, without what gzip did to it; a pipe or a device is an error, no wait."""
+        with os.fdopen(open_file(self.path), "rb") as plain:
+            if self.path.suffix == ".gz":
+                with gzip.GzipFile(fileobj=plain) as file:
+                    yield file
+            else:
+                yield plain
+
     @cached_property
     def json(self) -> Any:
         """The whole file as JSON."""
         try:
-            with gzip.open(self.path, "rb") if self.path.suffix == ".gz" else self.path.open("rb") as file:
+            with self.open() as file:
                 return json.load(file)
         except (EOFError, ValueError, RecursionError, zlib.error, gzip.BadGzipFile) as error:
             raise BadInputError(f"{self.path}: not JSON ({error})") from error
@@ -40,8 +54,8 @@ class Source:
     def start(self) -> bytes:
         """The first bytes of the text, after any blanks."""
         try:
-            with gzip.open(self.path, "rb") if self.path.suffix == ".gz" else self.path.open("rb") as file:
-                return file.read(4096).lstrip()
+            with self.open() as file:
+                return bytes(file.read(4096)).lstrip()
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise BadInputError(f"{self.path}: cannot be read ({error})") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import math
 from collections.abc import Iterable, Iterator
@@ -154,8 +153,7 @@ def _rows(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _csv_rows(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
-    with source.path.open("rb") as plain:
-        file: Any = gzip.GzipFile(fileobj=plain) if source.path.suffix == ".gz" else plain
+    with source.open() as file:
         text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
         try:
             first = text.readline()
