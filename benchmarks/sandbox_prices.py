@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import statistics
 import sys
 import tempfile
@@ -32,6 +33,7 @@ from benchmarks.sandbox import PROBLEMS, Lane, canonical_programs, cpu_now, sand
 from benchmarks.sandbox_without import Without
 
 FILE = "with open('notes.txt', 'w') as file: file.write('text')\n"
+PASSES = 3  # through HumanEval each time that a lane is measured; one with endless loops
 LOOPS = 4  # endless programs among HumanEval's 164
 REPEATED = 10  # samples a problem in the larger file
 
@@ -45,9 +47,10 @@ def ratio(lanes: dict[str, Lane], above: str, below: str) -> str:
 
 
 def measure(lanes: dict[str, Lane], sizes: dict[str, int], rounds: int) -> None:
-    """Run every lane once to warm up and then once a round, in an order that alternates."""
+    """Run every lane once to warm up and then once a round, in another order each."""
     for number in range(rounds + 1):
-        for key, lane in sorted(lanes.items(), reverse=bool(number % 2)):
+        for key in random.Random(number).sample(sorted(lanes), len(lanes)):
+            lane = lanes[key]
             before, began = cpu_now(), time.perf_counter()
             lane.run()
             seconds, cpu_s = time.perf_counter() - began, cpu_now() - before
@@ -76,8 +79,9 @@ def kinds_rows(rounds: int) -> None:
                 context = Without(Path(folder), *kinds).in_force  # type: ignore[assignment]
             with context():
                 inner = sandbox_lane(stack, name, programs, "embedded", mode)
-            lanes[name] = Lane(name, lambda: _checked(inner, context))
-            sizes[name] = len(programs)
+            passes = PASSES if len(programs) == len(canonical) else 1
+            lanes[name] = Lane(name, lambda: sum(_checked(inner, context) for _ in range(passes)))
+            sizes[name] = passes * len(programs)
 
         for mode in ("split", "shared"):
             add(mode, mode, canonical)
@@ -174,14 +178,18 @@ def _none_answered(_: object) -> set[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--only", choices=["kinds", "truth"])
+    arguments = parser.parse_args()
+    rounds = arguments.rounds
     print(
         f"{probe().label}; Python {sys.version.split()[0]}; {os.cpu_count()} cores; load {os.getloadavg()}; "
         f"{rounds} rounds; HumanEval's canonical solutions, two workers"
     )
     print("\n| figure | to reach | median (quartiles) |\n|---|---|---|")
-    kinds_rows(rounds)
-    ground_truth_rows(rounds)
+    if arguments.only != "truth":
+        kinds_rows(rounds)
+    if arguments.only != "kinds":
+        ground_truth_rows(rounds)
     print(f"\nload at the end {os.getloadavg()}")
 
 
