@@ -66,7 +66,7 @@ def show_board(result: Board) -> None:
             if isinstance(block, Table):
                 if block.note and section.anchor != "board":
                     console.print(Text(visible(block.note)), soft_wrap=True)
-                console.print(render_table(block))
+                console.print(render_table(block, width=console.width))
             elif isinstance(block, Heading):
                 console.print(Text(visible(block.text), style="bold"))
             elif isinstance(block, Note):

@@ -180,12 +180,12 @@ def show_comparison(result: ResultComparison) -> None:
 
     console = screen()
     console.print(Text(visible(headline(result)), style="bold"), soft_wrap=True)
-    console.print(render_table(suites_table(result)))
+    console.print(render_table(suites_table(result), width=console.width))
     if any(s.noise.sampling is not None for s in result.suites):
-        console.print(render_table(noise_table(result)))
+        console.print(render_table(noise_table(result), width=console.width))
     turned = sum(len(s.lost) + len(s.gained) for s in result.suites)
     if turned:
-        console.print(render_table(turned_table(result, SHOWN_TURNED)))
+        console.print(render_table(turned_table(result, SHOWN_TURNED), width=console.width))
     if turned > SHOWN_TURNED:
         console.print(
             f"and {turned - SHOWN_TURNED} more problems turned: --json, --markdown and --html have all of them"

@@ -79,6 +79,6 @@ def show(document: Document) -> None:
         console.print(Text(visible(section.title), style="bold"))
         for block in section.blocks:
             if isinstance(block, Table):
-                console.print(render_table(block))
+                console.print(render_table(block, width=console.width))
                 for line in (*block.reasons, *block.left_out):
                     console.print(Text(visible(f"note: {line}"), style="dim"), soft_wrap=True)

@@ -39,7 +39,8 @@ def runs(
         print_json({"runs": rows, "unreadable": unreadable})
         return
     saved = find_runs(folder)
-    screen().print(render_table(runs_table(saved, suite)))
+    console = screen()
+    console.print(render_table(runs_table(saved, suite), width=console.width))
     show_unreadable({str(run.folder): run.reason for run in saved if run.board is None})
 
 
@@ -65,8 +66,13 @@ def runs_table(saved: list[SavedRun], suite: str | None) -> Table:
         Column("variants", lambda b: formatting.count(len(b.rows))),
         Column("first", lambda b: b.ranked[0].variant, "l"),
         Column("pass@k", best, unit="%"),
-        Column("device", lambda b: str(b.machine.get("device") or formatting.DASH), "l"),
-        Column("assay", lambda b: str(b.machine.get("packages", {}).get("assay") or formatting.DASH), "l"),
+        Column("device", lambda b: str(b.machine.get("device") or formatting.DASH), "l", cost=True),
+        Column(
+            "assay",
+            lambda b: str(b.machine.get("packages", {}).get("assay") or formatting.DASH),
+            "l",
+            cost=True,
+        ),
         Column("folder", lambda b: str(boards[id(b)][1]), "l"),
     ]
     return tabulate(columns, shown, name="runs")

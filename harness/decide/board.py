@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from assay.harness.decide.comparing import check_levels
-from assay.harness.decide.matching import Matched, listed, match
+from assay.harness.decide.matching import Matched, label, listed, match, name_suites
 from assay.harness.decide.results import Floats, Results, summary
 from assay.harness.decide.statistics import (
     Pairs,
@@ -153,7 +153,8 @@ def make_board(
     """
     check_levels(0.05, confidence)
     by_suite: dict[str, dict[str, Results]] = {}
-    for one in (results for file in files for results in file):
+    every = [results for file in files for results in file]
+    for one in name_suites(every, every):
         if suite in (None, one.suite):
             column = by_suite.setdefault(one.suite, {})
             column[_free_name(one, column)] = one
@@ -172,10 +173,10 @@ def make_board(
 
 def _free_name(one: Results, column: Mapping[str, Results]) -> str:
     """Return the model's name, or with its file's where another file of the suite has a model of that name."""
-    name = one.model if one.model not in column else f"{one.model} ({one.path.name})"
+    name = one.model if one.model not in column else label(one)
     number = 2
     while name in column:
-        name, number = f"{one.model} ({one.path.name}, {number})", number + 1
+        name, number = f"{label(one)}, {number}", number + 1
     return name
 
 

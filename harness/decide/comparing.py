@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from assay.harness.decide.matching import Matched, listed, match
+from assay.harness.decide.matching import Matched, label, listed, match, name_suites
 from assay.harness.decide.naming import place
 from assay.harness.decide.results import Answer, Results, summary
 from assay.harness.decide.statistics import (
@@ -141,6 +141,7 @@ def compare_results(
     if missing not in MISSING:
         raise BadInputError(f"--missing {missing!r} is none of {', '.join(MISSING)}")
     names = _names(_one_model(baseline), _one_model(candidate))
+    baseline, candidate = name_suites(baseline, candidate), name_suites(candidate, baseline)
     pairs, warnings = _paired_suites(baseline, candidate, suite)
     compared = []
     for one, other in pairs:
@@ -183,8 +184,8 @@ def _names(one: Results, other: Results) -> tuple[str, str]:
     """Return two names that differ, with the files' names where the models' are the same."""
     if one.model != other.model:
         return one.model, other.model
-    if one.path.name != other.path.name:
-        return f"{one.model} ({one.path.name})", f"{other.model} ({other.path.name})"
+    if label(one) != label(other):
+        return label(one), label(other)
     return f"{one.model} (A)", f"{other.model} (B)"
 
 
@@ -208,9 +209,9 @@ def _paired_suites(
             f"{candidate[0].path} has {listed(list(others), 12)}"
         )
     warnings = []
-    for label, results in (("A", ours), ("B", others)):
+    for side, results in (("A", ours), ("B", others)):
         if only := [name for name in results if name not in shared]:
-            warnings.append(f"only {label} has {listed(only, 12)}, which is not compared")
+            warnings.append(f"only {side} has {listed(only, 12)}, which is not compared")
     return [(ours[name], others[name]) for name in shared], warnings
 
 
@@ -229,15 +230,15 @@ def _warnings(both: Matched) -> list[str]:
         warnings.append(
             f"the prompts of {len(differing)} of {len(shared)} problems differ: {listed(differing, 5)}"
         )
-    for label, row in (("A", 0), ("B", 1)):
+    for side, row in (("A", 0), ("B", 1)):
         counted = both.samples[row][both.samples[row] > 0]
         if len(counted) and counted.min() != counted.max():
-            warnings.append(f"{label} has {counted.min()} to {counted.max()} samples a problem")
+            warnings.append(f"{side} has {counted.min()} to {counted.max()} samples a problem")
         if unmeasured := int(both.unmeasured[row].sum()):
-            warnings.append(f"{label}: {unmeasured} samples have no verdict, and count in no figure")
+            warnings.append(f"{side}: {unmeasured} samples have no verdict, and count in no figure")
     if both.left_out:
         warnings.append(f"{both.left_out} problems are not in both files and were left out")
-    return warnings + [f"{label}: {note}" for label, r in (("A", one), ("B", other)) for note in r.notes]
+    return warnings + [f"{side}: {note}" for side, r in (("A", one), ("B", other)) for note in r.notes]
 
 
 def _short(version: str) -> str:

@@ -25,6 +25,7 @@ from assay.harness.report.blocks import (
     tabulate,
 )
 
+SHOWN_TURNED = 1_000  # problems that a page lists
 SHOWN_ANSWERS = 60  # problems of a suite whose answers a page has
 SHOWN_UNMEASURED = 10  # problems that a line lists
 SHOWN_TEXT = 20_000  # characters of an answer
@@ -35,7 +36,7 @@ def comparison_document(result: ResultComparison) -> Document:
     several = len(result.suites) > 1
     sections = [
         Section("comparison", "Comparison", [suites_table(result), *_warnings(result)]),
-        Section("turned", "Problems that turned", [turned_table(result)] if _turned(result) else []),
+        Section("turned", "Problems that turned", _turned_blocks(result)),
         Section("answers", "Answers", _answers(result, several=several)),
         Section("noise", "Where the noise is", [noise_table(result)]),
         Section("files", "Files", [_files(result)]),
@@ -106,10 +107,10 @@ def suites_table(result: ResultComparison) -> Table:
         Column("", plot, css="drawn", only="html", axis=partial(charts.axis, scale, signed=True)),
         Column("p", lambda s: formatting.p_value(s.comparison.p)),
         *_adjusted_column(result),
-        Column("detectable", _detectable, unit="points"),
-        Column("lost", lambda s: formatting.count(len(s.lost))),
-        Column("gained", lambda s: formatting.count(len(s.gained))),
-        Column("problems", lambda s: formatting.count(s.comparison.n)),
+        Column("detectable", _detectable, unit="points", cost=True),
+        Column("lost", lambda s: formatting.count(len(s.lost)), cost=True),
+        Column("gained", lambda s: formatting.count(len(s.gained)), cost=True),
+        Column("problems", lambda s: formatting.count(s.comparison.n), cost=True),
     ]
     note = (
         f"A is {result.baseline}; B is {result.candidate}, which is held against A: worse means that B is worse. "
@@ -166,6 +167,15 @@ def turned_table(result: ResultComparison, most: int | None = None) -> Table:
     if len(result.suites) > 1:
         columns.insert(1, Column("suite", lambda row: row[0], "l"))
     return tabulate(columns, _turned(result)[:most], name="turned")
+
+
+def _turned_blocks(result: ResultComparison) -> list[Block]:
+    n = len(_turned(result))
+    blocks: list[Block] = [turned_table(result, SHOWN_TURNED)] if n else []
+    if n > SHOWN_TURNED:
+        rest = formatting.count(n - SHOWN_TURNED)
+        blocks.append(Note(f"And {rest} more problems; --json has all of them."))
+    return blocks
 
 
 def noise_table(result: ResultComparison) -> Table:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from assay.harness.decide.naming import numbered
-from assay.harness.decide.results import Counts, Results
+from assay.harness.decide.results import UNNAMED, Counts, Results
 from assay.harness.errors import BadInputError
 from assay.harness.report.wording import visible
 
@@ -28,6 +28,28 @@ class Matched:
     passed: Counts
     unmeasured: Counts
     left_out: int = 0
+
+
+def name_suites(results: Sequence[Results], known: Sequence[Results]) -> list[Results]:
+    """Return the results, those of a file that names no suite under the one suite of `known` that has its problems."""
+    named: dict[str, set[str]] = {}
+    for one in known:
+        if one.suite != UNNAMED:
+            named.setdefault(one.suite, set()).update(one.problems)
+    renamed = []
+    for one in results:
+        shared = (
+            []
+            if one.suite != UNNAMED
+            else [s for s, ids in named.items() if not ids.isdisjoint(one.problems)]
+        )
+        renamed.append(replace(one, suite=shared[0]) if len(shared) == 1 else one)
+    return renamed
+
+
+def label(one: Results) -> str:
+    """Return a model's name with the place of its file, for models that are called alike."""
+    return f"{one.model} ({one.path.resolve().parent.name}/{one.path.name})"
 
 
 def match(results: Sequence[Results], *, common: bool = False, total: int | None = None) -> Matched:

@@ -51,6 +51,9 @@ FAMILIES = (
     ),
 )
 _SUITES = {name: ours for family in FAMILIES for ours, names in family.names.items() for name in names}
+# Suites whose ids every evaluator writes alike.
+_SUITES |= dict.fromkeys(("swebench", "swebenchverified", "swebenchlite"), "swe-bench")
+_SUITES |= dict.fromkeys(("livecodebench", "lcb"), "livecodebench")
 _FAMILY_OF = {ours: family for family in FAMILIES for ours in family.names}
 _PREFIXES = {family.prefix.lower(): family for family in FAMILIES}
 _ID = re.compile(r"(HumanEval|Mbpp|BigCodeBench)[/_-]?0*(\d+)(_\w*)?", re.IGNORECASE)

@@ -37,8 +37,14 @@ def render_terminal(board: Leaderboard, width: int = WIDE) -> RichTable:
     return rich
 
 
-def render_table(table: Table, places: Sequence[int] | None = None) -> RichTable:
-    """Return a table for the terminal: the columns at `places`, or all that a text has."""
+def render_table(table: Table, places: Sequence[int] | None = None, *, width: int | None = None) -> RichTable:
+    """Return a table for the terminal: the columns at `places`, or all that a text has.
+
+    Of less than WIDE columns (`width`), intervals stand below their figures and the costs are left out.
+    """
+    narrow = width is not None and width < WIDE
+    if narrow and places is None:
+        places = [i for i in table.shown("text") if not table.columns[i].cost]
     rich = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, title=None)
     places = table.shown("text") if places is None else places
     for i in places:
@@ -52,7 +58,7 @@ def render_table(table: Table, places: Sequence[int] | None = None) -> RichTable
             min_width=min(longest, LEGIBLE) if column.align == "l" and not column.cost else None,
         )
     for row in table.rows:
-        rich.add_row(*(_text(table.columns[i], row[i]) for i in places))
+        rich.add_row(*(_text(table.columns[i], row[i], stacked=narrow) for i in places))
     return rich
 
 
@@ -102,11 +108,11 @@ def _ended(table: Table) -> list[str]:
     ]
 
 
-def _text(column: Column[Any], cell: Cell) -> Text:
+def _text(column: Column[Any], cell: Cell, *, stacked: bool = False) -> Text:
     quiet = cell.css == QUIET or cell.unmeasured
     style = "bold" if column.names_row else "dim" if quiet else _COLOURS.get(cell.css, "")
     text = cell.text.replace(", ", " ") if cell.counts else cell.text
-    between = "\n" if column.cost else "  "
+    between = "\n" if column.cost or stacked else "  "
     return Text(visible(text), style=style).append(
         f"{between}{cell.range}" if cell.range else "", style="dim"
     )

@@ -115,16 +115,17 @@ def detect(source: Source) -> str:
     name = path.name.removesuffix(".gz")
     if not start.startswith((b"{", b"[")) or name.endswith((".csv", ".tsv")):
         return "table"
-    if not name.endswith(".json") and _is_lines(path):
+    if _is_lines(path, 2 if name.endswith(".json") else 1):
         first = next((row for _, row in islice(read_objects(path), 1)), {})
         logged = isinstance(first, dict) and isinstance(first.get("doc"), dict) and "doc_id" in first
         return "lm-eval" if logged else "table"
     return _of_json(source)
 
 
-def _is_lines(path: Path) -> bool:
+def _is_lines(path: Path, least: int) -> bool:
+    """Whether a file begins with objects on lines of their own, `least` of them: one may be a file of JSON."""
     rows = [row for _, row in islice(read_objects(path), 2)]
-    return bool(rows) and all(isinstance(row, dict) for row in rows)
+    return len(rows) >= least and all(isinstance(row, dict) for row in rows)
 
 
 def _of_json(source: Source) -> str:

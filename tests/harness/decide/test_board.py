@@ -59,7 +59,7 @@ def test_several_suites_are_columns_and_who_lacks_one_comes_last(tmp_path: Path)
 
 def test_two_files_of_one_name_are_two_models(tmp_path: Path) -> None:
     board = make_board([read(tmp_path / "x" / "m.jsonl", "10"), read(tmp_path / "y" / "m.jsonl", "11")])
-    assert sorted(board.models) == ["m", "m (m.jsonl)"]
+    assert sorted(board.models) == ["m", "m (y/m.jsonl)"]
 
 
 def test_one_model_is_no_board(tmp_path: Path) -> None:
@@ -146,3 +146,11 @@ def test_no_model_is_proven_better_by_what_it_left_out(tmp_path: Path) -> None:
     few = read(tmp_path / "f.jsonl", "1" * 12 + "-" * 48)
     hard = read(tmp_path / "g.jsonl", "0" * 12 + "1" * 48)
     assert make_board([few, hard]).suites[0].ranks == (1, 1)
+
+
+def test_a_file_that_names_no_suite_stands_under_the_one_whose_problems_it_has(tmp_path: Path) -> None:
+    rows = [{"problem": f"pocket-test/{i}", "passed": "1"} for i in range(3)]
+    named = read_results(str(write_csv(tmp_path / "a.csv", [row | {"suite": "pocket"} for row in rows])))
+    other = read_results(str(write_csv(tmp_path / "b.csv", rows)))
+    board = make_board([named, other])
+    assert [(s.suite, s.models) for s in board.suites] == [("pocket", ("a", "b"))]

@@ -196,6 +196,7 @@ def test_levels_that_decide_nothing_are_refused(tmp_path: Path, options: dict[st
         compare_results(results, results, **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_equal_models_are_seldom_called_worse(tmp_path: Path) -> None:
     """120 pairs of equal models on 164 problems: no more than 5 %, and a margin for luck, are called worse."""
     rng = np.random.default_rng(5)
@@ -237,3 +238,18 @@ def test_samples_of_a_measured_problem_may_be_missing_too(tmp_path: Path) -> Non
     b = read_results(str(write_lines(tmp_path / "b.jsonl", rows)))
     result = compare_results(a, b, margin=0.2)
     assert (result.verdict, result.suites[0].bounds) == ("undecided", (-0.5, 0.0))
+
+
+def test_a_file_that_names_no_suite_is_compared_with_the_one_whose_problems_it_has(tmp_path: Path) -> None:
+    rows = [{"problem": f"pocket-test/{i}", "passed": "1"} for i in range(3)]
+    a = read_results(str(write_csv(tmp_path / "a.csv", [row | {"suite": "pocket"} for row in rows])))
+    b = read_results(str(write_csv(tmp_path / "b.csv", rows)))
+    for one, other in ((a, b), (b, a)):
+        result = compare_results(one, other)
+        assert result.suites[0].suite == "pocket"
+        assert not result.warnings
+
+
+def test_models_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    result = compare_results(read(tmp_path / "x" / "m.jsonl", "10"), read(tmp_path / "y" / "m.jsonl", "10"))
+    assert (result.baseline, result.candidate) == ("m (x/m.jsonl)", "m (y/m.jsonl)")

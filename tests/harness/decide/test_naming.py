@@ -40,7 +40,8 @@ def test_a_problem_has_one_id(suite: str, text: str, expected: str) -> None:
         ("MBPP", "mbpp"),
         ("BigCodeBench-Hard", "bigcodebench-hard"),
         ("gsm8k", "gsm8k"),
-        ("swebench-verified", "swebench-verified"),
+        ("inspect_evals/swe_bench", "swe-bench"),
+        ("LCB", "livecodebench"),
     ],
 )
 def test_a_suite_has_one_name(text: str, expected: str) -> None:

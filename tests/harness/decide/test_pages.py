@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from assay.harness.decide import compare_results, make_board, read_results
+from assay.harness.decide import compare_results, comparison_page, make_board, read_results
 from assay.harness.decide.board_page import board_document
-from assay.harness.decide.comparison_page import SHOWN_ANSWERS, comparison_document, headline, warning_lines
-from assay.harness.report import document_markdown, render_document
+from assay.harness.decide.comparison_page import (
+    SHOWN_ANSWERS,
+    comparison_document,
+    headline,
+    suites_table,
+    warning_lines,
+)
+from assay.harness.report import document_markdown, render_document, render_table
 from assay.harness.report.blocks import side_by_side
 from tests.harness.decide.files import humaneval, write_lines
 from tests.harness.report.hostile import HOSTILE
@@ -98,3 +106,27 @@ def test_a_board_says_who_leads_and_what_it_rests_on(tmp_path: Path) -> None:
     assert "| a | 1= |" in markdown
     assert "| c | 3 |" in markdown
     assert "Suspect problems unmeasured: 3 models are too few; it takes 5." in markdown
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_no_figure_is_cut_in_a_terminal(tmp_path: Path, width: int) -> None:
+    result = compare_results(
+        results(tmp_path / "a.jsonl", "1" * 30), results(tmp_path / "b.jsonl", "10" * 15)
+    )
+    console = Console(width=width, file=io.StringIO())
+    console.print(render_table(suites_table(result), width=width))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in text
+    assert all(figure in text for figure in ("humaneval", "worse", "100.0", "50.0", "−50.0"))
+    assert ("problems" in text) == (width >= 120)
+
+
+def test_problems_that_a_page_does_not_list_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparison_page, "SHOWN_TURNED", 3)
+    result = compare_results(results(tmp_path / "a.jsonl", "1" * 5), results(tmp_path / "b.jsonl", "0" * 5))
+    text = document_markdown(comparison_document(result))
+    assert "HumanEval/2" in text
+    assert "HumanEval/3" not in text
+    assert "And 2 more problems" in text

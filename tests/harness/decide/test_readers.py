@@ -145,6 +145,13 @@ def test_columns_of_a_csv_may_have_capitals(tmp_path: Path) -> None:
     assert counts(one(write_csv(tmp_path / "v.csv", rows))) == {"HumanEval/0": (1, 1, 0)}
 
 
+def test_lines_of_json_may_be_called_json(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "v.json", humaneval("10"))
+    assert counts(one(path)) == {"HumanEval/0": (1, 1, 0), "HumanEval/1": (1, 0, 0)}
+    listed = write_json(tmp_path / "w.json", humaneval("10"))
+    assert counts(one(listed)) == counts(one(path))
+
+
 def test_gzip_is_read_by_its_suffix(tmp_path: Path) -> None:
     plain = write_lines(tmp_path / "v.jsonl", humaneval("10"))
     packed = tmp_path / "v.jsonl.gz"

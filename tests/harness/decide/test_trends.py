@@ -41,10 +41,11 @@ def test_a_fall_and_a_recovery_are_two_steps_with_their_intervals() -> None:
         assert step.comparison.low * step.comparison.high > 0
 
 
+@pytest.mark.slow
 def test_equal_runs_seldom_show_a_step() -> None:
     rng = np.random.default_rng(2)
-    series = 100
-    alarms = sum(bool(find_steps(drawn(rng, *[0.6] * 6), "m")) for _ in range(series))
+    series = 60
+    alarms = sum(bool(find_steps(drawn(rng, *[0.6] * 5), "m")) for _ in range(series))
     assert alarms <= 0.05 * series + 2 * math.sqrt(0.05 * series)
 
 
