@@ -19,6 +19,16 @@ from assay.harness.errors import BadInputError
 from assay.trainers.files import open_file
 
 _ENDINGS = (".gz", ".json", ".jsonl", ".csv", ".parquet", ".eval")
+_GENERIC = (
+    "eval",
+    "eval_results",
+    "output",
+    "results",
+    "samples",
+    "verdicts",
+    "per_instance_details",
+    "report",
+)
 _SUFFIXES = re.compile(
     r"(_results|[._-]eval_results|_eval_all|_eval|[._-]generated|[._-]verdicts|[._-]samples|\.jsonl)$"
 )
@@ -61,15 +71,15 @@ class Source:
 
     @property
     def stem(self) -> str:
-        """The file's name without what says that it holds results: what a model is called where its file is silent."""
-        name = self.path.resolve().name
-        while (path := Path(name)).suffix in _ENDINGS and path.stem:
-            name = path.stem
-        while shorter := _SUFFIXES.sub("", name):
-            if shorter == name:
-                break
+        """What a model is called where its file is silent: the file's name without what says that it holds results,
+        or its folder's, where nothing is left or the name is what an evaluator calls all of its files."""
+        path = self.path.resolve()
+        name = path.name
+        while (inner := Path(name)).suffix in _ENDINGS and inner.stem:
+            name = inner.stem
+        while (shorter := _SUFFIXES.sub("", name)) != name and shorter:
             name = shorter
-        return name
+        return path.parent.name if name in _GENERIC or name.startswith("Scenario.") else name
 
     def collector(self, form: str) -> Collector:
         return Collector(self.path, form, answers=self.answers)

@@ -9,7 +9,6 @@ from assay.harness.decide.readers.source import Source
 from assay.harness.decide.results import Results
 
 SUITE = "swe-bench"
-_FILES = ("results", "per_instance_details", "report")  # names that say nothing of the model
 # Lists of a run's report; an instance without a prediction was not tried, and has no verdict.
 _REPORT = {"resolved_ids": True, "unresolved_ids": False, "empty_patch_ids": False, "error_ids": False,
            "incomplete_ids": None}  # fmt: skip
@@ -40,9 +39,8 @@ def read_swe_bench(source: Source, /) -> list[Results]:
             )
         return collector.results()
     model = source.stem
-    if model in _FILES:  # experiments/evaluation/verified/MODEL/results/results.json
-        parent = source.path.resolve().parent
-        model = parent.parent.name if parent.name == "results" else parent.name
+    if model == "results":  # experiments/evaluation/verified/MODEL/results/results.json
+        model = source.path.resolve().parents[1].name
     if "resolved" not in value:
         for instance, details in value.items():
             if not isinstance(details, dict) or not isinstance(details.get("resolved"), bool):

@@ -145,6 +145,24 @@ def test_columns_of_a_csv_may_have_capitals(tmp_path: Path) -> None:
     assert counts(one(write_csv(tmp_path / "v.csv", rows))) == {"HumanEval/0": (1, 1, 0)}
 
 
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("tuned.jsonl_results.jsonl", "tuned"),
+        ("tuned.generated_eval_results.jsonl", "tuned"),
+        ("tuned_results.jsonl.gz", "tuned"),
+        ("results.jsonl", "folder"),
+        ("samples.jsonl_results.jsonl", "folder"),
+        ("Scenario.codegeneration_1_0.2_eval_all.jsonl", "folder"),
+    ],
+)
+def test_a_model_is_called_as_its_file_or_folder(tmp_path: Path, name: str, model: str) -> None:
+    path = write_lines(tmp_path / "folder" / name, humaneval("1"))
+    if name.endswith(".gz"):
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    assert one(path).model == model
+
+
 def test_lines_of_json_may_be_called_json(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "v.json", humaneval("10"))
     assert counts(one(path)) == {"HumanEval/0": (1, 1, 0), "HumanEval/1": (1, 0, 0)}
