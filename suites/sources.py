@@ -6,9 +6,11 @@ computed and can be computed again goes to the cache folder, `$ASSAY_CACHE`, els
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +58,18 @@ def data_folder() -> Path:
 
 
 def cache_folder() -> Path:
-    return _folder("ASSAY_CACHE", "XDG_CACHE_HOME", ".cache")
+    """Return the folder of what is kept between commands.
+
+    Raises SuiteError for one that anybody may write: what is taken from it would be anybody's word.
+    """
+    folder = _folder("ASSAY_CACHE", "XDG_CACHE_HOME", ".cache")
+    with contextlib.suppress(OSError):
+        if folder.stat().st_mode & stat.S_IWOTH:
+            raise SuiteError(
+                f"the cache folder {folder} can be written by anybody, so nothing in it is ours for sure: "
+                f"chmod o-w {folder}, or set ASSAY_CACHE to a folder of your own"
+            )
+    return folder
 
 
 def verdicts_path() -> Path:

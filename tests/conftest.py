@@ -42,15 +42,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """`ASSAY_CACHE` is empty at first, for this process and the ones it starts."""
+    """`ASSAY_CACHE` is empty at first, for this process and the ones it starts, and the user's key is one of tests."""
     folder = tmp_path_factory.mktemp("assay-cache")
-    before = os.environ.get("ASSAY_CACHE")
-    os.environ["ASSAY_CACHE"] = str(folder)
+    own = {"ASSAY_CACHE": str(folder), "XDG_STATE_HOME": str(tmp_path_factory.mktemp("assay-state"))}
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
     yield folder
-    if before is None:
-        del os.environ["ASSAY_CACHE"]
-    else:
-        os.environ["ASSAY_CACHE"] = before
+    for name, value in before.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
 
 
 @pytest.fixture

@@ -87,6 +87,7 @@ def _good(file: SampleFile, faults: list[str]) -> Iterator[Sample]:
 def _of_run(folder: Path, variant: str | None, suite: dict[str, Any] | None) -> tuple[Path, dict[str, Any]]:
     """Return the folder of the variant's generate step, and the suite that it answers."""
     from assay.harness.files import read_json
+    from assay.harness.pipeline.seals import check_files
     from assay.harness.pipeline.store import Store
 
     plan = read_json(folder / "plan.json")
@@ -96,7 +97,9 @@ def _of_run(folder: Path, variant: str | None, suite: dict[str, Any] | None) -> 
         advice = f"; did you mean {near[0]!r}?" if near else ""
         fault = "give --variant" if variant is None else f"--variant {variant!r} is not in the run"
         raise BadInputError(f"{folder}: {fault}; variants: {', '.join(steps)}{advice}")
-    path = Store(folder.parent).path(steps[variant]["name"], steps[variant]["id"])
+    store, step = Store(folder.parent), (steps[variant]["name"], steps[variant]["id"])
+    path = store.folder(*step)
+    check_files(path, store.record(*step) or {})
     own = plan["experiment"]["suite"]
     settings = {key: own.get(key) for key in ("name", "split", "limit", "options")}
     return path, suite or settings | {"path": Path(own["path"]) if own.get("path") else None}

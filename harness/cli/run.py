@@ -63,7 +63,7 @@ def conduct(
     if not done.did:
         progress.say("every step was done before; the leaderboard is computed again from the samples on disk")
     tables = load_tables(done.store, plan)
-    leaderboard = build_leaderboard(done, tables)
+    leaderboard = build_leaderboard(done, tables).model_copy(update={"taken_over": done.taken_over})
     write_report(done.folder, leaderboard, pool_tables(plan, tables), plan.suite.by_id())
     if not shown.as_json:
         console = screen()

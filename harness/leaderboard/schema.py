@@ -430,6 +430,8 @@ class Leaderboard(Record):
     reward_models: dict[str, RewardModel] = Field(default_factory=dict)
     answers: dict[str, PaidAnswers] = Field(default_factory=dict)
     steps: tuple[Step, ...] = ()
+    taken_over: dict[str, str] = Field(default_factory=dict)
+    """Steps that are not the work of the user who made this, as they are, each with the reason."""
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Leaderboard:

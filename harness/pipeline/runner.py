@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -15,9 +16,10 @@ from assay.harness.evaluation.judge import CacheUse
 from assay.harness.files import read_json, write_json
 from assay.harness.hardware import describe_machine
 from assay.harness.pipeline.plan import KINDS, Plan, Step, plan_json
+from assay.harness.pipeline.seals import FILES, check_files, hashes_of, sealed, strangeness
 from assay.harness.pipeline.steps import Artifacts, Context, StepKind
 from assay.harness.pipeline.steps.generate import ModelPool
-from assay.harness.pipeline.store import Record, Store
+from assay.harness.pipeline.store import STEP_FILE, Record, Store
 
 INPUTS = "made_from.json"
 WEAK = "weak isolation"
@@ -25,12 +27,16 @@ WEAK = "weak isolation"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished run: its folder, and which steps this call did (the others were done before)."""
+    """A finished run: its folder, and which steps this call did (the others were done before).
+
+    `taken_over` are the steps that are not this user's own work as they are, each with the reason.
+    """
 
     folder: Path
     store: Store
     plan: Plan
     did: tuple[str, ...]
+    taken_over: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def run(
@@ -58,6 +64,7 @@ class _Runner:
         self.context, self.engines = context, engines
         self.plan, self.store, self.progress = context.plan, context.store, context.progress
         self.did: list[str] = []
+        self.taken_over: dict[str, str] = {}
 
     def run(self) -> Run:
         self._check_machine()
@@ -79,7 +86,10 @@ class _Runner:
         folder = self.store.root / self.plan.run_id
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "plan.json", plan_json(self.plan))
-        return Run(folder, self.store, self.plan, tuple(self.did))
+        if self.taken_over:
+            reasons = ", ".join(sorted(set(self.taken_over.values())))
+            self.progress.say(f"warning: taken as they are: {', '.join(self.taken_over)} ({reasons})")
+        return Run(folder, self.store, self.plan, tuple(self.did), self.taken_over)
 
     def _check_machine(self) -> None:
         """Let each kind check, before anything is done, that this machine can do its missing steps."""
@@ -101,11 +111,16 @@ class _Runner:
         record = self.store.record(step.name, step.id) or self._recognised(step, kind, made_from)
         if record is None:
             return False
-        stale = record["made_from"] != made_from
+        folder = self.store.folder(step.name, step.id)
+        stale, strange = record["made_from"] != made_from, strangeness(folder, record)
+        if not stale:
+            check_files(folder, record)
         reason = "its input was made again since" if stale else kind.unsettled(self.context, step, record)
         if not reason:
+            if strange:
+                self.taken_over[step.name] = strange
             return True
-        if kind.reopen is not None and not stale:
+        if kind.reopen is not None and not stale and not strange:  # else nothing of it is kept as ours
             self.progress.say(f"{step.name}: {reason}; those are executed again")
             kind.reopen(self.context, step, self.store.path(step.name, step.id), self._work(step))
             self.store.reopen(step.name, step.id)
@@ -158,6 +173,8 @@ class _Runner:
 
     def _commit(self, step: Step, result: Record) -> Record:
         kind = KINDS[step.kind]
+        if taken_over := result.get("taken_over"):
+            self.taken_over[step.name] = taken_over
         finished = datetime.now(UTC).isoformat(timespec="microseconds")
         record = {
             "name": step.name,
@@ -169,8 +186,10 @@ class _Runner:
             "finished": finished,
             "token": result.get("artifact", {}).get("sha256") or f"{step.id}@{finished}",
             "machine": describe_machine(),
+            FILES: hashes_of(self.store.work(step.name, step.id), (STEP_FILE, *kind.scratch)),
             **result,
         }
+        record = sealed(json.loads(json.dumps(record)), "step")
         self.store.commit(step.name, step.id, record)
         for name in kind.scratch:  # the table holds the same rows
             (self.store.path(step.name, step.id) / name).unlink(missing_ok=True)

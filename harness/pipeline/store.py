@@ -78,6 +78,11 @@ class Store:
         """Return what the finished step recorded about itself, or None when it is not done."""
         return self._record_in(self.path(name, step_id))
 
+    def folder(self, name: str, step_id: str) -> Path:
+        """Return the real folder of a finished step: where `path` is our link, the one that it leads to."""
+        path = self.path(name, step_id)
+        return path.parent / path.readlink() if is_step_link(path) else path
+
     def _record_in(self, folder: Path) -> Record | None:
         """Return the record in a step's folder, or in the one that it is our link to; None where there is none.
 

@@ -13,7 +13,7 @@ from assay.harness.leaderboard.schema import Leaderboard
 from assay.harness.report.blocks import QUIET, Cell, Column, Table
 from assay.harness.report.sections.board import leaderboard_table
 from assay.harness.report.sections.rewards import in_words
-from assay.harness.report.wording import SHOWN_PROBLEMS, unmeasured_problems, visible
+from assay.harness.report.wording import SHOWN_PROBLEMS, taken_over, unmeasured_problems, visible
 
 WIDE = 120  # columns that hold the whole table, with pass@k for two k
 K_WIDTH = 18  # of one more
@@ -70,6 +70,8 @@ def note_lines(board: Leaderboard) -> list[Text]:
             f"{len(board.suite.unmeasured)} problems are unmeasured, so that their samples count in no score: "
             f"{unmeasured_problems(board)}"
         )
+    if board.taken_over:
+        lines.append(f"steps that were taken as they are: {taken_over(board)}")
     for row in board.rows:
         if row.near_limit:
             lines.append(

@@ -38,6 +38,14 @@ def of_problems(board: Leaderboard, n: int | None) -> str:
     return count(n) if total is None or n >= total else f"{count(n)} of {count(total)}"
 
 
+def taken_over(board: Leaderboard) -> str:
+    """Return the steps that were taken as they are, with their reasons; empty where there are none."""
+    reasons: dict[str, list[str]] = {}
+    for step, reason in board.taken_over.items():
+        reasons.setdefault(reason, []).append(step)
+    return "; ".join(f"{', '.join(steps)}: {reason}" for reason, steps in reasons.items())
+
+
 def unmeasured_problems(board: Leaderboard) -> str:
     """Return the problems with which nothing could be measured, the first with their reasons; empty without any."""
     reasons = board.suite.unmeasured

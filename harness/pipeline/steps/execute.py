@@ -23,6 +23,7 @@ from assay.harness.files import append_lines, recover_lines
 from assay.harness.generation.types import Sample
 from assay.harness.leaderboard.seeds import Counts
 from assay.harness.pipeline.fingerprints import judging_sha256
+from assay.harness.pipeline.seals import own_rows, sealed
 from assay.harness.pipeline.steps import Context, Plan, StepKind, generate
 from assay.harness.pipeline.steps.generate import doing, load_samples
 from assay.harness.pipeline.store import Record, Step, Store
@@ -64,14 +65,22 @@ class Execution:
         *,
         allow_weak: bool = False,
         on_progress: OnProgress = lambda what, done, total: None,
+        say: Callable[[str], None] = lambda text: None,
     ) -> None:
         """`open_executor` opens a sandbox, given what takes its verdicts; `on_progress` follows the references, which
-        are run before the first sample."""
+        are run before the first sample. Lines in `work` that are not this user's own are said and judged again."""
         self._on_progress = on_progress
         self.spec, self.path, self._open_executor = spec, work / LINES, open_executor
         self._problems = spec.suite.by_id()
         self._limits = limits_of(spec.sandbox)
-        standing = _standing(recover_lines(self.path), allow_weak=allow_weak)
+        self._place = ("verdict", work.name)
+        lines = recover_lines(self.path)
+        own = own_rows(lines, *self._place)
+        if len(own) < len(lines):
+            say(
+                f"{len(lines) - len(own)} verdicts in {self.path} were not written here as they are: judged again"
+            )
+        standing = _standing(own, allow_weak=allow_weak)
         self._known = {(row["problem_id"], row["index"]) for row in standing}
         self._pending: dict[str, tuple[Sample, Extraction]] = {}
         self._rows: list[dict[str, Any]] = []
@@ -129,11 +138,12 @@ class Execution:
         with self._lock:
             rows, self._rows, self._last = self._rows, [], time.monotonic()
         if rows:
-            append_lines(self.path, rows)
+            append_lines(self.path, [sealed(row, *self._place) for row in rows])
 
     def finish(self) -> dict[str, Any]:
         """Turn the lines into a table in the suite's order and return the step's record."""
-        latest = {(row["problem_id"], row["index"]): row for row in recover_lines(self.path)}
+        lines = own_rows(recover_lines(self.path), *self._place)
+        latest = {(row["problem_id"], row["index"]): row for row in lines}
         rows = list(latest.values())  # a sample that was not measured at first has a second line
         for row in rows:
             row.setdefault("cached", False)  # of a run that had no cache yet
@@ -190,7 +200,7 @@ def keep_verdicts(finished: Path, work: Path, *, allow_weak: bool) -> None:
     kept = _standing(rows, allow_weak=allow_weak)
     (work / LINES).unlink(missing_ok=True)
     if kept:
-        append_lines(work / LINES, kept)
+        append_lines(work / LINES, [sealed(row, "verdict", work.name) for row in kept])
 
 
 def _row(
@@ -250,7 +260,8 @@ def _open(context: Context, step: Step, work: Path) -> Execution:
     settings: dict[str, Any] = {"cache": context.cache, "allow_weak": context.allow_weak}
     opened = partial(open_executor, spec.sandbox, spec.suite, **settings)
     say = context.progress.say_once
-    return Execution(spec, work, opened, allow_weak=context.allow_weak, on_progress=say)
+    heard: dict[str, Any] = {"on_progress": say, "say": context.progress.say}
+    return Execution(spec, work, opened, allow_weak=context.allow_weak, **heard)
 
 
 def _execute(context: Context, step: Step, work: Path) -> Record:

@@ -22,6 +22,7 @@ from assay.harness.generation.batching import EngineGenerator
 from assay.harness.generation.load import MeasuredGenerator, OneAdapter, load_adapters, load_generator
 from assay.harness.generation.types import Generator, Request, Sample, Sampling
 from assay.harness.pipeline.fingerprints import prompts_sha256, resolved_device
+from assay.harness.pipeline.seals import is_own, sealed
 from assay.harness.pipeline.steps import Context, StepKind
 from assay.harness.pipeline.store import Record, Step
 from assay.suites import Problem, Suite
@@ -81,7 +82,9 @@ def seed_of(seed: int, problem_id: str, index: int) -> int:
 def _generate(context: Context, step: Step, work: Path) -> Record:
     """Make the samples that `work` lacks; every sample, old or new, goes through `context.on_sample`."""
     spec: GenerateSpec = step.spec
-    done = [_sample(row) for row in recover_lines(work / LINES)]
+    lines = recover_lines(work / LINES)
+    strange = sum(not is_own(row, "sample", work.name) for row in lines)
+    done = [_sample(row) for row in lines]
     for sample in done:
         context.on_sample(sample)
     present = {(sample.problem_id, sample.index) for sample in done}
@@ -108,6 +111,7 @@ def _generate(context: Context, step: Step, work: Path) -> Record:
         "tok_per_s": rate,
         "load_s": timing.load_s if complete else None,
         "backend": read_json(work / BACKEND),
+        **({"taken_over": f"{strange} of its samples were not written here as they are"} if strange else {}),
         "unmeasured": {} if counted else {"n_tokens": NOT_COUNTED, "tok_per_s": NOT_COUNTED},
     }
 
@@ -182,7 +186,8 @@ def _flushed(samples: Iterator[Sample], path: Path) -> Iterator[Sample]:
     last = time.monotonic()
     with os.fdopen(append_to(path), "a", encoding="utf-8") as file:
         for sample in samples:
-            file.write(json.dumps(_row(sample), ensure_ascii=False, allow_nan=False) + "\n")
+            row = sealed(_row(sample), "sample", path.parent.name)
+            file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
             file.flush()
             if time.monotonic() - last >= FORCE_EVERY_S:
                 os.fsync(file.fileno())

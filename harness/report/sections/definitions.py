@@ -146,6 +146,8 @@ def _facts(board: Leaderboard) -> list[tuple[str, str]]:
             f"{len(suite.unmeasured)}: {wording.unmeasured_problems(board)}; their samples were not executed"
         )
         pairs.append(("problems unmeasured", text))
+    if board.taken_over:
+        pairs.append(("taken as they are", wording.taken_over(board)))
     for row in board.rows:
         if row.near_limit:
             pairs.append(

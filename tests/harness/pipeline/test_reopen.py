@@ -16,6 +16,7 @@ from assay.harness.files import append_lines
 from assay.harness.leaderboard.build import build_leaderboard
 from assay.harness.pipeline.plan import Plan, make_plan
 from assay.harness.pipeline.runner import Run, run
+from assay.harness.pipeline.seals import FILES, hashes_of, sealed
 from assay.harness.pipeline.steps.execute import load_tables
 
 pytest.importorskip("torch", reason="needs the train extra: pip install 'assay[train]'")
@@ -48,13 +49,14 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 
 def rewrite(results: Path, change: Callable[[pd.DataFrame], None], **record: object) -> None:
-    """Change what a finished execute step holds, as another machine or another hour might have left it."""
+    """Change what a finished execute step holds, as another hour might have left it: its record says so too."""
     (folder,) = (p for p in results.glob("tiny/steps/execute-*") if p.is_dir())
     table = pd.read_parquet(folder / "verdicts.parquet")
     change(table)
     table.to_parquet(folder / "verdicts.parquet", index=False)
     file = folder / "step.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | record))
+    changed = json.loads(file.read_text()) | record | {FILES: hashes_of(folder, ("step.json",))}
+    file.write_text(json.dumps(sealed(changed, "step")))
 
 
 def verdicts(done: Run) -> pd.DataFrame:
@@ -122,7 +124,7 @@ def test_a_strict_run_takes_no_weak_verdicts_from_a_run_that_was_killed(plan: Pl
     ]
     work = done.store.work(step.name, step.id)
     (work / "made_from.json").write_bytes((folder / "made_from.json").read_bytes())
-    append_lines(work / "verdicts.jsonl", rows[:3])
+    append_lines(work / "verdicts.jsonl", [sealed(row, "verdict", work.name) for row in rows[:3]])
     done.store.reopen(step.name, step.id)
     table = verdicts(run(plan, tmp_path, Progress(enabled=False)))
     assert set(table["isolation_level"]) == {"full"}

@@ -181,7 +181,7 @@ def test_a_row_that_cannot_be_read_is_executed_again_and_written_anew(
     db = sqlite3.connect(path)
     with db:
         changed = db.execute(
-            f"UPDATE verdict_2 SET {damage} WHERE key = ?", (Keys.of(ISOLATION, "split").key(program("a")),)
+            f"UPDATE verdict_3 SET {damage} WHERE key = ?", (Keys.of(ISOLATION, "split").key(program("a")),)
         )
         assert changed.rowcount == 1
     db.close()
@@ -214,7 +214,7 @@ def count(path: Path) -> int:
     except sqlite3.OperationalError:
         return 0
     try:
-        return int(db.execute("SELECT COUNT(*) FROM verdict_2").fetchone()[0])
+        return int(db.execute("SELECT COUNT(*) FROM verdict_3").fetchone()[0])
     except sqlite3.OperationalError:
         return 0
     finally:
@@ -243,7 +243,7 @@ def test_a_cache_that_breaks_in_the_middle_costs_no_verdict(
     path = tmp_path / "v.sqlite"
     keys = Keys.of(ISOLATION, "split")
     with VerdictCache(path) as cache:
-        cache._db.execute("DROP TABLE verdict_2")
+        cache._db.execute("DROP TABLE verdict_3")
         assert cache.get(keys.key(program("a")), "a") is None
         cache.put(keys.key(program("a")), Verdict("a", Outcome.FAIL))
         cache._write()
@@ -296,3 +296,149 @@ def test_behind_a_real_sandbox_the_second_run_executes_nothing(tmp_path: Path) -
             assert sum(executor.was_cached(name) for name in verdicts) == expected
         outcomes.append(verdicts)
     assert outcomes[0] == outcomes[1] == outcomes[2] == {p.id: Outcome.PASS for p in programs}
+
+
+# Verdicts of others.
+
+
+def execute(path: Path, statement: str, *values: object) -> None:
+    db = sqlite3.connect(path)
+    with db:
+        db.execute(statement, values)
+    db.close()
+
+
+EDITS = {
+    "a pass": "UPDATE verdict_3 SET outcome = 'pass', passed = 1",
+    "more checks passed": "UPDATE verdict_3 SET passed = total",
+    "a mode": "UPDATE verdict_3 SET mode = 'split', outcome = 'pass'",
+    "notes": "UPDATE verdict_3 SET notes = ''",
+    "a detail": "UPDATE verdict_3 SET detail = ''",
+    "no seal": "UPDATE verdict_3 SET outcome = 'pass', seal = x''",
+    "a seal of text": "UPDATE verdict_3 SET outcome = 'pass', seal = 'seal'",
+    "another's row": (
+        "UPDATE verdict_3 SET outcome = 'pass', seal = (SELECT seal FROM verdict_3 WHERE outcome = 'pass')"
+    ),
+    "another's key": (
+        "INSERT OR REPLACE INTO verdict_3 SELECT (SELECT key FROM verdict_3 WHERE outcome = 'fail'), outcome, detail, "
+        "passed, total, cpu_s, wall_s, peak, mode, output, notes, seal FROM verdict_3 WHERE outcome = 'pass'"
+    ),
+}
+FAILED = Verdict("", Outcome.FAIL, "no", 0, 1, 0.01, 0.02, 9, "shared", "", ("near",))
+
+
+@pytest.mark.parametrize("case", EDITS)
+def test_an_edited_row_is_no_verdict(case: str, tmp_path: Path) -> None:
+    path = tmp_path / "v.sqlite"
+    run(path, [program("a", "x = 1")], FAILED)
+    run(path, [program("b", "x = 2")], FINE)
+    assert run(path, [program("a", "x = 1")], FAILED)[0] == []
+    execute(path, EDITS[case])
+    ran, verdicts = run(path, [program("a", "x = 1")], FAILED)
+    assert ran == ["x = 1"]
+    assert verdicts["a"].outcome is Outcome.FAIL
+    assert run(path, [program("a", "x = 1")], FAILED)[0] == [], "it is written anew"
+
+
+def test_a_cache_of_another_user_holds_no_verdict_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it arrives in an archive: owned by us, and sealed by a key that we do not have."""
+    path = tmp_path / "v.sqlite"
+    with monkeypatch.context() as other:
+        other.setenv("XDG_STATE_HOME", str(tmp_path / "other"))
+        run(path, [program("a")], FINE)
+        assert run(path, [program("a")], FINE)[0] == []
+    assert run(path, [program("a")], FAILED)[1]["a"].outcome is Outcome.FAIL
+
+
+def loose(path: Path) -> None:
+    path.chmod(path.stat().st_mode | 0o002)
+
+
+def link(path: Path) -> None:
+    path.rename(path.with_name("real"))
+    path.symlink_to("real")
+
+
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+STRANGE = {
+    "a file that anybody writes": (loose, "can be written by anybody"),
+    "a folder that anybody writes": (lambda path: loose(path.parent), "can be written by anybody"),
+    "a journal that anybody writes": (
+        lambda path: (path.with_name("v.sqlite-wal").touch(), loose(path.with_name("v.sqlite-wal"))),
+        "can be written by anybody",
+    ),
+    "a link": (link, "is a link"),
+    "a journal that is a link": (
+        lambda path: path.with_name("v.sqlite-journal").symlink_to(path),
+        "is a link",
+    ),
+    "a pipe": (pipe, "is no file"),
+    "another owner's file": (lambda path: os.chown(path, 4242, -1), "belongs to another user"),
+    "another owner's folder": (lambda path: os.chown(path.parent, 4242, -1), "belongs to another user"),
+}
+
+
+@pytest.mark.parametrize("case", STRANGE)
+def test_a_cache_that_may_be_somebody_elses_is_not_used_and_that_is_said(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make, said = STRANGE[case]
+    if "owner" in case and os.geteuid() != 0:
+        pytest.skip("only root gives a file to another user")
+    folder = tmp_path / "cache"
+    run(folder / "v.sqlite", [program("a")], FINE)
+    make(folder / "v.sqlite")
+    for _ in range(2):
+        ran, verdicts = run(folder / "v.sqlite", [program("a")], FAILED)
+        assert len(ran) == 1
+        assert verdicts["a"].outcome is Outcome.FAIL
+    assert capsys.readouterr().err.count(said) == 2
+
+
+KEYS = {
+    "others read it": lambda path: path.chmod(0o644),
+    "it is a link": link,
+    "it is short": lambda path: path.write_bytes(b"x"),
+    "it is a pipe": pipe,
+    "it is a folder": lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+@pytest.mark.parametrize("case", KEYS)
+def test_a_key_that_may_be_somebody_elses_seals_nothing(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from assay.sandbox.host.cache import _user_key, is_sealed, seal, seal_path
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    before = seal("a", "b")
+    assert is_sealed(before, "a", "b")
+    assert is_sealed(before.hex(), "a", "b")
+    assert not any(is_sealed(before, *parts) for parts in (("ab", ""), ("a",), ("b", "a"), ("a", "b", "")))
+    assert not any(is_sealed(value, "a", "b") for value in (None, 1, "", b"", "zz", before[:-1], [before]))
+    assert seal_path().stat().st_mode & 0o777 == 0o600
+    _user_key.cache_clear()
+    assert seal("a", "b") == before, "another process has the same key"
+    KEYS[case](seal_path())
+    _user_key.cache_clear()
+    assert seal("a", "b") != before
+    _user_key.cache_clear()
+
+
+def test_a_cache_folder_that_anybody_writes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from assay.suites import SuiteError
+    from assay.suites.sources import cache_folder
+
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    tmp_path.chmod(0o777)
+    with pytest.raises(SuiteError, match=r"can be written by anybody.*chmod o-w"):
+        cache_folder()
