@@ -47,7 +47,8 @@ class SuiteBoard:
     """One suite's column. `models` are in the order of `scores`, `ranks` and of the rows of `pairs`.
 
     `solved` counts the problems that every model solved in all samples; `unsolved` are those that none solved once,
-    `rare` those that one in twenty did, or one model. `expected_suspects` is how many would be listed by chance.
+    `rare` those that one in twenty did, or one model. `suspects` are the first of `n_suspects`, of
+    which chance alone would show `expected_suspects`.
     """
 
     suite: str
@@ -63,6 +64,7 @@ class SuiteBoard:
     unsolved: tuple[str, ...]
     rare: Mapping[str, tuple[str, ...]]
     suspects: tuple[Suspect, ...]
+    n_suspects: int
     expected_suspects: float | None
     warnings: tuple[str, ...]
 
@@ -93,8 +95,8 @@ class SuiteBoard:
             "unsolved": list(self.unsolved[:KEPT]),
             "n_rare": len(self.rare),
             "rare": {problem: list(models) for problem, models in list(self.rare.items())[:KEPT]},
-            "suspects": [asdict(suspect) for suspect in self.suspects[:KEPT]],
-            "n_suspects": None if self.expected_suspects is None else len(self.suspects),
+            "suspects": [asdict(suspect) for suspect in self.suspects],
+            "n_suspects": None if self.expected_suspects is None else self.n_suspects,
             "expected_suspects": self.expected_suspects,
             "warnings": list(self.warnings),
         }
@@ -209,7 +211,7 @@ def _suite_board(
     with np.errstate(invalid="ignore"):
         rates = np.where(samples > 0, passed / np.maximum(samples, 1), np.nan)
     solvers = (passed > 0).sum(axis=0)
-    suspects, expected = _suspects(matched.problems, names, rates)
+    suspects, n_suspects, expected = _suspects(matched.problems, names, rates)
     few = max(1, len(names) // 20) if len(names) >= FEWEST_MODELS else 0
     rare = np.flatnonzero((solvers > 0) & (solvers <= few))
     return SuiteBoard(
@@ -226,6 +228,7 @@ def _suite_board(
         unsolved=tuple(matched.problems[i] for i in np.flatnonzero(solvers == 0)),
         rare={matched.problems[i]: tuple(names[j] for j in np.flatnonzero(passed[:, i])) for i in rare},
         suspects=suspects,
+        n_suspects=n_suspects,
         expected_suspects=expected,
         warnings=tuple(_warnings(matched, column)),
     )
@@ -233,11 +236,11 @@ def _suite_board(
 
 def _suspects(
     problems: Sequence[str], models: Sequence[str], rates: Floats
-) -> tuple[tuple[Suspect, ...], float | None]:
-    """Return the problems that better models fail and worse ones pass, the clearest first, and how many of them chance
-    alone would show; none, and None, where the models are too few to tell."""
+) -> tuple[tuple[Suspect, ...], int, float | None]:
+    """Return the first KEPT problems that better models fail and worse ones pass, the clearest first, how many there
+    are, and how many chance alone would show; None where the models are too few to tell."""
     if len(models) < FEWEST_MODELS:
-        return (), None
+        return (), 0, None
     correlation = rest_correlations(rates)
     limit = critical_correlation(len(models), level=LEVEL)
     with np.errstate(invalid="ignore"):
@@ -254,7 +257,7 @@ def _suspects(
         )
         for i in low[:KEPT]
     )
-    return suspects, LEVEL * int(np.isfinite(correlation).sum())
+    return suspects, len(low), LEVEL * int(np.isfinite(correlation).sum())
 
 
 def _warnings(matched: Matched, column: Mapping[str, Results]) -> list[str]:

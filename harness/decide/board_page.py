@@ -133,9 +133,9 @@ def _suspects(suite: SuiteBoard) -> list[Block]:
         )
         return [Note(text)]
     text = (
-        f"{len(suite.suspects)} problems are suspect: better models fail what worse ones pass (the correlation "
-        f"with the score on all other problems is negative at the {LEVEL * 100:g} % level); chance alone would show "
-        f"about {suite.expected_suspects:.0f}."
+        f"{formatting.count(suite.n_suspects)} problems are suspect: better models fail what worse ones pass (the "
+        f"correlation with the score on all other problems is negative at the {LEVEL * 100:g} % level); chance alone "
+        f"would show about {suite.expected_suspects:.0f}."
     )
     if not suite.suspects:
         return [Note(text)]

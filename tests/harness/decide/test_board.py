@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assay.harness.decide import Results, make_board, read_results
+from assay.harness.decide import Board, Results, make_board, read_results
+from assay.harness.decide import board as board_module
+from assay.harness.decide.board_page import board_document
 from assay.harness.errors import BadInputError
+from assay.harness.report import document_markdown
 from tests.harness.decide.files import evalplus, humaneval, write_csv, write_json, write_lines, write_parquet
 
 
@@ -117,7 +120,17 @@ def test_suspects_are_about_as_many_as_chance_alone_shows_where_there_are_none(t
     passed = rng.random((20, 2000)) < 0.5  # equal models: no problem is odd
     column = board_of(tmp_path, passed)
     assert column.expected_suspects == pytest.approx(100, abs=1)
-    assert 60 <= len(column.suspects) <= 145
+    assert 60 <= len(column.suspects) == column.n_suspects <= 145
+
+
+def test_suspects_are_counted_where_not_all_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board_module, "KEPT", 5)
+    column = board_of(tmp_path, np.random.default_rng(3).random((20, 600)) < 0.5)
+    assert len(column.suspects) == 5 < column.n_suspects
+    assert column.to_json()["n_suspects"] == column.n_suspects
+    assert f"{column.n_suspects} problems are suspect" in document_markdown(
+        board_document(Board((), (column,), 0.95))
+    )
 
 
 def test_few_models_tell_no_suspects(tmp_path: Path) -> None:
