@@ -223,6 +223,8 @@ def _warnings(both: Matched) -> list[str]:
         warnings.append(
             f"the suite's versions differ: {_short(one.version)} in A, {_short(other.version)} in B"
         )
+    if one.sampling and other.sampling and one.sampling != other.sampling:
+        warnings.append(f"answers were drawn differently: {one.sampling} in A; {other.sampling} in B")
     if one.format != other.format and not {one.format, other.format} & {"table", "parquet"}:
         warnings.append(f"verdicts of different evaluators: {one.format} in A, {other.format} in B")
     shared = [p for p in both.problems if p in one.prompts and p in other.prompts]

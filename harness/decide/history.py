@@ -90,6 +90,11 @@ def suite_of(board: Leaderboard) -> str:
     return suite_name(suite.name if suite.registered in ("", "jsonl") else suite.registered)
 
 
+def sampling_of(board: Leaderboard) -> str:
+    """Return how a run's answers were drawn, as text that is equal for equal settings."""
+    return ", ".join(f"{name} {value}" for name, value in sorted(board.sampling.items()) if value is not None)
+
+
 def _order(column: str) -> tuple[int, Any]:
     """Put pass@k by their k, then outcomes, then versions."""
     head, _, rest = column.removeprefix("pass@").partition("_")

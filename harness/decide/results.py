@@ -31,10 +31,11 @@ class Results:
     """The verdicts of one model on one suite.
 
     `problems` are ids after the suite's normalisation. `samples` counts those with a verdict, `passed` those that
-    passed, `unmeasured` those without a verdict (infra), each with shape (problems,). `version` is whatever the file
-    says of the suite's version, `prompts` a text that two equal prompts have in common, by problem; both are empty
-    where the file does not say. `only_passed` marks a file that lists what passed and not what was tried. `answers`
-    are one that passed and one that did not, of each problem that has them.
+    passed, `unmeasured` those without a verdict (infra), each with shape (problems,). `version` is whatever the
+    file says of the suite's version, `sampling` of how answers were drawn, `prompts` a text that two equal prompts
+    have in common, by problem; they are empty where the file does not say. `only_passed` marks a file that lists
+    what passed and not what was tried. `answers` are one that passed and one that did not, of each problem that has
+    them.
     """
 
     model: str
@@ -46,6 +47,7 @@ class Results:
     path: Path
     format: str
     version: str = ""
+    sampling: str = ""
     only_passed: bool = False
     notes: tuple[str, ...] = ()
     prompts: Mapping[str, str] = field(default_factory=dict)
@@ -83,6 +85,7 @@ class Collector:
         self.path, self.format, self.keep_answers = path, form, answers
         self.notes: list[str] = []
         self.versions: dict[str, str] = {}  # by suite
+        self.sampling = ""
         self._counters: dict[tuple[str, str], _Counter] = {}
         self._suites: dict[tuple[str, str], str] = {}
 
@@ -135,6 +138,7 @@ class Collector:
                     path=self.path,
                     format=self.format,
                     version=self.versions.get(suite, ""),
+                    sampling=self.sampling,
                     only_passed=only_passed,
                     notes=tuple(self.notes),
                     prompts=counter.prompts,
@@ -157,6 +161,7 @@ def summary(results: Results) -> dict[str, Any]:
         "file": str(results.path),
         "format": results.format,
         "version": results.version,
+        "sampling": results.sampling,
         "n_problems": len(results.problems),
         "n_samples": int(results.samples.sum()),
         "n_unmeasured_samples": int(results.unmeasured.sum()),

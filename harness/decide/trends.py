@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from assay.harness.decide.comparing import check_levels
-from assay.harness.decide.history import SavedRun, find_runs, suite_of
+from assay.harness.decide.history import SavedRun, find_runs, sampling_of, suite_of
 from assay.harness.decide.matching import match
 from assay.harness.decide.readers import read_results
 from assay.harness.decide.results import Results
@@ -104,9 +104,8 @@ def _boards(runs: Any) -> Iterator[tuple[SavedRun, Leaderboard]]:
 def _key(board: Leaderboard, row: Row) -> tuple[str, ...]:
     """Return what has to be the same for two runs to be one series, as texts in the order of Series' fields."""
     machine = (row.step.machine if row.step else None) or board.machine
-    sampling = ", ".join(f"{k} {v}" for k, v in sorted(board.sampling.items()) if v is not None)
     where = " ".join(str(machine[k]) for k in ("device", "cpu") if machine.get(k))
-    return board.experiment, row.variant, suite_of(board), board.suite.revision, sampling, where
+    return board.experiment, row.variant, suite_of(board), board.suite.revision, sampling_of(board), where
 
 
 def _series(

@@ -34,6 +34,11 @@ def read_inspect(source: Source, /) -> list[Results]:
         raise source.error("", "the log has no 'eval' that names task and model")
     suite, model = suite_name(str(spec.get("task") or "")), str(spec.get("model") or "")
     collector.versions[suite] = str(spec.get("task_version") or "")
+    drawn = spec.get("model_generate_config")
+    if isinstance(drawn, dict):
+        collector.sampling = ", ".join(
+            f"{name} {value}" for name, value in sorted(drawn.items()) if value is not None
+        )
     partly, scorers = 0, dict[str, None]()
     for sample in samples:
         name = f"sample {sample.get('id')}, epoch {sample.get('epoch')}"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from assay.harness.decide.history import suite_of
+from assay.harness.decide.history import sampling_of, suite_of
 from assay.harness.decide.readers.read import READERS
 from assay.harness.decide.readers.source import Source
 from assay.harness.decide.results import Answer, Collector, Results
@@ -31,7 +31,7 @@ def read_run(source: Source, /) -> list[Results]:
     board = read_leaderboard(read_json(Path("leaderboard.json"), source.path))
     suite = suite_of(board)
     collector = source.collector("run")
-    collector.versions[suite] = board.suite.revision
+    collector.versions[suite], collector.sampling = board.suite.revision, sampling_of(board)
     steps = source.path.parent / "steps"
     folders = {step.name: _own(source, steps, f"{step.name}-{step.id}") for step in board.steps}
     for name, folder in folders.items():

@@ -110,6 +110,7 @@ def write_run(
     *,
     run: str = "r",
     created: str = "2026-01-01T00:00:00Z",
+    temperature: float = 0.0,
     **row: Any,
 ) -> Path:
     """Write what a run leaves: leaderboard.json, and the tables of its steps."""
@@ -131,6 +132,7 @@ def write_run(
             steps.append({"id": run, "name": f"{kind}-{name}"})
     board = {
         "schema": 1, "experiment": "exp", "run": run, "created": created, "reference": next(iter(variants)),
+        "sampling": {"samples": 1, "temperature": temperature},
         "suite": {"name": "humaneval", "registered": "humaneval", "revision": "v1", "n_problems": 40},
         "rows": [
             {"variant": name, "kind": "base", "pass@k": {"1": {"value": passed.count("1") / len(passed)}}} | row

@@ -11,7 +11,7 @@ import pytest
 
 from assay.harness.decide import Results, compare_results, read_results
 from assay.harness.errors import BadInputError, UnmeasuredError
-from tests.harness.decide.files import evalplus, humaneval, write_csv, write_json, write_lines
+from tests.harness.decide.files import evalplus, humaneval, write_csv, write_json, write_lines, write_run
 
 
 def read(path: Path, passed: str, **changes: Any) -> list[Results]:
@@ -253,3 +253,12 @@ def test_a_file_that_names_no_suite_is_compared_with_the_one_whose_problems_it_h
 def test_models_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
     result = compare_results(read(tmp_path / "x" / "m.jsonl", "10"), read(tmp_path / "y" / "m.jsonl", "10"))
     assert (result.baseline, result.candidate) == ("m (x/m.jsonl)", "m (y/m.jsonl)")
+
+
+def test_runs_whose_answers_were_drawn_differently_are_warned_of(tmp_path: Path) -> None:
+    a, b = (
+        read_results(str(write_run(tmp_path / f"{t}", {"base": "10"}, temperature=t))) for t in (0.0, 0.8)
+    )
+    text = "answers were drawn differently: samples 1, temperature 0.0 in A; samples 1, temperature 0.8 in B"
+    assert text in compare_results(a, b).warnings
+    assert not any("drawn" in warning for warning in compare_results(a, a).warnings)
