@@ -59,10 +59,10 @@ def plan_experiment(experiment: str, results: Path, access: Access, *, memory: b
     """Print the steps that `assay run` would do, with the predicted memory of those that hold a model."""
     from assay.harness.console import PLAIN_WIDTH, terminal
     from assay.harness.experiment import find_experiment, load_experiment
+    from assay.harness.leaderboard import precision
     from assay.harness.pipeline.plan import make_plan, plan_json
     from assay.harness.pipeline.step_memory import predict_steps
     from assay.harness.pipeline.store import Store
-    from assay.harness.stats.paired import detectable
 
     planned = make_plan(load_experiment(find_experiment(experiment)), access)
     store = Store(results / planned.experiment.name)
@@ -71,11 +71,12 @@ def plan_experiment(experiment: str, results: Path, access: Access, *, memory: b
         for s in planned.steps
     }
     predicted = predict_steps(planned) if memory else {}
-    effect = detectable(len(planned.suite.problems), planned.experiment.sampling.samples)
+    shown = precision.planned(planned)
     if as_json:
         print_json(
             plan_json(planned)
-            | {"done": done, "detectable_difference": effect, "left_out": planned.left_out}
+            | {"done": done, "detectable_difference": shown.effect, "precision": shown.to_json()}
+            | {"left_out": planned.left_out}
             | {"memory": {name: one.to_json() for name, one in predicted.items()}}
         )
         return
@@ -102,11 +103,8 @@ def plan_experiment(experiment: str, results: Path, access: Access, *, memory: b
             f"{pairs.name}: preferences of {pairs.model}'s answers to {len(sampled.suite.problems)} problems of "
             f"{sampled.suite.name} ({sampled.table.split or 'all'}) x {pairs.sampling.samples} samples"
         )
-    problems, samples = len(planned.suite.problems), planned.experiment.sampling.samples
-    console.print(
-        f"{planned.suite.name}: {problems} problems x {samples} samples per variant. A pass@1 difference of about "
-        f"{100 * effect:.1f} points can be told from none (80 % power, 5 % level), or less where variants agree."
-    )
+    for line in precision.planned_words(planned):
+        console.print(line)
 
 
 def _peak(one: StepMemory | None) -> list[str]:

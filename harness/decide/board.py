@@ -136,7 +136,7 @@ class Board:
         return {
             "models": list(self.models),
             "confidence": self.confidence,
-            "test": "McNemar exact or sign-flip permutation over all flips, Holm over all pairs of a suite",
+            "test": "mid-p bounds over problems (McNemar mid-p for one sample each), Holm over all pairs of a suite",
             "suites": [suite.to_json() for suite in self.suites],
         }
 

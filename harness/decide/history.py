@@ -124,7 +124,8 @@ def _rows(folder: Path, board: Leaderboard) -> Iterator[dict[str, Any]]:
             "difference": difference.difference,
             "difference_low": difference.low,
             "difference_high": difference.high,
-            "p": difference.shown_p,
+            "p": difference.p,
+            "p_adjusted": difference.p_adjusted,
             "verdict": difference.verdict,
         }
         values |= {

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.harness.decide.results import Counts, Floats, Results
-from assay.harness.stats.paired import Comparison, adjust, compare, holm, quantile, two_sided_p
+from assay.harness.stats import bounds
+from assay.harness.stats.paired import Comparison, adjust, compare, holm, limited
 from assay.harness.stats.pass_at_k import Estimate, estimate_pass_at_k
+from assay.harness.stats.student import quantile, two_sided_p
 
 __all__ = ["Comparison", "NoiseSplit", "adjust_suites", "compare_rates", "estimate_score", "noise_split"]
 
-_REACH = 9.0  # standard deviations that a test's distribution is computed over: beyond lie less than 1e-17
 _FINEST = 5040  # steps of a pass rate; rates of finer steps than this common denominator are rounded to it
 
 
@@ -110,9 +111,7 @@ def all_pairs(
 ) -> Pairs:
     """Test every pair of models, given (models, problems) counts; a problem without samples is not measured.
 
-    The test is the one of `paired.compare`: McNemar's exact test where every problem has one sample, else the sign-flip
-    permutation test, here over all 2^m flips. Both ask how the sum of the differences is distributed when each may
-    change its sign: of differences on a grid that has the characteristic function Π cos(jθ)^(how many are j steps).
+    The test is the one of `paired.compare`: the mid-p of the bounds over problems, McNemar's with one sample a problem.
     Where samples have no verdict, what is adjusted is the largest p that they could have made: no model is proven
     better by what it left out.
     """
@@ -120,26 +119,35 @@ def all_pairs(
     lacking = np.zeros_like(samples) if unmeasured is None else unmeasured
     observed, (steps, grid) = samples > 0, rates_on_grid(samples, passed)
     every = samples + lacking
-    _, low = rates_on_grid(every, passed)
+    worst_steps, low = rates_on_grid(every, passed)
     _, high = rates_on_grid(every, passed + lacking)
     partial = lacking.sum(axis=1) > 0
     difference, p = np.full((m, m), np.nan), np.full((m, m), np.nan)
     n, largest = np.zeros((m, m), np.int64), np.full((m, m), np.nan)
     for i in range(m):
+        rivals, rows, worst_rivals, worst_rows = [], [], [], []
         for j in range(i + 1, m):
             shared = observed[i] & observed[j]
             moved = (grid[i] - grid[j])[shared]
             n[i, j] = n[j, i] = len(moved)
             if not len(moved):
                 continue
+            rivals.append(j)
+            rows.append(moved)
             difference[i, j] = moved.sum() / steps / len(moved)
             difference[j, i] = -difference[i, j]
-            p[i, j] = p[j, i] = largest[i, j] = _p_of(moved)
             if partial[i] or partial[j]:
                 won, lost = (i, j) if difference[i, j] > 0 else (j, i)
-                both = (every[i] > 0) & (every[j] > 0)
-                worst = (low[won] - high[lost])[both]
-                largest[i, j] = max(p[i, j], _p_of(worst) if worst.sum() > 0 else 1.0)
+                worst = (low[won] - high[lost])[(every[i] > 0) & (every[j] > 0)]
+                largest[i, j] = 1.0
+                if worst.sum() > 0:
+                    worst_rivals.append(j)
+                    worst_rows.append(worst)
+        for j, value in zip(rivals, _p_of(rows, steps), strict=True):
+            p[i, j] = p[j, i] = value
+            largest[i, j] = value if np.isnan(largest[i, j]) else largest[i, j]
+        for j, value in zip(worst_rivals, _p_of(worst_rows, worst_steps), strict=True):
+            largest[i, j] = max(p[i, j], value)
     upper = np.triu_indices(m, 1)
     tested = np.isfinite(largest[upper])
     adjusted = np.full(len(upper[0]), np.nan)
@@ -150,8 +158,16 @@ def all_pairs(
     return Pairs(difference, p, p_adjusted, n, 1 - confidence)
 
 
-def _p_of(moved: NDArray[np.int32]) -> float:
-    return flip_p(np.bincount(np.abs(moved)), int(moved.sum()))
+def _p_of(rows: Sequence[NDArray[np.int32]], steps: int) -> list[float]:
+    """Return the two-sided p of each row of differences in steps."""
+    if not rows:
+        return []
+    counts = np.array([np.bincount(row + steps, minlength=2 * steps + 1) for row in rows], dtype=np.float64)
+    kinds = np.flatnonzero(counts.any(axis=0))
+    values = np.broadcast_to((kinds - steps) / steps, (len(rows), len(kinds)))
+    limits = np.ones(len(rows))
+    sample = limited(bounds.Values(values, counts[:, kinds], -limits, limits))
+    return [float(p) for p in bounds.two_sided_p(sample)]
 
 
 def rates_on_grid(samples: Counts, passed: Counts) -> tuple[int, NDArray[np.int32]]:
@@ -161,32 +177,6 @@ def rates_on_grid(samples: Counts, passed: Counts) -> tuple[int, NDArray[np.int3
     with np.errstate(invalid="ignore"):
         rates = np.where(samples > 0, passed * steps / np.maximum(samples, 1), 0)
     return steps, np.rint(rates).astype(np.int32)
-
-
-def flip_p(counts: NDArray[np.int64], total: int) -> float:
-    """Return the two-sided p of a sum `total` of differences whose signs are fair coins.
-
-    `counts[j]` of them are j steps. The probabilities of all sums come from the inverse transform of the characteristic
-    function, over as many sums as matter; the error is below 1e-13. A sum further out has Hoeffding's bound as its p.
-    """
-    size = np.arange(len(counts))
-    spread = math.sqrt(float((counts * size**2).sum()))
-    if spread == 0 or total == 0:
-        return 1.0
-    reach = min(int((counts * size).sum()), math.ceil(_REACH * spread) + len(counts))
-    if abs(total) > reach:
-        return min(1.0, 2 * math.exp(-(total**2) / (2 * spread**2)))
-    points = 1 << (2 * reach + 1).bit_length()
-    angle = 2 * np.pi * np.arange(points // 2 + 1) / points
-    moved = np.flatnonzero(counts[1:]) + 1
-    transform = np.ones(len(angle))
-    for j in moved:
-        transform *= np.cos(j * angle) ** int(counts[j])
-    chance = np.fft.irfft(transform, points)
-    tail = np.maximum(chance[abs(total) : points // 2 + 1], 0)[
-        ::-1
-    ]  # from the small ones, which keeps their digits
-    return float(min(1.0, 2 * tail.sum()))
 
 
 # Problems that a board shows up.

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assay.harness.errors import UnmeasuredError
-from assay.harness.stats.paired import Comparison, compare, interval
+from assay.harness.stats.paired import Comparison, compare
 from assay.harness.stats.pass_at_k import Floats, per_problem
 
 
@@ -108,9 +106,8 @@ def summarise(passages: Sequence[PassageFigures], *, seed: int = 0) -> Distribut
 class PassRate:
     """Paired non-inferiority on pass@1: is the second model worse than the first by more than a margin?
 
-    `comparison.difference` is second − first. `lower` is its one-sided 95 % bound: non-inferior means that it lies
-    above −`margin` (ICH E9). With one sample a problem it is Tango's score bound, which holds where few problems differ
-    and a bootstrap of them is too sure of itself; with more, the lower end of a 90 % bootstrap interval.
+    `comparison.difference` is second − first. `lower` is its strict one-sided 95 % bound (`stats.bounds`), which holds
+    where few problems differ too: non-inferior means that it lies above −`margin` (ICH E9).
     """
 
     comparison: Comparison
@@ -142,51 +139,12 @@ class PassRate:
 
 
 def non_inferiority(
-    a: str,
-    b: str,
-    first: Floats,
-    second: Floats,
-    *,
-    binary: bool,
-    margin: float,
-    confidence: float = 0.95,
-    seed: int = 0,
+    a: str, b: str, first: Floats, second: Floats, *, binary: bool, margin: float, confidence: float = 0.95
 ) -> PassRate:
     """Test `b` against `a`, given both models' pass@1 of the same problems, shape (problems,)."""
-    comparison = compare(b, a, second, first, binary=binary, margin=margin, confidence=confidence, seed=seed)
-    difference = second - first
-    if binary:
-        only_second, only_first = int((difference > 0).sum()), int((difference < 0).sum())
-        lower = score_bound(only_second, only_first, len(difference), confidence=confidence)
-    else:
-        lower, _ = interval(difference, confidence=1 - 2 * (1 - confidence), seed=seed)
+    comparison = compare(b, a, second, first, binary=binary, margin=margin, confidence=confidence)
+    lower = -1.0 if comparison.lower is None else comparison.lower
     return PassRate(comparison, lower, margin, float(first.mean()), float(second.mean()))
-
-
-def score_bound(only_second: int, only_first: int, n: int, *, confidence: float = 0.95) -> float:
-    """Return the one-sided lower bound of the difference of two paired proportions, by inverting the score test.
-
-    `only_second` of n problems were passed by the second alone, `only_first` by the first alone (Tango 1998, Statistics
-    in Medicine 17:891).
-    """
-    z = NormalDist().inv_cdf(confidence)
-    low, high = -1.0, (only_second - only_first) / n
-    for _ in range(60):
-        middle = (low + high) / 2
-        if score(middle, only_second, only_first, n) > z:
-            low = middle
-        else:
-            high = middle
-    return low
-
-
-def score(difference: float, b: int, c: int, n: int) -> float:
-    """Return Tango's statistic of b and c discordant pairs of n for a true `difference` in (−1, 0]."""
-    a2, b2 = 2 * n, -b - c + (2 * n - b + c) * difference
-    c2 = -c * difference * (1 - difference)
-    q = (math.sqrt(b2 * b2 - 4 * a2 * c2) - b2) / (2 * a2)
-    variance = n * (2 * q + difference * (1 - difference))
-    return (b - c - n * difference) / math.sqrt(variance) if variance > 0 else math.inf
 
 
 def pass_rates(
@@ -195,7 +153,6 @@ def pass_rates(
     *,
     margin: float,
     confidence: float,
-    seed: int = 0,
 ) -> dict[tuple[str, str], PassRate]:
     """Test each pair's second model for non-inferiority, on the problems measured for both.
 
@@ -211,6 +168,6 @@ def pass_rates(
         first, second = (per_problem([counts[v][p] for p in shared], 1) for v in (a, b))
         binary = all(counts[v][p][0] == 1 for v in (a, b) for p in shared)
         rates[a, b] = non_inferiority(
-            a, b, first, second, binary=binary, margin=margin, confidence=confidence, seed=seed
+            a, b, first, second, binary=binary, margin=margin, confidence=confidence
         )
     return rates

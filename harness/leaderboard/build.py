@@ -13,7 +13,7 @@ import pandas as pd
 
 from assay.harness.evaluation.scores import NOT_DATA_SHARE
 from assay.harness.experiment import source_of
-from assay.harness.leaderboard import schema, seeds
+from assay.harness.leaderboard import precision, schema, seeds
 from assay.harness.leaderboard.curves import learning_curves
 from assay.harness.leaderboard.trainings import paid_answers, reward_models, training_rows
 from assay.harness.pipeline.plan import Plan, Step
@@ -51,7 +51,10 @@ def build_leaderboard(run: Run, tables: Mapping[str, pd.DataFrame]) -> schema.Le
     first = next(iter(plan.members.values()))[0].name
     machine = step_record(store, plan.step(f"generate-{first}"))["machine"]
     rows = [
-        _row(run, machine, name, samples[name], runs[name], rank[name], against.get(name)) for name in names
+        _row(
+            run, machine, name, samples[name], runs[name], rank[name], _against(plan, runs, against.get(name))
+        )
+        for name in names
     ]
     return schema.Leaderboard(
         schema_=SCHEMA,
@@ -109,12 +112,31 @@ def _adjusted(
     plan: Plan, runs: Mapping[str, seeds.Runs], pairs: Sequence[tuple[str, str]]
 ) -> list[Comparison]:
     """Compare each pair of variants, with p adjusted over all of them."""
-    score, seed = plan.experiment.score, plan.experiment.seed
+    score = plan.experiment.score
     comparisons = [
-        seeds.compare_runs(runs, a, b, margin=score.margin, confidence=score.confidence, seed=seed)
-        for a, b in pairs
+        seeds.compare_runs(runs, a, b, margin=score.margin, confidence=score.confidence) for a, b in pairs
     ]
     return adjust(comparisons, alpha=1 - score.confidence)
+
+
+def _against(
+    plan: Plan, runs: Mapping[str, seeds.Runs], claim: Comparison | None
+) -> schema.Difference | None:
+    """Return the claim against the reference, with where its noise comes from."""
+    if claim is None:
+        return None
+    shown = precision.measured(runs, claim.a, claim.b, plan.experiment.score.margin)
+    record = None
+    if shown is not None:
+        buy = shown.purchase
+        record = schema.Precision(
+            **asdict(shown.split),
+            target=buy.target,
+            samples_for_target=buy.samples,
+            seeds_for_target=buy.seeds,
+            problems_for_target=buy.problems,
+        )
+    return schema.Difference(**asdict(claim), precision=record)
 
 
 def _steps(run: Run) -> tuple[schema.Step, ...]:
@@ -153,7 +175,7 @@ def _row(
     table: pd.DataFrame,
     runs: seeds.Runs,
     rank: int,
-    against: Comparison | None,
+    against: schema.Difference | None,
 ) -> schema.Row:
     plan, score = run.plan, run.plan.experiment.score
     members = plan.members[variant]
@@ -163,10 +185,7 @@ def _row(
     generated = [step_record(run.store, plan.step(f"generate-{m.name}")) for m in members]
     rate, unmeasured = _rate(generated, machine)
     profiled = _profiled(run, members[0].name, machine)
-    estimates = {
-        k: seeds.estimate_runs(variant, runs, k, confidence=score.confidence, seed=plan.experiment.seed)
-        for k in score.k
-    }
+    estimates = {k: seeds.estimate_runs(variant, runs, k, confidence=score.confidence) for k in score.k}
     table = without_unmeasured(table)
     no_device = {} if machine["gpu"] else {"vram_bytes": "no CUDA device on this machine"}
     counts = seeds.pooled(runs)
@@ -182,7 +201,7 @@ def _row(
         n_problems=len(counts),
         n_samples=len(table),
         pass_at_k={k: schema.Estimate(**asdict(estimate)) for k, estimate in estimates.items()},
-        vs_reference=schema.Difference(**asdict(against)) if against else None,
+        vs_reference=against,
         outcomes=dict.fromkeys(Outcome, 0) | {Outcome(o): n for o, n in _tally(table["outcome"]).items()},
         modes=_tally(table["mode"]),
         near_limit=int(table["notes"].str.contains("near_limit").sum()) if "notes" in table else 0,

@@ -141,9 +141,24 @@ class Estimate(Record):
     reason: str = ""
 
 
+class Precision(Record):
+    """The standard error of a difference and its parts (squares add up), as fractions of 1, and what would show a
+    difference of `target`: that many samples a problem, training seeds or problems, the rest as it is."""
+
+    se: Number | None = None
+    problems: Number | None = None
+    sampling: Number | None = None
+    seeds: Number | None = None
+    target: Number | None = None
+    samples_for_target: int | None = None
+    seeds_for_target: int | None = None
+    problems_for_target: int | None = None
+
+
 class Difference(Record):
     """The paired difference `a` − `b`, as fractions of 1. `mde` is the smallest difference that n problems could show;
-    `reason` says why nothing was measured."""
+    `lower` and `upper` are its strict one-sided bounds, on which "equivalent" rests; `precision` says where its noise
+    comes from, for those against the reference. `reason` says why nothing was measured."""
 
     a: str = ""
     b: str = ""
@@ -156,12 +171,10 @@ class Difference(Record):
     n: int | None = None
     method: str = ""
     verdict: Verdict | None = None
+    lower: Number | None = None
+    upper: Number | None = None
+    precision: Precision | None = None
     reason: str = ""
-
-    @property
-    def shown_p(self) -> float | None:
-        """The p-value a verdict rests on: the adjusted one where several claims were tested together."""
-        return self.p if self.p_adjusted is None else self.p_adjusted
 
     def turned(self) -> Difference:
         """The same comparison as `b` − `a`."""
@@ -171,6 +184,8 @@ class Difference(Record):
             "difference": None if self.difference is None else -self.difference,
             "low": None if self.high is None else -self.high,
             "high": None if self.low is None else -self.low,
+            "lower": None if self.upper is None else -self.upper,
+            "upper": None if self.lower is None else -self.lower,
             "verdict": _OPPOSITE.get(self.verdict, self.verdict),
         }
         return self.model_copy(update=changed)

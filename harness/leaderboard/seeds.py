@@ -11,14 +11,15 @@ import pandas as pd
 
 from assay.harness.errors import UnmeasuredError
 from assay.harness.pipeline.steps import Plan
-from assay.harness.stats.paired import Comparison, compare, compare_crossed, estimate_crossed
+from assay.harness.stats.crossed import compare_crossed, estimate_crossed
+from assay.harness.stats.paired import Comparison, compare
 from assay.harness.stats.pass_at_k import Estimate, Floats, estimate_pass_at_k, per_problem
 
 Counts = dict[str, tuple[int, int]]  # problem to (samples, passing samples)
 Runs = Sequence[Counts]  # one a training seed
 
 
-def estimate_runs(variant: str, runs: Runs, k: int, *, confidence: float, seed: int) -> Estimate:
+def estimate_runs(variant: str, runs: Runs, k: int, *, confidence: float) -> Estimate:
     """pass@k of a variant: over problems where it was made once, over seeds and problems where it was made again.
 
     Only problems with at least k measured samples count (under every seed); UnmeasuredError where none has.
@@ -30,26 +31,29 @@ def estimate_runs(variant: str, runs: Runs, k: int, *, confidence: float, seed: 
         )
     if len(runs) == 1:
         counts = [runs[0][p] for p in problems]
-        return estimate_pass_at_k(counts, k, confidence=confidence, seed=seed)
-    return estimate_crossed(_scores(runs, problems, k), confidence=confidence)
+        return estimate_pass_at_k(counts, k, confidence=confidence)
+    return estimate_crossed(scores_of(runs, problems, k), confidence=confidence)
 
 
-def compare_runs(
-    runs: Mapping[str, Runs], a: str, b: str, *, margin: float, confidence: float, seed: int
-) -> Comparison:
-    """Compare pass@1 of a and b (a − b), paired by problem where both were measured, and by seed where both have seeds.
+def compare_runs(runs: Mapping[str, Runs], a: str, b: str, *, margin: float, confidence: float) -> Comparison:
+    """Compare pass@1 of a and b (a − b), paired by problem where both were measured; seeds are not paired.
 
     Raises UnmeasuredError where no problem was measured for both.
     """
-    shared = [p for p in _measured(runs[a], 1) if all(p in run for run in runs[b])]
+    shared = measured_problems(runs, a, b)
     if not shared:
         raise UnmeasuredError(f"{a} and {b} have no problem that was measured for both; run again to retry")
-    scores_a, scores_b = (_scores(runs[v], shared, 1) for v in (a, b))
+    scores_a, scores_b = (scores_of(runs[v], shared, 1) for v in (a, b))
     if len(scores_a) == len(scores_b) == 1:
         binary = all(runs[v][0][p][0] == 1 for v in (a, b) for p in shared)
         one, other = scores_a[0], scores_b[0]
-        return compare(a, b, one, other, binary=binary, margin=margin, confidence=confidence, seed=seed)
-    return compare_crossed(a, b, scores_a - scores_b, margin=margin, confidence=confidence)
+        return compare(a, b, one, other, binary=binary, margin=margin, confidence=confidence)
+    return compare_crossed(a, b, scores_a, scores_b, margin=margin, confidence=confidence)
+
+
+def measured_problems(runs: Mapping[str, Runs], a: str, b: str) -> list[str]:
+    """Return the problems that were measured for both, under every seed."""
+    return [p for p in _measured(runs[a], 1) if all(p in run for run in runs[b])]
 
 
 def pooled(runs: Runs) -> Counts:
@@ -98,5 +102,6 @@ def _measured(runs: Runs, k: int) -> list[str]:
     return [p for p in runs[0] if all(p in run and run[p][0] >= k for run in runs)]
 
 
-def _scores(runs: Runs, problems: Sequence[str], k: int) -> Floats:
+def scores_of(runs: Runs, problems: Sequence[str], k: int) -> Floats:
+    """Return pass@k, shape (seeds, problems)."""
     return np.stack([per_problem([run[p] for p in problems], k) for run in runs])

@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.harness.errors import BadInputError
+from assay.harness.stats import bounds
 
 Floats = NDArray[np.float64]
-RESAMPLES = 10_000
-MANY = 2_000
-STEPS = 256
+METHOD = "mid-p bounds over problems"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +60,13 @@ def per_problem(counts: Sequence[tuple[int, int]], k: int) -> Floats:
     return np.array([table[pair] for pair in counts], dtype=np.float64)
 
 
-def estimate_pass_at_k(
-    counts: Sequence[tuple[int, int]], k: int, *, confidence: float = 0.95, seed: int = 0
-) -> Estimate:
+def estimate_pass_at_k(counts: Sequence[tuple[int, int]], k: int, *, confidence: float = 0.95) -> Estimate:
     """Return the mean pass@k over problems, with an interval that is clustered on problems.
 
     `counts` holds (samples, passing samples) of each problem. One sample a problem: Wilson's score interval.
-    More: percentile bootstrap that resamples problems, because samples of one problem are not independent
-    (Miller 2024, arXiv 2411.00640; normal-theory intervals fail at this size: Bowyer et al., arXiv 2503.01747).
+    More: the mid-p interval of a mean of values between 0 and 1 (`bounds`), one value a problem, because samples of one
+    problem are not independent (Miller 2024, arXiv 2411.00640) and normal theory fails on few problems and near 0 and 1
+    (Bowyer et al., arXiv 2503.01747).
     """
     if not counts:
         raise BadInputError("pass@k of no problems: no sample could be scored")
@@ -78,12 +76,9 @@ def estimate_pass_at_k(
     if all(samples == 1 for samples, _ in counts):
         low, high = wilson(value, n, confidence)
         return Estimate(value, low, high, n, "Wilson score", se)
-    sampling = sampling_se(counts, k)
-    if np.ptp(values) == 0:  # every resample is alike: the bootstrap would claim certainty
-        low, high = wilson(value, n, confidence)
-        return Estimate(value, low, high, n, "Wilson score over problems", se, sampling)
-    low, high = bootstrap_mean(values, confidence=confidence, seed=seed)
-    return Estimate(value, low, high, n, "bootstrap over problems", se, sampling)
+    ends = bounds.interval(bounds.Values.of([values], 0.0, 1.0), confidence)
+    low, high = (float(end[0]) for end in ends)
+    return Estimate(value, low, high, n, METHOD, se, sampling_se(counts, k))
 
 
 def wilson(p: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -92,31 +87,6 @@ def wilson(p: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
-
-
-def bootstrap_mean(values: Floats, *, confidence: float, seed: int) -> tuple[float, float]:
-    """Return the percentile interval of the mean of `values`, resampled with replacement RESAMPLES times.
-
-    Of more than MANY values, how often each distinct value is drawn comes at once from the multinomial distribution
-    that drawing them one by one amounts to; values then count as the nearest of STEPS + 1 where they are more
-    different than that, which moves no end of an interval by more than 1e-5.
-    """
-    rng = np.random.default_rng(seed)
-    n = len(values)
-    tail = (1 - confidence) / 2
-    if n > MANY:
-        coarse = values if len(np.unique(values)) <= STEPS else np.round(values * STEPS) / STEPS
-        distinct, times = np.unique(coarse, return_counts=True)
-        means = rng.multinomial(n, times / n, size=RESAMPLES) @ distinct / n
-        low, high = np.quantile(means, [tail, 1 - tail]) + (values.mean() - coarse.mean())
-        return float(low), float(high)
-    means = np.empty(RESAMPLES)
-    step = max(1, 4_000_000 // n)  # at most 32 MB of indices at a time
-    for start in range(0, RESAMPLES, step):
-        stop = min(start + step, RESAMPLES)
-        means[start:stop] = values[rng.integers(0, n, size=(stop - start, n))].mean(axis=1)
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return float(low), float(high)
 
 
 def sampling_se(counts: Sequence[tuple[int, int]], k: int) -> float:

@@ -21,8 +21,9 @@ from assay.harness.stats.bradley_terry import (
     percentiles,
     resampled_strengths,
 )
-from assay.harness.stats.paired import Comparison, adjust, quantile, ranks, two_sided_p
+from assay.harness.stats.paired import Comparison, adjust, ranks
 from assay.harness.stats.pass_at_k import Floats
+from assay.harness.stats.student import quantile, two_sided_p
 from assay.harness.stats.votes import Matches
 
 ELO_ANCHOR = 1000.0

@@ -77,7 +77,7 @@ def read_links(store: Store, plan: Plan, counts: Mapping[str, Mapping[str, tuple
         rates = {}
         if first in counts and second in counts:
             settings = score.model_dump(include={"margin", "confidence"})
-            rates = pass_rates(counts, [(first, second)], **settings, seed=plan.experiment.seed)
+            rates = pass_rates(counts, [(first, second)], **settings)
         links.append(link_from_json(read_json(file), rates.get((first, second))))
     return links
 

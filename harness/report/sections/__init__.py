@@ -24,6 +24,7 @@ def sections(board: Leaderboard, samples: Block | None = None) -> list[Section]:
         Section("leaderboard", "Leaderboard", tables.leaderboard(board)),
         Section("families", "By family", tables.families(board)),
         Section("comparisons", "Paired comparisons", tables.comparisons(board)),
+        Section("noise", "Where the noise comes from", tables.noise(board)),
         Section("links", "Chain", chain.links(board)),
         Section("profiles", "Memory and speed alone", tables.profiles(board)),
         Section("training", "Training", training),

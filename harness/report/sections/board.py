@@ -140,8 +140,11 @@ def _p(board: Leaderboard, row: Row) -> Cell:
     d = row.vs_reference
     if d is None or d.difference is None or row.variant == board.reference:
         return Cell(css=QUIET)
-    p = d.shown_p
-    return Cell(formatting.UNMEASURED if p is None else formatting.p_value(p), below=d.verdict or "", sort=p)
+    below = str(d.verdict or "")
+    if d.p_adjusted is not None and d.p_adjusted != d.p:
+        below += f" (adjusted {formatting.p_value(d.p_adjusted)})"
+    shown = formatting.UNMEASURED if d.p is None else formatting.p_value(d.p)
+    return Cell(shown, below=below.strip(), sort=d.p)
 
 
 def _outcomes(row: Row) -> Cell:
@@ -242,6 +245,47 @@ def comparisons(board: Leaderboard) -> list[Block]:
     ]
     note = f"First minus second, in percentage points of pass@{board.headline_k}, on the same problems."
     return [tabulate(columns, board.comparisons, name="pairs", note=note, css="pairs")]
+
+
+def noise(board: Leaderboard) -> list[Block]:
+    """Return where the noise of each difference from the reference comes from, and what would show a smaller one."""
+    rows = [row for row in board.ranked if row.vs_reference is not None]
+    if not any(row.vs_reference and row.vs_reference.precision for row in rows):
+        return []
+    reason = "one sample a problem, or one problem, shows no parts"
+
+    def of(field: str, show: formatting.Show) -> Callable[[Row], Cell]:
+        def cell(row: Row) -> Cell:
+            precision = row.vs_reference.precision if row.vs_reference else None
+            return figure(getattr(precision, field, None), show, reason)
+
+        return cell
+
+    def bought(field: str) -> Callable[[Row], Cell]:
+        def cell(row: Row) -> Cell:
+            precision = row.vs_reference.precision if row.vs_reference else None
+            count = getattr(precision, field, None)
+            return Cell(formatting.DASH) if count is None else Cell(formatting.count(count))
+
+        return cell
+
+    columns: list[Column[Row]] = [
+        Column("variant", lambda row: row.variant, "l", names_row=True),
+        Column("standard error", of("se", formatting.percent), unit="points", strong=True),
+        Column("of problems", of("problems", formatting.percent), unit="points"),
+        Column("of drawing samples", of("sampling", formatting.percent), unit="points"),
+        Column("of training seeds", of("seeds", formatting.percent), unit="points"),
+        Column("to show", of("target", formatting.percent), unit="points"),
+        Column("samples", bought("samples_for_target")),
+        Column("or seeds", bought("seeds_for_target")),
+        Column("or problems", bought("problems_for_target")),
+    ]
+    note = (
+        f"The standard error of each difference from {board.reference}; the squares of its parts add up to its own. "
+        "Then how many samples a problem, training seeds or problems in all, each alone and the rest as it is, would "
+        "show a difference of that size with 80 % power. A dash: no number of them would."
+    )
+    return [tabulate(columns, rows, name="noise", note=note)]
 
 
 def profiles(board: Leaderboard) -> list[Block]:

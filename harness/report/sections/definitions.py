@@ -99,13 +99,15 @@ def _definitions(board: Leaderboard) -> dict[str, str]:
         f"{level} interval": f"Made so that {level} of such intervals, over repetitions of the whole experiment, cover "
         f"the true value. Method for pass@k: {_methods(e.method for r in board.rows for e in r.pass_at_k.values())}.",
         "difference, p": f"Differences are in percentage points of pass@{k} and paired: both variants answered the "
-        "same problems. p is the chance of a difference at least as large if there were none, adjusted for the number "
-        "of claims tested together: in the leaderboard those against the reference, among the pairs all pairs. "
+        "same problems. The interval and the p beside it are of that one comparison: the interval excludes 0 where p "
+        "is below 5 %. p adjusted, on which verdicts and ranks rest, allows for the number of claims tested together "
+        "(Holm): in the leaderboard those against the reference, among the pairs all pairs. "
         f"Method: {_methods(d.method for d in compared)}.",
         "rank": "1 + the number of variants proven better by the paired test. Variants that no test tells apart may "
         "share a rank, marked =. A figure that is higher without proof ranks no higher.",
-        "verdict": "better, worse: the paired test excludes no difference. Equivalent: the difference is shown to lie "
-        f"within the margin of equivalence{margin}. Undecided: neither is shown. The smallest detectable difference is "
+        "verdict": "better, worse: the paired test excludes no difference, after the adjustment of p. Equivalent: "
+        f"strict one-sided bounds of the difference, 5 % each, both lie within the margin of equivalence{margin}; that "
+        "is not adjusted for the number of pairs. Undecided: neither is shown. The smallest detectable difference is "
         "the true one that this many problems would show with 80 % power in that comparison taken alone, before any "
         "adjustment; it is unmeasured where the two differed on no problem, or on all alike.",
         "outcomes": "How each sample's program ended in the sandbox. pass: every check held. fail: a check did not. "

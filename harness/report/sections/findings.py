@@ -22,8 +22,10 @@ def _evidence(board: Leaderboard, d: Difference) -> str:
         ends = (d.low, d.high) if (d.difference or 0) >= 0 else (-d.high, -d.low)
         low, high = (formatting.points(end).removeprefix("+") for end in ends)
         parts.append(f"{wording.confidence(board)} interval {low} to {high}")
-    if d.shown_p is not None:
-        parts.append(formatting.p_clause(d.shown_p))
+    if d.p is not None:
+        parts.append(formatting.p_clause(d.p))
+    if d.p_adjusted is not None and d.p_adjusted != d.p:
+        parts.append(f"adjusted for all claims {formatting.p_clause(d.p_adjusted)}")
     return f" ({', '.join(parts)})" if parts else ""
 
 

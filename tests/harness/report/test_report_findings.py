@@ -68,7 +68,7 @@ def test_a_leader_and_those_no_test_tells_from_it() -> None:
 
 def test_a_loss_is_told_with_its_interval_turned_and_the_adjusted_p() -> None:
     assert said([row("base"), row("q2", 2, "base", **WORSE)]) == (
-        "q2 solves 5.0 points fewer than base (95 % interval 1.0 to 9.0, p = 0.024)."
+        "q2 solves 5.0 points fewer than base (95 % interval 1.0 to 9.0, p = 0.012, adjusted for all claims p = 0.024)."
     )
 
 
