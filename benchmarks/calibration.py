@@ -299,7 +299,7 @@ def grid() -> Iterator[Cell]:
         for each, gains in ((1.0, 0.0), (1.0, 0.02), (0.34, 0.0)):
             if not (n == 1 and each < 1):
                 yield _cell("margin", 8000, problems=size, margin=bound, n=n, each=each, gains=gains)
-    for seeds, size, su in itertools.product((3, 5), (50, 400), (0.0, 0.013, 0.037)):
+    for seeds, size, su in itertools.product((3, 5), (400,), (0.0, 0.013, 0.037)):
         yield _cell("margin_seeds", 2000, seeds=seeds, problems=size, su=su, n=2, margin=0.05)
     for seeds, su in ((5, 0.1), (3, 0.1), (5, 0.3)):
         yield _cell("decides", 1000, seeds=seeds, su=su, problems=400, n=2, methods=5, points=8)
@@ -326,8 +326,12 @@ def grid() -> Iterator[Cell]:
     )
     for n, size, (p, shift), c in itertools.product((1, 2, 5, 10), sizes, cases, (1.4, 10.0)):
         yield _cell("paired", 4000, n=n, problems=size, p=p, shift=shift, c=c)
-    shapes = ((20, 2), (50, 5), (164, 1), (400, 2), (1000, 2))
-    worlds = [*itertools.product(shapes, (0.02, 0.5, 0.9), (0.0, 0.1, 0.3)), ((1000, 2), 0.5, 0.45)]
+    shapes = ((20, 2), (50, 5), (400, 2), (1000, 2))
+    worlds = [
+        *itertools.product(shapes, (0.02, 0.5, 0.9), (0.0, 0.3)),
+        *itertools.product(shapes, (0.5,), (0.1,)),
+    ]
+    worlds += [((1000, 2), 0.5, 0.45), ((164, 1), 0.5, 0.3)]
     for ((size, n), p, su), seeds in itertools.product(worlds, (2, 3, 5)):
         shared = {"problems": size, "n": n, "p": p, "c": 1.4, "su": su, "seeds": seeds}
         yield _cell("crossed_estimate", 4000, **shared)

@@ -447,6 +447,8 @@ class Leaderboard(Record):
     steps: tuple[Step, ...] = ()
     taken_over: dict[str, str] = Field(default_factory=dict)
     """Steps that are not the work of the user who made this, as they are, each with the reason."""
+    withdrawn: str = ""
+    """Why p-values, ranks and verdicts of this leaderboard were taken back; empty where they stand."""
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Leaderboard:

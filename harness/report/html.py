@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import re
 from collections.abc import Mapping
@@ -31,7 +32,7 @@ from assay.harness.report.sections import sections
 from assay.harness.report.sections.findings import setting, verdict
 from assay.harness.report.wording import one_line, visible
 from assay.suites import Problem
-from assay.trainers.files import write_text
+from assay.trainers.files import write_bytes, write_text
 
 
 def render_page(board: Leaderboard, data: Mapping[str, Any]) -> str:
@@ -113,9 +114,11 @@ def _hash(text: str) -> str:
 def write_report(
     run_dir: Path, board: Leaderboard, samples: Mapping[str, pd.DataFrame], problems: Mapping[str, Problem]
 ) -> None:
-    """Write `leaderboard.json`, `leaderboard.md` and `report.html` into `run_dir`, each whole or not at all.
+    """Write the report's four files into `run_dir`, each whole or not at all.
 
-    All three are made before the first is written, so that malformed input leaves a former report as it was.
+    They are `leaderboard.json`, `leaderboard.md`, `report.html`, and `verdicts.parquet` with a row a sample (variant,
+    training_seed, problem_id, index, outcome), from which every figure of the leaderboard can be computed again. All
+    are made before the first is written, so that malformed input leaves a former report as it was.
     Raises BadInputError for a leaderboard or samples that do not fit together, OSError when a write fails.
     """
     check_samples(board, samples)
@@ -130,6 +133,21 @@ def write_report(
         "leaderboard.md": render_markdown(board),
         "report.html": render_page(board, page_data(board, samples, problems)),
     }
+    verdicts = _verdicts(samples)
     run_dir.mkdir(parents=True, exist_ok=True)
+    write_bytes(run_dir / "verdicts.parquet", verdicts)
     for name, text in files.items():
         write_text(run_dir / name, text)
+
+
+def _verdicts(samples: Mapping[str, pd.DataFrame]) -> bytes:
+    columns = ["variant", "training_seed", "problem_id", "index", "outcome"]
+    parts = [pd.DataFrame(columns=columns)]
+    for variant, table in samples.items():
+        part = table.reindex(columns=["training_seed", "problem_id", "index", "outcome"])
+        parts.append(part.assign(training_seed=part["training_seed"].astype("Int64"), variant=variant))
+    buffer = io.BytesIO()
+    pd.concat(parts if len(parts) == 1 else parts[1:], ignore_index=True)[columns].to_parquet(
+        buffer, index=False
+    )
+    return buffer.getvalue()

@@ -77,6 +77,8 @@ def verdict(board: Leaderboard) -> str:
     no mention. Among variants that share the best rank the one made first leads the sentence, since no test
     says that a higher figure is more than luck.
     """
+    if board.withdrawn:
+        return board.withdrawn
     reference = board.row(board.reference)
     others = [row for row in board.ranked if row.variant != board.reference]
     if not others:

@@ -8,6 +8,7 @@ import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
@@ -17,7 +18,7 @@ from assay.harness.report import render_markdown, render_terminal, write_report
 from tests.harness.report.conftest import SyntheticRun
 from tests.harness.report.hostile import HOSTILE, make_hostile
 
-NAMES = ["leaderboard.json", "leaderboard.md", "report.html"]
+NAMES = ["leaderboard.json", "leaderboard.md", "report.html", "verdicts.parquet"]
 VOID = {"meta", "link", "br", "input", "line", "circle", "rect", "polyline"}
 
 
@@ -56,11 +57,21 @@ def written(run: SyntheticRun, folder: Path) -> str:
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
-def test_three_files_and_nothing_else(run: SyntheticRun, tmp_path: Path) -> None:
+def test_four_files_and_nothing_else(run: SyntheticRun, tmp_path: Path) -> None:
     written(run, tmp_path / "new")
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == NAMES
     assert json.loads((tmp_path / "new/leaderboard.json").read_text()) == run.leaderboard
     assert (tmp_path / "new/leaderboard.md").read_text() == render_markdown(run.board)
+    verdicts = pd.read_parquet(tmp_path / "new/verdicts.parquet")
+    for row in run.board.rows:
+        passed = verdicts[verdicts["variant"] == row.variant]["outcome"].eq("pass").sum()
+        assert passed == run.samples[row.variant]["outcome"].eq("pass").sum()
+    assert len(verdicts) == sum(len(table) for table in run.samples.values())
+
+
+def test_a_withdrawn_leaderboard_says_so_before_all_else(run: SyntheticRun) -> None:
+    taken_back = run.board.model_copy(update={"withdrawn": "p-values and ranks are withdrawn: three seeds."})
+    assert render_markdown(taken_back).splitlines()[2] == "**p-values and ranks are withdrawn: three seeds.**"
 
 
 def test_the_page_is_well_formed_and_fetches_nothing(run: SyntheticRun, tmp_path: Path) -> None:
