@@ -7,11 +7,15 @@ AssayError              1
 │   └── UnreachableError   what was named lies on a hub that does not answer, or that must not be contacted
 └── MissingToolError    4  this machine cannot do it; the message says what to install
 
+What the disk refuses (full, read-only, a loop of links) is of the user's machine or files: 3, with the file's name.
+
 Errors of `assay.sandbox`, `assay.suites` and `assay.trainers` cross the layers as they are: nothing re-raises them as
 one of these. `exit_code_of` gives the code of any of them, and `message_of` the line that a person reads.
 """
 
 from __future__ import annotations
+
+import errno
 
 CHECK_FAILED, UNMEASURED, BAD_INPUT, MISSING_TOOL = 1, 2, 3, 4
 
@@ -58,8 +62,22 @@ def exit_codes() -> dict[int, tuple[type[Exception], ...]]:
     }
 
 
+# What a disk or a path refuses, for which Python has no class of its own, and what to do.
+_OF_THE_DISK = {
+    errno.ENOSPC: "free some space and run the same command again: what was done is kept",
+    errno.EDQUOT: "free some space and run the same command again: what was done is kept",
+    errno.EROFS: "give a folder that can be written",
+    errno.EEXIST: "give another name, or remove what stands there",
+    errno.ELOOP: "remove the link",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ENXIO: "remove what stands there",
+}
+
+
 def exit_code_of(error: BaseException) -> int | None:
     """Return the exit code of `error`, or None for one that is a fault of ours and keeps its traceback."""
+    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        return BAD_INPUT
     return next((code for code, kinds in exit_codes().items() if isinstance(error, kinds)), None)
 
 
@@ -71,8 +89,10 @@ def message_of(error: BaseException) -> str:
     from assay.sandbox.errors import IsolationError, SandboxError
 
     text = str(error)
-    if isinstance(error, OSError) and error.filename is not None:
-        text = f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in _OF_THE_DISK):
+        place = "" if error.filename is None else f"{str(error.filename)[-300:]}: "
+        advice = _OF_THE_DISK.get(error.errno or 0)
+        text = f"{place}{error.strerror}" + (f"; {advice}" if advice else "")
     elif isinstance(error, SandboxError) and not isinstance(error, IsolationError):
         text = f"the sandbox could not give verdicts: {error}"
     return ": ".join((*reversed(getattr(error, "__notes__", ())), text))

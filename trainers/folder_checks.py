@@ -11,10 +11,11 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from assay.trainers.errors import ArtifactError
+from assay.trainers.errors import ArtifactError, TrainersError
 from assay.trainers.files import read_object
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -26,6 +27,26 @@ _IMPLEMENTATION = re.compile(
 )
 _PLAIN = re.compile(r"[\w-]+", re.ASCII)
 _MODEL_FILE = re.compile(r"[\w][\w.-]*", re.ASCII)
+
+
+@contextmanager
+def loading(folder: Path | str, what: str) -> Iterator[None]:
+    """Raise ArtifactError for what a library raises on a folder's broken files, whatever it raises.
+
+    What is no fault of the files passes: a missing package, and memory or a device that gives out.
+    """
+    try:
+        yield
+    except (TrainersError, ImportError, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, RuntimeError) and re.search("memory|CUDA|device", str(error)):
+            raise
+        lines = str(error).strip().splitlines() or [""]
+        raise ArtifactError(
+            f"{folder}: its {what} cannot be loaded ({type(error).__name__}: {lines[0][:200]!r}); the folder is "
+            "damaged, or its architecture is unknown to the installed transformers"
+        ) from error
 
 
 def check_model_folder(folder: Path) -> None:

@@ -32,6 +32,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise BadInputError(f"{path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInputError(f"{path}: not TOML: {error}") from None
+    except RecursionError:
+        raise BadInputError(f"{path}: not read: its tables are nested too deeply") from None
 
 
 def _relative_to(experiment: Experiment, folder: Path) -> Experiment:

@@ -129,19 +129,22 @@ class OpenAIGenerator:
             text = choice.get("text")
         else:
             choice, usage = self._call("chat/completions", body | {"messages": messages}, sampling)
-            text = (choice.get("message") or {}).get("content")
-        written = usage.get("completion_tokens")
+            message = choice.get("message")
+            text = message.get("content") if isinstance(message, dict) else None
+        if not isinstance(text, str | None):
+            raise UnmeasuredError(f"{request.problem_id}: the server's answer is no text but {text!r:.100}")
+        written = _tokens(usage.get("completion_tokens"), most=sampling.max_new_tokens)
         sample = Sample(
             problem_id=request.problem_id,
             index=request.index,
             seed=request.seed,
             prompt=request.prompt,
             completion=cut(str(text or ""), sampling.stop),
-            token_ids=(UNKNOWN_ID,) * int(written or 0),
+            token_ids=(UNKNOWN_ID,) * (written or 0),
             finish_reason=_finish(choice.get("finish_reason"), request.problem_id),
             counted=written is not None,
         )
-        return sample, int(usage.get("prompt_tokens") or 0)
+        return sample, _tokens(usage.get("prompt_tokens")) or 0
 
     def _call(
         self, path: str, body: dict[str, Any], sampling: Sampling
@@ -155,7 +158,8 @@ class OpenAIGenerator:
                 if not self._yield_to(error, settings, sampling):
                     raise
                 continue
-            return first_choice(answer), answer.get("usage") or {}
+            usage = answer.get("usage")
+            return first_choice(answer), usage if isinstance(usage, dict) else {}
 
     def _settings(self, sampling: Sampling) -> dict[str, float]:
         """Return the settings to send: those that are on, and those that are off by the first value not refused."""
@@ -193,6 +197,12 @@ def _settings_on(sampling: Sampling) -> dict[str, float]:
     """Return the settings that are on, which a server may not refuse."""
     top_p: dict[str, float] = {"top_p": sampling.top_p} if sampling.top_p < 1 else {}
     return top_p | ({"top_k": sampling.top_k} if sampling.top_k else {})
+
+
+def _tokens(value: Any, most: int = 1 << 32) -> int | None:
+    """Return a number of tokens that a server states; None for what can be none, as more than were asked for."""
+    plain = isinstance(value, int) and not isinstance(value, bool)
+    return value if plain and 0 <= value <= most else None
 
 
 def cut(text: str, stop: tuple[str, ...]) -> str:

@@ -17,10 +17,11 @@ from assay.harness.generation.text import END_TOKENS, token_pieces
 from assay.harness.generation.token_choice import Draws, choose_numpy, choose_torch
 from assay.harness.generation.types import Sampling
 from assay.trainers.artifact import Artifact, ArtifactKind, is_reward_model, model_folder
+from assay.trainers.folder_checks import loading
 from assay.trainers.model.precision import bf16_in_hardware, refuse_emulated_bf16
 from assay.trainers.model.quantize import load_rounded_base, read_base_quantization
 from assay.trainers.run.runtime import let_idle_threads_sleep, quiet_libraries
-from assay.trainers.templates import load_tokenizer
+from assay.trainers.templates import load_tokenizer, render
 
 BASE = "__base__"  # PEFT's name for no adapter
 _DTYPES = {"auto", "fp32", "bf16", "fp16"}
@@ -52,7 +53,7 @@ def load_transformers(
     def render_chat(messages: list[dict[str, str]]) -> str:
         if tokenizer.chat_template is None:
             raise BadInputError("this model has no chat template; ask it for completions instead of chats")
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        return render(tokenizer, messages, answer_next=True)
 
     weights = str(model.dtype).removeprefix("torch.")
     return EngineGenerator(
@@ -102,26 +103,29 @@ def _load(artifact: Artifact, threads: int | None, device: str, dtype: str) -> t
         raise MissingToolError(f"device {device!r} was asked for, but torch sees no CUDA device here")
     folder = str(model_folder(artifact))
     with quiet_libraries():
-        stored = short_dtype(AutoConfig.from_pretrained(folder, trust_remote_code=False).dtype)
+        with loading(folder, "configuration"):
+            stored = short_dtype(AutoConfig.from_pretrained(folder, trust_remote_code=False).dtype)
         chosen = loading_dtype(dtype, stored, device)
         types: dict[str, Any] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
         torch_dtype = types.get(chosen, "auto")
         tokenizer = load_tokenizer(artifact)
         rounded = read_base_quantization(artifact.path) if artifact.kind is ArtifactKind.ADAPTER else None
         if rounded is None:
-            model = AutoModelForCausalLM.from_pretrained(
-                folder,
-                dtype=torch_dtype,
-                attn_implementation="sdpa",
-                trust_remote_code=False,
-                use_safetensors=True,
-            )
+            with loading(folder, "weights"):
+                model = AutoModelForCausalLM.from_pretrained(
+                    folder,
+                    dtype=torch_dtype,
+                    attn_implementation="sdpa",
+                    trust_remote_code=False,
+                    use_safetensors=True,
+                )
         else:  # the weights that the adapter was trained on, which are not quite the base's
             model = load_rounded_base(folder, rounded, dtype=types.get(dtype))
         if artifact.kind is ArtifactKind.ADAPTER:
             from peft import PeftModel
 
-            model = PeftModel.from_pretrained(model, str(artifact.path))
+            with loading(artifact.path, "adapter"):
+                model = PeftModel.from_pretrained(model, str(artifact.path))
         if getattr(model, "is_quantized", False):  # it logs a cast at every product
             logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         return tokenizer, model.to(device).eval()

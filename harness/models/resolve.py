@@ -253,7 +253,7 @@ def _hint(url: str, status: int) -> str:
 def _object(response: Any, target: str) -> dict[str, Any]:
     try:
         answer = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
         raise UnmeasuredError(f"the answer of {target} is not a JSON object: {response.text[:200]!r}")
@@ -263,7 +263,7 @@ def _object(response: Any, target: str) -> dict[str, Any]:
 def _reason(response: Any) -> str:
     try:
         return str(response.json()["error"]["message"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return str(response.text[:200].strip() or response.reason)
 
 

@@ -23,7 +23,7 @@ from assay.suites.model import chat_messages, completion_prompt
 from assay.trainers.artifact import Artifact, ArtifactKind, model_folder
 from assay.trainers.data.inputs import REINFORCEMENT_METHODS
 from assay.trainers.errors import MissingExtraError, TrainersError
-from assay.trainers.templates import load_tokenizer
+from assay.trainers.templates import load_tokenizer, render
 
 LOADING = ("train", "generate")  # kinds of steps that hold a whole model and are predicted
 
@@ -166,8 +166,5 @@ def _longest_prompt(suite: Suite, style: str, tokenizer: Any) -> int:
         return max(len(tokenizer(completion_prompt(p))["input_ids"]) for p in suite.problems)
     if tokenizer.chat_template is None:
         raise BadInputError('this model has no chat template; use style = "completion"')
-    texts = (
-        tokenizer.apply_chat_template(chat_messages(p), tokenize=False, add_generation_prompt=True)
-        for p in suite.problems
-    )
+    texts = (render(tokenizer, chat_messages(p), answer_next=True) for p in suite.problems)
     return max(len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)

@@ -26,7 +26,7 @@ from assay.trainers.data.problems import Environment
 from assay.trainers.errors import MissingExtraError, TrainingError
 from assay.trainers.model.prepare import alpha_warning
 from assay.trainers.preference.build import few
-from assay.trainers.templates import choose_template, load_tokenizer
+from assay.trainers.templates import choose_template, load_tokenizer, render
 
 SHOWN = 2
 NO_ROOM = "no room for an answer within max_length"
@@ -311,11 +311,8 @@ def _texts(prompt: Text, answer: str, tokenizer: Any) -> tuple[str, str]:
         end = tokenizer.eos_token or ""
         return prompt, prompt + answer + ("" if end and answer.endswith(end) else end)
     chat: Sequence[dict[str, str]] = [dict(m) for m in prompt]
-    prompt_text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-    answered = tokenizer.apply_chat_template(
-        [*chat, {"role": "assistant", "content": answer}], tokenize=False
-    )
-    return str(prompt_text), str(answered)
+    answered = [*chat, {"role": "assistant", "content": answer}]
+    return render(tokenizer, chat, answer_next=True), render(tokenizer, answered)
 
 
 def _shared(a: Sequence[int], b: Sequence[int]) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.trainers.errors import ExportError
+from assay.trainers.folder_checks import loading
 from assay.trainers.templates import saved_template
 
 _GENERATION_MARKER = re.compile(
@@ -148,7 +149,8 @@ def effective_tokenizer(folder: Path) -> Any:
     model types the library has rules of its own."""
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+    with loading(folder, "tokenizer"):
+        return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
 
 
 def spec_of(tokenizer: Any) -> dict[str, Any]:

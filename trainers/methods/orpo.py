@@ -19,6 +19,7 @@ from assay.trainers.errors import TrainingError
 from assay.trainers.methods import _trl
 from assay.trainers.model.prepare import Prepare, prepare_model
 from assay.trainers.run.log import OnStep
+from assay.trainers.templates import render
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -180,10 +181,8 @@ def _encode(pair: Pair, answer: str, tokenizer: Any) -> tuple[list[int], list[in
         texts = (pair.prompt, pair.prompt + answer + end)
     else:
         chat = [dict(m) for m in pair.prompt]
-        texts = (
-            tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True),
-            tokenizer.apply_chat_template([*chat, {"role": "assistant", "content": answer}], tokenize=False),
-        )
+        answered = [*chat, {"role": "assistant", "content": answer}]
+        texts = (render(tokenizer, chat, answer_next=True), render(tokenizer, answered))
     first, second = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts)
     return list(first), list(second)
 

@@ -25,6 +25,7 @@ from assay.trainers.preference import reward_report
 from assay.trainers.preference.reward_report import RewardReport, Scored, load_report
 from assay.trainers.run.log import OnStep
 from assay.trainers.run.runtime import quiet_libraries
+from assay.trainers.templates import render
 
 Prompt = str | Sequence[dict[str, str]]
 Item = tuple[Prompt, str]
@@ -157,7 +158,7 @@ class RewardModel:
             text = prompt + answer + (self._tokenizer.eos_token or "")
         else:
             chat = [*(dict(m) for m in prompt), {"role": "assistant", "content": answer}]
-            text = self._tokenizer.apply_chat_template(chat, tokenize=False)
+            text = render(self._tokenizer, chat)
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 

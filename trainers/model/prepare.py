@@ -14,6 +14,7 @@ from assay.trainers.artifact import Artifact, model_folder
 from assay.trainers.config import CommonConfig, LoraTable, LowRankTable, NoAdapter, QuantizationTable
 from assay.trainers.config.adapter import AdapterTable, LokrTable, Task, peft_arguments
 from assay.trainers.errors import TrainingError
+from assay.trainers.folder_checks import loading
 from assay.trainers.model.precision import arithmetic, base_dtype, compute_dtype, torch_dtype
 from assay.trainers.model.quantize import (
     check_supported,
@@ -41,9 +42,14 @@ def prepare_model(base: Artifact, config: CommonConfig, dtype: str, attention: s
     table = config.quantization
     if table is None:
         kept = torch_dtype(base_dtype(config, dtype))
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=kept, attn_implementation=attention, trust_remote_code=False, use_safetensors=True
-        )
+        with loading(folder, "weights"):
+            model = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=kept,
+                attn_implementation=attention,
+                trust_remote_code=False,
+                use_safetensors=True,
+            )
     else:
         compute = compute_dtype(config, dtype)
         check_supported(table, compute)
@@ -196,9 +202,9 @@ def empty_model(folder: str, *, classifier: bool = False) -> Any:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     kind = AutoModelForSequenceClassification if classifier else AutoModelForCausalLM
-    with torch.device("meta"):
+    with loading(folder, "configuration"), torch.device("meta"):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         return kind.from_config(config, trust_remote_code=False)
 
 

@@ -20,6 +20,7 @@ from assay.suites.parsing import parse
 from assay.trainers.config.rl import RewardTable, Weak
 from assay.trainers.data.problems import Environment
 from assay.trainers.errors import TrainingError
+from assay.trainers.templates import render as render_template
 
 
 class CheckSplit(NamedTuple):
@@ -92,10 +93,7 @@ def render(problem: Problem, style: str, tokenizer: object) -> str:
         return problem.prompt
     if getattr(tokenizer, "chat_template", None) is None:
         raise TrainingError('this model has no chat template; use rollout.style = "completion"')
-    text = tokenizer.apply_chat_template(  # type: ignore[attr-defined]
-        chat_messages(problem), tokenize=False, add_generation_prompt=True
-    )
-    return str(text)
+    return render_template(tokenizer, chat_messages(problem), answer_next=True)
 
 
 def choose(problems: Sequence[TrainingProblem], step: int, count: int, seed: int) -> list[TrainingProblem]:

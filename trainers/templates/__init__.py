@@ -6,17 +6,27 @@ published text without them, since only training libraries know them. A tokenize
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from assay.trainers.artifact import Artifact, ArtifactKind, model_folder
-from assay.trainers.errors import TrainingError
+from assay.trainers.errors import ArtifactError, TrainingError
+from assay.trainers.files import read_object
+from assay.trainers.folder_checks import loading
 
-__all__ = ["NAMES", "Template", "choose_template", "load_tokenizer", "saved_template", "template_source"]
+__all__ = [
+    "NAMES",
+    "Template",
+    "choose_template",
+    "load_tokenizer",
+    "render",
+    "saved_template",
+    "template_source",
+]
 
 
 # name -> the tokens that mark its turns; each must be one token of the vocabulary, or no model could end a turn.
@@ -93,6 +103,22 @@ def _adds_bos(tokenizer: Any) -> bool:
     return bool(ids) and tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id
 
 
+def render(tokenizer: Any, chat: Sequence[Mapping[str, str]], *, answer_next: bool = False) -> str:
+    """Return a chat as the model's template writes it; `answer_next` ends it where the assistant begins.
+
+    A template is a program of the model's author: raises TrainingError where it fails, whatever it raises.
+    """
+    try:
+        return str(tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=answer_next))
+    except ImportError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {str(error)[:200]!r}"
+        raise TrainingError(
+            f'this model\'s chat template fails on a chat ({reason}); use another model, or style = "completion"'
+        ) from None
+
+
 def load_tokenizer(artifact: Artifact) -> Any:
     """Return the tokenizer of a model folder, with the chat template that the model was trained with.
 
@@ -100,7 +126,13 @@ def load_tokenizer(artifact: Artifact) -> Any:
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(model_folder(artifact)), trust_remote_code=False)
+    folder = model_folder(artifact)
+    with loading(folder, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+        if not tokenizer("def")["input_ids"]:  # without its files transformers makes an empty one
+            raise ArtifactError(
+                f"{folder} holds no vocabulary: no token stands for text; put its tokenizer.json there"
+            )
     if artifact.kind is ArtifactKind.ADAPTER and (own := saved_template(artifact.path)) is not None:
         tokenizer.chat_template = own
     return tokenizer
@@ -110,8 +142,8 @@ def saved_template(folder: Path) -> str | None:
     """Return the chat template saved in a model's or adapter's folder; None where there is none."""
     file, config = folder / "chat_template.jinja", folder / "tokenizer_config.json"
     if file.is_file():
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8", errors="replace")
     if config.is_file():
-        template = json.loads(config.read_text(encoding="utf-8")).get("chat_template")
+        template = read_object(config).get("chat_template")
         return template if isinstance(template, str) else None
     return None

@@ -292,15 +292,24 @@ def _licence(card: Path) -> str:
     """Return the licence that a model card's front matter names."""
     if not card.is_file():
         return UNSTATED
+    import yaml
     from huggingface_hub import ModelCard
 
     try:
         read: Any = ModelCard(card.read_text(encoding="utf-8"))
         data = read.data.to_dict()
-    except (ValueError, OSError):
+        licence = data.get("license")
+        text = str((data.get("license_name") if licence == "other" else None) or licence or UNSTATED)
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        OSError,
+        yaml.YAMLError,
+    ):  # a stranger's front matter
         return UNSTATED
-    licence = data.get("license")
-    return str((data.get("license_name") if licence == "other" else None) or licence or UNSTATED)
+    return text if text.isprintable() and len(text) <= 200 else UNSTATED
 
 
 def _require_weights(folder: Path, name: str, file: str | None, *, online: bool) -> None:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from assay.harness.equivalence.chain import Link, compare_links, link_from_json
 from assay.harness.equivalence.measures import log_softmax, pass_rates
@@ -29,7 +28,7 @@ from assay.harness.files import read_json, write_json
 from assay.harness.generation import load_generator
 from assay.harness.generation.load import MeasuredGenerator
 from assay.harness.pipeline.steps import Context, Plan, StepKind
-from assay.harness.pipeline.steps.generate import TABLE
+from assay.harness.pipeline.steps.generate import TABLE, read_table
 from assay.harness.pipeline.store import Record, Step, Store, old_result
 from assay.suites import Suite
 from assay.trainers.artifact import Artifact
@@ -183,7 +182,7 @@ def _recover_distance(context: Context, step: Step, _: Path) -> Record | None:
 
 def _answers(folder: Path, spec: KlSpec) -> list[tuple[str, list[int]]]:
     """Return (prompt, the answer's token ids) of the first sample of each of the first problems."""
-    samples = pd.read_parquet(folder / TABLE)
+    samples = read_table(folder / TABLE)
     first = samples[samples["index"] == 0]
     rows = first[first["problem_id"].isin({p.id for p in spec.suite.problems[: spec.texts]})]
     answers = zip(rows["prompt"], rows["token_ids"], strict=True)

@@ -25,7 +25,7 @@ from assay.harness.leaderboard.seeds import Counts
 from assay.harness.pipeline.fingerprints import judging_sha256
 from assay.harness.pipeline.seals import own_rows, sealed
 from assay.harness.pipeline.steps import Context, Plan, StepKind, generate
-from assay.harness.pipeline.steps.generate import doing, load_samples
+from assay.harness.pipeline.steps.generate import doing, load_samples, read_table
 from assay.harness.pipeline.store import Record, Step, Store
 from assay.sandbox import Executor, Isolation, Outcome, Verdict
 from assay.suites import Suite
@@ -34,6 +34,15 @@ from assay.suites.extraction.extract import Extraction, Form
 LINES = "verdicts.jsonl"
 TABLE = "verdicts.parquet"
 FLUSH_EVERY_S = 1.0
+COLUMNS = (
+    "problem_id",
+    "index",
+    "program",
+    "outcome",
+    "detail",
+    "isolation_level",
+    "mode",
+)  # that a table must have
 MEASURED = ("checks_passed", "checks_total", "cpu_s", "wall_s", "peak_bytes", "mode")  # of a Verdict
 
 
@@ -174,8 +183,8 @@ def joined(samples_in: Path, verdicts_in: Path) -> pd.DataFrame:
 
     Raises UnmeasuredError where some sample has no verdict.
     """
-    samples = pd.read_parquet(samples_in / generate.TABLE)
-    verdicts = pd.read_parquet(verdicts_in / TABLE)
+    samples = read_table(samples_in / generate.TABLE)
+    verdicts = read_table(verdicts_in / TABLE, COLUMNS)
     both = samples.merge(verdicts, on=["problem_id", "index"], how="left", validate="one_to_one")
     if len(both) != len(samples) or both["outcome"].isna().any():
         raise UnmeasuredError(
@@ -196,7 +205,7 @@ def _standing(rows: list[dict[str, Any]], *, allow_weak: bool) -> list[dict[str,
 
 def keep_verdicts(finished: Path, work: Path, *, allow_weak: bool) -> None:
     """Write the verdicts of a finished step that stand as lines into its unfinished folder."""
-    rows: Any = pd.read_parquet(finished / TABLE).to_dict("records")
+    rows: Any = read_table(finished / TABLE, COLUMNS).to_dict("records")
     kept = _standing(rows, allow_weak=allow_weak)
     (work / LINES).unlink(missing_ok=True)
     if kept:

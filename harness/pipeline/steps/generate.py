@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from assay.harness.console import Task
+from assay.harness.errors import BadInputError
 from assay.harness.experiment import SamplingTable, SuiteTable
 from assay.harness.experiment.tables import EngineTable
 from assay.harness.files import read_json, recover_lines, write_json
@@ -207,9 +208,27 @@ def _sample(row: Mapping[Any, Any]) -> Sample:
     return Sample(**fields, counted=bool(pd.notna(row["n_tokens"])))
 
 
+def read_table(file: Path, columns: Collection[str] = COLUMNS) -> pd.DataFrame:
+    """Return a table of a finished step. Raises BadInputError where it is none, or lacks columns."""
+    try:
+        table = pd.read_parquet(file)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # pyarrow's own, and whatever a damaged file makes pandas raise
+        reason = f"{type(error).__name__}: {str(error).strip()[:200]!r}"
+        raise BadInputError(
+            f"{file} is no table ({reason}): remove its folder to do the step again"
+        ) from None
+    if missing := sorted(set(columns) - set(table.columns)):
+        raise BadInputError(
+            f"{file} has no column {', '.join(missing)}: remove its folder to do the step again"
+        )
+    return table
+
+
 def load_samples(folder: Path) -> Iterator[Sample]:
     """Yield the samples of a finished generate step, in the suite's order."""
-    yield from map(_sample, pd.read_parquet(folder / TABLE).to_dict("records"))
+    yield from map(_sample, read_table(folder / TABLE).to_dict("records"))
 
 
 def sharing_key(artifact: Artifact) -> str | None:
