@@ -4,8 +4,9 @@ them, and the problems that say little or something odd about the models."""
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -155,6 +156,12 @@ def make_board(
     """
     check_levels(0.05, confidence)
     by_suite: dict[str, dict[str, Results]] = {}
+    for file in files:
+        if twice := [pair for pair, n in Counter((r.model, r.suite) for r in file).items() if n > 1]:
+            name = f"{file[0].path}:{twice[0][0]}"
+            raise BadInputError(
+                f"{name} was trained with several seeds, each a model of a board: give {name}.s0 …"
+            )
     every = [results for file in files for results in file]
     for one in name_suites(every, every):
         if suite in (None, one.suite):
@@ -199,8 +206,8 @@ def _suite_board(
         error.add_note(f"suite {suite!r}")
         raise
     scores = [
-        estimate_score(replace(r, samples=n, passed=c), confidence=confidence) if n.any() else None
-        for r, n, c in zip(matched.results, matched.samples, matched.passed, strict=True)
+        estimate_score(n[None, n > 0], c[None, n > 0], confidence=confidence) if n.any() else None
+        for n, c in zip(matched.samples, matched.passed, strict=True)
     ]
     if not any(scores):
         raise UnmeasuredError(f"suite {suite!r}: no file has a verdict")

@@ -10,7 +10,7 @@ import numpy as np
 
 from assay.harness.decide.matching import Matched, label, listed, match, name_suites
 from assay.harness.decide.naming import place
-from assay.harness.decide.results import Answer, Results, summary
+from assay.harness.decide.results import Answer, Counts, Results, summary
 from assay.harness.decide.statistics import (
     Comparison,
     NoiseSplit,
@@ -43,7 +43,8 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class SuiteComparison:
-    """Candidate against baseline on one suite: `comparison` is candidate − baseline.
+    """Candidate against baseline on one suite: `comparison` is candidate − baseline. `seeds` counts the training seeds
+    of each, of which `baseline` and `candidate` are the first.
 
     `gained` and `lost` are the problems that turned, the largest change first. `unmeasured` says of each problem that
     has no verdict in one of the files which that is; such problems are in no figure. `bounds` are the least and the
@@ -53,6 +54,7 @@ class SuiteComparison:
     suite: str
     baseline: Results
     candidate: Results
+    seeds: tuple[int, int]
     scores: tuple[Estimate, Estimate]
     comparison: Comparison
     noise: NoiseSplit
@@ -69,8 +71,10 @@ class SuiteComparison:
         baseline, candidate = self.scores
         return {
             "suite": self.suite,
-            "baseline": summary(self.baseline) | {"pass@1": asdict(baseline)},
-            "candidate": summary(self.candidate) | {"pass@1": asdict(candidate)},
+            "baseline": summary(self.baseline)
+            | {"training_seeds": self.seeds[0], "pass@1": asdict(baseline)},
+            "candidate": summary(self.candidate)
+            | {"training_seeds": self.seeds[1], "pass@1": asdict(candidate)},
             **figures,
             "noise": asdict(self.noise),
             "gained": [_turn_json(turn) for turn in self.gained],
@@ -144,14 +148,16 @@ def compare_results(
     baseline, candidate = name_suites(baseline, candidate), name_suites(candidate, baseline)
     pairs, warnings = _paired_suites(baseline, candidate, suite)
     compared = []
-    for one, other in pairs:
-        both = match([one, other], common=common, total=total)
+    for ours, others in pairs:
+        one = ours[0]
+        both = match([*ours, *others], common=common, total=total)
         if missing == "fail":
             both = replace(both, samples=both.samples + both.unmeasured, unmeasured=0 * both.unmeasured)
-        own = _warnings(both)
-        one_suite = _compare(names, both, margin=margin, confidence=confidence)
+        own = _warnings(both, len(ours))
+        sides = _Sides(names, len(ours), margin, confidence)
+        one_suite = _compare(sides, both)
         if missing == "bounds" and both.unmeasured.any():
-            one_suite, reason = _bounded(names, both, one_suite, margin=margin, confidence=confidence)
+            one_suite, reason = _bounded(sides, both, one_suite)
             own += [reason] if reason else []
         warnings += [f"{one.suite}: {text}" for text in own] if len(pairs) > 1 else own
         compared.append(one_suite)
@@ -189,11 +195,19 @@ def _names(one: Results, other: Results) -> tuple[str, str]:
     return f"{one.model} (A)", f"{other.model} (B)"
 
 
+def _by_suite(results: Sequence[Results]) -> dict[str, list[Results]]:
+    """Return the results of each suite; several of one suite are those of a variant's training seeds."""
+    suites: dict[str, list[Results]] = {}
+    for one in results:
+        suites.setdefault(one.suite, []).append(one)
+    return suites
+
+
 def _paired_suites(
     baseline: Sequence[Results], candidate: Sequence[Results], suite: str | None
-) -> tuple[list[tuple[Results, Results]], list[str]]:
+) -> tuple[list[tuple[list[Results], list[Results]]], list[str]]:
     """Return the results of each suite that both files have, and what has to be said of the others."""
-    ours, others = ({r.suite: r for r in results} for results in (baseline, candidate))
+    ours, others = _by_suite(baseline), _by_suite(candidate)
     if suite is not None:
         for results, file in ((ours, baseline[0].path), (others, candidate[0].path)):
             if suite not in results:
@@ -202,8 +216,8 @@ def _paired_suites(
     shared = [name for name in ours if name in others]
     if not shared:
         if len(ours) == len(others) == 1:
-            one, other = baseline[0], candidate[0]
-            return [(one, other)], [f"the suite is called {one.suite!r} in A and {other.suite!r} in B"]
+            names = f"the suite is called {baseline[0].suite!r} in A and {candidate[0].suite!r} in B"
+            return [(list(baseline), list(candidate))], [names]
         raise BadInputError(
             f"no suite is in both files: {baseline[0].path} has {listed(list(ours), 12)}, "
             f"{candidate[0].path} has {listed(list(others), 12)}"
@@ -215,9 +229,10 @@ def _paired_suites(
     return [(ours[name], others[name]) for name in shared], warnings
 
 
-def _warnings(both: Matched) -> list[str]:
-    """Return what a reader has to know of two files before he believes their difference."""
-    one, other = both.results
+def _warnings(both: Matched, seeds: int) -> list[str]:
+    """Return what a reader has to know of two files before he believes their difference; the first `seeds` rows are
+    of A."""
+    one, other = both.results[0], both.results[seeds]
     warnings = []
     if one.version and other.version and one.version != other.version:
         warnings.append(
@@ -232,7 +247,7 @@ def _warnings(both: Matched) -> list[str]:
         warnings.append(
             f"the prompts of {len(differing)} of {len(shared)} problems differ: {listed(differing, 5)}"
         )
-    for side, row in (("A", 0), ("B", 1)):
+    for side, row in (("A", slice(seeds)), ("B", slice(seeds, None))):
         counted = both.samples[row][both.samples[row] > 0]
         if len(counted) and counted.min() != counted.max():
             warnings.append(f"{side} has {counted.min()} to {counted.max()} samples a problem")
@@ -247,39 +262,62 @@ def _short(version: str) -> str:
     return version if len(version) <= 24 else f"{version[:12]}…"
 
 
-def _compare(names: tuple[str, str], both: Matched, *, margin: float, confidence: float) -> SuiteComparison:
-    one, other = both.results
-    measured = np.asarray((both.samples > 0).all(axis=0))
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """How the rows of a match are compared: the first `seeds` are the baseline's, one a training seed."""
+
+    names: tuple[str, str]
+    seeds: int
+    margin: float
+    confidence: float
+
+    def of(self, table: Counts) -> tuple[Counts, Counts]:
+        """Return the baseline's rows and the candidate's."""
+        return table[: self.seeds], table[self.seeds :]
+
+    def compare(self, samples: Counts, passed: Counts) -> Comparison:
+        """Test candidate − baseline on problems that every row has samples of."""
+        baseline, candidate = ((c / n) for n, c in zip(self.of(samples), self.of(passed), strict=True))
+        return compare_rates(
+            self.names[1],
+            self.names[0],
+            (candidate, baseline),
+            binary=bool((samples == 1).all()),
+            margin=self.margin,
+            confidence=self.confidence,
+        )
+
+
+def _compare(sides: _Sides, both: Matched) -> SuiteComparison:
+    one, other = both.results[0], both.results[sides.seeds]
+    lacks = [(n == 0).any(axis=0) for n in sides.of(both.samples)]
+    measured = ~(lacks[0] | lacks[1])
     lacking = {
-        both.problems[i]: " and ".join(n for n, row in zip(names, both.samples[:, i], strict=True) if not row)
+        both.problems[i]: " and ".join(n for n, row in zip(sides.names, lacks, strict=True) if row[i])
         for i in np.flatnonzero(~measured)
     }
     if not measured.any():
         raise UnmeasuredError(f"{one.path} and {other.path} have no problem with a verdict in both")
     samples, passed = both.samples[:, measured], both.passed[:, measured]
     problems = [p for p, there in zip(both.problems, measured.tolist(), strict=True) if there]
-    rates = passed / samples
-    comparison = compare_rates(
-        names[1],
-        names[0],
-        (rates[1], rates[0]),
-        binary=bool((samples == 1).all()),
-        margin=margin,
-        confidence=confidence,
-    )
+    tables = list(zip(sides.of(samples), sides.of(passed), strict=True))
+    rates = np.stack([(c / n).mean(axis=0) for n, c in tables])
     turns = [_turn(p, a, b, one, other) for p, a, b in zip(problems, *rates.tolist(), strict=True) if a != b]
     turns.sort(key=lambda turn: (-abs(turn.change), place(turn.problem)))
-    scores = [
-        estimate_score(replace(r, problems=tuple(problems), samples=n, passed=c), confidence=confidence)
-        for r, n, c in zip(both.results, samples, passed, strict=True)
-    ]
+    baseline, candidate = tables
+    if len(samples) > 2:
+        noise = NoiseSplit(None, None, None, "training seeds are a third part, which is in the interval")
+    else:
+        noise = noise_split((candidate[0][0], candidate[1][0]), (baseline[0][0], baseline[1][0]))
+    scores = [estimate_score(n, c, confidence=sides.confidence) for n, c in tables]
     return SuiteComparison(
         suite=one.suite,
         baseline=one,
         candidate=other,
+        seeds=(len(baseline[0]), len(candidate[0])),
         scores=(scores[0], scores[1]),
-        comparison=comparison,
-        noise=noise_split((samples[1], passed[1]), (samples[0], passed[0])),
+        comparison=sides.compare(samples, passed),
+        noise=noise,
         gained=tuple(turn for turn in turns if turn.change > 0),
         lost=tuple(turn for turn in turns if turn.change < 0),
         alike=(int((rates == 1).all(axis=0).sum()), int((rates == 0).all(axis=0).sum())),
@@ -288,25 +326,21 @@ def _compare(names: tuple[str, str], both: Matched, *, margin: float, confidence
     )
 
 
-def _bounded(
-    names: tuple[str, str], both: Matched, compared: SuiteComparison, *, margin: float, confidence: float
-) -> tuple[SuiteComparison, str]:
+def _bounded(sides: _Sides, both: Matched, compared: SuiteComparison) -> tuple[SuiteComparison, str]:
     """Return the comparison with what it would be if the samples without a verdict had turned out otherwise.
 
     Its verdict becomes undecided, with the reason, where it does not stand at both ends.
     """
     samples = both.samples + both.unmeasured
     there = np.asarray((samples > 0).all(axis=0))
-    binary = bool((samples[:, there] == 1).all())
     ends = []
-    for lucky in (0, 1):  # whose samples without a verdict passed: the baseline's, then the candidate's
+    for lucky in (
+        slice(sides.seeds),
+        slice(sides.seeds, None),
+    ):  # whose samples without a verdict passed: A's, B's
         passed = both.passed.copy()
         passed[lucky] += both.unmeasured[lucky]
-        rates = passed[:, there] / samples[:, there]
-        end = compare_rates(
-            names[1], names[0], (rates[1], rates[0]), binary=binary, margin=margin, confidence=confidence
-        )
-        ends.append(end)
+        ends.append(sides.compare(samples[:, there], passed[:, there]))
     figures = replace(compared, bounds=(ends[0].difference, ends[1].difference))
     verdict = compared.comparison.verdict
     if verdict == "undecided" or all(_says(end.verdict) == _says(verdict) for end in ends):

@@ -62,7 +62,11 @@ def headline(result: ResultComparison) -> str:
         return f"{result.candidate} is worse than {result.baseline}: {figures}."
     if verdict == "equivalent":
         return f"{result.candidate} is as good as {result.baseline} within {margin}: {figures}."
-    would = f" A difference of {formatting.percent(c.mde)} points would show." if c.mde is not None else ""
+    would = ""
+    if c.mde is not None and c.mde < 1:
+        would = f" A difference of {formatting.percent(c.mde)} points would show."
+    elif c.mde is not None:
+        would = " So few problems show no difference at all."
     return (
         f"Whether {result.candidate} is as good as {result.baseline} could not be decided: {figures}.{would}"
     )

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.harness.decide.results import Counts, Floats, Results
+from assay.harness.decide.results import Counts, Floats
 from assay.harness.stats import bounds
+from assay.harness.stats.crossed import compare_crossed, estimate_crossed
 from assay.harness.stats.paired import Comparison, adjust, compare, holm, limited
 from assay.harness.stats.pass_at_k import Estimate, estimate_pass_at_k
 from assay.harness.stats.student import quantile, two_sided_p
@@ -20,9 +21,12 @@ __all__ = ["Comparison", "NoiseSplit", "adjust_suites", "compare_rates", "estima
 _FINEST = 5040  # steps of a pass rate; rates of finer steps than this common denominator are rounded to it
 
 
-def estimate_score(results: Results, *, confidence: float) -> Estimate:
-    """Return pass@1 with its interval, over the problems that have a verdict."""
-    return estimate_pass_at_k(results.counts, 1, confidence=confidence)
+def estimate_score(samples: Counts, passed: Counts, *, confidence: float) -> Estimate:
+    """Return pass@1 with its interval, given (training seeds, problems) counts that all have a sample."""
+    if len(samples) > 1:
+        return estimate_crossed(passed / samples, confidence=confidence)
+    counts = list(zip(samples[0].tolist(), passed[0].tolist(), strict=True))
+    return estimate_pass_at_k(counts, 1, confidence=confidence)
 
 
 def compare_rates(
@@ -34,8 +38,14 @@ def compare_rates(
     margin: float,
     confidence: float,
 ) -> Comparison:
-    """Test candidate − baseline on the same problems; `rates` are the candidate's and the baseline's."""
-    return compare(candidate, baseline, *rates, binary=binary, margin=margin, confidence=confidence)
+    """Test candidate − baseline on the same problems; `rates` are the candidate's and the baseline's, each of shape
+    (training seeds, problems)."""
+    one, other = rates
+    if len(one) == len(other) == 1:
+        return compare(
+            candidate, baseline, one[0], other[0], binary=binary, margin=margin, confidence=confidence
+        )
+    return compare_crossed(candidate, baseline, one, other, margin=margin, confidence=confidence)
 
 
 def adjust_suites(comparisons: Sequence[Comparison], *, confidence: float) -> list[Comparison]:

@@ -160,7 +160,7 @@ def find_steps(
         both = np.asarray((samples[0] > 0) & (samples[1] > 0))
         if not both.any():
             continue
-        rates = [c[both] / n[both] for c, n in zip(passed, samples, strict=True)]
+        rates = [c[None, both] / n[None, both] for c, n in zip(passed, samples, strict=True)]
         comparison = compare_rates(
             variant,
             f"{variant} before",

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -57,11 +58,7 @@ def read_results(name: str, *, form: str | None = None, answers: bool = False) -
     twice = [pair for pair, n in Counter((r.model, r.suite) for r in every).items() if n > 1]
     if twice:
         raise BadInputError(f"{path}: model {twice[0][0]!r} has two sets of verdicts on {twice[0][1]!r}")
-    return (
-        [r for r in every if r.model == chosen]
-        if chosen is not None and _known(path, chosen, every)
-        else every
-    )
+    return every if chosen is None else _chosen(path, chosen, every)
 
 
 def split_name(name: str) -> tuple[Path, str | None]:
@@ -74,10 +71,14 @@ def split_name(name: str) -> tuple[Path, str | None]:
     raise BadInputError(f"no such file: {name}")
 
 
-def _known(path: Path, chosen: str, every: Sequence[Results]) -> bool:
+def _chosen(path: Path, chosen: str, every: Sequence[Results]) -> list[Results]:
+    """Return the results of one model, or of a run's variant that was trained with several seeds, one for each seed."""
+    if one := [r for r in every if r.model == chosen]:
+        return one
+    seeds = re.compile(rf"{re.escape(chosen)}\.s\d+")
+    if several := [replace(r, model=chosen) for r in every if r.format == "run" and seeds.fullmatch(r.model)]:
+        return several
     names = list(dict.fromkeys(r.model for r in every))
-    if chosen in names:
-        return True
     near = difflib.get_close_matches(chosen, names, n=1)
     advice = f"; did you mean {near[0]!r}?" if near else ""
     raise BadInputError(f"{path} has no model {chosen!r}{advice} It has: {', '.join(names[:_LISTED])}")

@@ -15,10 +15,13 @@ from assay.harness.decide.results import Answer, Collector, Results
 from assay.harness.errors import BadInputError
 from assay.harness.files import read_json
 from assay.harness.leaderboard.schema import read_leaderboard
+from assay.harness.pipeline.seals import check_files, strangeness
+from assay.harness.pipeline.store import STEP_FILE
 from assay.sandbox.model import Outcome
 from assay.trainers.files import open_below
 
-_NAME = re.compile(r"[\w-][\w.-]*")
+_NAME = re.compile(r"[^/\x00.][^/\x00]*")  # one part of a path
+SHOWN = 3  # variants that a note lists
 _EXECUTE, _GENERATE = "execute-", "generate-"
 
 
@@ -33,6 +36,7 @@ def read_run(source: Source, /) -> list[Results]:
     collector = source.collector("run")
     collector.versions[suite], collector.sampling = board.suite.revision, sampling_of(board)
     steps = source.path.parent / "steps"
+    strange: dict[str, list[str]] = {}
     folders = {step.name: _own(source, steps, f"{step.name}-{step.id}") for step in board.steps}
     for name, folder in folders.items():
         if not name.startswith(_EXECUTE):
@@ -42,10 +46,16 @@ def read_run(source: Source, /) -> list[Results]:
             raise source.error(
                 "", f"the verdicts of {variant!r} are not in {steps / folder}: was the step removed?"
             )
+        if reason := _not_own(steps, folder):
+            strange.setdefault(reason, []).append(variant)
         prompts = _prompts(steps, folders.get(f"{_GENERATE}{variant}"))
         columns = ("problem_id", "index", "outcome", "program", "detail")
         for row in _rows(steps, f"{folder}/verdicts.parquet", columns):
             _add(collector, variant, suite, row, prompts)
+    for reason, variants in strange.items():
+        more = f" and {len(variants) - SHOWN} more" if len(variants) > SHOWN else ""
+        names = ", ".join(variants[:SHOWN]) + more
+        collector.notes.append(f"the verdicts of {names} are taken as they are: {reason}")
     return collector.results()
 
 
@@ -76,6 +86,20 @@ def _own(source: Source, steps: Path, folder: str) -> str:
     if not _NAME.fullmatch(target):
         raise source.error("", f"{steps / folder} is a link to {target!r:.80}, which is no other step")
     return target
+
+
+def _not_own(steps: Path, folder: str) -> str:
+    """Return why a step's verdicts are not this user's own work as it is; empty where they are.
+
+    Raises BadInputError where a file of the step is not the one that it wrote.
+    """
+    if not (steps / folder / STEP_FILE).is_file():
+        return f"they have no record ({STEP_FILE})"
+    record = read_json(Path(folder) / STEP_FILE, steps)
+    if not isinstance(record, dict):
+        raise BadInputError(f"{steps / folder / STEP_FILE} is not a step's record")
+    check_files(steps / folder, record)
+    return strangeness(steps / folder, record)
 
 
 def _prompts(steps: Path, folder: str | None) -> dict[str, str]:

@@ -136,3 +136,23 @@ def test_a_run_of_ours_is_read_with_its_variants_prompts_and_answers(tmp_path: P
     for file in (run.parent / "steps").rglob("verdicts.parquet"):
         file.unlink()
     assert "was the step removed?" in str(call("board", run, "-q").exception)
+
+
+def test_a_variant_of_several_training_seeds_is_compared_over_them(tmp_path: Path) -> None:
+    """Two seeds that fall apart decide less than two that agree, and a seed by itself can still be asked for."""
+    agree = {"base": "10" * 40, "tuned.s0": "1" * 70 + "0" * 10, "tuned.s1": "1" * 69 + "0" * 11}
+    apart = agree | {"tuned.s1": "0" * 80}
+    one, other = write_run(tmp_path / "e", agree), write_run(tmp_path / "f", apart)
+    done = call("compare", f"{one}:base", f"{one}:tuned", "--json")
+    suite = json.loads(done.stdout)["suites"][0]
+    assert suite["candidate"]["training_seeds"] == 2
+    assert suite["baseline"]["training_seeds"] == 1
+    assert suite["difference"] == pytest.approx((70 + 69) / 160 - 0.5)
+    assert "seeds" in suite["method"]
+    assert suite["noise"]["se"] is None
+    assert suite["candidate"]["pass@1"]["value"] == pytest.approx(139 / 160)
+    far = json.loads(call("compare", f"{other}:base", f"{other}:tuned", "--json").stdout)
+    assert far["verdict"] == "undecided"
+    assert call("compare", f"{other}:base", f"{other}:tuned.s0").exit_code == 0
+    assert call("compare", f"{other}:base", f"{other}:tuned.s1").exit_code == 1
+    assert "give " in str(call("board", f"{other}:tuned", f"{other}:base", "-q").exception)

@@ -130,6 +130,7 @@ def write_run(
             file = "samples.parquet" if kind == "generate" else "verdicts.parquet"
             pd.DataFrame({"problem_id": ids, "index": 0} | table).to_parquet(folder / file)
             steps.append({"id": run, "name": f"{kind}-{name}"})
+        steps.insert(0, {"id": run, "name": f"merge-{name}+merged"})
     board = {
         "schema": 1, "experiment": "exp", "run": run, "created": created, "reference": next(iter(variants)),
         "sampling": {"samples": 1, "temperature": temperature},

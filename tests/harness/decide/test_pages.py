@@ -43,6 +43,15 @@ def test_the_answer_is_one_sentence(tmp_path: Path, a: str, b: str, begins: str)
     assert headline(result).startswith(begins)
 
 
+def test_an_undecided_answer_says_what_would_show(tmp_path: Path) -> None:
+    few = compare_results(results(tmp_path / "a.jsonl", "10"), results(tmp_path / "b.jsonl", "01"))
+    assert headline(few).endswith("So few problems show no difference at all.")
+    more = compare_results(
+        results(tmp_path / "c.jsonl", "10" * 20), results(tmp_path / "d.jsonl", "1001" * 10)
+    )
+    assert "points would show." in headline(more)
+
+
 def test_a_page_has_both_answers_side_by_side_with_what_differs(tmp_path: Path) -> None:
     a = results(tmp_path / "a.jsonl", "11", solution="def f():\n    return {}")
     b = results(tmp_path / "b.jsonl", "10", solution="def f():\n    x = 1\n    return {}", detail="wrong")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -13,11 +14,13 @@ import pytest
 
 from assay.harness.decide import load_results, read_results
 from assay.harness.errors import BadInputError, exit_code_of
+from assay.harness.pipeline.seals import sealed
 from tests.harness.decide.files import (
     humaneval,
     inspect_header,
     inspect_sample,
     write_eval_log,
+    write_json,
     write_lines,
     write_run,
 )
@@ -121,3 +124,22 @@ def test_a_name_with_a_lone_surrogate_can_be_printed(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [row | {"model": "m\ud800"} for row in humaneval("1")]
     path = write_lines(tmp_path / "x.jsonl", rows)
     assert read_results(str(path))[0].model == "m\\ud800"
+
+
+def test_verdicts_that_were_edited_are_an_error_and_those_of_others_are_said(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "e", {"base": "10"})
+    assert read_results(str(run))[0].notes == (
+        "the verdicts of base are taken as they are: they have no record (step.json)",
+    )
+    many = write_run(tmp_path / "m", dict.fromkeys("abcde", "10"))
+    assert "the verdicts of a, b, c and 2 more are taken" in read_results(str(many))[0].notes[0]
+    step = tmp_path / "e" / "steps" / "execute-base-r"
+    sha256 = hashlib.sha256((step / "verdicts.parquet").read_bytes()).hexdigest()
+    write_json(step / "step.json", {"name": "execute-base", "files": {"verdicts.parquet": sha256}})
+    assert "it carries no seal" in read_results(str(run))[0].notes[0]
+    write_json(step / "step.json", {"name": "execute-base", "files": {"verdicts.parquet": "0" * 64}})
+    assert "is not what the step wrote" in refused(run)
+    write_json(
+        step / "step.json", sealed({"name": "execute-base", "files": {"verdicts.parquet": sha256}}, "step")
+    )
+    assert read_results(str(run))[0].notes == ()
