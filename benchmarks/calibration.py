@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from assay.harness.stats import bounds, power
+from assay.harness.stats import bounds, power, student
 from assay.harness.stats.bounds import Floats, Values
 from assay.harness.stats.crossed import compare_crossed, difference_of, mean_of
 from assay.harness.stats.paired import holm, limited
@@ -177,6 +177,43 @@ def crossed_difference(cell: Cell, rng: np.random.Generator) -> Cell:
     return {"covered": covered / cell["runs"], "width": width / cell["runs"]}
 
 
+def crossed_width(cell: Cell, rng: np.random.Generator) -> Cell:
+    """The mean width of intervals over seeds beside that of version 0.1, on the same tables."""
+    n, p, c, size, su, seeds = (cell[key] for key in ("n", "p", "c", "problems", "su", "seeds"))
+    now = before = 0.0
+    for _ in range(cell["runs"]):
+        first, second = tables(rng, 2, seeds, size, n, p, c, su)
+        if cell["of"] == "estimate":
+            now, before = now + mean_of(first).reach(0.95), before + _reach_of_0_1(first)
+            continue
+        second = second if cell["of"] == "trained" else second[:1]
+        now += difference_of(first, second).reach(0.95)
+        before += _reach_of_0_1(first - second)
+    return {"width_ratio": now / before}
+
+
+def _reach_of_0_1(scores: Floats) -> float:
+    """Return half the width of version 0.1's interval, which took the seeds out of the variance where it was small."""
+    s, p = scores.shape
+    by_seed, by_problem, mean = scores.mean(axis=1), scores.mean(axis=0), scores.mean()
+    rest = scores - by_seed[:, None] - by_problem[None, :] + mean
+    ms = (
+        float(p * np.square(by_seed - mean).sum() / (s - 1)),
+        float(s * np.square(by_problem - mean).sum() / (p - 1)),
+        float(np.square(rest).sum() / ((s - 1) * (p - 1))),
+    )
+    dfs = (s - 1, p - 1, (s - 1) * (p - 1))
+    if ms[0] <= ms[2]:
+        used = [(ms[1], dfs[1])] if ms[1] > ms[2] else [(ms[2], dfs[2])]
+        total = used[0][0]
+    elif ms[1] <= ms[2]:
+        used, total = [(ms[0], dfs[0])], ms[0]
+    else:
+        used, total = list(zip(ms, dfs, strict=True)), ms[0] + ms[1] - ms[2]
+    df = total**2 / sum(m * m / df for m, df in used if m > 0)
+    return student.quantile(0.95, float(f"{df:.3g}")) * math.sqrt(total / (s * p))
+
+
 def ranks(cell: Cell, rng: np.random.Generator) -> Cell:
     """How often equal methods, all pairs with Holm's adjustment, are told apart at all."""
     n, p, c, size, su, seeds, methods = (
@@ -280,6 +317,7 @@ KINDS: dict[str, Callable[[Cell, np.random.Generator], Cell]] = {
     "margin_seeds": margin_seeds,
     "decides": decides,
     "planned": planned,
+    "crossed_width": crossed_width,
     "estimate": estimate,
     "paired": paired,
     "crossed_estimate": crossed_estimate,
@@ -309,6 +347,10 @@ def grid() -> Iterator[Cell]:
         ((3, 3), (3, 1), (5, 5), (5, 1)), (50, 164, 400), (0.0, 0.013, 0.037)
     ):
         yield _cell("planned", 1500, problems=size, n=2, seeds=seeds, seed_sd=sd)
+    for of, seeds, size, su in itertools.product(
+        ("estimate", "trained", "base"), (2, 3, 5), (50, 400, 1000), (0.0, 0.1, 0.3)
+    ):
+        yield _cell("crossed_width", 300, of=of, seeds=seeds, problems=size, su=su, n=2, p=0.5, c=1.4)
     rates = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
     for (n, k), size, p, c in itertools.product(
         ((1, 1), (2, 1), (5, 1), (10, 1), (5, 5), (10, 5)), sizes, rates, (1.4, 10.0)
@@ -456,6 +498,7 @@ def table(rows: list[Cell], cells: int) -> str:
         ("Ranks of equal methods: any false claim", ("ranks",)),
         ("A true loss of exactly the margin", ("margin_seeds",)),
         ("A true difference of 8 points", ("decides",)),
+        ("Width of intervals over seeds, beside version 0.1's on the same tables", ("crossed_width",)),
         ("The smallest detectable difference of `assay plan`", ("planned",)),
     ):
         lines += ["", f"## {title}", "", *_rows([row for row in rows if row["cell"]["kind"] in kinds])]

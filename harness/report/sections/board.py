@@ -243,7 +243,11 @@ def comparisons(board: Leaderboard) -> list[Block]:
         Column("smallest detectable", of("mde", formatting.percent)),
         Column("problems", lambda c: wording.of_problems(board, c.n)),
     ]
-    note = f"First minus second, in percentage points of pass@{board.headline_k}, on the same problems."
+    note = (
+        f"First minus second, in percentage points of pass@{board.headline_k}, on the same problems. p goes with the "
+        f"interval; p adjusted allows for all {len(board.comparisons)} pairs (Holm), and better and worse rest on it. "
+        "Equivalent is not adjusted for the number of pairs."
+    )
     return [tabulate(columns, board.comparisons, name="pairs", note=note, css="pairs")]
 
 
