@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from assay.harness.cli import app
 from assay.harness.decide import compare_results, make_board, read_results
 from tests.harness.decide.files import write_csv
 
@@ -60,6 +62,18 @@ def test_two_published_files_differ_as_their_published_scores_do(codegen: Path) 
     back = compare_results(qwen, read_results(str(codegen)))
     assert back.verdict == "worse"
     assert len(back.suites[0].lost) == len(suite.gained)
+
+
+def test_the_documentation_shows_what_the_command_says(
+    codegen: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    qwen = QWEN / "humaneval.generated_eval_results.json"
+    shown = CliRunner().invoke(app, ["compare", str(codegen), f"Qwen={qwen}"]).stdout
+    page = (Path(__file__).parents[2] / "docs" / "compare.md").read_text(encoding="utf-8").splitlines()
+    lines = [line.rstrip() for line in shown.splitlines() if line.strip()]
+    assert lines[0].startswith("Qwen is better than CodeGen-Mono-16B")
+    assert all(line in page for line in lines[:4])  # the sentence and the table
 
 
 def test_they_stand_on_one_board(codegen: Path) -> None:
