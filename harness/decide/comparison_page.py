@@ -38,7 +38,7 @@ def comparison_document(result: ResultComparison) -> Document:
         Section("comparison", "Comparison", [suites_table(result), *_warnings(result)]),
         Section("turned", "Problems that turned", _turned_blocks(result)),
         Section("answers", "Answers", _answers(result, several=several)),
-        Section("noise", "Where the noise is", [noise_table(result)]),
+        Section("noise", "What it rests on", [noise_table(result)]),
         Section("files", "Files", [_files(result)]),
     ]
     return Document(
@@ -129,6 +129,10 @@ def _adjusted_column(result: ResultComparison) -> list[Column[SuiteComparison]]:
     return [Column("p adjusted", lambda s: formatting.p_value(s.comparison.p_adjusted))]
 
 
+def _one_sided(s: SuiteComparison) -> str:
+    return formatting.span(s.comparison.lower, s.comparison.upper, formatting.points)
+
+
 def _detectable(s: SuiteComparison) -> Cell:
     mde = s.comparison.mde
     return figure(mde, formatting.percent, "the differences have no variance to judge by")
@@ -183,18 +187,22 @@ def _turned_blocks(result: ResultComparison) -> list[Block]:
 
 
 def noise_table(result: ResultComparison) -> Table:
-    """Return the standard error of each difference and its two parts."""
+    """Return the bounds that equivalence rests on, the standard error of each difference and its two parts."""
 
     def part(name: str, s: SuiteComparison) -> Cell:
         return figure(getattr(s.noise, name), formatting.percent, s.noise.reason)
 
     columns: list[Column[SuiteComparison]] = [
         Column("suite", lambda s: s.suite, "l", names_row=True),
+        Column("one-sided bounds", _one_sided, unit="points"),
         Column("standard error", partial(part, "se"), unit="points"),
         Column("from samples", partial(part, "sampling"), unit="points"),
         Column("from problems", partial(part, "problems"), unit="points"),
     ]
-    note = "More samples a problem would take away the part from samples, and only more problems the other."
+    note = (
+        "Equivalent means that both one-sided bounds lie within the margin. More samples a problem would take away the "
+        "part of the error from samples, and only more problems the other."
+    )
     return tabulate(columns, result.suites, name="noise", note=note)
 
 
