@@ -28,7 +28,7 @@ COLUMNS = (
     "max_new_tokens", "style", "device", "gpu", "cpu", "cores", "ram_bytes", "os", "python", "backend",
     "isolation", "n_problems", "n_samples", "difference", "difference_low", "difference_high", "p", "verdict",
     "tokens", "tok_per_s", "generate_s", "make_s", "size_bytes", "peak_rss_bytes", "vram_bytes", "unmeasured",
-    "path",
+    "withdrawn", "path",
 )  # fmt: skip
 
 
@@ -66,7 +66,8 @@ def _load(folder: Path) -> SavedRun:
 def load_results(folder: Path | str = "results/runs", *, skip_unreadable: bool = False) -> pd.DataFrame:
     """Return the runs in a folder as a pandas table, a row a variant, run and suite, the oldest run first.
 
-    A figure that was not measured is missing (NaN or None), and `unmeasured` says why. `pass@1` and its fellows have
+    A figure that was not measured is missing (NaN or None), and `unmeasured` says why; `withdrawn` says why p-values,
+    ranks and verdicts of a run were taken back. `pass@1` and its fellows have
     columns `pass@1_low` and `pass@1_high`, outcomes are `outcome_pass` and so on, versions `version_torch` and so on.
     Raises BadInputError for a run that cannot be read, unless `skip_unreadable`.
     """
@@ -120,6 +121,7 @@ def _rows(folder: Path, board: Leaderboard) -> Iterator[dict[str, Any]]:
             "training_seeds": ",".join(map(str, row.training_seeds)),
             "isolation": board.isolation.get("label"),
             "path": str(folder),
+            "withdrawn": board.withdrawn,
             "unmeasured": "; ".join(f"{name}: {reason}" for name, reason in row.unmeasured.items()),
             "difference": difference.difference,
             "difference_low": difference.low,

@@ -21,6 +21,8 @@ from assay.sandbox.model import Outcome
 from assay.trainers.files import open_below
 
 _NAME = re.compile(r"[^/\x00.][^/\x00]*")  # one part of a path
+TABLE = "verdicts.parquet"
+_OUTCOMES = {outcome.value for outcome in Outcome}
 SHOWN = 3  # variants that a note lists
 _EXECUTE, _GENERATE = "execute-", "generate-"
 
@@ -36,21 +38,18 @@ def read_run(source: Source, /) -> list[Results]:
     collector = source.collector("run")
     collector.versions[suite], collector.sampling = board.suite.revision, sampling_of(board)
     steps = source.path.parent / "steps"
-    strange: dict[str, list[str]] = {}
     folders = {step.name: _own(source, steps, f"{step.name}-{step.id}") for step in board.steps}
-    for name, folder in folders.items():
-        if not name.startswith(_EXECUTE):
-            continue
-        variant = name.removeprefix(_EXECUTE)
-        if not (steps / folder / "verdicts.parquet").is_file():
-            raise source.error(
-                "", f"the verdicts of {variant!r} are not in {steps / folder}: was the step removed?"
-            )
+    executed = {name.removeprefix(_EXECUTE): f for name, f in folders.items() if name.startswith(_EXECUTE)}
+    removed = [v for v, folder in executed.items() if not (steps / folder / TABLE).is_file()]
+    if removed or not executed:
+        return _read_beside(source, collector, suite, removed)
+    strange: dict[str, list[str]] = {}
+    for variant, folder in executed.items():
         if reason := _not_own(steps, folder):
             strange.setdefault(reason, []).append(variant)
         prompts = _prompts(steps, folders.get(f"{_GENERATE}{variant}"))
-        columns = ("problem_id", "index", "outcome", "program", "detail")
-        for row in _rows(steps, f"{folder}/verdicts.parquet", columns):
+        columns = ("problem_id", "outcome", "program", "detail")
+        for row in _rows(steps, f"{folder}/{TABLE}", columns):
             _add(collector, variant, suite, row, prompts)
     for reason, variants in strange.items():
         more = f" and {len(variants) - SHOWN} more" if len(variants) > SHOWN else ""
@@ -59,17 +58,41 @@ def read_run(source: Source, /) -> list[Results]:
     return collector.results()
 
 
+def _read_beside(source: Source, collector: Collector, suite: str, removed: list[str]) -> list[Results]:
+    """Return the verdicts that stand beside a run's leaderboard, where its steps are gone: no programs, no prompts."""
+    if not (source.path / TABLE).is_file():
+        gone = (
+            f"the verdicts of {removed[0]!r} are not in its steps: was the step removed?"
+            if removed
+            else "no step"
+        )
+        raise source.error("", f"{gone} There is no {TABLE} beside its leaderboard either")
+    columns = ("variant", "training_seed", "problem_id", "outcome")
+    for row in _rows(source.path, TABLE, columns):
+        seed = row["training_seed"]
+        variant = row["variant"] if seed is None else f"{row['variant']}.s{seed}"
+        _add(collector, variant, suite, row | {"program": "", "detail": ""}, {})
+    collector.notes.append(
+        f"the steps of {source.path} are gone: verdicts are those of its {TABLE}, as they are"
+    )
+    return collector.results()
+
+
 def _add(
     collector: Collector, variant: str, suite: str, row: dict[str, Any], prompts: dict[str, str]
 ) -> None:
     outcome = row["outcome"]
+    if outcome not in _OUTCOMES:
+        raise BadInputError(
+            f"{collector.path}: {outcome!r:.80} is no outcome: {', '.join(sorted(_OUTCOMES))}"
+        )
     collector.add(
-        row["problem_id"],
+        str(row["problem_id"]),
         None if outcome == Outcome.INFRA.value else outcome == Outcome.PASS.value,
         model=variant,
         suite=suite,
         prompt=prompts.get(row["problem_id"], ""),
-        answer=lambda: Answer(row["program"] or "", outcome, row["detail"] or ""),
+        answer=None if not row["program"] else lambda: Answer(row["program"], outcome, row["detail"] or ""),
     )
 
 

@@ -59,6 +59,7 @@ def test_three_runs_of_two_versions_are_one_table(folder: Path) -> None:
     assert tuned["backend"].tolist() == ["", "transformers"]
     assert pd.isna(tuned["vram_bytes"]).all()
     assert tuned["unmeasured"].tolist() == ["", "vram_bytes: no CUDA device"]
+    assert set(frame["withdrawn"]) == {""}
     assert list(frame.columns[:4]) == ["experiment", "run", "created", "suite"]
 
 

@@ -22,6 +22,7 @@ from tests.harness.decide.files import (
     write_eval_log,
     write_json,
     write_lines,
+    write_parquet,
     write_run,
 )
 
@@ -143,3 +144,20 @@ def test_verdicts_that_were_edited_are_an_error_and_those_of_others_are_said(tmp
         step / "step.json", sealed({"name": "execute-base", "files": {"verdicts.parquet": sha256}}, "step")
     )
     assert read_results(str(run))[0].notes == ()
+
+
+def test_a_run_without_its_steps_is_read_from_the_table_beside_its_leaderboard(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "e", {"base": "10", "tuned.s0": "11"})
+    shutil.rmtree(tmp_path / "e" / "steps")
+    assert "There is no verdicts.parquet beside its leaderboard either" in refused(run)
+    rows = [
+        {"variant": v, "training_seed": s, "problem_id": f"HumanEval/{i}", "index": 0, "outcome": o}
+        for v, s, i, o in [("base", None, 0, "pass"), ("base", None, 1, "infra"), ("tuned", 0, 0, "fail")]
+    ]
+    write_parquet(run / "verdicts.parquet", rows)
+    base, tuned = read_results(str(run))
+    assert (base.model, base.passed.tolist(), base.unmeasured.tolist()) == ("base", [1, 0], [0, 1])
+    assert (tuned.model, tuned.passed.tolist(), tuned.suite) == ("tuned.s0", [0], "humaneval")
+    assert "steps of" in base.notes[0]
+    write_parquet(run / "verdicts.parquet", [row | {"outcome": "passed"} for row in rows])
+    assert "'passed' is no outcome" in refused(run)
