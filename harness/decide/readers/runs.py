@@ -42,7 +42,7 @@ def read_run(source: Source, /) -> list[Results]:
     executed = {name.removeprefix(_EXECUTE): f for name, f in folders.items() if name.startswith(_EXECUTE)}
     removed = [v for v, folder in executed.items() if not (steps / folder / TABLE).is_file()]
     if removed or not executed:
-        return _read_beside(source, collector, suite, removed)
+        return _read_run_table(source, collector, suite, removed)
     strange: dict[str, list[str]] = {}
     for variant, folder in executed.items():
         if reason := _not_own(steps, folder):
@@ -58,7 +58,7 @@ def read_run(source: Source, /) -> list[Results]:
     return collector.results()
 
 
-def _read_beside(source: Source, collector: Collector, suite: str, removed: list[str]) -> list[Results]:
+def _read_run_table(source: Source, collector: Collector, suite: str, removed: list[str]) -> list[Results]:
     """Return the verdicts that stand beside a run's leaderboard, where its steps are gone: no programs, no prompts."""
     if not (source.path / TABLE).is_file():
         gone = (
