@@ -71,6 +71,12 @@ def headers(url: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {_checked_key(key)}"}
 
 
+def hide_key(text: str) -> str:
+    """Return a text without the key: a server may say it back, and what it says stands in records and reports."""
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    return text.replace(key, "***") if len(key) >= 8 else text
+
+
 def withheld(url: str) -> str:
     """Return why a key may not go to `url`; empty where it may."""
     url = checked_address(url)

@@ -20,7 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from assay.harness.errors import BadInputError, UnmeasuredError, UnreachableError
-from assay.harness.models.keys import ADDRESS, KEY_VARIABLE, checked_address, headers, is_loopback, withheld
+from assay.harness.models.keys import (
+    ADDRESS,
+    KEY_VARIABLE,
+    checked_address,
+    headers,
+    hide_key,
+    is_loopback,
+    withheld,
+)
 from assay.trainers.artifact import Artifact, ArtifactKind, identify
 from assay.trainers.errors import ArtifactError
 
@@ -256,15 +264,18 @@ def _object(response: Any, target: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        raise UnmeasuredError(f"the answer of {target} is not a JSON object: {response.text[:200]!r}")
+        raise UnmeasuredError(
+            f"the answer of {target} is not a JSON object: {hide_key(response.text[:200])!r}"
+        )
     return answer
 
 
 def _reason(response: Any) -> str:
     try:
-        return str(response.json()["error"]["message"])
+        text = str(response.json()["error"]["message"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        return str(response.text[:200].strip() or response.reason)
+        text = str(response.text[:200].strip() or response.reason)
+    return hide_key(text)
 
 
 def _chosen(url: str, names: list[str]) -> str:

@@ -16,13 +16,15 @@ from assay.harness.evaluation.judge import CacheUse
 from assay.harness.files import read_json, write_json
 from assay.harness.hardware import describe_machine
 from assay.harness.pipeline.plan import KINDS, Plan, Step, plan_json
-from assay.harness.pipeline.seals import FILES, check_files, hashes_of, sealed, strangeness
+from assay.harness.pipeline.seals import FILES, SEAL, check_files, hashes_of, is_own, sealed, strangeness
 from assay.harness.pipeline.steps import Artifacts, Context, StepKind
 from assay.harness.pipeline.steps.generate import ModelPool
 from assay.harness.pipeline.store import STEP_FILE, Record, Store
 
 INPUTS = "made_from.json"
 WEAK = "weak isolation"
+FROM_0_1 = "it was taken from what version 0.1 left beside the steps"
+BEGUN_ELSEWHERE = "it goes on from work that was begun elsewhere, or by an earlier version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class _Runner:
         self.plan, self.store, self.progress = context.plan, context.store, context.progress
         self.did: list[str] = []
         self.taken_over: dict[str, str] = {}
+        self._begun_elsewhere: set[str] = set()
 
     def run(self) -> Run:
         self._check_machine()
@@ -138,7 +141,7 @@ class _Runner:
         if kind.recover is None:
             return None
         recovered = kind.recover(self.context, step, self._work(step))
-        return None if recovered is None else self._commit(step, recovered)
+        return None if recovered is None else self._commit(step, recovered | {"taken_over": FROM_0_1})
 
     def _follower(self, step: Step, waiting: list[Step]) -> Step | None:
         """Return the step that takes the result of `step` while it is being made, where there is one."""
@@ -173,6 +176,8 @@ class _Runner:
 
     def _commit(self, step: Step, result: Record) -> Record:
         kind = KINDS[step.kind]
+        if step.name in self._begun_elsewhere and not kind.scratch:  # lines are sealed one by one
+            result = {"taken_over": BEGUN_ELSEWHERE} | result
         if taken_over := result.get("taken_over"):
             self.taken_over[step.name] = taken_over
         finished = datetime.now(UTC).isoformat(timespec="microseconds")
@@ -214,11 +219,17 @@ class _Runner:
         folder = self.store.work(step.name, step.id)
         marker = folder / INPUTS
         begun = read_json(marker) if marker.exists() else None
+        place, ours = ("work", f"{step.name}-{step.id}"), True
+        if isinstance(begun, dict):
+            ours = is_own(begun, *place)
+            begun = {key: begun[key] for key in begun if key != SEAL}
         if any(folder.iterdir()) and begun not in (inputs, inputs | weak):
             self.store.restart(step.name, step.id)
-            folder = self.store.work(step.name, step.id)
+            folder, ours = self.store.work(step.name, step.id), True
+        if not ours:
+            self._begun_elsewhere.add(step.name)
         if not marker.exists() or weak:
-            write_json(marker, inputs | weak)
+            write_json(marker, sealed(inputs | weak, *place) if ours else inputs | weak | {SEAL: ""})
         return folder
 
 

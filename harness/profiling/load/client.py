@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from assay.harness.models.keys import headers
+from assay.harness.models.keys import headers, hide_key
 from assay.harness.models.resolve import Endpoint
 
 DONE = "done"
@@ -69,7 +69,7 @@ class Trace:
     finish_reason: str | None = None
 
     def fail(self, status: str, detail: str) -> None:
-        self.status, self.detail = status, detail
+        self.status, self.detail = status, hide_key(detail)
 
     def take(self, data: str, now: float) -> bool:
         """Add one event that came `now`, and return whether it ends the stream. _Failed where its shape is unknown."""

@@ -216,6 +216,16 @@ def test_a_refusal_says_that_the_key_was_not_sent_and_why() -> None:
             models_of(server.url)
 
 
+def test_a_key_that_a_server_says_back_is_not_repeated() -> None:
+    with stranger(lambda _: (400, {}, {"error": {"message": f"bad key {KEY}"}})) as server:
+        keys.note_typed([server.url])
+        with pytest.raises(RefusedError) as refused:
+            models_of(server.url)
+        assert KEY not in str(refused.value)
+        assert KEY not in repr(ask(Endpoint(server.url, "m"), {}, Limits()))
+        assert server.keys == {BEARER}
+
+
 def test_one_module_reads_the_key() -> None:
     """Whoever asks a server takes its headers from there: nobody else reads the variable or writes the header."""
     readers = []

@@ -20,7 +20,7 @@ from assay.harness.experiment import Experiment
 from assay.harness.files import append_lines, recover_lines
 from assay.harness.leaderboard.build import build_leaderboard
 from assay.harness.pipeline.plan import Plan, make_plan
-from assay.harness.pipeline.runner import Run, run
+from assay.harness.pipeline.runner import BEGUN_ELSEWHERE, Run, run
 from assay.harness.pipeline.seals import BROKEN, FILES, SEAL, UNSEALED, hashes_of, is_own, own_rows, sealed
 from assay.harness.pipeline.steps.execute import load_tables
 from assay.harness.report import note_lines
@@ -242,6 +242,21 @@ def test_samples_of_an_unfinished_step_that_we_did_not_write_are_named(plan: Pla
         done = run(plan, results, QUIET)
         assert done.taken_over == {"generate-m": "1 of its samples were not written here as they are"}
     assert load_tables(done.store, plan)["m"]["outcome"].tolist()[0] == "pass"
+
+
+def test_a_step_that_goes_on_from_somebody_elses_work_is_named(plan: Plan, results: Path) -> None:
+    """Such as a training whose folder holds a finished model already; lines have seals of their own."""
+    shutil.rmtree(folder_of(results, "execute-m"))
+    for marker, expected in (
+        (lambda made: made, {}),
+        (lambda made: made | {SEAL: "0" * 64}, {"take-m": BEGUN_ELSEWHERE}),
+    ):
+        work = unfinished(plan, results, "take-m")
+        begun = json.loads((work / "made_from.json").read_text())
+        assert is_own(begun, "work", work.name.removesuffix(".part"))
+        (work / "made_from.json").write_text(json.dumps(marker(begun)))
+        for _ in range(2):
+            assert run(plan, results, QUIET).taken_over == expected
 
 
 def test_nothing_is_kept_of_a_step_that_is_done_again_and_was_not_ours(plan: Plan, results: Path) -> None:
