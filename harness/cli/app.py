@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["VERBS", "AllowWeak", "Json", "NoCache", "Quiet", "app", "load_verb", "new_table", "print_json"]
 
 PANELS = {
-    "Evaluate": "run plan eval score compare board runs report contamination rank samples suites showcase",
+    "Evaluate": "run plan eval score compare board runs report results contamination rank samples suites showcase",
     "Train": "train pairs",
     "Artifacts": "merge export import push",
     "Serve": "generate serve loadtest",

