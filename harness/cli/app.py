@@ -28,6 +28,7 @@ __all__ = ["VERBS", "AllowWeak", "Json", "NoCache", "Quiet", "app", "load_verb",
 
 PANELS = {
     "Evaluate": "run plan eval score compare board runs report results contamination rank samples suites showcase",
+    "Decide in CI": "gate baseline",
     "Train": "train pairs",
     "Artifacts": "merge export import push",
     "Serve": "generate serve loadtest",

@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from assay.harness.cli.app import VERBS, load_verb
+from assay.harness.decide.gate import Rules
 from assay.harness.experiment import Experiment
 from assay.harness.training.file import TrainFile
 from assay.harness.training.settings import VARIABLES, table_of_variables
@@ -94,6 +95,7 @@ def _unique(sections: Iterator[Section]) -> tuple[Section, ...]:
 EXPERIMENT = _unique(_tables(Experiment))
 TRAINING = _unique(_training())
 PROBLEMS = (Section("One line", ProblemRow),)
+RULES = _unique(_tables(Rules))
 
 
 @cache
@@ -199,7 +201,7 @@ def _default(value: Any) -> str:
 
 def reference() -> str:
     """Return docs/reference.md."""
-    sections = {"experiment": EXPERIMENT, "training": TRAINING, "problems": PROBLEMS}
+    sections = {"experiment": EXPERIMENT, "training": TRAINING, "problems": PROBLEMS, "rules": RULES}
     parts = {
         name: "\n".join(line for one in part for line in _section(one)) for name, part in sections.items()
     }

@@ -34,6 +34,7 @@ READERS: Registry[ResultReader] = Registry(
         "lm-eval": f"{_HERE}.lm_eval",
         "inspect": f"{_HERE}.inspect_log",
         "swe-bench": f"{_HERE}.swe_bench",
+        "baseline": "assay.harness.decide.baseline",
     },
 )
 SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".eval", ".gz")
@@ -143,6 +144,8 @@ def _of_json(source: Source) -> str:
         if isinstance(first, dict) and not isinstance(first.get("doc"), dict):
             return "table"
     elif isinstance(value, dict):
+        if "assay_baseline" in value:
+            return "baseline"
         evaluated = value.get("eval")
         if isinstance(evaluated, dict):
             if "task" in evaluated and "model" in evaluated:
