@@ -172,9 +172,9 @@ def slowdown(
     now: tuple[float, ...], before: tuple[float, ...], confidence: float = 0.95
 ) -> tuple[float, float, float]:
     """Return the ratio of seconds, now over before, with its one-sided bounds at `confidence` each."""
-    ours, theirs = (np.log(np.array(_thinned(values))) for values in (now, before))
-    ratios = np.sort((ours[:, None] - theirs[None, :]).ravel())
-    m, n = len(ours), len(theirs)
+    after, earlier = (np.log(np.array(_thinned(values))) for values in (now, before))
+    ratios = np.sort((after[:, None] - earlier[None, :]).ravel())
+    m, n = len(after), len(earlier)
     reach = NormalDist().inv_cdf(confidence) * math.sqrt(m * n * (m + n + 1) / 12)
     k = max(0, math.floor(m * n / 2 - reach - 0.5))
     return float(np.exp(np.median(ratios))), float(np.exp(ratios[k])), float(np.exp(ratios[m * n - 1 - k]))
