@@ -94,11 +94,17 @@ def estimate(cell: Cell, rng: np.random.Generator) -> Cell:
         }
     values = per_problem([(n, i) for i in range(n + 1)], k)
     sample = sample_of(values, counted(np.where(passes < 0, 0, passes), n), 0.0)
-    confidence = bounds.mid_p(sample, truth)
     some = sample.rows(np.arange(min(60, cell["runs"])))
-    low, high = bounds.interval(some, 0.95)
+    if k == 1:
+        confidence = bounds.mid_p(sample, truth)
+        covered = (confidence >= 0.025) & (confidence <= 0.975)
+        low, high = bounds.interval(some, 0.95)
+    else:
+        above, below = (bounds.at_most(sample, truth, limit) for limit in ("floor", "ceiling"))
+        covered = (above >= 0.025) & (below <= 0.975)
+        low, high = bounds.one_sided(some, 0.975)
     return {
-        "covered": float(((confidence >= 0.025) & (confidence <= 0.975)).mean()),
+        "covered": float(covered.mean()),
         "width": float((high - low).mean()),
         "bootstrap_width": float(_bootstrap_width(some).mean()),
     }

@@ -15,6 +15,7 @@ from assay.harness.stats import bounds
 
 Floats = NDArray[np.float64]
 METHOD = "mid-p bounds over problems"
+STRICT = "strict bounds over problems"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def estimate_pass_at_k(counts: Sequence[tuple[int, int]], k: int, *, confidence:
     `counts` holds (samples, passing samples) of each problem. One sample a problem: Wilson's score interval.
     More: the mid-p interval of a mean of values between 0 and 1 (`bounds`), one value a problem, because samples of one
     problem are not independent (Miller 2024, arXiv 2411.00640) and normal theory fails on few problems and near 0 and 1
-    (Bowyer et al., arXiv 2503.01747).
+    (Bowyer et al., arXiv 2503.01747). For k above 1, whose values pile up at 1, it is the strict form.
     """
     if not counts:
         raise BadInputError("pass@k of no problems: no sample could be scored")
@@ -76,9 +77,13 @@ def estimate_pass_at_k(counts: Sequence[tuple[int, int]], k: int, *, confidence:
     if all(samples == 1 for samples, _ in counts):
         low, high = wilson(value, n, confidence)
         return Estimate(value, low, high, n, "Wilson score", se)
-    ends = bounds.interval(bounds.Values.of([values], 0.0, 1.0), confidence)
+    sample = bounds.Values.of([values], 0.0, 1.0)
+    if k == 1:
+        ends, method = bounds.interval(sample, confidence), METHOD
+    else:
+        ends, method = bounds.one_sided(sample, (1 + confidence) / 2), STRICT
     low, high = (float(end[0]) for end in ends)
-    return Estimate(value, low, high, n, METHOD, se, sampling_se(counts, k))
+    return Estimate(value, low, high, n, method, se, sampling_se(counts, k))
 
 
 def wilson(p: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
