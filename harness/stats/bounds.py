@@ -108,7 +108,8 @@ def one_sided(sample: Values, confidence: float) -> tuple[Floats, Floats]:
     """Return the strict lower bound of each row's mean and the strict upper one, each at the level `confidence`."""
     lower = _solve(sample, 1 - confidence, lambda at, rows: at_most(rows, at, "floor"))
     upper = _solve(sample, confidence, lambda at, rows: at_most(rows, at, "ceiling"))
-    return lower, upper
+    mean = sample.mean()
+    return np.minimum(lower, mean), np.maximum(upper, mean)
 
 
 def two_sided_p(sample: Values, at: float = 0.0) -> Floats:
