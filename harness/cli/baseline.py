@@ -41,14 +41,13 @@ def update(
 ) -> None:
     """Write what was measured, where and by which version, one line a problem; commit the file after a review."""
     from assay.harness.decide.baseline import write_baseline
+    from assay.harness.decide.gate_run import measured
     from assay.harness.decide.readers import read_results
-    from assay.harness.decide.readers.read import split_name
 
     if output.is_dir():
         raise BadInputError(f"-o {output} is a folder: name the baseline file")
     results = read_results(result, form=form)
-    measured = options.measured(split_name(result)[0], benchmarks)
-    write_baseline(output, results, measured, note)
+    write_baseline(output, results, measured(result, benchmarks), note)
     problems = sum(len(one.problems) for one in results)
     if shown.as_json:
         print_json({"baseline": str(output), "model": results[0].model, "problems": problems})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer import Argument, Option
@@ -15,7 +15,7 @@ from assay.harness.cli.app import print_json, screen, verb
 from assay.harness.errors import BadInputError
 
 if TYPE_CHECKING:
-    from assay.harness.decide.gate import GateResult, Rules
+    from assay.harness.decide.gate import GateResult
     from assay.harness.decide.results import Results
 
 STYLES = {"pass": "green", "regression": "bold red", "undecided": "yellow", "unmeasured": "dim"}
@@ -80,23 +80,26 @@ def gate(
 
     Exit code 0: passed; 1: regression; 2: it could not be decided; 3: bad input.
     """
-    from assay.harness.decide import gate as gating
+    from assay.harness.decide import gate_run
+    from assay.harness.decide.gate import plan_gate
     from assay.harness.decide.readers import read_results
 
-    table = _rules(rules, margin, fail_under, on_undecided)
+    table = gate_run.read_rules(rules, margin=margin, fail_under=fail_under, on_undecided=on_undecided)
     if baseline is None and (table.quality.fail_under is None or plan):
         raise BadInputError("--baseline FILE: what is the result held against? (or --fail-under alone)")
     candidate = read_results(result, form=form)
     before = read_results(baseline, form=form) if baseline is not None else []
     if plan:
-        plans = [gating.plan_gate(one, table) for one in before]
+        plans = [plan_gate(one, table) for one in before]
         if shown.as_json:
             print_json({"plans": [asdict(one) for one in plans]})
         else:
             for one in plans:
                 screen().print(one.words(), soft_wrap=True)
         return
-    outcome = decide_gate(result, candidate, baseline, before, table, sequential, benchmarks)
+    now = gate_run.measured(result, benchmarks)
+    known = None if baseline is None else gate_run.measured(baseline)
+    outcome = gate_run.decide_gate(candidate, before, table, now=now, known=known, sequential=sequential)
     write_gate(outcome, candidate, junit=junit, markdown=markdown, history=history)
     if shown.as_json:
         print_json(outcome.to_json())
@@ -104,56 +107,6 @@ def gate(
         show_gate(outcome)
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)
-
-
-def _rules(
-    file: Path | None, margin: float | None, fail_under: float | None, on_undecided: str | None
-) -> Rules:
-    """Return the rules of a file, with those of the command line before them."""
-    import tomllib
-
-    from assay.harness.decide.gate import Rules
-    from assay.harness.experiment.validation import checked
-    from assay.trainers.files import read_bytes
-
-    try:
-        values: dict[str, Any] = {} if file is None else tomllib.loads(read_bytes(file).decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInputError(f"{file}: not TOML ({error})") from error
-    quality = values.setdefault("quality", {})
-    if isinstance(quality, dict):
-        quality |= {k: v for k, v in (("margin", margin), ("fail_under", fail_under)) if v is not None}
-    if on_undecided is not None:
-        values["on_undecided"] = on_undecided
-    return checked(Rules, values, str(file) if file else "")
-
-
-def decide_gate(
-    name: str,
-    candidate: Sequence[Results],
-    baseline: str | None,
-    before: Sequence[Results],
-    rules: Rules,
-    sequential: int | None,
-    benchmarks: Path | None,
-) -> GateResult:
-    """Make every check that the two results and their measurements allow."""
-    from assay.harness.decide import gate as gating
-    from assay.harness.decide.measurements import check_measurements
-    from assay.harness.decide.readers.read import split_name
-
-    if baseline is None:
-        floor = rules.quality.fail_under
-        assert floor is not None
-        checks = [gating.floor_of(one, floor, rules.quality.confidence) for one in candidate]
-        return gating.GateResult(candidate[0].model, f"a floor of {floor:g}", rules, tuple(checks))
-    checks, compared = gating.check_quality(candidate, before, rules, sequential=sequential)
-    known = options.measured(split_name(baseline)[0], None)
-    now = options.measured(split_name(name)[0], benchmarks)
-    checks += check_measurements(now, known, rules.speed, rules.memory)
-    return gating.GateResult(
-        compared.candidate, compared.baseline, rules, tuple(checks), compared, compared.warnings
-    )
 
 
 def show_gate(outcome: GateResult) -> None:

@@ -22,7 +22,6 @@ from assay.harness.errors import BadInputError
 
 if TYPE_CHECKING:
     from assay.harness import decide
-    from assay.harness.decide.measurements import Measurements
     from assay.harness.generation.load import MeasuredGenerator
     from assay.harness.report import Document
     from assay.trainers.artifact import Artifact
@@ -437,24 +436,3 @@ def moved_to(verb: str, goes: Callable[[list[str], set[str]], bool]) -> type[Typ
 
 def _flags(command: Any) -> set[str]:
     return {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)}
-
-
-def measured(path: Path, benchmarks: Path | None) -> Measurements:
-    """Return what a run or a baseline file measured of speed and memory, with the benchmarks of a file of their own."""
-    from assay.harness.decide.baseline import measurements_of
-    from assay.harness.decide.measurements import peaks_of, read_benchmarks
-    from assay.harness.files import read_json
-    from assay.harness.leaderboard.schema import read_leaderboard
-
-    if path.is_dir() and (path / "leaderboard.json").is_file():
-        known = peaks_of(read_leaderboard(read_json(Path("leaderboard.json"), path)))
-    else:
-        known = measurements_of(path)
-    if benchmarks is None:
-        return known
-    timed = read_benchmarks(benchmarks)
-    if known.peak_bytes:
-        raise BadInputError(
-            f"--benchmarks {benchmarks}: {path} has measurements of its own; give one of the two"
-        )
-    return timed

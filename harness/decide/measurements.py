@@ -86,13 +86,8 @@ def read_benchmarks(path: Path) -> Measurements:
     """Read pytest-benchmark's JSON, which has raw samples only where it was told to keep them."""
     try:
         value = json.loads(read_bytes(path))
-        info = value["machine_info"]
-        cpu = info.get("cpu", {})
-        hardware = {
-            "node": info.get("node"), "machine": info.get("machine"), "system": info.get("system"),
-            "cpu": cpu.get("brand_raw"), "cores": cpu.get("count"), "python": info.get("python_version"),
-        }  # fmt: skip
         seconds = {b["fullname"]: tuple(map(float, b["stats"].get("data", ()))) for b in value["benchmarks"]}
+        hardware = benchmark_hardware(value["machine_info"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInputError(
             f"{path} is not pytest-benchmark's JSON ({error!r}): write it by --benchmark-json=FILE"
@@ -102,6 +97,15 @@ def read_benchmarks(path: Path) -> Measurements:
             f"{path}: {lacking[0]} has no raw samples: run pytest with --benchmark-save-data or --benchmark-json"
         )
     return Measurements(hardware, seconds)
+
+
+def benchmark_hardware(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fingerprint of the machine that pytest-benchmark describes."""
+    cpu = info.get("cpu", {})
+    return {
+        "node": info.get("node"), "machine": info.get("machine"), "system": info.get("system"),
+        "cpu": cpu.get("brand_raw"), "cores": cpu.get("count"), "python": info.get("python_version"),
+    }  # fmt: skip
 
 
 def peaks_of(board: Leaderboard) -> Measurements:

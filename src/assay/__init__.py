@@ -3,6 +3,9 @@
     from assay import Sandbox, Program
 
 The rooms behind them are `assay.suites`, `assay.sandbox`, `assay.trainers` and `assay.harness`.
+
+pytest rewrites the assertions of packages that have a plugin, and warns where one was imported before: it is not to do
+either here (PYTEST_DONT_REWRITE).
 """
 
 from __future__ import annotations
