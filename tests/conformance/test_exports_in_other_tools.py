@@ -1,7 +1,7 @@
 """What `assay results` writes, read by the tools that it is written for. One that is not installed is
 skipped by name.
 
-pip install inspect_ai lm_eval evalplus        # in an environment of their own
+pip install inspect_ai lm_eval evalplus every_eval_ever        # in an environment of their own
 """
 
 from __future__ import annotations
@@ -96,3 +96,11 @@ def test_datasets_loads_the_samples(run: Path, tmp_path: Path) -> None:
     write(run, "hub", tmp_path / "hub", model="me/mine")
     loaded = datasets.load_dataset(str(tmp_path / "hub" / "samples"), cache_dir=str(tmp_path / "cache"))
     assert loaded["test"]["outcome"] == list(OUTCOMES)
+
+
+def test_every_eval_ever_validates_record_and_samples(run: Path, tmp_path: Path) -> None:
+    validate: Any = pytest.importorskip("every_eval_ever.validator.validate")
+    write(run, "every-eval-ever", tmp_path / "eee", model="me/mine")
+    files = sorted(str(path) for path in (tmp_path / "eee").rglob("*.json*"))
+    assert len(files) == 2
+    assert validate.main(files) == 0  # 1 would be errors, 2 warnings

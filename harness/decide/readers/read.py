@@ -33,6 +33,7 @@ READERS: Registry[ResultReader] = Registry(
         "livecodebench": f"{_HERE}.evaluators",
         "lm-eval": f"{_HERE}.lm_eval",
         "inspect": f"{_HERE}.inspect_log",
+        "every-eval-ever": f"{_HERE}.every_eval_ever",
         "swe-bench": f"{_HERE}.swe_bench",
         "baseline": "assay.harness.decide.baseline",
     },
@@ -119,8 +120,7 @@ def detect(source: Source) -> str:
         return "table"
     if _is_lines(path, 2 if name.endswith(".json") else 1):
         first = next((row for _, row in islice(read_objects(path), 1)), {})
-        logged = isinstance(first, dict) and isinstance(first.get("doc"), dict) and "doc_id" in first
-        return "lm-eval" if logged else "table"
+        return _of_lines(first if isinstance(first, dict) else {})
     return _of_json(source)
 
 
@@ -128,6 +128,15 @@ def _is_lines(path: Path, least: int) -> bool:
     """Whether a file begins with objects on lines of their own, `least` of them: one may be a file of JSON."""
     rows = [row for _, row in islice(read_objects(path), 2)]
     return len(rows) >= least and all(isinstance(row, dict) for row in rows)
+
+
+def _of_lines(first: dict[str, Any]) -> str:
+    """Return the format of a file of JSON Lines by its first row."""
+    if isinstance(first.get("doc"), dict) and "doc_id" in first:
+        return "lm-eval"
+    if isinstance(first.get("evaluation"), dict) and {"sample_id", "evaluation_id"} <= set(first):
+        return "every-eval-ever"
+    return "table"
 
 
 def _of_json(source: Source) -> str:

@@ -64,7 +64,8 @@ class MeasuredModel:
 
     `inputs` are the sha256 of the files that they were read from. `measured_by` is the version of Assay that gave them,
     `revision` the suite's and `created` the time, each empty where the files do not say. `board` and `row` are a run's;
-    `row` is None for one training seed of several, whose row counts them all. `dataset` is where the samples will be.
+    `row` is None for one training seed of several, whose row counts them all. `registered` is what the suite is
+    loaded by, `dataset` where the samples will be.
     """
 
     model: str
@@ -78,6 +79,7 @@ class MeasuredModel:
     board: Leaderboard | None = None
     row: Row | None = None
     artifact_sha256: str = ""
+    registered: str = ""
     suite_path: Path | None = None
     dataset: str = ""
 
@@ -180,6 +182,8 @@ def measured_model(name: str, *, suite: str | None = None, suite_path: Path | No
         )
     if not any(sample.passed is not None for sample in measured.samples):
         raise BadInputError(f"{name} holds no verdict")
+    if suite == "jsonl" and suite_path is not None:  # called as its file is
+        measured = replace(measured, suite=suite_path.name.partition(".")[0], registered=suite)
     return replace(measured, suite_path=suite_path)
 
 
@@ -268,6 +272,8 @@ def _of_results(path: Path, suite: str | None) -> MeasuredModel:
     known = suite_of_id(rows[0]["task_id"]) or UNNAMED
     plus = any("base_passed" in row for row in rows)
     name = suite or (f"{known}+" if plus and known != UNNAMED else known)
+    if name.endswith("+") and not plus:
+        raise BadInputError(f"--suite {name}: no row of {path} has base_passed, as those of a + suite do")
     notes = ["a results file does not name suite revision, time and version: they are left out"]
     return MeasuredModel(
         Source(path).stem, name, tuple(_file_samples(path, name, rows, texts)), files, notes=tuple(notes)
@@ -346,7 +352,7 @@ def _text_of(
 def _load(measured: MeasuredModel) -> Suite:
     """Load the suite that was answered. Raises BadInputError where its data is not what the verdicts were given on."""
     facts = measured.board.suite if measured.board else None
-    registered = (facts.registered if facts else "") or measured.suite
+    registered = (facts.registered if facts else "") or measured.registered or measured.suite
     suite = load_suite(registered, path=measured.suite_path, split=facts.split if facts else None)
     here, judged = suite.revision.partition(":")[0], measured.revision.partition(":")[0]
     if judged and here != judged:

@@ -42,6 +42,7 @@ WRITERS: Registry[ResultWriter] = Registry(
         "lm-eval": f"{_HERE}.lm_eval",
         "inspect": f"{_HERE}.inspect_log",
         "hub": f"{_HERE}.hub",
+        "every-eval-ever": f"{_HERE}.every_eval_ever",
     },
 )
 

@@ -103,7 +103,9 @@ NAMES = {
     "evalplus": "tuned_eval_results.json",
     "lm-eval": "tuned",
     "inspect": "tuned.eval",
+    "every-eval-ever": "eee",
 }
+MODEL = "me/tuned"
 
 
 @pytest.mark.parametrize("to", NAMES)
@@ -116,16 +118,23 @@ def test_a_file_is_read_back_to_the_same_verdicts(tmp_path: Path, to: str, kind:
     )
     output = tmp_path / "out" / NAMES[to]
     output.parent.mkdir()
-    notes = write(source, to, output)
+    model = {"model": MODEL} if to == "every-eval-ever" else {}
+    notes = write(source, to, output, **model)
     original = read_results(str(source))
-    written = read_results(str(next(output.glob("results_*.json")) if output.is_dir() else output))
+    files = [*output.glob("results_*.json"), *output.rglob("*_samples.jsonl")]
+    written = read_results(str(files[0] if output.is_dir() else output))
     assert [r.suite for r in written] == ["humaneval"]
-    assert written[0].model == "tuned"
+    assert written[0].model == (MODEL if model else "tuned")
     assert verdicts(written[0]) == verdicts(original[0])
     if to == "inspect":
         assert written[0].unmeasured.sum() == original[0].unmeasured.sum() == 1
     else:
         assert any("1 samples have no verdict" in note for note in notes)
+
+
+def test_verdicts_on_a_suite_are_not_written_as_those_on_its_plus_suite(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match=r"--suite humaneval\+: no row of .* has base_passed"):
+        measured_model(str(scored(tmp_path)), suite="humaneval+")
 
 
 # openai/human-eval itself.
@@ -449,3 +458,60 @@ def test_a_training_seed_has_its_own_hash_and_no_card(tmp_path: Path) -> None:
     assert measured.provenance()["artifact_sha256"] == "e" * 64
     with pytest.raises(BadInputError, match="one row of its leaderboard"):
         write_results(replace(measured, model="me/mine"), tmp_path / "hub", "hub")
+
+
+# Every Eval Ever.
+
+
+def test_a_record_of_every_eval_ever_names_scores_samples_and_origin(tmp_path: Path) -> None:
+    import hashlib
+
+    run = finished_run(tmp_path, ("pass", "fail", "infra", "pass"), samples=2)
+    write(run, "every-eval-ever", tmp_path / "eee", model=MODEL)
+    (file,) = (tmp_path / "eee" / "data" / "humaneval" / "me" / "tuned").glob("*[!s].json")
+    record = json.loads(file.read_text())
+    detail = record["detailed_evaluation_results"]
+    content = (tmp_path / "eee" / detail["file_path"]).read_bytes()
+    assert detail["checksum"] == hashlib.sha256(content).hexdigest()
+    assert detail["total_rows"] == len(content.splitlines()) == 3
+    (result,) = record["evaluation_results"]
+    assert result["score_details"]["score"] == 0.75
+    assert result["source_data"]["hf_repo"] == "openai/openai_humaneval"
+    assert result["generation_config"]["generation_args"] == {"temperature": 0.5, "max_tokens": 64}
+    assert record["eval_library"]["version"] == "0.0.9"
+    assert record["eval_library"]["additional_details"]["suite_revision"] == load_suite("humaneval").revision
+    assert record["model_info"]["additional_details"]["sha256"] == "f" * 64
+    first = json.loads(content.splitlines()[0])
+    assert "token_usage" not in first  # the prompt's tokens were not counted
+    assert first["input"]["formatted"] == load_suite("humaneval").problems[0].prompt
+    write(run, "every-eval-ever", tmp_path / "again", model=MODEL)
+    assert [p.name for p in (tmp_path / "again").rglob("*.json")] == [file.name]
+
+
+def test_references_of_a_suite_that_is_not_public_are_not_published(tmp_path: Path) -> None:
+    secret = "    return 'the reference'\n"
+    problem = {"id": "mine/0", "prompt": "def f():\n", "entry_point": "f", "checks": ["assert f() == 1"]}
+    path = write_lines(tmp_path / "mine.jsonl", [problem | {"canonical_solution": secret}])
+    write_lines(tmp_path / "s.jsonl", [{"task_id": "mine/0", "completion": SOLUTION}])
+    rows = [{"task_id": "mine/0", "index": 0, "line": 1, "outcome": "pass"}]
+    results = write_lines(tmp_path / "s.jsonl_results.jsonl", rows)
+    measured = measured_model(str(results), suite="jsonl", suite_path=path)
+    write_results(replace(measured, model=MODEL), tmp_path / "eee", "every-eval-ever")
+    (file,) = (tmp_path / "eee" / "data" / "mine").rglob("*_samples.jsonl")
+    assert "the reference" not in file.read_text()
+    assert json.loads(file.read_text())["answer_attribution"][0]["extracted_value"] == "def f():\n" + SOLUTION
+
+
+def test_of_several_scores_of_a_sample_the_first_is_read(tmp_path: Path) -> None:
+    def row(problem: str, score: str, passed: Any) -> dict[str, Any]:
+        return {
+            "evaluation_id": "e", "sample_id": problem, "model_id": "m", "evaluation_name": "humaneval",
+            "evaluation_result_id": score, "evaluation": {"score": 1.0, "is_correct": passed},
+        }  # fmt: skip
+
+    rows = [row("0", "pass", True), row("0", "style", False), row("1", "pass", False)]
+    (results,) = read_results(str(write_lines(tmp_path / "u_samples.jsonl", rows)))
+    assert verdicts(results) == {"HumanEval/0": (1, 1), "HumanEval/1": (1, 0)}
+    assert results.notes == ("read for the score 'pass'; left out: style",)
+    with pytest.raises(BadInputError, match="line 1: needs a text 'sample_id'"):
+        read_results(str(write_lines(tmp_path / "v_samples.jsonl", [row("0", "pass", 1)])))
