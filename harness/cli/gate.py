@@ -90,7 +90,7 @@ def gate(
     candidate = read_results(result, form=form)
     before = read_results(baseline, form=form) if baseline is not None else []
     if plan:
-        plans = [plan_gate(one, table) for one in before]
+        plans = [plan_gate(one, table, sequential=sequential is not None) for one in before]
         if shown.as_json:
             print_json({"plans": [asdict(one) for one in plans]})
         else:

@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from assay.harness.decide.comparing import ResultComparison, SuiteComparison, compare_results
@@ -30,8 +31,10 @@ from assay.harness.decide.measurements import Check, MemoryTable, SpeedTable, St
 from assay.harness.decide.results import Floats, Results
 from assay.harness.errors import BadInputError
 from assay.harness.experiment.tables import Table
+from assay.harness.stats import bounds
 from assay.harness.stats.pass_at_k import Estimate, estimate_pass_at_k
 
+_UNLUCKY = 1.28  # standard errors by which a plan takes problems to be more alike than they seemed
 _NEXT = 20  # problems that a sequence names as those to answer next
 _WORST: tuple[State, ...] = ("regression", "undecided", "unmeasured", "pass")
 
@@ -199,33 +202,44 @@ class SequentialEnd:
 
 
 def sequence(differences: Floats, margin: float, confidence: float = 0.95) -> SequentialEnd:
-    """Look at differences in [−1, 1] one by one, until a loss of the margin or no loss at all is rejected.
+    """Look at differences in [−1, 1] one by one, until a loss of the margin or no loss at all is rejected."""
+    first, gains = sequences(differences[None, :], margin, confidence)
+    taken, of = first[0].tolist(), len(differences)
+    end = min(taken)
+    state: State = "undecided" if end > of else ("pass" if taken[0] == end else "regression")
+    return SequentialEnd(state, min(end, of), of, (float(gains[0, 0]), float(gains[0, 1])))
 
-    Each bet stakes a share λ of its capital on the next value being on its side, from what came before alone: the share
-    that has grown most (approximately: mean over variance), at most half of what cannot be lost.
+
+def sequences(
+    differences: Floats, margin: float, confidence: float = 0.95
+) -> tuple[NDArray[np.int64], Floats]:
+    """Return, for each row of differences and each of the two bets, after how many it rejects its hypothesis (one more
+    than there are where it never does), and its largest capital until either did. Shapes (rows, 2).
+
+    The first bet is against a loss of the margin or more, the second against no loss. Each stakes a share λ of its
+    capital on the next value being on its side, from what came before alone: the share that would have grown most
+    (approximately mean over variance), at most half of what cannot be lost.
     """
-    stake = 1 / (1 - confidence)
+    rows, n = differences.shape
     values = (1 + differences) / 2
-    nulls = ((1 - margin) / 2, 0.5)  # the mean under each hypothesis, on 0 to 1
-    signs = (1.0, -1.0)  # which side of it each bet is on
-    wealth, largest = [0.0, 0.0], [0.0, 0.0]
-    total, squares, count = 0.5, 0.25, 1  # one value of a half with a variance of a quarter, before any
-    state: State = "undecided"
-    taken = len(values)
-    for i, value in enumerate(values.tolist(), 1):
-        mean, variance = total / count, squares / count
-        for bet, (null, sign) in enumerate(zip(nulls, signs, strict=True)):
-            lean = sign * (mean - null)
-            most = 0.5 / (null if sign > 0 else 1 - null)
-            share = min(most, max(0.0, lean / (variance + lean * lean)))
-            wealth[bet] += math.log1p(share * sign * (value - null))
-            largest[bet] = max(largest[bet], wealth[bet])
-        total, count = total + value, count + 1
-        squares += (value - total / count) ** 2
-        if largest[0] >= math.log(stake) or largest[1] >= math.log(stake):
-            state, taken = ("pass" if largest[0] >= math.log(stake) else "regression"), i
-            break
-    return SequentialEnd(state, taken, len(values), (math.exp(largest[0]), math.exp(largest[1])))
+    null = np.array([(1 - margin) / 2, 0.5])  # the mean under each hypothesis, on 0 to 1
+    sign = np.array([1.0, -1.0])  # which side of it each bet is on
+    most = 0.5 / np.where(sign > 0, null, 1 - null)
+    stake = math.log(1 / (1 - confidence))
+    capital, largest = np.zeros((rows, 2)), np.zeros((rows, 2))
+    first = np.full((rows, 2), n + 1)
+    total, squares = np.full(rows, 0.5), np.full(rows, 0.25)  # one value of a half, before any
+    for i in range(n):
+        mean, variance = total / (i + 1), squares / (i + 1)
+        lean = sign * (mean[:, None] - null)
+        share = np.clip(lean / (variance[:, None] + lean**2), 0.0, most)
+        capital += np.log1p(share * sign * (values[:, i, None] - null))
+        going = (first > n).all(axis=1)
+        largest[going] = np.maximum(largest[going], capital[going])
+        first[(largest >= stake) & (first > n)] = i + 1
+        total = total + values[:, i]
+        squares = squares + (values[:, i] - total / (i + 2)) ** 2
+    return first, np.exp(largest)
 
 
 def drawn_order(problems: Sequence[str], seed: int) -> list[int]:
@@ -285,8 +299,8 @@ class GatePlan:
         return f"{now}; {either} would leave {100 * self.share:g} %. {self.assumed}"
 
 
-def plan_gate(baseline: Results, rules: Rules, *, share: float = 0.1) -> GatePlan:
-    """Return what a gate against this baseline needs: the chance is simulated with the gate's own bound."""
+def plan_gate(baseline: Results, rules: Rules, *, sequential: bool = False, share: float = 0.1) -> GatePlan:
+    """Return what a gate against this baseline needs: the chance is simulated with the gate's own rule."""
     measured = baseline.samples > 0
     n, c = baseline.samples[measured], baseline.passed[measured]
     if not len(n):
@@ -296,7 +310,7 @@ def plan_gate(baseline: Results, rules: Rules, *, share: float = 0.1) -> GatePla
     margin, confidence = rules.quality.margin, rules.quality.confidence
 
     def undecided(problems: int, drawn: int) -> float:
-        return _undecided(rate, problems, drawn, margin, confidence)
+        return _undecided(rate, problems, drawn, margin, confidence, sequential=sequential)
 
     now = undecided(len(n), samples)
     more = problems = None
@@ -311,8 +325,12 @@ def _rates(n: Any, c: Any) -> tuple[Floats, str]:
     mean = float((c / n).mean())
     if n.min() >= 2:
         spread = float((c / n).var()) - float(((c / n) * (1 - c / n) / (n - 1)).mean())
-        between = max(0.0, min(1.0, spread / max(1e-9, mean * (1 - mean))))
-        assumed = "Rates of problems vary as the baseline's samples say."
+        k = float(np.median(n))
+        error = math.sqrt(
+            2 / (k * (k - 1)) / len(n)
+        )  # of the correlation of two samples of a problem (Fisher 1925)
+        between = max(0.0, min(1.0, spread / max(1e-9, mean * (1 - mean))) - _UNLUCKY * error)
+        assumed = "Rates of problems vary as the baseline's samples say, or less."
     else:
         between, assumed = 0.5, "One sample a problem: half of its variance is taken for the problems'."
     if mean in (0.0, 1.0) or between >= 1:
@@ -323,20 +341,22 @@ def _rates(n: Any, c: Any) -> tuple[Floats, str]:
     return drawn, assumed
 
 
-def _undecided(rate: Floats, problems: int, samples: int, margin: float, confidence: float) -> float:
+def _undecided(
+    rate: Floats, problems: int, samples: int, margin: float, confidence: float, *, sequential: bool
+) -> float:
     """Return how often two equal models do not pass, over draws with a fixed seed."""
-    from assay.harness.stats import bounds
-
     rng = np.random.default_rng(1)
     runs = 400 if problems <= 5000 else 100
     misses = 0
-    for start in range(0, runs, 50):
-        rows = []
-        for _ in range(min(50, runs - start)):
-            p = rng.choice(rate, size=problems)
-            rows.append((rng.binomial(samples, p) - rng.binomial(samples, p)) / samples)
-        sample = bounds.Values.of(rows, -1.0, 1.0)
-        misses += int((bounds.at_most(sample, -margin, "floor") > 1 - confidence).sum())
+    for _ in range(runs // 50):
+        p = rng.choice(rate, size=(50, problems))
+        moved = (rng.binomial(samples, p) - rng.binomial(samples, p)) / samples
+        if sequential:
+            first, _ = sequences(moved, margin, confidence)
+            misses += int((first[:, 0] > np.minimum(problems, first[:, 1])).sum())
+        else:
+            sample = bounds.Values.of(list(moved), -1.0, 1.0)
+            misses += int((bounds.at_most(sample, -margin, "floor") > 1 - confidence).sum())
     return misses / runs
 
 
