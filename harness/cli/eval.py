@@ -10,7 +10,7 @@ from typer import Argument, Option
 
 from assay.harness.cli import options
 from assay.harness.cli.app import print_json, verb
-from assay.harness.cli.score import Judging, score_file, suite_table
+from assay.harness.cli.score import Judging, check_fail_under, hold_floor, score_file, suite_table
 from assay.harness.errors import BadInputError
 
 
@@ -39,6 +39,7 @@ def eval_(
     """
     from assay.harness.cli.run import conduct, finish
     from assay.harness.experiment import Experiment
+    from assay.harness.stats.pass_at_k import Estimate
 
     if (model is None) == (samples is None):
         raise BadInputError("give a MODEL to evaluate, or --samples FILE to score; one of the two")
@@ -57,6 +58,7 @@ def eval_(
     )
     n = sampling.n or 1
     scored = options.parse_k(judging.k) or tuple(i for i in (1, 10, 100) if i <= n)
+    check_fail_under(judging.fail_under, scored)
     if max(scored) > n:
         raise BadInputError(f"--k {judging.k} needs at least as many samples: give --n {max(scored)} or more")
     experiment = options.table(
@@ -76,6 +78,8 @@ def eval_(
     if shown.as_json:
         print_json(_as_json(leaderboard, folder, time.perf_counter() - started))
     finish(leaderboard, shown)
+    one = leaderboard["rows"][0]["pass@k"].get("1")
+    hold_floor(Estimate(**one) if one else None, judging.fail_under)
 
 
 def _as_json(leaderboard: dict[str, Any], folder: Path, seconds: float) -> dict[str, Any]:

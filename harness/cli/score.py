@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +13,7 @@ from typer import Argument, Option
 
 from assay.harness.cli import options
 from assay.harness.cli.app import new_table, print_json, screen, verb
+from assay.harness.errors import BadInputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,6 +62,13 @@ class Judging:
         Option(min=2, help="Execute each sample so often, uncached; exit code 1 if verdicts differ."),
     ] = None
     no_cache: options.NoCache = False
+    fail_under: Annotated[
+        float | None,
+        Option(
+            help="A floor of pass@1: its interval's lower end has to reach it, else the exit code is 1 (the interval "
+            "lies below) or 2 (it holds the floor)."
+        ),
+    ] = None
 
     def sandbox(self) -> SandboxTable:
         """Return the sandbox's options as the table of an experiment."""
@@ -128,6 +136,7 @@ def score_file(
     from assay.harness.evaluation.samples_file import evaluate_file, outputs_of, refuse_overwrite
     from assay.suites import load_suite
 
+    check_fail_under(judging.fail_under, options.parse_k(judging.k) or (1,))
     inputs = {"the samples": table_in(samples)} | ({"the suite's file": suite.path} if suite.path else {})
     sandbox, settings = judging.sandbox(), judging.of_file(allow_weak)
     problems_table = {"the problems' file": table} if (table := judging.per_problem_file) else {}
@@ -159,6 +168,29 @@ def score_file(
         raise typer.Exit(2)
     if result.repeats and result.repeats.n_differing:
         raise typer.Exit(1)
+    hold_floor(result.scores.get(1), judging.fail_under)
+
+
+def check_fail_under(floor: float | None, scored: Sequence[int] = (1,)) -> None:
+    """Raise BadInputError for a floor that nothing can be held against."""
+    if floor is not None and not 0 < floor < 1:
+        raise BadInputError(
+            f"--fail-under {floor:g}: it is a share of the problems, between 0 and 1; 0.6 is 60 %"
+        )
+    if floor is not None and 1 not in scored:
+        raise BadInputError("--fail-under is a floor of pass@1: --k has to name 1 too")
+
+
+def hold_floor(estimate: Estimate | None, floor: float | None) -> None:
+    """Print whether pass@1 reaches the floor, and exit as `assay gate` does where it does not."""
+    from assay.harness.decide.gate import check_floor
+
+    if floor is None or estimate is None:
+        return
+    check = check_floor("--fail-under", estimate, floor)
+    print(f"{check.name}: {check.state}: {check.words}", file=sys.stderr)
+    if check.state != "pass":
+        raise typer.Exit(1 if check.state == "regression" else 2)
 
 
 class Faults:

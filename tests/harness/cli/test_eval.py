@@ -75,3 +75,21 @@ def test_a_model_has_the_shape_of_a_file(files: tuple[str, ...], tmp_path: Path)
     assert Path(of_model["run"]).is_dir()
     assert [row["variant"] for row in of_model["rows"]] == ["model"]
     assert of_model["reward_models"] == {}
+
+
+@pytest.mark.isolated
+@pytest.mark.parametrize(("floor", "code"), [("0.2", 0), ("0.5", 2), ("0.9", 1)])
+def test_a_floor_is_held_by_the_interval(tmp_path: Path, floor: str, code: int) -> None:
+    """Half of 30 problems are right: 33.2 to 66.8 %."""
+    problems = [
+        {"id": f"p/{i}", "prompt": "def f():\n", "entry_point": "f", "checks": [f"assert f() == {i}"]}
+        for i in range(30)
+    ]
+    suite, samples = tmp_path / "suite.jsonl", tmp_path / "samples.jsonl"
+    suite.write_text("".join(json.dumps(p) + "\n" for p in problems))
+    rows = [{"task_id": f"p/{i}", "solution": f"def f(): return {i if i % 2 else -1}"} for i in range(30)]
+    samples.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = ["score", str(samples), "--suite", "jsonl", "--suite-path", str(suite), "--fail-under", floor]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == code, done.output
+    assert "the floor is" in done.stderr
