@@ -14,6 +14,8 @@ import pytest
 from assay.sandbox import Sandbox, SandboxError
 from tests.cpu import NO_BF16, bf16_is_fast
 
+collect_ignore = ["examples"]  # projects of their own, which tests copy and run
+
 
 def pytest_configure() -> None:
     """Ctrl-C interrupts tests that send it to themselves also where the runner was started with it ignored, as a shell

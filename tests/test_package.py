@@ -51,6 +51,17 @@ class Installation(NamedTuple):
         assert not check or done.returncode == 0, done.stderr[-3000:]
         return done
 
+    def shell(self, *command: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command with this environment's programs before all others."""
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "GITHUB"))
+        }
+        path = f"{self.python.parent}{os.pathsep}{os.environ['PATH']}"
+        return subprocess.run(
+            command, cwd=cwd, env=kept | {"PATH": path} | environment, capture_output=True, text=True, check=False,
+            timeout=PATIENCE_S,
+        )  # fmt: skip
+
     def assay(self, *arguments: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the command: the installed script, where there is one."""
         script = self.python.with_name("assay")
@@ -248,3 +259,174 @@ def write_chats() -> Callable[[Path], None]:
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     return write
+
+
+# The gate from outside: an example project, by the wheel.
+
+EXAMPLE = ROOT / "tests" / "examples" / "gate_project"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(EXAMPLE, tmp_path / "project", ignore=shutil.ignore_patterns("__pycache__")))
+
+
+def plant(project: Path) -> None:
+    """Make the project's model worse: it knows fewer numbers."""
+    model = project / "answers.py"
+    text = model.read_text()
+    assert "LARGEST = 90" in text
+    model.write_text(text.replace("LARGEST = 90", "LARGEST = 60"))
+
+
+def test_the_example_projects_ci_is_green_and_with_a_planted_regression_red(
+    installed: Installation, project: Path
+) -> None:
+    done = installed.shell("sh", "ci.sh", cwd=project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 passed" in done.stdout
+    assert 'failures="0"' in (project / "gate.xml").read_text()
+    plant(project)
+    done = installed.shell("sh", "ci.sh", cwd=project)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert 'failures="1"' in (project / "gate.xml").read_text()
+    done = installed.shell("python", "-m", "pytest", "-q", cwd=project)
+    assert done.returncode == 1
+    assert "assay_gate: regression" in done.stdout
+    assert "1 failed, 2 passed" in done.stdout
+
+
+def test_the_example_projects_baseline_of_speed_is_made_as_its_readme_says(
+    installed: Installation, project: Path
+) -> None:
+    steps = [line.partition("#")[0].split() for line in (project / "README.md").read_text().splitlines()]
+    for step in [line for line in steps if line and line[0] in ("python", "pytest", "assay")]:
+        command = ["python", "-m", *step] if step[0] == "pytest" else step
+        done = installed.shell(*command, cwd=project)
+        assert done.returncode == 0, done.stdout + done.stderr
+    kept = json.loads((project / "speed.json").read_text())
+    (name,) = kept["measurements"]["seconds"]
+    assert name == "tests/test_speed.py::test_speed"
+    for factor, code in (
+        (1000, 0),
+        (1 / 1000, 1),
+    ):  # no clock decides: what was measured, times what no noise reaches
+        seconds = [factor * s for s in kept["measurements"]["seconds"][name]]
+        (project / "speed.json").write_text(
+            json.dumps(kept | {"measurements": kept["measurements"] | {"seconds": {name: seconds}}})
+        )
+        assert installed.shell("python", "-m", "pytest", "-q", cwd=project).returncode == code
+
+
+def run_action(
+    installed: Installation, wheel: Path, project: Path, **inputs: str
+) -> tuple[int, dict[str, str], str]:
+    """Run the steps of action.yml as a runner does; return exit code, outputs, and what the gate printed."""
+    import yaml
+
+    action = yaml.safe_load((ROOT / "action.yml").read_text())
+    assert {name for name, value in action["inputs"].items() if value.get("required")} <= set(inputs)
+    assert set(inputs) <= set(action["inputs"])
+    values = {name: str(value.get("default", "")) for name, value in action["inputs"].items()} | inputs
+    home = project.parent / "runner"
+    home.mkdir(exist_ok=True)
+    (home / "output").write_text("")
+    runner = {
+        "RUNNER_TEMP": str(home), "GITHUB_OUTPUT": str(home / "output"), "GITHUB_ACTIONS": "true",
+        "GITHUB_STEP_SUMMARY": str(home / "summary.md"), "PIP_NO_DEPS": "1", "PIP_NO_INDEX": "1",
+    }  # fmt: skip
+
+    def filled(text: str) -> str:
+        text = text.replace("${{ inputs.package || github.action_path }}", values["package"] or str(wheel))
+        for name, value in values.items():
+            text = text.replace(f"${{{{ inputs.{name} }}}}", value)
+        return text
+
+    for step in action["runs"]["steps"]:
+        assert "${{" not in step["run"]
+        assert step["shell"] == "bash"
+        environment = {name: filled(text) for name, text in step["env"].items()}
+        assert not any("${{" in text for text in environment.values())
+        command = ("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"])
+        done = installed.shell(*command, cwd=project, **runner, **environment)
+        if done.returncode:
+            break
+        for site in home.glob("assay-gate/lib/python3.*/site-packages"):
+            (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    outputs = dict(line.split("=", 1) for line in (home / "output").read_text().splitlines())
+    return done.returncode, outputs, done.stdout + done.stderr
+
+
+def test_the_action_decides_as_the_command_does(installed: Installation, wheel: Path, project: Path) -> None:
+    given = {"result": "results.csv", "baseline": "baseline.json", "junit": "gate.xml"}
+    assert installed.shell("python", "evaluate.py", "results.csv", cwd=project).returncode == 0
+    code, outputs, text = run_action(installed, wheel, project, **given)
+    assert (code, outputs) == (0, {"state": "pass", "exit-code": "0"}), text
+    assert (project / "gate.xml").is_file()
+    assert "assay gate: pass" in (project.parent / "runner" / "summary.md").read_text()
+    plant(project)
+    assert installed.shell("python", "evaluate.py", "results.csv", cwd=project).returncode == 0
+    code, outputs, text = run_action(installed, wheel, project, **given)
+    assert (code, outputs) == (1, {"state": "regression", "exit-code": "1"}), text
+    assert "::error title=assay gate::" in text
+    code, outputs, text = run_action(installed, wheel, project, result="results.csv", **{"fail-under": "0.1"})
+    assert code == 0, text
+    hostile = "$(touch planted); touch planted"
+    code, outputs, text = run_action(installed, wheel, project, result=hostile, baseline="baseline.json")
+    assert (code, outputs) == (3, {"state": "error", "exit-code": "3"}), text
+    assert not list(project.rglob("planted"))
+
+
+def test_the_examples_files_for_ci_call_what_there_is(project: Path) -> None:
+    import yaml
+
+    action = yaml.safe_load((ROOT / "action.yml").read_text())
+    workflow = yaml.safe_load((project / ".github" / "workflows" / "gate.yml").read_text())
+    (step,) = [s for s in workflow["jobs"]["gate"]["steps"] if "/assay@" in s.get("uses", "")]
+    assert set(step["with"]) <= set(action["inputs"])
+    script = yaml.safe_load((project / ".gitlab-ci.yml").read_text())["gate"]["script"]
+    assert script[1:][0] in (project / "ci.sh").read_text()
+    assert script[-1].startswith("assay gate results.csv --baseline baseline.json")
+    page = (ROOT / "docs" / "gate.md").read_text()
+    for file in (".gitlab-ci.yml", ".github/workflows/gate.yml"):
+        assert (project / file).read_text().strip() in page, file
+
+
+def test_two_csv_files_are_compared_and_gated_by_the_light_core(
+    installed: Installation, project: Path
+) -> None:
+    """No torch, no model, no sandbox; and pytest lists the plugin that the wheel brings."""
+    main = "import evaluate, sys; evaluate.main(sys.argv[1])"
+    assert installed.shell("python", "-c", main, "a.csv", cwd=project).returncode == 0
+    plant(project)
+    assert installed.shell("python", "-c", main, "b.csv", cwd=project).returncode == 0
+    for verb in (["compare", "a.csv"], ["gate", "--baseline", "a.csv"]):
+        for file, code in (("a.csv", 0), ("b.csv", 1)):
+            done = installed.assay(*verb, file, cwd=project, check=False)
+            assert done.returncode == code, (verb, file, done.stderr)
+    code = (
+        "import sys; sys.argv = ['assay', 'gate', 'a.csv', '--baseline', 'a.csv']\n"
+        "from assay.harness.cli import main\n"
+        "heavy = ('torch', 'transformers', 'peft', 'pytest')\n"
+        "try:\n    main()\nfinally:\n    print([m for m in heavy if m in sys.modules])"
+    )
+    assert installed.run("-c", code, cwd=project).stdout.splitlines()[-1] == "[]"
+    assert (
+        "@pytest.mark.assay_gate"
+        in installed.shell("python", "-m", "pytest", "--markers", cwd=project).stdout
+    )
+
+
+def test_the_wheels_metadata(wheel: Path) -> None:
+    from email import message_from_bytes
+
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name.split("/")[1]: name for name in archive.namelist() if ".dist-info/" in name}
+        metadata = message_from_bytes(archive.read(names["METADATA"]))
+        points = archive.read(names["entry_points.txt"]).decode()
+    light = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
+    assert not [line for line in light if line.startswith(("torch", "transformers", "pytest"))]
+    assert (metadata["Name"], metadata["License-Expression"]) == ("assay", "Apache-2.0")
+    assert metadata.get_payload().strip().startswith("# ")  # the README
+    assert "[pytest11]\nassay = assay.harness.pytest_plugin" in points
+    assert "[console_scripts]\nassay = assay.harness.cli:main" in points
