@@ -13,7 +13,7 @@ from typing import Any
 
 from assay.harness.decide.writers.hub import hub_name
 from assay.harness.decide.writers.measured import MeasuredModel, SampleVerdict
-from assay.harness.decide.writers.write import WRITERS, Written, dump_lines, when, with_verdict
+from assay.harness.decide.writers.write import WRITERS, Written, dump_lines, storable, when, with_verdict
 from assay.harness.hardware import package_version
 from assay.harness.models.hub.card import BENCHMARKS
 from assay.harness.stats.pass_at_k import Estimate
@@ -50,7 +50,7 @@ def write_every_eval_ever(measured: MeasuredModel, path: Path, /) -> Written:
             "checksum": hashlib.sha256(file.read_bytes()).hexdigest(),
             "total_rows": total,
         }
-        text = json.dumps(record, indent=2, allow_nan=False)
+        text = json.dumps(storable(record), indent=2, allow_nan=False)
         (part / folder / f"{stem}.json").write_text(text + "\n", encoding="ascii")
     if measured.suite != measured.base_suite:
         notes += (f"a sample has one verdict there: it is that of all checks of {measured.suite}",)
@@ -158,7 +158,7 @@ def _samples(
         # Reference solutions of a suite that is not public stay where they are.
         public = measured.suite in BENCHMARKS and bool(problem.canonical_solution)
         reference = [problem.canonical_solution] if public else []
-        yield {
+        row = {
             "schema_version": SCHEMA,
             "evaluation_id": evaluation,
             "model_id": measured.model,
@@ -181,3 +181,4 @@ def _samples(
             "metadata": {"sample": str(sample.index), "outcome": sample.outcome, "detail": sample.detail}
             | {name: str(value) for name, value in sample.more.items()},
         }
+        yield storable(row)

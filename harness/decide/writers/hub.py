@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.harness.decide.writers.measured import MeasuredModel
-from assay.harness.decide.writers.write import WRITERS, Written
+from assay.harness.decide.writers.write import WRITERS, Written, storable
 from assay.harness.errors import BadInputError
 from assay.harness.models.hub.card import LIBRARY, Measured, eval_results, public_recipe, render_card
 from assay.trainers.errors import needs_extra
@@ -122,14 +122,10 @@ def _rows(measured: MeasuredModel) -> Iterator[Mapping[str, Any]]:
             "sample": sample.index,
             "outcome": sample.outcome,
             "passed": sample.passed,
-            "detail": _storable(sample.detail),
-            "prompt": _storable(sample.prompt),
-            "answer": _storable(sample.text),
-            "program": _storable(sample.program),
+            "detail": storable(sample.detail),
+            "prompt": storable(sample.prompt),
+            "answer": storable(sample.text),
+            "program": storable(sample.program),
             **({} if sample.base_passed is None else {"base_passed": sample.base_passed}),
             **sample.more,
         }
-
-
-def _storable(text: str | None) -> str | None:
-    return None if text is None else text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from assay.harness.decide.writers.measured import MeasuredModel, SampleVerdict
-from assay.harness.decide.writers.write import WRITERS, Written, when
+from assay.harness.decide.writers.write import WRITERS, Written, storable, when
 from assay.harness.errors import BadInputError
 from assay.trainers.files import publish
 
@@ -40,7 +40,7 @@ def write_inspect(measured: MeasuredModel, path: Path, /) -> Written:
     }
     with publish(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, value in entries.items():
-            archive.writestr(name, json.dumps(value, allow_nan=False))
+            archive.writestr(name, json.dumps(storable(value), allow_nan=False))
     notes: tuple[str, ...] = ()
     if not dated:
         notes += ("when it was measured is not known: the log has the time of this writing",)
@@ -100,7 +100,7 @@ def _sample(measured: MeasuredModel, sample: SampleVerdict) -> dict[str, Any]:
         "epoch": sample.index + 1,
         "input": sample.prompt,
         "target": "",
-        "metadata": {"outcome": sample.outcome} | dict(sample.more),
+        "metadata": {"outcome": sample.outcome, **sample.more, **_seed(sample)},
     }
     if sample.text is not None:
         message = {"role": "assistant", "content": sample.text, "source": "generate"}
@@ -120,6 +120,11 @@ def _sample(measured: MeasuredModel, sample: SampleVerdict) -> dict[str, Any]:
             more |= {"base_passed": sample.base_passed}
         value["scores"] = {SCORER: figures | answer | {"metadata": more}}
     return value
+
+
+def _seed(sample: SampleVerdict) -> dict[str, str]:
+    """Return a sample's seed as text: it has 64 bits, of which a viewer's numbers keep 53."""
+    return {"seed": str(sample.more["seed"])} if "seed" in sample.more else {}
 
 
 def _summary(sample: dict[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ _JUDGED = ("problem_id", "index", "outcome", "program", "detail")
 _MEASURED = ("cpu_s", "wall_s", "mode", "checks_passed", "checks_total", "isolation")
 _DRAWN = ("seed", "n_tokens", "finish_reason")
 _LISTED = 12
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +203,7 @@ def _of_run(path: Path, chosen: str | None) -> MeasuredModel:
     files = {"leaderboard.json": _sha256(open_below(path, "leaderboard.json"))}
     files |= {name: _sha256(open_below(one.steps, name)) for name in (one.verdicts, one.samples) if name}
     own = board.machine.get("packages")
-    return MeasuredModel(
+    measured = MeasuredModel(
         model=chosen,
         suite=suite,
         samples=tuple(_run_samples(one, suite, str(board.sampling.get("style") or ""))),
@@ -215,6 +216,20 @@ def _of_run(path: Path, chosen: str | None) -> MeasuredModel:
         row=next((row for row in board.rows if row.variant == chosen), None),
         artifact_sha256=_artifact(board, chosen),
     )
+    _check_scores(path, measured)
+    return measured
+
+
+def _check_scores(path: Path, measured: MeasuredModel) -> None:
+    """Raise BadInputError where a run's leaderboard has another pass@k than its verdicts, whose hashes are checked."""
+    stated = measured.row.pass_at_k if measured.row else {}
+    for k, estimate in measured.estimates().items():
+        value = stated[k].value if k in stated else None
+        if value is not None and abs(value - estimate.value) > _ROUNDING:
+            raise BadInputError(
+                f"{path / 'leaderboard.json'}: pass@{k} of {measured.model} is {value:g} there and {estimate.value:g} "
+                "by its verdicts: the run was changed after it was made; run it again"
+            )
 
 
 def _artifact(board: Leaderboard, chosen: str) -> str:
@@ -286,7 +301,7 @@ def _file_samples(
     seen: set[tuple[str, Any]] = set()
     for row in rows:
         key = problem_id(suite, row["task_id"]), row["index"]
-        if key in seen or not isinstance(row["index"], int):
+        if key in seen or not isinstance(row["index"], int) or isinstance(row["index"], bool):
             fault = "is there a second time" if key in seen else "has no whole number"
             raise BadInputError(f"{path}: sample {row['index']!r:.40} of {row['task_id']!r} {fault}")
         seen.add(key)

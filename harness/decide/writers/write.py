@@ -91,3 +91,12 @@ def dump_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
 def write_object(path: Path, value: Any) -> None:
     """Write one JSON value, in ASCII."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def storable(value: Any) -> Any:
+    """Return a JSON value whose texts UTF-8 can hold, as some readers want: a lone surrogate becomes its escape."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {storable(key): storable(inner) for key, inner in value.items()}
+    return [storable(inner) for inner in value] if isinstance(value, list) else value

@@ -58,14 +58,9 @@ def finished_run(root: Path, outcomes: Sequence[str] = OUTCOMES, *, samples: int
         file = root / "steps" / f"{name}.parquet"
         file.parent.mkdir(parents=True)
         table.to_parquet(file)
-    shown = [o for o in outcomes if o != "infra"]
-    score = {
-        "value": shown.count("pass") / len(shown),
-        "low": 0.1,
-        "high": 0.9,
-        "n": len(shown),
-        "method": "wilson",
-    }
+    shown = judged[judged["outcome"] != "infra"]
+    value = (shown["outcome"] == "pass").groupby(shown["problem_id"]).mean().mean()
+    score = {"value": value, "low": 0.1, "high": 0.9, "n": shown["problem_id"].nunique(), "method": "wilson"}
     board = {
         "schema": 1, "experiment": "exp", "run": "r1", "created": "2026-01-01T02:03:04Z", "reference": "tuned",
         "sampling": {"samples": samples, "temperature": 0.5, "style": "completion", "max_new_tokens": 64},
@@ -229,6 +224,7 @@ def test_what_a_results_file_does_not_say_is_left_out_and_named(tmp_path: Path) 
         ({"outcome": ["pass"]}, "is no outcome"),
         ({"task_id": 3}, "no row of assay score"),
         ({"base_passed": 1}, "'base_passed' is neither true nor false"),
+        ({"index": True}, "has no whole number"),
         ({"index": "0"}, "is there a second time|no whole number"),
     ],
 )
@@ -283,6 +279,37 @@ def test_verdicts_on_other_data_than_the_suite_here_are_refused(tmp_path: Path) 
     measured = measured_model(str(run))
     with pytest.raises(BadInputError, match="the verdicts are of 000000000000"):
         _ = measured.problems
+
+
+def test_a_leaderboard_that_says_more_than_its_verdicts_is_refused(tmp_path: Path) -> None:
+    run = finished_run(tmp_path)
+    board = json.loads((run / "leaderboard.json").read_text())
+    board["rows"][0]["pass@k"]["1"]["value"] = 0.9
+    write_json(run / "leaderboard.json", board)
+    with pytest.raises(BadInputError, match=r"pass@1 of tuned is 0\.9 there and 0\.333333 by its verdicts"):
+        measured_model(str(run))
+
+
+@pytest.mark.parametrize("to", NAMES)
+def test_a_lone_surrogate_is_written_so_that_anybody_reads_it(tmp_path: Path, to: str) -> None:
+    results = scored(tmp_path, ("pass", "fail"))
+    rows = [{"task_id": f"HumanEval/{i}", "completion": "    return '\ud800'\n"} for i in range(2)]
+    write_lines(tmp_path / "tuned.jsonl", rows)
+    output = tmp_path / "out" / NAMES[to]
+    output.parent.mkdir()
+    write(results, to, output, model=MODEL)
+    files = [path for path in (output.rglob("*") if output.is_dir() else [output]) if path.is_file()]
+    for file in files:
+        if file.suffix != ".eval":
+            file.read_bytes().decode("utf-8")
+    if to in ("inspect", "every-eval-ever"):  # which read by pydantic
+        content = b"".join(file.read_bytes() for file in files)
+        if to == "inspect":
+            import zipfile
+
+            with zipfile.ZipFile(output) as archive:
+                content = archive.read("samples/HumanEval/0_epoch_1.json")
+        assert b"\\\\ud800" in content
 
 
 def test_a_variant_is_chosen_by_name(tmp_path: Path) -> None:
