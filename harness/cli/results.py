@@ -53,10 +53,12 @@ def results(
     notes = [*measured.notes, *written.notes]
     if as_json:
         about = {"model": measured.model, "suite": measured.suite, "format": to, "output": str(written.path)}
-        print_json(about | {"samples": written.samples, "notes": notes} | measured.provenance())
+        counts = {"samples": written.samples, "problems": len(measured.by_problem())}
+        print_json(about | counts | {"notes": notes} | measured.provenance())
         return
     console = screen()
-    verdicts = f"{written.samples} verdicts of {measured.model} on {measured.suite}, written as {to}"
+    problems = f"{len(measured.by_problem())} problems of {measured.suite}"
+    verdicts = f"{written.samples} verdicts of {measured.model} on {problems}, written as {to}"
     console.print(Text(visible(f"{verdicts}: {written.path}")), soft_wrap=True)
     for note in notes:
         console.print(Text(visible(f"note: {note}"), style="yellow"), soft_wrap=True)

@@ -203,15 +203,22 @@ def _of_run(path: Path, chosen: str | None) -> MeasuredModel:
     files = {"leaderboard.json": _sha256(open_below(path, "leaderboard.json"))}
     files |= {name: _sha256(open_below(one.steps, name)) for name in (one.verdicts, one.samples) if name}
     own = board.machine.get("packages")
+    samples = tuple(_run_samples(one, suite, str(board.sampling.get("style") or "")))
+    notes = [f"the verdicts are taken as they are: {one.strangeness}"] if one.strangeness else []
+    judged = len({sample.problem for sample in samples if sample.passed is not None})
+    if board.suite.n_problems and judged < board.suite.n_problems:
+        notes.append(
+            f"the score is over {judged} of {board.suite.n_problems} problems: the others have no verdict"
+        )
     measured = MeasuredModel(
         model=chosen,
         suite=suite,
-        samples=tuple(_run_samples(one, suite, str(board.sampling.get("style") or ""))),
+        samples=samples,
         inputs=files,
         revision=board.suite.revision,
         measured_by=str(own.get("assay") or "") if isinstance(own, dict) else "",
         created=board.created,
-        notes=(f"the verdicts are taken as they are: {one.strangeness}",) if one.strangeness else (),
+        notes=tuple(notes),
         board=board,
         row=next((row for row in board.rows if row.variant == chosen), None),
         artifact_sha256=_artifact(board, chosen),

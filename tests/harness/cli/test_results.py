@@ -26,6 +26,8 @@ def test_json_says_what_was_written_and_what_was_left_out(tmp_path: Path) -> Non
     value = json.loads(result.stdout)
     assert (value["model"], value["samples"], value["suite"]) == ("me/mine", 6, "humaneval")
     assert any("1 samples have no verdict" in note for note in value["notes"])
+    assert "the score is over 6 of 164 problems: the others have no verdict" in value["notes"]
+    assert value["problems"] == 7
     assert value["output"] == str(output)
     assert output.is_file()
 
@@ -33,7 +35,7 @@ def test_json_says_what_was_written_and_what_was_left_out(tmp_path: Path) -> Non
 def test_a_person_reads_one_line_and_the_notes(tmp_path: Path) -> None:
     result = call(scored(tmp_path), "--to", "human-eval", "-o", tmp_path / "out.jsonl")
     assert result.exit_code == 0
-    assert "6 verdicts of tuned on humaneval, written as human-eval" in result.stdout
+    assert "6 verdicts of tuned on 7 problems of humaneval, written as human-eval" in result.stdout
     assert "note: 1 samples have no verdict" in result.stdout
 
 
