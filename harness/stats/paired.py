@@ -24,7 +24,7 @@ Verdict = Literal["better", "worse", "equivalent", "undecided"]
 MCNEMAR = "McNemar mid-p"
 MID_P = "mid-p bounds over problems"
 # So many problems that differ, and fewer, show nothing of how large a difference can be.
-_FEW_DIFFER = 4
+_FEW_DIFFER = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +103,8 @@ def limited(differences: Values) -> Values:
     """Return the differences with the limits that the two-sided interval and its p assume.
 
     The further value of the bounds stands for problems of a kind that none of these is. Where more than a few problems
-    differ, it is taken for little greater than the greatest difference seen, M: M + (1 − M)(4 / K)² where K of them
-    differ, and 1 for K ≤ 4. One sample a problem has differences of 1 alone, and nothing is assumed.
+    differ, it is taken for little greater than the greatest difference seen, M: M + (1 − M)(3 / K)² where K of them
+    differ, and 1 for K ≤ 3. One sample a problem has differences of 1 alone, and nothing is assumed.
     """
     size = np.where(differences.counts > 0, np.abs(differences.values), 0.0)
     greatest = size.max(axis=1)
