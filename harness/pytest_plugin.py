@@ -72,15 +72,15 @@ class AssayGate:
 
         baseline, rules = self._settings(how)
         known = None if baseline is None else gate_run.measured(baseline)
-        if known is not None and benchmarks is None:
-            known = replace(known, seconds={})
         name = self._path(result)
-        timed = None if benchmarks is None else Path(self._path(benchmarks))
+        now = gate_run.measured(name, None if benchmarks is None else Path(self._path(benchmarks)))
+        if known is not None and benchmarks is None:
+            known, now = replace(known, seconds={}), replace(now, seconds={})
         return gate_run.decide_gate(
             read_results(name),
             [] if baseline is None else read_results(baseline),
             rules,
-            now=gate_run.measured(name, timed),
+            now=now,
             known=known,
             sequential=sequential,
         )
@@ -91,7 +91,7 @@ class AssayGate:
         from assay.harness.decide.measurements import Check, Measurements, check_measurements
         from assay.harness.errors import BadInputError
 
-        name = getattr(benchmark, "fullname", self._node.nodeid)
+        name = benchmark.fullname
         baseline, rules = self._settings({})
         if baseline is None:
             raise BadInputError("name the baseline that the speed is held against")
@@ -155,8 +155,11 @@ def pytest_runtest_call(item: pytest.Item) -> None:
         return
     fixtures = getattr(item, "funcargs", {})
     gate = fixtures.get(_NAME)
-    if "benchmark" in fixtures:
-        AssayGate(item).hold_speed(fixtures["benchmark"])
+    benchmark = fixtures.get("benchmark")
+    if hasattr(benchmark, "fullname") and hasattr(
+        benchmark, "stats"
+    ):  # others have a fixture of that name too
+        AssayGate(item).hold_speed(benchmark)
     elif gate is None or not gate.used:
         pytest.fail(
             f"the test is marked {_NAME}, and holds nothing against a baseline: call the fixture {_NAME}, or use "
@@ -168,12 +171,12 @@ def pytest_runtest_call(item: pytest.Item) -> None:
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print what gates decided, those that passed included: a proven loss within the margin passes and is said."""
     lines = [
-        f"{report.nodeid}: {value}"
+        f"{report.nodeid}: {entry[1]}"
         for reports in terminalreporter.stats.values()
         for report in reports
         if getattr(report, "when", None) == "call"
-        for name, value in report.user_properties
-        if name == _NAME
+        for entry in getattr(report, "user_properties", ())
+        if isinstance(entry, tuple | list) and len(entry) == 2 and entry[0] == _NAME
     ]
     if lines:
         terminalreporter.section("assay gate")
@@ -185,7 +188,7 @@ def _speed_of(name: str, benchmark: Any, config: pytest.Config) -> Measurements 
     """Return the seconds of each round; None where none were kept."""
     from assay.harness.decide.measurements import Measurements
 
-    seconds = getattr(getattr(getattr(benchmark, "stats", None), "stats", None), "data", ())
+    seconds = getattr(getattr(benchmark.stats, "stats", None), "data", ())
     return Measurements(_hardware(config), {name: tuple(map(float, seconds))}) if seconds else None
 
 

@@ -67,14 +67,19 @@ def decide_gate(
 ) -> GateResult:
     """Make every check that two results and their measurements allow; without a baseline (`known` is None), of the
     floor alone, which the rules then have to name."""
+    notes: tuple[str, ...] = ()
+    if now.seconds and not (known and known.seconds):
+        notes = (
+            "the candidate's benchmarks decide nothing: the baseline has none (assay baseline update --benchmarks)",
+        )
     if known is None:
         floor = rules.quality.fail_under
         if floor is None:
             raise BadInputError("a gate needs a baseline, or a floor (fail_under)")
         checks = [floor_of(one, floor, rules.quality.confidence) for one in candidate]
-        return GateResult(candidate[0].model, f"a floor of {floor:g}", rules, tuple(checks))
+        return GateResult(candidate[0].model, f"a floor of {floor:g}", rules, tuple(checks), notes=notes)
     checks, compared = check_quality(candidate, before, rules, sequential=sequential)
     checks += check_measurements(now, known, rules.speed, rules.memory)
     return GateResult(
-        compared.candidate, compared.baseline, rules, tuple(checks), compared, compared.warnings
+        compared.candidate, compared.baseline, rules, tuple(checks), compared, (*compared.warnings, *notes)
     )

@@ -255,6 +255,30 @@ def test_other_sessions_do_not_see_it(tmp_path: Path) -> None:
     assert "assay" not in done
 
 
+ODD = """
+import pytest
+
+@pytest.fixture
+def benchmark():
+    return {}
+
+def test_nothing(request):
+    request.node.user_properties += [("a", 1, 2), "text", {"x": 1}, ("assay", 1)]
+
+@pytest.mark.assay_gate(baseline="good.csv")
+def test_beside_another_fixture_of_that_name(benchmark, assay_gate):
+    assay_gate("good.csv")
+"""
+
+
+def test_what_other_plugins_do_is_no_concern_of_it(tmp_path: Path) -> None:
+    """Properties of other shapes, and fixtures called benchmark that are not pytest-benchmark's."""
+    project(tmp_path, ODD, good=GOOD)
+    done = session(tmp_path, "-p", "no:pytest_benchmark.plugin", "-p", "no:benchmark")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("a loss of 5 points is ruled out") == 1
+
+
 REWRITES = """
 import assay, json, pytest
 from _pytest.assertion.rewrite import AssertionRewritingHook

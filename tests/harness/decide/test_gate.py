@@ -254,6 +254,9 @@ def test_benchmarks_of_pytest_go_into_the_baseline_and_are_gated(tmp_path: Path)
     assert run(a, "--baseline", kept, "--benchmarks", quick)[0] == 0
     assert run(a, "--baseline", kept, "--benchmarks", slow)[0] == 1
     assert run(a, "--baseline", kept)[0] == 2  # a benchmark that was left out is no pass
+    code, text = run(a, "--baseline", a, "--benchmarks", slow)
+    assert code == 0
+    assert "benchmarks decide nothing" in " ".join(text.split())
 
 
 # Files for CI.
