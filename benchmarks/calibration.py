@@ -487,7 +487,8 @@ def table(rows: list[Cell], cells: int) -> str:
         "Measured by `python -m benchmarks.calibration`, whose first lines describe the simulated worlds; one line a "
         "cell in `cells.jsonl`. ± is the Monte Carlo standard error.",
         "",
-        f"{len(rows)} of {cells} cells were measured.",
+        f"{len(rows)} of {cells} cells were measured. Cells of one sample a problem (n = 1) have Wilson's interval, which "
+        "dips near 0 and 1 on few problems, as published; they promise nothing here.",
         "",
         "| what | cells | promise (99 % Monte Carlo bound) | broken | lowest | highest | over 96.5 % |",
         "|---|---|---|---|---|---|---|",
@@ -539,11 +540,11 @@ def _rows(rows: list[Cell]) -> list[str]:
         cells = [str(row["cell"].get(name, "")) for name in fields]
         for name in results:
             value, error = row["result"].get(name), row["mc_se"].get(name)
-            cells.append(
-                ""
-                if value is None
-                else f"{100 * value:.1f} %" + (f" ± {100 * error:.1f}" if error is not None else "")
-            )
+            if value is None:
+                cells.append("")
+                continue
+            after = "" if error is None else f" ± {100 * error:.1f}"
+            cells.append(f"{value:.2f}" if name.endswith("ratio") else f"{100 * value:.1f} %{after}")
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 

@@ -37,7 +37,7 @@ def loading(folder: Path | str, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (TrainersError, ImportError, MemoryError):
+    except (TrainersError, ImportError, MemoryError, InterruptedError):
         raise
     except Exception as error:
         if isinstance(error, RuntimeError) and re.search("memory|CUDA|device", str(error)):
