@@ -487,8 +487,8 @@ def table(rows: list[Cell], cells: int) -> str:
         "Measured by `python -m benchmarks.calibration`, whose first lines describe the simulated worlds; one line a "
         "cell in `cells.jsonl`. ± is the Monte Carlo standard error.",
         "",
-        f"{len(rows)} of {cells} cells were measured. Cells of one sample a problem (n = 1) have Wilson's interval, which "
-        "dips near 0 and 1 on few problems, as published; they promise nothing here.",
+        f"{len(rows)} of {cells} cells were measured. Cells of one sample a problem (n = 1) have Wilson's interval, "
+        "which dips near 0 and 1 on few problems, as published; they promise nothing here.",
         "",
         "| what | cells | promise (99 % Monte Carlo bound) | broken | lowest | highest | over 96.5 % |",
         "|---|---|---|---|---|---|---|",
