@@ -76,7 +76,7 @@ class Service(link.Link):
         self._next = 0
         self._classes: dict[type, int] = {}  # that the judge knows
         self._describing: dict[type, int] = {}  # that the message that is being made describes
-        self._within: set[int] = set()  # exceptions whose arguments are being described
+        self._is_within = False  # an exception's arguments are being described
         self._unasked: dict[
             int, BaseException
         ] = {}  # what ended an iterator, items of which were fetched ahead
@@ -143,18 +143,17 @@ class Service(link.Link):
         return None
 
     def _arguments_of(self, error: BaseException) -> Any:
-        """An exception's arguments, or its text where they cannot cross; nothing within themselves."""
-        if id(error) in self._within:
-            return codec.encode((), [])
+        """An exception's arguments, or its text where they cannot cross. Of an exception among them only data does:
+        groups of groups have more ways through them than there is time."""
         described = dict(self._describing)
-        self._within.add(id(error))
+        within, self._is_within = self._is_within, True
         try:
-            return codec.encode(_arguments(error), [], self.foreign)
+            return codec.encode(_arguments(error), [], codec.refuse if within else self.foreign)
         except (codec.NotDataError, RecursionError):
             self._describing = described  # the judge is told of nothing else
             return codec.encode((str(error)[:1000],), [])
         finally:
-            self._within.discard(id(error))
+            self._is_within = within
 
     def _describe_class(self, kind: type) -> Any:
         """The number of a class that the judge knows, else [number, name, module, qualified name, docstring, bases,
