@@ -25,6 +25,8 @@ from assay.sandbox.cell.questions import Facts, KeptError, answer_key, look
 ASK, CALL = "ask parts", "ask call"
 ENOUGH_BITS = 8.0  # of what a program would have to guess to pass in every order in which it is asked
 MOST_TURNS = 4
+# Further turns where only other questions can be hidden in between: one of them alone misses a candidate in six.
+HIDDEN_TURNS = 3
 
 _MASK = (1 << 64) - 1
 _LINES_IN_COMMON = range(
@@ -98,7 +100,9 @@ class Plan:
         """Return whether a pass in this turn needs no further one."""
         if self.bits >= ENOUGH_BITS or turn + 1 >= MOST_TURNS:
             return True
-        return self.bits * (turn + 1) >= ENOUGH_BITS or (turn > 0 if self.hides_calls else not self.bits)
+        return self.bits * (turn + 1) >= ENOUGH_BITS or (
+            turn >= HIDDEN_TURNS if self.hides_calls else not self.bits
+        )
 
 
 def plan(sources: Sequence[str], names: Iterable[str], first_run: int = 0) -> Plan:
